@@ -1,0 +1,114 @@
+"""The one room that knows Kafka's clients: brokers, topics, and how a low-volume topic is read.
+
+Correctness of delivery is nobody's here: a handler is idempotent, and a message is acknowledged after it was handled.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final
+
+import structlog
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import TopicAlreadyExistsError, for_code
+from faststream import AckPolicy
+from faststream.kafka import KafkaBroker
+from faststream.kafka.annotations import KafkaMessage
+
+from shared.domain.errors import Stop
+from shared.runtime.settings import Settings
+
+log = structlog.get_logger(__name__)
+RETRY_FIRST_SECONDS: Final = 0.2
+RETRY_MOST_SECONDS: Final = 5.0
+
+
+def open_broker(settings: Settings) -> KafkaBroker:
+    """FastStream's broker, not yet started; its producer waits for all replicas."""
+    return KafkaBroker(
+        settings.kafka.split(","),
+        acks="all",
+        enable_idempotence=settings.kafka_idempotent,
+        metadata_max_age_ms=settings.kafka_metadata_max_age_ms,
+        graceful_timeout=10.0,
+        logger=None,
+    )
+
+
+def consumer_options(settings: Settings) -> dict[str, Any]:
+    """What every subscriber here is made with: manual, from the start, committed data only."""
+    return {
+        "ack_policy": AckPolicy.MANUAL,
+        "decoder": _leave_raw,
+        "auto_offset_reset": "earliest",
+        "isolation_level": "read_committed",
+        "session_timeout_ms": settings.kafka_session_timeout_ms,
+        "heartbeat_interval_ms": settings.kafka_heartbeat_ms,
+    }
+
+
+def consume(
+    broker: KafkaBroker,
+    settings: Settings,
+    topic: str,
+    group: str,
+    handle: Callable[[bytes], Awaitable[None]],
+    on_stop: Callable[[BaseException], None],
+) -> None:
+    """Read a topic message by message: `handle` is tried until it works, then the message is acknowledged.
+
+    `handle` must be idempotent; it decides about bad messages itself. `Stop` from it ends the service.
+    """
+    subscriber = broker.subscriber(topic, group_id=group, **consumer_options(settings))
+
+    @subscriber  # type: ignore[untyped-decorator]  # FastStream leaves it untyped
+    async def take(message: KafkaMessage) -> None:
+        record: Any = message.raw_message
+        try:
+            await until_done(topic, lambda: handle(record.value or b""))
+        except Stop as error:
+            on_stop(error)
+            return
+        await message.ack()
+
+
+async def until_done(what: str, attempt: Callable[[], Awaitable[None]]) -> None:
+    """Try until it works, pausing longer each time; only Stop and a cancel get out."""
+    pause = RETRY_FIRST_SECONDS
+    while True:
+        try:
+            return await attempt()
+        except Stop:
+            raise
+        except Exception as error:
+            log.warning("attempt failed, trying again", what=what, error=repr(error), pause_seconds=pause)
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, RETRY_MOST_SECONDS)
+
+
+async def ensure_topics(settings: Settings, partitions: dict[str, int]) -> None:
+    """Make the topics (name to partition count) that do not exist yet."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka.split(","))
+    await admin.start()
+    try:
+        replicas = settings.topic_replicas
+        wanted = [NewTopic(name, count, replicas) for name, count in partitions.items()]
+        answer: Any = await admin.create_topics(wanted)
+        for name, code, *rest in answer.topic_errors:
+            if code and for_code(code) is not TopicAlreadyExistsError:
+                raise for_code(code)(f"topic {name}: {rest}")
+    finally:
+        await admin.close()
+
+
+async def read_cluster_id(bootstrap: Iterable[str]) -> str:
+    """The id of the cluster that answers now; another one than before means other topics under the same names."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=list(bootstrap))
+    await admin.start()
+    try:
+        return str((await admin.describe_cluster())["cluster_id"])
+    finally:
+        await admin.close()
+
+
+async def _leave_raw(message: object) -> None:
+    """A decoder that does not decode: handlers read the record itself."""

@@ -1,0 +1,63 @@
+"""Migrations: one alembic history for each service's schema, run by the owner, who makes the service's role.
+
+A service's `migrations/` holds `env.py` (which only calls `run_env`) and `versions/`. A version's DDL is SQL text that
+is run whole by `run_script`; constraints and triggers are the point of it, so it is written, not generated.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from alembic import command, context, op
+from alembic.config import Config
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.util import await_only
+
+from shared.adapters.postgres import open_engine
+
+_LOCK = 0x64616E62616F
+
+
+async def migrate(owner_url: str, schema: str, scripts: Path, roles: dict[str, str]) -> None:
+    """Bring one schema to its newest version; make the login roles (name to password) it grants to."""
+    async with open_engine(owner_url, size=1) as engine:
+        await _make_roles(engine, roles)
+        async with engine.begin() as connection:
+            await connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            await connection.execute(text(f'create schema if not exists "{schema}"'))
+            await connection.run_sync(_upgrade, schema, scripts)
+
+
+async def _make_roles(engine: AsyncEngine, roles: dict[str, str]) -> None:
+    async with engine.begin() as connection:
+        await connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        for role, password in roles.items():
+            known = await connection.scalar(text("select 1 from pg_roles where rolname = :r"), {"r": role})
+            verb = "alter" if known else "create"
+            quoted = await connection.scalar(text("select quote_literal(cast(:p as text))"), {"p": password})
+            await connection.execute(text(f'{verb} role "{role}" login password {quoted}'.replace(":", "\\:")))
+
+
+def _upgrade(connection: Connection, schema: str, scripts: Path) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(scripts).replace("%", "%%"))
+    config.attributes.update(connection=connection, schema=schema)
+    command.upgrade(config, "head")
+
+
+def run_env() -> None:
+    """What each `env.py` calls: run the migrations on the connection and schema that `migrate` gave."""
+    given: dict[str, Any] = context.config.attributes
+    context.configure(connection=given["connection"], version_table_schema=given["schema"])
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def run_script(sql: str) -> None:
+    """Run a text of several statements inside the migration's transaction (lessons: it opens lazily)."""
+    bind = op.get_bind()
+    bind.execute(text("select 1"))
+    raw: asyncpg.Connection = bind.connection.driver_connection  # type: ignore[assignment]
+    assert raw.is_in_transaction()
+    await_only(raw.execute(sql))

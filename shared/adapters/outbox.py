@@ -1,0 +1,65 @@
+"""The way out of a database: rows written with the facts they tell, published at least once, then taken out.
+
+Each schema has its own table `outbox (id bigint identity, topic text, key text, payload bytea)`. Whoever holds a row's
+lock publishes it, so several processes may run; a reader must be idempotent.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+log = structlog.get_logger(__name__)
+Publish = Callable[[str, str, bytes], Awaitable[None]]
+"""topic, key, payload; returns when the broker has it."""
+BATCH: Final = 200
+
+
+class Outbox:
+    """Publishes the rows of one schema's outbox in the order they were written."""
+
+    def __init__(self, engine: AsyncEngine, schema: str, publish: Publish, *, poll_seconds: float = 0.2) -> None:
+        self._engine, self._schema, self._publish, self._poll = engine, schema, publish, poll_seconds
+        self._wake = asyncio.Event()
+
+    def wake(self) -> None:
+        """Say that there is something new, so that it leaves at once."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Publish for ever; an error is logged and tried again."""
+        while True:
+            self._wake.clear()
+            try:
+                while await self.publish_once():
+                    pass
+            except Exception as error:
+                log.warning("outbox waits", schema=self._schema, error=repr(error))
+            try:
+                await asyncio.wait_for(self._wake.wait(), self._poll)
+            except TimeoutError:
+                continue
+
+    async def publish_once(self) -> int:
+        """Publish up to BATCH rows; returns how many. They are gone from the table only after the broker has them."""
+        async with self._engine.begin() as connection:
+            rows = (
+                await connection.execute(
+                    text(
+                        f"select id, topic, key, payload from {self._schema}.outbox"
+                        " order by id limit :n for update skip locked"
+                    ),
+                    {"n": BATCH},
+                )
+            ).all()
+            for row in rows:
+                await self._publish(row.topic, row.key, row.payload)
+            if rows:
+                await connection.execute(
+                    text(f"delete from {self._schema}.outbox where id = any(:ids)"),
+                    {"ids": [row.id for row in rows]},
+                )
+        return len(rows)

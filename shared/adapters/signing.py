@@ -1,0 +1,61 @@
+"""Ed25519 over bytes, keys in PEM files."""
+
+import base64
+import os
+from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from shared.domain.errors import Refused
+
+
+def make_key_pair(private: Path, public: Path) -> None:
+    """Write a new key pair; the private one readable by its owner only. Existing files are left as they are."""
+    if private.exists() and public.exists():
+        return
+    key = Ed25519PrivateKey.generate()
+    pem, raw = serialization.Encoding.PEM, serialization.NoEncryption()
+    handle = os.open(private, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, raw))
+    public.write_bytes(key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo))
+
+
+class Signer:
+    """Signs with the private key of one file; raises Refused naming the file when it holds none."""
+
+    def __init__(self, private: Path) -> None:
+        try:
+            key = serialization.load_pem_private_key(private.read_bytes(), None)
+        except (OSError, ValueError, TypeError) as error:
+            raise Refused(f"{private}: not an Ed25519 private key: {error}") from error
+        if not isinstance(key, Ed25519PrivateKey):
+            raise Refused(f"{private}: not an Ed25519 private key")
+        self._key = key
+
+    def sign(self, body: bytes) -> str:
+        """Base64 of the 64-byte signature."""
+        return base64.b64encode(self._key.sign(body)).decode()
+
+
+class Verifier:
+    """Checks against the public key of one file; raises Refused naming the file when it holds none."""
+
+    def __init__(self, public: Path) -> None:
+        try:
+            key = serialization.load_pem_public_key(public.read_bytes())
+        except (OSError, ValueError) as error:
+            raise Refused(f"{public}: not an Ed25519 public key: {error}") from error
+        if not isinstance(key, Ed25519PublicKey):
+            raise Refused(f"{public}: not an Ed25519 public key")
+        self._key = key
+
+    def is_signed(self, body: bytes, signature: str) -> bool:
+        """True when the base64 signature is this key's over exactly these bytes."""
+        try:
+            self._key.verify(base64.b64decode(signature, validate=True), body)
+        except (InvalidSignature, ValueError):
+            return False
+        return True

@@ -1,0 +1,159 @@
+"""What an enterprise sends: CloudEvents 1.0, structured JSON, one definition for each type.
+
+Decoded by the thousand, hence msgspec (design D5). The envelope may carry extension attributes, as CloudEvents
+allows; `data` may not: an unknown field there is a misunderstanding, and the event is parked with its name.
+"""
+
+from datetime import date, datetime
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta, Struct
+
+SPEC_VERSION: Final = "1.0"
+SOURCE_PREFIX: Final = "urn:uscc:"
+
+EventId = Annotated[str, Meta(min_length=1, max_length=128, description="unique for this source; not a key of ours")]
+Source = Annotated[
+    str,
+    Meta(
+        pattern=r"^urn:uscc:[0-9A-Z]{18}$",
+        description="the enterprise (平台企业) that pays, by its unified social credit code; must be the topic's",
+    ),
+]
+OrderId = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}$", description="order (订单), unique within the enterprise")
+]
+WorkerId = Annotated[
+    str,
+    Meta(pattern=r"^[0-9a-f]{64}$", description="worker (新就业形态人员): HMAC-SHA-256 token, lower-case hex"),
+]
+TokenKey = Annotated[int, Meta(ge=1, le=32_767, description="version of the scheme key the token was made with")]
+IndustryName = Annotated[
+    Literal["ride_hailing", "food_delivery", "instant_delivery", "intracity_freight"],
+    Meta(description="industry: 出行, 外卖 (until 2025-06-30), 即时配送, 同城货运"),
+]
+Region = Annotated[
+    str,
+    Meta(pattern=r"^[0-9]{6}$", description="place of acceptance (接单地), GB/T 2260; its province is paid"),
+]
+Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339 with offset, to the microsecond")]
+Series = Annotated[
+    str,
+    Meta(pattern=r"^[A-Za-z0-9_-]{1,16}$", description="producer (单号序列) that numbers its acceptances"),
+]
+Sequence = Annotated[int, Meta(ge=1, le=2**53 - 1, description="gapless number of the acceptance in its series")]
+Uscc = Annotated[str, Meta(pattern=r"^[0-9A-Z]{18}$", description="unified social credit code")]
+InsuranceNo = Annotated[
+    str,
+    Meta(pattern=r"^[A-Za-z0-9-]{1,32}$", description="number under which an employer insures the worker"),
+]
+Province = Annotated[str, Meta(pattern=r"^[0-9]{2}$", description="province, the first two digits of GB/T 2260")]
+Count = Annotated[int, Meta(ge=0, le=10**12)]
+Yuan = Annotated[str, Meta(pattern=r"^-?[0-9]{1,15}(\.[0-9]{1,4})?$", description="yuan, decimal, exact")]
+
+
+class Order(Struct, frozen=True, forbid_unknown_fields=True, gc=False, kw_only=True):
+    """What the three order events share."""
+
+    order_id: OrderId
+    worker_id: WorkerId
+    token_key: TokenKey
+    industry: IndustryName
+    acceptance_region: Region
+    accepted_at: Instant
+    agency_uscc: Uscc | None = None
+    employer_insurance_no: InsuranceNo | None = None
+
+
+class Acceptance(Order, frozen=True, forbid_unknown_fields=True, gc=False, kw_only=True):
+    """The worker accepted the order: cover begins, a premium is due."""
+
+    series: Series
+    sequence: Sequence
+
+
+class Completion(Order, frozen=True, forbid_unknown_fields=True, gc=False, kw_only=True):
+    """The order was carried out: cover ends."""
+
+    completed_at: Instant
+
+
+class Cancellation(Order, frozen=True, forbid_unknown_fields=True, gc=False, kw_only=True):
+    """The order was called off; the dated rule says whether the premium is reversed."""
+
+    cancelled_at: Instant
+    reason: Literal["customer", "worker", "enterprise", "other"]
+    departed: Annotated[bool, Meta(description="the worker had set out")]
+
+
+class NumberRange(Struct, frozen=True, forbid_unknown_fields=True):
+    """Consecutive sequence numbers, both ends included."""
+
+    first: Sequence
+    last: Sequence
+
+
+class DeclaredSeries(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the enterprise says one series numbered on the day."""
+
+    series: Series
+    used: Annotated[list[NumberRange], Meta(max_length=1_000)]
+    unused: Annotated[list[NumberRange], Meta(max_length=1_000, description="numbers given to no order")] = []
+
+
+class DeclaredTotal(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the enterprise counts for one province and industry on the day."""
+
+    province: Province
+    industry: IndustryName
+    orders: Count
+    premium_yuan: Yuan
+
+
+class Declaration(Struct, frozen=True, forbid_unknown_fields=True):
+    """An enterprise's own manifest of a day, given before the day is closed (design D11)."""
+
+    declaration_id: OrderId
+    day: Annotated[date, Meta(description="accepted on, Asia/Shanghai")]
+    series: Annotated[list[DeclaredSeries], Meta(max_length=1_000)]
+    totals: Annotated[list[DeclaredTotal], Meta(max_length=1_000)]
+
+
+class Envelope(Struct, frozen=True, tag_field="type", kw_only=True, gc=False):
+    """The attributes of CloudEvents that this project reads; `type` tells which `data` follows."""
+
+    specversion: Literal["1.0"]
+    id: EventId
+    source: Source
+    time: Instant | None = None
+    subject: str | None = None
+    datacontenttype: str | None = None
+    dataschema: str | None = None
+
+
+class OrderAccepted(Envelope, frozen=True, tag="order.accepted.v1", kw_only=True, gc=False):
+    """`order.accepted.v1`"""
+
+    data: Acceptance
+
+
+class OrderCompleted(Envelope, frozen=True, tag="order.completed.v1", kw_only=True, gc=False):
+    """`order.completed.v1`"""
+
+    data: Completion
+
+
+class OrderCancelled(Envelope, frozen=True, tag="order.cancelled.v1", kw_only=True, gc=False):
+    """`order.cancelled.v1`"""
+
+    data: Cancellation
+
+
+class DayDeclared(Envelope, frozen=True, tag="day.declared.v1", kw_only=True, gc=False):
+    """`day.declared.v1`"""
+
+    data: Declaration
+
+
+Event = OrderAccepted | OrderCompleted | OrderCancelled | DayDeclared
+"""Everything that may stand on an orders topic. Decode with `msgspec.json.Decoder(Event)`."""

@@ -1,0 +1,147 @@
+"""What the services tell each other: batch manifests, the close of a day, statements, remittances.
+
+Amounts are integers of 0.0001 yuan (design D7), signed; counts are of events or orders. JSON, msgspec.
+"""
+
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+Amount = Annotated[int, Meta(description="0.0001 yuan, signed")]
+RunId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$", description="one start of one charging worker")]
+Number = Annotated[int, Meta(ge=1, description="manifests of a run count from 1 without a gap")]
+Cut = Annotated[dict[str, int], Meta(description="how far a close reaches: run to its last number within")]
+
+
+class Outcome(StrEnum):
+    """Where an event ended (design D10). REVERSED rows are made by us and counted beside the sum."""
+
+    CHARGED = "charged"
+    EXCLUDED = "excluded"
+    RECORDED = "recorded"
+    PARKED = "parked"
+    REPEAT = "repeat"
+    CONFLICT = "conflict"
+    REVERSED = "reversed"
+
+
+class Total(Struct, frozen=True, kw_only=True):
+    """How many events of one batch or day ended alike, and the premium of them."""
+
+    insured_on: date | None
+    enterprise: str
+    province: str | None
+    industry: str | None
+    outcome: Outcome
+    reason: str | None = None
+    tariff_line: int | None = None
+    orders: int
+    premium: Amount = 0
+
+
+class PremiumsCharged(Struct, frozen=True, kw_only=True):
+    """The manifest of one batch (design D2): `kind` orders counts events, settlement counts reversals."""
+
+    run: RunId
+    number: Number
+    kind: Literal["orders", "settlement"]
+    leaves: int
+    root: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$", description="Merkle root of the batch's rows, RFC 6962")]
+    totals: list[Total]
+
+
+class DayClosing(Struct, frozen=True, kw_only=True):
+    """The ledger froze a cut and asks charging to settle and count over exactly these batches.
+
+    `previous_cut` is that of the day before; a late row is one in the cut but not in the previous one.
+    """
+
+    day: date
+    attempt: int
+    cut: Cut
+    previous_cut: Cut
+
+
+class WorkerCount(Struct, frozen=True, kw_only=True):
+    """Distinct workers with a charged acceptance. These do not add up over enterprises, provinces or days.
+
+    `enterprise` None: over all enterprises of the province. Days before the closing one count only workers not
+    counted on that day before.
+    """
+
+    insured_on: date
+    enterprise: str | None
+    province: str
+    workers: int
+
+
+class FirstTime(Struct, frozen=True, kw_only=True):
+    """Workers charged in this province for the first time."""
+
+    province: str
+    workers: int
+
+
+class DayCounted(Struct, frozen=True, kw_only=True):
+    """Charging's answer. `settlement` was written for this close and belongs to its cut."""
+
+    day: date
+    attempt: int
+    cut: Cut
+    settlement: PremiumsCharged | None
+    totals: list[Total]
+    workers: list[WorkerCount]
+    first_time: list[FirstTime]
+    resends: int
+    unmatched_cancellations: int
+
+
+class DayClosed(Struct, frozen=True, kw_only=True):
+    """The books of the day stand. `totals` are by insured day: the day itself, and late ones before it."""
+
+    day: date
+    as_of: datetime
+    totals: list[Total]
+    workers: list[WorkerCount]
+    first_time: list[FirstTime]
+
+
+class StatementLine(Struct, frozen=True, kw_only=True):
+    """One line, rounded once. `kind` adjustment: insured in an earlier month, `insured_month` names it."""
+
+    number: int
+    kind: Literal["line", "adjustment"]
+    insured_month: str
+    industry: str
+    tariff_line: int
+    base_amount: Amount
+    orders: Annotated[int, Meta(description="charged less reversed")]
+    exact_amount: Amount
+    amount: Annotated[int, Meta(description="0.0001 yuan, whole fen")]
+
+
+class StatementIssued(Struct, frozen=True, kw_only=True):
+    """What one enterprise owes one province for one month (费款所属期)."""
+
+    statement_id: str
+    enterprise: str
+    province: str
+    period: str
+    as_of: datetime
+    due_on: date
+    lines: list[StatementLine]
+    orders: int
+    exact_amount: Amount
+    amount: Amount
+
+
+class RemittanceReceived(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Money that arrived for an enterprise in a province (缴费入库), told once per `remittance_id`."""
+
+    remittance_id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
+    enterprise: Annotated[str, Meta(pattern=r"^[0-9A-Z]{18}$")]
+    province: Annotated[str, Meta(pattern=r"^[0-9]{2}$")]
+    amount_yuan: Annotated[str, Meta(pattern=r"^[0-9]{1,15}(\.[0-9]{1,2})?$", description="yuan, whole fen, above 0")]
+    received_on: date

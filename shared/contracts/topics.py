@@ -1,0 +1,29 @@
+"""Names and shapes of the topics. Nobody else spells one."""
+
+import re
+from typing import Final
+
+ORDERS_PREFIX: Final = "orders.v1."
+ORDERS_PATTERN: Final = r"orders\.v1\.[0-9A-Z]+"
+MANIFESTS: Final = "premiums.charged.v1"
+DAYS_CLOSING: Final = "days.closing.v1"
+DAYS_COUNTED: Final = "days.counted.v1"
+DAYS_CLOSED: Final = "days.closed.v1"
+STATEMENTS: Final = "statements.issued.v1"
+REMITTANCES: Final = "remittances.v1"
+
+INTERNAL: Final = (MANIFESTS, DAYS_CLOSING, DAYS_COUNTED, DAYS_CLOSED, STATEMENTS, REMITTANCES)
+"""Topics with one partition each: their volume is batches and days, and their order helps a reader."""
+
+_ORDERS = re.compile(r"orders\.v1\.([0-9A-Z]{18})\Z")
+
+
+def orders_topic(uscc: str) -> str:
+    """The topic that the enterprise with this code, and nobody else, writes to (design D8)."""
+    return ORDERS_PREFIX + uscc
+
+
+def enterprise_of(topic: str) -> str | None:
+    """The code in the name of an orders topic; None for a name that is not one."""
+    found = _ORDERS.match(topic)
+    return found.group(1) if found else None

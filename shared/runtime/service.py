@@ -1,0 +1,159 @@
+"""How a service is put together and run: uvicorn owns the process, FastAPI the routes, tasks do the work.
+
+Exit statuses: 0 a clean stop, 3 it could not start, 70 it had to stop (the reason is logged and was in /readyz).
+"""
+
+import asyncio
+import contextlib
+import gc
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse, PlainTextResponse
+from faststream.kafka import KafkaBroker
+from prometheus_client import CollectorRegistry, generate_latest
+
+from shared.runtime.access import AccessKeys
+from shared.runtime.observability import configure_logging
+from shared.runtime.settings import Settings
+
+log = structlog.get_logger(__name__)
+Readiness = Callable[[], Awaitable[str | None]]
+"""None when ready, else the reason why not, in a few words."""
+Compose = Callable[["Service"], AbstractAsyncContextManager[None]]
+
+
+class Service:
+    """One process: its app, its background tasks, what makes it ready, and why it had to stop."""
+
+    def __init__(self, name: str, settings: Settings, compose: Compose) -> None:
+        self.name, self.settings = name, settings
+        self.registry = CollectorRegistry()
+        self.keys = AccessKeys.load(settings.access_keys, settings.service_key.get_secret_value())
+        self.fatal: list[BaseException] = []
+        self._compose = compose
+        self._readiness: dict[str, Readiness] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.app = FastAPI(title=f"Danbao {name}", lifespan=self._lifespan, docs_url=None, redoc_url=None)
+        self._add_probes()
+        self.server = _Server(
+            uvicorn.Config(
+                self.app,
+                host=settings.host,
+                port=settings.port,
+                log_config=None,
+                access_log=False,
+                lifespan="on",
+                timeout_graceful_shutdown=5,
+            )
+        )
+
+    def die(self, error: BaseException) -> None:
+        """Stop on purpose: note the error and ask the server to exit (never SystemExit in a handler)."""
+        log.error("must stop", service=self.name, error=repr(error))
+        self.fatal.append(error)
+        self.server.should_exit = True
+
+    def background(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run work beside the server; if it fails the service stops with status 70."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._note_end)
+        return task
+
+    def add_readiness(self, name: str, check: Readiness) -> None:
+        """One more condition of /readyz."""
+        self._readiness[name] = check
+
+    @asynccontextmanager
+    async def running(self, broker: KafkaBroker) -> AsyncIterator[None]:
+        """Start the broker as a task (joining a group takes seconds) and stop it at the end."""
+        started = self.background("broker", broker.start())
+
+        async def check() -> str | None:
+            if not started.done():
+                return "joining"
+            for subscriber in broker.subscribers:
+                tasks = getattr(subscriber, "tasks", [])
+                if not subscriber.running or not tasks or any(task.done() for task in tasks):
+                    return "not consuming"
+            return None if await broker.ping(2.0) else "broker does not answer"
+
+        self.add_readiness("kafka", check)
+        try:
+            yield
+        finally:
+            started.cancel()
+            await asyncio.gather(started, return_exceptions=True)
+            await broker.stop()
+
+    def run(self) -> int:
+        """Serve until a signal or `die`; returns the exit status."""
+        configure_logging(self.name, self.settings.log_level)
+        asyncio.run(self._serve())
+        if self.fatal:
+            return 70
+        return 0 if self.server.started else 3
+
+    async def _serve(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, setattr, self.server, "should_exit", True)
+        await self.server.serve()
+
+    @asynccontextmanager
+    async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        async with self._compose(self):
+            gc.collect()
+            gc.freeze()
+            log.info("started", service=self.name, port=self.settings.port)
+            try:
+                yield
+            finally:
+                tasks = list(self._tasks)
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _note_end(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            self.die(error)
+
+    async def reasons(self) -> dict[str, str]:
+        """Why the service is not ready; empty when it is."""
+        found = {"fatal": repr(error) for error in self.fatal}
+        for name, check in self._readiness.items():
+            try:
+                reason = await check()
+            except Exception as error:
+                reason = repr(error)
+            if reason is not None:
+                found[name] = reason
+        return found
+
+    def _add_probes(self) -> None:
+        @self.app.get("/healthz", include_in_schema=False)
+        async def healthz() -> PlainTextResponse:
+            return PlainTextResponse("ok\n")
+
+        @self.app.get("/readyz", include_in_schema=False)
+        async def readyz() -> JSONResponse:
+            reasons = await self.reasons()
+            return JSONResponse({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
+
+        @self.app.get("/metrics", include_in_schema=False)
+        async def metrics() -> PlainTextResponse:
+            return PlainTextResponse(generate_latest(self.registry))
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers, which raise the signal again after a clean stop."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield

@@ -1,0 +1,96 @@
+"""Every setting of every service, read from the environment with the prefix `DANBAO_`.
+
+Each limit has a name here and a consequence in its description. Durations are seconds, sizes bytes.
+"""
+
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+HOUSE = Path(__file__).resolve().parents[2]
+
+
+class Settings(BaseSettings):
+    """What one process needs to know; a service reads the part that concerns it."""
+
+    model_config = SettingsConfigDict(env_prefix="DANBAO_", extra="ignore")
+
+    # Where things are
+    kafka: str = Field("127.0.0.1:9092", description="bootstrap servers, host:port[,host:port]")
+    database: SecretStr = Field(
+        SecretStr("postgresql://danbao@127.0.0.1:5432/danbao"),
+        description="URL this process logs in with; the owner's for migrate and up, else the service's own role",
+    )
+    platform_database: SecretStr = Field(
+        SecretStr("postgresql://danbao@127.0.0.1:5432/national_platform"),
+        description="owner's URL of the national platform's database (migrate and up)",
+    )
+    host: str = Field("127.0.0.1", description="address this service listens on")
+    port: int = Field(0, ge=0, le=65535, description="port this service listens on; 0 takes a free one")
+    charging_url: str = "http://127.0.0.1:8101"
+    ledger_url: str = "http://127.0.0.1:8102"
+    reporting_url: str = "http://127.0.0.1:8103"
+    platform_url: str = "http://127.0.0.1:8104"
+    scheme: Annotated[list[Path], NoDecode] = Field(
+        default_factory=lambda: [HOUSE / "deploy" / "tariffs"],
+        description="directories of tariffs and enrolment, colon-separated; later ones add to the earlier",
+    )
+
+    # Who may ask
+    access_keys: Path | None = Field(None, description="TOML file of API keys (hashed) with their scopes")
+    service_key: SecretStr = Field(SecretStr(""), description="key the services show each other")
+    signing_key: Path | None = Field(None, description="Ed25519 private key (PEM) that signs reports")
+    reporter_public_key: Path | None = Field(
+        None, description="Ed25519 public key (PEM) that the national platform checks reports with"
+    )
+    platform_key: SecretStr = Field(SecretStr(""), description="key reporting shows the national platform")
+
+    # Kafka
+    kafka_session_timeout_ms: int = Field(10_000, description="a worker silent for so long loses its partitions")
+    kafka_heartbeat_ms: int = 3_000
+    kafka_metadata_max_age_ms: int = Field(5_000, description="a new topic is found after at most so long")
+    kafka_idempotent: bool = Field(True, description="idempotent producers; off for the embedded broker only")
+    order_partitions: int = Field(4, description="partitions of a new orders topic")
+    topic_replicas: int = 1
+
+    # Charging
+    batch_events: int = Field(8_000, gt=0, description="events in one batch; fewer cost rate, more cost memory")
+    max_event_bytes: int = Field(64 * 1024, description="a larger event is parked as too_large")
+    max_skew_seconds: int = Field(300, description="an acceptance further after its record time is parked")
+    max_age_days: int = Field(30, description="an acceptance older than its record time by more is parked")
+    settle_seconds: float = Field(2.0, description="pause between settling steps; 0 leaves it to the close")
+    days_ahead: int = Field(3, description="parts made ahead of the newest record time")
+
+    # Ledger
+    books_open_on: date | None = Field(None, description="first day of the books; today when migrated without one")
+    scheduler: bool = Field(True, description="close, bill and assess by the clock; off where a command does it")
+    close_after_hours: int = Field(36, description="a day closes so many hours after it began: T+1 12:00")
+    close_timeout_seconds: float = Field(60.0, description="a count that takes longer raises the alarm close_overdue")
+
+    # Reporting
+    report_timeout_seconds: float = 10.0
+    report_attempts: int = Field(200, description="tries before a report is a discrepancy: undeliverable")
+    report_retry_seconds: float = Field(0.5, description="first pause between tries; doubles up to a minute")
+    registration_tokens: int = Field(10_000, description="tokens in one registration report; more go into parts")
+
+    # The simulated national platform's faults
+    fault_delay_seconds: float = 0.0
+    fault_error_share: float = Field(0.0, ge=0, le=1, description="share of requests answered 503 unheard")
+    fault_lost_reply_share: float = Field(0.0, ge=0, le=1, description="share kept but answered 504")
+    fault_duplicate_share: float = Field(0.0, ge=0, le=1, description="share handled twice")
+    fault_refusal_share: float = Field(0.0, ge=0, le=1, description="share refused though right")
+    fault_seed: int = 1
+    platform_roster: Path | None = Field(None, description="CSV of workers insured as employees")
+
+    # A process
+    log_level: str = "info"
+    state_directory: Path | None = None
+    ready_commit_age_seconds: float = Field(30.0, description="lag with no commit for so long: not ready")
+
+    @field_validator("scheme", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [Path(part) for part in value.split(":") if part] if isinstance(value, str) else value
