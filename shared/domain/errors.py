@@ -1,0 +1,39 @@
+"""The one error tree of the project.
+
+    DanbaoError
+    ├── Stop              the worker must end: note the error, ask the server to exit, end with a status
+    ├── Retry             the same work may succeed later: try again, with a limit and growing pauses
+    └── Refused           what was given is wrong, and trying again will not mend it
+        └── RefusedLine   the same, in a data file: the message begins with `file:line: `
+
+The names say what is to be done about it, which a suffix "Error" would only lengthen.
+
+Expected outcomes (a charge, an exclusion, a parked event, a repeat) are values and not errors.
+The message of every error is one line that a person can act on.
+"""
+
+
+class DanbaoError(Exception):
+    """Root of the tree; never raised itself."""
+
+
+class Stop(DanbaoError):  # noqa: N818
+    """Going on would damage the books; the process ends and starts anew from what is committed."""
+
+
+class Retry(DanbaoError):  # noqa: N818
+    """Nothing was changed, and the cause is expected to pass (a server away, a lock, a time-out)."""
+
+
+class Refused(DanbaoError):  # noqa: N818
+    """A request, a file or an argument is wrong; the message says what and where."""
+
+
+class RefusedLine(Refused):
+    """A line of a data file is wrong. `line` counts from 1, the header's; 0 means the file as a whole."""
+
+    def __init__(self, file: str, line: int, reason: str) -> None:
+        super().__init__(f"{file}:{line}: {reason}")
+        self.file = file
+        self.line = line
+        self.reason = reason
