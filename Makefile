@@ -1,0 +1,60 @@
+# `make help` lists the verbs. Every path is relative and quoted, so the checkout may lie anywhere,
+# under a name with spaces too, and nothing here reads the environment of an active venv.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+PYTHON ?=
+PY := .venv/bin/python
+ARGS ?=
+
+.PHONY: help install demo test test-fast lint format types imports pins docs bench up clean
+
+help: ## list the verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+install: ## make .venv with the command danbao and everything the tests need (again: at once)
+	@for python in "$(PYTHON)" $(PY) python3.14 python3.13 python3.12 python3.11 python3 python; do \
+	  if [ -n "$$python" ] && "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    exec "$$python" -I -S deploy/install.py; \
+	  fi; \
+	done; \
+	echo "danbao needs Python 3.11 or later; none was found (make install PYTHON=/path/to/python3)" >&2; exit 1
+
+demo: install ## stream a month of orders, charge, close, bill, report and audit it (ARGS="--orders 20000 --json")
+	@$(PY) -m services.cli demo $(ARGS)
+
+up: install ## run all services on this machine until Ctrl-C
+	@$(PY) -m services.cli up $(ARGS)
+
+test: install ## run all tests (ARGS="-k close -x")
+	@$(PY) -m pytest $(ARGS)
+
+test-fast: install ## run the tests that take no longer than a moment
+	@$(PY) -m pytest -m "not slow" $(ARGS)
+
+lint: install types imports ## everything that can be said without running the code
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m pytest -q tests/tidy
+
+format: install ## put the code into the house's form
+	@$(PY) -m ruff check --fix .
+	@$(PY) -m ruff format .
+
+types: install ## check the types
+	@$(PY) -m mypy
+
+imports: install ## check who may import whom
+	@$(PY) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
+
+docs: install ## write the generated contracts (JSON Schemas, AsyncAPI) anew
+	@$(PY) -m shared.contracts
+
+bench: install ## measure charging beside raw COPY of the same rows
+	@$(PY) -m services.cli bench charging $(ARGS)
+
+pins: install ## work out requirements/*.txt anew from pyproject.toml (ARGS=--upgrade for newer versions)
+	@$(PY) -I deploy/pins.py $(ARGS)
+
+clean: ## remove what these verbs made
+	rm -rf .venv .venv.lock build dist danbao.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
