@@ -1,7 +1,7 @@
 """Rating (计费): what an accepted order costs, or why it costs nothing.
 
-The checks, in this order: has the province joined? is the enterprise enrolled there, in that industry, at that
-instant? is the worker insured as an employee? which tariff line holds? Everything goes by the instant of
+The checks, in this order: has the province joined? is the enterprise enrolled there, in that industry, at
+that instant? is the worker insured as an employee? which tariff line holds? Everything goes by the instant of
 acceptance, never by the time of processing.
 """
 
@@ -145,7 +145,7 @@ class Scheme:
         return starts, outcomes
 
     def cancellation_rule(self, accepted_at: datetime) -> CancellationRule:
-        """The rule in force when an order was accepted; the first one for anything before it (nothing charged)."""
+        """The rule in force when an order was accepted; the first one where none was (nothing is charged)."""
         held = [rule for rule in self._rules if rule.valid_from <= accepted_at]
         return held[-1] if held else self._rules[0]
 

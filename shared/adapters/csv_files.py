@@ -1,0 +1,136 @@
+"""Data files in CSV: UTF-8, a header, one record a line, and refusals that name file and line."""
+
+import csv
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, NoReturn, TextIO, TypeVar
+
+from shared.domain.calendar import day_start
+from shared.domain.errors import Refused, RefusedLine
+from shared.domain.money import Amount, parse_yuan
+
+MOST_LINES: Final = 100_000
+"""Far above any tariff; a file beyond it is some other file."""
+
+_INSTANT: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2}))?"
+)
+_NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,8}")
+
+Choice = TypeVar("Choice", bound=StrEnum)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One line of a data file; reading a field that is missing or not well formed raises `RefusedLine`."""
+
+    file: str
+    line: int
+    fields: Mapping[str, str]
+
+    @property
+    def place(self) -> str:
+        """`file:line`, for messages."""
+        return f"{self.file}:{self.line}"
+
+    def refuse(self, reason: str) -> NoReturn:
+        raise RefusedLine(self.file, self.line, reason)
+
+    def optional_text(self, column: str) -> str:
+        """The field, or "" where it is empty or the file has no such column."""
+        return self.fields.get(column, "")
+
+    def text(self, column: str) -> str:
+        return self.optional_text(column) or self.refuse(f"{column} is empty")
+
+    def number(self, column: str, smallest: int, largest: int) -> int:
+        """A whole number, written without sign or leading zeros, between both bounds or equal to one."""
+        text = self.text(column)
+        if not _NUMBER.fullmatch(text) or not smallest <= int(text) <= largest:
+            self.refuse(f"{column} is not a whole number from {smallest} to {largest}: {text!r}")
+        return int(text)
+
+    def amount(self, column: str) -> Amount:
+        """An amount in yuan with at most four places."""
+        try:
+            return parse_yuan(self.text(column))
+        except Refused as error:
+            self.refuse(f"{column}: {error}")
+
+    def flag(self, column: str) -> bool:
+        """`true` or `false`; an empty field is false."""
+        text = self.optional_text(column) or "false"
+        if text not in ("true", "false"):
+            self.refuse(f"{column} is neither true nor false: {text!r}")
+        return text == "true"
+
+    def choice(self, column: str, choices: type[Choice]) -> Choice:
+        text = self.text(column)
+        try:
+            return choices(text)
+        except ValueError:
+            self.refuse(f"unknown {column} {text!r}; known: {', '.join(choices)}")
+
+    def instant(self, column: str) -> datetime:
+        """An aware instant: a date means its 00:00 in Asia/Shanghai, else RFC 3339 with an offset."""
+        text = self.text(column)
+        if not _INSTANT.fullmatch(text):
+            self.refuse(f"{column} is neither a date nor a time with an offset: {text!r}")
+        try:
+            instant = datetime.fromisoformat(text)
+        except ValueError as error:
+            self.refuse(f"{column}: {text!r}: {error}")
+        return instant if instant.tzinfo else day_start(instant.date())
+
+    def optional_instant(self, column: str) -> datetime | None:
+        return self.instant(column) if self.optional_text(column) else None
+
+
+def read_records(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> Iterator[Record]:
+    """The records of a file, in order; blank lines are passed over.
+
+    Raises `RefusedLine` where the file cannot be read, is not UTF-8, lacks a required column, has one that is
+    neither required nor optional, or has a line with more or fewer fields than the header.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            yield from _records(str(path), stream, required, optional)
+    except (OSError, UnicodeDecodeError) as error:
+        raise RefusedLine(str(path), 0, f"cannot be read: {error}") from error
+
+
+def _records(file: str, stream: TextIO, required: Sequence[str], optional: Sequence[str]) -> Iterator[Record]:
+    reader = csv.reader(stream, strict=True)
+    header: list[str] = []
+    try:
+        for fields in reader:
+            if not header:
+                header = _checked_header(file, reader.line_num, fields, required, optional)
+            elif fields:
+                yield _record(file, reader.line_num, header, fields)
+    except csv.Error as error:
+        raise RefusedLine(file, reader.line_num, f"not CSV: {error}") from error
+    if not header:
+        raise RefusedLine(file, 0, "the file is empty")
+
+
+def _checked_header(
+    file: str, line: int, header: list[str], required: Sequence[str], optional: Sequence[str]
+) -> list[str]:
+    missing = [column for column in required if column not in header]
+    strange = [column for column in header if column not in (*required, *optional)]
+    if missing or strange or len(set(header)) != len(header):
+        raise RefusedLine(file, line, f"columns must be {','.join(required)}, not {','.join(header)}")
+    return header
+
+
+def _record(file: str, line: int, header: list[str], fields: list[str]) -> Record:
+    if len(fields) != len(header):
+        raise RefusedLine(file, line, f"{len(fields)} fields where the header has {len(header)}")
+    if line > MOST_LINES:
+        raise RefusedLine(file, line, f"more than {MOST_LINES} lines")
+    return Record(file, line, dict(zip(header, (field.strip() for field in fields), strict=True)))
