@@ -62,11 +62,11 @@ def load_scheme(directories: Sequence[Path]) -> Scheme:
 
     Raises `Refused` (nearly always `RefusedLine`) for: a directory or file that cannot be read, an unknown
     file name, wrong columns; an unknown province or industry; a bad date, amount, number or flag; a period
-    that ends before it begins; a line number, province, enterprise or rule given twice; lines of one province,
-    industry and enterprise that overlap or leave a gap; enrolments that overlap; food delivery after
-    2025-06-30; a broken USCC (a warning where only the check digit of a known platform is wrong); a tariff line
-    or an enrolment of an enterprise that is not listed; a province that joined before the first cancellation
-    rule. An enrolment that no tariff line covers is a warning.
+    that ends before it begins; a line number, province, enterprise or rule given twice; lines of one
+    province, industry and enterprise that overlap or leave a gap; enrolments that overlap; food delivery after
+    2025-06-30; a broken USCC (a warning where only the check digit of a known platform is wrong); a tariff
+    line or an enrolment of an enterprise that is not listed; a province that joined before the first
+    cancellation rule. An enrolment that no tariff line covers is a warning.
     """
     paths = [path for directory in directories for path in _csv_files(directory)]
     reading = _Reading()
@@ -264,7 +264,7 @@ def _period(record: Record, start: str, end: str, industry: Industry) -> tuple[d
 
 
 def _overlap(one: Enrolment, other: Enrolment) -> bool:
-    """Whether two enrolments of one enterprise, industry and province (or every province) share an instant."""
+    """Whether two enrolments of one enterprise, industry and province (or every one) share an instant."""
     if (one.uscc, one.industry, one.province) != (other.uscc, other.industry, other.province):
         return False
     starts_before = one.enrolled_to is None or other.enrolled_from < one.enrolled_to
