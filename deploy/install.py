@@ -1,7 +1,7 @@
 """Make `.venv` for this checkout: `make install`.
 
-Runs on any Python from 3.11 with nothing installed. Two runs at once wait for each other. A stamp inside the venv
-names what it was made from, so that a second run has nothing to do and takes a moment.
+Runs on any Python from 3.11 with nothing installed. Two runs at once wait for each other. A stamp inside the
+venv names what it was made from, so that a second run has nothing to do and takes a moment.
 """
 
 import fcntl
@@ -72,8 +72,8 @@ def build(wanted: str) -> None:
 def has_pip() -> bool:
     """Whether the venv is there, runs (its base may be gone) and can install."""
     try:
-        command = [PYTHON, "-I", "-c", "import sys, pip; sys.exit(sys.version_info < (3, 11))"]
-        return subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 0
+        probe = [str(PYTHON), "-I", "-c", "import sys, pip; sys.exit(sys.version_info < (3, 11))"]
+        return subprocess.run(probe, stderr=subprocess.DEVNULL, check=False).returncode == 0
     except OSError:
         return False
 

@@ -1,7 +1,7 @@
 """Work out `requirements/*.txt` from `pyproject.toml`: `make pins`.
 
-Versions that are already pinned stay unless `--upgrade` is given. The files hold the hashes of the wheels of every
-system and name no index and no path of the machine they were made on.
+Versions that are already pinned stay unless `--upgrade` is given. The files hold the hashes of the wheels of
+every system and name no index and no path of the machine they were made on.
 """
 
 import os
@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> None:
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
         python = Path(folder) / "bin" / "python"
         subprocess.run([python, "-m", "pip", "install", "--quiet", TOOL], check=True, env=env)
-        base = [python, "-m", "piptools", "compile", *COMPILE, *arguments]
+        base: list[str | Path] = [python, "-m", "piptools", "compile", *COMPILE, *arguments]
         subprocess.run([*base, "-o", RUNTIME, "pyproject.toml"], check=True, env=env, cwd=ROOT)
         extras = ["--extra", "embedded", "--extra", "dev", "-c", RUNTIME]
         subprocess.run([*base, *extras, "-o", DEV, "pyproject.toml"], check=True, env=env, cwd=ROOT)
