@@ -1,0 +1,44 @@
+"""What the exit status of `danbao` says; the one place that lists them.
+
+0    done as asked
+1    the thing asked for failed: an audit found something, a day was refused, documents differ
+2    wrong use or bad input; nothing was started or changed
+69   something needed does not answer: a service, the database, the broker
+70   our own error, told with the state directory and its logs
+130  stopped by Ctrl-C (SIGINT)
+143  stopped by SIGTERM
+"""
+
+from enum import IntEnum
+
+from shared.domain.errors import DanbaoError
+
+
+class Exit(IntEnum):
+    """Exit statuses; 69 and 70 are those of sysexits.h, 130 and 143 those of a shell."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    UNAVAILABLE = 69
+    SOFTWARE = 70
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class CommandFailed(DanbaoError):  # noqa: N818 - like the rest of the tree, the name says what happened
+    """What was asked for could not be done; `status` is what the command ends with. One line for a person."""
+
+    status = Exit.FAILED
+
+
+class Unavailable(CommandFailed):
+    """Something needed does not answer."""
+
+    status = Exit.UNAVAILABLE
+
+
+class OutOfOrder(CommandFailed):
+    """Our own error: a process of ours failed."""
+
+    status = Exit.SOFTWARE
