@@ -1,0 +1,140 @@
+"""What a report must agree with in itself: pure, one function a kind; None is agreement, else the first fault."""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from shared.contracts.reports import (
+    CoverageReport,
+    DeclarationReport,
+    PaymentReport,
+    PremiumLine,
+    RegistrationReport,
+)
+from shared.domain.calendar import Month
+from shared.domain.errors import Refused
+from shared.domain.money import parse_yuan, round_to_fen
+
+AnyReport = CoverageReport | RegistrationReport | DeclarationReport | PaymentReport
+
+
+MOST_ORDERS: Final = 10**12
+"""No count of a month in one province comes near; what is beyond fits no column."""
+
+
+def shape_fault(report: AnyReport) -> str | None:
+    """What the schema cannot say: a month that is none, a count that is absurd."""
+    counts: list[int] = []
+    if isinstance(report, CoverageReport):
+        counts = [count for line in report.lines for count in (line.orders, line.charged, line.reversed)]
+    elif isinstance(report, DeclarationReport):
+        counts = [report.orders, *(line.orders for line in report.lines)]
+    if any(abs(count) > MOST_ORDERS for count in counts):
+        return f"a count beyond {MOST_ORDERS}"
+    if isinstance(report, DeclarationReport | PaymentReport):
+        try:
+            Month.parse(report.period)
+        except Refused as error:
+            return str(error)
+    return None
+
+
+def sums_fault(report: AnyReport) -> str | None:
+    """The first sum of the report that does not come out, in words; amounts are compared exactly."""
+    try:
+        return next(_faults(report), None)
+    except Refused as error:
+        return str(error)
+
+
+def _faults(report: AnyReport) -> Iterator[str]:
+    match report:
+        case CoverageReport():
+            return _coverage_faults(report)
+        case RegistrationReport():
+            return _registration_faults(report)
+        case DeclarationReport():
+            return _declaration_faults(report)
+        case PaymentReport():
+            return _payment_faults(report)
+
+
+def _coverage_faults(report: CoverageReport) -> Iterator[str]:
+    for line in report.lines:
+        yield from _premium_line_faults(line)
+    yield from _unequal("orders", report.orders, sum(line.orders for line in report.lines))
+    yield from _unequal_yuan("premium_yuan", report.premium_yuan, (line.premium_yuan for line in report.lines))
+    if len({(e.insured_on, e.enterprise, e.industry, e.tariff_line) for e in report.lines}) != len(report.lines):
+        yield "a line stands twice"
+    days = [
+        *(line.insured_on for line in report.lines),
+        *(each.insured_on for each in report.exclusions),
+        *(each.insured_on for each in report.workers),
+    ]
+    if max(days, default=report.day) > report.day:
+        yield "a line is insured after the report's day"
+    most = sum(each.workers for each in report.workers if each.insured_on == report.day)
+    if report.province_workers > most:
+        yield f"province_workers is {report.province_workers}, its enterprises have no more than {most} together"
+    yield from _employee_faults(report)
+
+
+def _employee_faults(report: CoverageReport) -> Iterator[str]:
+    named = sum(each.orders for each in report.employee_exclusions)
+    excluded = sum(
+        each.orders
+        for each in report.exclusions
+        if each.reason == "insured_as_employee" and each.insured_on == report.day
+    )
+    yield from _unequal("orders excluded as insured_as_employee", excluded, named)
+
+
+def _premium_line_faults(line: PremiumLine) -> Iterator[str]:
+    where = f"{line.enterprise}, {line.insured_on}, line {line.tariff_line}"
+    if min(line.charged, line.reversed) < 0:
+        yield f"{where}: counts are not negative"
+    yield from _unequal(f"{where}: orders", line.orders, line.charged - line.reversed)
+    yield from _unequal(
+        f"{where}: premium in 0.0001 yuan",
+        parse_yuan(line.premium_yuan),
+        line.orders * parse_yuan(line.base_yuan),
+    )
+
+
+def _registration_faults(report: RegistrationReport) -> Iterator[str]:
+    if report.part > report.parts:
+        yield f"part {report.part} of {report.parts}"
+    if len(set(report.workers)) != len(report.workers):
+        yield "a worker stands twice"
+
+
+def _declaration_faults(report: DeclarationReport) -> Iterator[str]:
+    for number, line in enumerate(report.lines, 1):
+        exact = line.orders * parse_yuan(line.base_yuan)
+        yield from _unequal(f"line {number}: exact, in 0.0001 yuan", parse_yuan(line.exact_yuan), exact)
+        rounded = round_to_fen(parse_yuan(line.exact_yuan))
+        yield from _unequal(f"line {number}: rounded, in 0.0001 yuan", parse_yuan(line.amount_yuan), rounded)
+        is_earlier = line.insured_month < report.period
+        if is_earlier != (line.kind == "adjustment") or line.insured_month > report.period:
+            yield f"line {number}: a {line.kind} of {line.insured_month} in the declaration of {report.period}"
+    yield from _unequal("orders", report.orders, sum(line.orders for line in report.lines))
+    yield from _unequal_yuan("exact_yuan", report.exact_yuan, (line.exact_yuan for line in report.lines))
+    yield from _unequal_yuan("amount_yuan", report.amount_yuan, (line.amount_yuan for line in report.lines))
+
+
+def _payment_faults(report: PaymentReport) -> Iterator[str]:
+    for item in report.items:
+        if parse_yuan(item.arrears_yuan) > max(0, parse_yuan(item.outstanding_yuan)):
+            yield f"{item.statement_id}: more in arrears than outstanding"
+        if parse_yuan(item.remitted_yuan) < 0 or parse_yuan(item.late_fee_yuan) < 0:
+            yield f"{item.statement_id}: a negative remittance or late fee"
+    if len({item.statement_id for item in report.items}) != len(report.items):
+        yield "a statement stands twice"
+
+
+def _unequal(what: str, said: int, counted: int) -> Iterator[str]:
+    if said != counted:
+        yield f"{what}: {said} is said, {counted} is what its parts give"
+
+
+def _unequal_yuan(what: str, said: str, parts: Iterable[str]) -> Iterator[str]:
+    return _unequal(f"{what} in 0.0001 yuan", parse_yuan(said), sum(parse_yuan(part) for part in parts))
