@@ -64,8 +64,8 @@ def load_scheme(directories: Sequence[Path]) -> Scheme:
     file name, wrong columns; an unknown province or industry; a bad date, amount, number or flag; a period
     that ends before it begins; a line number, province, enterprise or rule given twice; lines of one
     province, industry and enterprise that overlap or leave a gap; enrolments that overlap; food delivery
-    after 2025-06-30; a broken USCC (a warning where only the check digit of a known platform is wrong); a tariff
-    line or an enrolment of an enterprise that is not listed; a province that joined before the first
+    after 2025-06-30; a broken USCC (a warning where only the check digit of a known platform is wrong); a
+    tariff line or an enrolment of an enterprise that is not listed; a province that joined before the first
     cancellation rule. An enrolment that no tariff line covers is a warning.
     """
     paths = [path for directory in directories for path in _csv_files(directory)]

@@ -72,6 +72,7 @@ class Scheme:
         self._lines = _numbered(lines)
         self._joined_at = {each.province: day_start(each.joined_on) for each in provinces}
         self._enterprises = {each.uscc: each for each in enterprises}
+        self._names = {uscc: each.name for uscc, each in self._enterprises.items()}
         self._rules = sorted(cancellation_rules, key=lambda rule: rule.valid_from)
         self._enrolments: dict[tuple[str, Industry], list[Enrolment]] = {}
         for enrolment in enrolments:
@@ -91,7 +92,7 @@ class Scheme:
     @property
     def names(self) -> Mapping[str, str]:
         """The name of every enterprise by its USCC."""
-        return MappingProxyType({uscc: each.name for uscc, each in self._enterprises.items()})
+        return MappingProxyType(self._names)
 
     @property
     def joined_at(self) -> Mapping[str, datetime]:
