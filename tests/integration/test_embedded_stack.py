@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -67,7 +68,7 @@ def test_both_end_when_the_parent_is_killed_and_the_next_start_tidies_up(open_fo
         pids = [int(pid) for pid in parent.stdout.readline().split()]
         parent.kill()
     for pid in pids:
-        eventually(lambda pid=pid: is_gone(pid), f"end of process {pid}")  # type: ignore[misc]
+        eventually(partial(is_gone, pid), f"end of process {pid}")
     left = set(open_folder.iterdir())
     assert len(left) == 2
     with EmbeddedBroker(open_folder):
