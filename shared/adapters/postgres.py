@@ -15,6 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 Connection = asyncpg.Connection
 Pool = asyncpg.Pool
 UniqueViolation = asyncpg.UniqueViolationError
+BadData = asyncpg.DataError
+BrokenConstraint = asyncpg.IntegrityConstraintViolationError
 CONNECT_SECONDS: Final = 30.0
 """How long a starting service waits for PostgreSQL before it gives up and says so."""
 

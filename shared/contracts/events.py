@@ -11,21 +11,23 @@ from msgspec import Meta, Struct
 
 SPEC_VERSION: Final = "1.0"
 SOURCE_PREFIX: Final = "urn:uscc:"
+END: Final = r"(?![\s\S])"
+"""End of the text in every regular expression here: `$` would let a trailing line feed pass."""
 
 EventId = Annotated[str, Meta(min_length=1, max_length=128, description="unique for this source; not a key of ours")]
 Source = Annotated[
     str,
     Meta(
-        pattern=r"^urn:uscc:[0-9A-Z]{18}$",
+        pattern=r"^urn:uscc:[0-9A-Z]{18}" + END,
         description="the enterprise (平台企业) that pays, by its unified social credit code; must be the topic's",
     ),
 ]
 OrderId = Annotated[
-    str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}$", description="order (订单), unique within the enterprise")
+    str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}" + END, description="order (订单), unique within the enterprise")
 ]
 WorkerId = Annotated[
     str,
-    Meta(pattern=r"^[0-9a-f]{64}$", description="worker (新就业形态人员): HMAC-SHA-256 token, lower-case hex"),
+    Meta(pattern=r"^[0-9a-f]{64}" + END, description="worker (新就业形态人员): HMAC-SHA-256 token, lower-case hex"),
 ]
 TokenKey = Annotated[int, Meta(ge=1, le=32_767, description="version of the scheme key the token was made with")]
 IndustryName = Annotated[
@@ -34,22 +36,22 @@ IndustryName = Annotated[
 ]
 Region = Annotated[
     str,
-    Meta(pattern=r"^[0-9]{6}$", description="place of acceptance (接单地), GB/T 2260; its province is paid"),
+    Meta(pattern=r"^[0-9]{6}" + END, description="place of acceptance (接单地), GB/T 2260; its province is paid"),
 ]
 Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339 with offset, to the microsecond")]
 Series = Annotated[
     str,
-    Meta(pattern=r"^[A-Za-z0-9_-]{1,16}$", description="producer (单号序列) that numbers its acceptances"),
+    Meta(pattern=r"^[A-Za-z0-9_-]{1,16}" + END, description="producer (单号序列) that numbers its acceptances"),
 ]
 Sequence = Annotated[int, Meta(ge=1, le=2**53 - 1, description="gapless number of the acceptance in its series")]
-Uscc = Annotated[str, Meta(pattern=r"^[0-9A-Z]{18}$", description="unified social credit code")]
+Uscc = Annotated[str, Meta(pattern=r"^[0-9A-Z]{18}" + END, description="unified social credit code")]
 InsuranceNo = Annotated[
     str,
-    Meta(pattern=r"^[A-Za-z0-9-]{1,32}$", description="number under which an employer insures the worker"),
+    Meta(pattern=r"^[A-Za-z0-9-]{1,32}" + END, description="number under which an employer insures the worker"),
 ]
-Province = Annotated[str, Meta(pattern=r"^[0-9]{2}$", description="province, the first two digits of GB/T 2260")]
+Province = Annotated[str, Meta(pattern=r"^[0-9]{2}" + END, description="province, the first two digits of GB/T 2260")]
 Count = Annotated[int, Meta(ge=0, le=10**12)]
-Yuan = Annotated[str, Meta(pattern=r"^-?[0-9]{1,15}(\.[0-9]{1,4})?$", description="yuan, decimal, exact")]
+Yuan = Annotated[str, Meta(pattern=r"^-?[0-9]{1,15}(\.[0-9]{1,4})?" + END, description="yuan, decimal, exact")]
 
 
 class Order(Struct, frozen=True, forbid_unknown_fields=True, gc=False, kw_only=True):

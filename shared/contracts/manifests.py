@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from shared.contracts.events import END
+
 Amount = Annotated[int, Meta(description="0.0001 yuan, signed")]
 RunId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$", description="one start of one charging worker")]
 Number = Annotated[int, Meta(ge=1, description="manifests of a run count from 1 without a gap")]
@@ -140,8 +142,10 @@ class StatementIssued(Struct, frozen=True, kw_only=True):
 class RemittanceReceived(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Money that arrived for an enterprise in a province (缴费入库), told once per `remittance_id`."""
 
-    remittance_id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
-    enterprise: Annotated[str, Meta(pattern=r"^[0-9A-Z]{18}$")]
-    province: Annotated[str, Meta(pattern=r"^[0-9]{2}$")]
-    amount_yuan: Annotated[str, Meta(pattern=r"^[0-9]{1,15}(\.[0-9]{1,2})?$", description="yuan, whole fen, above 0")]
+    remittance_id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}" + END)]
+    enterprise: Annotated[str, Meta(pattern=r"^[0-9A-Z]{18}" + END)]
+    province: Annotated[str, Meta(pattern=r"^[0-9]{2}" + END)]
+    amount_yuan: Annotated[
+        str, Meta(pattern=r"^[0-9]{1,15}(\.[0-9]{1,2})?" + END, description="yuan, whole fen, above 0")
+    ]
     received_on: date

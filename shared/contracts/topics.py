@@ -4,7 +4,8 @@ import re
 from typing import Final
 
 ORDERS_PREFIX: Final = "orders.v1."
-ORDERS_PATTERN: Final = r"orders\.v1\.[0-9A-Z]+"
+ORDERS_PATTERN: Final = r"^orders\.v1\.[0-9A-Z]{18}$"
+"""What charging subscribes to; a topic with another name is nobody's and is not read."""
 MANIFESTS: Final = "premiums.charged.v1"
 DAYS_CLOSING: Final = "days.closing.v1"
 DAYS_COUNTED: Final = "days.counted.v1"

@@ -1,0 +1,131 @@
+"""Charging (计费): one worker. Start as many as there are partitions to share."""
+
+import asyncio
+import gc
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+import structlog
+from faststream.kafka import KafkaBroker
+
+from services.charging.api import make_router
+from services.charging.batch import Limits, Reader
+from services.charging.consumer import Consumer
+from services.charging.count_day import count_day
+from services.charging.lookup import Lookup
+from services.charging.metrics import Metrics
+from services.charging.parked import ParkedEvents
+from services.charging.settle import settle
+from services.charging.store import read_last_number, start_run
+from shared.adapters.kafka import consume, ensure_topics, open_broker, until_done
+from shared.adapters.outbox import Outbox
+from shared.adapters.postgres import Pool, open_engine, open_pool
+from shared.adapters.regions import known_regions
+from shared.adapters.scheme_files import load_scheme
+from shared.contracts.manifests import DayClosing
+from shared.contracts.topics import DAYS_CLOSING, INTERNAL, orders_topic
+from shared.domain.errors import Stop
+from shared.domain.rating import Scheme
+from shared.runtime.service import Service
+from shared.runtime.settings import Settings
+
+log = structlog.get_logger(__name__)
+CLOSE_GROUP = "charging-close"
+
+
+@asynccontextmanager
+async def compose(service: Service) -> AsyncIterator[None]:
+    """Put the worker together."""
+    settings = service.settings
+    scheme = load_scheme(settings.scheme)
+    url = settings.database.get_secret_value()
+    async with open_pool(url, size=6) as pool, open_engine(url, size=2) as engine:
+        broker, metrics = open_broker(settings), Metrics(service.registry)
+        async with pool.acquire() as connection:
+            run, settlement_run = (
+                await start_run(connection, "orders"),
+                await start_run(connection, "settlement"),
+            )
+        outbox = Outbox(engine, "charging", lambda topic, key, payload: _publish(broker, topic, key, payload))
+        reader = Reader(scheme, known_regions(), await _register(pool, scheme), _limits(settings))
+        consumer = Consumer(settings, pool, reader, run, metrics, service.die, outbox.wake)
+        consumer.subscribe(broker)
+
+        async def close(payload: bytes) -> None:
+            await count_day(pool, scheme, _read_closing(payload))
+            outbox.wake()
+
+        consume(broker, settings, DAYS_CLOSING, CLOSE_GROUP, close, service.die)
+        settling = asyncio.Lock()
+
+        async def settle_once() -> int:
+            async with settling:
+                async with pool.acquire() as connection:
+                    await read_last_number(connection, settlement_run)
+                count = await settle(pool, scheme, settlement_run)
+            metrics.reversed.inc(count)
+            outbox.wake()
+            return count
+
+        service.app.include_router(
+            make_router(service.keys, consumer, Lookup(pool), ParkedEvents(pool, broker), settle_once)
+        )
+        service.add_readiness("charging", consumer.readiness)
+        service.background("topics", _prepare_topics(settings, scheme))
+        service.background("watch", consumer.watch())
+        if settings.settle_seconds:
+            service.background("settling", _keep_settling(settle_once, settings.settle_seconds))
+        gc.disable()
+        async with service.running(broker):
+            service.background("outbox", outbox.run())
+            yield
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(settings.max_event_bytes, settings.max_skew_seconds, settings.max_age_days)
+
+
+async def _register(pool: Pool, scheme: Scheme) -> dict[str, int]:
+    """Every enterprise of the scheme gets its small number once."""
+    await pool.execute(
+        "insert into charging.enterprise (uscc) select u from unnest($1::text[]) u"
+        " where not exists (select 1 from charging.enterprise e where e.uscc = u) order by u on conflict do nothing",
+        sorted(scheme.enterprises),
+    )
+    return {row["uscc"]: row["id"] for row in await pool.fetch("select uscc, id from charging.enterprise")}
+
+
+async def _prepare_topics(settings: Settings, scheme: Scheme) -> None:
+    """Topics are made when an enterprise is registered: a new one later is a rebalance of the whole group."""
+    wanted = dict.fromkeys(INTERNAL, 1)
+    wanted |= dict.fromkeys(map(orders_topic, scheme.enterprises), settings.order_partitions)
+    await until_done("topics", lambda: ensure_topics(settings, wanted))
+
+
+async def _publish(broker: KafkaBroker, topic: str, key: str, payload: bytes) -> None:
+    await broker.publish(payload, topic, key=key.encode())
+
+
+async def _keep_settling(settle_once: "object", seconds: float) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            await settle_once()  # type: ignore[operator]
+        except Stop:
+            raise
+        except Exception as error:
+            log.warning("settling waits", error=repr(error))
+
+
+def _read_closing(payload: bytes) -> DayClosing:
+    try:
+        return msgspec.json.decode(payload, type=DayClosing)
+    except msgspec.MsgspecError as error:
+        raise Stop(f"{DAYS_CLOSING}: a message that is not of the agreed shape: {error}") from error
+
+
+if __name__ == "__main__":
+    _settings = Settings()
+    sys.exit(Service("charging", _settings, compose).run())

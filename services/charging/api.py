@@ -1,0 +1,83 @@
+"""What charging answers over HTTP: its progress, manifests asked for again, who was covered, what is parked."""
+
+from collections.abc import Callable
+from datetime import date, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, HTTPException, Query, Response
+from pydantic import BaseModel, ConfigDict
+
+from services.charging.consumer import Consumer
+from services.charging.lookup import Lookup
+from services.charging.parked import ParkedEvents
+from shared.contracts.parking import ParkReason
+from shared.runtime.access import AccessKeys
+
+Province = Annotated[str, Query(pattern=r"^[0-9]{2}$")]
+Limit = Annotated[int, Query(ge=1, le=10_000)]
+
+
+class Resend(BaseModel):
+    """Which parked events to send again: those of a reason, and of one enterprise if it is named."""
+
+    model_config = ConfigDict(extra="forbid")
+    reason: ParkReason
+    enterprise: str | None = None
+
+
+def make_router(
+    keys: AccessKeys, consumer: Consumer, lookup: Lookup, parked: ParkedEvents, settle: Callable[[], Any]
+) -> APIRouter:
+    """The routes; all of them need a service or operator key."""
+    router = APIRouter(prefix="/v1", dependencies=[Depends(keys.require("service"))])
+
+    @router.get("/status")
+    async def status() -> dict[str, Any]:
+        return {
+            "runs": await lookup.runs(),
+            "positions": await lookup.positions(consumer.cluster_id),
+            "paused": consumer.paused,
+            "unpublished": await lookup.unpublished(),
+            "parked": await lookup.parked_counts(),
+        }
+
+    @router.get("/manifests/{run}/{number}")
+    async def manifest(run: str, number: int) -> Response:
+        payload = await lookup.manifest(run, number)
+        if payload is None:
+            raise HTTPException(404, f"run {run} has no manifest {number}")
+        return Response(payload, media_type="application/json")
+
+    @router.get("/days/{day}/registrations")
+    async def registrations(day: date, province: Province, after: str = "", limit: Limit = 10_000) -> dict[str, Any]:
+        return {"workers": await lookup.registrations(day, province, after, limit)}
+
+    @router.get("/days/{day}/employee-exclusions")
+    async def employee_exclusions(day: date, province: Province) -> dict[str, Any]:
+        return {"exclusions": await lookup.employee_exclusions(day, province)}
+
+    @router.get("/orders/{enterprise}/{order_id}")
+    async def order(enterprise: str, order_id: str, day: date) -> dict[str, Any]:
+        return {"rows": await lookup.order(enterprise, order_id, day)}
+
+    @router.get("/workers/{worker_id}/covers")
+    async def covers(worker_id: Annotated[str, Query(pattern=r"^[0-9a-f]{64}$")], at: datetime) -> dict[str, Any]:
+        if at.tzinfo is None:
+            raise HTTPException(422, "at needs an offset, as in 2026-10-01T12:00:00+08:00")
+        return {"covers": await lookup.covers(worker_id, at)}
+
+    @router.post("/settle")
+    async def settle_now() -> dict[str, Any]:
+        return {"reversed": await settle()}
+
+    @router.get("/parked")
+    async def list_parked(
+        reason: ParkReason | None = None, enterprise: str | None = None, after: str = "", limit: Limit = 100
+    ) -> dict[str, Any]:
+        return {"parked": await parked.page(reason, enterprise, after, limit)}
+
+    @router.post("/parked/resend")
+    async def resend(what: Resend) -> dict[str, Any]:
+        return {"resent": await parked.send_again(what.reason, what.enterprise)}
+
+    return router

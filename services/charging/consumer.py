@@ -1,0 +1,269 @@
+"""The Kafka side of charging: which position is held for each partition, and what happens when one is not.
+
+A batch takes the held positions out before its first await, and only its commit puts them back. Whatever fails in
+between leaves nothing held, so the next batch of that partition is dropped, its position read again and sought
+(design D1). `services/charging/README.md` says what remains if the process dies at each step.
+"""
+
+import asyncio
+import gc
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+import structlog
+from aiokafka import ConsumerRebalanceListener, TopicPartition
+from aiokafka.codec import has_gzip, has_lz4, has_snappy, has_zstd
+from aiokafka.errors import IllegalStateError, KafkaError
+from faststream.kafka import KafkaBroker
+from faststream.kafka.annotations import KafkaMessage
+
+from services.charging.batch import Reader
+from services.charging.metrics import Metrics
+from services.charging.parts import Parts
+from services.charging.store import Fenced, Move, Run, read_last_number, write_batch
+from shared.adapters.kafka import consumer_options, read_cluster_id, until_done
+from shared.adapters.postgres import BadData, BrokenConstraint, Pool
+from shared.contracts.manifests import PremiumsCharged
+from shared.contracts.topics import ORDERS_PATTERN
+from shared.domain.errors import Stop
+from shared.runtime.settings import Settings
+
+log = structlog.get_logger(__name__)
+GROUP: Final = "charging"
+GENERAL_AFTER_HIT: Final = 16
+"""Batches that stay on the general way after one met a repeat: repeats come in crowds."""
+COLLECT_EVERY: Final = 200
+"""Batches between two garbage collections; the collector is off otherwise."""
+WATCH_SECONDS: Final = 2.0
+CODECS: Final = {"gzip": has_gzip, "snappy": has_snappy, "lz4": has_lz4, "zstd": has_zstd}
+
+
+class Stale(Exception):  # noqa: N818 - an expected outcome: the batch is dropped and sought again
+    """A batch came for a partition whose position is not held."""
+
+
+class Consumer(ConsumerRebalanceListener):
+    """Charges what a poll brings, one transaction a batch."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        pool: Pool,
+        reader: Reader,
+        run: Run,
+        metrics: Metrics,
+        die: Callable[[BaseException], None],
+        on_commit: Callable[[], None],
+    ) -> None:
+        self._settings, self._pool, self._reader, self._run = settings, pool, reader, run
+        self._metrics, self._die, self._on_commit = metrics, die, on_commit
+        self._parts = Parts(pool, settings.days_ahead)
+        self._lock = asyncio.Lock()
+        self._held: dict[TopicPartition, int] = {}
+        self._cluster_id: str | None = None
+        self._general, self._batches = 0, 0
+        self._subscriber: Any = None
+        self.paused: dict[str, str] = {}
+        self.lag = 0
+        self.last_commit = 0.0
+
+    @property
+    def cluster_id(self) -> str | None:
+        """The Kafka cluster whose positions are held; None before the first assignment."""
+        return self._cluster_id
+
+    def subscribe(self, broker: KafkaBroker) -> None:
+        """Make the batch subscriber over every enterprise's topic."""
+        missing = [name for name, is_there in CODECS.items() if not is_there()]
+        if missing:
+            raise Stop(f"codecs missing on this machine: {', '.join(missing)}; enterprises may use any of the four")
+        # FastStream reads {…} in a pattern as a path parameter unless the braces are doubled.
+        pattern = ORDERS_PATTERN.replace("{", "{{").replace("}", "}}")
+        self._subscriber = broker.subscriber(
+            pattern=pattern,
+            batch=True,
+            group_id=GROUP,
+            listener=self,
+            max_records=self._settings.batch_events,
+            batch_timeout_ms=50,
+            max_partition_fetch_bytes=4 * 1024 * 1024,
+            fetch_max_bytes=50 * 1024 * 1024,
+            **consumer_options(self._settings),
+        )
+
+        @self._subscriber  # type: ignore[untyped-decorator]  # FastStream leaves it untyped
+        async def take(message: KafkaMessage) -> None:
+            await self._take(message.raw_message)  # type: ignore[arg-type]
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Wait for the open transaction, then hold nothing."""
+        async with self._lock:
+            self._held.clear()
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Read the cluster's id, then seek every partition to its stored position."""
+        async with self._lock:
+            try:
+                await self._check_cluster()
+            except Stop as error:
+                self._die(error)
+                return
+            self.paused.clear()
+            await until_done("positions", lambda: self._seek(assigned))
+
+    async def _check_cluster(self) -> None:
+        found = await read_cluster_id(self._settings.kafka.split(","))
+        if self._cluster_id not in (None, found):
+            raise Stop(f"the Kafka cluster is {found} now and was {self._cluster_id}: its offsets mean other events")
+        self._cluster_id = found
+
+    async def _seek(self, partitions: Iterable[TopicPartition]) -> None:
+        """Hold what is stored for these partitions, and go there."""
+        consumer = self._subscriber.consumer
+        for tp in partitions:
+            self._held.pop(tp, None)
+        wanted = sorted(tp for tp in partitions if tp in consumer.assignment())
+        if not wanted:
+            return
+        first, end = await consumer.beginning_offsets(wanted), await consumer.end_offsets(wanted)
+        for row in await self._stored(wanted, first):
+            tp, position = TopicPartition(row["topic"], row["partition"]), row["next_offset"]
+            if first[tp] <= position <= end[tp]:
+                consumer.seek(tp, position)
+                self._held[tp] = position
+            else:
+                self._pause(tp, position, first[tp], end[tp])
+
+    async def _stored(self, wanted: Sequence[TopicPartition], first: dict[TopicPartition, int]) -> Any:
+        return await self._pool.fetch(
+            """insert into charging.position as p (cluster_id, topic, partition, first_offset, next_offset)
+            select $1, topic, partition, first, first
+            from unnest($2::text[], $3::int[], $4::bigint[]) as u (topic, partition, first)
+            on conflict (cluster_id, topic, partition) do update set next_offset = p.next_offset
+            returning topic, partition, next_offset""",
+            self._cluster_id,
+            [tp.topic for tp in wanted],
+            [tp.partition for tp in wanted],
+            [first[tp] for tp in wanted],
+        )
+
+    def _pause(self, tp: TopicPartition, position: int, first: int, end: int) -> None:
+        """Stop reading one topic and say which events are missing; the others go on."""
+        if position < first:
+            reason = f"partition {tp.partition}: offsets {position} to {first - 1} are gone from the log"
+        else:
+            reason = f"partition {tp.partition}: the log ends at {end}, {position} was charged: made anew?"
+        self.paused[tp.topic] = reason
+        self._metrics.paused.labels(topic=tp.topic).set(1)
+        log.error("topic paused", topic=tp.topic, reason=reason)
+        consumer = self._subscriber.consumer
+        mine = [each for each in consumer.assignment() if each.topic == tp.topic]
+        for each in mine:
+            self._held.pop(each, None)
+        with suppress(IllegalStateError):
+            consumer.pause(*mine)
+
+    async def _take(self, records: Sequence[Any]) -> None:
+        by_partition: dict[TopicPartition, list[Any]] = {}
+        for record in records:
+            by_partition.setdefault(TopicPartition(record.topic, record.partition), []).append(record)
+        async with self._lock:
+            held = {tp: self._held.pop(tp, None) for tp in by_partition}
+            try:
+                ends = await self._charge(by_partition, held)
+            except Stop as error:
+                self._die(error)
+                return
+            except (BadData, BrokenConstraint) as error:
+                self._die(Stop(f"the database refuses a batch: {error!r}"))
+                return
+            except Exception as error:
+                await self._recover(by_partition, error)
+                return
+            self._held.update(ends)
+        self._on_commit()
+        await self._hint(ends)
+
+    async def _charge(
+        self, by_partition: dict[TopicPartition, list[Any]], held: dict[TopicPartition, int | None]
+    ) -> dict[TopicPartition, int]:
+        """Write the batch; returns the new positions. Nothing of it holds before this returns."""
+        moves = []
+        for tp, position in held.items():
+            mine = by_partition[tp]
+            if position is None or mine[0].offset < position:
+                raise Stale(f"{tp.topic}/{tp.partition}")
+            moves.append(Move(tp.topic, tp.partition, position, mine[-1].offset + 1, len(mine)))
+        ordered = [record for tp in sorted(by_partition) for record in by_partition[tp]]
+        batch = self._reader.read(ordered, self._run.next_batch())
+        await self._parts.ensure(batch.days)
+        optimistic = self._general == 0
+        assert self._cluster_id is not None
+        async with self._pool.acquire() as connection:
+            manifest, has_hit = await write_batch(
+                connection, self._cluster_id, self._run, batch, moves, optimistic=optimistic
+            )
+        self._general = GENERAL_AFTER_HIT if has_hit else max(0, self._general - 1)
+        self._note(manifest, batch.events)
+        return {TopicPartition(move.topic, move.partition): move.next for move in moves}
+
+    def _note(self, manifest: PremiumsCharged, events: int) -> None:
+        self.last_commit = asyncio.get_running_loop().time()
+        self._metrics.note_batch(manifest, events)
+        self._batches += 1
+        if self._batches % COLLECT_EVERY == 0:
+            gc.collect()
+
+    async def _recover(self, partitions: Iterable[TopicPartition], error: Exception) -> None:
+        """A batch failed: nothing was written, or all was and the answer was lost. Both are read from the database."""
+        expected = isinstance(error, Stale | Fenced)
+        log.log(20 if expected else 30, "batch dropped", why=repr(error))
+        self._metrics.dropped.labels(why=type(error).__name__).inc()
+
+        async def again() -> None:
+            async with self._pool.acquire() as connection:
+                await read_last_number(connection, self._run)
+            await self._seek([tp for tp in partitions if tp.topic not in self.paused])
+
+        if not expected:
+            await asyncio.sleep(0.2)  # a fault that stays must not become a busy loop
+        await until_done("positions", again)
+
+    async def _hint(self, ends: dict[TopicPartition, int]) -> None:
+        """Kafka's own group offsets, for lag tools only: whatever fails here is no matter."""
+        consumer = self._subscriber.consumer
+        with suppress(KafkaError, IllegalStateError, AttributeError):
+            await consumer.commit({tp: end for tp, end in ends.items() if tp in consumer.assignment()})
+
+    async def watch(self) -> None:
+        """Every WATCH_SECONDS: the lag, and whether a log was trimmed or made anew under a held position."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            with suppress(KafkaError, IllegalStateError, AttributeError):
+                await self._look()
+
+    async def _look(self) -> None:
+        consumer = self._subscriber.consumer
+        before = {tp: position for tp, position in self._held.items() if tp in consumer.assignment()}
+        if not before:
+            return
+        first, end = await consumer.beginning_offsets(list(before)), await consumer.end_offsets(list(before))
+        lag = 0
+        for tp, position in before.items():
+            now = self._held.get(tp, position)
+            if end[tp] < position or first[tp] > now:
+                async with self._lock:
+                    self._pause(tp, now, first[tp], end[tp])
+            lag += max(0, end[tp] - now)
+        self.lag = lag
+        self._metrics.lag.set(lag)
+
+    async def readiness(self) -> str | None:
+        """Ready means progress: nothing paused, and where there is lag, a young commit."""
+        if self.paused:
+            return "; ".join(f"{topic}: {reason}" for topic, reason in self.paused.items())
+        age = asyncio.get_running_loop().time() - self.last_commit
+        if self.lag and age > self._settings.ready_commit_age_seconds:
+            return f"{self.lag} events wait and the last commit was {age:.0f} s ago"
+        return None

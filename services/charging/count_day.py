@@ -1,0 +1,188 @@
+"""The count for a close: settle within the cut, then count over exactly its batches, and answer once.
+
+Everything is one transaction, so a crash leaves either no trace or the whole answer; asked again for the same day and
+attempt, the stored answer is given again.
+"""
+
+from datetime import date
+from typing import Any, Final
+
+import msgspec
+
+from services.charging.cut import Batches, resolve
+from services.charging.rows import EXCLUSION_REASONS, REVERSAL_REASONS
+from services.charging.settle import LOCK, settle_within
+from shared.adapters.postgres import Connection, Pool
+from shared.contracts.manifests import (
+    DayClosing,
+    DayCounted,
+    FirstTime,
+    Outcome,
+    PremiumsCharged,
+    Total,
+    WorkerCount,
+)
+from shared.contracts.topics import DAYS_COUNTED
+from shared.domain.calendar import day_bounds
+from shared.domain.industry import Industry
+from shared.domain.leaf import RowKind
+from shared.domain.rating import Scheme
+
+_ON: Final = "(accepted_at at time zone interval '8 hours')::date"
+# $1 cut, $2 and $3 the day's bounds, $4 the batches in the cut, not in the one before, that hold earlier days.
+_COUNTED: Final = """((accepted_at >= $2 and accepted_at < $3 and exists (
+        select 1 from unnest($1::bigint[]) as last where batch <= last and batch >> 32 = last >> 32))
+    or (accepted_at < $2 and batch = any($4::bigint[])))"""
+_LATE: Final = """
+    select distinct batch from charging.batch_day where insured_on < $3
+        and exists (select 1 from unnest($1::bigint[]) as last where batch <= last and batch >> 32 = last >> 32)
+        and not exists (select 1 from unnest($2::bigint[]) as last where batch <= last and batch >> 32 = last >> 32)"""
+_TOTALS: Final = f"""
+    select {_ON} as insured_on, e.uscc, region / 10000 as province, industry, tariff_line, kind, reason,
+        count(*) as orders, sum(premium)::bigint as premium
+    from charging.entry join charging.enterprise e on e.id = enterprise
+    where kind in (1, 4) and {_COUNTED}
+    group by 1, 2, 3, 4, 5, 6, 7 order by 1, 2, 3, 4, 5, 6, 7"""
+_WORKERS: Final = """
+    select e.uscc, region / 10000 as province, count(distinct worker_key) as workers
+    from charging.entry join charging.enterprise e on e.id = enterprise
+    where kind = 1 and reason = 0 and accepted_at >= $2 and accepted_at < $3 and exists (
+        select 1 from unnest($1::bigint[]) as last where batch <= last and batch >> 32 = last >> 32)
+    group by grouping sets ((1, 2), (2)) order by 2, 1 nulls last"""
+_LATE_WORKERS: Final = f"""
+    with charged as materialized (
+        select {_ON} as insured_on, enterprise, region / 10000 as province, worker_key, batch = any($3::bigint[]) as late
+        from charging.entry where kind = 1 and reason = 0 and accepted_at < $2
+            and {_ON} in (select insured_on from charging.batch_day where batch = any($3::bigint[]))
+            and exists (select 1 from unnest($1::bigint[]) as last where batch <= last and batch >> 32 = last >> 32)),
+    by_enterprise as (
+        select insured_on, enterprise, province, worker_key from charged
+        group by 1, 2, 3, 4 having bool_and(late)),
+    by_province as (
+        select insured_on, province, worker_key from charged group by 1, 2, 3 having bool_and(late))
+    select insured_on, e.uscc, province, count(*) as workers
+    from by_enterprise join charging.enterprise e on e.id = enterprise group by 1, 2, 3
+    union all
+    select insured_on, null, province, count(*) from by_province group by 1, 3
+    order by 1, 3, 2 nulls last"""
+_PARTICIPANTS: Final = f"""
+    insert into charging.participant (province, worker, first_on)
+    select distinct region / 10000, int8send(worker_key) || worker_rest, $5::date
+    from charging.entry where kind = 1 and reason = 0 and {_COUNTED}
+    order by 1, 2 on conflict do nothing"""
+_FIRST_TIME: Final = """
+    select province, count(*) as workers from charging.participant where first_on = $1 group by 1 order by 1"""
+_UNMATCHED: Final = """
+    select count(*) from charging.unsettled u where accepted_at < $2 and exists (
+        select 1 from unnest($1::bigint[]) as last where batch <= last and batch >> 32 = last >> 32)
+    and not exists (select 1 from charging.entry a where (a.accepted_at, a.enterprise, a.order_id, a.worker_key, a.kind)
+        = (u.accepted_at, u.enterprise, u.order_id, u.worker_key, 1))"""
+
+
+async def count_day(pool: Pool, scheme: Scheme, closing: DayClosing) -> None:
+    """Answer a `days.closing.v1` through the outbox."""
+    async with pool.acquire() as connection:
+        async with connection.transaction():
+            await connection.execute("select pg_advisory_xact_lock($1)", LOCK)
+            payload = await connection.fetchval(
+                "select payload from charging.day_count where (day, attempt) = ($1, $2)",
+                closing.day,
+                closing.attempt,
+            )
+            if payload is None:
+                payload = msgspec.json.encode(await _count(connection, scheme, closing))
+                await connection.execute(
+                    "insert into charging.day_count values ($1, $2, $3)",
+                    closing.day,
+                    closing.attempt,
+                    payload,
+                )
+            await connection.execute(
+                "insert into charging.outbox (topic, key, payload) values ($1, $2, $3)",
+                DAYS_COUNTED, closing.day.isoformat(), payload,
+            )  # fmt: skip
+        await connection.execute("select charging.seal_part($1)", closing.day)
+
+
+async def _count(connection: Connection, scheme: Scheme, closing: DayClosing) -> DayCounted:
+    cut = await resolve(connection, closing.cut)
+    previous = await resolve(connection, closing.previous_cut)
+    settlement = await _settlement(connection, scheme, closing.day, cut)
+    if settlement is not None:
+        cut = cut.with_batch(settlement[0])
+    begin, end = day_bounds(closing.day)
+    late = [r[0] for r in await connection.fetch(_LATE, cut.lasts, previous.lasts, closing.day)]
+    resends = "select count(*) from charging.resend where found_on = $1"
+    return DayCounted(
+        day=closing.day,
+        attempt=closing.attempt,
+        cut=closing.cut,
+        settlement=None if settlement is None else settlement[1],
+        totals=[_total(r) for r in await connection.fetch(_TOTALS, cut.lasts, begin, end, late)],
+        workers=await _workers(connection, closing.day, cut, late),
+        first_time=await _first_time(connection, closing.day, cut, late),
+        resends=await connection.fetchval(resends, closing.day),
+        unmatched_cancellations=await connection.fetchval(_UNMATCHED, cut.lasts, end),
+    )
+
+
+async def _settlement(
+    connection: Connection, scheme: Scheme, day: date, cut: Batches
+) -> tuple[int, PremiumsCharged] | None:
+    """The settlement of this day's close: written once, then found again by every attempt."""
+    known = await connection.fetchrow(
+        """select s.batch, m.payload from charging.day_settlement s left join charging.manifest m using (batch)
+        where s.day = $1""",
+        day,
+    )
+    if known is not None:
+        return None if known["batch"] is None else (known["batch"], _manifest(known["payload"]))
+    written = await settle_within(connection, scheme, day, cut)
+    await connection.execute(
+        "insert into charging.day_settlement values ($1, $2)", day, None if written is None else written[0]
+    )
+    return written
+
+
+def _manifest(payload: bytes) -> PremiumsCharged:
+    return msgspec.json.decode(payload, type=PremiumsCharged)
+
+
+def _total(row: Any) -> Total:
+    kind, reason = row["kind"], row["reason"]
+    if kind == RowKind.REVERSAL:
+        outcome, why = Outcome.REVERSED, REVERSAL_REASONS[reason]
+    elif reason:
+        outcome, why = Outcome.EXCLUDED, EXCLUSION_REASONS[reason]
+    else:
+        outcome, why = Outcome.CHARGED, None
+    return Total(
+        insured_on=row["insured_on"],
+        enterprise=row["uscc"],
+        province=f"{row['province']:02}",
+        industry=Industry.of_code(row["industry"]).value,
+        outcome=outcome,
+        reason=why,
+        tariff_line=row["tariff_line"] or None,
+        orders=row["orders"],
+        premium=row["premium"],
+    )
+
+
+async def _workers(connection: Connection, day: date, cut: Batches, late: list[int]) -> list[WorkerCount]:
+    begin, end = day_bounds(day)
+    found = [(day, r) for r in await connection.fetch(_WORKERS, cut.lasts, begin, end)]
+    if late:
+        rows = await connection.fetch(_LATE_WORKERS, cut.lasts, begin, late)
+        found += [(r["insured_on"], r) for r in rows]
+    return [
+        WorkerCount(insured_on=on, enterprise=r["uscc"], province=f"{r['province']:02}", workers=r["workers"])
+        for on, r in found
+    ]
+
+
+async def _first_time(connection: Connection, day: date, cut: Batches, late: list[int]) -> list[FirstTime]:
+    begin, end = day_bounds(day)
+    await connection.execute(_PARTICIPANTS, cut.lasts, begin, end, late, day)
+    rows = await connection.fetch(_FIRST_TIME, day)
+    return [FirstTime(province=f"{row['province']:02}", workers=row["workers"]) for row in rows]

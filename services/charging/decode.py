@@ -1,0 +1,68 @@
+"""From received bytes to an event, or to a reason why it is parked. Pure; never raises for bad input."""
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from shared.contracts.events import Event
+from shared.contracts.parking import ParkReason
+
+_decode: Final[Callable[[bytes], Event]] = msgspec.json.Decoder(Event).decode
+_WHERE: Final = re.compile(r" - at `(\$[^`]*)`\Z")
+_BY_FIELD: Final = {
+    "$.type": ParkReason.UNKNOWN_TYPE,
+    "$.specversion": ParkReason.UNKNOWN_VERSION,
+    "$.data.industry": ParkReason.UNKNOWN_INDUSTRY,
+    "$.data.sequence": ParkReason.BAD_SEQUENCE,
+    "$.data.acceptance_region": ParkReason.UNKNOWN_REGION,
+}
+DETAIL_LENGTH: Final = 300
+
+
+class Parked(msgspec.Struct, frozen=True):
+    """Why an event could not be taken: a reason of the closed list, and a sentence for whoever mends it."""
+
+    reason: ParkReason
+    detail: str
+
+
+def decode(value: bytes | None, max_bytes: int) -> Event | Parked:
+    """The event in these bytes, or why there is none."""
+    if not value:
+        return Parked(ParkReason.EMPTY, "the message has no bytes")
+    if len(value) > max_bytes:
+        return Parked(ParkReason.TOO_LARGE, f"{len(value)} bytes, at most {max_bytes} are taken")
+    try:
+        if not value.isascii():
+            value.decode("utf-8")  # the decoder skips over text that it does not keep
+        return _decode(value)
+    except UnicodeDecodeError as error:
+        return Parked(ParkReason.NOT_UTF8, f"byte {error.start} is not UTF-8")
+    except RecursionError:
+        return Parked(ParkReason.TOO_DEEP, "nested too deeply")
+    except msgspec.ValidationError as error:
+        return _explain(str(error))
+    except (msgspec.DecodeError, ValueError, OverflowError) as error:
+        return Parked(ParkReason.NOT_JSON, str(error)[:DETAIL_LENGTH])
+
+
+def _explain(message: str) -> Parked:
+    return Parked(_reason(message), message[:DETAIL_LENGTH])
+
+
+def _reason(message: str) -> ParkReason:
+    found = _WHERE.search(message)
+    field = found.group(1) if found else "$"
+    if "missing required field" in message:
+        return ParkReason.MISSING_FIELD
+    if "unknown field" in message:
+        return ParkReason.UNKNOWN_FIELD
+    if "timezone component" in message:
+        return ParkReason.NAIVE_TIME
+    if "RFC3339" in message or "Invalid date" in message:
+        return ParkReason.IMPOSSIBLE_TIME
+    if ", got `" in message:
+        return ParkReason.WRONG_TYPE
+    return _BY_FIELD.get(field, ParkReason.BAD_VALUE)

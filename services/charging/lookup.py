@@ -1,0 +1,141 @@
+"""Questions answered from the rows: what is committed, which order, who was covered when. Reads only."""
+
+from datetime import date, datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+
+from services.charging.cut import resolve
+from services.charging.rows import CANCEL_REASONS, EXCLUSION_REASONS, REVERSAL_REASONS
+from shared.adapters.postgres import Pool
+from shared.contracts.manifests import DayCounted
+from shared.contracts.topics import orders_topic
+from shared.domain.calendar import day_bounds
+from shared.domain.industry import Industry
+from shared.domain.money import Amount, yuan
+
+LONGEST_ORDER: Final = timedelta(days=2)
+"""An open order older than this is not searched for when asked who was covered at an instant."""
+_KINDS: Final = ("", "acceptance", "completion", "cancellation", "reversal")
+_REASONS: Final = ((), EXCLUSION_REASONS, ("",), CANCEL_REASONS, REVERSAL_REASONS)
+
+
+class Lookup:
+    """Reads charging's schema."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def runs(self) -> dict[str, int]:
+        """The last committed number of every run that published manifests of its own."""
+        rows = await self._pool.fetch(
+            "select run, max(number) as last from charging.run join charging.manifest on run_id = id"
+            " where purpose <> 'close' group by run"
+        )
+        return {row["run"]: row["last"] for row in rows}
+
+    async def positions(self, cluster_id: str | None) -> list[dict[str, Any]]:
+        """How far each partition of the cluster is charged."""
+        rows = await self._pool.fetch(
+            "select topic, partition, next_offset, events from charging.position where cluster_id = $1 order by 1, 2",
+            cluster_id,
+        )
+        return [dict(row) for row in rows]
+
+    async def unpublished(self) -> int:
+        """Messages written and not yet handed to the broker."""
+        return int(await self._pool.fetchval("select count(*) from charging.outbox"))
+
+    async def parked_counts(self) -> dict[str, int]:
+        """Parked events that were not sent again, by reason."""
+        rows = await self._pool.fetch(
+            "select reason, count(*) as n from charging.parked p where not exists"
+            " (select 1 from charging.resent r where (r.batch, r.leaf_index) = (p.batch, p.leaf_index))"
+            " group by 1 order by 1"
+        )
+        return {row["reason"]: row["n"] for row in rows}
+
+    async def manifest(self, run: str, number: int) -> bytes | None:
+        """A manifest as it was published."""
+        sql = "select payload from charging.manifest join charging.run on run_id = id where (run, number) = ($1, $2)"
+        found: bytes | None = await self._pool.fetchval(sql, run, number)
+        return found
+
+    async def registrations(self, day: date, province: str, after: str, limit: int) -> list[str]:
+        """Tokens of workers first charged in the province by the close of that day, ascending, after a token."""
+        rows = await self._pool.fetch(
+            "select encode(worker, 'hex') from charging.participant where first_on = $1 and province = $2"
+            " and worker > decode($3, 'hex') order by worker limit $4",
+            day, int(province), after, limit,
+        )  # fmt: skip
+        return [row[0] for row in rows]
+
+    async def employee_exclusions(self, day: date, province: str) -> list[dict[str, Any]]:
+        """Orders accepted on the day, within its cut, that were excluded because the worker is an employee."""
+        async with self._pool.acquire() as connection:
+            payload = await connection.fetchval(
+                "select payload from charging.day_count where day = $1 order by attempt desc limit 1", day
+            )
+            if payload is None:
+                return []
+            cut = await resolve(connection, msgspec.json.decode(payload, type=DayCounted).cut)
+            begin, end = day_bounds(day)
+            rows = await connection.fetch(
+                """select e.uscc as enterprise, encode(int8send(worker_key) || worker_rest, 'hex') as worker_id,
+                    employer_insurance_no, count(*) as orders
+                from charging.entry join charging.enterprise e on e.id = enterprise
+                where kind = 1 and reason = $5 and region / 10000 = $4 and accepted_at >= $2 and accepted_at < $3
+                    and exists (select 1 from unnest($1::bigint[]) as last
+                        where batch <= last and batch >> 32 = last >> 32)
+                group by 1, 2, 3 order by 1, 2, 3""",
+                cut.lasts, begin, end, int(province), EXCLUSION_REASONS.index("insured_as_employee"),
+            )  # fmt: skip
+        return [dict(row) for row in rows]
+
+    async def order(self, enterprise: str, order_id: str, day: date) -> list[dict[str, Any]]:
+        """Every row of an order accepted on the day."""
+        begin, end = day_bounds(day)
+        rows = await self._pool.fetch(
+            """select e.uscc, n.* from charging.entry n join charging.enterprise e on e.id = n.enterprise
+            where uscc = $1 and order_id = $2 and accepted_at >= $3 and accepted_at < $4
+            order by accepted_at, worker_key, kind""",
+            enterprise, order_id, begin, end,
+        )  # fmt: skip
+        return [_readable(row) for row in rows]
+
+    async def covers(self, worker_id: str, at: datetime) -> list[dict[str, Any]]:
+        """Every order, of any enterprise, that the worker had accepted and not ended at the instant."""
+        token = bytes.fromhex(worker_id)
+        rows = await self._pool.fetch(
+            """select e.uscc, n.*, x.ended_at as cover_ended_at
+            from charging.entry n join charging.enterprise e on e.id = n.enterprise
+            left join lateral (
+                select min(c.ended_at) as ended_at from charging.entry c
+                where (c.accepted_at, c.enterprise, c.order_id, c.worker_key)
+                    = (n.accepted_at, n.enterprise, n.order_id, n.worker_key) and c.kind in (2, 3)) x on true
+            where n.kind = 1 and n.worker_key = $1 and n.worker_rest = $2 and n.accepted_at <= $3
+                and n.accepted_at > $4 and (x.ended_at is null or x.ended_at >= $3)
+            order by n.accepted_at""",
+            int.from_bytes(token[:8], signed=True), token[8:], at, at - LONGEST_ORDER,
+        )  # fmt: skip
+        return [{**_readable(row), "cover_ended_at": row["cover_ended_at"]} for row in rows]
+
+
+def _readable(row: Any) -> dict[str, Any]:
+    """A row in the words of the glossary."""
+    return {
+        "enterprise": row["uscc"],
+        "topic": orders_topic(row["uscc"]),
+        "order_id": row["order_id"],
+        "kind": _KINDS[row["kind"]],
+        "reason": _REASONS[row["kind"]][row["reason"]] or None,
+        "accepted_at": row["accepted_at"],
+        "ended_at": row["ended_at"],
+        "province": f"{row['region'] // 10_000:02}",
+        "acceptance_region": f"{row['region']:06}",
+        "industry": Industry.of_code(row["industry"]).value,
+        "premium_yuan": yuan(Amount(row["premium"])),
+        "tariff_line": row["tariff_line"] or None,
+        "batch": row["batch"],
+        "leaf_index": row["leaf_index"],
+    }

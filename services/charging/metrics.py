@@ -1,0 +1,36 @@
+"""The names of charging's metrics, all in one place."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from shared.contracts.manifests import PremiumsCharged
+
+
+class Metrics:
+    """Made once a process, on its own registry."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.events = Counter(
+            "danbao_charging_events_total",
+            "Events by where they ended",
+            ["outcome", "reason"],
+            registry=registry,
+        )
+        self.batches = Counter("danbao_charging_batches_total", "Batches committed", registry=registry)
+        self.dropped = Counter(
+            "danbao_charging_batches_dropped_total",
+            "Batches dropped and read again",
+            ["why"],
+            registry=registry,
+        )
+        self.lag = Gauge("danbao_charging_lag_events", "Events in held partitions not yet charged", registry=registry)
+        self.paused = Gauge(
+            "danbao_charging_topic_paused", "1: not read, its log does not fit its position", ["topic"],
+            registry=registry,
+        )  # fmt: skip
+        self.reversed = Counter("danbao_charging_reversed_total", "Orders reversed", registry=registry)
+
+    def note_batch(self, manifest: PremiumsCharged, events: int) -> None:
+        """Count one committed batch."""
+        self.batches.inc()
+        for total in manifest.totals:
+            self.events.labels(outcome=total.outcome.value, reason=total.reason or "").inc(total.orders)

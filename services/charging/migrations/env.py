@@ -1,0 +1,5 @@
+"""Alembic's entry for the schema `charging`."""
+
+from shared.adapters.migrations import run_env
+
+run_env()

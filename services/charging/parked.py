@@ -1,0 +1,88 @@
+"""Parked events: looked at, and sent again after a mend. A parked event is never changed; what was sent is noted."""
+
+import json
+from base64 import b64decode, b64encode
+from typing import Any, Final
+
+from faststream.kafka import KafkaBroker
+
+from shared.adapters.postgres import Pool
+from shared.contracts.parking import ParkReason
+from shared.contracts.topics import orders_topic
+
+SHOWN_BYTES: Final = 4_096
+"""Bytes of a parked event that a list shows; all of them are kept."""
+SEND_AT_ONCE: Final = 500
+RESENT_HEADER: Final = "danbao-parked"
+"""Header of an event that was sent again: batch and leaf index of the parked one."""
+_PAGE: Final = """
+    select p.*, exists (select 1 from charging.resent r where (r.batch, r.leaf_index) = (p.batch, p.leaf_index))
+        as was_resent
+    from charging.parked p
+    where ($1::text is null or reason = $1) and ($2::text is null or topic = $2)
+        and (batch, leaf_index) > ($3, $4)
+    order by batch, leaf_index limit $5"""
+
+
+class ParkedEvents:
+    """Reads `charging.parked` and sends its events again."""
+
+    def __init__(self, pool: Pool, broker: KafkaBroker) -> None:
+        self._pool, self._broker = pool, broker
+
+    async def page(
+        self, reason: ParkReason | None, enterprise: str | None, after: str, limit: int
+    ) -> list[dict[str, Any]]:
+        """Parked events after a cursor (`batch.leaf_index`), the first SHOWN_BYTES of each in base64."""
+        batch, _, leaf = after.partition(".")
+        topic = None if enterprise is None else orders_topic(enterprise)
+        rows = await self._pool.fetch(_PAGE, reason, topic, int(batch or -1), int(leaf or -1), limit)
+        return [
+            {
+                "cursor": f"{row['batch']}.{row['leaf_index']}",
+                "topic": row["topic"],
+                "partition": row["partition"],
+                "offset": row["record_offset"],
+                "record_time_ms": row["record_time_ms"],
+                "reason": row["reason"],
+                "detail": row["detail"],
+                "bytes": len(row["value"] or b""),
+                "value_base64": b64encode((row["value"] or b"")[:SHOWN_BYTES]).decode(),
+                "was_resent": row["was_resent"],
+            }
+            for row in rows
+        ]
+
+    async def send_again(self, reason: ParkReason, enterprise: str | None) -> int:
+        """Send what is parked for a reason to its own topic, with its own record time; returns how many.
+
+        Noted after the broker has it: a crash in between sends it twice, and the second one is a repeat.
+        """
+        sent = 0
+        while rows := await self._pool.fetch(
+            """select * from charging.parked p where reason = $1 and ($2::text is null or topic = $2)
+                and not exists (select 1 from charging.resent r
+                    where (r.batch, r.leaf_index) = (p.batch, p.leaf_index))
+            order by batch, leaf_index limit $3""",
+            reason, None if enterprise is None else orders_topic(enterprise), SEND_AT_ONCE,
+        ):  # fmt: skip
+            for row in rows:
+                await self._send(row)
+            sent += len(rows)
+        return sent
+
+    async def _send(self, row: Any) -> None:
+        headers = {name: b64decode(value).decode("latin-1") for name, value in json.loads(row["headers"])}
+        headers[RESENT_HEADER] = f"{row['batch']}.{row['leaf_index']}"
+        where: Any = await self._broker.publish(
+            row["value"] or b"",
+            row["topic"],
+            key=row["record_key"],
+            headers=headers,
+            timestamp_ms=row["record_time_ms"],
+            no_confirm=False,
+        )
+        await self._pool.execute(
+            "insert into charging.resent (batch, leaf_index, partition, record_offset) values ($1, $2, $3, $4)",
+            row["batch"], row["leaf_index"], where.partition, where.offset,
+        )  # fmt: skip

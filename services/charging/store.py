@@ -1,0 +1,297 @@
+"""The one transaction of a batch: positions, rows, what is kept beside them, manifest, outbox (design D1, D4).
+
+Raw asyncpg on purpose: COPY needs it, and a transaction opened here is open.
+"""
+
+import json
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+from uuid import uuid4
+
+import msgspec
+
+from services.charging.batch import Batch, KeptRecord, kept_record_leaf, sum_totals
+from services.charging.rows import ENTRY_COLUMNS, KEY_COLUMNS, LEAF_INDEX, Row, key_of
+from shared.adapters.postgres import Connection, UniqueViolation
+from shared.contracts.manifests import Outcome, PremiumsCharged
+from shared.contracts.topics import MANIFESTS
+from shared.domain.errors import Stop
+from shared.domain.leaf import RowKind
+from shared.domain.merkle import root
+
+RUN_SHIFT: Final = 32
+"""batch = run id << RUN_SHIFT | number."""
+
+_COLUMNS: Final = ", ".join(ENTRY_COLUMNS)
+_KEY: Final = ", ".join(KEY_COLUMNS)
+_INBOX: Final = (
+    "create temporary table if not exists inbox (like charging.entry including defaults) on commit delete rows"
+)
+_INSERT: Final = f"""insert into charging.entry ({_COLUMNS}) select {_COLUMNS} from inbox
+    order by {_KEY}, leaf_index on conflict do nothing returning leaf_index"""
+_COMPARE: Final = f"""select i.leaf_index,
+        (i.ended_at, i.region, i.token_key, i.industry, i.departed, i.worker_rest, i.agency_uscc,
+            i.employer_insurance_no, case i.kind when 3 then i.reason end)
+        is not distinct from
+        (e.ended_at, e.region, e.token_key, e.industry, e.departed, e.worker_rest, e.agency_uscc,
+            e.employer_insurance_no, case e.kind when 3 then e.reason end) as is_same
+    from inbox i join charging.entry e using ({_KEY}) where i.leaf_index = any($1::int[])"""
+_MOVE: Final = """with moved as (
+        update charging.position p set next_offset = m.next, events = p.events + m.events
+        from unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[])
+            as m (topic, partition, held, next, events)
+        where p.cluster_id = $1 and p.topic = m.topic and p.partition = m.partition and p.next_offset = m.held
+        returning 1)
+    select count(*) from moved"""
+_MANIFEST: Final = """with written as (
+        insert into charging.manifest (batch, run_id, number, events, leaves, root, payload)
+        values ($1, $2, $3, $4, $5, $6, $7)),
+    days as (
+        insert into charging.batch_day (insured_on, batch)
+        select date '1970-01-01' + day, $1 from unnest($10::int[]) as day)
+    insert into charging.outbox (topic, key, payload) select $8::text, $9::text, $7 where $8::text is not null"""
+
+
+class Fenced(Exception):  # noqa: N818 - an expected outcome, told by raising so that the transaction rolls back
+    """Another worker moved a position of this batch: nothing of it may be written."""
+
+
+@dataclass(slots=True)
+class Run:
+    """One start of one worker; `last` is the last number known to be committed."""
+
+    id: int
+    run: str
+    last: int = 0
+
+    def next_batch(self) -> int:
+        """The batch number of the next manifest."""
+        return self.id << RUN_SHIFT | (self.last + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A position to move: `held` must be what is stored."""
+
+    topic: str
+    partition: int
+    held: int
+    next: int
+    events: int
+
+
+async def start_run(connection: Connection, purpose: str) -> Run:
+    """A new run; `purpose` orders, settlement or close."""
+    name = uuid4().hex
+    sql = "insert into charging.run (run, purpose) values ($1, $2) returning id"
+    return Run(await connection.fetchval(sql, name, purpose), name)
+
+
+async def read_last_number(connection: Connection, run: Run) -> None:
+    """After an answer that did not come: was the last batch committed or not?"""
+    sql = "select coalesce(max(number), 0) from charging.manifest where run_id = $1"
+    run.last = await connection.fetchval(sql, run.id)
+
+
+async def write_batch(
+    connection: Connection,
+    cluster_id: str,
+    run: Run,
+    batch: Batch,
+    moves: Sequence[Move],
+    *,
+    optimistic: bool,
+) -> tuple[PremiumsCharged, bool]:
+    """Write a batch whole or not at all; returns its manifest and whether it held a repeat or conflict.
+
+    Raises Fenced when a position is not where it was held, Stop when the sum of D10 does not come out.
+    """
+    async with connection.transaction():
+        await _move_positions(connection, cluster_id, moves)
+        has_hit = await _write_rows(connection, run, batch, optimistic=optimistic)
+        await _write_declarations(connection, run, batch)
+        await _write_parked(connection, run, batch)
+        manifest = await write_manifest(connection, run, batch, "orders", MANIFESTS)
+    run.last += 1
+    return manifest, has_hit
+
+
+async def write_manifest(
+    connection: Connection, run: Run, batch: Batch, kind: Literal["orders", "settlement"], topic: str | None
+) -> PremiumsCharged:
+    """The batch's manifest, kept, with the days it touches; handed to the outbox when there is a topic."""
+    leaves = [leaf for leaf in batch.leaves if leaf]
+    totals = sum_totals(batch.totals)
+    counted = sum(total.orders for total in totals if total.outcome is not Outcome.REVERSED)
+    if counted != batch.events:
+        raise Stop(f"run {run.run} number {run.last + 1}: {batch.events} events came in, {counted} are accounted for")
+    manifest = PremiumsCharged(
+        run=run.run,
+        number=run.last + 1,
+        kind=kind,
+        leaves=len(leaves),
+        root=root(leaves).hex(),
+        totals=totals,
+    )
+    await connection.execute(
+        _MANIFEST, run.next_batch(), run.id, manifest.number, batch.events, manifest.leaves,
+        bytes.fromhex(manifest.root), msgspec.json.encode(manifest), topic, run.run, sorted(batch.days),
+    )  # fmt: skip
+    return manifest
+
+
+async def _move_positions(connection: Connection, cluster_id: str, moves: Sequence[Move]) -> None:
+    ordered = sorted(moves, key=lambda move: (move.topic, move.partition))
+    moved = await connection.fetchval(
+        _MOVE,
+        cluster_id,
+        [move.topic for move in ordered],
+        [move.partition for move in ordered],
+        [move.held for move in ordered],
+        [move.next for move in ordered],
+        [move.events for move in ordered],
+    )
+    if moved != len(ordered):
+        raise Fenced(f"{moved} of {len(ordered)} positions were where they were held")
+
+
+async def _write_rows(connection: Connection, run: Run, batch: Batch, *, optimistic: bool) -> bool:
+    """COPY the rows; True when one met its own key."""
+    rows = sorted(batch.rows)  # leaf_index is unique and in sixth place: no comparison goes further
+    cancelled = rows
+    has_hit = False
+    if not (optimistic and await _copy_rows(connection, rows)):
+        met = await _insert_rows(connection, rows)
+        has_hit = bool(met)
+        if met:
+            await _sort_out(connection, run, batch, met)
+            cancelled = [row for row in rows if row[LEAF_INDEX] not in met]
+    await connection.copy_records_to_table(
+        "unsettled",
+        schema_name="charging",
+        columns=("accepted_at", "enterprise", "order_id", "worker_key", "batch"),
+        records=[(*row[:4], row[6]) for row in cancelled if row[4] == RowKind.CANCELLATION],
+    )
+    return has_hit
+
+
+async def _copy_rows(connection: Connection, rows: Sequence[Row]) -> bool:
+    """The fast way: straight into the table, False when a key is taken or comes twice."""
+    if len(set(map(key_of, rows))) < len(rows):
+        return False
+    try:
+        async with connection.transaction():
+            await connection.copy_records_to_table("entry", schema_name="charging", columns=ENTRY_COLUMNS, records=rows)
+    except UniqueViolation:
+        return False
+    return True
+
+
+async def _insert_rows(connection: Connection, rows: Sequence[Row]) -> set[int]:
+    """The general way; returns the leaf indexes of the rows that met their own key."""
+    await connection.execute(_INBOX)
+    await connection.copy_records_to_table("inbox", columns=ENTRY_COLUMNS, records=rows)
+    inserted = {record[0] for record in await connection.fetch(_INSERT)}
+    return {index for row in rows if (index := row[LEAF_INDEX]) not in inserted}  # type: ignore[misc]
+
+
+async def _sort_out(connection: Connection, run: Run, batch: Batch, met: set[int]) -> None:
+    """Tell repeats from conflicts: a repeat leaves no row and no leaf, a conflict is kept with its bytes."""
+    same = {r["leaf_index"]: r["is_same"] for r in await connection.fetch(_COMPARE, sorted(met))}
+    keys = {row[LEAF_INDEX]: row[:5] for row in batch.rows if row[LEAF_INDEX] in met}
+    conflicts = []
+    for index in sorted(met):
+        if same[index]:
+            _note_repeat(batch, index)
+        else:
+            conflicts.append(_note_conflict(batch, index, keys[index]))
+    await _write_conflicts(connection, run, conflicts)
+
+
+def _note_repeat(batch: Batch, index: int) -> None:
+    batch.leaves[index] = b""
+    batch.totals[index] = _as_outcome(batch, index, Outcome.REPEAT)
+
+
+def _note_conflict(batch: Batch, index: int, key: Row) -> KeptRecord:
+    record = batch.records[index]
+    batch.leaves[index] = kept_record_leaf(RowKind.CONFLICT, record, "conflict")
+    batch.totals[index] = _as_outcome(batch, index, Outcome.CONFLICT)
+    return KeptRecord(index, record, "conflict", "", key)
+
+
+def _as_outcome(batch: Batch, index: int, outcome: Outcome):  # type: ignore[no-untyped-def]
+    return batch.totals[index]._replace(outcome=outcome, reason=None, tariff_line=None, base_amount=0)
+
+
+async def _write_conflicts(connection: Connection, run: Run, conflicts: Sequence[KeptRecord]) -> None:
+    await connection.copy_records_to_table(
+        "conflict",
+        schema_name="charging",
+        columns=(
+            "batch", "leaf_index", "topic", "partition", "record_offset", "record_time_ms", "value",
+            "accepted_at", "enterprise", "order_id", "worker_key", "kind",
+        ),
+        records=[
+            (
+                run.next_batch(), c.leaf_index, c.record.topic, c.record.partition, c.record.offset,
+                c.record.timestamp, c.record.value, *c.key,
+            )
+            for c in conflicts
+        ],
+    )  # fmt: skip
+
+
+async def _write_declarations(connection: Connection, run: Run, batch: Batch) -> None:
+    """A declaration told twice is a repeat; one id with other content a conflict."""
+    conflicts = []
+    for row in batch.declarations:
+        stored = await connection.fetchval(
+            """insert into charging.declaration
+                (enterprise, declaration_id, declared_day, body, received, batch, leaf_index)
+            values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing returning body""",
+            row.enterprise, row.declaration_id, row.day, row.body, row.received, run.next_batch(), row.leaf_index,
+        )  # fmt: skip
+        if stored is not None:
+            continue
+        known = await connection.fetchval(
+            "select body from charging.declaration where enterprise = $1 and declaration_id = $2",
+            row.enterprise,
+            row.declaration_id,
+        )
+        if known == row.body:
+            _note_repeat(batch, row.leaf_index)
+        else:
+            key = (None, row.enterprise, row.declaration_id, None, int(RowKind.DECLARATION))
+            conflicts.append(_note_conflict(batch, row.leaf_index, key))
+    await _write_conflicts(connection, run, conflicts)
+
+
+async def _write_parked(connection: Connection, run: Run, batch: Batch) -> None:
+    await connection.copy_records_to_table(
+        "parked",
+        schema_name="charging",
+        columns=(
+            "batch", "leaf_index", "topic", "partition", "record_offset", "record_time_ms", "record_key", "headers",
+            "value", "reason", "detail",
+        ),
+        records=[
+            (
+                run.next_batch(), p.leaf_index, p.record.topic, p.record.partition, p.record.offset,
+                p.record.timestamp, p.record.key, _headers_json(p), p.record.value, p.reason,
+                p.detail.replace("\0", "\N{REPLACEMENT CHARACTER}"),
+            )
+            for p in batch.parked
+        ],
+    )  # fmt: skip
+
+
+def _headers_json(kept: KeptRecord) -> str:
+    """Headers as JSON pairs of name and base64 value: values are bytes, and names may hold anything."""
+    pairs = [
+        [name.replace("\0", "\N{REPLACEMENT CHARACTER}"), b64encode(value or b"").decode()]
+        for name, value in kept.record.headers
+    ]
+    return json.dumps(pairs)
