@@ -1,0 +1,177 @@
+"""Issue the statements of a month, once every day of it is closed; all of them in one transaction.
+
+If the process dies here: no statement of the month stands, or all do with the messages that tell them.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Literal
+
+import structlog
+from sqlalchemy import func, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from services.ledger import tables
+from services.ledger.books import Books, as_json, holding_turn, put_out, read_books
+from services.ledger.debts import settle_credit, use_advances
+from services.ledger.journal_store import Source, write_entry
+from shared.contracts.manifests import Outcome, StatementIssued, StatementLine
+from shared.contracts.topics import STATEMENTS
+from shared.domain.billing import Allocation, Bill, BookedSum, draw_up_bill
+from shared.domain.calendar import Month, due_on, insured_day
+from shared.domain.errors import Refused
+from shared.domain.journal import ROUNDING, Balance, EntryKind, Party, receivable
+from shared.domain.money import Amount
+
+log = structlog.get_logger(__name__)
+IsWorkingDay = Callable[[date], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class IssueAnswer:
+    """What became of the wish to bill; `statements` counts those of the month, also when issued before."""
+
+    state: Literal["issued", "already_issued", "refused"]
+    reason: str | None = None
+    statements: int = 0
+
+
+async def issue_statements(
+    engine: AsyncEngine, period: Month, as_of: datetime, is_working_day: IsWorkingDay
+) -> IssueAnswer:
+    """Bill a month: a statement for each enterprise and province with lines posted in it; again it changes nothing.
+
+    Refused before the month is over, while a day of it is open, while an earlier month is not billed, or for lines
+    that no bill can explain.
+    """
+    try:
+        async with holding_turn(engine) as connection:
+            if answer := await _objection(connection, period, as_of):
+                return answer
+            return await _issue(connection, period, as_of, is_working_day)
+    except Refused as error:
+        return IssueAnswer("refused", str(error))
+
+
+async def _objection(connection: AsyncConnection, period: Month, as_of: datetime) -> IssueAnswer | None:
+    issued = tables.period_issued.c
+    count = await connection.scalar(select(issued.statements).where(issued.period == str(period)))
+    if count is not None:
+        return IssueAnswer("already_issued", f"{period} is billed already", count)
+    books = await read_books(connection)
+    if period < Month.of(books.opened_on):
+        return IssueAnswer("refused", f"the books begin on {books.opened_on}")
+    if insured_day(as_of) <= period.last_day:
+        return IssueAnswer("refused", f"{period} is not over on {insured_day(as_of)}")
+    if books.first_open <= period.last_day:
+        return IssueAnswer("refused", f"{books.first_open} is not closed yet")
+    expected = await read_first_unbilled(connection, books)
+    return None if period == expected else IssueAnswer("refused", f"{expected} has to be billed first")
+
+
+async def read_first_unbilled(connection: AsyncConnection, books: Books) -> Month:
+    """The month that is billed next: months are billed in order, and a month without statements counts."""
+    last = await connection.scalar(select(func.max(tables.period_issued.c.period)))
+    return Month.parse(last).next() if last else Month.of(books.opened_on)
+
+
+async def _issue(
+    connection: AsyncConnection, period: Month, as_of: datetime, is_working_day: IsWorkingDay
+) -> IssueAnswer:
+    due = due_on(period, is_working_day)
+    posting_day = max(insured_day(as_of), (await read_books(connection)).oldest_open_day)
+    sums = await read_booked_sums(connection, period)
+    for party in sorted(sums):
+        bill = draw_up_bill(period, sums[party])
+        await _write(connection, _statement(party, period, as_of, due, bill), posting_day)
+    row = {"period": str(period), "as_of": as_of, "statements": len(sums)}
+    await connection.execute(insert(tables.period_issued).values(row))
+    log.info("month billed", period=str(period), statements=len(sums))
+    return IssueAnswer("issued", None, len(sums))
+
+
+async def read_booked_sums(connection: AsyncConnection, period: Month) -> dict[Party, list[BookedSum]]:
+    """The charged and reversed lines posted in the month, by party, insured month, industry and tariff line."""
+    line = tables.day_line.c
+    month = func.date_trunc("month", line.insured_on)
+    charged = line.outcome == Outcome.CHARGED.value
+    query = (
+        select(
+            line.enterprise,
+            line.province,
+            func.cast(month, tables.day_line.c.insured_on.type).label("month"),
+            line.industry,
+            line.tariff_line,
+            func.coalesce(func.sum(line.orders).filter(charged), 0).label("charged"),
+            func.coalesce(func.sum(line.orders).filter(~charged), 0).label("reversed"),
+            func.sum(line.premium).label("premium"),
+            func.array_agg(func.abs(line.premium).op("/")(line.orders).distinct()).label("base_amounts"),
+        )
+        .where(line.posting_day.between(period.first_day, period.last_day))
+        .where(line.outcome.in_([Outcome.CHARGED.value, Outcome.REVERSED.value]))
+        .group_by(line.enterprise, line.province, "month", line.industry, line.tariff_line)
+    )
+    found: dict[Party, list[BookedSum]] = defaultdict(list)
+    for row in await connection.execute(query):
+        found[Party(row.enterprise, row.province)].append(
+            BookedSum(
+                insured_month=Month.of(row.month),
+                industry=row.industry,
+                tariff_line=row.tariff_line,
+                charged=int(row.charged),
+                reversed=int(row.reversed),
+                premium=Amount(int(row.premium)),
+                base_amounts=frozenset(row.base_amounts),
+            )
+        )
+    return found
+
+
+def _statement(party: Party, period: Month, as_of: datetime, due: date, bill: Bill) -> StatementIssued:
+    lines = [
+        StatementLine(
+            number=line.number,
+            kind=line.kind,
+            insured_month=str(line.insured_month),
+            industry=line.industry,
+            tariff_line=line.tariff_line,
+            base_amount=line.base_amount,
+            orders=line.orders,
+            exact_amount=line.exact_amount,
+            amount=line.amount,
+        )
+        for line in bill.lines
+    ]
+    return StatementIssued(
+        statement_id=f"{period}-{party.province}-{party.enterprise}",
+        enterprise=party.enterprise,
+        province=party.province,
+        period=str(period),
+        as_of=as_of,
+        due_on=due,
+        lines=lines,
+        orders=bill.orders,
+        exact_amount=bill.exact_amount,
+        amount=bill.amount,
+    )
+
+
+async def _write(connection: AsyncConnection, issued: StatementIssued, posting_day: date) -> None:
+    row = as_json(issued)
+    lines = [{**line, "statement_id": issued.statement_id} for line in row.pop("lines")]
+    row |= {"as_of": issued.as_of, "due_on": issued.due_on}
+    await connection.execute(insert(tables.statement).values(row))
+    await connection.execute(insert(tables.statement_line).values(lines))
+    party = Party(issued.enterprise, issued.province)
+    balance = Balance()
+    balance.move(receivable(party), ROUNDING, issued.amount - issued.exact_amount)
+    if entry := balance.entry(EntryKind.ROUNDING):
+        await write_entry(connection, entry, posting_day, Source(statement_id=issued.statement_id))
+    issued_on = insured_day(issued.as_of)
+    if issued.amount < 0:
+        credit = Allocation(issued.statement_id, "principal", Amount(issued.amount))
+        await settle_credit(connection, party, credit, issued_on, posting_day)
+    await use_advances(connection, party, issued_on, posting_day)
+    await put_out(connection, STATEMENTS, issued.statement_id, issued)

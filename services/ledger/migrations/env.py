@@ -1,0 +1,5 @@
+"""Alembic's entry; everything it does is in the adapter."""
+
+from shared.adapters.migrations import run_env
+
+run_env()

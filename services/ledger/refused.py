@@ -1,0 +1,26 @@
+"""Messages that are not taken: kept whole with a reason, once, and each is an alarm. Nothing waits for them."""
+
+from typing import Literal
+
+import structlog
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.ledger import tables
+from services.ledger.evidence import sha256
+
+log = structlog.get_logger(__name__)
+Reason = Literal["undecodable", "absurd", "different_content", "unexpected"]
+
+
+async def keep_refused(connection: AsyncConnection, topic: str, reason: Reason, detail: str, payload: bytes) -> None:
+    """Keep the message; the same one again is not kept twice."""
+    row = {
+        "topic": topic,
+        "reason": reason,
+        "detail": detail[:1_000].replace("\0", ""),
+        "payload": payload,
+        "sha256": sha256(payload),
+    }
+    await connection.execute(insert(tables.refused_message).values(row).on_conflict_do_nothing())
+    log.error("message refused", topic=topic, reason=reason, detail=detail)

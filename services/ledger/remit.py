@@ -1,0 +1,103 @@
+"""Take remittances (缴费入库): each once, set against what is owed, the rest kept as an advance.
+
+If the process dies here: the remittance is in the books with its entry and allocations, or not at all and comes again.
+"""
+
+from datetime import date
+from typing import Final
+
+import msgspec
+from sqlalchemy import insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from services.ledger import tables
+from services.ledger.books import holding_turn, read_books
+from services.ledger.debts import read_debts, write_allocations
+from services.ledger.evidence import content_hash
+from services.ledger.journal_store import Source, write_entry
+from services.ledger.refused import Reason, keep_refused
+from shared.contracts.manifests import RemittanceReceived
+from shared.contracts.topics import REMITTANCES
+from shared.domain.billing import Allocation, allocate
+from shared.domain.errors import Refused
+from shared.domain.journal import (
+    CASH,
+    Balance,
+    Entry,
+    EntryKind,
+    Party,
+    advances,
+    late_fee_receivable,
+    receivable,
+)
+from shared.domain.money import Amount, parse_yuan
+
+DECODER: Final = msgspec.json.Decoder(RemittanceReceived)
+
+
+async def take_remittance(engine: AsyncEngine, payload: bytes) -> str:
+    """Take one message of the topic; returns `booked`, `already_booked` or `refused`.
+
+    The same `remittance_id` with the same content is harmless; with other content it is kept aside as an alarm.
+    An enterprise that the books do not know is no reason to refuse money: it becomes an advance, and an alarm.
+    """
+    try:
+        told = DECODER.decode(payload)
+        amount = _amount(told)
+    except (msgspec.MsgspecError, UnicodeDecodeError, Refused) as error:
+        reason: Reason = "absurd" if isinstance(error, Refused) else "undecodable"
+        async with engine.begin() as connection:
+            await keep_refused(connection, REMITTANCES, reason, str(error), payload)
+        return "refused"
+    async with holding_turn(engine) as connection:
+        known = tables.remittance.c
+        query = select(known.content_sha256).where(known.remittance_id == told.remittance_id)
+        before = await connection.scalar(query)
+        if before is None:
+            return await _book(connection, told, amount)
+        if before == content_hash(told):
+            return "already_booked"
+        detail = f"remittance {told.remittance_id} is known with other content"
+        await keep_refused(connection, REMITTANCES, "different_content", detail, payload)
+        return "refused"
+
+
+def _amount(told: RemittanceReceived) -> Amount:
+    amount = parse_yuan(told.amount_yuan)
+    if amount <= 0:
+        raise Refused(f"remittance {told.remittance_id} of {told.amount_yuan} yuan")
+    return amount
+
+
+async def _book(connection: AsyncConnection, told: RemittanceReceived, amount: Amount) -> str:
+    party = Party(told.enterprise, told.province)
+    debts = (await read_debts(connection, party)).get(party, [])
+    given, rest = allocate(amount, debts)
+    row = {
+        "remittance_id": told.remittance_id,
+        "enterprise": told.enterprise,
+        "province": told.province,
+        "amount": amount,
+        "received_on": told.received_on,
+        "content_sha256": content_hash(told),
+    }
+    await connection.execute(insert(tables.remittance).values(row))
+    source = Source(remittance_id=told.remittance_id)
+    day = await _posting_day(connection, told.received_on)
+    entry_id = await write_entry(connection, remittance_entry(party, given, rest), day, source)
+    await write_allocations(connection, given, told.received_on, source, entry_id)
+    return "booked"
+
+
+async def _posting_day(connection: AsyncConnection, received_on: date) -> date:
+    return max(received_on, (await read_books(connection)).oldest_open_day)
+
+
+def remittance_entry(party: Party, given: list[Allocation], rest: Amount) -> Entry:
+    """Cash against what it settles, and against advances for what is left."""
+    balance = Balance()
+    for part in given:
+        target = receivable(party) if part.what == "principal" else late_fee_receivable(party)
+        balance.move(CASH, target, part.amount)
+    balance.move(CASH, advances(party), rest)
+    return balance.needed_entry(EntryKind.REMITTANCE)

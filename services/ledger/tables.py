@@ -1,0 +1,226 @@
+"""The tables of schema `ledger` as queries see them; the migrations are the authority on what they may hold."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData(schema="ledger")
+INSTANT = DateTime(timezone=True)
+
+turn = Table("turn", metadata, Column("one", Boolean))
+
+books = Table("books", metadata, Column("one", Boolean, server_default="true"), Column("opened_on", Date))
+
+account = Table(
+    "account",
+    metadata,
+    Column("account_id", BigInteger, primary_key=True),
+    Column("kind", Text),
+    Column("enterprise", Text),
+    Column("province", Text),
+)
+
+manifest_inbox = Table(
+    "manifest_inbox",
+    metadata,
+    Column("run", Text, primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("payload", LargeBinary),
+    Column("received_at", INSTANT),
+)
+
+manifest_booked = Table(
+    "manifest_booked",
+    metadata,
+    Column("run", Text, primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("kind", Text),
+    Column("leaves", BigInteger),
+    Column("root", Text),
+    Column("content_sha256", LargeBinary),
+    Column("closing_day", Date),
+    Column("booked_at", INSTANT),
+)
+
+day_closing = Table(
+    "day_closing",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("cut", JSONB),
+    Column("previous_cut", JSONB),
+    Column("as_of", INSTANT),
+    Column("requested_at", INSTANT),
+)
+
+day_count = Table(
+    "day_count",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("answer", JSONB),
+    Column("content_sha256", LargeBinary),
+    Column("differences", JSONB),
+    Column("received_at", INSTANT),
+)
+
+day_closed = Table(
+    "day_closed",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("attempt", Integer),
+    Column("as_of", INSTANT),
+    Column("cut", JSONB),
+    Column("orders", BigInteger),
+    Column("premium", BigInteger),
+    Column("totals", JSONB),
+    Column("workers", JSONB),
+    Column("first_time", JSONB),
+    Column("resends", BigInteger),
+    Column("unmatched_cancellations", BigInteger),
+)
+
+statement = Table(
+    "statement",
+    metadata,
+    Column("statement_id", Text, primary_key=True),
+    Column("enterprise", Text),
+    Column("province", Text),
+    Column("period", Text),
+    Column("as_of", INSTANT),
+    Column("due_on", Date),
+    Column("orders", BigInteger),
+    Column("exact_amount", BigInteger),
+    Column("amount", BigInteger),
+)
+
+statement_line = Table(
+    "statement_line",
+    metadata,
+    Column("statement_id", Text, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("kind", Text),
+    Column("insured_month", Text),
+    Column("industry", Text),
+    Column("tariff_line", Integer),
+    Column("base_amount", BigInteger),
+    Column("orders", BigInteger),
+    Column("exact_amount", BigInteger),
+    Column("amount", BigInteger),
+)
+
+period_issued = Table(
+    "period_issued",
+    metadata,
+    Column("period", Text, primary_key=True),
+    Column("as_of", INSTANT),
+    Column("statements", Integer),
+)
+
+remittance = Table(
+    "remittance",
+    metadata,
+    Column("remittance_id", Text, primary_key=True),
+    Column("enterprise", Text),
+    Column("province", Text),
+    Column("amount", BigInteger),
+    Column("received_on", Date),
+    Column("content_sha256", LargeBinary),
+)
+
+journal_entry = Table(
+    "journal_entry",
+    metadata,
+    Column("entry_id", BigInteger, primary_key=True),
+    Column("kind", Text),
+    Column("posting_day", Date),
+    Column("insured_on", Date),
+    Column("run", Text),
+    Column("number", BigInteger),
+    Column("statement_id", Text),
+    Column("remittance_id", Text),
+    Column("corrects", BigInteger),
+)
+
+posting = Table(
+    "posting",
+    metadata,
+    Column("entry_id", BigInteger, primary_key=True),
+    Column("line", Integer, primary_key=True),
+    Column("account_id", BigInteger),
+    Column("amount", BigInteger),
+)
+
+day_line = Table(
+    "day_line",
+    metadata,
+    Column("line_id", BigInteger, primary_key=True),
+    Column("posting_day", Date),
+    Column("insured_on", Date),
+    Column("enterprise", Text),
+    Column("province", Text),
+    Column("industry", Text),
+    Column("tariff_line", Integer),
+    Column("outcome", Text),
+    Column("reason", Text),
+    Column("orders", BigInteger),
+    Column("premium", BigInteger),
+    Column("run", Text),
+    Column("number", BigInteger),
+    Column("entry_id", BigInteger),
+)
+
+allocation = Table(
+    "allocation",
+    metadata,
+    Column("allocation_id", BigInteger, primary_key=True),
+    Column("statement_id", Text),
+    Column("what", Text),
+    Column("amount", BigInteger),
+    Column("effective_on", Date),
+    Column("remittance_id", Text),
+    Column("entry_id", BigInteger),
+)
+
+late_fee = Table(
+    "late_fee",
+    metadata,
+    Column("late_fee_id", BigInteger, primary_key=True),
+    Column("statement_id", Text),
+    Column("as_of", Date),
+    Column("amount", BigInteger),
+    Column("total", BigInteger),
+    Column("entry_id", BigInteger),
+)
+
+refused_message = Table(
+    "refused_message",
+    metadata,
+    Column("refused_id", BigInteger, primary_key=True),
+    Column("topic", Text),
+    Column("reason", Text),
+    Column("detail", Text),
+    Column("payload", LargeBinary),
+    Column("sha256", LargeBinary),
+    Column("received_at", INSTANT),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", BigInteger, primary_key=True),
+    Column("topic", Text),
+    Column("key", Text),
+    Column("payload", LargeBinary),
+    Column("written_at", INSTANT),
+)
