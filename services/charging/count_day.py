@@ -44,22 +44,27 @@ _TOTALS: Final = f"""
     where kind in (1, 4) and {_COUNTED}
     group by 1, 2, 3, 4, 5, 6, 7 order by 1, 2, 3, 4, 5, 6, 7"""
 _WORKERS: Final = """
-    select e.uscc, region / 10000 as province, count(distinct worker_key) as workers
-    from charging.entry join charging.enterprise e on e.id = enterprise
-    where kind = 1 and reason = 0 and accepted_at >= $2 and accepted_at < $3 and exists (
-        select 1 from unnest($1::bigint[]) as last where batch <= last and batch >> 32 = last >> 32)
-    group by grouping sets ((1, 2), (2)) order by 2, 1 nulls last"""
+    with pair as materialized (
+        select distinct enterprise, region / 10000 as province, worker_key, worker_rest
+        from charging.entry where kind = 1 and reason = 0 and accepted_at >= $2 and accepted_at < $3 and exists (
+            select 1 from unnest($1::bigint[]) as last where batch <= last and batch >> 32 = last >> 32))
+    select e.uscc, province, count(*) as workers
+    from pair join charging.enterprise e on e.id = enterprise group by 1, 2
+    union all
+    select null, province, count(*) from (select distinct province, worker_key, worker_rest from pair) person group by 2
+    order by 2, 1 nulls last"""
 _LATE_WORKERS: Final = f"""
     with charged as materialized (
-        select {_ON} as insured_on, enterprise, region / 10000 as province, worker_key, batch = any($3::bigint[]) as late
+        select {_ON} as insured_on, enterprise, region / 10000 as province, worker_key, worker_rest,
+            batch = any($3::bigint[]) as is_late
         from charging.entry where kind = 1 and reason = 0 and accepted_at < $2
             and {_ON} in (select insured_on from charging.batch_day where batch = any($3::bigint[]))
             and exists (select 1 from unnest($1::bigint[]) as last where batch <= last and batch >> 32 = last >> 32)),
     by_enterprise as (
-        select insured_on, enterprise, province, worker_key from charged
-        group by 1, 2, 3, 4 having bool_and(late)),
+        select insured_on, enterprise, province from charged
+        group by 1, 2, 3, worker_key, worker_rest having bool_and(is_late)),
     by_province as (
-        select insured_on, province, worker_key from charged group by 1, 2, 3 having bool_and(late))
+        select insured_on, province from charged group by 1, 2, worker_key, worker_rest having bool_and(is_late))
     select insured_on, e.uscc, province, count(*) as workers
     from by_enterprise join charging.enterprise e on e.id = enterprise group by 1, 2, 3
     union all
