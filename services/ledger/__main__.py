@@ -1,0 +1,110 @@
+"""The ledger (记账): books manifests, closes days, bills months, settles remittances."""
+
+import functools
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import httpx
+from faststream.kafka import KafkaBroker
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.ledger.api import make_router
+from services.ledger.booking import book_all_waiting, take_manifest
+from services.ledger.books import open_books
+from services.ledger.count_day import take_count
+from services.ledger.gaps import ASK_SECONDS, fill_gaps
+from services.ledger.metrics import LOOK_SECONDS, Metrics, look
+from services.ledger.overdue import Overdue
+from services.ledger.readiness import check_progress
+from services.ledger.remit import take_remittance
+from services.ledger.repeating import keep_doing
+from services.ledger.scheduler import TICK_SECONDS, keep_time
+from shared.adapters.kafka import consume, ensure_topics, open_broker, until_done
+from shared.adapters.outbox import Outbox
+from shared.adapters.postgres import open_engine
+from shared.adapters.working_days import is_working_day
+from shared.contracts.topics import DAYS_COUNTED, INTERNAL, MANIFESTS, REMITTANCES
+from shared.domain.calendar import insured_day
+from shared.runtime.clock import now
+from shared.runtime.service import Service
+from shared.runtime.settings import Settings
+
+ENGINE_SIZE = 8
+
+
+@asynccontextmanager
+async def compose(service: Service) -> AsyncIterator[None]:
+    """Put the ledger together."""
+    settings = service.settings
+    broker, metrics = open_broker(settings), Metrics.make(service.registry)
+    url = settings.database.get_secret_value()
+    async with open_engine(url, size=ENGINE_SIZE) as engine, _charging(settings) as api:
+        await open_books(engine, settings.books_open_on or insured_day(now()))
+        outbox = Outbox(engine, "ledger", lambda topic, key, payload: _publish(broker, topic, key, payload))
+        _subscribe(service, broker, engine, metrics, outbox)
+        service.app.include_router(make_router(service.keys, engine, settings, is_working_day, outbox.wake))
+        service.add_readiness("books", lambda: check_progress(engine, settings.ready_commit_age_seconds))
+        service.background("topics", until_done("topics", lambda: ensure_topics(settings, dict.fromkeys(INTERNAL, 1))))
+        service.background("inbox", until_done("inbox", lambda: _catch_up(engine)))
+        _repeat(service, engine, metrics, outbox, api)
+        async with service.running(broker):
+            service.background("outbox", outbox.run())
+            yield
+
+
+def _repeat(
+    service: Service, engine: AsyncEngine, metrics: Metrics, outbox: Outbox, charging: httpx.AsyncClient
+) -> None:
+    settings = service.settings
+    overdue = Overdue(engine, settings.close_timeout_seconds, outbox.wake)
+    work: dict[str, tuple[Callable[[], Awaitable[object]], float]] = {
+        "gaps": (lambda: fill_gaps(engine, charging), ASK_SECONDS),
+        "overdue": (overdue.look, LOOK_SECONDS),
+        "metrics": (lambda: look(engine, metrics, settings.close_timeout_seconds), LOOK_SECONDS),
+    }
+    if settings.scheduler:
+        tick = functools.partial(keep_time, engine, settings.close_after_hours, is_working_day, outbox.wake)
+        work["scheduler"] = (tick, TICK_SECONDS)
+    for name, (turn, pause_seconds) in work.items():
+        service.background(name, keep_doing(name, turn, pause_seconds))
+
+
+def _charging(settings: Settings) -> httpx.AsyncClient:
+    key = settings.service_key.get_secret_value()
+    return httpx.AsyncClient(
+        base_url=settings.charging_url, headers={"Authorization": f"Bearer {key}"}, timeout=10.0, trust_env=False
+    )
+
+
+def _subscribe(service: Service, broker: KafkaBroker, engine: AsyncEngine, metrics: Metrics, outbox: Outbox) -> None:
+    async def manifest(payload: bytes) -> None:
+        metrics.manifests.labels((await take_manifest(engine, payload)).state).inc()
+
+    async def count(payload: bytes) -> None:
+        metrics.counts.labels(await take_count(engine, payload)).inc()
+        outbox.wake()
+
+    async def remittance(payload: bytes) -> None:
+        metrics.remittances.labels(await take_remittance(engine, payload)).inc()
+
+    handlers: dict[str, Callable[[bytes], Awaitable[None]]] = {
+        MANIFESTS: manifest,
+        DAYS_COUNTED: count,
+        REMITTANCES: remittance,
+    }
+    for topic, handle in handlers.items():
+        # A group for each topic: none is held up by another's retries or rebalances.
+        consume(broker, service.settings, topic, f"ledger-{topic}", handle, service.die)
+
+
+async def _catch_up(engine: AsyncEngine) -> None:
+    await book_all_waiting(engine)
+
+
+async def _publish(broker: KafkaBroker, topic: str, key: str, payload: bytes) -> None:
+    await broker.publish(payload, topic, key=key.encode())
+
+
+if __name__ == "__main__":
+    sys.exit(Service("ledger", Settings(), compose).run())

@@ -1,0 +1,94 @@
+"""What a person has to look at, worked out from the books; an alarm goes when its cause does.
+
+close_overdue          a count has been awaited for longer than DANBAO_CLOSE_TIMEOUT_SECONDS; it is asked for again
+day_not_equal          charging's count of a day and the books differ; every difference is named by the day's API
+gap                    a manifest is missing and a later one of its run waits
+message_refused        a message was kept aside: undecodable, absurd, unexpected, or known with other content
+remittance_unallocated money of an enterprise and province that the books do not know
+"""
+
+from datetime import date
+from typing import Any, Final
+
+import structlog
+from sqlalchemy import func, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.ledger import tables
+from services.ledger.books import Books, Closing
+from services.ledger.count_day import latest_differences
+from services.ledger.debts import read_advances
+from services.ledger.gaps import read_gap_seconds, read_missing
+from shared.domain.journal import AccountKind, Party
+from shared.domain.money import yuan
+
+log = structlog.get_logger(__name__)
+GAP_SECONDS: Final = 10.0
+"""A gap younger than this is the ordinary course of things."""
+NAMES: Final = ("close_overdue", "day_not_equal", "gap", "message_refused", "remittance_unallocated")
+
+_REFUSED = text(
+    "select topic, reason, count(*) as count from ledger.refused_message group by topic, reason order by 1, 2"
+)
+
+
+async def read_alarms(connection: AsyncConnection, books: Books, close_timeout_seconds: float) -> list[str]:
+    """One line each, beginning with the name of the alarm."""
+    return [
+        *await _of_closing(connection, books.closing, close_timeout_seconds),
+        *await _of_gaps(connection),
+        *await _of_refused(connection),
+        *await _of_remittances(connection),
+    ]
+
+
+async def _of_closing(connection: AsyncConnection, closing: Closing | None, timeout_seconds: float) -> list[str]:
+    if closing is None:
+        return []
+    if differences := await latest_differences(connection, closing):
+        return [f"day_not_equal: {closing.day}: {_difference(found)}" for found in differences]
+    waited = await read_waited_seconds(connection, closing.day, closing.attempt)
+    if waited < timeout_seconds:
+        return []
+    return [f"close_overdue: {closing.day}, attempt {closing.attempt}: no count for {waited:.0f} s"]
+
+
+async def read_waited_seconds(connection: AsyncConnection, day: date, attempt: int) -> float:
+    """How long ago the attempt was first asked for, by the database's clock."""
+    asked = tables.day_closing.c
+    query = select(func.extract("epoch", func.now() - asked.requested_at)).where(
+        asked.day == day, asked.attempt == attempt
+    )
+    return float(await connection.scalar(query) or 0)
+
+
+def _difference(found: dict[str, Any]) -> str:
+    names = ("insured_on", "enterprise", "province", "industry", "tariff_line", "outcome", "reason")
+    where = " ".join(str(found[name]) for name in names if found[name] is not None)
+    return (
+        f"{where}: counted {found['counted_orders']} orders, {found['counted_premium']}; "
+        f"booked {found['booked_orders']} orders, {found['booked_premium']}"
+    )
+
+
+async def _of_gaps(connection: AsyncConnection) -> list[str]:
+    if await read_gap_seconds(connection) < GAP_SECONDS:
+        return []
+    return [f"gap: manifest {run}/{number} is missing" for run, number in await read_missing(connection)]
+
+
+async def _of_refused(connection: AsyncConnection) -> list[str]:
+    rows = await connection.execute(_REFUSED)
+    return [f"message_refused: {row.topic}: {row.reason}: {row.count}" for row in rows]
+
+
+async def _of_remittances(connection: AsyncConnection) -> list[str]:
+    account = tables.account.c
+    query = select(account.enterprise, account.province).where(account.kind == AccountKind.RECEIVABLE.value)
+    known = {Party(row.enterprise, row.province) for row in await connection.execute(query)}
+    held = await read_advances(connection)
+    return [
+        f"remittance_unallocated: {party.enterprise} in {party.province}: {yuan(amount)} yuan"
+        for party, amount in sorted(held.items())
+        if party not in known
+    ]

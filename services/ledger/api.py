@@ -1,0 +1,126 @@
+"""The ledger over HTTP: its progress, and the commands that close, bill and assess. All need a service key."""
+
+from collections.abc import Callable
+from datetime import date
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, HTTPException, Query
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.ledger import reading
+from services.ledger.close_day import close_day
+from services.ledger.issue_statement import IsWorkingDay, issue_statements
+from services.ledger.late_fees import book_late_fees
+from shared.domain.calendar import Month
+from shared.domain.errors import Refused
+from shared.domain.money import yuan
+from shared.runtime.access import AccessKeys
+from shared.runtime.settings import Settings
+
+Uscc = Annotated[str | None, Query(pattern=r"^[0-9A-Z]{18}$")]
+Province = Annotated[str | None, Query(pattern=r"^[0-9]{2}$")]
+Limit = Annotated[int, Query(ge=1, le=1_000)]
+
+
+class CloseWish(BaseModel):
+    """Close a day as of an instant."""
+
+    model_config = ConfigDict(extra="forbid")
+    as_of: AwareDatetime
+
+
+class BillWish(BaseModel):
+    """Bill a month as of an instant."""
+
+    model_config = ConfigDict(extra="forbid")
+    period: str
+    as_of: AwareDatetime
+
+
+class LateFeeWish(BaseModel):
+    """Book late fees up to the end of a day."""
+
+    model_config = ConfigDict(extra="forbid")
+    as_of: date
+
+
+def make_router(
+    keys: AccessKeys,
+    engine: AsyncEngine,
+    settings: Settings,
+    is_working_day: IsWorkingDay,
+    wake: Callable[[], None],
+) -> APIRouter:
+    """All routes; `wake` sends at once what a command has laid into the outbox."""
+    router = APIRouter(prefix="/v1", dependencies=[Depends(keys.require("service"))])
+    _add_commands(router, engine, settings, is_working_day, wake)
+    _add_readings(router, engine, settings)
+    return router
+
+
+def _add_commands(
+    router: APIRouter,
+    engine: AsyncEngine,
+    settings: Settings,
+    is_working_day: IsWorkingDay,
+    wake: Callable[[], None],
+) -> None:
+    @router.post("/days/{day}/close")
+    async def close(day: date, wish: CloseWish) -> dict[str, Any]:
+        answer = await close_day(engine, day, wish.as_of, settings.close_after_hours)
+        wake()
+        return {"state": answer.state, "reason": answer.reason}
+
+    @router.post("/statements")
+    async def bill(wish: BillWish) -> dict[str, Any]:
+        answer = await issue_statements(engine, _month(wish.period), wish.as_of, is_working_day)
+        wake()
+        return {"state": answer.state, "reason": answer.reason, "statements": answer.statements}
+
+    @router.post("/late-fees")
+    async def late_fees(wish: LateFeeWish) -> dict[str, Any]:
+        booked = await book_late_fees(engine, wish.as_of)
+        return {"booked": booked.booked, "amount_yuan": yuan(booked.amount)}
+
+
+def _add_readings(router: APIRouter, engine: AsyncEngine, settings: Settings) -> None:
+    @router.get("/status")
+    async def status() -> dict[str, Any]:
+        async with engine.connect() as connection:
+            return await reading.read_status(connection, settings.close_timeout_seconds)
+
+    @router.get("/days/{day}")
+    async def day_state(day: date) -> dict[str, Any]:
+        async with engine.connect() as connection:
+            return await reading.read_day(connection, day)
+
+    @router.get("/statements")
+    async def statements(
+        period: str | None = None, enterprise: Uscc = None, province: Province = None
+    ) -> dict[str, Any]:
+        month = None if period is None else _month(period)
+        async with engine.connect() as connection:
+            return {"statements": await reading.read_statements(connection, month, enterprise, province)}
+
+    @router.get("/payment-states")
+    async def payment_states(period: str, as_of: date) -> dict[str, Any]:
+        async with engine.connect() as connection:
+            return {"items": await reading.read_payment_states(connection, _month(period), as_of)}
+
+    @router.get("/totals")
+    async def totals(period: str) -> dict[str, Any]:
+        async with engine.connect() as connection:
+            return {"totals": await reading.read_totals(connection, _month(period))}
+
+    @router.get("/refused")
+    async def refused(after: int = 0, limit: Limit = 100) -> dict[str, Any]:
+        async with engine.connect() as connection:
+            return {"messages": await reading.read_refused(connection, after, limit)}
+
+
+def _month(text: str) -> Month:
+    try:
+        return Month.parse(text)
+    except Refused as error:
+        raise HTTPException(422, str(error)) from error
