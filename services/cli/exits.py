@@ -42,3 +42,9 @@ class OutOfOrder(CommandFailed):
     """Our own error: a process of ours failed."""
 
     status = Exit.SOFTWARE
+
+
+class Terminated(CommandFailed):
+    """SIGTERM asked us to end."""
+
+    status = Exit.TERMINATED

@@ -1,0 +1,72 @@
+"""The command `danbao`. `services/cli/exits.py` lists what its exit status says."""
+
+import os
+import sys
+import traceback
+from typing import Final
+
+import typer
+
+from deploy.embedded.children import EmbeddedError
+from services.cli.commands import development, month, operator
+from services.cli.exits import CommandFailed, Exit
+from shared.domain.errors import DanbaoError
+
+app: Final = typer.Typer(
+    name="danbao",
+    help="Every order insured: order events in, a billed and reported month out.",
+    epilog="Exit status: 0 done, 1 what was asked for failed, 2 wrong use or bad input, 69 a service does not answer,"
+    " 70 our own error, 130 and 143 stopped by a signal.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+for part in (month, operator, development):
+    part.add_commands(app)
+
+
+def main() -> int:
+    """Run the command line and return the exit status; an error is one line on standard error."""
+    try:
+        return int(app(standalone_mode=False) or Exit.OK)
+    except BrokenPipeError:
+        # Who read our output has gone; Python must not complain about it once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.OK
+    except (KeyboardInterrupt, typer.Abort):
+        return _told("stopped", Exit.INTERRUPTED)
+    except Exception as error:  # noqa: BLE001 - the outermost frame: each becomes a line and a status
+        return _told(*_explained(error))
+
+
+def _explained(error: Exception) -> tuple[str, Exit]:
+    """The line and the exit status for an error."""
+    match error:
+        case CommandFailed():
+            return str(error), error.status
+        case typer.TyperException():
+            return _usage_of(error), Exit.USAGE
+        case DanbaoError():
+            return str(error), Exit.USAGE
+        case EmbeddedError() | OSError():
+            return f"{type(error).__name__}: {error}", Exit.UNAVAILABLE
+        case _:
+            pass
+    if os.environ.get("DANBAO_TRACEBACK"):
+        traceback.print_exception(error)
+    return f"{type(error).__name__}: {error} (DANBAO_TRACEBACK=1 shows where)", Exit.SOFTWARE
+
+
+def _usage_of(error: typer.TyperException) -> str:
+    words = error.format_message() if hasattr(error, "format_message") else str(error)
+    context = getattr(error, "ctx", None)
+    return f"{words} See: {context.command_path} --help" if context is not None else str(words)
+
+
+def _told(line: str, status: Exit) -> int:
+    print("danbao: " + " ".join(line.split()), file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

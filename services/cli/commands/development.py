@@ -1,0 +1,52 @@
+"""`danbao bench` and `danbao contracts`: what a developer runs."""
+
+# ruff: noqa: PLC0415 - a command imports its own work, so that --help is quick
+
+import json
+from typing import Annotated
+
+import typer
+
+from services.cli.exits import CommandFailed, Exit
+
+bench = typer.Typer(help="Measure.", no_args_is_help=True, rich_markup_mode=None)
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Give the application these commands."""
+    app.add_typer(bench, name="bench")
+    app.command()(contracts)
+
+
+@bench.callback()
+def measure() -> None:
+    """Measure on the embedded parts, beside the limit of the same machine."""
+
+
+@bench.command()
+def charging(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> int:
+    """Orders a second through charging, beside raw COPY of the same rows into the same table and key."""
+    try:
+        from benchmarks import charging as benchmark
+    except ImportError as error:
+        raise CommandFailed("the benchmarks are part of a checkout, not of an installed package") from error
+    found = benchmark.run(json=as_json)
+    if as_json:
+        print(json.dumps(found))
+    return Exit.OK
+
+
+def contracts(
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; 1 when a document differs.")] = False,
+) -> int:
+    """Write JSON Schemas and the AsyncAPI document of what crosses a wire to docs/contracts, from the code."""
+    from services.cli.contracts import outdated, write_documents
+
+    if not check:
+        print(f"{write_documents()} documents are up to date")
+        return Exit.OK
+    if different := outdated():
+        raise CommandFailed(f"{', '.join(different)} differ from the code: run `danbao contracts`")
+    return Exit.OK

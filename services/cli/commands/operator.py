@@ -1,0 +1,139 @@
+"""`danbao status`, `close-day`, `bill`, `statement`, `audit`, `migrate`, `token`: what an operator does."""
+
+# ruff: noqa: PLC0415 - a command imports its own work, so that --help is quick
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from services.cli.exits import Exit
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+State = Annotated[
+    Path | None, typer.Option("--state", help="Directory of `danbao up --state`; else the environment says where.")
+]
+AsOf = Annotated[str, typer.Option("--as-of", help="The instant it is done as of, RFC 3339; now when not given.")]
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Give the application these commands."""
+    app.command()(status)
+    app.command("close-day")(close_day)
+    app.command()(bill)
+    app.command()(statement)
+    app.command()(audit)
+    app.command()(migrate)
+    app.command()(token)
+
+
+def status(state: State = None, as_json: Json = False) -> int:
+    """Show how far each service is; 69 when one does not answer."""
+    from services.cli.operating import print_status, read_status
+    from services.cli.running.loop import run_work
+    from services.cli.running.state import settings_from
+
+    found = run_work(read_status(settings_from(state)))
+    if as_json:
+        print(json.dumps(found, ensure_ascii=False))
+    else:
+        print_status(found)
+    return Exit.OK if all("error" not in each for each in found.values()) else Exit.UNAVAILABLE
+
+
+def close_day(
+    day: Annotated[str, typer.Argument(help="The oldest open day, such as 2026-10-01.")],
+    as_of: AsOf = "",
+    state: State = None,
+) -> int:
+    """Close a day: freeze its cut, have it counted, and wait until the books of the day stand."""
+    from services.cli.operating import close, parse_day, parse_instant
+    from services.cli.running.loop import run_work
+    from services.cli.running.state import settings_from
+
+    print(run_work(close(settings_from(state), parse_day(day), parse_instant(as_of))))
+    return Exit.OK
+
+
+def bill(
+    period: Annotated[str, typer.Argument(help="The month, such as 2026-10; all its days must be closed.")],
+    as_of: AsOf = "",
+    state: State = None,
+) -> int:
+    """Issue the statements of a month; a second time changes nothing."""
+    from services.cli.operating import bill as issue
+    from services.cli.operating import parse_instant
+    from services.cli.running.loop import run_work
+    from services.cli.running.state import settings_from
+    from shared.domain.calendar import Month
+
+    print(run_work(issue(settings_from(state), Month.parse(period), parse_instant(as_of))))
+    return Exit.OK
+
+
+def statement(
+    period: Annotated[str, typer.Argument(help="The month, such as 2026-10.")],
+    enterprise: Annotated[str, typer.Option(help="Only this enterprise (USCC).")] = "",
+    province: Annotated[str, typer.Option(help="Only this province (two digits).")] = "",
+    state: State = None,
+    as_json: Json = False,
+) -> int:
+    """Show the statements of a month, with their lines."""
+    from services.cli.operating import print_statements, read_statements
+    from services.cli.running.loop import run_work
+    from services.cli.running.state import settings_from
+    from shared.domain.calendar import Month
+
+    found = run_work(read_statements(settings_from(state), Month.parse(period), enterprise, province))
+    if as_json:
+        print(json.dumps(found, ensure_ascii=False))
+    else:
+        print_statements(found["statements"])
+    return Exit.OK
+
+
+def audit(state: State = None, as_json: Json = False) -> int:
+    """Recompute everything from the rows, trusting no total; 1 when something does not agree, naming the row."""
+    from services.cli.audit.run import audit_all, sources_from
+    from services.cli.running.loop import run_work
+    from services.cli.running.state import settings_from
+
+    verdict = run_work(audit_all(sources_from(settings_from(state))))
+    print(json.dumps(verdict.as_json(), ensure_ascii=False) if as_json else "\n".join(verdict.lines()))
+    return Exit.OK if verdict.has_passed else Exit.FAILED
+
+
+def migrate(
+    roles: Annotated[
+        Path, typer.Option(help="File of the roles' passwords: read when there, and written with what is new.")
+    ] = Path("var/roles.env"),
+) -> int:
+    """As owner, make every schema and a role for each service (passwords: DANBAO_ROLE_PASSWORD_<ROLE>, or new)."""
+    from services.cli.running.loop import run_work
+    from services.cli.running.migrating import given_passwords, migrate_all, password_variable, write_env_file
+    from shared.runtime.settings import Settings
+
+    passwords, new = given_passwords(roles)
+    run_work(migrate_all(Settings(), passwords))
+    if new:
+        write_env_file(roles, {password_variable(role): password for role, password in passwords.items()})
+        print(f"new passwords of {', '.join(new)} are in {roles}")
+    print("every schema is at its newest version")
+    return Exit.OK
+
+
+def token(
+    key_file: Annotated[
+        Path | None, typer.Option("--key-file", help="File of the scheme key; else DANBAO_SCHEME_KEY holds it.")
+    ] = None,
+) -> int:
+    """Compute workers' tokens. Standard input: a line each, TYPE NUMBER; a terminal is asked, without echo."""
+    from services.cli.tokens import read_documents, read_scheme_key
+    from shared.domain.worker import worker_token
+
+    key = read_scheme_key(key_file)
+    for id_type, number in read_documents(sys.stdin):
+        print(worker_token(key, id_type, number))
+    return Exit.OK

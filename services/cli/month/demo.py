@@ -1,0 +1,154 @@
+"""The main job: a month of orders in, a billed and reported month out, on a system of its own."""
+
+import csv
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from services.cli.exits import CommandFailed
+from services.cli.generating.month import Wanted, generate
+from services.cli.generating.plan import Employee, make_plan
+from services.cli.month.driver import MonthDriver, Stream, open_stream, until
+from services.cli.month.progress import Watcher
+from services.cli.month.summary import Summary, summarise
+from services.cli.running.system import System, Wishes, running_system
+from shared.adapters.scheme_files import load_scheme
+from shared.contracts.manifests import RemittanceReceived
+from shared.contracts.topics import REMITTANCES
+from shared.domain.calendar import Month, day_start
+from shared.domain.money import AMOUNT_PER_YUAN, Amount, parse_yuan, yuan
+
+OCTOBER: Final = Month(2026, 10)
+ORDER_PARTITIONS: Final = 2
+REMITTED_ON: Final = date(2026, 11, 13)
+AS_OF: Final = date(2026, 11, 20)
+"""Some days after the statements fell due, so that arrears and late fees can be seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the command line asks for."""
+
+    orders: int
+    seed: int
+    directory: Path
+
+
+async def run_demo(asked: Asked, watcher: Watcher) -> Summary:
+    """Run the whole month and return what came of it; raises CommandFailed and its kin when something fails."""
+    began = time.monotonic()
+    wanted = Wanted(asked.orders, asked.seed, OCTOBER)
+    watcher.stage("starting database, broker and services")
+    async with running_system(_wishes(asked, wanted)) as system:
+        summary = await system.supervisor.guard(_play(system, wanted, watcher))
+    summary.seconds = round(time.monotonic() - began, 1)
+    return summary
+
+
+def _wishes(asked: Asked, wanted: Wanted) -> Wishes:
+    wishes = Wishes(asked.directory, extra={"DANBAO_ORDER_PARTITIONS": str(ORDER_PARTITIONS)})
+    scheme = load_scheme([Path(part) for part in wishes.scheme.split(":")])
+    roster = asked.directory / "roster.csv"
+    write_roster(roster, make_plan(scheme, wanted.month, wanted.orders, wanted.seed).employees)
+    return Wishes(asked.directory, books_open_on=wanted.month.first_day, roster=roster, extra=wishes.extra)
+
+
+def write_roster(file: Path, employees: Sequence[Employee]) -> None:
+    """The national platform's roster: who really is insured as an employee; some that orders name are not."""
+    with file.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(("worker_id", "employer_insurance_no", "valid_from", "valid_to"))
+        writer.writerows((each.token, each.insurance_no, "2026-01-01", "") for each in employees if each.is_on_roster)
+
+
+async def _play(system: System, wanted: Wanted, watcher: Watcher) -> Summary:
+    watcher.expect(round(wanted.orders * 2.06))
+    async with open_stream(system.settings, system.apis, watcher) as stream:
+        driver = MonthDriver(stream, wanted.month.first_day, system.settings.close_after_hours)
+        await driver.play(generate(system.scheme, wanted), wanted.month.last_day)
+        watcher.stage("billing the month")
+        statements = await bill(system, wanted.month, driver.closes_at(wanted.month.last_day))
+        watcher.stage("declarations and receipts")
+        await declared(system, wanted.month, len(statements))
+        await remit(stream, statements)
+        watcher.stage("late fees and payment report")
+        await _settled(system, wanted.month)
+        watcher.stage("reconciliation and audit")
+        return await summarise(system.apis, wanted.month, stream.sent)
+
+
+async def bill(system: System, month: Month, as_of: datetime) -> list[dict[str, Any]]:
+    """Issue the month's statements and return them; raises CommandFailed when the ledger refuses."""
+    answer = await system.apis.ledger.post("/v1/statements", {"period": str(month), "as_of": as_of.isoformat()})
+    if answer["state"] == "refused":
+        raise CommandFailed(f"the ledger does not bill {month}: {answer['reason']}")
+    statements: list[dict[str, Any]] = (await system.apis.ledger.get("/v1/statements", period=str(month)))["statements"]
+    return statements
+
+
+async def declared(system: System, month: Month, statements: int) -> None:
+    """Wait until each statement's declaration, and every day's report, has its receipt."""
+    reporting = system.apis.reporting
+
+    async def has_all() -> bool:
+        receipts = (await reporting.get("/v1/receipts", period=str(month)))["receipts"]
+        declarations = sum(each["kind"] == "declaration" for each in receipts)
+        days = {each["day"] for each in receipts if each["kind"] == "coverage"}
+        return declarations >= statements and len(days) >= len(list(month.days()))
+
+    await until(has_all, "the receipts of all declarations and daily reports")
+    await until(lambda: _nothing_pending(system), "the receipts of all reports")
+
+
+async def _nothing_pending(system: System) -> bool:
+    return bool((await system.apis.reporting.get("/v1/status"))["pending"] == 0)
+
+
+async def remit(stream: Stream, statements: Sequence[dict[str, Any]]) -> int:
+    """Three enterprises pay, the others do not: one in full, one half, one a hundred yuan too much each."""
+    payers = sorted({each["enterprise"] for each in statements})[:3]
+    sent = 0
+    for each in statements:
+        due = parse_yuan(each["amount_yuan"])
+        if each["enterprise"] not in payers or due <= 0:
+            continue
+        amount = (due, Amount(due // 200 * 100), Amount(due + 100 * AMOUNT_PER_YUAN))[payers.index(each["enterprise"])]
+        if amount > 0:
+            await _remit(stream, each, amount)
+            sent += 1
+    await stream.sender.flush()
+    if sent:
+        await until(
+            lambda: _has_remittances(stream, sent, statements[0]["period"]), "the ledger to book the remittances"
+        )
+    return sent
+
+
+async def _remit(stream: Stream, statement: dict[str, Any], amount: Amount) -> None:
+    name = f"R-{statement['period']}-{statement['enterprise']}-{statement['province']}"
+    told = RemittanceReceived(
+        remittance_id=name,
+        enterprise=statement["enterprise"],
+        province=statement["province"],
+        amount_yuan=yuan(amount),
+        received_on=REMITTED_ON,
+    )
+    time_ms = int(day_start(REMITTED_ON + timedelta(days=1)).timestamp()) * 1_000
+    await stream.sender.send(REMITTANCES, name.encode(), msgspec.json.encode(told), time_ms)
+
+
+async def _has_remittances(stream: Stream, sent: int, period: str) -> bool:
+    items = (await stream.apis.ledger.get("/v1/payment-states", period=period, as_of=AS_OF.isoformat()))["items"]
+    return sum(parse_yuan(each["remitted_yuan"]) > 0 for each in items) >= sent
+
+
+async def _settled(system: System, month: Month) -> None:
+    """Late fees as of a day after the due date, then the payment reports of the month with their receipts."""
+    await system.apis.ledger.post("/v1/late-fees", {"as_of": AS_OF.isoformat()})
+    await system.apis.reporting.post("/v1/payment-reports", {"period": str(month), "as_of": AS_OF.isoformat()})
+    await until(lambda: _nothing_pending(system), "the receipts of the payment reports")

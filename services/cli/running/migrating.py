@@ -1,0 +1,94 @@
+"""All four histories of migrations, run as owner; each service gets its role."""
+
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from shared.domain.errors import Refused
+from shared.runtime.settings import HOUSE, Settings
+
+AUDITOR: Final = "danbao_auditor"
+NATIONAL_PLATFORM: Final = "national_platform"
+SHORTEST_PASSWORD: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """One service's migrations; the national platform's are run in a database of its own."""
+
+    service: str
+    schema: str
+    role: str
+    is_own_database: bool = False
+
+    @property
+    def scripts(self) -> Path:
+        return HOUSE / "services" / self.service / "migrations"
+
+
+HISTORIES: Final = (
+    History("charging", "charging", "danbao_charging"),
+    History("ledger", "ledger", "danbao_ledger"),
+    History("reporting", "reporting", "danbao_reporting"),
+    History("national_platform", "national_platform", NATIONAL_PLATFORM, is_own_database=True),
+)
+ROLES: Final = (*(history.role for history in HISTORIES), AUDITOR)
+
+
+async def migrate_all(settings: Settings, passwords: Mapping[str, str]) -> None:
+    """Bring every schema to its newest version; `passwords` are of ROLES. Needs the owners' URLs in the settings."""
+    from shared.adapters.migrations import migrate  # noqa: PLC0415 - alembic is slow to import
+
+    for history in HISTORIES:
+        owner = settings.platform_database if history.is_own_database else settings.database
+        roles = {role: passwords[role] for role in (history.role, AUDITOR)}
+        await migrate(owner.get_secret_value(), history.schema, history.scripts, roles)
+
+
+def new_passwords() -> dict[str, str]:
+    """A random one for each role."""
+    return {role: secrets.token_urlsafe(24) for role in ROLES}
+
+
+def password_variable(role: str) -> str:
+    """The name in the environment under which a role's password is given."""
+    return f"DANBAO_ROLE_PASSWORD_{role.upper()}"
+
+
+def given_passwords(file: Path) -> tuple[dict[str, str], list[str]]:
+    """The passwords from the environment, else from the file of an earlier run, else new ones.
+
+    Returns them and the roles whose passwords are new. Raises Refused for one that is too short.
+    """
+    earlier = read_env_file(file) if file.exists() else {}
+    made, passwords = new_passwords(), {}
+    for role in ROLES:
+        name = password_variable(role)
+        passwords[role] = os.environ.get(name) or earlier.get(name) or made[role]
+        if len(passwords[role]) < SHORTEST_PASSWORD:
+            raise Refused(f"{name}: a password has at least {SHORTEST_PASSWORD} characters")
+    return passwords, [role for role in ROLES if passwords[role] == made[role]]
+
+
+def write_env_file(file: Path, values: Mapping[str, str]) -> None:
+    """`NAME=value` lines that a shell and docker compose can read; for its owner only."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        stream.writelines(f"{name}={value}\n" for name, value in values.items())
+
+
+def read_env_file(file: Path) -> dict[str, str]:
+    """What `write_env_file` wrote; raises Refused naming the line that is not of the form."""
+    values = {}
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+        name, sign, value = line.partition("=")
+        if not line.strip() or line.startswith("#"):
+            continue
+        if not sign:
+            raise Refused(f"{file}:{number}: not of the form NAME=value")
+        values[name.strip()] = value
+    return values

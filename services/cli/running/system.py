@@ -1,0 +1,227 @@
+"""One running system: databases, broker, keys, topics and the four services, as `demo`, `up` and the tests use it.
+
+Everything private lies in one state directory (mode 0700): keys, `danbao.env` for other commands, `processes.json`,
+`logs/`. The embedded parts are used unless both DANBAO_KAFKA and DANBAO_DATABASE name others.
+"""
+
+import asyncio
+import os
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Final
+
+from deploy.embedded.ports import free_port
+from deploy.embedded.stack import EmbeddedStack
+from services.cli.exits import CommandFailed, Unavailable
+from services.cli.running.apis import Api, Apis, open_apis
+from services.cli.running.migrating import AUDITOR, HISTORIES, given_passwords, migrate_all, write_env_file
+from services.cli.running.state import ENV_FILE
+from services.cli.running.supervising import Supervisor
+from shared.adapters.kafka import ensure_topics
+from shared.adapters.postgres import with_login
+from shared.adapters.scheme_files import load_scheme
+from shared.adapters.signing import make_key_pair
+from shared.contracts.topics import INTERNAL, orders_topic
+from shared.domain.errors import Refused
+from shared.domain.rating import Scheme
+from shared.runtime.access import sha256_hex
+from shared.runtime.settings import HOUSE, Settings
+
+DEMO_SCHEME: Final = f"{HOUSE / 'deploy' / 'tariffs'}:{HOUSE / 'deploy' / 'demo'}"
+READY_SECONDS: Final = 60.0
+EMBEDDED_KAFKA: Final = {
+    # A join waits half the session time-out on the embedded broker (docs/decisions); idempotent producers fail on it.
+    "DANBAO_KAFKA_SESSION_TIMEOUT_MS": "2000",
+    "DANBAO_KAFKA_HEARTBEAT_MS": "300",
+    "DANBAO_KAFKA_METADATA_MAX_AGE_MS": "1000",
+    "DANBAO_KAFKA_IDEMPOTENT": "false",
+}
+SECRETS: Final = ("DANBAO_DATABASE", "DANBAO_PLATFORM_DATABASE", "DANBAO_PLATFORM_KEY", "DANBAO_SERVICE_KEY")
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """How the system is to be; `extra` are further DANBAO_ variables for the services."""
+
+    directory: Path
+    scheme: str = DEMO_SCHEME
+    books_open_on: date | None = None
+    has_scheduler: bool = False
+    roster: Path | None = None
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class System:
+    """What runs, and how to reach it. `variables` is the environment for commands of an operator."""
+
+    directory: Path
+    variables: dict[str, str]
+    operator_key: str
+    supervisor: Supervisor
+    settings: Settings
+    apis: Apis
+    scheme: Scheme
+
+
+@asynccontextmanager
+async def running_system(wishes: Wishes) -> AsyncIterator[System]:
+    """Start everything, yield when all four are ready, and leave no process behind."""
+    scheme = load_scheme([Path(part) for part in wishes.scheme.split(":")])
+    with ExitStack() as stack:
+        variables, embedded = _parts(stack)
+        variables |= {**_places(), **_keys(wishes.directory), "DANBAO_SCHEME": wishes.scheme}
+        variables |= _choices(wishes)
+        settings = settings_of(variables)
+        passwords, _ = given_passwords(wishes.directory / "roles.env")
+        write_env_file(
+            wishes.directory / "roles.env", {f"DANBAO_ROLE_PASSWORD_{k.upper()}": v for k, v in passwords.items()}
+        )
+        await migrate_all(settings, passwords)
+        await ensure_topics(settings, topics_of(settings, scheme))
+        supervisor = Supervisor(wishes.directory, embedded.check if embedded else lambda: None)
+        try:
+            for history in HISTORIES:
+                supervisor.start(history.service, service_environment(history.service, variables, passwords))
+            variables["DANBAO_AUDIT_DATABASE"] = _login(variables["DANBAO_DATABASE"], AUDITOR, passwords)
+            variables["DANBAO_AUDIT_PLATFORM_DATABASE"] = _login(
+                variables["DANBAO_PLATFORM_DATABASE"], AUDITOR, passwords
+            )
+            write_env_file(wishes.directory / ENV_FILE, variables)
+            supervisor.watch()
+            async with open_apis(settings) as apis:
+                await supervisor.guard(_all_ready(apis))
+                key = variables["DANBAO_OPERATOR_KEY"]
+                yield System(wishes.directory, variables, key, supervisor, settings, apis, scheme)
+        finally:
+            await supervisor.stop()
+
+
+def settings_of(variables: Mapping[str, str]) -> Settings:
+    """The settings that a process with these variables would read."""
+    return Settings(
+        **{
+            name.removeprefix("DANBAO_").lower(): value  # type: ignore[arg-type]
+            for name, value in variables.items()
+            if name.removeprefix("DANBAO_").lower() in Settings.model_fields
+        }
+    )
+
+
+def topics_of(settings: Settings, scheme: Scheme) -> dict[str, int]:
+    """Every topic and its partitions: one for each internal one, one topic for each enterprise (design D8)."""
+    orders = {orders_topic(uscc): settings.order_partitions for uscc in sorted(scheme.enterprises)}
+    return dict.fromkeys(INTERNAL, 1) | orders
+
+
+def service_environment(service: str, variables: Mapping[str, str], passwords: Mapping[str, str]) -> dict[str, str]:
+    """What one service gets: its own login, and of the keys only those that concern it."""
+    history = next(each for each in HISTORIES if each.service == service)
+    theirs = {name: value for name, value in variables.items() if name not in SECRETS}
+    theirs.pop("DANBAO_OPERATOR_KEY", None)
+    owner = variables["DANBAO_PLATFORM_DATABASE" if history.is_own_database else "DANBAO_DATABASE"]
+    theirs["DANBAO_DATABASE"] = _login(owner, history.role, passwords)
+    theirs["DANBAO_PORT"] = variables[_URLS[service]].rpartition(":")[2]
+    if history.is_own_database:
+        theirs["DANBAO_ACCESS_KEYS"] = variables["DANBAO_PLATFORM_ACCESS_KEYS"]
+        theirs.pop("DANBAO_SIGNING_KEY", None)
+    else:
+        theirs["DANBAO_SERVICE_KEY"] = variables["DANBAO_SERVICE_KEY"]
+    if service in {"reporting", "national_platform"}:
+        theirs["DANBAO_PLATFORM_KEY"] = variables["DANBAO_PLATFORM_KEY"]
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("DANBAO_ROLE_PASSWORD_")}
+    return {**{name: value for name, value in ours.items() if name not in SECRETS}, **theirs}
+
+
+_URLS: Final = {
+    "charging": "DANBAO_CHARGING_URL",
+    "ledger": "DANBAO_LEDGER_URL",
+    "reporting": "DANBAO_REPORTING_URL",
+    "national_platform": "DANBAO_PLATFORM_URL",
+}
+
+
+def _parts(stack: ExitStack) -> tuple[dict[str, str], EmbeddedStack | None]:
+    """The database and broker: those of the environment when it names both, else embedded ones."""
+    named = {name: os.environ[name] for name in ("DANBAO_KAFKA", "DANBAO_DATABASE") if name in os.environ}
+    if len(named) == 1:
+        raise Refused(f"{next(iter(named))} is set alone: set DANBAO_KAFKA and DANBAO_DATABASE, or neither")
+    if named:
+        platform = os.environ.get("DANBAO_PLATFORM_DATABASE")
+        if platform is None:
+            raise Refused("DANBAO_PLATFORM_DATABASE is not set: the national platform has a database of its own")
+        return {**named, "DANBAO_PLATFORM_DATABASE": platform}, None
+    embedded = stack.enter_context(EmbeddedStack())
+    databases = {
+        "DANBAO_DATABASE": embedded.database("danbao"),
+        "DANBAO_PLATFORM_DATABASE": embedded.database("national_platform"),
+    }
+    return {"DANBAO_KAFKA": embedded.kafka, **databases, **EMBEDDED_KAFKA}, embedded
+
+
+def _places() -> dict[str, str]:
+    """A free port for each service; kept when one is started again."""
+    return {name: f"http://127.0.0.1:{free_port()}" for name in _URLS.values()}
+
+
+def _keys(directory: Path) -> dict[str, str]:
+    """Make the keys and the files of who may read; nothing of it leaves the state directory."""
+    service, platform, operator = (secrets.token_urlsafe(24) for _ in range(3))
+    private, public = directory / "signing.pem", directory / "signing.pub.pem"
+    make_key_pair(private, public)
+    _write_readers(directory / "access.toml", {"operator": (operator, ["operator"])})
+    _write_readers(directory / "platform-access.toml", {"operator": (operator, ["national"])})
+    return {
+        "DANBAO_SERVICE_KEY": service,
+        "DANBAO_PLATFORM_KEY": platform,
+        "DANBAO_OPERATOR_KEY": operator,
+        "DANBAO_SIGNING_KEY": str(private),
+        "DANBAO_REPORTER_PUBLIC_KEY": str(public),
+        "DANBAO_ACCESS_KEYS": str(directory / "access.toml"),
+        "DANBAO_PLATFORM_ACCESS_KEYS": str(directory / "platform-access.toml"),
+    }
+
+
+def _write_readers(file: Path, readers: Mapping[str, tuple[str, list[str]]]) -> None:
+    tables = [
+        f'[[key]]\nname = "{name}"\nsha256 = "{sha256_hex(key)}"\nscopes = {scopes}\n'.replace("'", '"')
+        for name, (key, scopes) in readers.items()
+    ]
+    file.write_text("\n".join(tables), encoding="utf-8")
+
+
+def _choices(wishes: Wishes) -> dict[str, str]:
+    chosen = {"DANBAO_SCHEDULER": "true" if wishes.has_scheduler else "false"}
+    chosen["DANBAO_STATE_DIRECTORY"] = str(wishes.directory)
+    if wishes.books_open_on is not None:
+        chosen["DANBAO_BOOKS_OPEN_ON"] = wishes.books_open_on.isoformat()
+    if wishes.roster is not None:
+        chosen["DANBAO_PLATFORM_ROSTER"] = str(wishes.roster)
+    return {**chosen, **wishes.extra}
+
+
+def _login(owner_url: str, role: str, passwords: Mapping[str, str]) -> str:
+    return with_login(owner_url, role, passwords[role])
+
+
+async def _all_ready(apis: Apis) -> None:
+    """Wait until every service says that it is ready; raises Unavailable with the reasons."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + READY_SECONDS
+    for api in (apis.national_platform, apis.ledger, apis.reporting, apis.charging):
+        while (reason := await _not_ready(api)) is not None:
+            if loop.time() > deadline:
+                raise Unavailable(f"{api.name} was not ready in {READY_SECONDS:g} s: {reason}")
+            await asyncio.sleep(0.05)
+
+
+async def _not_ready(api: Api) -> str | None:
+    try:
+        await api.probe("/readyz")
+        return None
+    except CommandFailed as error:
+        return str(error)

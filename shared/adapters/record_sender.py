@@ -1,0 +1,90 @@
+"""Sending records with their own time, and asking how far topics go: what an enterprise's producer does, for replays.
+
+Batches are large and acknowledged by all replicas; order within a key is kept. Nothing is sent twice by us: who calls
+again sends again, and charging counts it as a repeat.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Final
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.structs import RecordMetadata
+
+from shared.runtime.settings import Settings
+
+LINGER_MS: Final = 5
+BATCH_BYTES: Final = 512 * 1024
+MOST_WAITING: Final = 20_000
+"""Records that may wait for their acknowledgement; then sending waits."""
+LARGEST_REQUEST_BYTES: Final = 32 * 1024 * 1024
+
+
+class RecordSender:
+    """Sends records; those not acknowledged yet are waited for by `flush`."""
+
+    def __init__(self, producer: AIOKafkaProducer) -> None:
+        self._producer = producer
+        self._waiting: list[asyncio.Future[RecordMetadata]] = []
+
+    async def send(self, topic: str, key: bytes, value: bytes, time_ms: int) -> None:
+        """Queue one record; the key decides the partition, as every Kafka client does it."""
+        self._waiting.append(await self._producer.send(topic, value, key, timestamp_ms=time_ms))
+        if len(self._waiting) >= MOST_WAITING:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Wait until the broker has everything; raises the client's error for what it did not take."""
+        waiting, self._waiting = self._waiting, []
+        await self._producer.flush()
+        for each in waiting:
+            each.result() if each.done() else await each
+
+
+@asynccontextmanager
+async def open_sender(settings: Settings) -> AsyncIterator[RecordSender]:
+    """A started sender."""
+    producer = AIOKafkaProducer(
+        bootstrap_servers=settings.kafka.split(","),
+        acks="all",
+        enable_idempotence=settings.kafka_idempotent,
+        linger_ms=LINGER_MS,
+        max_batch_size=BATCH_BYTES,
+        max_request_size=LARGEST_REQUEST_BYTES,
+        metadata_max_age_ms=settings.kafka_metadata_max_age_ms,
+    )
+    await producer.start()
+    try:
+        yield RecordSender(producer)
+    finally:
+        await producer.stop()
+
+
+class EndOffsets:
+    """How far topics go now."""
+
+    def __init__(self, consumer: AIOKafkaConsumer) -> None:
+        self._consumer = consumer
+
+    async def read(self, topics: Iterable[str]) -> dict[tuple[str, int], int]:
+        """(topic, partition) to the offset that the next record will get."""
+        known = await self._consumer.topics()
+        wanted = [
+            TopicPartition(topic, partition)
+            for topic in sorted(known & set(topics))
+            for partition in sorted(self._consumer.partitions_for_topic(topic) or ())
+        ]
+        ends = await self._consumer.end_offsets(wanted) if wanted else {}
+        return {(place.topic, place.partition): end for place, end in ends.items()}
+
+
+@asynccontextmanager
+async def open_end_offsets(settings: Settings) -> AsyncIterator[EndOffsets]:
+    """A started client that belongs to no group and reads nothing."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka.split(","), enable_auto_commit=False)
+    await consumer.start()
+    try:
+        yield EndOffsets(consumer)
+    finally:
+        await consumer.stop()
