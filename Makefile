@@ -6,7 +6,7 @@ PYTHON ?=
 PY := .venv/bin/python
 ARGS ?=
 
-.PHONY: help install demo test test-fast lint format types imports pins docs bench up clean
+.PHONY: help install demo test test-fast lint format types imports pins docs env bench up clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -48,6 +48,11 @@ imports: install ## check who may import whom
 
 docs: install ## write the generated contracts (JSON Schemas, AsyncAPI) anew
 	@$(PY) -m shared.contracts
+
+env: ## write .env with new secrets for docker-compose.yml
+	@for python in "$(PYTHON)" $(PY) python3; do \
+	  if [ -n "$$python" ] && "$$python" -c "" 2>/dev/null; then exec "$$python" -I -S deploy/new_env.py; fi; \
+	done; echo "python3 was not found" >&2; exit 1
 
 bench: install ## measure charging beside raw COPY of the same rows
 	@$(PY) -m services.cli bench charging $(ARGS)

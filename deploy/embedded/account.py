@@ -37,9 +37,7 @@ def find_system_user() -> SystemUser | None:
             continue
         if entry.pw_uid != 0:
             return SystemUser(name, entry.pw_uid, entry.pw_gid)
-    raise LookupError(
-        f"PostgreSQL does not run as root, and there is no system user {' or '.join(CANDIDATES)}"
-    )
+    raise LookupError(f"PostgreSQL does not run as root, and there is no system user {' or '.join(CANDIDATES)}")
 
 
 def can_enter(folder: Path) -> bool:

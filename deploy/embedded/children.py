@@ -37,9 +37,7 @@ class Child:
     `log` is the file that holds its output, or None where it shares ours.
     """
 
-    def __init__(
-        self, name: str, process: subprocess.Popen[bytes], log: Path | None, watch: int | None
-    ) -> None:
+    def __init__(self, name: str, process: subprocess.Popen[bytes], log: Path | None, watch: int | None) -> None:
         self.name = name
         self.log = log
         self._process = process
@@ -90,9 +88,7 @@ class Child:
             if (code := self.poll()) is not None:
                 raise EmbeddedError(f"{self.name} ended with {code} before it was ready: {self.last_words()}")
             if time.monotonic() > deadline:
-                raise NotReadyError(
-                    f"{self.name} was not ready in {timeout_seconds:g} s: {self.last_words()}"
-                )
+                raise NotReadyError(f"{self.name} was not ready in {timeout_seconds:g} s: {self.last_words()}")
             time.sleep(POLL_SECONDS)
 
     def last_words(self) -> str:
@@ -101,9 +97,7 @@ class Child:
             return "(no log)"
         with self.log.open("rb") as log:
             log.seek(max(0, self.log.stat().st_size - TAIL_BYTES))
-            return (
-                " / ".join(log.read().decode(errors="replace").split("\n")[-6:]).strip(" /") or "(empty log)"
-            )
+            return " / ".join(log.read().decode(errors="replace").split("\n")[-6:]).strip(" /") or "(empty log)"
 
     def _dismiss_watch(self) -> None:
         """Tell the watching process that this child is gone, lest it signal a stranger with the same id."""

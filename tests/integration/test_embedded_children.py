@@ -52,9 +52,7 @@ def test_child_stops_when_asked(by_pipe: bool) -> None:
 
 
 def test_child_that_does_not_listen_is_killed(tmp_path: Path) -> None:
-    deaf = (
-        "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(3600)"
-    )
+    deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(3600)"
     log = tmp_path / "log"
     child = start_child("child", [sys.executable, "-I", "-c", deaf], log=log)
     child.wait_until(lambda: "deaf" in log.read_text(), 20)

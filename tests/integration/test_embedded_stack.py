@@ -45,9 +45,7 @@ async def test_both_work_from_a_folder_with_a_space_and_chinese_characters(open_
             assert await value(stack.database(name), "select current_database()") == name
         async with AIOKafkaProducer(bootstrap_servers=stack.kafka) as producer:
             await producer.send_and_wait("topic", b"message")
-        async with AIOKafkaConsumer(
-            "topic", bootstrap_servers=stack.kafka, auto_offset_reset="earliest"
-        ) as consumer:
+        async with AIOKafkaConsumer("topic", bootstrap_servers=stack.kafka, auto_offset_reset="earliest") as consumer:
             assert (await consumer.getone()).value == b"message"
         stack.check()
     assert list(open_folder.iterdir()) == []
@@ -104,9 +102,7 @@ def test_a_start_that_fails_says_why_and_leaves_nothing(open_folder: Path) -> No
     assert list(open_folder.iterdir()) == []
 
 
-async def test_binaries_in_a_closed_folder_are_copied_and_no_mode_is_changed(
-    tmp_path: Path, open_folder: Path
-) -> None:
+async def test_binaries_in_a_closed_folder_are_copied_and_no_mode_is_changed(tmp_path: Path, open_folder: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     package = find_binaries().parent

@@ -23,26 +23,20 @@ def pins(file: str) -> dict[str, str]:
 def requirements(*extras: str) -> list[Requirement]:
     """What pyproject.toml asks for, with these extras."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    texts = project["dependencies"] + [
-        text for name in extras for text in project["optional-dependencies"][name]
-    ]
+    texts = project["dependencies"] + [text for name in extras for text in project["optional-dependencies"][name]]
     return [Requirement(text) for text in texts]
 
 
 @pytest.mark.parametrize("file", FILES)
 def test_every_line_is_a_version_a_hash_or_a_comment(file: str) -> None:
     lines = (ROOT / file).read_text().splitlines()
-    assert [
-        line for line in lines if not (PIN.match(line) or HASH.match(line) or re.match(r" *#|$", line))
-    ] == []
+    assert [line for line in lines if not (PIN.match(line) or HASH.match(line) or re.match(r" *#|$", line))] == []
 
 
 @pytest.mark.parametrize(("file", "extras"), [(FILES[0], ()), (FILES[1], ("embedded", "dev"))])
 def test_every_requirement_is_pinned_within_its_bounds(file: str, extras: tuple[str, ...]) -> None:
     pinned = pins(file)
-    unmet = [
-        str(r) for r in requirements(*extras) if not r.specifier.contains(pinned[canonicalize_name(r.name)])
-    ]
+    unmet = [str(r) for r in requirements(*extras) if not r.specifier.contains(pinned[canonicalize_name(r.name)])]
     assert unmet == []
 
 

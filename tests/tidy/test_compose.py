@@ -1,0 +1,68 @@
+"""What the compose file promises, as far as it can be read off it; that its commands run is tested in tests/e2e."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deploy import new_env
+from tests.tidy.source import ROOT
+
+COMPOSE = ROOT / "docker-compose.yml"
+JOBS = {"keys", "migrate"}  # run once and end
+SERVICES: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())["services"]
+REFERENCE = re.compile(r"\$\{([A-Z_]+)(:\?|:-)?")
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_everything_has_a_limit(name: str) -> None:
+    assert "mem_limit" in SERVICES[name]
+
+
+@pytest.mark.parametrize("name", SERVICES.keys() - JOBS)
+def test_what_stays_up_says_how_it_is(name: str) -> None:
+    assert SERVICES[name]["healthcheck"]["test"]
+    assert SERVICES[name]["restart"] == "unless-stopped"
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_who_waits_waits_for_health_or_for_an_end(name: str) -> None:
+    needs = SERVICES[name].get("depends_on", {})
+    for other, need in needs.items():
+        assert need["condition"] == f"service_{'completed_successfully' if other in JOBS else 'healthy'}"
+
+
+def test_charging_can_be_there_several_times() -> None:
+    assert not {"ports", "container_name", "hostname"} & SERVICES["charging"].keys()
+
+
+def test_no_secret_is_in_the_file() -> None:
+    secret = re.compile(r"PASSWORD|_KEY$")
+    found = {
+        f"{name} {variable}"
+        for name, service in SERVICES.items()
+        for variable, value in service.get("environment", {}).items()
+        if secret.search(variable) and not str(value).startswith(("${", "/keys/"))
+    }
+    assert found == set()
+    assert re.findall(r"postgresql://\w+:(?!\$\{)", COMPOSE.read_text()) == []
+
+
+def test_only_the_migration_knows_the_owners_passwords() -> None:
+    knowing = {name for name, service in SERVICES.items() if "POSTGRES_PASSWORD" in str(service.get("environment"))}
+    assert knowing == {"postgres", "platform-postgres", "migrate"}
+
+
+def test_make_env_gives_all_that_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / ".env.example").write_text((ROOT / ".env.example").read_text())
+    assert new_env.main(tmp_path) == 0
+    text = (tmp_path / ".env").read_text()
+    given = dict(line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#"))
+    asked = {name for name, how in REFERENCE.findall(COMPOSE.read_text()) if how == ":?"}
+    assert asked <= given.keys()
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]{12,}", given[name]) for name in asked)
+    assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
+    assert new_env.main(tmp_path) == 1
+    assert (tmp_path / ".env").read_text() == text
