@@ -93,10 +93,14 @@ def make_venv() -> None:
 
 
 def run(*command: str | Path) -> None:
-    """Run a step from the root, deaf to variables that would lead pip or Python elsewhere."""
+    """Run a step from the root, deaf to variables that would lead pip or Python elsewhere; silent unless it fails."""
     misleading = ("PYTHONPATH", "PYTHONHOME", "PIP_USER", "PIP_TARGET", "PIP_PREFIX", "VIRTUAL_ENV")
     env = {name: value for name, value in os.environ.items() if name not in misleading}
-    subprocess.run(command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, check=True)
+    done = subprocess.run(command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    if done.returncode:
+        sys.stderr.buffer.write(done.stdout + done.stderr)
+        sys.stderr.flush()
+        done.check_returncode()
 
 
 if __name__ == "__main__":

@@ -53,9 +53,7 @@ async def fresh_broker() -> AsyncIterator[Broker]:
     """A broker without a topic, for this test alone."""
     with kafka_broker() as server:
         if not may_be_emptied(server):
-            pytest.skip(
-                "needs an empty cluster: DANBAO_TEST_ERASE_KAFKA=yes lets the tests erase DANBAO_KAFKA"
-            )
+            pytest.skip("needs an empty cluster: DANBAO_TEST_ERASE_KAFKA=yes lets the tests erase DANBAO_KAFKA")
         await erase_topics(server.bootstrap)
         yield server
 

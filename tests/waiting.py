@@ -15,9 +15,7 @@ def eventually(is_so: Callable[[], bool], what: str, timeout_seconds: float = 20
         time.sleep(PAUSE_SECONDS)
 
 
-async def eventually_async(
-    is_so: Callable[[], Awaitable[bool]], what: str, timeout_seconds: float = 20.0
-) -> None:
+async def eventually_async(is_so: Callable[[], Awaitable[bool]], what: str, timeout_seconds: float = 20.0) -> None:
     """As `eventually`, for a question that is awaited."""
     deadline = time.monotonic() + timeout_seconds
     while not await is_so():

@@ -17,15 +17,15 @@ class DanbaoError(Exception):
     """Root of the tree; never raised itself."""
 
 
-class Stop(DanbaoError):  # noqa: N818
+class Stop(DanbaoError):  # noqa: N818 - named by what its catcher has to do
     """Going on would damage the books; the process ends and starts anew from what is committed."""
 
 
-class Retry(DanbaoError):  # noqa: N818
+class Retry(DanbaoError):  # noqa: N818 - named by what its catcher has to do
     """Nothing was changed, and the cause is expected to pass (a server away, a lock, a time-out)."""
 
 
-class Refused(DanbaoError):  # noqa: N818
+class Refused(DanbaoError):  # noqa: N818 - named by what its catcher has to do
     """A request, a file or an argument is wrong; the message says what and where."""
 
 

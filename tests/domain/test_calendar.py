@@ -21,7 +21,7 @@ from shared.domain.errors import Refused
 from shared.domain.money import Amount
 
 offsets = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
-instants = st.datetimes(datetime(2022, 1, 1), datetime(2099, 12, 31), timezones=offsets)  # noqa: DTZ001
+instants = st.datetimes(datetime(2022, 1, 1), datetime(2099, 12, 31), timezones=offsets)  # noqa: DTZ001 - bounds
 months = st.builds(Month, st.integers(1, 9_998), st.integers(1, 12))
 
 
@@ -41,7 +41,7 @@ def test_the_insured_day_is_the_date_in_shanghai(instant: str, day: str) -> None
 
 def test_a_time_without_an_offset_has_no_insured_day() -> None:
     with pytest.raises(ValueError, match="without an offset"):
-        insured_day(datetime(2026, 10, 1))  # noqa: DTZ001
+        insured_day(datetime(2026, 10, 1))  # noqa: DTZ001 - what is refused
 
 
 @given(instants)

@@ -16,18 +16,18 @@ SERVICES: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())["services"]
 REFERENCE = re.compile(r"\$\{([A-Z_]+)(:\?|:-)?")
 
 
-@pytest.mark.parametrize("name", SERVICES)
+@pytest.mark.parametrize("name", sorted(SERVICES))
 def test_everything_has_a_limit(name: str) -> None:
     assert "mem_limit" in SERVICES[name]
 
 
-@pytest.mark.parametrize("name", SERVICES.keys() - JOBS)
+@pytest.mark.parametrize("name", sorted(SERVICES.keys() - JOBS))
 def test_what_stays_up_says_how_it_is(name: str) -> None:
     assert SERVICES[name]["healthcheck"]["test"]
     assert SERVICES[name]["restart"] == "unless-stopped"
 
 
-@pytest.mark.parametrize("name", SERVICES)
+@pytest.mark.parametrize("name", sorted(SERVICES))
 def test_who_waits_waits_for_health_or_for_an_end(name: str) -> None:
     needs = SERVICES[name].get("depends_on", {})
     for other, need in needs.items():
