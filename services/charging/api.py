@@ -1,11 +1,11 @@
 """What charging answers over HTTP: its progress, manifests asked for again, who was covered, what is parked."""
 
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import date
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, HTTPException, Query, Response
-from pydantic import BaseModel, ConfigDict
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Response
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from services.charging.consumer import Consumer
 from services.charging.lookup import Lookup
@@ -15,6 +15,8 @@ from shared.runtime.access import AccessKeys
 
 Province = Annotated[str, Query(pattern=r"^[0-9]{2}$")]
 Limit = Annotated[int, Query(ge=1, le=10_000)]
+Token = Annotated[str, Query(pattern=r"^([0-9a-f]{64})?$")]
+Cursor = Annotated[str, Query(pattern=r"^([0-9]{1,18}\.[0-9]{1,9})?$", description="`cursor` of the last one seen")]
 
 
 class Resend(BaseModel):
@@ -30,7 +32,14 @@ def make_router(
 ) -> APIRouter:
     """The routes; all of them need a service or operator key."""
     router = APIRouter(prefix="/v1", dependencies=[Depends(keys.require("service"))])
+    _add_progress(router, consumer, lookup, settle)
+    _add_days(router, lookup)
+    _add_orders(router, lookup)
+    _add_parked(router, parked)
+    return router
 
+
+def _add_progress(router: APIRouter, consumer: Consumer, lookup: Lookup, settle: Callable[[], Any]) -> None:
     @router.get("/status")
     async def status() -> dict[str, Any]:
         return {
@@ -48,36 +57,38 @@ def make_router(
             raise HTTPException(404, f"run {run} has no manifest {number}")
         return Response(payload, media_type="application/json")
 
+    @router.post("/settle")
+    async def settle_now() -> dict[str, Any]:
+        return {"reversed": await settle()}
+
+
+def _add_days(router: APIRouter, lookup: Lookup) -> None:
     @router.get("/days/{day}/registrations")
-    async def registrations(day: date, province: Province, after: str = "", limit: Limit = 10_000) -> dict[str, Any]:
+    async def registrations(day: date, province: Province, after: Token = "", limit: Limit = 10_000) -> dict[str, Any]:
         return {"workers": await lookup.registrations(day, province, after, limit)}
 
     @router.get("/days/{day}/employee-exclusions")
     async def employee_exclusions(day: date, province: Province) -> dict[str, Any]:
         return {"exclusions": await lookup.employee_exclusions(day, province)}
 
+
+def _add_orders(router: APIRouter, lookup: Lookup) -> None:
     @router.get("/orders/{enterprise}/{order_id}")
     async def order(enterprise: str, order_id: str, day: date) -> dict[str, Any]:
         return {"rows": await lookup.order(enterprise, order_id, day)}
 
     @router.get("/workers/{worker_id}/covers")
-    async def covers(worker_id: Annotated[str, Query(pattern=r"^[0-9a-f]{64}$")], at: datetime) -> dict[str, Any]:
-        if at.tzinfo is None:
-            raise HTTPException(422, "at needs an offset, as in 2026-10-01T12:00:00+08:00")
+    async def covers(worker_id: Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")], at: AwareDatetime) -> dict[str, Any]:
         return {"covers": await lookup.covers(worker_id, at)}
 
-    @router.post("/settle")
-    async def settle_now() -> dict[str, Any]:
-        return {"reversed": await settle()}
 
+def _add_parked(router: APIRouter, parked: ParkedEvents) -> None:
     @router.get("/parked")
     async def list_parked(
-        reason: ParkReason | None = None, enterprise: str | None = None, after: str = "", limit: Limit = 100
+        reason: ParkReason | None = None, enterprise: str | None = None, after: Cursor = "", limit: Limit = 100
     ) -> dict[str, Any]:
         return {"parked": await parked.page(reason, enterprise, after, limit)}
 
     @router.post("/parked/resend")
     async def resend(what: Resend) -> dict[str, Any]:
         return {"resent": await parked.send_again(what.reason, what.enterprise)}
-
-    return router

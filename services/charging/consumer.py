@@ -19,6 +19,7 @@ from faststream.kafka import KafkaBroker
 from faststream.kafka.annotations import KafkaMessage
 
 from services.charging.batch import Reader
+from services.charging.log_ends import LogEnds
 from services.charging.metrics import Metrics
 from services.charging.parts import Parts
 from services.charging.store import Fenced, Move, Run, read_last_number, write_batch
@@ -59,6 +60,7 @@ class Consumer(ConsumerRebalanceListener):
         self._settings, self._pool, self._reader, self._run = settings, pool, reader, run
         self._metrics, self._die, self._on_commit = metrics, die, on_commit
         self._parts = Parts(pool, settings.days_ahead)
+        self._ends = LogEnds(settings.kafka.split(","))
         self._lock = asyncio.Lock()
         self._held: dict[TopicPartition, int] = {}
         self._cluster_id: str | None = None
@@ -127,8 +129,12 @@ class Consumer(ConsumerRebalanceListener):
         if not wanted:
             return
         first, end = await consumer.beginning_offsets(wanted), await consumer.end_offsets(wanted)
-        for row in await self._stored(wanted, first):
-            tp, position = TopicPartition(row["topic"], row["partition"]), row["next_offset"]
+        stored = {
+            TopicPartition(row["topic"], row["partition"]): row["next_offset"]
+            for row in await self._stored(wanted, first)
+        }
+        end = await self._ends.true_ends(stored, first, end)
+        for tp, position in stored.items():
             if first[tp] <= position <= end[tp]:
                 consumer.seek(tp, position)
                 self._held[tp] = position
@@ -249,6 +255,7 @@ class Consumer(ConsumerRebalanceListener):
         if not before:
             return
         first, end = await consumer.beginning_offsets(list(before)), await consumer.end_offsets(list(before))
+        end = await self._ends.true_ends(before, first, end)
         lag = 0
         for tp, position in before.items():
             now = self._held.get(tp, position)

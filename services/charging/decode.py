@@ -11,6 +11,13 @@ from shared.contracts.parking import ParkReason
 
 _decode: Final[Callable[[bytes], Event]] = msgspec.json.Decoder(Event).decode
 _WHERE: Final = re.compile(r" - at `(\$[^`]*)`\Z")
+_WRONG_TYPE: Final = re.compile(r"Expected `[^`]*`, got `")
+_BY_BEGINNING: Final = {
+    "Object missing required field": ParkReason.MISSING_FIELD,
+    "Object contains unknown field": ParkReason.UNKNOWN_FIELD,
+    "Expected `datetime` with a timezone component": ParkReason.NAIVE_TIME,
+    "Invalid RFC3339 encoded": ParkReason.IMPOSSIBLE_TIME,
+}
 _BY_FIELD: Final = {
     "$.type": ParkReason.UNKNOWN_TYPE,
     "$.specversion": ParkReason.UNKNOWN_VERSION,
@@ -53,16 +60,11 @@ def _explain(message: str) -> Parked:
 
 
 def _reason(message: str) -> ParkReason:
-    found = _WHERE.search(message)
-    field = found.group(1) if found else "$"
-    if "missing required field" in message:
-        return ParkReason.MISSING_FIELD
-    if "unknown field" in message:
-        return ParkReason.UNKNOWN_FIELD
-    if "timezone component" in message:
-        return ParkReason.NAIVE_TIME
-    if "RFC3339" in message or "Invalid date" in message:
-        return ParkReason.IMPOSSIBLE_TIME
-    if ", got `" in message:
+    """Read from how the message begins and ends: what stands between may be quoted from the event."""
+    for beginning, reason in _BY_BEGINNING.items():
+        if message.startswith(beginning):
+            return reason
+    if _WRONG_TYPE.match(message):
         return ParkReason.WRONG_TYPE
-    return _BY_FIELD.get(field, ParkReason.BAD_VALUE)
+    found = _WHERE.search(message)
+    return _BY_FIELD.get(found.group(1) if found else "$", ParkReason.BAD_VALUE)

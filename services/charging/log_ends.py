@@ -1,0 +1,50 @@
+"""Where a log really ends. A broker's list of end offsets may lag behind it: the embedded one names the base of the last
+batch. Behind a held position that would look like a log made anew, so a suspicion is confirmed by a fetch, whose high
+watermark is right on every broker tried."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+CONFIRM_SECONDS: Final = 5.0
+
+
+class LogEnds:
+    """Remembers what a reported end turned out to mean, so that a quiet log is asked once."""
+
+    def __init__(self, bootstrap: list[str]) -> None:
+        self._bootstrap = bootstrap
+        self._known: dict[TopicPartition, tuple[int, int]] = {}
+
+    async def true_ends(
+        self, held: Mapping[TopicPartition, int], first: Mapping[TopicPartition, int], end: Mapping[TopicPartition, int]
+    ) -> dict[TopicPartition, int]:
+        """The end of each partition's log; those reported below the held position are looked at."""
+        found = {tp: end[tp] for tp in held}
+        for tp, (reported, true) in self._known.items():
+            if found.get(tp) == reported:
+                found[tp] = true
+        suspects = {tp: max(first[tp], end[tp] - 1) for tp, position in held.items() if found[tp] < position}
+        if suspects:
+            for tp, true in (await self._fetch_ends(suspects)).items():
+                self._known[tp] = (end[tp], true)
+                found[tp] = max(true, end[tp])
+        return found
+
+    async def _fetch_ends(self, starts: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        consumer = AIOKafkaConsumer(bootstrap_servers=self._bootstrap, enable_auto_commit=False)
+        await consumer.start()
+        try:
+            consumer.assign(list(starts))
+            for tp, start in starts.items():
+                consumer.seek(tp, start)
+            ends: dict[TopicPartition, int] = {}
+            deadline = asyncio.get_running_loop().time() + CONFIRM_SECONDS
+            while len(ends) < len(starts) and asyncio.get_running_loop().time() < deadline:
+                await consumer.getmany(timeout_ms=200)
+                ends |= {tp: mark for tp in starts if (mark := consumer.highwater(tp)) is not None}
+            return ends
+        finally:
+            await consumer.stop()
