@@ -130,9 +130,10 @@ async def refused(engine: AsyncEngine, statement: str, why: str) -> None:
             await connection.execute(text(statement))
 
 
-BALANCED = """with e as (insert into ledger.journal_entry (kind, posting_day) values ('advance', '2026-10-01') returning entry_id)
-    insert into ledger.posting select entry_id, line, account_id, amount from e, (select account_id from ledger.account limit 1) a,
-    (values {}) v(line, amount)"""
+BALANCED = """
+with e as (insert into ledger.journal_entry (kind, posting_day) values ('advance', '2026-10-01') returning entry_id)
+insert into ledger.posting select entry_id, line, account_id, amount
+from e, (select account_id from ledger.account limit 1) a, (values {}) v(line, amount)"""
 
 
 @pytest.mark.parametrize("postings", ["(1, 700), (2, -600)", "(1, 700)", "(1, 700), (2, -701), (3, 2)"])
@@ -153,32 +154,16 @@ async def test_nothing_is_added_to_an_entry_that_stands(ledger: Ledger) -> None:
     await refused(ledger.engine, statement, "come together")
 
 
-BOOKS = [
-    "books",
-    "account",
-    "manifest_booked",
-    "day_closing",
-    "day_count",
-    "day_closed",
-    "statement",
-    "statement_line",
-    "period_issued",
-    "remittance",
-    "journal_entry",
-    "posting",
-    "day_line",
-    "allocation",
-    "late_fee",
-    "refused_message",
-]
+QUEUES = {"turn", "outbox", "manifest_inbox", "alembic_version"}
 
 
 async def test_the_role_can_neither_update_nor_delete(ledger: Ledger) -> None:
     columns = await ledger.rows("""select table_name, min(column_name) from information_schema.columns
         where table_schema = 'ledger' group by 1""")
     first = {row[0]: row[1] for row in columns}
-    assert set(BOOKS) == first.keys() - {"turn", "outbox", "manifest_inbox", "alembic_version"}
-    for table in BOOKS:
+    books = sorted(first.keys() - QUEUES)
+    assert len(books) == 16
+    for table in books:
         for statement in (f"update ledger.{table} set {first[table]} = default", f"delete from ledger.{table}"):
             await refused(ledger.engine, statement, "permission denied")
         await refused(ledger.owner, f"truncate ledger.{table} cascade", "only added to")

@@ -1,0 +1,212 @@
+"""The ledger as a process of its own, on a real broker and a real database, killed in between."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from shared.contracts.manifests import DayClosing, Outcome
+from shared.contracts.topics import DAYS_CLOSED, DAYS_CLOSING, DAYS_COUNTED, MANIFESTS, REMITTANCES, STATEMENTS
+from tests.integration.ledger_model import ENTERPRISE, OTHER, Charging, Ledger, due, new_run, open_ledger, total
+from tests.servers import Broker
+from tests.waiting import eventually_async
+
+OPENED_ON = date(2026, 9, 29)
+LAST = date(2026, 9, 30)
+KEY = "a key for one test"
+AUTHORISED = {"Authorization": f"Bearer {KEY}"}
+
+
+@pytest.fixture
+async def ledger(database: str) -> AsyncIterator[Ledger]:
+    async with open_ledger(database, OPENED_ON) as opened:
+        yield opened
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+@dataclass
+class Process:
+    """One start of `python -m services.ledger`."""
+
+    child: asyncio.subprocess.Process
+    api: httpx.AsyncClient
+
+    async def ready(self) -> bool:
+        try:
+            return (await self.api.get("/readyz")).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    async def get(self, path: str, **params: str) -> Any:
+        return (await self.api.get(path, params=params)).raise_for_status().json()
+
+    async def post(self, path: str, body: dict[str, str]) -> Any:
+        return (await self.api.post(path, json=body)).raise_for_status().json()
+
+    async def stop(self, number: int) -> int:
+        if self.child.returncode is None:
+            self.child.send_signal(number)
+        return await asyncio.wait_for(self.child.wait(), 20)
+
+
+@asynccontextmanager
+async def started(ledger: Ledger, broker: Broker, **more: str) -> AsyncIterator[Process]:
+    """Start the service and wait until it is ready; killed at the end if it still runs."""
+    port = free_port()
+    settings = {
+        "KAFKA": broker.bootstrap,
+        "DATABASE": ledger.url,
+        "PORT": str(port),
+        "SERVICE_KEY": KEY,
+        "CHARGING_URL": f"http://127.0.0.1:{free_port()}",
+        "KAFKA_IDEMPOTENT": "false",
+        "KAFKA_SESSION_TIMEOUT_MS": "2000",
+        "KAFKA_HEARTBEAT_MS": "300",
+        "KAFKA_METADATA_MAX_AGE_MS": "1000",
+        "SCHEDULER": "false",
+        "BOOKS_OPEN_ON": OPENED_ON.isoformat(),
+    } | more
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("DANBAO_")}
+    environment |= {f"DANBAO_{name}": value for name, value in settings.items()}
+    command = (sys.executable, "-m", "services.ledger")
+    child = await asyncio.create_subprocess_exec(*command, env=environment, stderr=asyncio.subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}"
+    async with httpx.AsyncClient(base_url=url, headers=AUTHORISED, timeout=20.0, trust_env=False) as api:
+        process = Process(child, api)
+        try:
+            await eventually_async(process.ready, "the ledger is ready", 40.0)
+            yield process
+        finally:
+            await process.stop(signal.SIGKILL)
+
+
+@asynccontextmanager
+async def answering(broker: Broker, charging: Charging) -> AsyncIterator[AIOKafkaProducer]:
+    """Charging's side of the topics: publishes, and answers every `days.closing.v1` by counting."""
+    producer = AIOKafkaProducer(bootstrap_servers=broker.bootstrap)
+    consumer = AIOKafkaConsumer(DAYS_CLOSING, bootstrap_servers=broker.bootstrap, auto_offset_reset="earliest")
+
+    async def answer() -> None:
+        async for record in consumer:
+            counted = charging.count(msgspec.json.decode(record.value, type=DayClosing))
+            await producer.send_and_wait(DAYS_COUNTED, msgspec.json.encode(counted))
+
+    await producer.start()
+    await consumer.start()
+    task = asyncio.create_task(answer())
+    try:
+        yield producer
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await consumer.stop()
+        await producer.stop()
+
+
+async def read_all(broker: Broker, topic: str) -> list[bytes]:
+    """Everything that stands on a topic of one partition now."""
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=broker.bootstrap, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        (partition,) = consumer.assignment()
+        end = (await consumer.end_offsets([partition]))[partition]
+        found: list[bytes] = []
+        while await consumer.position(partition) < end:
+            found += [record.value async for record in _some(consumer)]
+        return found
+    finally:
+        await consumer.stop()
+
+
+async def _some(consumer: AIOKafkaConsumer) -> AsyncIterator[Any]:
+    for records in (await consumer.getmany(timeout_ms=500)).values():
+        for record in records:
+            yield record
+
+
+async def publish(producer: AIOKafkaProducer, topic: str, *messages: object) -> None:
+    for message in messages:
+        await producer.send_and_wait(topic, message if isinstance(message, bytes) else msgspec.json.encode(message))
+
+
+async def close(process: Process, day: date) -> None:
+    """Close a day through the API and wait until the books say so."""
+    answer = await process.post(f"/v1/days/{day}/close", {"as_of": due(day).isoformat()})
+    assert answer["state"] in {"closing", "closed"}
+
+    async def is_closed() -> bool:
+        return bool((await process.get(f"/v1/days/{day}"))["state"] == "closed")
+
+    await eventually_async(is_closed, f"{day} is closed")
+
+
+async def test_a_month_from_manifests_to_money_with_a_kill_in_between(ledger: Ledger, fresh_broker: Broker) -> None:
+    charging, run = ledger.charging, new_run()
+    written = [charging.write(run, total(orders=n, day=OPENED_ON), total(orders=1, day=LAST)) for n in (50, 60, 70)]
+    charging.settle_at_close(LAST, total(Outcome.REVERSED, 3, day=LAST))
+
+    async def booked(process: Process) -> bool:
+        return bool((await process.get("/v1/status"))["runs"].get(run) == 3)
+
+    async with answering(fresh_broker, charging) as producer:
+        async with started(ledger, fresh_broker) as process:
+            await publish(producer, MANIFESTS, written[1], b"not a manifest", written[0])
+            answer = await process.post(f"/v1/days/{OPENED_ON}/close", {"as_of": due(OPENED_ON).isoformat()})
+            assert answer["state"] == "closing"
+            assert await process.stop(signal.SIGKILL) < 0
+        async with started(ledger, fresh_broker) as process:
+            await publish(producer, MANIFESTS, *written, written[0])
+            await eventually_async(lambda: booked(process), "all manifests are booked")
+            await close(process, OPENED_ON)
+            await close(process, LAST)
+            wish = {"period": "2026-09", "as_of": "2026-10-02T12:00:00+08:00"}
+            assert (await process.post("/v1/statements", wish))["state"] == "issued"
+            assert (await process.post("/v1/statements", wish))["state"] == "already_issued"
+            (statement,) = (await process.get("/v1/statements", period="2026-09"))["statements"]
+            assert (statement["orders"], statement["amount_yuan"]) == (180, "12.60")
+            told = {"enterprise": ENTERPRISE, "province": "44", "received_on": "2026-10-10"}
+            await publish(producer, REMITTANCES, {**told, "remittance_id": "r1", "amount_yuan": "12.00"})
+            await publish(producer, REMITTANCES, {**told, "remittance_id": "r1", "amount_yuan": "12.00"})
+
+            async def paid() -> bool:
+                asked = {"period": "2026-09", "as_of": "2026-10-25"}
+                (item,) = (await process.get("/v1/payment-states", **asked))["items"]
+                return (item["outstanding_yuan"], item["arrears_yuan"]) == ("0.60", "0.60")
+
+            await eventually_async(paid, "the remittance is booked")
+            status = await process.get("/v1/status")
+            assert status["alarms"] == ["message_refused: premiums.charged.v1: undecodable: 1"]
+            assert "danbao_ledger_manifests_total" in (await process.api.get("/metrics")).text
+            assert await process.stop(signal.SIGTERM) == 0
+    closed = [msgspec.json.decode(payload)["day"] for payload in await read_all(fresh_broker, DAYS_CLOSED)]
+    assert sorted(set(closed)) == ["2026-09-29", "2026-09-30"]
+    assert len(await read_all(fresh_broker, STATEMENTS)) == 1
+
+
+async def test_the_api_wants_a_key_and_refuses_nonsense(ledger: Ledger, fresh_broker: Broker) -> None:
+    async with started(ledger, fresh_broker) as process:
+        for path in ("/v1/status", "/v1/statements", "/v1/refused"):
+            assert (await process.api.get(path, headers={"Authorization": ""})).status_code == 401
+        assert (await process.api.post("/v1/days/2026-09-29/close", json={"as_of": "2026-10-01T12:00:00"})).is_error
+        assert (await process.api.get("/v1/totals", params={"period": "2026-13"})).status_code == 422
+        assert (await process.get("/v1/days/2026-09-29"))["state"] == "open"
+        refused = await process.post(f"/v1/days/{LAST}/close", {"as_of": due(LAST).isoformat()})
+        assert (refused["state"], refused["reason"]) == ("refused", "2026-09-29 has to be closed first")
+        assert (await process.post("/v1/late-fees", {"as_of": "2026-09-30"})) == {"booked": 0, "amount_yuan": "0.00"}
+        assert (await process.get("/v1/statements", enterprise=OTHER))["statements"] == []
