@@ -1,15 +1,15 @@
-"""Sending records with their own time, and asking how far topics go: what an enterprise's producer does, for replays.
+"""Sending records with their own time, and remembering how far they went: an enterprise's producer, for replays.
 
 Batches are large and acknowledged by all replicas; order within a key is kept. Nothing is sent twice by us: who calls
 again sends again, and charging counts it as a repeat.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer
 from aiokafka.structs import RecordMetadata
 
 from shared.runtime.settings import Settings
@@ -27,6 +27,8 @@ class RecordSender:
     def __init__(self, producer: AIOKafkaProducer) -> None:
         self._producer = producer
         self._waiting: list[asyncio.Future[RecordMetadata]] = []
+        self.ends: dict[tuple[str, int], int] = {}
+        """(topic, partition) to the offset behind the last acknowledged record, as the broker told it."""
 
     async def send(self, topic: str, key: bytes, value: bytes, time_ms: int) -> None:
         """Queue one record; the key decides the partition, as every Kafka client does it."""
@@ -39,7 +41,9 @@ class RecordSender:
         waiting, self._waiting = self._waiting, []
         await self._producer.flush()
         for each in waiting:
-            each.result() if each.done() else await each
+            where = each.result() if each.done() else await each
+            place = where.topic, where.partition
+            self.ends[place] = max(self.ends.get(place, 0), where.offset + 1)
 
 
 @asynccontextmanager
@@ -59,32 +63,3 @@ async def open_sender(settings: Settings) -> AsyncIterator[RecordSender]:
         yield RecordSender(producer)
     finally:
         await producer.stop()
-
-
-class EndOffsets:
-    """How far topics go now."""
-
-    def __init__(self, consumer: AIOKafkaConsumer) -> None:
-        self._consumer = consumer
-
-    async def read(self, topics: Iterable[str]) -> dict[tuple[str, int], int]:
-        """(topic, partition) to the offset that the next record will get."""
-        known = await self._consumer.topics()
-        wanted = [
-            TopicPartition(topic, partition)
-            for topic in sorted(known & set(topics))
-            for partition in sorted(self._consumer.partitions_for_topic(topic) or ())
-        ]
-        ends = await self._consumer.end_offsets(wanted) if wanted else {}
-        return {(place.topic, place.partition): end for place, end in ends.items()}
-
-
-@asynccontextmanager
-async def open_end_offsets(settings: Settings) -> AsyncIterator[EndOffsets]:
-    """A started client that belongs to no group and reads nothing."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka.split(","), enable_auto_commit=False)
-    await consumer.start()
-    try:
-        yield EndOffsets(consumer)
-    finally:
-        await consumer.stop()

@@ -15,7 +15,7 @@ from services.cli.exits import CommandFailed
 from services.cli.generating.records import Record, milliseconds
 from services.cli.month.progress import Watcher
 from services.cli.running.apis import Apis
-from shared.adapters.record_sender import EndOffsets, RecordSender, open_end_offsets, open_sender
+from shared.adapters.record_sender import RecordSender, open_sender
 from shared.contracts.topics import enterprise_of
 from shared.domain.calendar import day_start
 from shared.runtime.settings import Settings
@@ -28,10 +28,8 @@ TOLD_EACH: Final = 500
 class Stream:
     """The way in: a sender, and how far the topics have been taken in."""
 
-    def __init__(self, apis: Apis, sender: RecordSender, ends: EndOffsets, watcher: Watcher) -> None:
+    def __init__(self, apis: Apis, sender: RecordSender, watcher: Watcher) -> None:
         self.apis, self.sender, self.watcher = apis, sender, watcher
-        self._ends = ends
-        self._topics: set[str] = set()
         self.sent = 0
 
     async def send(self, records: Iterable[Record]) -> None:
@@ -39,7 +37,6 @@ class Stream:
         count = 0
         for time_ms, topic, key, value in records:
             await self.sender.send(topic, key, value, time_ms)
-            self._topics.add(topic)
             count += 1
             if count % TOLD_EACH == 0:
                 self.watcher.advance(TOLD_EACH)
@@ -49,7 +46,7 @@ class Stream:
 
     async def is_taken_in(self) -> None:
         """Wait until all that was sent is committed by charging and booked by the ledger."""
-        ends = await self._ends.read(topic for topic in self._topics if enterprise_of(topic))
+        ends = {place: end for place, end in self.sender.ends.items() if enterprise_of(place[0])}
         await until(lambda: self._is_charged(ends), "charging to commit everything that was sent")
         await until(self._is_booked, "the ledger to book every manifest")
 
@@ -162,5 +159,5 @@ async def until(is_so: Callable[[], Awaitable[bool]], what: str, patience_second
 @asynccontextmanager
 async def open_stream(settings: Settings, apis: Apis, watcher: Watcher) -> AsyncIterator[Stream]:
     """A stream with its clients."""
-    async with open_sender(settings) as sender, open_end_offsets(settings) as ends:
-        yield Stream(apis, sender, ends, watcher)
+    async with open_sender(settings) as sender:
+        yield Stream(apis, sender, watcher)
