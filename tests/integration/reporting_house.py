@@ -1,24 +1,34 @@
 """What the tests of reporting and of the national platform stand on: keys, databases, services, documents."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
+import uvicorn
+from fastapi import FastAPI, HTTPException
 from pydantic import SecretStr
 
 import services.national_platform
 import services.reporting
 from services.national_platform.compose import compose as compose_platform
+from services.reporting.compose import assemble
+from services.reporting.intake import Intake
 from shared.adapters.migrations import migrate
 from shared.adapters.postgres import with_login
 from shared.adapters.signing import Signer, make_key_pair
+from shared.contracts.manifests import DayClosed, FirstTime, Outcome, StatementIssued, StatementLine, Total, WorkerCount
 from shared.contracts.reports import REPORT
+from shared.domain.calendar import day_start
 from shared.runtime.service import Service
 from shared.runtime.settings import Settings
+from tests.waiting import eventually_async
 
 BLUE, GREEN = "91110000MA0BLUE021", "91440000MA0GREEN38"
 """Two enterprises; nothing here looks at check digits."""
@@ -189,3 +199,188 @@ async def post(client: httpx.AsyncClient, keys: Keys, body: bytes, report_id: st
 async def hand_in(client: httpx.AsyncClient, keys: Keys, document: dict[str, Any]) -> httpx.Response:
     """Hand in a document that is one."""
     return await post(client, keys, encode(document), document["report_id"])
+
+
+@asynccontextmanager
+async def serving(server: uvicorn.Server) -> AsyncIterator[str]:
+    """A server on a free port of this host, for as long as the context lasts; its address."""
+    task = asyncio.create_task(server.serve())
+
+    async def is_started() -> bool:
+        return server.started or task.done()
+
+    try:
+        await eventually_async(is_started, "start of a server")
+        assert server.started, task
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await task
+
+
+@dataclass(slots=True)
+class OtherServices:
+    """Charging and the ledger as far as reporting asks them; a test says what they answer."""
+
+    tokens: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    exclusions: dict[tuple[str, str], list[dict[str, Any]]] = field(default_factory=dict)
+    payments: list[dict[str, Any]] = field(default_factory=list)
+    is_away: bool = False
+
+    def app(self) -> FastAPI:
+        app = FastAPI()
+
+        @app.get("/v1/days/{day}/registrations")
+        async def registrations(day: str, province: str, after: str = "", limit: int = 10_000) -> dict[str, Any]:
+            self._answers()
+            known = sorted(token for token in self.tokens.get((day, province), []) if token > after)
+            return {"workers": known[:limit]}
+
+        @app.get("/v1/days/{day}/employee-exclusions")
+        async def employee_exclusions(day: str, province: str) -> dict[str, Any]:
+            self._answers()
+            return {"exclusions": self.exclusions.get((day, province), [])}
+
+        @app.get("/v1/payment-states")
+        async def payment_states(period: str, as_of: str) -> dict[str, Any]:
+            self._answers()
+            return {"items": self.payments}
+
+        return app
+
+    def _answers(self) -> None:
+        if self.is_away:
+            raise HTTPException(503, "away")
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """Reporting (its client has the service key), the platform it sends to, and what it asks."""
+
+    client: httpx.AsyncClient
+    intake: Intake
+    platform: httpx.AsyncClient
+    others: OtherServices
+    service: Service
+
+    async def tell(self, *messages: DayClosed | StatementIssued) -> None:
+        for message in messages:
+            body = msgspec.json.encode(message)
+            if isinstance(message, DayClosed):
+                await self.intake.take_day_closed(body)
+            else:
+                await self.intake.take_statement(body)
+
+    async def status(self) -> dict[str, int]:
+        found: dict[str, int] = (await self.client.get("/v1/status")).raise_for_status().json()
+        return found
+
+    async def settled(self) -> dict[str, int]:
+        """The status once nothing is due any more."""
+
+        async def is_done() -> bool:
+            return (await self.status())["pending"] == 0
+
+        await eventually_async(is_done, "an answer to every report")
+        return await self.status()
+
+    async def discrepancies(self, state: str = "open") -> list[dict[str, Any]]:
+        found = (await self.client.get("/v1/discrepancies")).raise_for_status().json()["discrepancies"]
+        return [each for each in found if each["state"] == state]
+
+    async def page(self, path: str, key: str) -> httpx.Response:
+        return await self.client.get(path, auth=("anybody", key), headers={"Accept": "text/html"})
+
+
+@asynccontextmanager
+async def reporting_house(
+    database: str, platform_database: str, keys: Keys, others: OtherServices, faults: Any = None, **more: Any
+) -> AsyncIterator[House]:
+    """Reporting without Kafka, over real HTTP to a real national platform with these fault knobs."""
+    url = await migrate_platform(platform_database)
+    platform = Service("national_platform", platform_settings(url, keys, **(faults or {})), compose_platform)
+    books = uvicorn.Server(uvicorn.Config(others.app(), port=0, log_config=None))
+    async with serving(platform.server) as platform_url, serving(books) as books_url:
+        settings: dict[str, Any] = {
+            "database": SecretStr(await migrate_reporting(database)),
+            "access_keys": keys.access,
+            "signing_key": keys.private,
+            "service_key": SecretStr(SERVICE_KEY),
+            "platform_key": SecretStr(PLATFORM_KEY),
+            "charging_url": books_url,
+            "ledger_url": books_url,
+            "platform_url": platform_url,
+            "report_retry_seconds": 0.01,
+        }
+        intakes: list[Intake] = []
+
+        @asynccontextmanager
+        async def compose(service: Service) -> AsyncIterator[None]:
+            async with assemble(service) as intake:
+                intakes.append(intake)
+                yield
+
+        service = Service("reporting", Settings(**(settings | more)), compose)
+        async with (
+            running_app(service, SERVICE_KEY) as client,
+            httpx.AsyncClient(base_url=platform_url, headers=bearer(PLATFORM_KEY)) as platform_client,
+        ):
+            yield House(client, intakes[0], platform_client, others, service)
+
+
+def total(day: date, outcome: str, orders: int, **changes: Any) -> Total:
+    """Orders of instant delivery at 0.25 yuan in province 44."""
+    sign = {"charged": 1, "reversed": -1}.get(outcome, 0)
+    known: dict[str, Any] = {
+        "insured_on": day,
+        "enterprise": BLUE,
+        "province": "44",
+        "industry": "instant_delivery",
+        "outcome": Outcome(outcome),
+        "tariff_line": 7 if sign else None,
+        "orders": orders,
+        "premium": sign * orders * 2_500,
+    }
+    return Total(**(known | changes))
+
+
+def closed_day(day: date, totals: list[Total], **changes: Any) -> DayClosed:
+    """A closed day with as many distinct and first-time workers as are given."""
+    known: dict[str, Any] = {"day": day, "as_of": day_start(day) + timedelta(hours=36), "workers": [], "first_time": []}
+    return DayClosed(totals=totals, **(known | changes))
+
+
+def worker_count(day: date, enterprise: str | None, workers: int, province: str = "44") -> WorkerCount:
+    return WorkerCount(insured_on=day, enterprise=enterprise, province=province, workers=workers)
+
+
+def first_time(workers: int, province: str = "44") -> FirstTime:
+    return FirstTime(province=province, workers=workers)
+
+
+def statement(orders: int, enterprise: str = BLUE, province: str = "44", period: str = "2026-10") -> StatementIssued:
+    """One line at 0.25 yuan an order."""
+    amount = orders * 2_500
+    line = StatementLine(
+        number=1,
+        kind="line",
+        insured_month=period,
+        industry="instant_delivery",
+        tariff_line=7,
+        base_amount=2_500,
+        orders=orders,
+        exact_amount=amount,
+        amount=amount,
+    )
+    return StatementIssued(
+        statement_id=f"{period}.{province}.{enterprise}",
+        enterprise=enterprise,
+        province=province,
+        period=period,
+        as_of=datetime(2026, 11, 2, 4, tzinfo=UTC),
+        due_on=date(2026, 11, 16),
+        lines=[line],
+        orders=orders,
+        exact_amount=amount,
+        amount=amount,
+    )

@@ -1,0 +1,97 @@
+"""The JSON interface for the other services and the command; all of it needs the service key."""
+
+from collections.abc import Callable
+from datetime import date
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, HTTPException
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.reporting import store
+from services.reporting.documents import payment_report
+from services.reporting.reconciliation import reconcile
+from services.reporting.sources import Sources
+from services.reporting.tables import DISCREPANCY_NOW
+from shared.adapters.national_platform import NationalPlatform
+from shared.domain.errors import Refused, Retry
+from shared.runtime.access import AccessKeys
+
+Period = Annotated[str, Field(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])$")]
+
+
+class Month(BaseModel):
+    """The body of a reconciliation."""
+
+    model_config = ConfigDict(extra="forbid")
+    period: Period
+
+
+class MonthAsOf(Month):
+    """The body of a payment report; `as_of` is a day, the last that counts."""
+
+    as_of: date
+
+
+def routes(
+    keys: AccessKeys, engine: AsyncEngine, sources: Sources, platform: NationalPlatform, wake: Callable[[], None]
+) -> APIRouter:
+    """Every route under /v1."""
+    router = APIRouter(prefix="/v1", dependencies=[Depends(keys.require("service"))])
+    _add_reading(router, engine)
+    _add_payment_reports(router, engine, sources, wake)
+    _add_reconciliations(router, engine, platform)
+
+    @router.post("/reports/{report_id}/retry")
+    async def retry_report(report_id: str) -> dict[str, str]:
+        async with engine.begin() as connection:
+            if not await store.send_again(connection, report_id):
+                raise HTTPException(404, f"no refused or undeliverable report {report_id}")
+        wake()
+        return {"state": "pending"}
+
+    return router
+
+
+def _add_reading(router: APIRouter, engine: AsyncEngine) -> None:
+    @router.get("/status")
+    async def read_status() -> dict[str, int]:
+        async with engine.connect() as connection:
+            return await store.count_all(connection)
+
+    @router.get("/receipts")
+    async def list_receipts(period: str | None = None) -> dict[str, Any]:
+        async with engine.connect() as connection:
+            return {"receipts": await store.list_receipts(connection, period)}
+
+    @router.get("/discrepancies")
+    async def list_discrepancies() -> dict[str, Any]:
+        async with engine.connect() as connection:
+            rows = (await connection.execute(select(DISCREPANCY_NOW).order_by(DISCREPANCY_NOW.c.id))).mappings()
+            return {"discrepancies": [dict(row) for row in rows]}
+
+
+def _add_payment_reports(router: APIRouter, engine: AsyncEngine, sources: Sources, wake: Callable[[], None]) -> None:
+    @router.post("/payment-reports")
+    async def report_payments(body: MonthAsOf) -> dict[str, int]:
+        try:
+            states = await sources.payment_states(body.period, body.as_of)
+        except Retry as error:
+            raise HTTPException(503, str(error)) from error
+        reports = [payment_report(body.period, province, body.as_of, items) for province, items in states.items()]
+        async with engine.begin() as connection:
+            added = await store.add_reports(connection, reports)
+        wake()
+        return {"reports": len(reports), "new": len(added)}
+
+
+def _add_reconciliations(router: APIRouter, engine: AsyncEngine, platform: NationalPlatform) -> None:
+    @router.post("/reconciliations")
+    async def reconcile_month(body: Month) -> dict[str, int]:
+        try:
+            return {"differences": await reconcile(engine, platform, body.period)}
+        except Refused as error:
+            raise HTTPException(409, str(error)) from error
+        except Retry as error:
+            raise HTTPException(503, str(error)) from error

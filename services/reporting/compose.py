@@ -1,0 +1,78 @@
+"""Puts reporting together."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from services.reporting import api, portal
+from services.reporting.building import Builder
+from services.reporting.intake import Intake
+from services.reporting.loop import Loop
+from services.reporting.metrics import Metrics
+from services.reporting.sending import Sender
+from services.reporting.sources import open_sources
+from shared.adapters.kafka import consume, open_broker
+from shared.adapters.national_platform import open_national_platform
+from shared.adapters.postgres import open_engine
+from shared.adapters.scheme_files import load_scheme
+from shared.adapters.signing import Signer
+from shared.contracts.topics import DAYS_CLOSED, STATEMENTS
+from shared.domain.errors import Refused
+from shared.runtime.service import Service
+
+GROUP = "reporting"
+
+
+@asynccontextmanager
+async def compose(service: Service) -> AsyncIterator[None]:
+    """Everything, with the two topics; raises `Refused` for a bad setting."""
+    async with assemble(service) as intake:
+        broker = open_broker(service.settings)
+        consume(broker, service.settings, DAYS_CLOSED, GROUP, intake.take_day_closed, service.die)
+        consume(broker, service.settings, STATEMENTS, GROUP, intake.take_statement, service.die)
+        async with service.running(broker):
+            yield
+
+
+@asynccontextmanager
+async def assemble(service: Service) -> AsyncIterator[Intake]:
+    """Open what is needed, add the routes, start building and sending; what is told goes into the intake."""
+    settings = service.settings
+    if settings.signing_key is None:
+        raise Refused("DANBAO_SIGNING_KEY is not set: reports could not be signed")
+    signer, names = Signer(settings.signing_key), load_scheme(settings.scheme).names
+    metrics, timeout = Metrics(service.registry), settings.report_timeout_seconds
+    async with AsyncExitStack() as stack:
+        engine = await stack.enter_async_context(open_engine(settings.database.get_secret_value(), size=8))
+        sources = await stack.enter_async_context(
+            open_sources(settings.charging_url, settings.ledger_url, settings.service_key.get_secret_value(), timeout)
+        )
+        platform = await stack.enter_async_context(
+            open_national_platform(settings.platform_url, settings.platform_key.get_secret_value(), signer, timeout)
+        )
+        sender = Sender(engine, platform, metrics, settings.report_attempts, settings.report_retry_seconds)
+        stack.push_async_callback(sender.close)
+        sending = Loop("sending", sender.step)
+        builder = Builder(engine, sources, metrics, settings.registration_tokens, lambda: building.beat())  # noqa: PLW0108  # made below
+
+        async def build() -> int:
+            try:
+                return await builder.step()
+            finally:
+                sending.wake()
+
+        building = Loop("building", build)
+        service.app.include_router(api.routes(service.keys, engine, sources, platform, sending.wake))
+        portal.install(service.app, service.keys, engine, names)
+        for loop in (building, sending):
+            _start(service, loop)
+        yield Intake(engine, building.wake)
+
+
+def _start(service: Service, loop: Loop) -> None:
+    most_seconds = service.settings.ready_commit_age_seconds
+
+    async def check() -> str | None:
+        return loop.stuck(most_seconds)
+
+    service.background(loop.name, loop.run())
+    service.add_readiness(loop.name, check)

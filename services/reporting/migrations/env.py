@@ -1,0 +1,5 @@
+"""Run by alembic; everything is in the adapter."""
+
+from shared.adapters.migrations import run_env
+
+run_env()

@@ -1,0 +1,58 @@
+"""Reconciliation (对账): what the national platform holds against what was sent, and what it finds itself (I6)."""
+
+from collections.abc import Iterator
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.reporting import store
+from services.reporting.discrepancies import Discrepancy, Kind, record, settle_absent
+from shared.adapters.national_platform import NationalPlatform
+from shared.contracts.reports import Reconciliation
+from shared.domain.errors import Refused
+
+
+async def reconcile(engine: AsyncEngine, platform: NationalPlatform, period: str) -> int:
+    """Name every difference of a month; returns how many there are now. Can be run again: one that is gone is settled.
+
+    Raises `Refused` while a report of the month has no answer, `Retry` when the platform does not answer.
+    """
+    async with engine.connect() as connection:
+        if unfinished := await store.count_unfinished(connection, period):
+            raise Refused(f"{unfinished} reports of {period} have no answer yet")
+        sent = await store.sent_reports(connection, period)
+    told = await platform.reconcile(period)
+    held = await platform.holdings(period)
+    found = [*_differences(told), *_holdings(period, sent, held)]
+    async with engine.begin() as connection:
+        for each in found:
+            await record(connection, each)
+        await settle_absent(connection, period, found, "no longer found by reconciliation")
+    return len(found)
+
+
+def _differences(told: Reconciliation) -> Iterator[Discrepancy]:
+    for each in told.differences:
+        yield Discrepancy(
+            kind=Kind(each.what),
+            detail="the declaration against the month's daily coverage reports, as the national platform holds them",
+            period=each.period,
+            province=each.province,
+            enterprise=each.enterprise,
+            declared=each.declared,
+            reported=each.reported,
+        )
+
+
+def _holdings(period: str, sent: dict[str, tuple[str, str]], held: dict[str, str]) -> Iterator[Discrepancy]:
+    """Reports that the platform does not hold as they were sent. A refused one has its own discrepancy already."""
+    for report_id, (digest, state) in sorted(sent.items()):
+        if state == "received" and report_id not in held:
+            yield _holding(Kind.NOT_HELD, period, report_id, "has a receipt, and the platform does not list it")
+        elif report_id in held and held[report_id] != digest:
+            yield _holding(Kind.HELD_DIFFERENTLY, period, report_id, f"sent as {digest}, held as {held[report_id]}")
+    for report_id in sorted(held.keys() - sent.keys()):
+        yield _holding(Kind.HELD_UNKNOWN, period, report_id, "held by the platform, never sent from here")
+
+
+def _holding(kind: Kind, period: str, report_id: str, detail: str) -> Discrepancy:
+    return Discrepancy(kind=kind, period=period, report_id=report_id, detail=detail)

@@ -1,0 +1,125 @@
+"""Sending reports: several in flight, the same bytes until there is an answer, with limits on all of it.
+
+If the process dies after the platform took a report and before its receipt is kept, the same bytes go again under the
+same key, and the same receipt comes back.
+"""
+
+import asyncio
+from typing import Any, Final
+
+import structlog
+from sqlalchemy import Row
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from services.reporting import store
+from services.reporting.discrepancies import Discrepancy, Kind, record, settle_report
+from services.reporting.metrics import Metrics
+from shared.adapters.national_platform import Answer, NationalPlatform, NoAnswer, WrongReceipt
+from shared.contracts.reports import EmployeeExclusion, Receipt, Refusal
+
+log = structlog.get_logger(__name__)
+IN_FLIGHT: Final = 4
+"""Reports on their way at a time; fewer than the client has connections."""
+MOST_RETRY_SECONDS: Final = 60.0
+
+
+class Sender:
+    """The step that sends what is due and notes what is answered."""
+
+    def __init__(
+        self, engine: AsyncEngine, platform: NationalPlatform, metrics: Metrics, attempts: int, retry_seconds: float
+    ) -> None:
+        self._engine, self._platform, self._metrics = engine, platform, metrics
+        self._attempts, self._retry_seconds = attempts, retry_seconds
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    async def step(self) -> int:
+        """Fill up what is in flight and wait until one has an answer; returns how many are still under way or due."""
+        async with self._engine.connect() as connection:
+            room = IN_FLIGHT - len(self._tasks)
+            due = await store.due_deliveries(connection, set(self._tasks), room)
+        for report in due:
+            self._tasks[report.report_id] = asyncio.create_task(self._send(report))
+        if not self._tasks:
+            return 0
+        done, _ = await asyncio.wait(self._tasks.values(), return_when=asyncio.FIRST_COMPLETED)
+        self._tasks = {report_id: task for report_id, task in self._tasks.items() if task not in done}
+        for task in done:
+            task.result()
+        return len(done)
+
+    async def close(self) -> None:
+        """Let go of what is under way; it is due again at the next start."""
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    async def _send(self, report: Row[Any]) -> None:
+        answer = await self._platform.send(report.report_id, bytes(report.body))
+        async with self._engine.begin() as connection:
+            await self._note(connection, report, answer)
+
+    async def _note(self, connection: AsyncConnection, report: Row[Any], answer: Answer) -> None:
+        match answer:
+            case Receipt():
+                self._metrics.answers.labels("receipt").inc()
+                await self._note_receipt(connection, report, answer)
+            case Refusal():
+                self._metrics.answers.labels("refusal").inc()
+                detail = f"{answer.reason}: {answer.detail}"
+                await store.note_attempt(connection, report.report_id, detail, state="refused")
+                await self._record(connection, report, Kind.REFUSED, detail)
+            case WrongReceipt(cause):
+                self._metrics.answers.labels("wrong_receipt").inc()
+                await self._record(connection, report, Kind.RECEIPT_MISMATCH, cause)
+                await self._note_failure(connection, report, cause)
+            case NoAnswer(cause):
+                self._metrics.answers.labels("no_answer").inc()
+                await self._note_failure(connection, report, cause)
+
+    async def _note_receipt(self, connection: AsyncConnection, report: Row[Any], receipt: Receipt) -> None:
+        await store.keep_receipt(connection, receipt)
+        await store.note_attempt(connection, report.report_id, None, state="received")
+        mended = (Kind.REFUSED, Kind.UNDELIVERABLE, Kind.RECEIPT_MISMATCH)
+        await settle_report(connection, report.report_id, mended, f"receipt {receipt.receipt_id}")
+        for exclusion in receipt.unconfirmed:
+            detail = _unconfirmed(exclusion)
+            await self._record(connection, report, Kind.UNCONFIRMED_EXCLUSION, detail, enterprise=exclusion.enterprise)
+
+    async def _note_failure(self, connection: AsyncConnection, report: Row[Any], cause: str) -> None:
+        attempts = await store.note_attempt(connection, report.report_id, cause)
+        log.warning("report has no receipt", report_id=report.report_id, cause=cause, attempts=attempts)
+        if attempts >= self._attempts:
+            await store.give_up(connection, report.report_id)
+            detail = f"no answer after {attempts} attempts; the last: {cause}"
+            await self._record(connection, report, Kind.UNDELIVERABLE, detail)
+        else:
+            await store.postpone(connection, report.report_id, pause_seconds(self._retry_seconds, attempts))
+
+    async def _record(
+        self, connection: AsyncConnection, report: Row[Any], kind: Kind, detail: str, enterprise: str | None = None
+    ) -> None:
+        found = Discrepancy(
+            kind=kind,
+            detail=detail,
+            report_id=report.report_id,
+            period=report.period,
+            day=report.day,
+            province=report.province,
+            enterprise=enterprise or report.enterprise,
+        )
+        if await record(connection, found):
+            self._metrics.discrepancies.labels(kind).inc()
+            log.error("discrepancy", kind=kind, report_id=report.report_id, detail=detail)
+
+
+def pause_seconds(first_seconds: float, attempts: int) -> float:
+    """The pause after so many attempts: doubling from the first, never beyond MOST_RETRY_SECONDS."""
+    return float(min(first_seconds * 2 ** min(attempts - 1, 20), MOST_RETRY_SECONDS)) if attempts > 0 else first_seconds
+
+
+def _unconfirmed(exclusion: EmployeeExclusion) -> str:
+    return (
+        f"{exclusion.orders} orders of worker {exclusion.worker_id} were excluded under number "
+        f"{exclusion.employer_insurance_no}, which the roster does not confirm"
+    )

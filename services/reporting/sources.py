@@ -1,0 +1,89 @@
+"""What reporting asks of the other services' HTTP APIs. Every failure is `Retry`: nothing here decides."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import date
+from typing import Any, Final
+
+import httpx
+from pydantic import ValidationError
+
+from shared.contracts.reports import EmployeeExclusion, PaymentItem
+from shared.domain.errors import Retry
+
+PAGE: Final = 10_000
+"""Tokens asked for at a time."""
+
+
+class InternalApi:
+    """JSON from one service."""
+
+    def __init__(self, name: str, client: httpx.AsyncClient) -> None:
+        self._name, self._client = name, client
+
+    async def get(self, path: str, **params: str | int) -> dict[str, Any]:
+        """The answer's object; raises `Retry` for anything else."""
+        try:
+            response = await self._client.get(path, params=params)
+            response.raise_for_status()
+            answer = response.json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise Retry(f"{self._name}, {path}: {type(error).__name__}: {error}") from error
+        if not isinstance(answer, dict):
+            raise Retry(f"{self._name}, {path}: not an object")
+        return answer
+
+
+class Sources:
+    """Charging's and the ledger's answers in the words of the reports."""
+
+    def __init__(self, charging: InternalApi, ledger: InternalApi) -> None:
+        self._charging, self._ledger = charging, ledger
+
+    async def registrations(self, day: date, province: str) -> list[str]:
+        """Tokens of the workers charged in this province for the first time on the day, sorted."""
+        found: list[str] = []
+        while True:
+            after = found[-1] if found else ""
+            answer = await self._charging.get(
+                f"/v1/days/{day}/registrations", province=province, after=after, limit=PAGE
+            )
+            workers = answer.get("workers")
+            if not isinstance(workers, list) or any(worker <= after for worker in workers):
+                raise Retry(f"charging, registrations of {day} in {province}: not sorted tokens after {after!r}")
+            found += workers
+            if len(workers) < PAGE:
+                return found
+
+    async def employee_exclusions(self, day: date, province: str) -> list[EmployeeExclusion]:
+        """Orders of the insured day that were excluded because the worker is insured as an employee."""
+        answer = await self._charging.get(f"/v1/days/{day}/employee-exclusions", province=province)
+        try:
+            return [EmployeeExclusion.model_validate(each) for each in answer["exclusions"]]
+        except (ValidationError, LookupError, TypeError) as error:
+            raise Retry(f"charging, employee exclusions of {day} in {province}: {error!r}") from error
+
+    async def payment_states(self, period: str, as_of: date) -> dict[str, list[PaymentItem]]:
+        """Where each statement of the month stands at the end of a day, by province."""
+        answer = await self._ledger.get("/v1/payment-states", period=period, as_of=as_of.isoformat())
+        found: dict[str, list[PaymentItem]] = {}
+        try:
+            for item in answer["items"]:
+                known = {name: item[name] for name in PaymentItem.model_fields}
+                found.setdefault(item["province"], []).append(PaymentItem.model_validate(known))
+        except (ValidationError, LookupError, TypeError) as error:
+            raise Retry(f"ledger, payment states of {period}: {error!r}") from error
+        return found
+
+
+@asynccontextmanager
+async def open_sources(
+    charging_url: str, ledger_url: str, service_key: str, timeout_seconds: float
+) -> AsyncIterator[Sources]:
+    """Clients of both services, showing the key that the services share; closed at the end."""
+    headers = {"Authorization": f"Bearer {service_key}"}
+    async with (
+        httpx.AsyncClient(base_url=charging_url, headers=headers, timeout=timeout_seconds, trust_env=False) as charging,
+        httpx.AsyncClient(base_url=ledger_url, headers=headers, timeout=timeout_seconds, trust_env=False) as ledger,
+    ):
+        yield Sources(InternalApi("charging", charging), InternalApi("ledger", ledger))
