@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -18,7 +18,7 @@ from services.charging.lookup import Lookup
 from services.charging.metrics import Metrics
 from services.charging.parked import ParkedEvents
 from services.charging.settle import settle
-from services.charging.store import read_last_number, start_run
+from services.charging.store import start_run
 from shared.adapters.kafka import consume, ensure_topics, open_broker, until_done
 from shared.adapters.outbox import Outbox
 from shared.adapters.postgres import Pool, open_engine, open_pool
@@ -62,8 +62,6 @@ async def compose(service: Service) -> AsyncIterator[None]:
 
         async def settle_once() -> int:
             async with settling:
-                async with pool.acquire() as connection:
-                    await read_last_number(connection, settlement_run)
                 count = await settle(pool, scheme, settlement_run)
             metrics.reversed.inc(count)
             outbox.wake()
@@ -108,14 +106,14 @@ async def _publish(broker: KafkaBroker, topic: str, key: str, payload: bytes) ->
     await broker.publish(payload, topic, key=key.encode())
 
 
-async def _keep_settling(settle_once: "object", seconds: float) -> None:
+async def _keep_settling(settle_once: Callable[[], Awaitable[int]], seconds: float) -> None:
     while True:
         await asyncio.sleep(seconds)
         try:
-            await settle_once()  # type: ignore[operator]
+            await settle_once()
         except Stop:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next step tries again
             log.warning("settling waits", error=repr(error))
 
 

@@ -24,6 +24,7 @@ from services.charging.metrics import Metrics
 from services.charging.parts import Parts
 from services.charging.store import Fenced, Move, Run, read_last_number, write_batch
 from shared.adapters.kafka import consumer_options, read_cluster_id, until_done
+from shared.adapters.kafka_batches import as_read, find_unreadable, is_unreadable, poll_with
 from shared.adapters.postgres import BadData, BrokenConstraint, Pool
 from shared.contracts.manifests import PremiumsCharged
 from shared.contracts.topics import ORDERS_PATTERN
@@ -37,6 +38,9 @@ GENERAL_AFTER_HIT: Final = 16
 COLLECT_EVERY: Final = 200
 """Batches between two garbage collections; the collector is off otherwise."""
 WATCH_SECONDS: Final = 2.0
+POLL_MS: Final = 50
+RETRY_SECONDS: Final = 0.2
+"""A fault that stays must not become a busy loop."""
 CODECS: Final = {"gzip": has_gzip, "snappy": has_snappy, "lz4": has_lz4, "zstd": has_zstd}
 
 
@@ -63,12 +67,15 @@ class Consumer(ConsumerRebalanceListener):
         self._ends = LogEnds(settings.kafka.split(","))
         self._lock = asyncio.Lock()
         self._held: dict[TopicPartition, int] = {}
+        self._sought: set[TopicPartition] = set()
+        self._is_stopping = False
         self._cluster_id: str | None = None
         self._general, self._batches = 0, 0
         self._subscriber: Any = None
         self.paused: dict[str, str] = {}
+        self.trouble: str | None = None
         self.lag = 0
-        self.last_commit = 0.0
+        self._progress_at = 0.0
 
     @property
     def cluster_id(self) -> str | None:
@@ -88,31 +95,44 @@ class Consumer(ConsumerRebalanceListener):
             group_id=GROUP,
             listener=self,
             max_records=self._settings.batch_events,
-            batch_timeout_ms=50,
+            batch_timeout_ms=POLL_MS,
             max_partition_fetch_bytes=4 * 1024 * 1024,
             fetch_max_bytes=50 * 1024 * 1024,
+            parser=as_read,
             **consumer_options(self._settings),
         )
+        poll_with(self._subscriber, POLL_MS, self._settings.batch_events, self._poll_failed)
 
         @self._subscriber  # type: ignore[untyped-decorator]  # FastStream leaves it untyped
         async def take(message: KafkaMessage) -> None:
             await self._take(message.raw_message)  # type: ignore[arg-type]
 
-    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:  # noqa: ARG002 - aiokafka's name
         """Wait for the open transaction, then hold nothing."""
         async with self._lock:
             self._held.clear()
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Read the cluster's id, then seek every partition to its stored position."""
+        """Read the cluster's id, then seek every partition to its stored position; tried until both worked."""
+        partitions = list(assigned)
         async with self._lock:
+            self._unpause_all()
+            self._held.clear()
             try:
-                await self._check_cluster()
+                await until_done("assignment", lambda: self._begin(partitions))
             except Stop as error:
-                self._die(error)
-                return
-            self.paused.clear()
-            await until_done("positions", lambda: self._seek(assigned))
+                self._stop(error)
+
+    async def _begin(self, partitions: Sequence[TopicPartition]) -> None:
+        await self._check_cluster()
+        await self._seek(partitions)
+        self._progress_at = asyncio.get_running_loop().time()
+
+    def _stop(self, error: BaseException) -> None:
+        """Charge nothing more, whatever is still delivered: what is held may mean other events now."""
+        self._is_stopping = True
+        self._held.clear()
+        self._die(error)
 
     async def _check_cluster(self) -> None:
         found = await read_cluster_id(self._settings.kafka.split(","))
@@ -120,29 +140,31 @@ class Consumer(ConsumerRebalanceListener):
             raise Stop(f"the Kafka cluster is {found} now and was {self._cluster_id}: its offsets mean other events")
         self._cluster_id = found
 
-    async def _seek(self, partitions: Iterable[TopicPartition]) -> None:
-        """Hold what is stored for these partitions, and go there."""
+    async def _seek(self, partitions: Sequence[TopicPartition]) -> None:
+        """Hold what is stored for these partitions, and go there; those of a paused topic stay as they are."""
         consumer = self._subscriber.consumer
         for tp in partitions:
             self._held.pop(tp, None)
-        wanted = sorted(tp for tp in partitions if tp in consumer.assignment())
+        wanted = sorted(tp for tp in partitions if tp in consumer.assignment() and tp.topic not in self.paused)
         if not wanted:
             return
         first, end = await consumer.beginning_offsets(wanted), await consumer.end_offsets(wanted)
-        stored = {
-            TopicPartition(row["topic"], row["partition"]): row["next_offset"]
-            for row in await self._stored(wanted, first)
-        }
+        stored = await self._stored(wanted, first)
         end = await self._ends.true_ends(stored, first, end)
         for tp, position in stored.items():
-            if first[tp] <= position <= end[tp]:
+            if not first[tp] <= position <= end[tp]:
+                self._pause(tp, _log_fault(position, first[tp], end[tp]))
+        for tp, position in stored.items():
+            if tp.topic not in self.paused:
                 consumer.seek(tp, position)
                 self._held[tp] = position
-            else:
-                self._pause(tp, position, first[tp], end[tp])
+                self._sought.add(tp)
 
-    async def _stored(self, wanted: Sequence[TopicPartition], first: dict[TopicPartition, int]) -> Any:
-        return await self._pool.fetch(
+    async def _stored(
+        self, wanted: Sequence[TopicPartition], first: dict[TopicPartition, int]
+    ) -> dict[TopicPartition, int]:
+        """The stored positions; a partition seen for the first time starts where its log does."""
+        rows = await self._pool.fetch(
             """insert into charging.position as p (cluster_id, topic, partition, first_offset, next_offset)
             select $1, topic, partition, first, first
             from unnest($2::text[], $3::int[], $4::bigint[]) as u (topic, partition, first)
@@ -153,13 +175,11 @@ class Consumer(ConsumerRebalanceListener):
             [tp.partition for tp in wanted],
             [first[tp] for tp in wanted],
         )
+        return {TopicPartition(row["topic"], row["partition"]): row["next_offset"] for row in rows}
 
-    def _pause(self, tp: TopicPartition, position: int, first: int, end: int) -> None:
-        """Stop reading one topic and say which events are missing; the others go on."""
-        if position < first:
-            reason = f"partition {tp.partition}: offsets {position} to {first - 1} are gone from the log"
-        else:
-            reason = f"partition {tp.partition}: the log ends at {end}, {position} was charged: made anew?"
+    def _pause(self, tp: TopicPartition, fault: str) -> None:
+        """Stop reading one topic and say why; the others go on."""
+        reason = f"partition {tp.partition}: {fault}"
         self.paused[tp.topic] = reason
         self._metrics.paused.labels(topic=tp.topic).set(1)
         log.error("topic paused", topic=tp.topic, reason=reason)
@@ -170,7 +190,15 @@ class Consumer(ConsumerRebalanceListener):
         with suppress(IllegalStateError):
             consumer.pause(*mine)
 
+    def _unpause_all(self) -> None:
+        """A new assignment pauses nothing in the client; what was wrong is looked at again."""
+        for topic in self.paused:
+            self._metrics.paused.labels(topic=topic).set(0)
+        self.paused.clear()
+
     async def _take(self, records: Sequence[Any]) -> None:
+        if self._is_stopping:
+            return
         by_partition: dict[TopicPartition, list[Any]] = {}
         for record in records:
             by_partition.setdefault(TopicPartition(record.topic, record.partition), []).append(record)
@@ -179,13 +207,13 @@ class Consumer(ConsumerRebalanceListener):
             try:
                 ends = await self._charge(by_partition, held)
             except Stop as error:
-                self._die(error)
+                self._stop(error)
                 return
             except (BadData, BrokenConstraint) as error:
-                self._die(Stop(f"the database refuses a batch: {error!r}"))
+                self._stop(Stop(f"the database refuses a batch: {error!r}"))
                 return
-            except Exception as error:
-                await self._recover(by_partition, error)
+            except Exception as error:  # noqa: BLE001 - asyncpg raises plain ones when the server goes away
+                await self._recover(list(by_partition), error)
                 return
             self._held.update(ends)
         self._on_commit()
@@ -195,46 +223,83 @@ class Consumer(ConsumerRebalanceListener):
         self, by_partition: dict[TopicPartition, list[Any]], held: dict[TopicPartition, int | None]
     ) -> dict[TopicPartition, int]:
         """Write the batch; returns the new positions. Nothing of it holds before this returns."""
-        moves = []
+        moves, gaps = [], []
+        sought = self._sought.intersection(by_partition)
+        self._sought -= sought
         for tp, position in held.items():
             mine = by_partition[tp]
             if position is None or mine[0].offset < position:
-                raise Stale(f"{tp.topic}/{tp.partition}")
+                raise Stale(f"{tp.topic}/{tp.partition}: not held")
+            if mine[0].offset > position:
+                if tp not in sought:
+                    raise Stale(f"{tp.topic}/{tp.partition}: nothing between {position} and {mine[0].offset}")
+                gaps.append(tp)
             moves.append(Move(tp.topic, tp.partition, position, mine[-1].offset + 1, len(mine)))
+        await self._check_gaps(gaps, held)
         ordered = [record for tp in sorted(by_partition) for record in by_partition[tp]]
         batch = self._reader.read(ordered, self._run.next_batch())
         await self._parts.ensure(batch.days)
         optimistic = self._general == 0
-        assert self._cluster_id is not None
+        assert self._cluster_id is not None  # noqa: S101 - something is held, so a cluster was read
         async with self._pool.acquire() as connection:
             manifest, has_hit = await write_batch(
                 connection, self._cluster_id, self._run, batch, moves, optimistic=optimistic
             )
+        self.trouble = None
         self._general = GENERAL_AFTER_HIT if has_hit else max(0, self._general - 1)
-        self._note(manifest, batch.events)
+        self._note(manifest)
         return {TopicPartition(move.topic, move.partition): move.next for move in moves}
 
-    def _note(self, manifest: PremiumsCharged, events: int) -> None:
-        self.last_commit = asyncio.get_running_loop().time()
-        self._metrics.note_batch(manifest, events)
+    async def _check_gaps(self, gaps: list[TopicPartition], held: dict[TopicPartition, int | None]) -> None:
+        """Nothing came from where we sought: markers of transactions, compaction; or the log was cut off above it."""
+        if not gaps:
+            return
+        first = await self._subscriber.consumer.beginning_offsets(gaps)
+        for tp in gaps:
+            if first[tp] > (held[tp] or 0):
+                raise Stale(f"{tp.topic}/{tp.partition}: the log begins at {first[tp]}")
+
+    def _note(self, manifest: PremiumsCharged) -> None:
+        self._progress_at = asyncio.get_running_loop().time()
+        self._metrics.note_batch(manifest)
         self._batches += 1
         if self._batches % COLLECT_EVERY == 0:
             gc.collect()
 
-    async def _recover(self, partitions: Iterable[TopicPartition], error: Exception) -> None:
+    async def _recover(self, partitions: Sequence[TopicPartition], error: Exception) -> None:
         """A batch failed: nothing was written, or all was and the answer was lost. Both are read from the database."""
         expected = isinstance(error, Stale | Fenced)
         log.log(20 if expected else 30, "batch dropped", why=repr(error))
         self._metrics.dropped.labels(why=type(error).__name__).inc()
+        self.trouble = None if expected else f"batches fail: {error!r}"
 
         async def again() -> None:
+            await self._seek(partitions)
             async with self._pool.acquire() as connection:
                 await read_last_number(connection, self._run)
-            await self._seek([tp for tp in partitions if tp.topic not in self.paused])
 
         if not expected:
-            await asyncio.sleep(0.2)  # a fault that stays must not become a busy loop
+            await asyncio.sleep(RETRY_SECONDS)
         await until_done("positions", again)
+
+    async def _poll_failed(self, error: Exception) -> None:
+        """What a poll had taken of other partitions is lost when one of them raises: hold nothing, read all again."""
+        log.warning("poll failed", error=repr(error))
+        self.trouble = f"polls fail: {error!r}"
+        async with self._lock:
+            positions = dict(self._held)
+            self._held.clear()
+        await asyncio.sleep(RETRY_SECONDS)
+        # Not under the lock: a poll waits for a rebalance, and a rebalance waits for the lock.
+        unreadable: dict[TopicPartition, Exception] = {}
+        if is_unreadable(error):
+            with suppress(KafkaError, IllegalStateError):
+                unreadable = await find_unreadable(self._subscriber.consumer, positions)
+        async with self._lock:
+            for tp, why in unreadable.items():
+                self._pause(tp, f"the log cannot be read from {positions[tp]} on: {why!r}")
+            await until_done("positions", lambda: self._seek(list(self._subscriber.consumer.assignment())))
+            self.trouble = None
 
     async def _hint(self, ends: dict[TopicPartition, int]) -> None:
         """Kafka's own group offsets, for lag tools only: whatever fails here is no matter."""
@@ -256,21 +321,28 @@ class Consumer(ConsumerRebalanceListener):
             return
         first, end = await consumer.beginning_offsets(list(before)), await consumer.end_offsets(list(before))
         end = await self._ends.true_ends(before, first, end)
-        lag = 0
-        for tp, position in before.items():
-            now = self._held.get(tp, position)
-            if end[tp] < position or first[tp] > now:
-                async with self._lock:
-                    self._pause(tp, now, first[tp], end[tp])
-            lag += max(0, end[tp] - now)
-        self.lag = lag
-        self._metrics.lag.set(lag)
+        async with self._lock:
+            # Held once more under the lock: a batch may have moved it, a rebalance may have taken it away.
+            for tp in before.keys() & self._held.keys():
+                if end[tp] < before[tp] or first[tp] > self._held[tp]:
+                    self._pause(tp, _log_fault(before[tp], first[tp], end[tp]))
+            self.lag = sum(max(0, end[tp] - position) for tp, position in self._held.items() if tp in end)
+        self._metrics.lag.set(self.lag)
+        if not self.lag:
+            self._progress_at = asyncio.get_running_loop().time()
 
     async def readiness(self) -> str | None:
-        """Ready means progress: nothing paused, and where there is lag, a young commit."""
+        """Ready means progress: nothing paused or failing, and where events wait, a young commit."""
         if self.paused:
             return "; ".join(f"{topic}: {reason}" for topic, reason in self.paused.items())
-        age = asyncio.get_running_loop().time() - self.last_commit
+        age = asyncio.get_running_loop().time() - self._progress_at
         if self.lag and age > self._settings.ready_commit_age_seconds:
-            return f"{self.lag} events wait and the last commit was {age:.0f} s ago"
-        return None
+            return f"{self.lag} events wait and nothing was charged for {age:.0f} s"
+        return self.trouble
+
+
+def _log_fault(position: int, first: int, end: int) -> str:
+    """Why a log and the position in it do not fit: events that were not charged are gone, or others stand there."""
+    if position < first:
+        return f"offsets {position} to {first - 1} are gone from the log"
+    return f"the log ends at {end}, {position} was charged: made anew?"

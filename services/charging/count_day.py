@@ -42,7 +42,7 @@ _TOTALS: Final = f"""
         count(*) as orders, sum(premium)::bigint as premium
     from charging.entry join charging.enterprise e on e.id = enterprise
     where kind in (1, 4) and {_COUNTED}
-    group by 1, 2, 3, 4, 5, 6, 7 order by 1, 2, 3, 4, 5, 6, 7"""
+    group by 1, 2, 3, 4, 5, 6, 7 order by 1, 2, 3, 4, 5, 6, 7"""  # noqa: S608 - our own names
 _WORKERS: Final = """
     with pair as materialized (
         select distinct enterprise, region / 10000 as province, worker_key, worker_rest
@@ -69,12 +69,12 @@ _LATE_WORKERS: Final = f"""
     from by_enterprise join charging.enterprise e on e.id = enterprise group by 1, 2, 3
     union all
     select insured_on, null, province, count(*) from by_province group by 1, 3
-    order by 1, 3, 2 nulls last"""
+    order by 1, 3, 2 nulls last"""  # noqa: S608 - our own names
 _PARTICIPANTS: Final = f"""
     insert into charging.participant (province, worker, first_on)
     select distinct region / 10000, int8send(worker_key) || worker_rest, $5::date
     from charging.entry where kind = 1 and reason = 0 and {_COUNTED}
-    order by 1, 2 on conflict do nothing"""
+    order by 1, 2 on conflict do nothing"""  # noqa: S608 - our own names
 _FIRST_TIME: Final = """
     select province, count(*) as workers from charging.participant where first_on = $1 group by 1 order by 1"""
 _UNMATCHED: Final = """

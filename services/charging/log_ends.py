@@ -1,6 +1,9 @@
-"""Where a log really ends. A broker's list of end offsets may lag behind it: the embedded one names the base of the last
-batch. Behind a held position that would look like a log made anew, so a suspicion is confirmed by a fetch, whose high
-watermark is right on every broker tried."""
+"""Where a log really ends.
+
+A broker's list of end offsets may lag behind it: the embedded one names the base of the last batch. Behind a held
+position that would look like a log made anew, so a suspicion is confirmed by a fetch, whose high watermark is right on
+every broker tried.
+"""
 
 import asyncio
 from collections.abc import Mapping

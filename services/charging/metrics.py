@@ -29,7 +29,7 @@ class Metrics:
         )  # fmt: skip
         self.reversed = Counter("danbao_charging_reversed_total", "Orders reversed", registry=registry)
 
-    def note_batch(self, manifest: PremiumsCharged, events: int) -> None:
+    def note_batch(self, manifest: PremiumsCharged) -> None:
         """Count one committed batch."""
         self.batches.inc()
         for total in manifest.totals:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from services.charging.batch import SHANGHAI_EPOCH, Batch, since_epoch_us
 from services.charging.cut import Batches
 from services.charging.rows import ENTRY_COLUMNS, REVERSAL_REASONS, TotalKey
-from services.charging.store import Run, start_run, write_manifest
+from services.charging.store import Run, read_last_number, start_run, write_manifest
 from shared.adapters.postgres import Connection, Pool
 from shared.contracts.manifests import Outcome, PremiumsCharged
 from shared.contracts.topics import MANIFESTS
@@ -42,7 +42,7 @@ _WAITING: Final = f"""
         = (a.accepted_at, a.enterprise, a.order_id, a.worker_key, 4)
     where a.kind = 1 and c.kind = 3 and ($1::bigint[] is null or exists (
             select 1 from unnest($1::bigint[]) as last where a.batch <= last and a.batch >> 32 = last >> 32))
-    order by {_ORDER} limit {STEP_ROWS}"""
+    order by {_ORDER} limit {STEP_ROWS}"""  # noqa: S608 - our own names
 
 _RESENT: Final = f"""
     with candidate as (
@@ -66,7 +66,7 @@ _RESENT: Final = f"""
     left join charging.entry r on (r.accepted_at, r.enterprise, r.order_id, r.worker_key, r.kind)
         = (a.accepted_at, a.enterprise, a.order_id, a.worker_key, 4)
     where a.accepted_at <> a.kept_accepted_at and s.order_id is null
-    order by {_ORDER}"""
+    order by {_ORDER}"""  # noqa: S608 - our own names
 
 
 async def settle(pool: Pool, scheme: Scheme, run: Run) -> int:
@@ -74,11 +74,11 @@ async def settle(pool: Pool, scheme: Scheme, run: Run) -> int:
     async with pool.acquire() as connection, connection.transaction():
         if not await connection.fetchval("select pg_try_advisory_xact_lock($1)", LOCK):
             return 0
+        await read_last_number(connection, run)
         batch = Batch()
         await _settle_cancellations(connection, scheme, run, batch, None)
         if batch.rows:
             await write_settlement(connection, run, batch, MANIFESTS)
-    run.last += bool(batch.rows)
     return len(batch.rows)
 
 

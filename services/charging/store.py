@@ -13,7 +13,7 @@ from uuid import uuid4
 import msgspec
 
 from services.charging.batch import Batch, KeptRecord, kept_record_leaf, sum_totals
-from services.charging.rows import ENTRY_COLUMNS, KEY_COLUMNS, LEAF_INDEX, Row, key_of
+from services.charging.rows import ENTRY_COLUMNS, KEY_COLUMNS, LEAF_INDEX, Row, TotalKey, key_of
 from shared.adapters.postgres import Connection, UniqueViolation
 from shared.contracts.manifests import Outcome, PremiumsCharged
 from shared.contracts.topics import MANIFESTS
@@ -30,14 +30,14 @@ _INBOX: Final = (
     "create temporary table if not exists inbox (like charging.entry including defaults) on commit delete rows"
 )
 _INSERT: Final = f"""insert into charging.entry ({_COLUMNS}) select {_COLUMNS} from inbox
-    order by {_KEY}, leaf_index on conflict do nothing returning leaf_index"""
+    order by {_KEY}, leaf_index on conflict do nothing returning leaf_index"""  # noqa: S608 - our own names
 _COMPARE: Final = f"""select i.leaf_index,
         (i.ended_at, i.region, i.token_key, i.industry, i.departed, i.worker_rest, i.agency_uscc,
             i.employer_insurance_no, case i.kind when 3 then i.reason end)
         is not distinct from
         (e.ended_at, e.region, e.token_key, e.industry, e.departed, e.worker_rest, e.agency_uscc,
             e.employer_insurance_no, case e.kind when 3 then e.reason end) as is_same
-    from inbox i join charging.entry e using ({_KEY}) where i.leaf_index = any($1::int[])"""
+    from inbox i join charging.entry e using ({_KEY}) where i.leaf_index = any($1::int[])"""  # noqa: S608 - our own names
 _MOVE: Final = """with moved as (
         update charging.position p set next_offset = m.next, events = p.events + m.events
         from unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[])
@@ -52,6 +52,10 @@ _MANIFEST: Final = """with written as (
         insert into charging.batch_day (insured_on, batch)
         select date '1970-01-01' + day, $1 from unnest($10::int[]) as day)
     insert into charging.outbox (topic, key, payload) select $8::text, $9::text, $7 where $8::text is not null"""
+
+
+RUN_LOCK: Final = 0x72756E
+"""Advisory lock of a run: whoever asks for its last number waits for a commit that is still under way."""
 
 
 class Fenced(Exception):  # noqa: N818 - an expected outcome, told by raising so that the transaction rolls back
@@ -90,9 +94,15 @@ async def start_run(connection: Connection, purpose: str) -> Run:
 
 
 async def read_last_number(connection: Connection, run: Run) -> None:
-    """After an answer that did not come: was the last batch committed or not?"""
-    sql = "select coalesce(max(number), 0) from charging.manifest where run_id = $1"
-    run.last = await connection.fetchval(sql, run.id)
+    """After an answer that did not come: was the last batch committed or not? Waits for a commit under way."""
+    async with connection.transaction():
+        await _lock(connection, run)
+        sql = "select coalesce(max(number), 0) from charging.manifest where run_id = $1"
+        run.last = await connection.fetchval(sql, run.id)
+
+
+async def _lock(connection: Connection, run: Run) -> None:
+    await connection.execute("select pg_advisory_xact_lock($1, $2)", RUN_LOCK, run.id)
 
 
 async def write_batch(
@@ -109,6 +119,7 @@ async def write_batch(
     Raises Fenced when a position is not where it was held, Stop when the sum of D10 does not come out.
     """
     async with connection.transaction():
+        await _lock(connection, run)
         await _move_positions(connection, cluster_id, moves)
         has_hit = await _write_rows(connection, run, batch, optimistic=optimistic)
         await _write_declarations(connection, run, batch)
@@ -222,7 +233,7 @@ def _note_conflict(batch: Batch, index: int, key: Row) -> KeptRecord:
     return KeptRecord(index, record, "conflict", "", key)
 
 
-def _as_outcome(batch: Batch, index: int, outcome: Outcome):  # type: ignore[no-untyped-def]
+def _as_outcome(batch: Batch, index: int, outcome: Outcome) -> TotalKey:
     return batch.totals[index]._replace(outcome=outcome, reason=None, tariff_line=None, base_amount=0)
 
 

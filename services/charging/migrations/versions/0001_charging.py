@@ -104,6 +104,8 @@ begin
                 part, on_day::text || ' 00:00+08', (on_day + 1)::text || ' 00:00+08');
             execute format('create trigger history before update or delete on charging.%I'
                 ' for each row execute function charging.refuse_change()', part);
+            execute format('create trigger history_whole before truncate on charging.%I'
+                ' for each statement execute function charging.refuse_change()', part);
         end if;
         on_day := on_day + 1;
     end loop;
@@ -116,7 +118,8 @@ declare
     part text := 'entry_' || to_char(on_day, 'YYYYMMDD');
 begin
     if to_regclass('charging.' || part) is not null then
-        execute format('create index if not exists %I on charging.%I (worker_key, accepted_at)', part || '_worker', part);
+        execute format('create index if not exists %I on charging.%I (worker_key, accepted_at)',
+            part || '_worker', part);
     end if;
 end $$;
 
@@ -249,6 +252,8 @@ end $$;
 select charging.keep_history(array['enterprise', 'run', 'manifest', 'batch_day', 'parked', 'resent', 'conflict',
     'declaration', 'participant', 'resend', 'day_count', 'day_settlement']);
 drop function charging.keep_history(text[]);
+create trigger history_whole before truncate on charging.entry
+    for each statement execute function charging.refuse_change();
 
 grant usage on schema charging to danbao_charging, danbao_auditor;
 grant select on all tables in schema charging to danbao_charging, danbao_auditor;

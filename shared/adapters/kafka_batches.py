@@ -1,0 +1,75 @@
+"""How a batch subscriber polls: what FastStream and aiokafka leave out is a loss of events.
+
+- FastStream decodes every header as UTF-8 before a handler is called: a header without a value, or with other bytes in
+  it, and the whole batch is logged and left behind. Here nothing is decoded.
+- A record that cannot be unpacked (a codec nobody has, a header name that is not UTF-8) makes the poll raise: what the
+  same poll had taken of other partitions is lost with it, and every other poll raises again. Here whoever holds
+  positions is told, so that he can seek back and leave the one partition out.
+"""
+
+from collections.abc import Awaitable, Callable
+from itertools import chain
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import (
+    ConsumerStoppedError,
+    CorruptRecordException,
+    KafkaError,
+    RecordTooLargeError,
+    UnsupportedCodecError,
+)
+from faststream.kafka.annotations import KafkaMessage
+from faststream.kafka.message import FAKE_CONSUMER
+
+_UNREADABLE: Final = (CorruptRecordException, RecordTooLargeError, UnsupportedCodecError)
+PROBE_MS: Final = 1_000
+"""How long a partition may take to bring its next records while the unreadable one is searched for."""
+
+
+async def as_read(records: Any) -> KafkaMessage:
+    """A FastStream parser that parses nothing: the records as they are, acknowledged by nobody."""
+    return KafkaMessage(raw_message=records, body=b"", correlation_id="-", message_id="-", consumer=FAKE_CONSUMER)
+
+
+def poll_with(
+    subscriber: Any, timeout_ms: int, max_records: int, on_failure: Callable[[Exception], Awaitable[None]]
+) -> None:
+    """Poll for this batch subscriber; `on_failure` is awaited before the next poll and makes up for the lost one."""
+
+    async def poll(consumer: AIOKafkaConsumer) -> tuple[Any, ...]:
+        try:
+            found = await consumer.getmany(timeout_ms=timeout_ms, max_records=max_records)
+        except ConsumerStoppedError:
+            raise
+        except Exception as error:  # noqa: BLE001 - one that nobody foresaw must not end the polling
+            await on_failure(error)
+            return ()
+        return tuple(chain.from_iterable(found.values()))
+
+    subscriber.get_msg = poll
+
+
+def is_unreadable(error: Exception) -> bool:
+    """True when what lies in the log is to blame, and not the way to it."""
+    return isinstance(error, _UNREADABLE) or not isinstance(error, KafkaError)
+
+
+async def find_unreadable(
+    consumer: AIOKafkaConsumer, positions: dict[TopicPartition, int]
+) -> dict[TopicPartition, Exception]:
+    """Poll each partition alone from its position; those that raise, with what they raised.
+
+    Positions of the consumer are anywhere afterwards: seek before the next poll.
+    """
+    found: dict[TopicPartition, Exception] = {}
+    # The high watermark comes with each fetch, so the unreadable partition has one beyond its position.
+    for tp in sorted(tp for tp, position in positions.items() if position < (consumer.highwater(tp) or 0)):
+        consumer.seek(tp, positions[tp])
+        try:
+            await consumer.getmany(tp, timeout_ms=PROBE_MS)
+        except Exception as error:
+            if not is_unreadable(error):
+                raise
+            found[tp] = error
+    return found
