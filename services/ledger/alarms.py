@@ -3,7 +3,8 @@
 close_overdue          a count has been awaited for longer than DANBAO_CLOSE_TIMEOUT_SECONDS; it is asked for again
 day_not_equal          charging's count of a day and the books differ; every difference is named by the day's API
 gap                    a manifest is missing and a later one of its run waits
-message_refused        a message was kept aside: undecodable, absurd, unexpected, or known with other content
+message_refused        a message was kept aside: undecodable, absurd, unexpected, or known with other content;
+                           it goes when a person has reviewed the message
 remittance_unallocated money of an enterprise and province that the books do not know
 """
 
@@ -28,7 +29,8 @@ GAP_SECONDS: Final = 10.0
 NAMES: Final = ("close_overdue", "day_not_equal", "gap", "message_refused", "remittance_unallocated")
 
 _REFUSED = text(
-    "select topic, reason, count(*) as count from ledger.refused_message group by topic, reason order by 1, 2"
+    "select topic, reason, count(*) as count from ledger.refused_message"
+    " where refused_id not in (select refused_id from ledger.refused_review) group by topic, reason order by 1, 2"
 )
 
 

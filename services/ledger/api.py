@@ -4,14 +4,15 @@ from collections.abc import Callable
 from datetime import date
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, HTTPException, Query
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from fastapi import APIRouter, Depends, HTTPException, Query, Request
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.ledger import reading
 from services.ledger.close_day import close_day
 from services.ledger.issue_statement import IsWorkingDay, issue_statements
 from services.ledger.late_fees import book_late_fees
+from services.ledger.refused import review_refused
 from shared.domain.calendar import Month
 from shared.domain.errors import Refused
 from shared.domain.money import yuan
@@ -38,6 +39,13 @@ class BillWish(BaseModel):
     as_of: AwareDatetime
 
 
+class Review(BaseModel):
+    """What was done about a refused message."""
+
+    model_config = ConfigDict(extra="forbid")
+    note: str = Field(min_length=1, max_length=1_000)
+
+
 class LateFeeWish(BaseModel):
     """Book late fees up to the end of a day."""
 
@@ -56,6 +64,7 @@ def make_router(
     router = APIRouter(prefix="/v1", dependencies=[Depends(keys.require("service"))])
     _add_commands(router, engine, settings, is_working_day, wake)
     _add_readings(router, engine, settings)
+    _add_refused(router, engine, keys)
     return router
 
 
@@ -113,10 +122,19 @@ def _add_readings(router: APIRouter, engine: AsyncEngine, settings: Settings) ->
         async with engine.connect() as connection:
             return {"totals": await reading.read_totals(connection, _month(period))}
 
+
+def _add_refused(router: APIRouter, engine: AsyncEngine, keys: AccessKeys) -> None:
     @router.get("/refused")
     async def refused(after: int = 0, limit: Limit = 100) -> dict[str, Any]:
         async with engine.connect() as connection:
             return {"messages": await reading.read_refused(connection, after, limit)}
+
+    @router.post("/refused/{refused_id}/review")
+    async def review(refused_id: int, wish: Review, request: Request) -> dict[str, str]:
+        state = await review_refused(engine, refused_id, keys.reader(request).name, wish.note)
+        if state == "unknown":
+            raise HTTPException(404, f"no message {refused_id} was refused")
+        return {"state": state}
 
 
 def _month(text: str) -> Month:

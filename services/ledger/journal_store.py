@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, fields
 from datetime import date
 
-from sqlalchemy import insert, select, text, tuple_
+from sqlalchemy import insert, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.ledger import tables
@@ -15,7 +15,15 @@ insert into ledger.posting (entry_id, line, account_id, amount)
 select * from unnest(cast(:entry_id as bigint[]), cast(:line as integer[]),
                      cast(:account_id as bigint[]), cast(:amount as bigint[]))
 """)
+_ACCOUNTS = text("""
+select k.kind, k.enterprise, k.province, a.account_id
+from unnest(cast(:kind as text[]), cast(:enterprise as text[]), cast(:province as text[]))
+     as k(kind, enterprise, province)
+join ledger.account a on a.kind = k.kind and coalesce(a.enterprise, '') = k.enterprise
+                     and coalesce(a.province, '') = k.province
+""")
 Key = tuple[str, str, str]
+"""Kind, enterprise and province of an account; "" where it has no party."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +66,10 @@ async def _account_ids(connection: AsyncConnection, accounts: Collection[Account
 
 
 async def _known_accounts(connection: AsyncConnection, keys: Collection[Key]) -> dict[Key, int]:
-    account = tables.account.c
-    named = tuple_(account.enterprise, account.province).in_({(e, p) for _, e, p in keys if e})
-    query = select(tables.account).where(named | account.enterprise.is_(None))
-    rows = (await connection.execute(query)).all()
-    found = {(row.kind, row.enterprise or "", row.province or ""): row.account_id for row in rows}
-    return {key: found[key] for key in keys if key in found}
+    kinds, enterprises, provinces = zip(*keys, strict=True)
+    columns = {"kind": list(kinds), "enterprise": list(enterprises), "province": list(provinces)}
+    rows = await connection.execute(_ACCOUNTS, columns)
+    return {(row.kind, row.enterprise, row.province): row.account_id for row in rows}
 
 
 def _key(account: Account) -> Key:

@@ -3,8 +3,9 @@
 from typing import Literal
 
 import structlog
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.ledger import tables
 from services.ledger.evidence import sha256
@@ -24,3 +25,15 @@ async def keep_refused(connection: AsyncConnection, topic: str, reason: Reason, 
     }
     await connection.execute(insert(tables.refused_message).values(row).on_conflict_do_nothing())
     log.error("message refused", topic=topic, reason=reason, detail=detail)
+
+
+async def review_refused(engine: AsyncEngine, refused_id: int, reviewer: str, note: str) -> str:
+    """Write down that somebody looked at a message, which ends its alarm: `reviewed`, `already_reviewed`, `unknown`."""
+    async with engine.begin() as connection:
+        kept = tables.refused_message.c.refused_id
+        if await connection.scalar(select(kept).where(kept == refused_id)) is None:
+            return "unknown"
+        row = {"refused_id": refused_id, "reviewer": reviewer, "note": note}
+        wish = insert(tables.refused_review).values(row).on_conflict_do_nothing()
+        written = await connection.scalar(wish.returning(tables.refused_review.c.refused_id))
+        return "reviewed" if written else "already_reviewed"

@@ -215,6 +215,14 @@ refused_message = Table(
     Column("received_at", INSTANT),
 )
 
+refused_review = Table(
+    "refused_review",
+    metadata,
+    Column("refused_id", BigInteger, primary_key=True),
+    Column("reviewer", Text),
+    Column("note", Text),
+)
+
 outbox = Table(
     "outbox",
     metadata,

@@ -192,6 +192,12 @@ async def test_a_month_from_manifests_to_money_with_a_kill_in_between(ledger: Le
             await eventually_async(paid, "the remittance is booked")
             status = await process.get("/v1/status")
             assert status["alarms"] == ["message_refused: premiums.charged.v1: undecodable: 1"]
+            (message,) = (await process.get("/v1/refused"))["messages"]
+            assert (message["payload"], message["reviewer"]) == ("not a manifest", None)
+            review = f"/v1/refused/{message['refused_id']}/review"
+            assert await process.post(review, {"note": "a test"}) == {"state": "reviewed"}
+            assert await process.post(review, {"note": "again"}) == {"state": "already_reviewed"}
+            assert (await process.get("/v1/status"))["alarms"] == []
             assert "danbao_ledger_manifests_total" in (await process.api.get("/metrics")).text
             assert await process.stop(signal.SIGTERM) == 0
     closed = [msgspec.json.decode(payload)["day"] for payload in await read_all(fresh_broker, DAYS_CLOSED)]
@@ -209,4 +215,5 @@ async def test_the_api_wants_a_key_and_refuses_nonsense(ledger: Ledger, fresh_br
         refused = await process.post(f"/v1/days/{LAST}/close", {"as_of": due(LAST).isoformat()})
         assert (refused["state"], refused["reason"]) == ("refused", "2026-09-29 has to be closed first")
         assert (await process.post("/v1/late-fees", {"as_of": "2026-09-30"})) == {"booked": 0, "amount_yuan": "0.00"}
+        assert (await process.api.post("/v1/refused/9/review", json={"note": "none"})).status_code == 404
         assert (await process.get("/v1/statements", enterprise=OTHER))["statements"] == []

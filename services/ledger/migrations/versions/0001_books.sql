@@ -253,6 +253,14 @@ create table ledger.refused_message (
 );
 comment on table ledger.refused_message is 'Messages that were not taken, whole, with the reason. Each is an alarm.';
 
+create table ledger.refused_review (
+    refused_id  bigint primary key references ledger.refused_message,
+    reviewer    text not null check (reviewer <> ''),
+    note        text not null check (note <> ''),
+    recorded_at timestamptz not null default now()
+);
+comment on table ledger.refused_review is 'A person has looked at a refused message and says what was done; ends its alarm.';
+
 create table ledger.outbox (
     id      bigint generated always as identity primary key,
     topic   text not null,
@@ -275,7 +283,7 @@ declare name text;
 begin
     foreach name in array array['books', 'account', 'manifest_booked', 'day_closing', 'day_count', 'day_closed',
         'statement', 'statement_line', 'period_issued', 'remittance', 'journal_entry', 'posting', 'day_line',
-        'allocation', 'late_fee', 'refused_message']
+        'allocation', 'late_fee', 'refused_message', 'refused_review']
     loop
         execute format('create trigger append_only before update or delete on ledger.%I
                         for each row execute function ledger.refuse_change()', name);
