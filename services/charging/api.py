@@ -89,6 +89,13 @@ def _add_parked(router: APIRouter, parked: ParkedEvents) -> None:
     ) -> dict[str, Any]:
         return {"parked": await parked.page(reason, enterprise, after, limit)}
 
+    @router.get("/parked/{batch}/{leaf_index}")
+    async def show_parked(batch: int, leaf_index: int) -> dict[str, Any]:
+        found = await parked.one(batch, leaf_index)
+        if found is None:
+            raise HTTPException(404, f"no event is parked as {batch}.{leaf_index}")
+        return found
+
     @router.post("/parked/resend")
     async def resend(what: Resend) -> dict[str, Any]:
         return {"resent": await parked.send_again(what.reason, what.enterprise)}

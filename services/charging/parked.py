@@ -37,21 +37,14 @@ class ParkedEvents:
         batch, _, leaf = after.partition(".")
         topic = None if enterprise is None else orders_topic(enterprise)
         rows = await self._pool.fetch(_PAGE, reason, topic, int(batch or -1), int(leaf or -1), limit)
-        return [
-            {
-                "cursor": f"{row['batch']}.{row['leaf_index']}",
-                "topic": row["topic"],
-                "partition": row["partition"],
-                "offset": row["record_offset"],
-                "record_time_ms": row["record_time_ms"],
-                "reason": row["reason"],
-                "detail": row["detail"],
-                "bytes": len(row["value"] or b""),
-                "value_base64": b64encode((row["value"] or b"")[:SHOWN_BYTES]).decode(),
-                "was_resent": row["was_resent"],
-            }
-            for row in rows
-        ]
+        return [_described(row, SHOWN_BYTES) for row in rows]
+
+    async def one(self, batch: int, leaf_index: int) -> dict[str, Any] | None:
+        """One parked event with all its bytes; None when there is none."""
+        rows = await self._pool.fetch(_PAGE, None, None, batch, leaf_index - 1, 1)
+        if not rows or (rows[0]["batch"], rows[0]["leaf_index"]) != (batch, leaf_index):
+            return None
+        return _described(rows[0], None)
 
     async def send_again(self, reason: ParkReason, enterprise: str | None) -> int:
         """Send what is parked for a reason to its own topic, with its own record time; returns how many.
@@ -86,3 +79,21 @@ class ParkedEvents:
             "insert into charging.resent (batch, leaf_index, partition, record_offset) values ($1, $2, $3, $4)",
             row["batch"], row["leaf_index"], where.partition, where.offset,
         )  # fmt: skip
+
+
+def _described(row: Any, shown: int | None) -> dict[str, Any]:
+    """A parked event for a reader; `shown` bytes of it, None for all."""
+    value = row["value"] or b""
+    return {
+        "cursor": f"{row['batch']}.{row['leaf_index']}",
+        "topic": row["topic"],
+        "partition": row["partition"],
+        "offset": row["record_offset"],
+        "record_time_ms": row["record_time_ms"],
+        "headers": json.loads(row["headers"]),
+        "reason": row["reason"],
+        "detail": row["detail"],
+        "bytes": len(value),
+        "value_base64": b64encode(value[:shown]).decode(),
+        "was_resent": row["was_resent"],
+    }
