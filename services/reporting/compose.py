@@ -27,8 +27,9 @@ async def compose(service: Service) -> AsyncIterator[None]:
     """Everything, with the two topics; raises `Refused` for a bad setting."""
     async with assemble(service) as intake:
         broker = open_broker(service.settings)
-        consume(broker, service.settings, DAYS_CLOSED, GROUP, intake.take_day_closed, service.die)
-        consume(broker, service.settings, STATEMENTS, GROUP, intake.take_statement, service.die)
+        # A group for each topic: members of one group would wait for each other at every start.
+        consume(broker, service.settings, DAYS_CLOSED, f"{GROUP}.days", intake.take_day_closed, service.die)
+        consume(broker, service.settings, STATEMENTS, f"{GROUP}.statements", intake.take_statement, service.die)
         async with service.running(broker):
             yield
 

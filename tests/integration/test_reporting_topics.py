@@ -1,0 +1,73 @@
+"""Reporting as it is run: the ledger's topics in, receipts out."""
+
+from datetime import date
+from pathlib import Path
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+from pydantic import SecretStr
+
+from services.national_platform.compose import compose as compose_platform
+from services.reporting.compose import compose as compose_reporting
+from shared.adapters.kafka import ensure_topics
+from shared.contracts.topics import DAYS_CLOSED, STATEMENTS
+from shared.runtime.service import Service
+from shared.runtime.settings import Settings
+from tests.integration.reporting_house import (
+    PLATFORM_KEY,
+    SERVICE_KEY,
+    closed_day,
+    make_keys,
+    migrate_platform,
+    migrate_reporting,
+    platform_settings,
+    running_app,
+    serving,
+    statement,
+    total,
+)
+from tests.servers import Broker
+from tests.waiting import eventually_async
+
+DAY = date(2026, 10, 3)
+
+
+async def test_topics_are_read_from_the_start_and_repeats_change_nothing(
+    fresh_broker: Broker, database: str, platform_database: str, tmp_path: Path
+) -> None:
+    keys = make_keys(tmp_path)
+    platform = Service(
+        "national_platform", platform_settings(await migrate_platform(platform_database), keys), compose_platform
+    )
+    async with serving(platform.server) as platform_url:
+        settings = Settings(
+            kafka=fresh_broker.bootstrap,
+            kafka_session_timeout_ms=2_000,
+            kafka_heartbeat_ms=500,
+            kafka_idempotent=False,
+            database=SecretStr(await migrate_reporting(database)),
+            signing_key=keys.private,
+            service_key=SecretStr(SERVICE_KEY),
+            platform_key=SecretStr(PLATFORM_KEY),
+            platform_url=platform_url,
+        )
+        await ensure_topics(settings, {DAYS_CLOSED: 1, STATEMENTS: 1})
+        closed = msgspec.json.encode(closed_day(DAY, [total(DAY, "charged", 90)]))
+        async with AIOKafkaProducer(bootstrap_servers=fresh_broker.bootstrap) as producer:
+            for _ in range(2):
+                await producer.send_and_wait(DAYS_CLOSED, closed)
+                await producer.send_and_wait(STATEMENTS, msgspec.json.encode(statement(90)))
+            await producer.send_and_wait(STATEMENTS, b"{}")
+        async with running_app(Service("reporting", settings, compose_reporting), SERVICE_KEY) as client:
+
+            async def is_done() -> bool:
+                status = (await client.get("/v1/status")).json()
+                return bool(status["receipts"] == 2 and status["discrepancies"] == 1)
+
+            await eventually_async(is_done, "two receipts, and one message that is none")
+
+            async def is_ready() -> bool:
+                return (await client.get("/readyz")).status_code == 200
+
+            await eventually_async(is_ready, "readiness")
+            assert (await client.post("/v1/reconciliations", json={"period": "2026-10"})).json() == {"differences": 0}
