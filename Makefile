@@ -47,7 +47,7 @@ imports: install ## check who may import whom
 	@$(PY) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
 
 docs: install ## write the generated contracts (JSON Schemas, AsyncAPI) anew
-	@$(PY) -m shared.contracts
+	@$(PY) -m services.cli contracts
 
 env: ## write .env with new secrets for docker-compose.yml
 	@for python in "$(PYTHON)" $(PY) python3; do \

@@ -25,6 +25,8 @@ def measure() -> None:
 
 @bench.command()
 def charging(
+    orders: Annotated[int, typer.Option(min=10_000, help="Orders charged; 0.4 kB of memory each.")] = 400_000,
+    workers: Annotated[int, typer.Option(min=1, max=4, help="Charging workers, each a process.")] = 2,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> int:
     """Orders a second through charging, beside raw COPY of the same rows into the same table and key."""
@@ -32,9 +34,8 @@ def charging(
         from benchmarks import charging as benchmark
     except ImportError as error:
         raise CommandFailed("the benchmarks are part of a checkout, not of an installed package") from error
-    found = benchmark.run(json=as_json)
-    if as_json:
-        print(json.dumps(found))
+    found = benchmark.run(orders=orders, workers=workers)
+    print(json.dumps(found) if as_json else "\n".join(f"{name:28} {value:>12,}" for name, value in found.items()))
     return Exit.OK
 
 
