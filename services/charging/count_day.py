@@ -78,10 +78,13 @@ _PARTICIPANTS: Final = f"""
 _FIRST_TIME: Final = """
     select province, count(*) as workers from charging.participant where first_on = $1 group by 1 order by 1"""
 _UNMATCHED: Final = """
-    select count(*) from charging.unsettled u where accepted_at < $2 and exists (
-        select 1 from unnest($1::bigint[]) as last where batch <= last and batch >> 32 = last >> 32)
+    select count(*) from charging.unsettled u
+    join charging.entry c on (c.accepted_at, c.enterprise, c.order_id, c.worker_key, c.kind)
+        = (u.accepted_at, u.enterprise, u.order_id, u.worker_key, 3)
+    where u.accepted_at < $2 and exists (
+        select 1 from unnest($1::bigint[]) as last where u.batch <= last and u.batch >> 32 = last >> 32)
     and not exists (select 1 from charging.entry a where (a.accepted_at, a.enterprise, a.order_id, a.worker_key, a.kind)
-        = (u.accepted_at, u.enterprise, u.order_id, u.worker_key, 1))"""
+        = (u.accepted_at, u.enterprise, u.order_id, u.worker_key, 1) and a.worker_rest = c.worker_rest)"""
 
 
 async def count_day(pool: Pool, scheme: Scheme, closing: DayClosing) -> None:

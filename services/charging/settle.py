@@ -40,21 +40,21 @@ _WAITING: Final = f"""
     join charging.enterprise e on e.id = a.enterprise
     left join charging.entry r on (r.accepted_at, r.enterprise, r.order_id, r.worker_key, r.kind)
         = (a.accepted_at, a.enterprise, a.order_id, a.worker_key, 4)
-    where a.kind = 1 and c.kind = 3 and ($1::bigint[] is null or exists (
+    where a.kind = 1 and c.kind = 3 and a.worker_rest = c.worker_rest and ($1::bigint[] is null or exists (
             select 1 from unnest($1::bigint[]) as last where a.batch <= last and a.batch >> 32 = last >> 32))
     order by {_ORDER} limit {STEP_ROWS}"""  # noqa: S608 - our own names
 
 _RESENT: Final = f"""
     with candidate as (
-        select enterprise, order_id, worker_key from charging.entry
+        select enterprise, order_id, worker_key, worker_rest from charging.entry
         where kind = 1 and accepted_at >= $2 and accepted_at < $3
-        group by enterprise, order_id, worker_key having count(*) > 1),
+        group by enterprise, order_id, worker_key, worker_rest having count(*) > 1),
     received as (
         select a.*, m.committed_at, first_value(a.accepted_at) over (
-            partition by a.enterprise, a.order_id, a.worker_key
+            partition by a.enterprise, a.order_id, a.worker_key, a.worker_rest
             order by m.committed_at, a.batch, a.leaf_index) as kept_accepted_at
         from charging.entry a
-        join candidate using (enterprise, order_id, worker_key)
+        join candidate using (enterprise, order_id, worker_key, worker_rest)
         join charging.manifest m on m.batch = a.batch
         where a.kind = 1 and a.accepted_at >= $2 and a.accepted_at < $3 and exists (
             select 1 from unnest($1::bigint[]) as last where a.batch <= last and a.batch >> 32 = last >> 32))
