@@ -1,5 +1,6 @@
 """Days, months and clocks of the scheme: everything in Asia/Shanghai, a day is cut at 00:00."""
 
+from calendar import monthrange
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
@@ -77,7 +78,7 @@ class Month:
 
     @property
     def last_day(self) -> date:
-        return self.next().first_day - timedelta(days=1)
+        return date(self.year, self.month, monthrange(self.year, self.month)[1])
 
     def next(self) -> "Month":
         return Month(self.year + self.month // 12, self.month % 12 + 1)
