@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Collection
 from datetime import date
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Depends, HTTPException, Query, Request
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -15,13 +15,16 @@ from services.national_platform.faults import FaultKnobs
 from services.national_platform.metrics import Metrics
 from services.national_platform.reception import Reception
 from services.national_platform.reconciliation import reconcile
-from shared.contracts.reports import Reconciliation, Refusal
+from shared.contracts.reports import Reconciliation, Refusal, ReportId
 from shared.runtime.access import AccessKeys, Reader, sha256_hex
 
 MOST_BODY_BYTES: Final = 16 * 1024 * 1024
 """A longer body is answered 413 and not kept; a registration part of 10,000 tokens has 0.7 MB."""
 REPORTER: Final = "reporter"
 """The scope of a key that hands reports in; with `province:<2 digits>` beside it, only for those."""
+MONTH: Final = r"^[0-9]{4}-(0[1-9]|1[0-2])$"
+Province = Annotated[str | None, Query(pattern=r"^[0-9]{2}$")]
+Kind = Literal["coverage", "registration", "declaration", "payment"]
 _STATUS: Final = {"bad_signature": 401, "different_content": 409}
 
 
@@ -69,11 +72,11 @@ def routes(doors: Doors, reception: Reception, engine: AsyncEngine, knobs: Fault
     @router.get("/reports")
     async def list_reports(
         seen: share,
-        province: str | None = None,
-        kind: str | None = None,
+        province: Province = None,
+        kind: Kind | None = None,
         day: date | None = None,
-        period: str | None = None,
-        after: str = "",
+        period: Annotated[str | None, Query(pattern=MONTH)] = None,
+        after: Annotated[str, Query(pattern=r"^[A-Za-z0-9_.:-]{0,128}$")] = "",
         limit: Annotated[int, Query(ge=1, le=10_000)] = 1_000,
     ) -> dict[str, Any]:
         wanted = store.Wanted(_narrowed(seen, province), kind, day, period, after, limit)
@@ -81,7 +84,7 @@ def routes(doors: Doors, reception: Reception, engine: AsyncEngine, knobs: Fault
             return {"reports": await store.list_reports(connection, wanted)}
 
     @router.get("/reports/{report_id}")
-    async def read_report(report_id: str, seen: share) -> Response:
+    async def read_report(report_id: ReportId, seen: share) -> Response:
         async with engine.connect() as connection:
             found = await store.read_body(connection, report_id)
         # The same answer for another province's report as for none: its id is not theirs to learn either.
@@ -90,7 +93,9 @@ def routes(doors: Doors, reception: Reception, engine: AsyncEngine, knobs: Fault
         return Response(found[1], media_type="application/json")
 
     @router.get("/reconciliations/{period}")
-    async def read_reconciliation(period: str, seen: share, province: str | None = None) -> Reconciliation:
+    async def read_reconciliation(
+        period: Annotated[str, Path(pattern=MONTH)], seen: share, province: Province = None
+    ) -> Reconciliation:
         async with engine.connect() as connection:
             return await reconcile(connection, period, _narrowed(seen, province))
 

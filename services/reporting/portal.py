@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final
 from urllib.parse import quote
 
 from fastapi import Depends, FastAPI, HTTPException, Query, Request
+from fastapi import Path as InPath
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -23,6 +24,8 @@ from services.reporting.words import Words, grouped, shanghai_time
 from shared.runtime.access import AccessKeys
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
+Province = Annotated[str, InPath(pattern=r"^[0-9]{2}$")]
+StatementId = Annotated[str, InPath(pattern=r"^[A-Za-z0-9_.:-]{1,128}$")]
 NOT_HERE: Final = "nothing by this name in your share"
 
 
@@ -113,12 +116,12 @@ def _add_days(app: FastAPI, engine: AsyncEngine, pages: Pages, seen: Any) -> Non
         return view
 
     @app.get("/days/{day}/{province}.csv", include_in_schema=False)
-    async def day_csv(scope: seen, day: date, province: str) -> Response:
+    async def day_csv(scope: seen, day: date, province: Province) -> Response:
         rows = csv_tables.day_rows(await read(scope, day, province), pages.words)
         return pages.csv(f"coverage-{day}-{province}", csv_tables.write_csv(csv_tables.DAY_COLUMNS, rows))
 
     @app.get("/days/{day}/{province}", include_in_schema=False)
-    async def day_page(scope: seen, day: date, province: str) -> Response:
+    async def day_page(scope: seen, day: date, province: Province) -> Response:
         return pages.page("day.html", view=await read(scope, day, province))
 
 
@@ -131,12 +134,12 @@ def _add_statements(app: FastAPI, engine: AsyncEngine, pages: Pages, seen: Any) 
         return view
 
     @app.get("/statements/{statement_id}.csv", include_in_schema=False)
-    async def statement_csv(scope: seen, statement_id: str) -> Response:
+    async def statement_csv(scope: seen, statement_id: StatementId) -> Response:
         rows = csv_tables.statement_rows(await read(scope, statement_id), pages.words)
         return pages.csv(f"statement-{statement_id}", csv_tables.write_csv(csv_tables.STATEMENT_COLUMNS, rows))
 
     @app.get("/statements/{statement_id}", include_in_schema=False)
-    async def statement_page(scope: seen, statement_id: str) -> Response:
+    async def statement_page(scope: seen, statement_id: StatementId) -> Response:
         return pages.page("statement.html", view=await read(scope, statement_id))
 
 

@@ -55,6 +55,10 @@ async def test_a_province_reads_its_own_share(client: httpx.AsyncClient, keys: K
         "/v1/reports/coverage.2026-10-03.11": 200,
         "/v1/reconciliations/2026-10?province=44": 403,
         "/v1/status": 403,
+        "/v1/reports?period=2026-13": 422,
+        "/v1/reports?after=%00": 422,
+        "/v1/reports/%00": 422,
+        "/v1/reconciliations/2026-1%00": 422,
     }.items():
         assert (await client.get(path, headers=bearer("key-11"))).status_code == status, path
 

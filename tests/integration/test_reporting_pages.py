@@ -107,6 +107,8 @@ async def test_a_browser_is_asked_for_a_key_and_told_in_words(house: House) -> N
     assert "无法显示" in answer.text
     assert (await house.page("/days/2026-13-77/44", "key-44")).status_code == 422
     assert (await house.page("/days/2026-10-09/44", "key-44")).status_code == 404
+    for path in ("/days/2026-10-03/%00", "/statements/a%00b", "/statements/%27.csv", "/?period=%00"):
+        assert (await house.page(path, "key-national")).status_code == 422, path
 
 
 async def test_an_enterprise_sees_its_own_rows_and_no_total_of_others(house: House) -> None:
