@@ -162,7 +162,8 @@ def _workers(place: Place, count: int, seed: int, employees: list[Employee]) -> 
         owner = "shared" if number % 10 == 9 else uscc
         token = worker_token(DEMO_KEY, "DEMO", f"{seed}-{owner}-{province}-{industry.code}-{number}")
         tail = f',"agency_uscc":"{agency_of(number % 7)}"' if number % AGENCY_EACH == 0 else ""
-        if number % EMPLOYED_EACH == 1 and industry is not Industry.RIDE_HAILING:
+        is_employed = number % EMPLOYED_EACH == EMPLOYED_EACH - 1 or (number == count - 1 and province == PREFERRED[0])
+        if is_employed and industry is not Industry.RIDE_HAILING:
             insurance_no = f"GS{province}-{industry.code}{number:06d}"
             tail += f',"employer_insurance_no":"{insurance_no}"'
             is_on_roster = len(employees) % UNCONFIRMED_EACH != UNCONFIRMED_EACH - 1

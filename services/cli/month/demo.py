@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
+from services.cli.audit.run import Sources, audit_all
+from services.cli.audit.verdict import as_dict
 from services.cli.exits import CommandFailed
 from services.cli.generating.month import Wanted, generate
 from services.cli.generating.plan import Employee, make_plan
@@ -79,7 +81,18 @@ async def _play(system: System, wanted: Wanted, watcher: Watcher) -> Summary:
         watcher.stage("late fees and payment report")
         await _settled(system, wanted.month)
         watcher.stage("reconciliation and audit")
-        return await summarise(system.apis, wanted.month, stream.sent)
+        summary = await summarise(system.apis, wanted.month, stream.sent)
+    verdict = await audit_all(audit_sources(system))
+    check = verdict.check("I2", "every event that was sent is counted, once")
+    check.compare("the demo's events", summary.events, summary.counted)
+    summary.audit = [as_dict(each) for each in verdict.checks]
+    return summary
+
+
+def audit_sources(system: System) -> Sources:
+    """Where the audit of a running system reads, logged in as the auditor."""
+    database, platform = (system.variables[f"DANBAO_AUDIT_{name}"] for name in ("DATABASE", "PLATFORM_DATABASE"))
+    return Sources(database, platform, tuple(system.settings.scheme))
 
 
 async def bill(system: System, month: Month, as_of: datetime) -> list[dict[str, Any]]:

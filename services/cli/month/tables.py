@@ -18,7 +18,9 @@ def print_summary(console: Console, summary: Summary, names: Mapping[str, str]) 
         console.print(_discrepancies_table(summary))
     for each in summary.audit:
         mark = "[green]passed[/]" if each["passed"] else "[red]FAILED[/]"
-        console.print(f"  {each['check']:<4} {mark}  {each['what']}", highlight=False)
+        console.print(f"  {each['invariant']:<4} {mark}  {each['what']}", highlight=False)
+        for finding in each["findings"][:5]:
+            console.print(f"       {finding}", highlight=False, markup=False)
     console.print(_sum_line(summary), highlight=False)
     console.print(_verdict(summary), highlight=False)
 

@@ -1,0 +1,141 @@
+"""What the checks read first: manifests, cuts and closed days. Small: it grows with batches and days, not orders."""
+
+import json
+from bisect import bisect_left
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+
+from shared.adapters.postgres import Connection
+from shared.contracts.manifests import DayClosed, PremiumsCharged
+from shared.domain.rating import Scheme
+
+RUN_SHIFT: Final = 32
+"""A batch's number is its run's id and, in the low 32 bits, its manifest's number."""
+Cut = dict[str, int]
+
+
+@dataclass(slots=True)
+class Manifest:
+    """A manifest as charging keeps it."""
+
+    batch: int
+    run: str
+    purpose: str
+    number: int
+    events: int
+    leaves: int
+    root: str
+    payload: bytes
+    told: PremiumsCharged
+    is_old: bool
+
+    @property
+    def name(self) -> str:
+        """How findings call it."""
+        return f"charging.manifest {self.run}/{self.number}"
+
+
+@dataclass(slots=True)
+class ClosedDay:
+    """A closed day as the ledger keeps it."""
+
+    day: date
+    as_of: datetime
+    attempt: int
+    cut: Cut
+    orders: int
+    premium: int
+    told: DayClosed
+    resends: int
+    unmatched_cancellations: int
+
+
+@dataclass(slots=True)
+class Facts:
+    """Read once, in one snapshot."""
+
+    scheme: Scheme
+    opened_on: date | None
+    enterprises: dict[int, str]
+    manifests: dict[int, Manifest]
+    closed: list[ClosedDay]
+    run_ids: dict[str, int]
+    _reached: dict[int, list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
+
+    def __post_init__(self) -> None:
+        for index, closed in enumerate(self.closed):
+            for run, number in closed.cut.items():
+                if run in self.run_ids:
+                    self._reached[self.run_ids[run]].append((number, index))
+
+    def closing_of(self, batch: int) -> int | None:
+        """Index in `closed` of the first day whose cut reaches the batch; None when none does yet."""
+        reached = self._reached.get(batch >> RUN_SHIFT, [])
+        place = bisect_left(reached, (batch & (1 << RUN_SHIFT) - 1, -1))
+        return reached[place][1] if place < len(reached) else None
+
+    def booked_while_open(self, batch: int) -> date | None:
+        """The oldest open day when the manifest was booked: what decides its posting days (design D15)."""
+        if self.opened_on is None:
+            return None
+        index = self.closing_of(batch)
+        return self.closed[index].day if index is not None else self.opened_on + timedelta(days=len(self.closed))
+
+    def closed_on(self, day: date) -> ClosedDay | None:
+        """The closed day of that date."""
+        if self.opened_on is None:
+            return None
+        index = (day - self.opened_on).days
+        return self.closed[index] if 0 <= index < len(self.closed) else None
+
+
+async def read_facts(connection: Connection, scheme: Scheme) -> Facts:
+    """Read them; a manifest that is not of the agreed shape raises msgspec's error."""
+    return Facts(
+        scheme=scheme,
+        opened_on=await connection.fetchval("select opened_on from ledger.books"),
+        enterprises={row["id"]: row["uscc"] for row in await connection.fetch("select * from charging.enterprise")},
+        manifests={row["batch"]: _manifest(row) for row in await connection.fetch(_MANIFESTS)},
+        closed=[_closed(row) for row in await connection.fetch("select * from ledger.day_closed order by day")],
+        run_ids={row["run"]: row["id"] for row in await connection.fetch("select id, run from charging.run")},
+    )
+
+
+_MANIFESTS: Final = """
+    select m.*, r.run, r.purpose, m.committed_at < now() - interval '10 minutes' as is_old
+    from charging.manifest m join charging.run r on r.id = m.run_id order by m.batch"""
+
+
+def _manifest(row: Any) -> Manifest:
+    return Manifest(
+        batch=row["batch"],
+        run=row["run"],
+        purpose=row["purpose"],
+        number=row["number"],
+        events=row["events"],
+        leaves=row["leaves"],
+        root=row["root"].hex(),
+        payload=row["payload"],
+        told=msgspec.json.decode(row["payload"], type=PremiumsCharged),
+        is_old=row["is_old"],
+    )
+
+
+def _closed(row: Any) -> ClosedDay:
+    parts = {name: json.loads(row[name]) for name in ("totals", "workers", "first_time")}
+    told = msgspec.convert(parts | {"day": row["day"], "as_of": row["as_of"]}, DayClosed)
+    return ClosedDay(
+        day=row["day"],
+        as_of=row["as_of"],
+        attempt=row["attempt"],
+        cut=json.loads(row["cut"]),
+        orders=row["orders"],
+        premium=row["premium"],
+        told=told,
+        resends=row["resends"],
+        unmatched_cancellations=row["unmatched_cancellations"],
+    )

@@ -1,0 +1,335 @@
+"""What reporting built and what the national platform holds, against the books: I5's copies and I6."""
+
+from collections import Counter, defaultdict
+from hashlib import sha256
+from typing import Any, Final
+
+import msgspec
+from pydantic import ValidationError
+
+from services.cli.audit.facts import ClosedDay, Facts
+from services.cli.audit.rows import RowReader
+from services.cli.audit.verdict import Check, Verdict
+from shared.adapters.postgres import Connection
+from shared.contracts.manifests import DayClosed, StatementIssued
+from shared.contracts.reports import (
+    REPORT,
+    CoverageReport,
+    DeclarationReport,
+    PaymentReport,
+    RegistrationReport,
+)
+from shared.domain.coverage import Coverage, build_coverage
+from shared.domain.money import Amount, parse_yuan, yuan
+
+AnyReport = CoverageReport | DeclarationReport | PaymentReport | RegistrationReport
+Sheet = dict[str, dict[Any, Any]]
+"""The figures of a report, by what they are."""
+
+_REPORTS: Final = """
+    select r.*, c.body_sha256 as receipt_sha256, c.receipt_id,
+        exists (select 1 from reporting.discrepancy_now d where d.state = 'open' and d.report_id = r.report_id)
+            as is_disputed
+    from reporting.report r left join reporting.receipt c using (report_id) order by r.number"""
+
+
+class Reports:
+    """Reads every report once and holds it against the closed days, the rows and the statements."""
+
+    def __init__(self, facts: Facts, rows: RowReader, verdict: Verdict) -> None:
+        self._facts, self._rows, self._verdict = facts, rows, verdict
+        self._kept: dict[str, Any] = {}
+        self._told: dict[str, AnyReport] = {}
+
+    async def check(self, connection: Connection, platform: Connection) -> None:
+        """All of it; `platform` is a connection to the national platform's own database."""
+        await self._check_copies(connection)
+        await self._read(connection)
+        await self._check_days(connection)
+        await self._check_declarations(connection)
+        await self._check_shares(connection)
+        await self._check_held(connection, platform)
+
+    async def _check_copies(self, connection: Connection) -> None:
+        """Reporting keeps what it was told: a second copy of every closed day and statement."""
+        check = self._verdict.check("I5", "closed days and statements are what reporting was told when they were made")
+        days = {closed.day: closed for closed in self._facts.closed}
+        for row in await connection.fetch("select * from reporting.day_closed"):
+            name = f"reporting.day_closed {row['day']}"
+            check.compare(f"{name}, SHA-256", row["body_sha256"], sha256(row["body"]).hexdigest())
+            told, closed = msgspec.json.decode(row["body"], type=DayClosed), days.get(row["day"])
+            if closed is None or _day_content(told) != _day_content(closed.told):
+                check.find(f"{name}: not what ledger.day_closed holds")
+        statements = await _statements(connection)
+        for row in await connection.fetch("select * from reporting.statement_issued"):
+            name = f"reporting.statement_issued {row['statement_id']}"
+            check.compare(f"{name}, SHA-256", row["body_sha256"], sha256(row["body"]).hexdigest())
+            if msgspec.json.decode(row["body"], type=StatementIssued) != statements.get(row["statement_id"]):
+                check.find(f"{name}: not what ledger.statement holds")
+
+    async def _read(self, connection: Connection) -> None:
+        check = self._verdict.check("I6", "every report reads as what its own columns say of it")
+        for row in await connection.fetch(_REPORTS):
+            name = f"reporting.report {row['report_id']}"
+            self._kept[row["report_id"]] = row
+            check.compare(f"{name}, SHA-256", row["body_sha256"], sha256(row["body"]).hexdigest())
+            try:
+                told = REPORT.validate_json(row["body"])
+            except ValidationError as error:
+                check.find(f"{name}: {error.error_count()} faults in its body")
+                continue
+            self._told[row["report_id"]] = told
+            columns = (row["report_id"], row["kind"], row["province"], row["day"], row["enterprise"])
+            check.compare(name, columns, _index(told))
+
+    async def _check_days(self, connection: Connection) -> None:
+        """Coverage and registration reports, figure by figure, from the closed days and the rows."""
+        check = self._verdict.check(
+            "I6", "daily reports = closed days and rows: orders, premium, workers, registrations"
+        )
+        built = {row["day"] for row in await connection.fetch("select day from reporting.day_built")}
+        overdue = {row["day"] for row in await connection.fetch(_OVERDUE)}
+        told: dict[tuple[Any, str], CoverageReport] = {}
+        registered: dict[tuple[Any, str], list[str]] = defaultdict(list)
+        for report in self._told.values():
+            if isinstance(report, CoverageReport):
+                told[report.day, report.province] = report
+            elif isinstance(report, RegistrationReport):
+                registered[report.day, report.province] += report.workers
+        for closed in self._facts.closed:
+            if closed.day in built:
+                self._compare_day(check, closed, told, registered)
+            elif closed.day in overdue:
+                check.find(f"reporting.day_built {closed.day}: not built after ten minutes")
+        for day, province in told:
+            check.find(f"reporting.report coverage.{day}.{province}: the day is not closed or has nothing there")
+
+    def _compare_day(
+        self,
+        check: Check,
+        closed: ClosedDay,
+        told: dict[tuple[Any, str], CoverageReport],
+        registered: dict[tuple[Any, str], list[str]],
+    ) -> None:
+        new: dict[str, set[str]] = defaultdict(set)
+        for (province, worker), day in self._first_times(closed).items():
+            assert day == closed.day  # noqa: S101 - that is how they were picked
+            new[province].add(worker)
+        for sheet in build_coverage(closed.day, closed.told.totals, closed.told.workers, closed.told.first_time):
+            name = f"reporting.report coverage.{closed.day}.{sheet.province}"
+            report = told.pop((closed.day, sheet.province), None)
+            if report is None:
+                check.find(f"{name} is missing")
+                continue
+            stored, worked_out = _figures(report), self._expected(sheet)
+            for what, figures in worked_out.items():
+                check.compare_all(f"{name}, {what}", stored[what], figures)
+            tokens = registered.get((closed.day, sheet.province), [])
+            if set(tokens) != new[sheet.province] or len(tokens) != len(set(tokens)):
+                check.find(f"reporting.report registration.{closed.day}.{sheet.province}: not the workers of the rows")
+
+    def _first_times(self, closed: ClosedDay) -> dict[tuple[str, str], Any]:
+        found = self._rows.workers.first_time.items()
+        return {(province, worker.hex()): day for (province, worker), day in found if day == closed.day}
+
+    def _expected(self, sheet: Coverage) -> Sheet:
+        """The figures that a day's report must have."""
+        employees = {
+            (uscc, worker, number): orders
+            for (day, province, uscc, worker, number), orders in self._rows.workers.employees.items()
+            if (day, province) == (sheet.day, sheet.province)
+        }
+        sums = (sheet.orders, yuan(sheet.premium), sheet.province_workers, sheet.first_time_workers)
+        return {
+            "sums": {"orders, premium, workers, first-time workers": sums},
+            "line": {
+                (each.insured_on, each.enterprise, each.industry, each.tariff_line): (
+                    yuan(each.base), each.charged, each.reversed, each.orders, yuan(each.premium)
+                )
+                for each in sheet.lines
+            },
+            "exclusion": {
+                (each.insured_on, each.enterprise, each.industry, each.reason): each.orders for each in sheet.exclusions
+            },
+            "workers": {(each.insured_on, each.enterprise): each.workers for each in sheet.workers},
+            "employee": employees,
+        }  # fmt: skip
+
+    async def _check_declarations(self, connection: Connection) -> None:
+        check = self._verdict.check("I6", "declarations and payment reports = statements")
+        statements = await _statements(connection)
+        declared = {each.statement_id: each for each in self._told.values() if isinstance(each, DeclarationReport)}
+        issued = await connection.fetch("select statement_id from reporting.statement_issued")
+        for row in issued:
+            name, statement = row["statement_id"], statements.get(row["statement_id"])
+            report = declared.pop(name, None)
+            if report is None or statement is None:
+                check.find(f"reporting.report declaration of {name} is missing")
+            else:
+                check.compare(f"reporting.report {report.report_id}", _declared(report), _stated(statement))
+        for report in declared.values():
+            check.find(f"reporting.report {report.report_id}: there is no such statement")
+        for payment in self._told.values():
+            if isinstance(payment, PaymentReport):
+                for item in payment.items:
+                    stated = statements.get(item.statement_id)
+                    due = None if stated is None else yuan(Amount(stated.amount))
+                    check.compare(f"reporting.report {payment.report_id}, {item.statement_id}, due", item.due_yuan, due)
+
+    async def _check_shares(self, connection: Connection) -> None:
+        check = self._verdict.check("I6", "the shares that reports are listed by are their own sums")
+        stored: dict[str, dict[str, tuple[int, int]]] = defaultdict(dict)
+        for row in await connection.fetch("select * from reporting.share"):
+            stored[row["report_id"]][row["enterprise"]] = (row["orders"], row["amount"])
+        for report_id, told in self._told.items():
+            check.compare_all(f"reporting.share {report_id}/", stored.pop(report_id, {}), _shares(told))
+        for report_id in stored:
+            check.find(f"reporting.share {report_id}: there is no such report")
+
+    async def _check_held(self, connection: Connection, platform: Connection) -> None:
+        """What the national platform holds, byte for byte, and the figures it keeps beside."""
+        check = self._verdict.check("I6", "the national platform holds what was reported, or a discrepancy names it")
+        held = {row["report_id"]: row for row in await platform.fetch(_HELD)}
+        for report_id, row in self._kept.items():
+            if row["receipt_sha256"] is None or row["is_disputed"]:
+                continue
+            check.compare(f"reporting.receipt {report_id}, SHA-256", row["receipt_sha256"], row["body_sha256"])
+            theirs = held.get(report_id)
+            stored = None if theirs is None else (sha256(theirs["body"]).hexdigest(), theirs["receipt_id"])
+            check.compare(f"national_platform.report {report_id}", stored, (row["body_sha256"], row["receipt_id"]))
+        unknown = [report_id for report_id in held if report_id not in self._kept]
+        late = await connection.fetch("select report_id from reporting.report where report_id = any($1)", unknown)
+        for report_id in set(unknown) - {row["report_id"] for row in late}:
+            check.find(f"national_platform.report {report_id}: nobody here sent it")
+        await _check_platform(platform, held, self._verdict)
+
+
+_OVERDUE: Final = "select day from ledger.day_closed where recorded_at < now() - interval '10 minutes'"
+_HELD: Final = """
+    select r.*, d.body, d.body_sha256, c.receipt_id, c.body_sha256 as receipt_sha256
+    from national_platform.report r join national_platform.delivery d on d.id = r.delivery_id
+    left join national_platform.receipt c on c.report_id = r.report_id"""
+
+
+async def _check_platform(platform: Connection, held: dict[str, Any], verdict: Verdict) -> None:
+    """The platform's tables of figures are those of the bodies it holds."""
+    check = verdict.check("I6", "the figures that the national platform compares are those of the reports it holds")
+    lines: dict[str, dict[int, tuple[Any, ...]]] = defaultdict(dict)
+    for row in await platform.fetch("select * from national_platform.coverage_line"):
+        figures = (row["period"], row["province"], row["enterprise"], row["insured_on"], row["orders"], row["premium"])
+        lines[row["report_id"]][row["number"]] = figures
+    declared = {row["report_id"]: row for row in await platform.fetch("select * from national_platform.declaration")}
+    for report_id, row in held.items():
+        body = sha256(row["body"]).hexdigest()
+        check.compare(
+            f"national_platform.delivery of {report_id}", (row["body_sha256"], row["receipt_sha256"]), (body,) * 2
+        )
+        try:
+            told = REPORT.validate_json(row["body"])
+        except ValidationError:
+            check.find(f"national_platform.delivery of {report_id}: its body does not read")
+            continue
+        columns = (row["report_id"], row["kind"], row["province"], row["day"], row["enterprise"])
+        check.compare(f"national_platform.report {report_id}", columns, _index(told))
+        if isinstance(told, CoverageReport):
+            check.compare_all(f"national_platform.coverage_line {report_id}/", lines[report_id], _platform_lines(told))
+        elif isinstance(told, DeclarationReport):
+            kept = declared.get(report_id)
+            stored = None if kept is None else (kept["orders"], kept["exact"], kept["amount"])
+            worked_out = (told.orders, parse_yuan(told.exact_yuan), parse_yuan(told.amount_yuan))
+            check.compare(f"national_platform.declaration {report_id}", stored, worked_out)
+
+
+def _platform_lines(told: CoverageReport) -> dict[int, tuple[Any, ...]]:
+    return {
+        number: (
+            f"{told.day:%Y-%m}", told.province, line.enterprise, line.insured_on, line.orders,
+            parse_yuan(line.premium_yuan),
+        )
+        for number, line in enumerate(told.lines, 1)
+    }  # fmt: skip
+
+
+def _index(told: AnyReport) -> tuple[Any, ...]:
+    day = told.day if isinstance(told, CoverageReport | RegistrationReport) else None
+    enterprise = told.enterprise if isinstance(told, DeclarationReport) else None
+    return told.report_id, told.kind, told.province, day, enterprise
+
+
+def _figures(report: CoverageReport) -> Sheet:
+    sums = (report.orders, report.premium_yuan, report.province_workers, report.first_time_workers)
+    return {
+        "sums": {"orders, premium, workers, first-time workers": sums},
+        "line": {
+            (each.insured_on, each.enterprise, each.industry, each.tariff_line): (
+                each.base_yuan, each.charged, each.reversed, each.orders, each.premium_yuan
+            )
+            for each in report.lines
+        },
+        "exclusion": {
+            (each.insured_on, each.enterprise, each.industry, each.reason): each.orders for each in report.exclusions
+        },
+        "workers": {(each.insured_on, each.enterprise): each.workers for each in report.workers},
+        "employee": {
+            (each.enterprise, each.worker_id, each.employer_insurance_no): each.orders
+            for each in report.employee_exclusions
+        },
+    }  # fmt: skip
+
+
+def _declared(report: DeclarationReport) -> tuple[Any, ...]:
+    lines = [
+        (
+            each.kind, each.insured_month, each.industry, each.tariff_line, each.base_yuan, each.orders,
+            each.exact_yuan, each.amount_yuan,
+        )
+        for each in report.lines
+    ]  # fmt: skip
+    head = (report.enterprise, report.province, report.period, report.due_on)
+    return (*head, report.orders, report.exact_yuan, report.amount_yuan, lines)
+
+
+def _stated(statement: StatementIssued) -> tuple[Any, ...]:
+    lines = [
+        (
+            each.kind, each.insured_month, each.industry, each.tariff_line, yuan(Amount(each.base_amount)),
+            each.orders, yuan(Amount(each.exact_amount)), yuan(Amount(each.amount)),
+        )
+        for each in statement.lines
+    ]  # fmt: skip
+    head = (statement.enterprise, statement.province, statement.period, statement.due_on)
+    amounts = (yuan(Amount(statement.exact_amount)), yuan(Amount(statement.amount)))
+    return (*head, statement.orders, *amounts, lines)
+
+
+def _shares(told: AnyReport) -> dict[str, tuple[int, int]]:
+    if isinstance(told, DeclarationReport):
+        return {told.enterprise: (told.orders, parse_yuan(told.amount_yuan))}
+    if not isinstance(told, CoverageReport):
+        return {}
+    orders: Counter[str] = Counter()
+    premium: Counter[str] = Counter()
+    for line in told.lines:
+        orders[line.enterprise] += line.orders
+        premium[line.enterprise] += parse_yuan(line.premium_yuan)
+    named = {each.enterprise for each in told.exclusions} | {each.enterprise for each in told.workers} | set(orders)
+    return {uscc: (orders[uscc], premium[uscc]) for uscc in named}
+
+
+def _day_content(told: DayClosed) -> tuple[Any, ...]:
+    """The same whatever the order of the lists."""
+    return (
+        told.day, told.as_of, Counter(map(repr, told.totals)), Counter(map(repr, told.workers)),
+        Counter(map(repr, told.first_time)),
+    )  # fmt: skip
+
+
+async def _statements(connection: Connection) -> dict[str, StatementIssued]:
+    """The ledger's statements as the message told them."""
+    lines: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in await connection.fetch("select * from ledger.statement_line order by statement_id, number"):
+        lines[row["statement_id"]].append(dict(row))
+    return {
+        row["statement_id"]: msgspec.convert(dict(row) | {"lines": lines[row["statement_id"]]}, StatementIssued)
+        for row in await connection.fetch("select * from ledger.statement")
+    }

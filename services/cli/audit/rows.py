@@ -1,0 +1,208 @@
+"""Every row of charging, read once in the order of its leaves: rated again, hashed again, counted again.
+
+Nothing here is shared with the code that wrote the rows but the encoding of a leaf (shared.domain.leaf), the tree and
+the scheme. What is worked out per batch is held against the manifest by `manifests.py`.
+"""
+
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from hashlib import sha256
+from typing import Any, Final
+
+from services.cli.audit.facts import Facts
+from services.cli.audit.verdict import Check
+from shared.adapters.postgres import Connection
+from shared.contracts.topics import enterprise_of
+from shared.domain.enterprise import is_uscc_shaped
+from shared.domain.industry import Industry
+from shared.domain.leaf import NO_INT64, RowKind, declaration_leaf, kept_leaf, order_leaf
+from shared.domain.merkle import leaf_hash
+from shared.domain.rating import Charged, Excluded, ExclusionReason
+
+EXCLUSIONS: Final = ("", "province_not_in_pilot", "enterprise_not_enrolled", "insured_as_employee")
+REVERSALS: Final = ("", "cancelled", "resent")
+"""What the codes in `reason` mean; services/charging/migrations/versions/0001_charging.py describes the columns."""
+FETCH_ROWS: Final = 5_000
+_EPOCH_DAY: Final = date(1970, 1, 1)
+_DAY_US: Final = 86_400_000_000
+_SHANGHAI_US: Final = 8 * 3_600_000_000
+
+ENTRIES: Final = """
+    select batch, leaf_index, kind, enterprise, order_id, worker_key, worker_rest, sequence, premium, region,
+        tariff_line, token_key, industry, reason, departed, received, series, agency_uscc, employer_insurance_no,
+        (extract(epoch from accepted_at) * 1000000)::bigint as accepted,
+        (extract(epoch from ended_at) * 1000000)::bigint as ended
+    from charging.entry order by batch, leaf_index"""
+_KEPT: Final = """
+    select batch, leaf_index, topic, partition, record_offset, record_time_ms, value, 5 as kind, reason
+    from charging.parked
+    union all
+    select batch, leaf_index, topic, partition, record_offset, record_time_ms, value, 6, 'conflict'
+    from charging.conflict order by batch, leaf_index"""
+
+TotalKey = tuple[date | None, str, str | None, str | None, str, str | None, int | None]
+"""Insured day, enterprise, province, industry, outcome, reason, tariff line."""
+
+
+@dataclass(slots=True)
+class Found:
+    """What the rows of one batch come to."""
+
+    leaves: list[tuple[int, bytes]] = field(default_factory=list)
+    orders: Counter[TotalKey] = field(default_factory=Counter)
+    premium: Counter[TotalKey] = field(default_factory=Counter)
+    days: set[date] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Workers:
+    """Who was charged when: for each key the first day that counts it, as an index of closed days."""
+
+    by_enterprise: dict[tuple[date, str, str, bytes], date] = field(default_factory=dict)
+    by_province: dict[tuple[date, str, bytes], date] = field(default_factory=dict)
+    first_time: dict[tuple[str, bytes], date] = field(default_factory=dict)
+    employees: Counter[tuple[date, str, str, str, str]] = field(default_factory=Counter)
+
+
+class RowReader:
+    """Reads all rows; `found` is what the batches come to, `workers` who was covered."""
+
+    def __init__(self, facts: Facts, rates: Check) -> None:
+        self._facts, self._rates = facts, rates
+        self._timelines: dict[tuple[str, str, Industry], tuple[list[int], list[Any]]] = {}
+        self.found: dict[int, Found] = defaultdict(Found)
+        self.workers = Workers()
+        self.kept: Counter[tuple[str, int, int]] = Counter()
+
+    async def read(self, connection: Connection) -> None:
+        """Read entries, parked events, conflicts and declarations."""
+        async for row in connection.cursor(ENTRIES, prefetch=FETCH_ROWS):
+            self._take_entry(row)
+        async for row in connection.cursor(_KEPT, prefetch=FETCH_ROWS):
+            self._take_kept(row)
+        for row in await connection.fetch("select * from charging.declaration"):
+            self._take_declaration(row)
+
+    def _take_entry(self, row: Any) -> None:
+        uscc = self._facts.enterprises.get(row["enterprise"], "")
+        found = self.found[row["batch"]]
+        found.leaves.append((row["leaf_index"], leaf_hash(entry_leaf(row, uscc))))
+        day, province = insured_on(row["accepted"]), f"{row['region'] // 10_000:02}"
+        industry = Industry.of_code(row["industry"])
+        outcome, reason = _outcome(row)
+        line = row["tariff_line"] or None
+        key: TotalKey = (day, uscc, province, industry.value, outcome, reason, line)
+        found.orders[key] += 1
+        found.premium[key] += row["premium"]
+        found.days.add(day)
+        if row["kind"] == RowKind.ACCEPTANCE:
+            self._check_rate(row, uscc, province, industry)
+            self._note_worker(row, uscc, province, day)
+
+    def _take_kept(self, row: Any) -> None:
+        found = self.found[row["batch"]]
+        received = sha256(row["value"] or b"").digest()
+        leaf = kept_leaf(
+            row["kind"], row["topic"], row["partition"], row["record_offset"], row["record_time_ms"], row["reason"],
+            received,
+        )  # fmt: skip
+        found.leaves.append((row["leaf_index"], leaf_hash(leaf)))
+        outcome, reason = ("parked", row["reason"]) if row["kind"] == RowKind.PARKED else ("conflict", None)
+        found.orders[None, enterprise_of(row["topic"]) or "", None, None, outcome, reason, None] += 1
+        self.kept[row["topic"], row["partition"], row["record_offset"]] += 1
+
+    def _take_declaration(self, row: Any) -> None:
+        uscc = self._facts.enterprises.get(row["enterprise"], "")
+        found = self.found[row["batch"]]
+        leaf = declaration_leaf(
+            uscc.encode(), row["declaration_id"], row["declared_day"].toordinal(), row["received"]
+        )  # fmt: skip
+        found.leaves.append((row["leaf_index"], leaf_hash(leaf)))
+        found.orders[None, uscc, None, None, "recorded", "declaration", None] += 1
+
+    def _check_rate(self, row: Any, uscc: str, province: str, industry: Industry) -> None:
+        """Rate the acceptance from the scheme files and compare premium, tariff line and reason."""
+        place = (uscc, province, industry)
+        timeline = self._timelines.get(place)
+        if timeline is None:
+            timeline = self._timelines[place] = self._facts.scheme.timeline(*place)
+        outcome = timeline[1][bisect_right(timeline[0], row["accepted"]) - 1]
+        if row["employer_insurance_no"] is not None and not isinstance(outcome, Excluded):
+            outcome = Excluded(ExclusionReason.INSURED_AS_EMPLOYEE)
+        stored = (row["premium"], row["tariff_line"], EXCLUSIONS[row["reason"]])
+        match outcome:
+            case Charged(line):
+                worked_out = (int(line.base_amount), line.number, "")
+            case Excluded(reason):
+                worked_out = (0, 0, reason.value)
+            case _:
+                worked_out = (0, 0, "no_tariff_line")
+        if stored != worked_out:
+            self._rates.compare(name_of(row, uscc), stored, worked_out)
+
+    def _note_worker(self, row: Any, uscc: str, province: str, day: date) -> None:
+        """Note on which closed day this acceptance was counted: its own, or the first whose cut reached it."""
+        index = self._facts.closing_of(row["batch"])
+        if index is None:
+            return
+        counted_on = max(day, self._facts.closed[index].day)
+        worker = token_of(row)
+        if row["reason"] == 0:
+            workers = self.workers
+            _keep_first(workers.by_enterprise, (day, uscc, province, worker), counted_on)
+            _keep_first(workers.by_province, (day, province, worker), counted_on)
+            _keep_first(workers.first_time, (province, worker), counted_on)
+        elif EXCLUSIONS[row["reason"]] == "insured_as_employee" and counted_on == day:
+            self.workers.employees[day, province, uscc, worker.hex(), row["employer_insurance_no"] or ""] += 1
+
+
+def _keep_first(known: dict[Any, date], key: object, day: date) -> None:
+    if key not in known or day < known[key]:
+        known[key] = day
+
+
+def _outcome(row: Any) -> tuple[str, str | None]:
+    match row["kind"]:
+        case RowKind.ACCEPTANCE:
+            return ("excluded", EXCLUSIONS[row["reason"]]) if row["reason"] else ("charged", None)
+        case RowKind.COMPLETION:
+            return "recorded", "completion"
+        case RowKind.CANCELLATION:
+            return "recorded", "cancellation"
+        case _:
+            return "reversed", REVERSALS[row["reason"]]
+
+
+def insured_on(accepted: int) -> date:
+    """The day in Asia/Shanghai of microseconds since 1970."""
+    return _EPOCH_DAY + timedelta(days=(accepted + _SHANGHAI_US) // _DAY_US)
+
+
+def token_of(row: Any) -> bytes:
+    """The worker's 32 bytes."""
+    first: bytes = row["worker_key"].to_bytes(8, signed=True)
+    return first + bytes(row["worker_rest"])
+
+
+def name_of(row: Any, uscc: str) -> str:
+    """How findings call a row."""
+    kind = RowKind(row["kind"]).name.lower()
+    return f"charging.entry {kind} of order {row['order_id']} ({uscc}, insured {insured_on(row['accepted'])})"
+
+
+def entry_leaf(row: Any, uscc: str) -> bytes:
+    """The leaf's content, from the stored columns only."""
+    return order_leaf(
+        row["kind"], uscc.encode() if is_uscc_shaped(uscc) else b"", row["accepted"],
+        NO_INT64 if row["ended"] is None else row["ended"], NO_INT64 if row["sequence"] is None else row["sequence"],
+        row["premium"], row["region"], row["tariff_line"], row["token_key"], row["industry"], row["reason"],
+        -1 if row["departed"] is None else int(row["departed"]), token_of(row), row["received"],
+        row["order_id"].encode(), _encoded(row["series"]), _encoded(row["agency_uscc"]),
+        _encoded(row["employer_insurance_no"]),
+    )  # fmt: skip
+
+
+def _encoded(value: str | None) -> bytes | None:
+    return None if value is None else value.encode()

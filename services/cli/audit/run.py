@@ -1,0 +1,71 @@
+"""The audit: reads every schema as `danbao_auditor`, in one snapshot, and trusts no total.
+
+I1 to I6 and I8 as far as rows can show them; I7 comes with the log. The national platform's database is read after
+the others, so that it may hold more than reporting knows of, never less.
+"""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.cli.audit.billing import check_billing
+from services.cli.audit.books import Books
+from services.cli.audit.facts import read_facts
+from services.cli.audit.identity import check_identities
+from services.cli.audit.manifests import check_counts, check_manifests
+from services.cli.audit.reports import Reports
+from services.cli.audit.rows import RowReader
+from services.cli.audit.settlements import check_settlements
+from services.cli.audit.verdict import Verdict
+from shared.adapters.postgres import Connection, open_pool
+from shared.adapters.scheme_files import load_scheme
+from shared.runtime.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where the audit reads: URLs of both databases, and the scheme's directories."""
+
+    database: str
+    platform_database: str
+    scheme: tuple[Path, ...]
+
+
+def sources_from(settings: Settings) -> Sources:
+    """DANBAO_AUDIT_DATABASE and DANBAO_AUDIT_PLATFORM_DATABASE, else the URLs of the settings."""
+    return Sources(
+        os.environ.get("DANBAO_AUDIT_DATABASE") or settings.database.get_secret_value(),
+        os.environ.get("DANBAO_AUDIT_PLATFORM_DATABASE") or settings.platform_database.get_secret_value(),
+        tuple(settings.scheme),
+    )
+
+
+async def audit_all(sources: Sources) -> Verdict:
+    """Every check; raises what the databases raise when they do not answer."""
+    verdict = Verdict()
+    scheme = load_scheme(sources.scheme)
+    async with _snapshot(sources.database) as connection, _snapshot(sources.platform_database) as platform:
+        facts = await read_facts(connection, scheme)
+        rates = verdict.check("I4", "every acceptance rated anew from the scheme files has the stored premium and line")
+        rows = RowReader(facts, rates)
+        await rows.read(connection)
+        await check_manifests(connection, facts, rows, verdict)
+        await check_settlements(connection, facts, verdict)
+        books = Books(facts, verdict)
+        await books.check(connection)
+        await check_counts(connection, facts, rows, verdict)
+        await check_billing(connection, facts, books, verdict)
+        await Reports(facts, rows, verdict).check(connection, platform)
+        await check_identities(connection, verdict)
+    verdict.checks.sort(key=lambda check: check.invariant)
+    return verdict
+
+
+@asynccontextmanager
+async def _snapshot(url: str) -> AsyncIterator[Connection]:
+    """A connection inside one read-only snapshot."""
+    async with open_pool(url, size=1) as pool, pool.acquire() as connection:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            yield connection

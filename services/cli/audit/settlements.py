@@ -1,0 +1,128 @@
+"""Reversals: each takes back what was charged, for a reason that stands in the rows; none that is due is missing."""
+
+from typing import Any, Final
+
+import msgspec
+
+from services.cli.audit.facts import Facts
+from services.cli.audit.rows import FETCH_ROWS, REVERSALS
+from services.cli.audit.verdict import Check, Verdict
+from shared.adapters.postgres import Connection
+from shared.contracts.events import Declaration
+from shared.domain.calendar import insured_day
+from shared.domain.cancellation import reverses
+
+_REVERSALS: Final = """
+    select r.accepted_at, r.enterprise, r.order_id, r.worker_key, r.premium, r.reason, a.premium as charged,
+        c.ended_at, c.departed, s.was_charged,
+        (r.region, r.tariff_line, r.token_key, r.industry, r.worker_rest, r.agency_uscc, r.employer_insurance_no)
+            is not distinct from (a.region, a.tariff_line, a.token_key, a.industry, a.worker_rest, a.agency_uscc,
+                a.employer_insurance_no) as is_same
+    from charging.entry r
+    left join charging.entry a on (a.accepted_at, a.enterprise, a.order_id, a.worker_key, a.kind)
+        = (r.accepted_at, r.enterprise, r.order_id, r.worker_key, 1)
+    left join charging.entry c on (c.accepted_at, c.enterprise, c.order_id, c.worker_key, c.kind)
+        = (r.accepted_at, r.enterprise, r.order_id, r.worker_key, 3)
+    left join charging.resend s on (s.enterprise, s.order_id, s.worker_key, s.accepted_at)
+        = (r.enterprise, r.order_id, r.worker_key, r.accepted_at)
+    where r.kind = 4 order by r.accepted_at, r.enterprise, r.order_id"""
+_DUE: Final = """
+    select a.accepted_at, a.enterprise, a.order_id, a.worker_key, c.ended_at, c.departed
+    from charging.entry c
+    join charging.entry a using (accepted_at, enterprise, order_id, worker_key)
+    left join charging.unsettled u using (accepted_at, enterprise, order_id, worker_key)
+    left join charging.entry r on (r.accepted_at, r.enterprise, r.order_id, r.worker_key, r.kind)
+        = (a.accepted_at, a.enterprise, a.order_id, a.worker_key, 4)
+    where c.kind = 3 and a.kind = 1 and a.premium > 0 and u.order_id is null and r.kind is null"""
+_TWICE: Final = """
+    select a.enterprise, a.order_id, a.worker_key, min(a.accepted_at) as accepted_at, count(*) as times
+    from charging.entry a
+    left join charging.entry r on (r.accepted_at, r.enterprise, r.order_id, r.worker_key, r.kind)
+        = (a.accepted_at, a.enterprise, a.order_id, a.worker_key, 4)
+    where a.kind = 1 and a.premium > 0 and r.kind is null
+    group by a.enterprise, a.order_id, a.worker_key
+    having count(*) > 1"""
+_RESENDS: Final = """
+    select s.*, a.kind is not null as has_row, k.kind is not null as has_kept, a.premium > 0 as is_charged
+    from charging.resend s
+    left join charging.entry a on (a.accepted_at, a.enterprise, a.order_id, a.worker_key, a.kind)
+        = (s.accepted_at, s.enterprise, s.order_id, s.worker_key, 1)
+    left join charging.entry k on (k.accepted_at, k.enterprise, k.order_id, k.worker_key, k.kind)
+        = (s.kept_accepted_at, s.enterprise, s.order_id, s.worker_key, 1)"""
+
+
+async def check_settlements(connection: Connection, facts: Facts, verdict: Verdict) -> None:
+    """All of it."""
+    check = verdict.check("I4", "every reversal takes back its own charge, and every one that is due was written")
+    async for row in connection.cursor(_REVERSALS, prefetch=FETCH_ROWS):
+        if fault := _fault(facts, row):
+            check.find(f"charging.entry reversal of order {_name(facts, row)}: {fault}")
+    async for row in connection.cursor(_DUE, prefetch=FETCH_ROWS):
+        rule = facts.scheme.cancellation_rule(row["accepted_at"])
+        if reverses(rule, row["accepted_at"], row["ended_at"], row["departed"]):
+            check.find(f"charging.entry cancellation of order {_name(facts, row)}: due for a reversal, has none")
+    await _check_unsettled(connection, facts, check)
+    await _check_resends(connection, facts, verdict)
+    await _check_uncovered(connection, verdict)
+    await _check_declarations(connection, facts, verdict)
+
+
+def _fault(facts: Facts, row: Any) -> str | None:
+    if row["charged"] is None:
+        return "there is no such acceptance"
+    if row["premium"] != -row["charged"] or not row["is_same"]:
+        return f"takes back {-row['premium']} of {row['charged']}, or names another place, line or worker"
+    if REVERSALS[row["reason"]] == "resent":
+        return None if row["was_charged"] else "no re-send is noted"
+    if row["ended_at"] is None:
+        return "there is no cancellation"
+    rule = facts.scheme.cancellation_rule(row["accepted_at"])
+    is_due = reverses(rule, row["accepted_at"], row["ended_at"], row["departed"])
+    return None if is_due else "the cancellation rule does not reverse it"
+
+
+def _name(facts: Facts, row: Any) -> str:
+    uscc = facts.enterprises.get(row["enterprise"], "?")
+    return f"{row['order_id']} ({uscc}, insured {insured_day(row['accepted_at'])})"
+
+
+async def _check_unsettled(connection: Connection, facts: Facts, check: Check) -> None:
+    query = """select u.* from charging.unsettled u left join charging.entry c
+        on (c.accepted_at, c.enterprise, c.order_id, c.worker_key, c.kind)
+        = (u.accepted_at, u.enterprise, u.order_id, u.worker_key, 3) where c.kind is null"""
+    for row in await connection.fetch(query):
+        check.find(f"charging.unsettled order {_name(facts, row)}: there is no such cancellation")
+
+
+async def _check_resends(connection: Connection, facts: Facts, verdict: Verdict) -> None:
+    check = verdict.check("I1", "no order of a billed month is charged twice under two acceptance times")
+    for row in await connection.fetch(_RESENDS):
+        if not (row["has_row"] and row["has_kept"]) or row["is_charged"] != row["was_charged"]:
+            check.find(f"charging.resend order {_name(facts, row)}: not what the acceptances say")
+    billed = {row["period"] for row in await connection.fetch("select period from ledger.period_issued")}
+    for row in await connection.fetch(_TWICE):
+        if f"{insured_day(row['accepted_at']):%Y-%m}" in billed:
+            check.find(f"charging.entry order {_name(facts, row)}: charged {row['times']} times")
+
+
+async def _check_uncovered(connection: Connection, verdict: Verdict) -> None:
+    check = verdict.check("D9", "no order of an enrolled enterprise is parked because no tariff line covers it")
+    query = """select p.* from charging.parked p left join charging.resent r using (batch, leaf_index)
+        where p.reason = 'no_tariff_line' and r.batch is null"""
+    for row in await connection.fetch(query):
+        check.find(f"charging.parked {row['topic']}/{row['partition']} at {row['record_offset']}: {row['detail']}")
+
+
+async def _check_declarations(connection: Connection, facts: Facts, verdict: Verdict) -> None:
+    check = verdict.check("D11", "every kept declaration is of the shape, id and day it is kept under")
+    for row in await connection.fetch("select * from charging.declaration"):
+        name = f"charging.declaration {facts.enterprises.get(row['enterprise'])}/{row['declaration_id']}"
+        try:
+            told = msgspec.json.decode(row["body"], type=Declaration)
+        except msgspec.MsgspecError as error:
+            check.find(f"{name}: {error}")
+            continue
+        kept = (row["declaration_id"], row["declared_day"])
+        check.compare(name, kept, (told.declaration_id, told.day))
+        if msgspec.json.encode(told) != row["body"]:
+            check.find(f"{name}: its body is not in canonical form")

@@ -1,0 +1,84 @@
+"""What an audit says: one line a check, and the rows that do not agree."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+MOST_FINDINGS: Final = 200
+"""Findings that are kept of one check; their number is always told."""
+SHOWN: Final = 5
+
+
+@dataclass(slots=True)
+class Check:
+    """One thing that must hold. `invariant` is the design's name for it."""
+
+    invariant: str
+    what: str
+    findings: list[str] = field(default_factory=list)
+    count: int = 0
+
+    def find(self, finding: str) -> None:
+        """Note a row that does not agree."""
+        self.count += 1
+        if self.count <= MOST_FINDINGS:
+            self.findings.append(finding)
+
+    def compare(self, name: str, stored: object, worked_out: object) -> None:
+        """Note `name` when what is stored is not what was worked out."""
+        if stored != worked_out:
+            self.find(f"{name}: stored {stored}, worked out {worked_out}")
+
+    def compare_all(self, name: str, stored: dict[Any, Any], worked_out: dict[Any, Any]) -> None:
+        """Compare two mappings key by key; `name` says what a key names."""
+        for key in sorted(stored.keys() | worked_out.keys(), key=repr):
+            self.compare(f"{name} {shown(key)}", stored.get(key), worked_out.get(key))
+
+    @property
+    def has_passed(self) -> bool:
+        return self.count == 0
+
+
+def shown(key: object) -> str:
+    """A key as a person reads it."""
+    return "/".join("-" if part is None else str(part) for part in key) if isinstance(key, tuple) else str(key)
+
+
+class Verdict:
+    """All checks of one audit, in order."""
+
+    def __init__(self) -> None:
+        self.checks: list[Check] = []
+
+    def check(self, invariant: str, what: str) -> Check:
+        """A new check, passed until it finds something."""
+        self.checks.append(Check(invariant, what))
+        return self.checks[-1]
+
+    @property
+    def has_passed(self) -> bool:
+        return bool(self.checks) and all(check.has_passed for check in self.checks)
+
+    def lines(self) -> Iterable[str]:
+        """For a person: a line a check, below it the first findings."""
+        for check in self.checks:
+            yield f"{check.invariant:<4} {'passed' if check.has_passed else 'FAILED'}  {check.what}"
+            yield from (f"       {finding}" for finding in check.findings[:SHOWN])
+            if check.count > SHOWN:
+                yield f"       and {check.count - SHOWN:,} more"
+        yield f"audit {'passed' if self.has_passed else 'FAILED'}"
+
+    def as_json(self) -> dict[str, Any]:
+        """`{"audit": "passed"|"failed", "checks": [...]}`"""
+        return {"audit": "passed" if self.has_passed else "failed", "checks": [as_dict(check) for check in self.checks]}
+
+
+def as_dict(check: Check) -> dict[str, Any]:
+    """One check for JSON."""
+    return {
+        "invariant": check.invariant,
+        "what": check.what,
+        "passed": check.has_passed,
+        "findings": check.findings,
+        "finding_count": check.count,
+    }
