@@ -19,12 +19,12 @@ from faststream.kafka import KafkaBroker
 from faststream.kafka.annotations import KafkaMessage
 
 from services.charging.batch import Reader
-from services.charging.log_ends import LogEnds
 from services.charging.metrics import Metrics
 from services.charging.parts import Parts
 from services.charging.store import Fenced, Move, Run, read_last_number, write_batch
 from shared.adapters.kafka import consumer_options, read_cluster_id, until_done
 from shared.adapters.kafka_batches import as_read, find_unreadable, is_unreadable, poll_with
+from shared.adapters.log_ends import LogEnds
 from shared.adapters.postgres import BadData, BrokenConstraint, Pool
 from shared.contracts.manifests import PremiumsCharged
 from shared.contracts.topics import ORDERS_PATTERN

@@ -36,7 +36,7 @@ class Outbox:
             try:
                 while await self.publish_once():
                     pass
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever it was, it is logged and tried again
                 log.warning("outbox waits", schema=self._schema, error=repr(error))
             try:
                 await asyncio.wait_for(self._wake.wait(), self._poll)
