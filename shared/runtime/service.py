@@ -106,7 +106,7 @@ class Service:
         await self.server.serve()
 
     @asynccontextmanager
-    async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+    async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         async with self._compose(self):
             gc.collect()
             gc.freeze()
@@ -126,11 +126,11 @@ class Service:
 
     async def reasons(self) -> dict[str, str]:
         """Why the service is not ready; empty when it is."""
-        found = {"fatal": repr(error) for error in self.fatal}
+        found = {"fatal": repr(self.fatal[0])} if self.fatal else {}
         for name, check in self._readiness.items():
             try:
                 reason = await check()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - a check that fails is a reason, too
                 reason = repr(error)
             if reason is not None:
                 found[name] = reason
