@@ -5,14 +5,25 @@ from datetime import date
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from services.charging.consumer import Consumer
 from services.charging.lookup import Lookup
 from services.charging.parked import ParkedEvents
 from shared.contracts.parking import ParkReason
+from shared.domain.calendar import day_start
 from shared.runtime.access import AccessKeys
 
+USCC = r"^[0-9A-Z]{18}$"
+Uscc = Annotated[str, Path(pattern=USCC)]
+OrderId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
+RunName = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]
+Number = Annotated[int, Path(ge=1, lt=2**31)]
+FIRST, LAST = date(2022, 1, 1), date(2099, 12, 31)
+PathDay = Annotated[date, Path(ge=FIRST, le=LAST)]
+QueryDay = Annotated[date, Query(ge=FIRST, le=LAST)]
+Instant = Annotated[AwareDatetime, Query(ge=day_start(FIRST), lt=day_start(LAST))]
+Enterprise = Annotated[str | None, Query(pattern=USCC)]
 Province = Annotated[str, Query(pattern=r"^[0-9]{2}$")]
 Limit = Annotated[int, Query(ge=1, le=10_000)]
 Token = Annotated[str, Query(pattern=r"^([0-9a-f]{64})?$")]
@@ -24,7 +35,7 @@ class Resend(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     reason: ParkReason
-    enterprise: str | None = None
+    enterprise: Annotated[str | None, Field(pattern=USCC)] = None
 
 
 def make_router(
@@ -51,7 +62,7 @@ def _add_progress(router: APIRouter, consumer: Consumer, lookup: Lookup, settle:
         }
 
     @router.get("/manifests/{run}/{number}")
-    async def manifest(run: str, number: int) -> Response:
+    async def manifest(run: RunName, number: Number) -> Response:
         payload = await lookup.manifest(run, number)
         if payload is None:
             raise HTTPException(404, f"run {run} has no manifest {number}")
@@ -64,28 +75,30 @@ def _add_progress(router: APIRouter, consumer: Consumer, lookup: Lookup, settle:
 
 def _add_days(router: APIRouter, lookup: Lookup) -> None:
     @router.get("/days/{day}/registrations")
-    async def registrations(day: date, province: Province, after: Token = "", limit: Limit = 10_000) -> dict[str, Any]:
+    async def registrations(
+        day: PathDay, province: Province, after: Token = "", limit: Limit = 10_000
+    ) -> dict[str, Any]:
         return {"workers": await lookup.registrations(day, province, after, limit)}
 
     @router.get("/days/{day}/employee-exclusions")
-    async def employee_exclusions(day: date, province: Province) -> dict[str, Any]:
+    async def employee_exclusions(day: PathDay, province: Province) -> dict[str, Any]:
         return {"exclusions": await lookup.employee_exclusions(day, province)}
 
 
 def _add_orders(router: APIRouter, lookup: Lookup) -> None:
     @router.get("/orders/{enterprise}/{order_id}")
-    async def order(enterprise: str, order_id: str, day: date) -> dict[str, Any]:
+    async def order(enterprise: Uscc, order_id: OrderId, day: QueryDay) -> dict[str, Any]:
         return {"rows": await lookup.order(enterprise, order_id, day)}
 
     @router.get("/workers/{worker_id}/covers")
-    async def covers(worker_id: Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")], at: AwareDatetime) -> dict[str, Any]:
+    async def covers(worker_id: Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")], at: Instant) -> dict[str, Any]:
         return {"covers": await lookup.covers(worker_id, at)}
 
 
 def _add_parked(router: APIRouter, parked: ParkedEvents) -> None:
     @router.get("/parked")
     async def list_parked(
-        reason: ParkReason | None = None, enterprise: str | None = None, after: Cursor = "", limit: Limit = 100
+        reason: ParkReason | None = None, enterprise: Enterprise = None, after: Cursor = "", limit: Limit = 100
     ) -> dict[str, Any]:
         return {"parked": await parked.page(reason, enterprise, after, limit)}
 

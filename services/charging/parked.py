@@ -47,17 +47,20 @@ class ParkedEvents:
         return _described(rows[0], None)
 
     async def send_again(self, reason: ParkReason, enterprise: str | None) -> int:
-        """Send what is parked for a reason to its own topic, with its own record time; returns how many.
+        """Send what is parked now for a reason to its own topic, with its own record time; returns how many.
 
-        Noted after the broker has it: a crash in between sends it twice, and the second one is a repeat.
+        What comes back and is parked anew waits for the next mend, else this would go round for ever. Noted after the
+        broker has it: a crash in between sends it twice, and the second one is a repeat.
         """
+        now = await self._pool.fetchval("select clock_timestamp()")
         sent = 0
         while rows := await self._pool.fetch(
-            """select * from charging.parked p where reason = $1 and ($2::text is null or topic = $2)
+            """select p.* from charging.parked p join charging.manifest m using (batch)
+            where reason = $1 and ($2::text is null or topic = $2) and m.committed_at < $4
                 and not exists (select 1 from charging.resent r
                     where (r.batch, r.leaf_index) = (p.batch, p.leaf_index))
-            order by batch, leaf_index limit $3""",
-            reason, None if enterprise is None else orders_topic(enterprise), SEND_AT_ONCE,
+            order by p.batch, p.leaf_index limit $3""",
+            reason, None if enterprise is None else orders_topic(enterprise), SEND_AT_ONCE, now,
         ):  # fmt: skip
             for row in rows:
                 await self._send(row)

@@ -18,6 +18,8 @@ from shared.domain.errors import Stop
 from shared.runtime.settings import Settings
 
 log = structlog.get_logger(__name__)
+LARGEST_REQUEST_BYTES: Final = 32 * 1024 * 1024
+"""Before compression: a parked event is sent again whole, and a manifest may have a total for each event."""
 RETRY_FIRST_SECONDS: Final = 0.2
 RETRY_MOST_SECONDS: Final = 5.0
 
@@ -27,6 +29,8 @@ def open_broker(settings: Settings) -> KafkaBroker:
     return KafkaBroker(
         settings.kafka.split(","),
         acks="all",
+        compression_type="gzip",
+        max_request_size=LARGEST_REQUEST_BYTES,
         enable_idempotence=settings.kafka_idempotent,
         metadata_max_age_ms=settings.kafka_metadata_max_age_ms,
         graceful_timeout=10.0,
@@ -79,7 +83,7 @@ async def until_done(what: str, attempt: Callable[[], Awaitable[None]]) -> None:
             return await attempt()
         except Stop:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it was, it is logged and tried again
             log.warning("attempt failed, trying again", what=what, error=repr(error), pause_seconds=pause)
         await asyncio.sleep(pause)
         pause = min(pause * 2, RETRY_MOST_SECONDS)

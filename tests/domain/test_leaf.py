@@ -18,7 +18,8 @@ ORDER_KINDS = (RowKind.ACCEPTANCE, RowKind.COMPLETION, RowKind.CANCELLATION, Row
 
 def content_of(vector: dict[str, Any]) -> bytes:
     """The leaf's content by the function for its kind."""
-    kind, row = RowKind[vector["kind"]], vector["row"]
+    kind: RowKind = RowKind[vector["kind"]]
+    row = vector["row"]
     if kind in ORDER_KINDS:
         encoded = {
             name: row[name].encode() if isinstance(row[name], str) else row[name]
@@ -38,7 +39,7 @@ def model_order(kind: int, row: dict[str, Any]) -> bytes:
         ("accepted_at_us", 8), ("ended_at_us", 8), ("sequence", 8), ("premium", 8), ("region", 4), ("tariff_line", 4),
     )  # fmt: skip
     small = (("token_key", 2), ("industry", 2), ("reason", 2))
-    out = bytes([VERSION, kind]) + row["uscc"]
+    out: bytes = bytes([VERSION, kind]) + row["uscc"]
     out += b"".join(row[name].to_bytes(size, "big", signed=True) for name, size in numbers)
     out += b"".join(row[name].to_bytes(size, "big") for name, size in small)
     out += row["departed"].to_bytes(1, "big", signed=True) + row["worker"] + row["received"]

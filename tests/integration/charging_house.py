@@ -48,7 +48,7 @@ class Record:
     timestamp: int
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes | None]] = ()
+    headers: Any = ()
 
 
 @dataclass(frozen=True)

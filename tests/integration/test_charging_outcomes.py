@@ -1,6 +1,7 @@
 """Repeats, conflicts, order of arrival: where each event ends, and that the sum of D10 comes out."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -60,7 +61,7 @@ async def test_series_sequence_envelope_and_offset_of_the_clock_do_not_make_anot
 )
 @pytest.mark.parametrize("optimistic", [True, False])
 async def test_other_content_under_one_key_is_a_conflict_kept_with_its_bytes(
-    house: House, other: dict[str, object], optimistic: bool
+    house: House, other: dict[str, Any], optimistic: bool
 ) -> None:
     one = await house.worker()
     await one.charge(accepted("o1"))
