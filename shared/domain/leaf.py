@@ -56,8 +56,8 @@ def order_leaf(
 
     Times are microseconds since 1970 (ended_at NO_INT64 when the order has not ended), `premium` 0.0001 yuan, `region`
     the six digits as a number, `tariff_line` 0 for none, `reason` the code of the exclusion, cancellation or reversal
-    (0 for none), `departed` 0, 1 or -1 for unsaid, `worker` the token's 32 bytes, `received` SHA-256 of the received bytes
-    (of a reversal: of the event that caused it).
+    (0 for none), `departed` 0, 1 or -1 for unsaid, `worker` the token's 32 bytes, `received` SHA-256 of the received
+    bytes (of a reversal: of the event that caused it).
     """
     fixed = _ORDER.pack(
         VERSION, kind, uscc, accepted_at_us, ended_at_us, sequence, premium, region, tariff_line,
