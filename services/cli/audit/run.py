@@ -59,7 +59,7 @@ async def audit_all(sources: Sources) -> Verdict:
         await check_billing(connection, facts, books, verdict)
         await Reports(facts, rows, verdict).check(connection, platform)
         await check_identities(connection, verdict)
-    verdict.checks.sort(key=lambda check: check.invariant)
+    verdict.checks.sort(key=lambda check: (check.invariant[0] != "I", int(check.invariant[1:])))
     return verdict
 
 

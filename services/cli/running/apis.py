@@ -10,6 +10,7 @@ from typing import Any, Final
 import httpx
 
 from services.cli.exits import CommandFailed, Unavailable
+from shared.domain.errors import Refused
 from shared.runtime.settings import Settings
 
 PATIENCE_SECONDS: Final = 60.0
@@ -82,6 +83,8 @@ class Apis:
 async def open_apis(settings: Settings, patience_seconds: float = PATIENCE_SECONDS) -> AsyncIterator[Apis]:
     """Clients with the service key; the national platform is asked with the key it gave to us."""
     service, platform = settings.service_key.get_secret_value(), settings.platform_key.get_secret_value()
+    if not service:
+        raise Refused("no service key: name the directory with --state, or set DANBAO_SERVICE_KEY")
     wanted = [
         ("charging", settings.charging_url, service),
         ("ledger", settings.ledger_url, service),
@@ -89,7 +92,9 @@ async def open_apis(settings: Settings, patience_seconds: float = PATIENCE_SECON
         ("national_platform", settings.platform_url, platform),
     ]
     clients = [
-        httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=30.0, trust_env=False)
+        httpx.AsyncClient(
+            base_url=url, headers={"Authorization": f"Bearer {key or '-'}"}, timeout=30.0, trust_env=False
+        )
         for _, url, key in wanted
     ]
     try:

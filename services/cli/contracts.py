@@ -1,0 +1,166 @@
+"""The published form of what crosses a wire, from the code that decodes it: JSON Schemas and an AsyncAPI document.
+
+`docs/contracts/` holds them, checked in; `samples/` beside them is written by hand and decoded by a test.
+"""
+
+import json
+from typing import Any, Final
+
+import msgspec
+from pydantic import BaseModel, TypeAdapter
+
+from shared.contracts import events, manifests, reports, topics
+from shared.runtime.settings import HOUSE
+
+DIRECTORY: Final = HOUSE / "docs" / "contracts"
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+VERSION: Final = "1.0.0"
+EVENTS: Final[dict[str, type[msgspec.Struct]]] = {
+    "order.accepted.v1": events.OrderAccepted,
+    "order.completed.v1": events.OrderCompleted,
+    "order.cancelled.v1": events.OrderCancelled,
+    "day.declared.v1": events.DayDeclared,
+}
+MESSAGES: Final[dict[str, type[msgspec.Struct]]] = {
+    topics.MANIFESTS: manifests.PremiumsCharged,
+    topics.DAYS_CLOSING: manifests.DayClosing,
+    topics.DAYS_COUNTED: manifests.DayCounted,
+    topics.DAYS_CLOSED: manifests.DayClosed,
+    topics.STATEMENTS: manifests.StatementIssued,
+    topics.REMITTANCES: manifests.RemittanceReceived,
+}
+REPORTS: Final[dict[str, type[BaseModel]]] = {
+    "coverage": reports.CoverageReport,
+    "registration": reports.RegistrationReport,
+    "declaration": reports.DeclarationReport,
+    "payment": reports.PaymentReport,
+    "receipt": reports.Receipt,
+    "refusal": reports.Refusal,
+    "reconciliation": reports.Reconciliation,
+}
+_FLOW: Final[dict[str, tuple[str, str]]] = {
+    topics.MANIFESTS: ("charging", "ledger"),
+    topics.DAYS_CLOSING: ("ledger", "charging"),
+    topics.DAYS_COUNTED: ("charging", "ledger"),
+    topics.DAYS_CLOSED: ("ledger", "reporting"),
+    topics.STATEMENTS: ("ledger", "reporting"),
+    topics.REMITTANCES: ("the collecting authority", "ledger"),
+}
+
+
+def documents() -> dict[str, str]:
+    """File name to text, of everything that is generated."""
+    structs = {f"events/{name}.json": _struct_schema(name, kind) for name, kind in EVENTS.items()}
+    structs |= {f"messages/{name}.json": _struct_schema(name, kind) for name, kind in MESSAGES.items()}
+    models = {f"reports/{name}.json": _model_schema(name, kind) for name, kind in REPORTS.items()}
+    return {name: _text(content) for name, content in {**structs, **models, "asyncapi.json": asyncapi()}.items()}
+
+
+def write_documents() -> int:
+    """Write them all; returns how many there are."""
+    found = documents()
+    for name, text in found.items():
+        file = DIRECTORY / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    for left in set(_present()) - found.keys():
+        (DIRECTORY / left).unlink()
+    return len(found)
+
+
+def outdated() -> list[str]:
+    """Names of the files that are missing, differ from the code, or belong to nothing any more."""
+    found = documents()
+    present = _present()
+    return sorted(name for name in found.keys() | present.keys() if found.get(name) != present.get(name))
+
+
+def _present() -> dict[str, str]:
+    """The generated files that are there; samples and READMEs are written by hand."""
+    files = [file for file in DIRECTORY.rglob("*.json") if file.parent.name != "samples"]
+    return {file.relative_to(DIRECTORY).as_posix(): file.read_text(encoding="utf-8") for file in files}
+
+
+def _struct_schema(name: str, kind: type[msgspec.Struct]) -> dict[str, Any]:
+    return {"$schema": DIALECT, "title": name, **msgspec.json.schema(kind, ref_template="#/$defs/{name}")}
+
+
+def _model_schema(name: str, kind: type[BaseModel]) -> dict[str, Any]:
+    return {"$schema": DIALECT, **TypeAdapter(kind).json_schema(), "title": name}
+
+
+def _text(content: dict[str, Any]) -> str:
+    return json.dumps(content, ensure_ascii=False, indent=2) + "\n"
+
+
+def asyncapi() -> dict[str, Any]:
+    """Every topic with its messages: AsyncAPI 3.0."""
+    everything = {**EVENTS, **MESSAGES}
+    _, schemas = msgspec.json.schema_components(everything.values(), ref_template="#/components/schemas/{name}")
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Danbao",
+            "version": VERSION,
+            "description": "Order events in, a billed and reported month out. Records are JSON; keys are named below.",
+            "license": {"name": "Apache-2.0"},
+        },
+        "defaultContentType": "application/json",
+        "channels": {"orders": _orders_channel(), **{_id(name): _channel(name) for name in MESSAGES}},
+        "operations": _operations(),
+        "components": {
+            "schemas": schemas,
+            "messages": {_id(name): _message(name, kind) for name, kind in everything.items()},
+        },
+    }
+
+
+def _orders_channel() -> dict[str, Any]:
+    return {
+        "address": f"{topics.ORDERS_PREFIX}{{uscc}}",
+        "description": "Order events of one enterprise, written by it and nobody else; keyed by order id.",
+        "parameters": {"uscc": {"description": "unified social credit code of the enterprise, 18 signs"}},
+        "messages": {_id(name): {"$ref": f"#/components/messages/{_id(name)}"} for name in EVENTS},
+    }
+
+
+def _channel(topic: str) -> dict[str, Any]:
+    source, target = _FLOW[topic]
+    return {
+        "address": topic,
+        "description": f"From {source} to {target}; one partition.",
+        "messages": {_id(topic): {"$ref": f"#/components/messages/{_id(topic)}"}},
+    }
+
+
+def _message(name: str, kind: type[msgspec.Struct]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "summary": (kind.__doc__ or name).strip().splitlines()[0].strip("`"),
+        "contentType": "application/cloudevents+json" if name in EVENTS else "application/json",
+        "payload": {"$ref": f"#/components/schemas/{kind.__name__}"},
+    }
+
+
+def _operations() -> dict[str, Any]:
+    """What an enterprise sends, and what the services hand on, seen from the services."""
+    operations: dict[str, Any] = {
+        "takeOrders": {
+            "action": "receive",
+            "channel": {"$ref": "#/channels/orders"},
+            "summary": "Charging takes every event of every enterprise.",
+        }
+    }
+    for topic, (source, target) in _FLOW.items():
+        action = "receive" if topic == topics.REMITTANCES else "send"
+        operations[f"{action}{_id(topic)}"] = {
+            "action": action,
+            "channel": {"$ref": f"#/channels/{_id(topic)}"},
+            "summary": f"{source} tells {target}.",
+        }
+    return operations
+
+
+def _id(name: str) -> str:
+    """A name as AsyncAPI wants its keys."""
+    return "".join(part.capitalize() for part in name.split("."))

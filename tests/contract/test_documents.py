@@ -1,0 +1,75 @@
+"""The published contracts are those of the code, and their samples decode."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from services.cli import contracts
+from shared.contracts.events import SOURCE_PREFIX, Event
+from shared.domain.enterprise import is_valid_uscc
+
+SAMPLES = sorted((contracts.DIRECTORY / "samples").glob("*.json"))
+
+
+def test_documents_are_those_of_the_code() -> None:
+    assert contracts.outdated() == [], "run `danbao contracts`"
+
+
+@pytest.mark.parametrize("file", SAMPLES, ids=lambda file: file.stem)
+def test_sample_decodes_as_the_event_it_is_named_after(file: Path) -> None:
+    event = msgspec.json.decode(file.read_bytes(), type=Event)
+    told = json.loads(file.read_text(encoding="utf-8"))
+    assert file.name.startswith(told["type"])
+    assert is_valid_uscc(event.source.removeprefix(SOURCE_PREFIX))
+
+
+def test_every_event_has_a_sample() -> None:
+    assert {name for name in contracts.EVENTS for file in SAMPLES if file.name == f"{name}.json"} == set(
+        contracts.EVENTS
+    )
+
+
+@pytest.mark.parametrize("file", SAMPLES, ids=lambda file: file.stem)
+def test_sample_with_an_unknown_field_is_refused(file: Path) -> None:
+    told = json.loads(file.read_text(encoding="utf-8"))
+    told["data"]["surprise"] = 1
+    with pytest.raises(msgspec.ValidationError, match="surprise"):
+        msgspec.json.decode(json.dumps(told).encode(), type=Event)
+
+
+def test_every_field_of_an_order_event_says_what_it_is() -> None:
+    for name in contracts.EVENTS:
+        schema = json.loads(contracts.documents()[f"events/{name}.json"])
+        data = schema["$defs"][
+            schema["$defs"][schema["$ref"].rpartition("/")[2]]["properties"]["data"]["$ref"].rpartition("/")[2]
+        ]
+        for field, what in data["properties"].items():
+            assert is_bounded(what, schema), f"{name}: {field}"
+
+
+def is_bounded(what: dict[str, Any], schema: dict[str, Any]) -> bool:
+    """Whether a field has a pattern, bounds, a format, a list of values, or a description of its own."""
+    if "$ref" in what:
+        return True
+    parts = what.get("anyOf", [what])
+    said = {"pattern", "minimum", "maximum", "format", "enum", "description", "items", "maxItems"}
+    return any(said & part.keys() for part in parts)
+
+
+def test_every_reference_of_the_asyncapi_document_leads_somewhere() -> None:
+    document = contracts.asyncapi()
+    for reference in references(document):
+        place: Any = document
+        for step in reference.removeprefix("#/").split("/"):
+            place = place[step]
+
+
+def references(part: Any) -> list[str]:
+    """Every `$ref` in a document."""
+    if isinstance(part, dict):
+        own = [part["$ref"]] if isinstance(part.get("$ref"), str) else []
+        return own + [each for value in part.values() for each in references(value)]
+    return [each for value in part for each in references(value)] if isinstance(part, list) else []
