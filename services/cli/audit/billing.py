@@ -50,8 +50,8 @@ def _sums(books: Books, month: Month) -> dict[Party, list[BookedSum]]:
             if outcome not in {"charged", "reversed"} or not month.contains(posted):
                 continue
             # The table's CHECKs say that lines with money name all of these.
-            assert insured and province and industry  # noqa: S101, PT018
-            assert tariff_line is not None  # noqa: S101
+            assert insured and province and industry  # noqa: PT018
+            assert tariff_line is not None
             key = (uscc, province, Month.of(insured), industry, tariff_line)
             orders[*key, outcome] += count * times
             premium[key] += amount * times

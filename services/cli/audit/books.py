@@ -115,7 +115,7 @@ class Books:
 
     def _expected(self, manifest: Manifest) -> Counter[Line]:
         open_day = self._facts.booked_while_open(manifest.batch)
-        assert open_day is not None  # noqa: S101 - something is booked, so the books are open
+        assert open_day is not None
         return Counter(
             (
                 max(total.insured_on or open_day, open_day), total.insured_on, total.enterprise, total.province,

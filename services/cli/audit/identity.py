@@ -33,13 +33,13 @@ async def check_identities(connection: Connection, verdict: Verdict) -> None:
     for table, column in FIELDS:
         await _check_field(connection, check, table, column)
     for table, column, wrong in TOKENS:
-        count = await connection.fetchval(f"select count(*) from {table} where {column} {wrong}")  # noqa: S608 - ours
+        count = await connection.fetchval(f"select count(*) from {table} where {column} {wrong}")
         if count:
             check.find(f"{table}: {count} rows whose worker is no token")
 
 
 async def _check_field(connection: Connection, check: Check, table: str, column: str) -> None:
-    query = f"select {column} as text from {table} where {column} ~ $1"  # noqa: S608 - our own names
+    query = f"select {column} as text from {table} where {column} ~ $1"
     async for row in connection.cursor(query, _LIKE):
         for number in _NUMBER.findall(row["text"]):
             if is_valid_citizen_number(number) and _has_birthday(number):

@@ -113,7 +113,7 @@ class Reports:
     ) -> None:
         new: dict[str, set[str]] = defaultdict(set)
         for (province, worker), day in self._first_times(closed).items():
-            assert day == closed.day  # noqa: S101 - that is how they were picked
+            assert day == closed.day
             new[province].add(worker)
         for sheet in build_coverage(closed.day, closed.told.totals, closed.told.workers, closed.told.first_time):
             name = f"reporting.report coverage.{closed.day}.{sheet.province}"

@@ -57,7 +57,7 @@ class Supervisor:
     def pid(self, name: str) -> int:
         """The process id of a service now."""
         child = self._managed[name].child
-        assert child is not None  # noqa: S101 - started in start()
+        assert child is not None
         return child.pid
 
     def watch(self) -> None:
@@ -66,7 +66,7 @@ class Supervisor:
 
     async def guard(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of `work`, unless the watch ends first: then work is cancelled and OutOfOrder raised."""
-        assert self._watch is not None  # noqa: S101 - watch() comes first
+        assert self._watch is not None
         task = asyncio.ensure_future(work)
         try:
             await asyncio.wait({task, self._watch}, return_when=asyncio.FIRST_COMPLETED)
@@ -109,7 +109,7 @@ class Supervisor:
             await asyncio.sleep(POLL_SECONDS)
 
     def _look_after(self, managed: Managed) -> None:
-        assert managed.child is not None  # noqa: S101
+        assert managed.child is not None
         status = managed.child.poll()
         if status is None:
             return
