@@ -1,0 +1,27 @@
+"""Load the tariffs and enrolments of DANBAO_SCHEME and say what is wrong or odd: `python -m deploy.check_scheme`.
+
+For an operator who has added a line, before the services are started with it: they refuse what this refuses.
+"""
+
+import sys
+
+from shared.adapters.scheme_files import load_scheme
+from shared.domain.errors import Refused
+from shared.runtime.settings import Settings
+
+
+def main(settings: Settings) -> int:
+    """Return 0 when the services would take the files, else print the first fault (`file:line: …`) and return 1."""
+    try:
+        scheme = load_scheme(settings.scheme)
+    except Refused as error:
+        print(error, file=sys.stderr)
+        return 1
+    for warning in scheme.warnings:
+        print(f"warning: {warning}")
+    print(f"{len(scheme.enterprises)} enterprises, {len(scheme.warnings)} warnings: the services will take this")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Settings()))
