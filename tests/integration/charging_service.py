@@ -155,4 +155,5 @@ def environment(url: str, bootstrap: str, port: int, settings: Mapping[str, str]
         **settings,
     }
     own = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    return own | {f"DANBAO_{name}": value for name, value in danbao.items()} | {"PYTHONPATH": str(ROOT)}
+    own["PYTHONPATH"] = danbao.pop("PYTHONPATH", str(ROOT))
+    return own | {f"DANBAO_{name}": value for name, value in danbao.items()}
