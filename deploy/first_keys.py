@@ -10,19 +10,18 @@ from pathlib import Path
 from shared.adapters.signing import make_key_pair
 from shared.runtime.access import sha256_hex
 
-PRIVATE = Path("/keys/private")
-READERS = Path("/keys/readers")
-PUBLIC = Path("/keys/public")
+KEYS = "/keys"
+"""Where the compose file mounts a volume for each of the three folders; DANBAO_KEYS names another place."""
 
 
-def main(private: Path, readers: Path, public: Path, operator_key: str) -> None:
+def main(keys: Path, operator_key: str) -> None:
     """Write the missing ones; the operator's key itself is kept nowhere, only its hash.
 
     `private` is for reporting alone, `readers` for our services, `public` for the national platform.
     """
-    make_key_pair(private / "signing.pem", public / "signing.pub.pem")
-    write_readers(readers / "access.toml", operator_key, "operator")
-    write_readers(public / "platform-access.toml", operator_key, "national")
+    make_key_pair(keys / "private" / "signing.pem", keys / "public" / "signing.pub.pem")
+    write_readers(keys / "readers" / "access.toml", operator_key, "operator")
+    write_readers(keys / "public" / "platform-access.toml", operator_key, "national")
 
 
 def write_readers(file: Path, key: str, scope: str) -> None:
@@ -33,4 +32,4 @@ def write_readers(file: Path, key: str, scope: str) -> None:
 
 
 if __name__ == "__main__":
-    main(PRIVATE, READERS, PUBLIC, os.environ["DANBAO_OPERATOR_KEY"])
+    main(Path(os.environ.get("DANBAO_KEYS", KEYS)), os.environ["DANBAO_OPERATOR_KEY"])

@@ -1,0 +1,102 @@
+"""Reads docker-compose.yml as docker would, and gives what each service is started with outside of a container."""
+
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from deploy import new_env
+from tests.tidy.source import ROOT
+
+REFERENCE: Final = re.compile(r"\$(?:\$|\{(?P<name>[A-Z_]+)(?:(?P<how>:-|:\?)(?P<rest>[^}]*))?\})")
+KEYS: Final = "/keys/"
+
+
+def fill_env(folder: Path) -> dict[str, str]:
+    """What `make env` writes into `.env`, in another folder."""
+    (folder / ".env.example").write_text((ROOT / ".env.example").read_text())
+    assert new_env.main(folder) == 0
+    lines = (folder / ".env").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+def read_services(given: Mapping[str, str]) -> dict[str, Any]:
+    """The file's services with every reference to a variable filled in."""
+    services: dict[str, Any] = _filled(yaml.safe_load((ROOT / "docker-compose.yml").read_text()), given)["services"]
+    return services
+
+
+def _filled(node: Any, given: Mapping[str, str]) -> Any:
+    match node:
+        case dict():
+            return {key: _filled(value, given) for key, value in node.items()}
+        case list():
+            return [_filled(value, given) for value in node]
+        case str():
+            return REFERENCE.sub(lambda found: _value(found, given), node)
+        case _:
+            return node
+
+
+def _value(found: re.Match[str], given: Mapping[str, str]) -> str:
+    name = found["name"]
+    if name is None:
+        return "$"
+    if found["how"] == ":-":
+        return given.get(name) or found["rest"]
+    assert given.get(name), f"{found[0]} is not in .env"
+    return given[name]
+
+
+def in_order(services: Mapping[str, Any], names: set[str]) -> Iterator[str]:
+    """These services, each behind those it depends on."""
+    done: list[str] = []
+    while left := sorted(names.difference(done)):
+        name = next(each for each in left if names & services[each].get("depends_on", {}).keys() <= set(done))
+        done.append(name)
+        yield name
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """How a container's command and environment are said outside of one.
+
+    `hosts` maps `name:port` inside to the same outside, `keys` is the folder that stands for the key volumes.
+    """
+
+    services: Mapping[str, Any]
+    hosts: Mapping[str, str]
+    keys: Path
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+    def environment(self, name: str) -> dict[str, str]:
+        """All that the process sees; a path under /keys that no volume of the service holds fails the test."""
+        service = self.services[name]
+        mounted = {volume.split(":")[1] for volume in service.get("volumes", [])}
+        theirs = service.get("environment", {}).items()
+        values = {key: self._translated(str(value), mounted) for key, value in theirs if value is not None}
+        if "DANBAO_PORT" in values:
+            values |= {"DANBAO_HOST": "127.0.0.1", "DANBAO_PORT": self._port(name, values["DANBAO_PORT"])}
+        path = os.environ.get("PATH", os.defpath)
+        return {"PATH": path, "PYTHONPATH": str(ROOT), "DANBAO_KEYS": str(self.keys), **values, **self.extra}
+
+    def command(self, words: list[str]) -> list[str]:
+        """The image's two programs are the checkout's."""
+        programs = {"python": [sys.executable], "danbao": [sys.executable, "-m", "services.cli"]}
+        return [*programs[words[0]], *words[1:]]
+
+    def _translated(self, value: str, mounted: set[str]) -> str:
+        if value.startswith(KEYS):
+            assert str(Path(value).parent) in mounted, f"{value} lies in no volume of the service"
+            return value.replace(KEYS, f"{self.keys}/")
+        for inside, outside in self.hosts.items():
+            value = re.sub(rf"(?<![\w-]){re.escape(inside)}\b", outside, value)
+        return value.replace("/app/", f"{ROOT}/")
+
+    def _port(self, name: str, inside: str) -> str:
+        return self.hosts[f"{name}:{inside}"].rpartition(":")[2]
