@@ -7,6 +7,7 @@ import pytest
 
 from services.charging.rows import EXCLUSION_REASONS
 from shared.contracts.manifests import Outcome
+from tests.contract.test_decode import BYTES, CONTENT, SHAPE
 from tests.integration.charging_house import (
     BEIJING,
     FREIGHT,
@@ -149,3 +150,22 @@ async def test_every_event_of_a_mixed_batch_is_in_exactly_one_total(house: House
     assert await house.value("select sum(events) from charging.manifest") == 1 + len(sent)
     assert await house.value("select sum(events) from charging.position") == 1 + len(sent)
     assert manifest.leaves == len(sent) - 1, "a repeat leaves no leaf"
+
+
+@pytest.mark.parametrize("optimistic", [True, False])
+async def test_all_bad_input_in_one_batch_is_kept_byte_for_byte(house: House, optimistic: bool) -> None:
+    one = await house.worker()
+    odd: list[tuple[str, bytes | None]] = [("a\0b", b"\0\xff"), ("twice", None), ("twice", b"1")]
+    bad = [Sent(value, headers=odd, key=None) for value, _ in {**BYTES, **SHAPE}.values()]
+    bad += [sent for sent, reason in CONTENT.values() if reason]
+    sent = [accepted("first"), *bad, accepted("last")]
+    placed = await house.place(sent)
+    manifest = await one.take(placed, optimistic=optimistic)
+    assert sum(total.orders for total in manifest.totals) == len(sent) == manifest.leaves
+    assert told(manifest)[("charged", None)] == 2
+    kept = await house.fetch("select topic, record_offset, value, record_time_ms, reason from charging.parked")
+    originals = {(record.topic, record.offset): (record.value, record.timestamp) for record in placed}
+    assert len(kept) == len(bad)
+    assert [row for row in kept if originals[row[0], row[1]] != (row[2], row[3])] == []
+    headers = await house.value("select headers::text from charging.parked where reason = 'empty' limit 1")
+    assert headers == '[["a\ufffdb", "AP8="], ["twice", ""], ["twice", "MQ=="]]'
