@@ -8,7 +8,7 @@ from typing import Final
 import typer
 
 from deploy.embedded.children import EmbeddedError
-from services.cli.commands import development, month, operator, parking
+from services.cli.commands import correcting, development, month, operator, parking
 from services.cli.exits import CommandFailed, Exit
 from shared.domain.errors import DanbaoError
 
@@ -21,14 +21,15 @@ app: Final = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-for part in (month, operator, parking, development):
+for part in (month, operator, correcting, parking, development):
     part.add_commands(app)
 
 
 def main() -> int:
     """Run the command line and return the exit status; an error is one line on standard error."""
     try:
-        return int(app(standalone_mode=False) or Exit.OK)
+        status = int(app(standalone_mode=False) or Exit.OK)
+        return _told("stopped", Exit.INTERRUPTED) if status == Exit.INTERRUPTED else status
     except BrokenPipeError:
         # Who read our output has gone; Python must not complain about it once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

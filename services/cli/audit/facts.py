@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from services.cli.audit.verdict import Check
 from shared.adapters.postgres import Connection
 from shared.contracts.manifests import DayClosed, PremiumsCharged
 from shared.domain.rating import Scheme
@@ -93,14 +94,14 @@ class Facts:
         return self.closed[index] if 0 <= index < len(self.closed) else None
 
 
-async def read_facts(connection: Connection, scheme: Scheme) -> Facts:
-    """Read them; a manifest that is not of the agreed shape raises msgspec's error."""
+async def read_facts(connection: Connection, scheme: Scheme, check: Check) -> Facts:
+    """Read them; what is not of the agreed shape is a finding of `check` and counts as empty."""
     return Facts(
         scheme=scheme,
         opened_on=await connection.fetchval("select opened_on from ledger.books"),
         enterprises={row["id"]: row["uscc"] for row in await connection.fetch("select * from charging.enterprise")},
-        manifests={row["batch"]: _manifest(row) for row in await connection.fetch(_MANIFESTS)},
-        closed=[_closed(row) for row in await connection.fetch("select * from ledger.day_closed order by day")],
+        manifests={row["batch"]: _manifest(row, check) for row in await connection.fetch(_MANIFESTS)},
+        closed=[_closed(row, check) for row in await connection.fetch("select * from ledger.day_closed order by day")],
         run_ids={row["run"]: row["id"] for row in await connection.fetch("select id, run from charging.run")},
     )
 
@@ -110,7 +111,9 @@ _MANIFESTS: Final = """
     from charging.manifest m join charging.run r on r.id = m.run_id order by m.batch"""
 
 
-def _manifest(row: Any) -> Manifest:
+def _manifest(row: Any, check: Check) -> Manifest:
+    run, number = row["run"], row["number"]
+    empty = PremiumsCharged(run=run, number=number, kind="orders", leaves=0, root="", totals=[])
     return Manifest(
         batch=row["batch"],
         run=row["run"],
@@ -120,14 +123,18 @@ def _manifest(row: Any) -> Manifest:
         leaves=row["leaves"],
         root=row["root"].hex(),
         payload=row["payload"],
-        told=msgspec.json.decode(row["payload"], type=PremiumsCharged),
+        told=check.read(f"charging.manifest {run}/{number}", row["payload"], PremiumsCharged, empty),
         is_old=row["is_old"],
     )
 
 
-def _closed(row: Any) -> ClosedDay:
+def _closed(row: Any, check: Check) -> ClosedDay:
     parts = {name: json.loads(row[name]) for name in ("totals", "workers", "first_time")}
-    told = msgspec.convert(parts | {"day": row["day"], "as_of": row["as_of"]}, DayClosed)
+    try:
+        told = msgspec.convert(parts | {"day": row["day"], "as_of": row["as_of"]}, DayClosed)
+    except msgspec.ValidationError as error:
+        check.find(f"ledger.day_closed {row['day']} does not read: {error}")
+        told = DayClosed(day=row["day"], as_of=row["as_of"], totals=[], workers=[], first_time=[])
     return ClosedDay(
         day=row["day"],
         as_of=row["as_of"],

@@ -15,10 +15,10 @@ FIELDS: Final = (
     ("charging.entry", "series"),
     ("charging.entry", "employer_insurance_no"),
     ("charging.declaration", "declaration_id"),
-    ("charging.declaration", "convert_from(body, 'UTF8')"),
-    ("charging.manifest", "convert_from(payload, 'UTF8')"),
+    ("charging.declaration", "encode(body, 'escape')"),
+    ("charging.manifest", "encode(payload, 'escape')"),
     ("ledger.refused_message", "detail"),
-    ("reporting.report", "convert_from(body, 'UTF8')"),
+    ("reporting.report", "encode(body, 'escape')"),
     ("reporting.discrepancy", "detail"),
 )
 TOKENS: Final = (

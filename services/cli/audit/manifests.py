@@ -1,13 +1,12 @@
 """Rows against manifests, positions and what the close counted: I1, I2 and the first half of I4."""
 
 from collections import Counter, defaultdict
+from datetime import date
 from typing import Any
-
-import msgspec
 
 from services.cli.audit.facts import Facts, Manifest
 from services.cli.audit.rows import Found, RowReader, TotalKey
-from services.cli.audit.verdict import Verdict
+from services.cli.audit.verdict import Check, Verdict
 from shared.adapters.postgres import Connection
 from shared.contracts.manifests import DayCounted, FirstTime, Outcome, WorkerCount
 from shared.contracts.topics import enterprise_of
@@ -139,14 +138,8 @@ async def _check_answers(connection: Connection, facts: Facts, verdict: Verdict)
     check = verdict.check(
         "I5", "charging's answers to the close, as both sides keep them, are what the days were closed on"
     )
-    answers = {
-        (row["day"], row["attempt"]): msgspec.json.decode(row["payload"], type=DayCounted)
-        for row in await connection.fetch("select * from charging.day_count")
-    }
-    heard = {
-        (row["day"], row["attempt"]): msgspec.json.decode(row["answer"], type=DayCounted)
-        for row in await connection.fetch("select * from ledger.day_count")
-    }
+    answers = await _read_answers(connection, check, "charging.day_count", "payload")
+    heard = await _read_answers(connection, check, "ledger.day_count", "answer")
     for key in heard.keys() & answers.keys():
         if heard[key] != answers[key]:
             check.find(f"ledger.day_count {key[0]}, attempt {key[1]}: not what charging.day_count keeps")
@@ -161,6 +154,21 @@ async def _check_answers(connection: Connection, facts: Facts, verdict: Verdict)
         )
         figures = (answer.resends, answer.unmatched_cancellations)
         check.compare(f"ledger.day_closed {closed.day}", (closed.resends, closed.unmatched_cancellations), figures)
+
+
+async def _read_answers(
+    connection: Connection, check: Check, table: str, column: str
+) -> dict[tuple[date, int], DayCounted]:
+    """The answers that a table keeps, by day and attempt."""
+    found = {}
+    for row in await connection.fetch(f"select day, attempt, {column} as body from {table}"):
+        key = (row["day"], row["attempt"])
+        empty = DayCounted(
+            day=key[0], attempt=key[1], cut={}, settlement=None, totals=[], workers=[], first_time=[], resends=-1,
+            unmatched_cancellations=-1,
+        )  # fmt: skip
+        found[key] = check.read(f"{table} {key[0]}, attempt {key[1]}", row["body"], DayCounted, empty)
+    return found
 
 
 def _set(counts: list[WorkerCount] | list[FirstTime]) -> set[WorkerCount | FirstTime]:

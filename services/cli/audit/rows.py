@@ -4,6 +4,7 @@ Nothing here is shared with the code that wrote the rows but the encoding of a l
 the scheme. What is worked out per batch is held against the manifest by `manifests.py`.
 """
 
+import struct
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -79,7 +80,11 @@ class RowReader:
     async def read(self, connection: Connection) -> None:
         """Read entries, parked events, conflicts and declarations."""
         async for row in connection.cursor(ENTRIES, prefetch=FETCH_ROWS):
-            self._take_entry(row)
+            try:
+                self._take_entry(row)
+            except (LookupError, ValueError, OverflowError, struct.error) as error:
+                order = f"order {row['order_id']} of batch {row['batch']}, kind {row['kind']}"
+                self._rates.find(f"charging.entry {order}: {type(error).__name__}: {error}")
         async for row in connection.cursor(_KEPT, prefetch=FETCH_ROWS):
             self._take_kept(row)
         for row in await connection.fetch("select * from charging.declaration"):

@@ -46,19 +46,27 @@ async def audit_all(sources: Sources) -> Verdict:
     """Every check; raises what the databases raise when they do not answer."""
     verdict = Verdict()
     scheme = load_scheme(sources.scheme)
-    async with _snapshot(sources.database) as connection, _snapshot(sources.platform_database) as platform:
-        facts = await read_facts(connection, scheme)
+    async with (
+        _snapshot(sources.database) as connection,
+        _snapshot(sources.platform_database) as platform,
+        _connection(sources.database) as later,
+    ):
+        reads = verdict.check("I4", "every kept message reads as what it is")
+        facts = await read_facts(connection, scheme, reads)
         rates = verdict.check("I4", "every acceptance rated anew from the scheme files has the stored premium and line")
-        rows = RowReader(facts, rates)
+        rows, books = RowReader(facts, rates), Books(facts, verdict)
         await rows.read(connection)
-        await check_manifests(connection, facts, rows, verdict)
-        await check_settlements(connection, facts, verdict)
-        books = Books(facts, verdict)
-        await books.check(connection)
-        await check_counts(connection, facts, rows, verdict)
-        await check_billing(connection, facts, books, verdict)
-        await Reports(facts, rows, verdict).check(connection, platform)
-        await check_identities(connection, verdict)
+        for name, work in {
+            "manifests": lambda: check_manifests(connection, facts, rows, verdict),
+            "settlements": lambda: check_settlements(connection, facts, verdict),
+            "books": lambda: books.check(connection),
+            "counts": lambda: check_counts(connection, facts, rows, verdict),
+            "billing": lambda: check_billing(connection, facts, books, verdict),
+            "reports": lambda: Reports(facts, rows, verdict).check(connection, platform, later),
+            "identities": lambda: check_identities(connection, verdict),
+        }.items():
+            async with verdict.part(name):
+                await work()
     verdict.checks.sort(key=lambda check: (check.invariant[0] != "I", int(check.invariant[1:])))
     return verdict
 
@@ -66,6 +74,11 @@ async def audit_all(sources: Sources) -> Verdict:
 @asynccontextmanager
 async def _snapshot(url: str) -> AsyncIterator[Connection]:
     """A connection inside one read-only snapshot."""
+    async with _connection(url) as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+        yield connection
+
+
+@asynccontextmanager
+async def _connection(url: str) -> AsyncIterator[Connection]:
     async with open_pool(url, size=1) as pool, pool.acquire() as connection:
-        async with connection.transaction(isolation="repeatable_read", readonly=True):
-            yield connection
+        yield connection

@@ -1,9 +1,14 @@
 """What an audit says: one line a check, and the rows that do not agree."""
 
-from collections.abc import Iterable
+import struct
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+import msgspec
+
+T = TypeVar("T")
 MOST_FINDINGS: Final = 200
 """Findings that are kept of one check; their number is always told."""
 SHOWN: Final = 5
@@ -28,6 +33,14 @@ class Check:
         """Note `name` when what is stored is not what was worked out."""
         if stored != worked_out:
             self.find(f"{name}: stored {stored}, worked out {worked_out}")
+
+    def read(self, name: str, payload: bytes | str, kind: type[T], empty: T) -> T:
+        """The message in `payload`; `empty` and a finding where it does not read."""
+        try:
+            return msgspec.json.decode(payload, type=kind)
+        except (msgspec.MsgspecError, ValueError) as error:
+            self.find(f"{name} does not read: {error}")
+            return empty
 
     def compare_all(self, name: str, stored: dict[Any, Any], worked_out: dict[Any, Any]) -> None:
         """Compare two mappings key by key; `name` says what a key names."""
@@ -54,6 +67,14 @@ class Verdict:
         """A new check, passed until it finds something."""
         self.checks.append(Check(invariant, what))
         return self.checks[-1]
+
+    @asynccontextmanager
+    async def part(self, name: str) -> AsyncIterator[None]:
+        """A part of the audit; rows so wrong that it cannot go on are a finding, and the other parts go on."""
+        try:
+            yield
+        except (LookupError, ValueError, TypeError, OverflowError, struct.error, msgspec.MsgspecError) as error:
+            self.check("I4", f"{name} could be worked out").find(f"{type(error).__name__}: {error}")
 
     @property
     def has_passed(self) -> bool:

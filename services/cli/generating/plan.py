@@ -35,7 +35,7 @@ OUTSIDE_SHARE: Final = 0.006
 """Share of orders that an enterprise takes where it is not enrolled: they are excluded."""
 
 EMPLOYED_EACH: Final = 25
-UNCONFIRMED_EACH: Final = 5
+UNCONFIRMED_EACH: Final = 3
 AGENCY_EACH: Final = 3
 
 
@@ -166,7 +166,7 @@ def _workers(place: Place, count: int, seed: int, employees: list[Employee]) -> 
         if is_employed and industry is not Industry.RIDE_HAILING:
             insurance_no = f"GS{province}-{industry.code}{number:06d}"
             tail += f',"employer_insurance_no":"{insurance_no}"'
-            is_on_roster = len(employees) % UNCONFIRMED_EACH != UNCONFIRMED_EACH - 1
+            is_on_roster = len(employees) % UNCONFIRMED_EACH != 1
             employees.append(Employee(uscc, token, insurance_no, is_on_roster))
         workers.append(Worker(token, tail))
     return workers

@@ -46,13 +46,14 @@ async def run_demo(asked: Asked, watcher: Watcher) -> Summary:
     began = time.monotonic()
     wanted = Wanted(asked.orders, asked.seed, OCTOBER)
     watcher.stage("starting database, broker and services")
-    async with running_system(_wishes(asked, wanted)) as system:
-        summary = await system.supervisor.guard(_play(system, wanted, watcher))
+    async with running_system(wishes_of(asked, wanted)) as system:
+        summary = await system.supervisor.guard(play_month(system, wanted, watcher))
     summary.seconds = round(time.monotonic() - began, 1)
     return summary
 
 
-def _wishes(asked: Asked, wanted: Wanted) -> Wishes:
+def wishes_of(asked: Asked, wanted: Wanted) -> Wishes:
+    """A system whose books begin with the month, and whose national platform has the generated roster."""
     wishes = Wishes(asked.directory, extra={"DANBAO_ORDER_PARTITIONS": str(ORDER_PARTITIONS)})
     scheme = load_scheme([Path(part) for part in wishes.scheme.split(":")])
     roster = asked.directory / "roster.csv"
@@ -68,7 +69,8 @@ def write_roster(file: Path, employees: Sequence[Employee]) -> None:
         writer.writerows((each.token, each.insurance_no, "2026-01-01", "") for each in employees if each.is_on_roster)
 
 
-async def _play(system: System, wanted: Wanted, watcher: Watcher) -> Summary:
+async def play_month(system: System, wanted: Wanted, watcher: Watcher) -> Summary:
+    """Everything from the first event to the audit, on a running system with empty books."""
     watcher.expect(round(wanted.orders * 2.06))
     async with open_stream(system.settings, system.apis, watcher) as stream:
         driver = MonthDriver(stream, wanted.month.first_day, system.settings.close_after_hours)

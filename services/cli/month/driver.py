@@ -68,6 +68,11 @@ def refuse_pause(status: dict[str, Any]) -> None:
         raise CommandFailed(f"charging paused {topic}: {reason}")
 
 
+def closes_at(day: date, close_after_hours: int) -> datetime:
+    """The instant at which a day is closed: so many hours after it began."""
+    return day_start(day) + timedelta(hours=close_after_hours)
+
+
 class MonthDriver:
     """Sends records in order of their time and closes each day in between."""
 
@@ -75,12 +80,12 @@ class MonthDriver:
         self.stream = stream
         self.apis = stream.apis
         self.next_day = first_day
-        self._close_after = timedelta(hours=close_after_hours)
+        self._close_after_hours = close_after_hours
         self._closing: date | None = None
 
     def closes_at(self, day: date) -> datetime:
         """The instant at which a day is closed."""
-        return day_start(day) + self._close_after
+        return closes_at(day, self._close_after_hours)
 
     async def play(self, records: Iterable[Record], last_day: date) -> None:
         """Send what comes up to the instant at which `last_day` is closed, closing each day at its own.

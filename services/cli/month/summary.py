@@ -119,7 +119,7 @@ async def summarise(apis: Apis, month: Month, events: int) -> Summary:
 def _by_reason(totals: Sequence[Mapping[str, Any]], outcome: str) -> dict[str, int]:
     counts: dict[str, int] = defaultdict(int)
     for each in totals:
-        if each["outcome"] == outcome:
+        if each["outcome"] == outcome and not each["is_correction"]:
             counts[each["reason"]] += each["orders"]
     return dict(sorted(counts.items()))
 
@@ -145,8 +145,10 @@ _FIELDS: Final = {"repeat": "repeats", "conflict": "conflicts"}
 
 
 def _add(place: Place, total: Mapping[str, Any]) -> None:
-    """Add one total to its place."""
+    """Add one total to its place; what a correction charged or excluded is no event, but money."""
     outcome, orders = total["outcome"], total["orders"]
+    if total["is_correction"] and outcome != "reversed":
+        orders = 0
     if outcome == "excluded":
         place.excluded[total["reason"]] = place.excluded.get(total["reason"], 0) + orders
     else:

@@ -14,6 +14,8 @@ from shared.domain.errors import Refused
 from shared.runtime.settings import Settings
 
 PATIENCE_SECONDS: Final = 60.0
+ANSWER_SECONDS: Final = 30.0
+"""How long one answer may take."""
 PAUSE_SECONDS: Final = 0.05
 LONGEST_PAUSE_SECONDS: Final = 1.0
 
@@ -30,9 +32,9 @@ class Api:
         """GET; raises Unavailable, or CommandFailed with the service's own words for a refusal."""
         return await self._ask("GET", path, params=params)
 
-    async def post(self, path: str, body: object = None) -> Any:
+    async def post(self, path: str, body: object = None, timeout_seconds: float = ANSWER_SECONDS) -> Any:
         """POST, again when the answer got lost: every POST of ours may be repeated."""
-        return await self._ask("POST", path, json=body)
+        return await self._ask("POST", path, json=body, timeout=timeout_seconds)
 
     async def probe(self, path: str) -> None:
         """One GET, asked once; raises Unavailable with the answer when it is not a success."""
@@ -93,7 +95,7 @@ async def open_apis(settings: Settings, patience_seconds: float = PATIENCE_SECON
     ]
     clients = [
         httpx.AsyncClient(
-            base_url=url, headers={"Authorization": f"Bearer {key or '-'}"}, timeout=30.0, trust_env=False
+            base_url=url, headers={"Authorization": f"Bearer {key or '-'}"}, timeout=ANSWER_SECONDS, trust_env=False
         )
         for _, url, key in wanted
     ]

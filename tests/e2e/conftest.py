@@ -1,0 +1,77 @@
+"""One month, played once for all tests of this room: real services, database and broker."""
+
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from services.cli.generating.month import Wanted
+from services.cli.month.demo import OCTOBER, Asked, play_month, wishes_of
+from services.cli.month.progress import Silent
+from services.cli.month.summary import Summary
+from services.cli.running.system import System, running_system
+from tests.servers import (
+    Broker,
+    Postgres,
+    drop_database,
+    erase_topics,
+    make_database,
+    may_be_emptied,
+)
+
+ORDERS = 3_000
+SEED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """A running system in which October is closed, billed and reported, and what came of it."""
+
+    system: System
+    summary: Summary
+
+
+@pytest.fixture(scope="session")
+async def parts(postgres: Postgres, broker: Broker) -> AsyncIterator[dict[str, str]]:
+    """What a system of its own is to be told: nothing, or where empty databases and an empty cluster are."""
+    if "DANBAO_DATABASE" not in os.environ:
+        yield {}
+        return
+    if not may_be_emptied(broker):
+        pytest.skip("needs an empty cluster: DANBAO_TEST_ERASE_KAFKA=yes lets the tests erase DANBAO_KAFKA")
+    await erase_topics(broker.bootstrap)
+    names = [await make_database(postgres) for _ in range(2)]
+    yield {
+        "DANBAO_DATABASE": postgres.url(names[0]),
+        "DANBAO_PLATFORM_DATABASE": postgres.url(names[1]),
+        "DANBAO_KAFKA": broker.bootstrap,
+    }
+    for name in names:
+        await drop_database(postgres, name)
+
+
+@pytest.fixture(scope="session")
+async def month(tmp_path_factory: pytest.TempPathFactory, parts: dict[str, str]) -> AsyncIterator[Month]:
+    """The month of ORDERS and SEED, played in this process; the services are processes of their own."""
+    asked = Asked(ORDERS, SEED, tmp_path_factory.mktemp("month"))
+    wanted = Wanted(ORDERS, SEED, OCTOBER)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in parts.items():
+            patch.setenv(name, value)
+        async with running_system(wishes_of(asked, wanted)) as system:
+            yield Month(system, await system.supervisor.guard(play_month(system, wanted, Silent())))
+
+
+@pytest.fixture
+def own_parts() -> None:
+    """For a test that starts a system of its own beside the month's: only the embedded parts allow two."""
+    if "DANBAO_DATABASE" in os.environ:
+        pytest.skip("needs a database and a cluster of its own: runs on the embedded parts")
+
+
+@pytest.fixture(scope="session")
+def danbao() -> Path:
+    """The folder the command is run in: the checkout."""
+    return Path(__file__).parents[2]

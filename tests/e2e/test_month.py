@@ -1,0 +1,76 @@
+"""A month from events to receipts: its sums, its statements, its audit."""
+
+from collections import Counter
+
+import pytest
+
+from services.cli.generating.month import Wanted, generate
+from services.cli.generating.records import milliseconds
+from services.cli.month.demo import OCTOBER
+from services.cli.month.driver import closes_at
+from shared.contracts.parking import ParkReason
+from shared.domain.money import parse_yuan
+from tests.e2e.conftest import ORDERS, SEED, Month
+
+pytestmark = pytest.mark.slow
+NEVER_GENERATED = {
+    ParkReason.NO_TARIFF_LINE,
+    ParkReason.UNKNOWN_ENTERPRISE,
+    ParkReason.CANCELLATION_BEFORE_ACCEPTANCE,
+    ParkReason.BAD_VALUE,
+    ParkReason.UNKNOWN_VERSION,
+    ParkReason.TOO_DEEP,
+}
+
+
+def test_every_event_that_was_sent_is_counted_once(month: Month) -> None:
+    told = month.summary.as_json()
+    outcomes = ("charged", "excluded", "recorded", "parked", "repeats", "conflicts")
+    assert told["events"] == sum(told[name] for name in outcomes)
+    assert all(told[name] > 0 for name in outcomes)
+    last = milliseconds(closes_at(OCTOBER.last_day, month.system.settings.close_after_hours))
+    sent = sum(each.time_ms <= last for each in generate(month.system.scheme, Wanted(ORDERS, SEED, OCTOBER)))
+    assert told["events"] == sent
+
+
+def test_statements_bill_what_was_charged_and_not_reversed(month: Month) -> None:
+    told = month.summary.as_json()
+    assert sum(each["orders"] for each in told["statements"]) == told["charged"] - told["reversed"]
+    exact = sum(parse_yuan(each["exact_yuan"]) for each in month.summary.statements)
+    assert parse_yuan(told["premium_yuan"]) == exact
+    keys = [(each["enterprise"], each["province"], each["period"]) for each in told["statements"]]
+    assert keys == sorted(keys)
+    assert len(keys) == len(set(keys)) > 20
+
+
+def test_late_orders_of_the_month_before_are_adjustments_that_name_it(month: Month) -> None:
+    lines = [line for each in month.summary.statements for line in each["lines"]]
+    assert Counter((line["kind"], line["insured_month"]) for line in lines).keys() == {
+        ("line", "2026-10"),
+        ("adjustment", "2026-09"),
+    }
+
+
+def test_every_report_has_its_receipt(month: Month) -> None:
+    told = month.summary.as_json()
+    assert told["reports_sent"] == told["receipts"] > 31 * 5
+    assert all(place.receipt for place in month.summary.places if place.amount_yuan is not None)
+
+
+def test_unconfirmed_employees_are_the_only_discrepancies(month: Month) -> None:
+    assert month.summary.differences == []
+    assert {each["kind"] for each in month.summary.discrepancies} == {"unconfirmed_exclusion"}
+
+
+def test_each_kind_of_bad_input_has_its_reason(month: Month) -> None:
+    assert NEVER_GENERATED.isdisjoint({ParkReason(reason) for reason in month.summary.parked_by_reason})
+    assert set(month.summary.parked_by_reason) | NEVER_GENERATED >= set(ParkReason)
+
+
+def test_orders_are_excluded_with_a_reason(month: Month) -> None:
+    assert set(month.summary.excluded_by_reason) == {"enterprise_not_enrolled", "insured_as_employee"}
+
+
+def test_the_audit_passes(month: Month) -> None:
+    assert [each for each in month.summary.audit if not each["passed"]] == []
+    assert month.summary.has_passed
