@@ -17,6 +17,7 @@ from services.charging.count_day import count_day
 from services.charging.lookup import Lookup
 from services.charging.metrics import Metrics
 from services.charging.parked import ParkedEvents
+from services.charging.rerating_api import Rerater, make_rerating_router
 from services.charging.settle import settle
 from services.charging.store import start_run
 from shared.adapters.kafka import consume, ensure_topics, open_broker, until_done
@@ -70,6 +71,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
         service.app.include_router(
             make_router(service.keys, consumer, Lookup(pool), ParkedEvents(pool, broker), settle_once)
         )
+        service.app.include_router(make_rerating_router(service.keys, Rerater(pool, scheme, metrics, outbox.wake)))
         service.add_readiness("charging", consumer.readiness)
         service.background("topics", _prepare_topics(settings, scheme))
         service.background("watch", consumer.watch())

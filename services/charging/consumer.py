@@ -240,7 +240,7 @@ class Consumer(ConsumerRebalanceListener):
         batch = self._reader.read(ordered, self._run.next_batch())
         await self._parts.ensure(batch.days)
         optimistic = self._general == 0
-        assert self._cluster_id is not None  # noqa: S101 - something is held, so a cluster was read
+        assert self._cluster_id is not None
         async with self._pool.acquire() as connection:
             manifest, has_hit = await write_batch(
                 connection, self._cluster_id, self._run, batch, moves, optimistic=optimistic

@@ -10,14 +10,13 @@ from typing import Any, Final
 import msgspec
 
 from services.charging.cut import Batches, resolve
-from services.charging.rows import EXCLUSION_REASONS, REVERSAL_REASONS
+from services.charging.rows import is_charge_sql, is_reversal_sql, told_outcome, told_reason
 from services.charging.settle import LOCK, settle_within
 from shared.adapters.postgres import Connection, Pool
 from shared.contracts.manifests import (
     DayClosing,
     DayCounted,
     FirstTime,
-    Outcome,
     PremiumsCharged,
     Total,
     WorkerCount,
@@ -25,7 +24,6 @@ from shared.contracts.manifests import (
 from shared.contracts.topics import DAYS_COUNTED
 from shared.domain.calendar import day_bounds
 from shared.domain.industry import Industry
-from shared.domain.leaf import RowKind
 from shared.domain.rating import Scheme
 
 _ON: Final = "(accepted_at at time zone interval '8 hours')::date"
@@ -38,15 +36,18 @@ _LATE: Final = """
         and exists (select 1 from unnest($1::bigint[]) as last where batch <= last and batch >> 32 = last >> 32)
         and not exists (select 1 from unnest($2::bigint[]) as last where batch <= last and batch >> 32 = last >> 32)"""
 _TOTALS: Final = f"""
-    select {_ON} as insured_on, e.uscc, region / 10000 as province, industry, tariff_line, kind, reason,
+    select {_ON} as insured_on, e.uscc, region / 10000 as province, industry, tariff_line,
+        case when not {is_charge_sql("entry")} then 4 when kind = 1 then 1 else 8 end as kind, reason,
         count(*) as orders, sum(premium)::bigint as premium
     from charging.entry join charging.enterprise e on e.id = enterprise
-    where kind in (1, 4) and {_COUNTED}
-    group by 1, 2, 3, 4, 5, 6, 7 order by 1, 2, 3, 4, 5, 6, 7"""  # noqa: S608 - our own names
-_WORKERS: Final = """
+    where ({is_charge_sql("entry")} or {is_reversal_sql("entry")}) and {_COUNTED}
+    group by 1, 2, 3, 4, 5, 6, 7 order by 1, 2, 3, 4, 5, 6, 7"""
+# Orders charged by a correction count like late ones: their workers, where that day had not counted them before.
+_HAS_CHARGE: Final = f"{is_charge_sql('entry')} and reason = 0"
+_WORKERS: Final = f"""
     with pair as materialized (
         select distinct enterprise, region / 10000 as province, worker_key, worker_rest
-        from charging.entry where kind = 1 and reason = 0 and accepted_at >= $2 and accepted_at < $3 and exists (
+        from charging.entry where {_HAS_CHARGE} and accepted_at >= $2 and accepted_at < $3 and exists (
             select 1 from unnest($1::bigint[]) as last where batch <= last and batch >> 32 = last >> 32))
     select e.uscc, province, count(*) as workers
     from pair join charging.enterprise e on e.id = enterprise group by 1, 2
@@ -57,7 +58,7 @@ _LATE_WORKERS: Final = f"""
     with charged as materialized (
         select {_ON} as insured_on, enterprise, region / 10000 as province, worker_key, worker_rest,
             batch = any($3::bigint[]) as is_late
-        from charging.entry where kind = 1 and reason = 0 and accepted_at < $2
+        from charging.entry where {_HAS_CHARGE} and accepted_at < $2
             and {_ON} in (select insured_on from charging.batch_day where batch = any($3::bigint[]))
             and exists (select 1 from unnest($1::bigint[]) as last where batch <= last and batch >> 32 = last >> 32)),
     by_enterprise as (
@@ -69,12 +70,12 @@ _LATE_WORKERS: Final = f"""
     from by_enterprise join charging.enterprise e on e.id = enterprise group by 1, 2, 3
     union all
     select insured_on, null, province, count(*) from by_province group by 1, 3
-    order by 1, 3, 2 nulls last"""  # noqa: S608 - our own names
+    order by 1, 3, 2 nulls last"""
 _PARTICIPANTS: Final = f"""
     insert into charging.participant (province, worker, first_on)
     select distinct region / 10000, int8send(worker_key) || worker_rest, $5::date
-    from charging.entry where kind = 1 and reason = 0 and {_COUNTED}
-    order by 1, 2 on conflict do nothing"""  # noqa: S608 - our own names
+    from charging.entry where {_HAS_CHARGE} and {_COUNTED}
+    order by 1, 2 on conflict do nothing"""
 _FIRST_TIME: Final = """
     select province, count(*) as workers from charging.participant where first_on = $1 group by 1 order by 1"""
 _UNMATCHED: Final = """
@@ -158,19 +159,13 @@ def _manifest(payload: bytes) -> PremiumsCharged:
 
 def _total(row: Any) -> Total:
     kind, reason = row["kind"], row["reason"]
-    if kind == RowKind.REVERSAL:
-        outcome, why = Outcome.REVERSED, REVERSAL_REASONS[reason]
-    elif reason:
-        outcome, why = Outcome.EXCLUDED, EXCLUSION_REASONS[reason]
-    else:
-        outcome, why = Outcome.CHARGED, None
     return Total(
         insured_on=row["insured_on"],
         enterprise=row["uscc"],
         province=f"{row['province']:02}",
         industry=Industry.of_code(row["industry"]).value,
-        outcome=outcome,
-        reason=why,
+        outcome=told_outcome(kind, reason),
+        reason=told_reason(kind, reason),
         tariff_line=row["tariff_line"] or None,
         orders=row["orders"],
         premium=row["premium"],

@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from services.charging.cut import resolve
-from services.charging.rows import CANCEL_REASONS, EXCLUSION_REASONS, REVERSAL_REASONS
+from services.charging.rows import EXCLUSION_REASONS, is_charge_sql, is_last_charge_sql, kind_word, reason_word
 from shared.adapters.postgres import Pool
 from shared.contracts.manifests import DayCounted
 from shared.contracts.topics import orders_topic
@@ -16,8 +16,6 @@ from shared.domain.money import Amount, yuan
 
 LONGEST_ORDER: Final = timedelta(days=2)
 """An open order older than this is not searched for when asked who was covered at an instant."""
-_KINDS: Final = ("", "acceptance", "completion", "cancellation", "reversal")
-_REASONS: Final = ((), EXCLUSION_REASONS, ("",), CANCEL_REASONS, REVERSAL_REASONS)
 
 
 class Lookup:
@@ -81,10 +79,11 @@ class Lookup:
             cut = await resolve(connection, msgspec.json.decode(payload, type=DayCounted).cut)
             begin, end = day_bounds(day)
             rows = await connection.fetch(
-                """select e.uscc as enterprise, encode(int8send(worker_key) || worker_rest, 'hex') as worker_id,
+                f"""select e.uscc as enterprise, encode(int8send(worker_key) || worker_rest, 'hex') as worker_id,
                     employer_insurance_no, count(*) as orders
                 from charging.entry join charging.enterprise e on e.id = enterprise
-                where kind = 1 and reason = $5 and region / 10000 = $4 and accepted_at >= $2 and accepted_at < $3
+                where {is_charge_sql("entry")} and reason = $5 and region / 10000 = $4
+                    and accepted_at >= $2 and accepted_at < $3
                     and exists (select 1 from unnest($1::bigint[]) as last
                         where batch <= last and batch >> 32 = last >> 32)
                 group by 1, 2, 3 order by 1, 2, 3""",
@@ -107,15 +106,15 @@ class Lookup:
         """Every order, of any enterprise, that the worker had accepted and not ended at the instant."""
         token = bytes.fromhex(worker_id)
         rows = await self._pool.fetch(
-            """select e.uscc, n.*, x.ended_at as cover_ended_at
-            from charging.entry n join charging.enterprise e on e.id = n.enterprise
+            f"""select e.uscc, a.*, x.ended_at as cover_ended_at
+            from charging.entry a join charging.enterprise e on e.id = a.enterprise
             left join lateral (
                 select min(c.ended_at) as ended_at from charging.entry c
                 where (c.accepted_at, c.enterprise, c.order_id, c.worker_key)
-                    = (n.accepted_at, n.enterprise, n.order_id, n.worker_key) and c.kind in (2, 3)) x on true
-            where n.kind = 1 and n.worker_key = $1 and n.worker_rest = $2 and n.accepted_at <= $3
-                and n.accepted_at > $4 and (x.ended_at is null or x.ended_at >= $3)
-            order by n.accepted_at""",
+                    = (a.accepted_at, a.enterprise, a.order_id, a.worker_key) and c.kind in (2, 3)) x on true
+            where a.worker_key = $1 and a.worker_rest = $2 and a.accepted_at <= $3 and a.accepted_at > $4
+                and {is_last_charge_sql("a")} and (x.ended_at is null or x.ended_at >= $3)
+            order by a.accepted_at""",
             int.from_bytes(token[:8], signed=True), token[8:], at, at - LONGEST_ORDER,
         )  # fmt: skip
         return [{**_readable(row), "cover_ended_at": row["cover_ended_at"]} for row in rows]
@@ -127,8 +126,8 @@ def _readable(row: Any) -> dict[str, Any]:
         "enterprise": row["uscc"],
         "topic": orders_topic(row["uscc"]),
         "order_id": row["order_id"],
-        "kind": _KINDS[row["kind"]],
-        "reason": _REASONS[row["kind"]][row["reason"]] or None,
+        "kind": kind_word(row["kind"]),
+        "reason": reason_word(row["kind"], row["reason"]),
         "accepted_at": row["accepted_at"],
         "ended_at": row["ended_at"],
         "province": f"{row['region'] // 10_000:02}",

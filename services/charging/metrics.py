@@ -28,6 +28,7 @@ class Metrics:
             registry=registry,
         )  # fmt: skip
         self.reversed = Counter("danbao_charging_reversed_total", "Orders reversed", registry=registry)
+        self.rerated = Counter("danbao_charging_rerated_total", "Orders corrected by a re-rating", registry=registry)
 
     def note_batch(self, manifest: PremiumsCharged) -> None:
         """Count one committed batch."""

@@ -8,6 +8,7 @@ from operator import itemgetter
 from typing import Final, NamedTuple
 
 from shared.contracts.manifests import Outcome
+from shared.domain.leaf import RowKind, is_reversal
 
 ENTRY_COLUMNS: Final = (
     "accepted_at", "enterprise", "order_id", "worker_key", "kind", "leaf_index", "batch", "ended_at", "sequence",
@@ -29,8 +30,63 @@ CANCEL_REASONS: Final = ("", "customer", "worker", "enterprise", "other")
 """Position is the code in `reason` of a cancellation."""
 EXCLUSION_REASONS: Final = ("", "province_not_in_pilot", "enterprise_not_enrolled", "insured_as_employee")
 """Position is the code in `reason` of an acceptance; 0 is charged."""
-REVERSAL_REASONS: Final = ("", "cancelled", "resent")
+RERATED: Final = "rerated"
+"""Why an order that was rated anew is reversed and charged once more."""
+REVERSAL_REASONS: Final = ("", "cancelled", "resent", RERATED)
 """Position is the code in `reason` of a reversal."""
+
+
+def is_charge_sql(row: str) -> str:
+    """SQL: the row is an acceptance or a re-rated charge; the same as `shared.domain.leaf.is_charge`."""
+    return f"({row}.kind = 1 or {row}.kind >= 8 and {row}.kind % 2 = 0)"
+
+
+def is_reversal_sql(row: str) -> str:
+    """SQL: the row takes a charge back."""
+    return f"({row}.kind = 4 or {row}.kind >= 9 and {row}.kind % 2 = 1)"
+
+
+def is_superseded_sql(row: str, later: str = "true") -> str:
+    """SQL: a charge was reversed or rated anew: something of the order came after it. `later` narrows row `n`."""
+    return f"""exists (select from charging.entry n
+        where (n.accepted_at, n.enterprise, n.order_id, n.worker_key)
+            = ({row}.accepted_at, {row}.enterprise, {row}.order_id, {row}.worker_key)
+        and n.kind >= 4 and n.kind > {row}.kind and {later})"""
+
+
+def is_last_charge_sql(row: str) -> str:
+    """SQL: a charge, and the order was not rated anew after it; `row` is not called n."""
+    return f"{is_charge_sql(row)} and not {is_superseded_sql(row, is_charge_sql('n'))}"
+
+
+def told_outcome(kind: int, reason: int) -> Outcome:
+    """As what a charge or reversal counts."""
+    if is_reversal(kind):
+        return Outcome.REVERSED
+    return Outcome.EXCLUDED if reason else Outcome.CHARGED
+
+
+def kind_word(kind: int) -> str:
+    """What a row is called for a reader."""
+    if kind >= RowKind.RERATED:
+        return "reversal" if is_reversal(kind) else "re-rated charge"
+    return RowKind(kind).name.lower()
+
+
+def reason_word(kind: int, reason: int) -> str | None:
+    """Why, for a reader: who cancelled, why an order costs nothing, why a charge was taken back."""
+    if kind in (RowKind.COMPLETION, RowKind.CANCELLATION):
+        return CANCEL_REASONS[reason] or None
+    return told_reason(kind, reason)
+
+
+def told_reason(kind: int, reason: int) -> str | None:
+    """Why a charge or reversal counts as it does, in the words of manifests."""
+    if is_reversal(kind):
+        return REVERSAL_REASONS[reason]
+    if reason:
+        return EXCLUSION_REASONS[reason]
+    return RERATED if kind >= RowKind.RERATED else None
 
 
 class TotalKey(NamedTuple):

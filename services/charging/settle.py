@@ -1,25 +1,25 @@
 """Settling: what turns into a reversal (冲销), set-wise and whatever the order of arrival (design D10).
 
 A cancellation that met its acceptance is settled by the rule in force when the order was accepted; an order sent again
-under another acceptance time is reversed at the close. Nothing else makes reversals. Settling twice changes nothing: a
-reversal has a key, and a settled cancellation leaves the queue in the same transaction.
+under another acceptance time is reversed at the close. Either takes back the last charge of the order, which is a
+re-rated one where `rerate.py` wrote one. Settling twice changes nothing: a reversal has a key, and a settled
+cancellation leaves the queue in the same transaction.
 """
 
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any, Final
 
-from services.charging.batch import SHANGHAI_EPOCH, Batch, since_epoch_us
+from services.charging.batch import Batch
 from services.charging.cut import Batches
-from services.charging.rows import ENTRY_COLUMNS, REVERSAL_REASONS, TotalKey
+from services.charging.own_rows import add_row
+from services.charging.rows import ENTRY_COLUMNS, REVERSAL_REASONS, is_last_charge_sql
 from services.charging.store import Run, read_last_number, start_run, write_manifest
 from shared.adapters.postgres import Connection, Pool
-from shared.contracts.manifests import Outcome, PremiumsCharged
+from shared.contracts.manifests import ManifestKind, PremiumsCharged
 from shared.contracts.topics import MANIFESTS
 from shared.domain.calendar import day_bounds
 from shared.domain.cancellation import reverses
-from shared.domain.industry import Industry
-from shared.domain.leaf import NO_INT64, RowKind, order_leaf
-from shared.domain.merkle import leaf_hash
+from shared.domain.leaf import reversal_of
 from shared.domain.rating import Scheme
 
 LOCK: Final = 0x736574746C65
@@ -27,22 +27,24 @@ LOCK: Final = 0x736574746C65
 STEP_ROWS: Final = 20_000
 """Cancellations settled in one step; more wait for the next."""
 _ORDER: Final = "a.accepted_at, a.enterprise, a.order_id, a.worker_key"
-_ACCEPTANCE: Final = f"""{_ORDER}, a.premium, a.region, a.tariff_line, a.token_key, a.industry, a.worker_rest,
+_CHARGE: Final = f"""{_ORDER}, a.kind, a.premium, a.region, a.tariff_line, a.token_key, a.industry, a.worker_rest,
     a.agency_uscc, a.employer_insurance_no, e.uscc"""
 _KEY: Final = "accepted_at, enterprise, order_id, worker_key"
+_REVERSAL: Final = """left join charging.entry r on (r.accepted_at, r.enterprise, r.order_id, r.worker_key, r.kind)
+        = (a.accepted_at, a.enterprise, a.order_id, a.worker_key, case a.kind when 1 then 4 else a.kind + 1 end)"""
 
 _WAITING: Final = f"""
-    select {_ACCEPTANCE}, c.ended_at, c.departed, c.received, r.kind is not null as is_reversed
+    select {_CHARGE}, c.ended_at, c.departed, c.received, r.kind is not null as is_reversed
     from (select {_KEY} from charging.unsettled u where $1::bigint[] is null or exists (
             select 1 from unnest($1::bigint[]) as last where u.batch <= last and u.batch >> 32 = last >> 32)) u
     join charging.entry a using ({_KEY})
     join charging.entry c using ({_KEY})
     join charging.enterprise e on e.id = a.enterprise
-    left join charging.entry r on (r.accepted_at, r.enterprise, r.order_id, r.worker_key, r.kind)
-        = (a.accepted_at, a.enterprise, a.order_id, a.worker_key, 4)
-    where a.kind = 1 and c.kind = 3 and a.worker_rest = c.worker_rest and ($1::bigint[] is null or exists (
+    {_REVERSAL}
+    where {is_last_charge_sql("a")} and c.kind = 3 and a.worker_rest = c.worker_rest
+        and ($1::bigint[] is null or exists (
             select 1 from unnest($1::bigint[]) as last where a.batch <= last and a.batch >> 32 = last >> 32))
-    order by {_ORDER} limit {STEP_ROWS}"""  # noqa: S608 - our own names
+    order by {_ORDER} limit {STEP_ROWS}"""
 
 _RESENT: Final = f"""
     with candidate as (
@@ -58,15 +60,16 @@ _RESENT: Final = f"""
         join charging.manifest m on m.batch = a.batch
         where a.kind = 1 and a.accepted_at >= $2 and a.accepted_at < $3 and exists (
             select 1 from unnest($1::bigint[]) as last where a.batch <= last and a.batch >> 32 = last >> 32))
-    select {_ACCEPTANCE}, a.kept_accepted_at, a.received, null::timestamptz as ended_at, null::boolean as departed,
+    select {_CHARGE}, x.kept_accepted_at, a.received, null::timestamptz as ended_at, null::boolean as departed,
         r.kind is not null as is_reversed
-    from received a join charging.enterprise e on e.id = a.enterprise
+    from received x
+    join charging.entry a using (accepted_at, enterprise, order_id, worker_key)
+    join charging.enterprise e on e.id = a.enterprise
     left join charging.resend s on (s.enterprise, s.order_id, s.worker_key, s.accepted_at)
         = (a.enterprise, a.order_id, a.worker_key, a.accepted_at)
-    left join charging.entry r on (r.accepted_at, r.enterprise, r.order_id, r.worker_key, r.kind)
-        = (a.accepted_at, a.enterprise, a.order_id, a.worker_key, 4)
-    where a.accepted_at <> a.kept_accepted_at and s.order_id is null
-    order by {_ORDER}"""  # noqa: S608 - our own names
+    {_REVERSAL}
+    where a.accepted_at <> x.kept_accepted_at and s.order_id is null and {is_last_charge_sql("a")}
+    order by {_ORDER}"""
 
 
 async def settle(pool: Pool, scheme: Scheme, run: Run) -> int:
@@ -78,7 +81,7 @@ async def settle(pool: Pool, scheme: Scheme, run: Run) -> int:
         batch = Batch()
         await _settle_cancellations(connection, scheme, run, batch, None)
         if batch.rows:
-            await write_settlement(connection, run, batch, MANIFESTS)
+            await write_own(connection, run, batch, "settlement", MANIFESTS)
     return len(batch.rows)
 
 
@@ -97,15 +100,17 @@ async def settle_within(
     if not batch.rows:
         return None
     number = run.next_batch()
-    return number, await write_settlement(connection, run, batch, None)
+    return number, await write_own(connection, run, batch, "settlement", None)
 
 
-async def write_settlement(connection: Connection, run: Run, batch: Batch, topic: str | None) -> PremiumsCharged:
-    """Rows and manifest of a settlement."""
+async def write_own(
+    connection: Connection, run: Run, batch: Batch, kind: ManifestKind, topic: str | None
+) -> PremiumsCharged:
+    """Rows and manifest of a settlement or a correction, in the caller's transaction."""
     await connection.copy_records_to_table(
         "entry", schema_name="charging", columns=ENTRY_COLUMNS, records=sorted(batch.rows)
     )
-    return await write_manifest(connection, run, batch, "settlement", topic)
+    return await write_manifest(connection, run, batch, kind, topic)
 
 
 async def _settle_cancellations(
@@ -118,7 +123,7 @@ async def _settle_cancellations(
         rule = scheme.cancellation_rule(row["accepted_at"])
         is_due = row["premium"] > 0 and not row["is_reversed"]
         if is_due and reverses(rule, row["accepted_at"], row["ended_at"], row["departed"]):
-            _add_reversal(batch, run, row, "cancelled")
+            add_reversal(batch, run, row, "cancelled")
     await connection.executemany(
         "delete from charging.unsettled where (accepted_at, enterprise, order_id, worker_key) = ($1, $2, $3, $4)",
         [tuple(row[:4]) for row in waiting],
@@ -134,7 +139,7 @@ async def _reverse_resends(connection: Connection, run: Run, batch: Batch, day: 
     already = {row[:4] for row in batch.rows}
     for row in await connection.fetch(_RESENT, cut.lasts, begin, end):
         if row["premium"] > 0 and not row["is_reversed"] and tuple(row[:4]) not in already:
-            _add_reversal(batch, run, row, "resent")
+            add_reversal(batch, run, row, "resent")
         await connection.execute(
             "insert into charging.resend values ($1, $2, $3, $4, $5, $6, $7)",
             row["enterprise"], row["order_id"], row["worker_key"], row["accepted_at"], row["kept_accepted_at"],
@@ -142,44 +147,7 @@ async def _reverse_resends(connection: Connection, run: Run, batch: Batch, day: 
         )  # fmt: skip
 
 
-def _add_reversal(batch: Batch, run: Run, row: Any, reason: str) -> None:
-    """Row, leaf and total of one reversal; it takes back exactly what was charged."""
-    code, index = REVERSAL_REASONS.index(reason), len(batch.rows)
-    since = row["accepted_at"] - SHANGHAI_EPOCH
-    batch.rows.append((
-        row["accepted_at"], row["enterprise"], row["order_id"], row["worker_key"], int(RowKind.REVERSAL), index,
-        run.next_batch(), row["ended_at"], None, -row["premium"], row["region"], row["tariff_line"],
-        row["token_key"], row["industry"], code, row["departed"], row["worker_rest"], row["received"], None,
-        row["agency_uscc"], row["employer_insurance_no"],
-    ))  # fmt: skip
-    batch.leaves.append(leaf_hash(_reversal_leaf(row, code)))
-    batch.days.add(since.days)
-    province, industry = f"{row['region'] // 10_000:02}", Industry.of_code(row["industry"]).value
-    batch.totals.append(
-        TotalKey(
-            since.days,
-            row["uscc"],
-            province,
-            industry,
-            Outcome.REVERSED,
-            reason,
-            row["tariff_line"],
-            -row["premium"],
-        )
-    )
-
-
-def _reversal_leaf(row: Any, code: int) -> bytes:
-    ended: datetime | None = row["ended_at"]
-    worker = row["worker_key"].to_bytes(8, signed=True) + row["worker_rest"]
-    return order_leaf(
-        RowKind.REVERSAL, row["uscc"].encode(), since_epoch_us(row["accepted_at"]),
-        NO_INT64 if ended is None else since_epoch_us(ended), NO_INT64, -row["premium"], row["region"],
-        row["tariff_line"], row["token_key"], row["industry"], code,
-        -1 if row["departed"] is None else row["departed"], worker, row["received"], row["order_id"].encode(), None,
-        _encoded(row["agency_uscc"]), _encoded(row["employer_insurance_no"]),
-    )  # fmt: skip
-
-
-def _encoded(value: str | None) -> bytes | None:
-    return None if value is None else value.encode()
+def add_reversal(batch: Batch, run: Run, row: Any, reason: str) -> None:
+    """Row, leaf and total of one reversal; `row` is a charge, and exactly what it charged is taken back."""
+    kind, code = reversal_of(row["kind"]), REVERSAL_REASONS.index(reason)
+    add_row(batch, run, row, kind, -row["premium"], row["tariff_line"], code)

@@ -7,7 +7,7 @@ import json
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 from uuid import uuid4
 
 import msgspec
@@ -15,7 +15,7 @@ import msgspec
 from services.charging.batch import Batch, KeptRecord, kept_record_leaf, sum_totals
 from services.charging.rows import ENTRY_COLUMNS, KEY_COLUMNS, LEAF_INDEX, Row, TotalKey, key_of
 from shared.adapters.postgres import Connection, UniqueViolation
-from shared.contracts.manifests import Outcome, PremiumsCharged
+from shared.contracts.manifests import ManifestKind, Outcome, PremiumsCharged
 from shared.contracts.topics import MANIFESTS
 from shared.domain.errors import Stop
 from shared.domain.leaf import RowKind
@@ -30,14 +30,14 @@ _INBOX: Final = (
     "create temporary table if not exists inbox (like charging.entry including defaults) on commit delete rows"
 )
 _INSERT: Final = f"""insert into charging.entry ({_COLUMNS}) select {_COLUMNS} from inbox
-    order by {_KEY}, leaf_index on conflict do nothing returning leaf_index"""  # noqa: S608 - our own names
+    order by {_KEY}, leaf_index on conflict do nothing returning leaf_index"""
 _COMPARE: Final = f"""select i.leaf_index,
         (i.ended_at, i.region, i.token_key, i.industry, i.departed, i.worker_rest, i.agency_uscc,
             i.employer_insurance_no, case i.kind when 3 then i.reason end)
         is not distinct from
         (e.ended_at, e.region, e.token_key, e.industry, e.departed, e.worker_rest, e.agency_uscc,
             e.employer_insurance_no, case e.kind when 3 then e.reason end) as is_same
-    from inbox i join charging.entry e using ({_KEY}) where i.leaf_index = any($1::int[])"""  # noqa: S608 - our own names
+    from inbox i join charging.entry e using ({_KEY}) where i.leaf_index = any($1::int[])"""
 _MOVE: Final = """with moved as (
         update charging.position p set next_offset = m.next, events = p.events + m.events
         from unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[])
@@ -87,7 +87,7 @@ class Move:
 
 
 async def start_run(connection: Connection, purpose: str) -> Run:
-    """A new run; `purpose` orders, settlement or close."""
+    """A new run; `purpose` orders, settlement, close or correction."""
     name = uuid4().hex
     sql = "insert into charging.run (run, purpose) values ($1, $2) returning id"
     return Run(await connection.fetchval(sql, name, purpose), name)
@@ -130,12 +130,12 @@ async def write_batch(
 
 
 async def write_manifest(
-    connection: Connection, run: Run, batch: Batch, kind: Literal["orders", "settlement"], topic: str | None
+    connection: Connection, run: Run, batch: Batch, kind: ManifestKind, topic: str | None
 ) -> PremiumsCharged:
     """The batch's manifest, kept, with the days it touches; handed to the outbox when there is a topic."""
     leaves = [leaf for leaf in batch.leaves if leaf]
     totals = sum_totals(batch.totals)
-    counted = sum(total.orders for total in totals if total.outcome is not Outcome.REVERSED)
+    counted = sum(total.orders for total in totals if kind == "orders")
     if counted != batch.events:
         raise Stop(f"run {run.run} number {run.last + 1}: {batch.events} events came in, {counted} are accounted for")
     manifest = PremiumsCharged(

@@ -156,7 +156,8 @@ async def _write_entries(connection: AsyncConnection, manifest: PremiumsCharged,
     for key in sorted(groups):
         day, insured_on, is_reversal = key
         entry = premium_entry(premium_kind(is_reversal, insured_on, day), insured_on, groups[key])
-        corrects = await _first_charge(connection, insured_on) if is_reversal else None
+        is_correction = is_reversal or manifest.kind == "correction"
+        corrects = await _first_charge(connection, insured_on) if is_correction else None
         source = Source(manifest.run, manifest.number, corrects=corrects)
         written[key] = await write_entry(connection, entry, day, source)
     return written
@@ -247,12 +248,20 @@ def check_manifest(manifest: PremiumsCharged) -> None:
             raise Refused(f"manifest {manifest.run}/{manifest.number}, total {place}: {fault}")
 
 
+_OF_EVENTS: Final = frozenset(Outcome) - {Outcome.REVERSED}
+_OUTCOMES: Final = {
+    "settlement": frozenset({Outcome.REVERSED}),
+    "correction": frozenset({Outcome.REVERSED, Outcome.CHARGED, Outcome.EXCLUDED}),
+}
+"""What a manifest of our own may hold; one of orders holds where events ended."""
+
+
 def _faults(kind: str, total: Total) -> Iterable[str]:
     if not 0 < total.orders <= LARGEST or abs(total.premium) > LARGEST:
         yield f"{total.orders} orders, premium {total.premium}"
     if not total.enterprise or "\0" in f"{total.enterprise}{total.province}{total.industry}{total.reason}":
         yield "a text that is empty or holds a zero byte"
-    if (total.outcome is Outcome.REVERSED) != (kind == "settlement"):
+    if total.outcome not in _OUTCOMES.get(kind, _OF_EVENTS):
         yield f"{total.outcome} in a manifest of {kind}"
     if total.outcome is Outcome.EXCLUDED and total.insured_on is None:
         yield "excluded without an insured day"

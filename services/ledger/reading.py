@@ -123,11 +123,16 @@ def _payment(party: Party, debt: Debt, as_of: date) -> dict[str, Any]:
 
 
 async def read_totals(connection: AsyncConnection, period: Month) -> list[dict[str, Any]]:
-    """Booked lines by posting month: orders and premium of every outcome and reason."""
-    line = tables.day_line.c
-    key = (line.enterprise, line.province, line.outcome, line.reason)
+    """Booked lines by posting month: orders and premium of every outcome and reason.
+
+    Lines of a correction stand apart: they are orders that were rated anew, and no events (design D10).
+    """
+    line, booked = tables.day_line.c, tables.manifest_booked.c
+    is_correction = (booked.kind == "correction").label("is_correction")
+    key = (line.enterprise, line.province, line.outcome, line.reason, is_correction)
     query = (
         select(*key, func.sum(line.orders).label("orders"), func.sum(line.premium).label("premium"))
+        .join(tables.manifest_booked, (line.run == booked.run) & (line.number == booked.number))
         .where(line.posting_day.between(period.first_day, period.last_day))
         .group_by(*key)
         .order_by(*key)
@@ -138,6 +143,7 @@ async def read_totals(connection: AsyncConnection, period: Month) -> list[dict[s
             "province": row.province,
             "outcome": row.outcome,
             "reason": row.reason,
+            "is_correction": row.is_correction,
             "orders": int(row.orders),
             "premium_yuan": yuan(int(row.premium)),  # type: ignore[arg-type]  # rows carry plain numbers
         }

@@ -14,6 +14,7 @@ from shared.contracts.events import END
 Amount = Annotated[int, Meta(description="0.0001 yuan, signed")]
 RunId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$", description="one start of one charging worker")]
 Number = Annotated[int, Meta(ge=1, description="manifests of a run count from 1 without a gap")]
+ManifestKind = Literal["orders", "settlement", "correction"]
 Cut = Annotated[dict[str, int], Meta(description="how far a close reaches: run to its last number within")]
 
 
@@ -44,11 +45,15 @@ class Total(Struct, frozen=True, kw_only=True):
 
 
 class PremiumsCharged(Struct, frozen=True, kw_only=True):
-    """The manifest of one batch (design D2): `kind` orders counts events, settlement counts reversals."""
+    """The manifest of one batch (design D2): `kind` orders counts events, settlement counts reversals.
+
+    A correction counts orders that were rated anew: what was charged before as reversed, and what they cost or why they
+    cost nothing now as charged or excluded. None of these are events.
+    """
 
     run: RunId
     number: Number
-    kind: Literal["orders", "settlement"]
+    kind: ManifestKind
     leaves: int
     root: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$", description="Merkle root of the batch's rows, RFC 6962")]
     totals: list[Total]

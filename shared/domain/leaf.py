@@ -21,7 +21,10 @@ _NO_TEXT: Final = b"\xff\xff"
 
 
 class RowKind(IntEnum):
-    """The kinds of row; the number stands in the row's key and in its leaf."""
+    """The kinds of row; the number stands in the row's key and in its leaf.
+
+    A re-rated order has later generations: each adds 2 to RERATED and to RERATED_REVERSAL (docs/decisions/0005).
+    """
 
     ACCEPTANCE = 1
     COMPLETION = 2
@@ -30,6 +33,28 @@ class RowKind(IntEnum):
     PARKED = 5
     CONFLICT = 6
     DECLARATION = 7
+    RERATED = 8
+    RERATED_REVERSAL = 9
+
+
+def is_charge(kind: int) -> bool:
+    """An acceptance as it was rated first, or rated anew; the highest kind of an order is what holds."""
+    return kind == RowKind.ACCEPTANCE or (kind >= RowKind.RERATED and kind % 2 == 0)
+
+
+def is_reversal(kind: int) -> bool:
+    """Takes back the charge of its generation."""
+    return kind == RowKind.REVERSAL or (kind >= RowKind.RERATED_REVERSAL and kind % 2 == 1)
+
+
+def reversal_of(charge: int) -> int:
+    """The kind of row that takes this charge back."""
+    return RowKind.REVERSAL if charge == RowKind.ACCEPTANCE else charge + 1
+
+
+def next_charge(charge: int) -> int:
+    """The kind of the charge that follows on this one when the order is rated anew."""
+    return RowKind.RERATED if charge == RowKind.ACCEPTANCE else charge + 2
 
 
 def order_leaf(
@@ -52,7 +77,7 @@ def order_leaf(
     agency: bytes | None,
     insurance_no: bytes | None,
 ) -> bytes:
-    """Content of an acceptance, completion, cancellation or reversal.
+    """Content of an acceptance, completion, cancellation, reversal or re-rated charge.
 
     Times are microseconds since 1970 (ended_at NO_INT64 when the order has not ended), `premium` 0.0001 yuan, `region`
     the six digits as a number, `tariff_line` 0 for none, `reason` the code of the exclusion, cancellation or reversal

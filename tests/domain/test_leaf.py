@@ -9,11 +9,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.leaf import NO_INT64, VERSION, RowKind, declaration_leaf, kept_leaf, order_leaf
+from shared.domain.leaf import (
+    NO_INT64,
+    VERSION,
+    RowKind,
+    declaration_leaf,
+    is_charge,
+    is_reversal,
+    kept_leaf,
+    next_charge,
+    order_leaf,
+    reversal_of,
+)
 from shared.domain.merkle import leaf_hash
 
 VECTORS = json.loads((Path(__file__).parent / "leaf_vectors.json").read_text(encoding="utf-8"))
-ORDER_KINDS = (RowKind.ACCEPTANCE, RowKind.COMPLETION, RowKind.CANCELLATION, RowKind.REVERSAL)
+ORDER_KINDS = sorted(set(RowKind) - {RowKind.PARKED, RowKind.CONFLICT, RowKind.DECLARATION})
 
 
 def content_of(vector: dict[str, Any]) -> bytes:
@@ -59,6 +70,17 @@ def test_vector(vector: dict[str, Any]) -> None:
 
 def test_every_kind_of_row_has_a_vector() -> None:
     assert {vector["kind"] for vector in VECTORS} == {kind.name for kind in RowKind}
+
+
+def test_every_generation_of_charge_and_reversal_has_a_kind_of_its_own() -> None:
+    charges = [int(RowKind.ACCEPTANCE)]
+    while charges[-1] < 254:
+        charges.append(next_charge(charges[-1]))
+    reversals = [reversal_of(charge) for charge in charges]
+    assert (charges[:3], reversals[:3]) == ([1, 8, 10], [4, 9, 11])
+    assert [kind for kind in range(256) if is_charge(kind)] == charges
+    assert [kind for kind in range(256) if is_reversal(kind)] == reversals
+    assert not {RowKind.PARKED, RowKind.CONFLICT, RowKind.DECLARATION} & {*charges, *reversals}
 
 
 INT64 = st.integers(NO_INT64, 2**63 - 1)

@@ -183,6 +183,12 @@ class House:
         sql = "select run, max(number) as last from charging.run join charging.manifest on run_id = id group by run"
         return {row["run"]: row["last"] for row in await self.pool.fetch(sql)}
 
+    async def corrections(self) -> list[PremiumsCharged]:
+        """The manifests of re-ratings, in the order in which they were written."""
+        sql = """select payload from charging.manifest join charging.run on id = run_id
+            where purpose = 'correction' order by run_id, number"""
+        return [msgspec.json.decode(payload, type=PremiumsCharged) for (payload,) in await self.fetch(sql)]
+
     async def fetch(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in await self.pool.fetch(sql, *values)]
 

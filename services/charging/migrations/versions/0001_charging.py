@@ -16,7 +16,7 @@ create table charging.enterprise (
 create table charging.run (
     id integer generated always as identity primary key,
     run text collate "C" not null unique check (run ~ '^[0-9a-f]{32}$'),
-    purpose text not null check (purpose in ('orders', 'settlement', 'close')),
+    purpose text not null check (purpose in ('orders', 'settlement', 'close', 'correction')),
     started_at timestamptz not null default clock_timestamp()
 );
 
@@ -52,8 +52,9 @@ create table charging.batch_day (
     primary key (insured_on, batch)
 );
 
--- The rows. kind: 1 acceptance, 2 completion, 3 cancellation, 4 reversal. The key begins with time (design D3).
--- premium is 0.0001 yuan, negative for a reversal. reason: of an acceptance the exclusion (0 = charged), of a
+-- The rows. kind: 1 acceptance, 2 completion, 3 cancellation, 4 reversal; an order that is rated anew has charges 8,
+-- 10, 12 ... and their reversals 9, 11, 13 ... (docs/decisions/0005). The key begins with time (design D3).
+-- premium is 0.0001 yuan, negative for a reversal. reason: of a charge the exclusion (0 = charged), of a
 -- cancellation who, of a reversal why; codes in services/charging/rows.py. The worker's token is worker_key (first 8
 -- bytes, big-endian signed) followed by worker_rest (24). leaf_index orders the batch's leaves; repeats leave gaps.
 create table charging.entry (
@@ -79,10 +80,12 @@ create table charging.entry (
     agency_uscc text collate "C",
     employer_insurance_no text collate "C",
     primary key (accepted_at, enterprise, order_id, worker_key, kind),
-    check (kind between 1 and 4),
-    check (kind = 1 or kind = 4 or premium = 0),
-    check (kind <> 1 or (premium > 0) = (reason = 0 and tariff_line > 0)),
-    check (kind <> 4 or premium < 0)
+    check (kind between 1 and 4 or kind between 8 and 255),
+    check (case
+        when kind = 1 or kind >= 8 and kind % 2 = 0
+            then premium >= 0 and (premium > 0) = (reason = 0 and tariff_line > 0)
+        when kind = 4 or kind >= 8 then premium < 0
+        else premium = 0 end)
 ) partition by range (accepted_at);
 
 -- A day's part is made beside open COPYs: LIKE and ATTACH do not wait for them, PARTITION OF would.
@@ -130,7 +133,7 @@ begin
         using errcode = 'integrity_constraint_violation';
 end $$;
 
--- Cancellations that wait for the settling step; gone once settled.
+-- Cancellations that wait for the settling step; gone once settled, back when their order is charged by a correction.
 create table charging.unsettled (
     accepted_at timestamptz not null,
     enterprise smallint not null,
@@ -231,6 +234,18 @@ create table charging.day_settlement (
     batch bigint references charging.manifest
 );
 
+-- Topics that are not read, because too much of them was parked: the last row of a topic says whether it is.
+create table charging.pause (
+    id bigint generated always as identity primary key,
+    topic text collate "C" not null,
+    is_paused boolean not null,
+    events integer not null check (events >= 0),
+    parked integer not null check (parked between 0 and events),
+    reason text not null check (reason <> ''),
+    noted_at timestamptz not null default clock_timestamp()
+);
+create index pause_by_topic on charging.pause (topic, id);
+
 create table charging.outbox (
     id bigint generated always as identity primary key,
     topic text not null,
@@ -250,7 +265,7 @@ begin
     end loop;
 end $$;
 select charging.keep_history(array['enterprise', 'run', 'manifest', 'batch_day', 'parked', 'resent', 'conflict',
-    'declaration', 'participant', 'resend', 'day_count', 'day_settlement']);
+    'declaration', 'participant', 'resend', 'day_count', 'day_settlement', 'pause']);
 drop function charging.keep_history(text[]);
 create trigger history_whole before truncate on charging.entry
     for each statement execute function charging.refuse_change();

@@ -40,7 +40,7 @@ comment on table ledger.manifest_inbox is
 create table ledger.manifest_booked (
     run            text not null,
     number         bigint not null check (number >= 1),
-    kind           text not null check (kind in ('orders', 'settlement')),
+    kind           text not null check (kind in ('orders', 'settlement', 'correction')),
     leaves         bigint not null check (leaves >= 0),
     root           text not null check (root ~ '^[0-9a-f]{64}$'),
     content_sha256 bytea not null check (length(content_sha256) = 32),
@@ -165,12 +165,12 @@ create table ledger.journal_entry (
     check (kind <> 'charge' or insured_on = posting_day),
     check ((kind = 'remittance') = (remittance_id is not null)),
     check ((kind in ('rounding', 'credit', 'late_fee', 'late_fee_release')) <= (statement_id is not null)),
-    check (corrects is null or kind = 'reversal')
+    check (corrects is null or kind in ('charge', 'late_charge', 'reversal'))
 );
 comment on table ledger.journal_entry is 'Entries; late_charge and reversal are adjustments that name the insured day.';
 comment on column ledger.journal_entry.corrects is
-    'Of a reversal: the first entry that charged the same insured day, when it was booked by then. A manifest''s total
-     does not say in which batch an order was charged; insured_on names all entries that may be corrected.';
+    'Of a reversal, and of a charge that orders were rated anew with (manifests of kind correction): the first entry that
+     charged the same insured day, when it was booked by then. A manifest''s total does not say in which batch an order was charged; insured_on names all entries that may be corrected.';
 create index journal_entry_insured on ledger.journal_entry (insured_on, entry_id)
     where kind in ('charge', 'late_charge');
 create index journal_entry_posting_day on ledger.journal_entry (posting_day);

@@ -1,0 +1,91 @@
+"""`POST /v1/rerate`: what a re-rating of a window would change, and booking it."""
+
+from collections.abc import Callable
+from datetime import date
+from typing import Annotated, Any, Final
+
+import structlog
+from fastapi import APIRouter, Depends, HTTPException
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.charging.metrics import Metrics
+from services.charging.rerate import Difference, Window, book_differences, find_differences
+from shared.adapters.postgres import Pool
+from shared.domain.errors import Refused
+from shared.domain.money import Amount, yuan
+from shared.domain.rating import Scheme
+from shared.runtime.access import AccessKeys
+
+log = structlog.get_logger(__name__)
+FIRST: Final = date(2022, 1, 1)
+LAST: Final = date(2099, 12, 31)
+Day = Annotated[date, Field(ge=FIRST, le=LAST)]
+
+
+class RerateWish(BaseModel):
+    """Insured days, both included; without `apply` nothing is written."""
+
+    model_config = ConfigDict(extra="forbid")
+    first_on: Day
+    last_on: Day
+    enterprise: Annotated[str | None, Field(pattern=r"^[0-9A-Z]{18}$")] = None
+    province: Annotated[str | None, Field(pattern=r"^[0-9]{2}$")] = None
+    apply: bool = False
+
+    def window(self) -> Window:
+        """The same for the use case."""
+        return Window(self.first_on, self.last_on, self.enterprise, self.province)
+
+
+class Rerater:
+    """Rates anew by the scheme that this process runs with."""
+
+    def __init__(self, pool: Pool, scheme: Scheme, metrics: Metrics, on_commit: Callable[[], None]) -> None:
+        self._pool, self._scheme, self._metrics, self._on_commit = pool, scheme, metrics, on_commit
+
+    async def answer(self, wish: RerateWish) -> dict[str, Any]:
+        """The differences as they stood before, and how many orders were corrected in how many manifests."""
+        window = wish.window()
+        differences = await find_differences(self._pool, self._scheme, window)
+        booked = await self._book(window) if wish.apply else []
+        return {"differences": [_shown(each) for each in differences], "booked": sum(booked), "manifests": len(booked)}
+
+    async def _book(self, window: Window) -> list[int]:
+        booked = []
+        async for orders in book_differences(self._pool, self._scheme, window):
+            booked.append(orders)
+            self._metrics.rerated.inc(orders)
+            self._on_commit()
+        log.info("re-rated", first_on=str(window.first_on), last_on=str(window.last_on), orders=sum(booked))
+        return booked
+
+
+def make_rerating_router(keys: AccessKeys, rerater: Rerater) -> APIRouter:
+    """The route; needs a service or operator key."""
+    router = APIRouter(prefix="/v1", dependencies=[Depends(keys.require("service"))])
+
+    @router.post("/rerate")
+    async def rerate(wish: RerateWish) -> dict[str, Any]:
+        try:
+            return await rerater.answer(wish)
+        except Refused as error:
+            raise HTTPException(409, str(error)) from error
+
+    return router
+
+
+def _shown(each: Difference) -> dict[str, Any]:
+    return {
+        "insured_on": each.insured_on,
+        "enterprise": each.enterprise,
+        "province": each.province,
+        "industry": each.industry,
+        "old_tariff_line": each.old_line,
+        "old_reason": each.old_reason,
+        "new_tariff_line": each.new_line,
+        "new_reason": each.new_reason,
+        "orders": each.orders,
+        "old_premium_yuan": yuan(Amount(each.old_premium)),
+        "new_premium_yuan": yuan(Amount(each.new_premium)),
+        "difference_yuan": yuan(Amount(each.new_premium - each.old_premium)),
+    }
