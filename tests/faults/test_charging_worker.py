@@ -16,11 +16,12 @@ from aiokafka.record.util import calc_crc32c
 from deploy.embedded.broker import find_program
 from deploy.embedded.children import Child, start_child
 from deploy.embedded.ports import free_port, is_listening
+from services.cli.running.system import EMBEDDED_KAFKA
 from shared.contracts.topics import orders_topic
 from tests.faults.database_proxy import database_proxy
 from tests.integration.charging_house import NOON, OTHER_RIDES, RIDES, ROOT, House, Sent, accepted
 from tests.integration.charging_service import Field, open_field
-from tests.servers import Broker
+from tests.servers import Broker, client_settings
 from tests.waiting import eventually_async
 
 GAPS = """select run_id from charging.manifest group by run_id having max(number) <> count(*) or min(number) <> 1"""
@@ -28,7 +29,7 @@ GAPS = """select run_id from charging.manifest group by run_id having max(number
 
 @pytest.fixture
 async def field(house: House, fresh_broker: Broker) -> AsyncIterator[Field]:
-    async with open_field(house, fresh_broker.bootstrap) as opened:
+    async with open_field(house, client_settings(fresh_broker)) as opened:
         yield opened
 
 
@@ -138,21 +139,27 @@ async def says(asking: Awaitable[dict[str, str]], words: str) -> bool:
 async def test_a_log_cut_off_above_the_position_pauses_its_topic_alone(field: Field) -> None:
     """As retention does when a worker is away for too long."""
     await field.make_topics(RIDES, OTHER_RIDES)
-    await field.send(*orders(0, 50), *orders(0, 50, OTHER_RIDES))
-    admin = AIOKafkaAdminClient(bootstrap_servers=field.bootstrap)
-    await admin.start()
-    async with field.worker() as worker:
-        await field.has_counted(100)
-    await field.send(*orders(50, 80), *orders(50, 80, OTHER_RIDES))
     try:
-        await admin.delete_records({TopicPartition(orders_topic(RIDES), 0): RecordsToDelete(before_offset=60)})
+        await cut_off(field, RIDES, 0)
     except KafkaError as error:
         pytest.skip(f"the broker does not delete records: {error!r}")
-    finally:
-        await admin.close()
+    await field.send(*orders(0, 50), *orders(0, 50, OTHER_RIDES))
+    async with field.worker():
+        await field.has_counted(100)
+    await field.send(*orders(50, 80), *orders(50, 80, OTHER_RIDES))
+    await cut_off(field, RIDES, 60)
     async with field.worker(wait=False) as worker:
         await eventually_async(lambda: says(worker.reasons(), "offsets 50 to 59 are gone"), "the pause")
         await field.has_counted(130)
+
+
+async def cut_off(field: Field, uscc: str, before: int) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=field.bootstrap)
+    await admin.start()
+    try:
+        await admin.delete_records({TopicPartition(orders_topic(uscc), 0): RecordsToDelete(before_offset=before)})
+    finally:
+        await admin.close()
 
 
 def unreadable_batch(value: bytes, codec: int | None = None) -> bytes:
@@ -213,7 +220,10 @@ async def test_another_cluster_under_the_same_address_ends_the_worker(house: Hou
     port = free_port()
     broker = start_broker(port)
     try:
-        async with open_field(house, f"127.0.0.1:{port}") as field, field.worker() as worker:
+        async with (
+            open_field(house, {**EMBEDDED_KAFKA, "DANBAO_KAFKA": f"127.0.0.1:{port}"}) as field,
+            field.worker() as worker,
+        ):
             await field.send(*orders(0, 50))
             await field.has_counted(50)
             broker.stop(signal.SIGKILL)
