@@ -8,7 +8,7 @@ from services.cli.audit.facts import Facts, Manifest
 from services.cli.audit.rows import Found, RowReader, TotalKey
 from services.cli.audit.verdict import Check, Verdict
 from shared.adapters.postgres import Connection
-from shared.contracts.manifests import DayCounted, FirstTime, Outcome, WorkerCount
+from shared.contracts.manifests import DayCounted, FirstTime, Outcome, Total, WorkerCount
 from shared.contracts.topics import enterprise_of
 from shared.domain.merkle import root
 
@@ -39,12 +39,11 @@ def _check_sums(facts: Facts, verdict: Verdict) -> None:
     check = verdict.check("I2", "events = charged + excluded + recorded + parked + repeats + conflicts, per manifest")
     last: dict[str, int] = defaultdict(int)
     for manifest in facts.manifests.values():
-        counted = sum(total.orders for total in manifest.told.totals if total.outcome is not Outcome.REVERSED)
+        counted = sum(total.orders for total in _events(manifest))
         check.compare(f"{manifest.name}, events", manifest.events, counted)
-        identity = (manifest.told.run, manifest.told.number, manifest.told.kind == "orders")
-        check.compare(
-            f"{manifest.name}, payload", identity, (manifest.run, manifest.number, manifest.purpose == "orders")
-        )
+        identity = (manifest.told.run, manifest.told.number, manifest.told.kind)
+        kind = "settlement" if manifest.purpose == "close" else manifest.purpose
+        check.compare(f"{manifest.name}, payload", identity, (manifest.run, manifest.number, kind))
         check.compare(f"{manifest.name}, the number that follows", manifest.number, last[manifest.run] + 1)
         last[manifest.run] = manifest.number
 
@@ -58,13 +57,17 @@ async def _check_positions(connection: Connection, facts: Facts, rows: RowReader
             check.find(f"charging.position {row['topic']}/{row['partition']}: more events than offsets")
     counted: Counter[str] = Counter()
     for manifest in facts.manifests.values():
-        for total in manifest.told.totals:
-            if total.outcome is not Outcome.REVERSED:
-                counted[total.enterprise] += total.orders
+        for total in _events(manifest):
+            counted[total.enterprise] += total.orders
     check.compare_all("charging.position, topic of", dict(+stored), dict(+counted))
     for place, count in rows.kept.items():
         if count > 1:
             check.find(f"the record {place[0]}/{place[1]} at {place[2]} is kept {count} times")
+
+
+def _events(manifest: Manifest) -> list[Total]:
+    """The totals that count events; settlements and corrections hold rows that charging made itself."""
+    return manifest.told.totals if manifest.told.kind == "orders" else []
 
 
 def _told(manifest: Manifest) -> dict[TotalKey, tuple[int, int]]:

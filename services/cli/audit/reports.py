@@ -98,13 +98,7 @@ class Reports:
         )
         built = {row["day"] for row in await connection.fetch("select day from reporting.day_built")}
         overdue = {row["day"] for row in await connection.fetch(_OVERDUE)}
-        told: dict[tuple[Any, str], CoverageReport] = {}
-        registered: dict[tuple[Any, str], list[str]] = defaultdict(list)
-        for report in self._told.values():
-            if isinstance(report, CoverageReport):
-                told[report.day, report.province] = report
-            elif isinstance(report, RegistrationReport):
-                registered[report.day, report.province] += report.workers
+        told, registered = self._daily()
         for closed in self._facts.closed:
             if closed.day in built:
                 self._compare_day(check, closed, told, registered)
@@ -114,6 +108,17 @@ class Reports:
         for day, province in told:
             if day in built or day not in closed_days:  # else the day's reports are being built just now
                 check.find(f"reporting.report coverage.{day}.{province}: the day is not closed or has nothing there")
+
+    def _daily(self) -> tuple[dict[tuple[Any, str], CoverageReport], dict[tuple[Any, str], list[str]]]:
+        """Coverage reports and all registered tokens, by day and province."""
+        told: dict[tuple[Any, str], CoverageReport] = {}
+        registered: dict[tuple[Any, str], list[str]] = defaultdict(list)
+        for report in self._told.values():
+            if isinstance(report, CoverageReport):
+                told[report.day, report.province] = report
+            elif isinstance(report, RegistrationReport):
+                registered[report.day, report.province] += report.workers
+        return told, registered
 
     def _compare_day(
         self,

@@ -16,14 +16,17 @@ from services.cli.audit.facts import Facts
 from services.cli.audit.verdict import Check
 from shared.adapters.postgres import Connection
 from shared.contracts.topics import enterprise_of
+from shared.domain.calendar import epoch_microseconds
 from shared.domain.enterprise import is_uscc_shaped
 from shared.domain.industry import Industry
-from shared.domain.leaf import NO_INT64, RowKind, declaration_leaf, kept_leaf, order_leaf
+from shared.domain.leaf import NO_INT64, RowKind, declaration_leaf, is_charge, is_reversal, kept_leaf, order_leaf
 from shared.domain.merkle import leaf_hash
 from shared.domain.rating import Charged, Excluded, ExclusionReason
+from shared.domain.tariff import TariffLine
 
 EXCLUSIONS: Final = ("", "province_not_in_pilot", "enterprise_not_enrolled", "insured_as_employee")
-REVERSALS: Final = ("", "cancelled", "resent")
+RERATED: Final = "rerated"
+REVERSALS: Final = ("", "cancelled", "resent", RERATED)
 """What the codes in `reason` mean; services/charging/migrations/versions/0001_charging.py describes the columns."""
 FETCH_ROWS: Final = 5_000
 _EPOCH_DAY: Final = date(1970, 1, 1)
@@ -31,11 +34,18 @@ _DAY_US: Final = 86_400_000_000
 _SHANGHAI_US: Final = 8 * 3_600_000_000
 
 ENTRIES: Final = """
+    with own as (
+        select accepted_at, enterprise, order_id, worker_key, max(kind) as last
+        from charging.entry where kind >= 4 group by 1, 2, 3, 4)
     select batch, leaf_index, kind, enterprise, order_id, worker_key, worker_rest, sequence, premium, region,
         tariff_line, token_key, industry, reason, departed, received, series, agency_uscc, employer_insurance_no,
         (extract(epoch from accepted_at) * 1000000)::bigint as accepted,
-        (extract(epoch from ended_at) * 1000000)::bigint as ended
-    from charging.entry order by batch, leaf_index"""
+        (extract(epoch from ended_at) * 1000000)::bigint as ended,
+        coalesce(own.last > kind, false) or resend.found_on is not null as is_history
+    from charging.entry
+    left join own using (accepted_at, enterprise, order_id, worker_key)
+    left join charging.resend using (accepted_at, enterprise, order_id, worker_key)
+    order by batch, leaf_index"""
 _KEPT: Final = """
     select batch, leaf_index, topic, partition, record_offset, record_time_ms, value, 5 as kind, reason
     from charging.parked
@@ -102,8 +112,8 @@ class RowReader:
         found.orders[key] += 1
         found.premium[key] += row["premium"]
         found.days.add(day)
-        if row["kind"] == RowKind.ACCEPTANCE:
-            self._check_rate(row, uscc, province, industry)
+        if is_charge(row["kind"]):
+            (self._check_history if row["is_history"] else self._check_rate)(row, uscc, province, industry)
             self._note_worker(row, uscc, province, day)
 
     def _take_kept(self, row: Any) -> None:
@@ -126,6 +136,16 @@ class RowReader:
         )  # fmt: skip
         found.leaves.append((row["leaf_index"], leaf_hash(leaf)))
         found.orders[None, uscc, None, None, "recorded", "declaration", None] += 1
+
+    def _check_history(self, row: Any, uscc: str, province: str, industry: Industry) -> None:
+        """A charge that was taken back or rated anew was right by the scheme of its time: its line still says so."""
+        line = self._facts.scheme.lines.get(row["tariff_line"])
+        if row["reason"] or (line is not None and _fits(line, row, uscc, province, industry)):
+            return
+        self._rates.find(
+            f"{name_of(row, uscc)}: names line {row['tariff_line']}, and {row['premium']} is not what"
+            f" line {row['tariff_line']} says of that place"
+        )
 
     def _check_rate(self, row: Any, uscc: str, province: str, industry: Industry) -> None:
         """Rate the acceptance from the scheme files and compare premium, tariff line and reason."""
@@ -169,15 +189,21 @@ def _keep_first(known: dict[Any, date], key: object, day: date) -> None:
 
 
 def _outcome(row: Any) -> tuple[str, str | None]:
-    match row["kind"]:
-        case RowKind.ACCEPTANCE:
-            return ("excluded", EXCLUSIONS[row["reason"]]) if row["reason"] else ("charged", None)
-        case RowKind.COMPLETION:
-            return "recorded", "completion"
-        case RowKind.CANCELLATION:
-            return "recorded", "cancellation"
-        case _:
-            return "reversed", REVERSALS[row["reason"]]
+    kind, reason = row["kind"], row["reason"]
+    if is_reversal(kind):
+        return "reversed", REVERSALS[reason]
+    if not is_charge(kind):
+        return "recorded", RowKind(kind).name.lower()
+    if reason:
+        return "excluded", EXCLUSIONS[reason]
+    return "charged", None if kind == RowKind.ACCEPTANCE else RERATED
+
+
+def _fits(line: TariffLine, row: Any, uscc: str, province: str, industry: Industry) -> bool:
+    place = (line.province, line.industry, int(line.base_amount))
+    is_for = line.enterprise is None or line.enterprise == uscc
+    began = epoch_microseconds(line.valid_from) <= row["accepted"]
+    return is_for and began and place == (province, industry, row["premium"])
 
 
 def insured_on(accepted: int) -> date:
@@ -193,7 +219,8 @@ def token_of(row: Any) -> bytes:
 
 def name_of(row: Any, uscc: str) -> str:
     """How findings call a row."""
-    kind = RowKind(row["kind"]).name.lower()
+    number = row["kind"]
+    kind = RowKind(number).name.lower() if number < RowKind.RERATED else f"{RERATED} {number}"
     return f"charging.entry {kind} of order {row['order_id']} ({uscc}, insured {insured_on(row['accepted'])})"
 
 

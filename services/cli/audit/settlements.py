@@ -5,50 +5,73 @@ from typing import Any, Final
 import msgspec
 
 from services.cli.audit.facts import Facts
-from services.cli.audit.rows import FETCH_ROWS, REVERSALS
+from services.cli.audit.rows import FETCH_ROWS, RERATED, REVERSALS
 from services.cli.audit.verdict import Check, Verdict
 from shared.adapters.postgres import Connection
 from shared.contracts.events import Declaration
 from shared.domain.calendar import insured_day
 from shared.domain.cancellation import reverses
 
+# Kinds of row (docs/decisions/0005): charges 1, 8, 10 ..., the reversal of each 4, 9, 11 ...
+_IS_CHARGE: Final = "(a.kind = 1 or a.kind >= 8 and a.kind % 2 = 0)"
+_REVERSED: Final = """left join charging.entry r on (r.accepted_at, r.enterprise, r.order_id, r.worker_key, r.kind)
+        = (a.accepted_at, a.enterprise, a.order_id, a.worker_key, case a.kind when 1 then 4 else a.kind + 1 end)"""
+_ANEW: Final = """left join (
+        select accepted_at, enterprise, order_id, worker_key, max(kind) as kind
+        from charging.entry where kind >= 8 and kind % 2 = 0 group by 1, 2, 3, 4) l
+        on (l.accepted_at, l.enterprise, l.order_id, l.worker_key)
+        = (a.accepted_at, a.enterprise, a.order_id, a.worker_key)"""
+_IS_LAST: Final = f"{_IS_CHARGE} and a.kind = coalesce(l.kind, 1)"
 _REVERSALS: Final = """
     select r.accepted_at, r.enterprise, r.order_id, r.worker_key, r.premium, r.reason, a.premium as charged,
+        coalesce(n.batch = r.batch, false) as is_anew, n.kind is not null as is_followed,
         c.ended_at, c.departed, s.was_charged,
         (r.region, r.tariff_line, r.token_key, r.industry, r.worker_rest, r.agency_uscc, r.employer_insurance_no)
             is not distinct from (a.region, a.tariff_line, a.token_key, a.industry, a.worker_rest, a.agency_uscc,
                 a.employer_insurance_no) as is_same
     from charging.entry r
     left join charging.entry a on (a.accepted_at, a.enterprise, a.order_id, a.worker_key, a.kind)
-        = (r.accepted_at, r.enterprise, r.order_id, r.worker_key, 1)
+        = (r.accepted_at, r.enterprise, r.order_id, r.worker_key, case r.kind when 4 then 1 else r.kind - 1 end)
+    left join charging.entry n on (n.accepted_at, n.enterprise, n.order_id, n.worker_key, n.kind)
+        = (r.accepted_at, r.enterprise, r.order_id, r.worker_key, case r.kind when 4 then 8 else r.kind + 1 end)
     left join charging.entry c on (c.accepted_at, c.enterprise, c.order_id, c.worker_key, c.kind)
         = (r.accepted_at, r.enterprise, r.order_id, r.worker_key, 3)
     left join charging.resend s on (s.enterprise, s.order_id, s.worker_key, s.accepted_at)
         = (r.enterprise, r.order_id, r.worker_key, r.accepted_at)
-    where r.kind = 4 order by r.accepted_at, r.enterprise, r.order_id"""
-_DUE: Final = """
+    where r.kind = 4 or r.kind >= 9 and r.kind % 2 = 1 order by r.accepted_at, r.enterprise, r.order_id"""
+_DUE: Final = f"""
     select a.accepted_at, a.enterprise, a.order_id, a.worker_key, c.ended_at, c.departed
     from charging.entry c
     join charging.entry a using (accepted_at, enterprise, order_id, worker_key)
     left join charging.unsettled u using (accepted_at, enterprise, order_id, worker_key)
-    left join charging.entry r on (r.accepted_at, r.enterprise, r.order_id, r.worker_key, r.kind)
-        = (a.accepted_at, a.enterprise, a.order_id, a.worker_key, 4)
-    where c.kind = 3 and a.kind = 1 and a.premium > 0 and u.order_id is null and r.kind is null"""
-_TWICE: Final = """
+    {_REVERSED}
+    {_ANEW}
+    where c.kind = 3 and {_IS_LAST} and a.premium > 0 and u.order_id is null and r.kind is null"""
+_TWICE: Final = f"""
     select a.enterprise, a.order_id, a.worker_key, min(a.accepted_at) as accepted_at, count(*) as times
     from charging.entry a
-    left join charging.entry r on (r.accepted_at, r.enterprise, r.order_id, r.worker_key, r.kind)
-        = (a.accepted_at, a.enterprise, a.order_id, a.worker_key, 4)
-    where a.kind = 1 and a.premium > 0 and r.kind is null
+    {_REVERSED}
+    where {_IS_CHARGE} and a.premium > 0 and r.kind is null
     group by a.enterprise, a.order_id, a.worker_key
     having count(*) > 1"""
-_RESENDS: Final = """
+_RESENDS: Final = f"""
     select s.*, a.kind is not null as has_row, k.kind is not null as has_kept, a.premium > 0 as is_charged
     from charging.resend s
-    left join charging.entry a on (a.accepted_at, a.enterprise, a.order_id, a.worker_key, a.kind)
-        = (s.accepted_at, s.enterprise, s.order_id, s.worker_key, 1)
+    left join (select a.* from charging.entry a {_ANEW} where {_IS_LAST}) a
+        using (accepted_at, enterprise, order_id, worker_key)
     left join charging.entry k on (k.accepted_at, k.enterprise, k.order_id, k.worker_key, k.kind)
         = (s.kept_accepted_at, s.enterprise, s.order_id, s.worker_key, 1)"""
+_CORRECTED: Final = f"""
+    select c.accepted_at, c.enterprise, c.order_id, a.premium as charged, r.kind is not null as is_reversed,
+        (c.region, c.token_key, c.industry, c.worker_rest, c.agency_uscc, c.employer_insurance_no)
+            is not distinct from (a.region, a.token_key, a.industry, a.worker_rest, a.agency_uscc,
+                a.employer_insurance_no) as is_same,
+        coalesce(r.reason = 3 and r.batch = c.batch, false) as is_taken_back
+    from charging.entry c
+    left join charging.entry a on (a.accepted_at, a.enterprise, a.order_id, a.worker_key, a.kind)
+        = (c.accepted_at, c.enterprise, c.order_id, c.worker_key, case c.kind when 8 then 1 else c.kind - 2 end)
+    {_REVERSED}
+    where c.kind >= 8 and c.kind % 2 = 0 order by c.accepted_at, c.enterprise, c.order_id"""
 
 
 async def check_settlements(connection: Connection, facts: Facts, verdict: Verdict) -> None:
@@ -62,6 +85,7 @@ async def check_settlements(connection: Connection, facts: Facts, verdict: Verdi
         if reverses(rule, row["accepted_at"], row["ended_at"], row["departed"]):
             check.find(f"charging.entry cancellation of order {_name(facts, row)}: due for a reversal, has none")
     await _check_unsettled(connection, facts, check)
+    await _check_corrections(connection, facts, verdict)
     await _check_resends(connection, facts, verdict)
     await _check_uncovered(connection, verdict)
     await _check_declarations(connection, facts, verdict)
@@ -72,6 +96,10 @@ def _fault(facts: Facts, row: Any) -> str | None:
         return "there is no such acceptance"
     if row["premium"] != -row["charged"] or not row["is_same"]:
         return f"takes back {-row['premium']} of {row['charged']}, or names another place, line or worker"
+    if REVERSALS[row["reason"]] == RERATED:
+        return None if row["is_anew"] else "no charge follows it in its batch"
+    if row["is_followed"]:
+        return "the order was charged anew after it"
     if REVERSALS[row["reason"]] == "resent":
         return None if row["was_charged"] else "no re-send is noted"
     if row["ended_at"] is None:
@@ -92,6 +120,18 @@ async def _check_unsettled(connection: Connection, facts: Facts, check: Check) -
         = (u.accepted_at, u.enterprise, u.order_id, u.worker_key, 3) where c.kind is null"""
     for row in await connection.fetch(query):
         check.find(f"charging.unsettled order {_name(facts, row)}: there is no such cancellation")
+
+
+async def _check_corrections(connection: Connection, facts: Facts, verdict: Verdict) -> None:
+    check = verdict.check(
+        "I4", "every order that was rated anew had its charge before taken back with it, if it had one"
+    )
+    async for row in connection.cursor(_CORRECTED, prefetch=FETCH_ROWS):
+        name = f"charging.entry {RERATED} charge of order {_name(facts, row)}"
+        if row["charged"] is None or not row["is_same"]:
+            check.find(f"{name}: there is no charge of that place and worker before it")
+        elif row["is_reversed"] != (row["charged"] > 0) or (row["is_reversed"] and not row["is_taken_back"]):
+            check.find(f"{name}: the charge before it was not taken back with it")
 
 
 async def _check_resends(connection: Connection, facts: Facts, verdict: Verdict) -> None:
