@@ -6,7 +6,9 @@ PYTHON ?=
 PY := .venv/bin/python
 ARGS ?=
 
-.PHONY: help install demo test test-fast lint format types imports pins docs env bench up clean
+KAFKA := var/kafka/libs/.fetched
+
+.PHONY: help install demo test test-fast test-kafka lint format types imports pins docs env bench up clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +32,16 @@ test: install ## run all tests (ARGS="-k close -x")
 
 test-fast: install ## run the tests that take no longer than a moment
 	@$(PY) -m pytest -m "not slow" $(ARGS)
+
+test-kafka: install $(KAFKA) ## run the tests that use a broker on Apache Kafka (needs Java 17 and Maven)
+	@$(PY) -m pytest --kafka=apache $(ARGS)
+
+# Kafka's own jars, at the versions of the pom; nothing is asked for again until it changes.
+$(KAFKA): tests/kafka/pom.xml
+	@command -v mvn >/dev/null || { echo "make test-kafka needs Maven (mvn) to fetch Apache Kafka's jars" >&2; exit 1; }
+	@rm -rf var/kafka/libs
+	mvn --batch-mode --quiet -Dstyle.color=never -f tests/kafka/pom.xml dependency:copy-dependencies
+	@touch $@
 
 lint: install types imports ## everything that can be said without running the code
 	@$(PY) -m ruff check .

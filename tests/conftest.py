@@ -1,13 +1,17 @@
-"""Fixtures that every room of tests may ask for."""
+"""Fixtures that every room of tests may ask for, and the choice of the broker they run on."""
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
+from tests.apache_kafka import ApacheKafka
+from tests.brokers import kind_of, select
 from tests.servers import (
     Broker,
+    Kind,
     Postgres,
     drop_database,
     erase_topics,
@@ -16,6 +20,19 @@ from tests.servers import (
     may_be_emptied,
     postgres_server,
 )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--kafka",
+        choices=("embedded", "apache"),
+        default="embedded",
+        help="broker of the tests; with apache (Java 17, `make test-kafka`) only those that use one are run",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    select(config, items)
 
 
 @pytest.fixture(scope="session")
@@ -42,15 +59,34 @@ async def platform_database(postgres: Postgres) -> AsyncIterator[str]:
 
 
 @pytest.fixture(scope="session")
-def broker() -> Iterator[Broker]:
+def broker_kind(pytestconfig: pytest.Config) -> Kind:
+    """Which broker this run is on."""
+    return kind_of(pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def broker(broker_kind: Kind) -> Iterator[Broker]:
     """One broker for the whole run; a test that uses it takes topic names of its own."""
-    with kafka_broker() as server:
+    with kafka_broker(broker_kind) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def erased_kafka() -> Iterator[ApacheKafka]:
+    """An Apache Kafka beside `broker`, for tests one after the other: a new one each time would take too long."""
+    with ApacheKafka() as server:
         yield server
 
 
 @pytest.fixture
-async def fresh_broker() -> AsyncIterator[Broker]:
+async def fresh_broker(broker_kind: Kind, request: pytest.FixtureRequest) -> AsyncIterator[Broker]:
     """A broker without a topic, for this test alone."""
+    if broker_kind == "apache" and "DANBAO_KAFKA" not in os.environ:
+        kafka: ApacheKafka = request.getfixturevalue("erased_kafka")
+        kafka.restart()  # a test may have killed it
+        await erase_topics(kafka.bootstrap)
+        yield kafka
+        return
     with kafka_broker() as server:
         if not may_be_emptied(server):
             pytest.skip("needs an empty cluster: DANBAO_TEST_ERASE_KAFKA=yes lets the tests erase DANBAO_KAFKA")

@@ -1,7 +1,7 @@
-"""The servers a test runs against: the embedded ones, or those named in the environment.
+"""The servers a test runs against: the embedded ones, Apache Kafka (`--kafka=apache`), or those of the environment.
 
 `DANBAO_DATABASE` names a PostgreSQL server by the URL of a role that may make databases and roles; each test
-gets a database of its own there. `DANBAO_KAFKA` names a Kafka cluster; tests that need an empty one erase all
+gets a database of its own there. `DANBAO_KAFKA` names an Apache Kafka cluster; tests that need an empty one erase all
 its topics, which has to be allowed with `DANBAO_TEST_ERASE_KAFKA=yes`.
 """
 
@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Literal, Protocol
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import asyncpg
@@ -19,7 +19,19 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from deploy.embedded.broker import EmbeddedBroker
 from deploy.embedded.postgres import EmbeddedPostgres
+from services.cli.running.system import EMBEDDED_KAFKA
+from tests.apache_kafka import ApacheKafka
 from tests.waiting import eventually_async
+
+Kind = Literal["embedded", "apache"]
+"""Which broker: the embedded one, or Apache Kafka, whoever runs it."""
+APACHE_KAFKA: Final = {
+    # The shortest session a broker grants unless it is told otherwise; a zombie is waited for that long.
+    "DANBAO_KAFKA_SESSION_TIMEOUT_MS": "6000",
+    "DANBAO_KAFKA_HEARTBEAT_MS": "500",
+    "DANBAO_KAFKA_METADATA_MAX_AGE_MS": "1000",
+    "DANBAO_KAFKA_IDEMPOTENT": "true",
+}
 
 
 class Postgres(Protocol):
@@ -71,18 +83,27 @@ def postgres_server() -> Iterator[Postgres]:
 
 
 @contextmanager
-def kafka_broker() -> Iterator[Broker]:
-    """The cluster of `DANBAO_KAFKA`, or an embedded broker for as long as the context lasts."""
+def kafka_broker(kind: Kind = "embedded") -> Iterator[Broker]:
+    """The cluster of `DANBAO_KAFKA`, or a broker of this kind for as long as the context lasts."""
     if other := os.environ.get("DANBAO_KAFKA"):
         yield OtherBroker(other)
+    elif kind == "apache":
+        with ApacheKafka() as kafka:
+            yield kafka
     else:
         with EmbeddedBroker() as broker:
             yield broker
 
 
+def client_settings(broker: Broker) -> dict[str, str]:
+    """What a service has to be told to get on with this broker: DANBAO_ variables, its address among them."""
+    own = EMBEDDED_KAFKA if isinstance(broker, EmbeddedBroker) else APACHE_KAFKA
+    return {"DANBAO_KAFKA": broker.bootstrap, **own}
+
+
 def may_be_emptied(broker: Broker) -> bool:
     """Whether all topics of this broker are ours to remove."""
-    return isinstance(broker, EmbeddedBroker) or os.environ.get("DANBAO_TEST_ERASE_KAFKA") == "yes"
+    return not isinstance(broker, OtherBroker) or os.environ.get("DANBAO_TEST_ERASE_KAFKA") == "yes"
 
 
 async def erase_topics(bootstrap: str) -> None:

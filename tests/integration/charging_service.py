@@ -58,19 +58,23 @@ class Process:
 
 @dataclass
 class Field:
-    """One database and one broker, with as many workers as are started."""
+    """One database and one broker (what a service is told of it), with as many workers as are started."""
 
     house: House
-    bootstrap: str
+    broker: Mapping[str, str]
     folder: Path
     started: int = 0
+
+    @property
+    def bootstrap(self) -> str:
+        return self.broker["DANBAO_KAFKA"]
 
     @asynccontextmanager
     async def worker(self, wait: bool = True, **settings: str) -> AsyncIterator[Process]:
         """Start a worker with these settings (without the prefix); it is stopped at the end."""
         self.started += 1
         port, log = free_port(), self.folder / f"charging-{self.started}.log"
-        env = environment(self.house.url, self.bootstrap, port, settings)
+        env = environment(self.house.url, self.broker, port, settings)
         child = start_child("charging", [sys.executable, "-m", "services.charging"], env=env, cwd=ROOT, log=log)
         try:
             async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=AUTHORISED, timeout=20) as client:
@@ -133,27 +137,22 @@ async def open_producer(bootstrap: str, codec: str | None = None) -> AsyncIterat
 
 
 @asynccontextmanager
-async def open_field(house: House, bootstrap: str) -> AsyncIterator[Field]:
+async def open_field(house: House, broker: Mapping[str, str]) -> AsyncIterator[Field]:
     with TemporaryDirectory(prefix="danbao charging ") as folder:
-        yield Field(house, bootstrap, Path(folder))
+        yield Field(house, broker, Path(folder))
 
 
-def environment(url: str, bootstrap: str, port: int, settings: Mapping[str, str]) -> dict[str, str]:
-    """The whole environment of the service, for the embedded broker."""
+def environment(url: str, broker: Mapping[str, str], port: int, settings: Mapping[str, str]) -> dict[str, str]:
+    """The whole environment of the service."""
     danbao = {
         "DATABASE": url,
-        "KAFKA": bootstrap,
         "PORT": str(port),
         "SERVICE_KEY": KEY,
         "SCHEME": f"{ROOT / 'deploy' / 'tariffs'}:{ROOT / 'deploy' / 'demo'}",
-        "KAFKA_SESSION_TIMEOUT_MS": "2000",
-        "KAFKA_HEARTBEAT_MS": "300",
-        "KAFKA_METADATA_MAX_AGE_MS": "1000",
-        "KAFKA_IDEMPOTENT": "false",
         "ORDER_PARTITIONS": "2",
         "SETTLE_SECONDS": "0.3",
         **settings,
     }
     own = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     own["PYTHONPATH"] = danbao.pop("PYTHONPATH", str(ROOT))
-    return own | {f"DANBAO_{name}": value for name, value in danbao.items()}
+    return own | dict(broker) | {f"DANBAO_{name}": value for name, value in danbao.items()}

@@ -12,13 +12,13 @@ from shared.contracts.parking import ParkReason
 from shared.contracts.topics import DAYS_CLOSING, DAYS_COUNTED, MANIFESTS, orders_topic
 from tests.integration.charging_house import NOON, OTHER_RIDES, RIDES, ROOT, House, Sent, accepted, cancelled, completed
 from tests.integration.charging_service import Field, open_field, open_producer
-from tests.servers import Broker
+from tests.servers import Broker, client_settings
 from tests.waiting import eventually_async
 
 
 @pytest.fixture
 async def field(house: House, fresh_broker: Broker) -> AsyncIterator[Field]:
-    async with open_field(house, fresh_broker.bootstrap) as opened:
+    async with open_field(house, client_settings(fresh_broker)) as opened:
         yield opened
 
 

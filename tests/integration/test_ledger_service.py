@@ -16,10 +16,20 @@ import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from services.cli.running.system import settings_of
+from shared.adapters.kafka import ensure_topics
 from shared.contracts.manifests import DayClosing, Outcome
-from shared.contracts.topics import DAYS_CLOSED, DAYS_CLOSING, DAYS_COUNTED, MANIFESTS, REMITTANCES, STATEMENTS
+from shared.contracts.topics import (
+    DAYS_CLOSED,
+    DAYS_CLOSING,
+    DAYS_COUNTED,
+    INTERNAL,
+    MANIFESTS,
+    REMITTANCES,
+    STATEMENTS,
+)
 from tests.integration.ledger_model import ENTERPRISE, OTHER, Charging, Ledger, due, new_run, open_ledger, total
-from tests.servers import Broker
+from tests.servers import Broker, client_settings
 from tests.waiting import eventually_async
 
 OPENED_ON = date(2026, 9, 29)
@@ -70,20 +80,15 @@ async def started(ledger: Ledger, broker: Broker, **more: str) -> AsyncIterator[
     """Start the service and wait until it is ready; killed at the end if it still runs."""
     port = free_port()
     settings = {
-        "KAFKA": broker.bootstrap,
         "DATABASE": ledger.url,
         "PORT": str(port),
         "SERVICE_KEY": KEY,
         "CHARGING_URL": f"http://127.0.0.1:{free_port()}",
-        "KAFKA_IDEMPOTENT": "false",
-        "KAFKA_SESSION_TIMEOUT_MS": "2000",
-        "KAFKA_HEARTBEAT_MS": "300",
-        "KAFKA_METADATA_MAX_AGE_MS": "1000",
         "SCHEDULER": "false",
         "BOOKS_OPEN_ON": OPENED_ON.isoformat(),
     } | more
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DANBAO_")}
-    environment |= {f"DANBAO_{name}": value for name, value in settings.items()}
+    environment |= client_settings(broker) | {f"DANBAO_{name}": value for name, value in settings.items()}
     command = (sys.executable, "-m", "services.ledger")
     child = await asyncio.create_subprocess_exec(*command, env=environment, stderr=asyncio.subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
@@ -99,6 +104,7 @@ async def started(ledger: Ledger, broker: Broker, **more: str) -> AsyncIterator[
 @asynccontextmanager
 async def answering(broker: Broker, charging: Charging) -> AsyncIterator[AIOKafkaProducer]:
     """Charging's side of the topics: publishes, and answers every `days.closing.v1` by counting."""
+    await ensure_topics(settings_of(client_settings(broker)), dict.fromkeys(INTERNAL, 1))
     producer = AIOKafkaProducer(bootstrap_servers=broker.bootstrap)
     consumer = AIOKafkaConsumer(DAYS_CLOSING, bootstrap_servers=broker.bootstrap, auto_offset_reset="earliest")
 

@@ -1,0 +1,69 @@
+"""One suite, two brokers: which tests a run takes, and where Apache Kafka and the embedded broker differ.
+
+Every difference stands here with its reason. A test that shows one is marked `@differs(...)`: on that broker it has
+to fail, and is told of as soon as it does not.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pytest
+
+from tests.servers import Kind
+
+USES_A_BROKER: Final = {"broker", "fresh_broker"}
+SAME_ON_BOTH: Final = {
+    # file: why a run on the second broker would show nothing more
+    "test_crash_at_every_step.py": "its logs are in memory; the broker is asked for its cluster id only",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What is otherwise on one broker than on the other, and why."""
+
+    on: Kind
+    because: str
+
+
+NO_TRANSACTIONS: Final = Difference(
+    "embedded", "Tansu answers aiokafka's InitProducerId with UnknownError, and delivers what was aborted"
+)
+NOTHING_ON_DISK: Final = Difference(
+    "embedded", "Tansu keeps everything in memory: a restart makes another cluster, at which workers must stop"
+)
+NO_RETENTION: Final = Difference("embedded", "Tansu neither deletes records nor lets them expire")
+
+
+def differs(difference: Difference) -> Callable[[Any], Any]:
+    """Mark a test that must fail on the broker of this difference."""
+    return pytest.mark.differs(difference)
+
+
+def kind_of(config: pytest.Config) -> Kind:
+    """The broker of this run; a cluster named in the environment is an Apache Kafka."""
+    kind: Kind = "apache" if "DANBAO_KAFKA" in os.environ else config.getoption("--kafka")
+    return kind
+
+
+def select(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what is expected to fail here; with `--kafka=apache` leave out what uses no broker."""
+    kind = kind_of(config)
+    for item in items:
+        for mark in item.iter_markers("differs"):
+            (difference,) = mark.args
+            if difference.on == kind:
+                item.add_marker(pytest.mark.xfail(strict=True, reason=difference.because))
+    if config.getoption("--kafka") == "apache":
+        _leave_out(config, items)
+
+
+def _leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
+    is_ours = [
+        bool(USES_A_BROKER & set(getattr(item, "fixturenames", ()))) and item.path.name not in SAME_ON_BOTH
+        for item in items
+    ]
+    config.hook.pytest_deselected(items=[item for item, ours in zip(items, is_ours, strict=True) if not ours])
+    items[:] = [item for item, ours in zip(items, is_ours, strict=True) if ours]
