@@ -10,12 +10,12 @@ from services.reporting.loop import Loop
 from services.reporting.metrics import Metrics
 from services.reporting.sending import Sender
 from services.reporting.sources import open_sources
-from shared.adapters.kafka import consume, open_broker
+from shared.adapters.kafka import consume, ensure_topics, open_broker, until_done
 from shared.adapters.national_platform import open_national_platform
 from shared.adapters.postgres import open_engine
 from shared.adapters.scheme_files import load_scheme
 from shared.adapters.signing import Signer
-from shared.contracts.topics import DAYS_CLOSED, STATEMENTS
+from shared.contracts.topics import DAYS_CLOSED, INTERNAL, STATEMENTS
 from shared.domain.errors import Refused
 from shared.runtime.service import Service
 
@@ -27,6 +27,9 @@ async def compose(service: Service) -> AsyncIterator[None]:
     """Everything, with the two topics; raises `Refused` for a bad setting."""
     async with assemble(service) as intake:
         broker = open_broker(service.settings)
+        # Whoever starts first makes the topics: to read one that is not there ends in an error after a while.
+        topics = dict.fromkeys(INTERNAL, 1)
+        service.background("topics", until_done("topics", lambda: ensure_topics(service.settings, topics)))
         # A group for each topic: members of one group would wait for each other at every start.
         consume(broker, service.settings, DAYS_CLOSED, f"{GROUP}.days", intake.take_day_closed, service.die)
         consume(broker, service.settings, STATEMENTS, f"{GROUP}.statements", intake.take_statement, service.die)

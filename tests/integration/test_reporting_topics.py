@@ -1,5 +1,7 @@
 """Reporting as it is run: the ledger's topics in, receipts out."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import date
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 from pydantic import SecretStr
 
+from services.cli.running.system import settings_of
 from services.national_platform.compose import compose as compose_platform
 from services.reporting.compose import compose as compose_reporting
 from shared.adapters.kafka import ensure_topics
@@ -26,31 +29,48 @@ from tests.integration.reporting_house import (
     statement,
     total,
 )
-from tests.servers import Broker
+from tests.servers import Broker, client_settings
 from tests.waiting import eventually_async
 
 DAY = date(2026, 10, 3)
 
 
-async def test_topics_are_read_from_the_start_and_repeats_change_nothing(
-    fresh_broker: Broker, database: str, platform_database: str, tmp_path: Path
-) -> None:
-    keys = make_keys(tmp_path)
+@asynccontextmanager
+async def open_parts(broker: Broker, database: str, platform_database: str, folder: Path) -> AsyncIterator[Settings]:
+    """The national platform, and what reporting is told of it."""
+    keys = make_keys(folder)
     platform = Service(
         "national_platform", platform_settings(await migrate_platform(platform_database), keys), compose_platform
     )
     async with serving(platform.server) as platform_url:
-        settings = Settings(
-            kafka=fresh_broker.bootstrap,
-            kafka_session_timeout_ms=2_000,
-            kafka_heartbeat_ms=500,
-            kafka_idempotent=False,
-            database=SecretStr(await migrate_reporting(database)),
-            signing_key=keys.private,
-            service_key=SecretStr(SERVICE_KEY),
-            platform_key=SecretStr(PLATFORM_KEY),
-            platform_url=platform_url,
-        )
+        own = {
+            "database": SecretStr(await migrate_reporting(database)),
+            "signing_key": keys.private,
+            "service_key": SecretStr(SERVICE_KEY),
+            "platform_key": SecretStr(PLATFORM_KEY),
+            "platform_url": platform_url,
+        }
+        yield settings_of(client_settings(broker)).model_copy(update=own)
+
+
+async def test_it_may_start_before_anybody_has_made_its_topics(
+    fresh_broker: Broker, database: str, platform_database: str, tmp_path: Path
+) -> None:
+    async with (
+        open_parts(fresh_broker, database, platform_database, tmp_path) as settings,
+        running_app(Service("reporting", settings, compose_reporting), SERVICE_KEY) as client,
+    ):
+
+        async def is_ready() -> bool:
+            return (await client.get("/readyz")).status_code == 200
+
+        await eventually_async(is_ready, "readiness")
+
+
+async def test_topics_are_read_from_the_start_and_repeats_change_nothing(
+    fresh_broker: Broker, database: str, platform_database: str, tmp_path: Path
+) -> None:
+    async with open_parts(fresh_broker, database, platform_database, tmp_path) as settings:
         await ensure_topics(settings, {DAYS_CLOSED: 1, STATEMENTS: 1})
         closed = msgspec.json.encode(closed_day(DAY, [total(DAY, "charged", 90)]))
         async with AIOKafkaProducer(bootstrap_servers=fresh_broker.bootstrap) as producer:
