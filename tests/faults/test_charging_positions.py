@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import asyncpg
 import pytest
+from asyncpg.exceptions._base import InterfaceError, InternalClientError
 
 from services.charging.store import Fenced, read_last_number, write_batch
 from shared.adapters.postgres import open_pool
@@ -13,7 +14,7 @@ from tests.faults.database_proxy import database_proxy
 from tests.integration.charging_house import CLUSTER, House, Sent, accepted, cancelled, declared, moves_of
 
 TABLES = ("position", "manifest", "batch_day", "entry", "unsettled", "parked", "conflict", "declaration", "outbox")
-LOST = (OSError, asyncpg.ConnectionDoesNotExistError)
+LOST = (OSError, asyncpg.ConnectionDoesNotExistError, InterfaceError, InternalClientError)
 MIXED = (accepted("o1"), cancelled("o1"), accepted("o1", token_key=2), declared("d1"), Sent(b"nonsense"))
 
 

@@ -83,7 +83,7 @@ def some_events(rng: random.Random, known: list[tuple[str, datetime, dict[str, A
         if kind < 0.55 or not known:
             at = NOON.replace(day=1) + timedelta(days=rng.randrange(4), seconds=rng.randrange(-43_200, 43_200))
             uscc = rng.choice([RIDES, OTHER_RIDES, FREIGHT])
-            data = {
+            data: dict[str, Any] = {
                 "uscc": uscc, "industry": "intracity_freight" if uscc == FREIGHT else "ride_hailing",
                 "acceptance_region": rng.choice([GUANGDONG, BEIJING, "370102"]), "worker_id": worker(rng.randrange(9)),
             }  # fmt: skip

@@ -29,7 +29,7 @@ async def test_no_history_is_updated_or_deleted_by_the_role(full: House) -> None
     for table in HISTORY:
         assert table == "entry_20261003" or await full.value(f"select count(*) from charging.{table}") > 0, table
         column = await full.value(
-            "select attname from pg_attribute where attrelid = $1::regclass and attnum > 0 order by attnum desc limit 1",
+            "select attname from pg_attribute where attrelid = $1::regclass and attnum > 0 order by -attnum limit 1",
             f"charging.{table}",
         )
         for sql in (
