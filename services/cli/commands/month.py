@@ -27,7 +27,7 @@ SchemeDirs = Annotated[
 State = Annotated[
     Path | None, typer.Option("--state", help="Directory of `danbao up --state`; else the environment says where.")
 ]
-DEMO_ORDERS = 80_000
+DEMO_ORDERS = 60_000
 
 
 def add_commands(app: typer.Typer) -> None:
