@@ -11,10 +11,18 @@ import msgspec
 
 from services.charging.count_day import count_day
 from services.charging.rerate import Difference, Window, book_differences, find_differences
+from services.cli.audit.billing import check_billing
+from services.cli.audit.books import Books as AuditBooks
+from services.cli.audit.facts import read_facts
+from services.cli.audit.manifests import check_counts, check_manifests
+from services.cli.audit.rows import RowReader
+from services.cli.audit.settlements import check_settlements
+from services.cli.audit.verdict import Verdict
 from services.ledger.booking import book_all_waiting, take_manifest
 from services.ledger.close_day import close_day
 from services.ledger.count_day import take_count
 from services.ledger.issue_statement import issue_statements
+from shared.adapters.postgres import open_pool
 from shared.adapters.scheme_files import load_scheme
 from shared.adapters.working_days import is_working_day
 from shared.contracts.manifests import DayClosing
@@ -121,6 +129,23 @@ class Books:
             from ledger.statement_line l join ledger.statement s using (statement_id)
             where period = :period order by statement_id, number"""
         return [tuple(row) for row in await self.ledger.rows(sql, period=period)]
+
+
+async def audit(books: Books, scheme: Corrected) -> list[str]:
+    """What the audit finds in rows, manifests, books and bills under that scheme; nobody reports here."""
+    verdict = Verdict()
+    await books.carry()
+    async with open_pool(books.house.owner_url, size=1) as pool, pool.acquire() as connection, connection.transaction():
+        reads, rates = verdict.check("I4", "reads"), verdict.check("I4", "rates")
+        facts = await read_facts(connection, scheme.scheme, reads)
+        rows, kept = RowReader(facts, rates), AuditBooks(facts, verdict)
+        await rows.read(connection)
+        await check_manifests(connection, facts, rows, verdict)
+        await check_settlements(connection, facts, verdict)
+        await kept.check(connection)
+        await check_counts(connection, facts, rows, verdict)
+        await check_billing(connection, facts, kept, verdict)
+    return [finding for check in verdict.checks for finding in check.findings]
 
 
 @asynccontextmanager
