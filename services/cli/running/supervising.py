@@ -8,6 +8,7 @@ thread: on Linux a child's life is tied to the thread that started it.
 import asyncio
 import json
 import os
+import signal
 import sys
 import time
 from collections import deque
@@ -86,8 +87,6 @@ class Supervisor:
 
     def stop_services(self) -> None:
         """Ask all to end, then wait for each."""
-        import signal  # noqa: PLC0415
-
         running = [each.child for each in self._managed.values() if each.child is not None]
         for child in running:
             child.send_signal(signal.SIGTERM)
