@@ -52,9 +52,9 @@ _RESENT: Final = f"""
         where kind = 1 and accepted_at >= $2 and accepted_at < $3
         group by enterprise, order_id, worker_key, worker_rest having count(*) > 1),
     received as (
-        select a.*, m.committed_at, first_value(a.accepted_at) over (
+        select a.*, first_value(a.accepted_at) over (
             partition by a.enterprise, a.order_id, a.worker_key, a.worker_rest
-            order by m.committed_at, a.batch, a.leaf_index) as kept_accepted_at
+            order by m.turn, a.leaf_index) as kept_accepted_at
         from charging.entry a
         join candidate using (enterprise, order_id, worker_key, worker_rest)
         join charging.manifest m on m.batch = a.batch

@@ -1,0 +1,543 @@
+"""Plays a history of `tests/workload.py` to the real services and to the model, and compares every figure.
+
+No Kafka: records are read and written as the consumer does it; messages leave through the real outboxes and are handed
+over here, late, twice or out of order, as the history says. PostgreSQL is real.
+"""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import msgspec
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.charging.batch import Batch, Reader
+from services.charging.count_day import count_day
+from services.charging.lookup import Lookup
+from services.charging.parts import Parts
+from services.charging.settle import settle
+from services.charging.store import Fenced, Move, Run, start_run, write_batch
+from services.ledger.booking import take_manifest
+from services.ledger.books import open_books
+from services.ledger.close_day import close_day
+from services.ledger.count_day import take_count
+from services.ledger.gaps import fill_gaps
+from services.ledger.issue_statement import issue_statements
+from services.ledger.late_fees import book_late_fees
+from services.ledger.reading import read_payment_states, read_statements
+from services.ledger.remit import take_remittance
+from shared.adapters.migrations import migrate
+from shared.adapters.outbox import Outbox
+from shared.adapters.postgres import Pool, open_engine, open_pool, with_login
+from shared.adapters.regions import known_regions
+from shared.adapters.scheme_files import load_scheme
+from shared.adapters.working_days import is_working_day
+from shared.contracts import topics
+from shared.contracts.manifests import DayClosed, DayClosing, DayCounted, PremiumsCharged
+from shared.domain.calendar import Month
+from shared.domain.rating import Scheme
+from tests.integration.charging_house import CLUSTER, LIMITS, PASSWORD, ROOT, Record, copied_database
+from tests.model import CLOSE_AFTER, ONE, Count, Model, Total
+from tests.model_bills import to_fen
+from tests.model_scheme import midnight, read_scheme
+from tests.servers import Postgres, drop_database, make_database
+from tests.workload import (
+    EVERYWHERE,
+    JOINING,
+    LEAVING,
+    OPENED_ON,
+    PARTITIONS,
+    UNREGISTERED,
+    Step,
+    bytes_of,
+)
+
+SCHEME = ROOT / "tests" / "seeds" / "scheme"
+REGISTERED = (EVERYWHERE, JOINING, LEAVING)
+REASONS = ("", "customer", "worker", "enterprise", "other")
+Sums = Counter[tuple[Any, ...]]
+
+
+def units(yuan: Fraction) -> int:
+    """0.0001 yuan, as the services count."""
+    amount = yuan * 10_000
+    assert amount.denominator == 1, f"{yuan} yuan"
+    return int(amount)
+
+
+def model_sums(totals: Mapping[Total, int]) -> Sums:
+    """Orders and premium of the model's totals in the services' terms: (key, "orders" or "premium") to the sum."""
+    found: Sums = Counter()
+    for total, orders in totals.items():
+        key = (str(total.insured_on), *total[1:6], int(total.line or 0))
+        found[*key, "orders"] += orders
+        found[*key, "premium"] += units(total.base) * orders
+    return Counter({key: value for key, value in found.items() if value})
+
+
+def told_sums(totals: Sequence[Any]) -> Sums:
+    """The same of what the services say."""
+    found: Sums = Counter()
+    for total in totals:
+        place = (str(total.insured_on), total.enterprise, total.province or "", total.industry or "")
+        key = (*place, total.outcome.value, total.reason or "", total.tariff_line or 0)
+        found[*key, "orders"] += total.orders
+        found[*key, "premium"] += total.premium
+    return Counter({key: value for key, value in found.items() if value})
+
+
+def same(what: str, service: Any, model: Any) -> None:
+    """Fail, naming what differs."""
+    if service != model:
+        if isinstance(service, Mapping) and isinstance(model, Mapping):
+            keys = sorted({k for k in service.keys() | model.keys() if service.get(k) != model.get(k)}, key=repr)
+            rows = [f"  {key}: services {service.get(key)}, model {model.get(key)}" for key in keys[:8]]
+            pytest.fail(f"{what}: {len(keys)} figures differ\n" + "\n".join(rows), pytrace=False)
+        pytest.fail(f"{what}:\n  services {service}\n  model    {model}", pytrace=False)
+
+
+class Manifests(httpx.AsyncBaseTransport):
+    """Charging's answer to a manifest that is asked for, from its own lookup."""
+
+    def __init__(self, lookup: Lookup) -> None:
+        self._lookup = lookup
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        run, number = request.url.path.split("/")[-2:]
+        found = await self._lookup.manifest(run, int(number))
+        return httpx.Response(200, content=found) if found else httpx.Response(404)
+
+
+@dataclass
+class Start:
+    """One start of a worker: its runs, and what the model calls them."""
+
+    reader: Reader
+    run: Run
+    settling: Run
+
+
+@dataclass
+class Play:
+    """The services of one database, the model beside them, and what is on its way between them."""
+
+    owner_url: str
+    pool: Pool
+    charging: AsyncEngine
+    ledger: AsyncEngine
+    scheme: Scheme
+    model: Model
+    ids: dict[str, int]
+    parts: Parts
+    offsets: dict[tuple[str, int], int] = field(default_factory=dict)
+    starts: list[Start] = field(default_factory=list)
+    way: dict[str, list[bytes]] = field(default_factory=dict)
+    last_batch: tuple[Batch, list[Move]] | None = None
+    remittances: int = 0
+    events: int = 0
+
+    async def start(self, worker: int) -> None:
+        """Start a worker, or start it anew: a run of its own."""
+        async with self.pool.acquire() as connection:
+            run, settling = await start_run(connection, "orders"), await start_run(connection, "settlement")
+        reader = Reader(self.scheme, known_regions(), self.ids, LIMITS)
+        self.starts[worker : worker + 1] = [Start(reader, run, settling)]
+
+    async def play(self, steps: Sequence[Step]) -> None:
+        """The whole history, and the audit after it."""
+        for number, step in enumerate(steps):
+            try:
+                await self.step(step)
+            except BaseException as error:
+                error.add_note(f"at step {number}: {json.dumps(step)[:2000]}")
+                raise
+        await self.audit()
+
+    async def step(self, step: Step) -> None:
+        """One step of a history."""
+        arguments = {name: value for name, value in step.items() if name != "do"}
+        await getattr(self, f"do_{step['do']}")(**arguments)
+        if step["do"] in {"send", "settle"}:
+            await self._publish(self.charging, "charging")
+        elif step["do"] == "freeze":
+            await self._publish(self.ledger, "ledger")
+
+    async def _publish(self, engine: AsyncEngine, schema: str) -> None:
+        async def publish(topic: str, _key: str, payload: bytes) -> None:
+            self.way.setdefault(topic, []).append(payload)
+
+        await Outbox(engine, schema, publish).publish_once()
+
+    # What enterprises and workers do
+
+    async def do_send(
+        self, worker: int, optimistic: bool, records: list[dict[str, Any]], beside: list[dict[str, Any]] | None = None
+    ) -> None:
+        """A batch of a worker, and beside it one of the other worker at the same time."""
+        taken = {each["topic"] for each in records}
+        rest = [each for each in beside or [] if each["topic"] not in taken]
+        jobs = [(self.starts[worker], self._placed(records))]
+        jobs += [(self.starts[1 - worker], self._placed(rest))] if rest else []
+        batches = [start.reader.read(placed, start.run.next_batch()) for start, placed in jobs]
+        await self.parts.ensure(set().union(*(batch.days for batch in batches)))
+        written = [self._write(start, batch, optimistic) for (start, _), batch in zip(jobs, batches, strict=True)]
+        manifests = await asyncio.gather(*written)
+        for (start, placed), batch, manifest in zip(jobs, batches, manifests, strict=True):
+            self._compare(start, placed, batch, manifest)
+
+    def _placed(self, records: list[dict[str, Any]]) -> list[Record]:
+        placed = []
+        for each in records:
+            place = (each["topic"], each["partition"])
+            offset = self.offsets[place]
+            self.offsets[place] += 1
+            placed.append(Record(*place, offset, each["ms"], b"k", bytes_of(each["value"])))
+        return sorted(placed, key=lambda record: (record.topic, record.partition, record.offset))
+
+    async def _write(self, start: Start, batch: Batch, optimistic: bool) -> PremiumsCharged:
+        moves: dict[tuple[str, int], list[Any]] = {}
+        for record in batch.records:
+            moves.setdefault((record.topic, record.partition), []).append(record)
+        told = [Move(*place, mine[0].offset, mine[-1].offset + 1, len(mine)) for place, mine in moves.items()]
+        self.last_batch = batch, told
+        async with self.pool.acquire() as connection:
+            manifest, _ = await write_batch(connection, CLUSTER, start.run, batch, told, optimistic=optimistic)
+        return manifest
+
+    def _compare(self, start: Start, placed: list[Record], batch: Batch, manifest: PremiumsCharged) -> None:
+        ends = self.model.take(start.run.run, list(placed))
+        self.events += len(ends)
+        for record, key, end in zip(placed, batch.totals, ends, strict=True):
+            insured_on = None if key.insured_on < 0 else date(1970, 1, 1) + timedelta(days=key.insured_on)
+            place = (insured_on, key.enterprise, key.province or "", key.industry or "")
+            told = (*place, key.outcome.value, key.reason or "", str(key.tariff_line or ""), key.base_amount)
+            same(f"the end of {(record.value or b'')[:700]!r}", told, (*end[:7], units(end.base)))
+        same("the manifest", told_sums(manifest.totals), model_sums(Counter(ends)))
+        repeats = sum(end.outcome == "repeat" for end in ends)
+        same("leaves", manifest.leaves, len(ends) - repeats)
+
+    async def do_zombie(self) -> None:
+        """A worker that lost its partitions tries to write its last batch again."""
+        if self.last_batch is None:
+            return
+        batch, moves = self.last_batch
+        again = self.starts[0].reader.read(batch.records, self.starts[0].run.next_batch())
+        async with self.pool.acquire() as connection:
+            with pytest.raises(Fenced):
+                await write_batch(connection, CLUSTER, self.starts[0].run, again, moves, optimistic=True)
+
+    async def do_restart(self, worker: int) -> None:
+        await self.start(worker)
+
+    async def do_clock(self, seconds: int) -> None:
+        """From now on the database writes another time down as that of a commit: its clock was set."""
+        owner = await asyncpg.connect(self.owner_url)
+        try:
+            default = f"clock_timestamp() + interval '{seconds} seconds'"
+            await owner.execute(f"alter table charging.manifest alter column committed_at set default {default}")
+        finally:
+            await owner.close()
+
+    async def do_settle(self) -> None:
+        run = self.starts[0].settling
+        reversed_count = await settle(self.pool, self.scheme, run)
+        expected = self.model.settle(run.run)
+        same("orders reversed", reversed_count, sum(expected.values()))
+        if expected:
+            manifest = await self._manifest(run.run, run.last + 1)
+            same("the settlement", told_sums(manifest.totals), model_sums(expected))
+
+    async def _manifest(self, run: str, number: int) -> PremiumsCharged:
+        payload = await Lookup(self.pool).manifest(run, number)
+        assert payload is not None, f"{run}/{number}"
+        return msgspec.json.decode(payload, type=PremiumsCharged)
+
+    # What happens between charging and the ledger
+
+    async def do_deliver(self, picks: list[int], twice: bool) -> None:
+        for pick in picks:
+            if waiting := self.way.get(topics.MANIFESTS):
+                await self._deliver(waiting.pop(pick % len(waiting)))
+                if twice:
+                    await self._deliver(self.delivered)
+
+    async def _deliver(self, payload: bytes) -> None:
+        self.delivered = payload
+        manifest = msgspec.json.decode(payload, type=PremiumsCharged)
+        received = await take_manifest(self.ledger, payload)
+        same("what became of a manifest", received.state, self.model.deliver(manifest.run, manifest.number))
+
+    async def do_fill(self) -> None:
+        """Ask for every manifest that a later one waits for."""
+        async with httpx.AsyncClient(transport=Manifests(Lookup(self.pool)), base_url="http://charging") as client:
+            while await fill_gaps(self.ledger, client):
+                continue  # a look fills the first gap of each run
+        for run, number in sorted(self.model.inbox):
+            for missing in range(self.model.booked.get(run, 0) + 1, number):
+                if (run, missing) not in self.model.inbox:
+                    self.model.deliver(run, missing)
+        self.model.book_waiting()
+
+    async def do_freeze(self) -> None:
+        day = self.model.first_open
+        as_of = midnight(day) + CLOSE_AFTER
+        early = await close_day(self.ledger, day, as_of - timedelta(microseconds=1), 36)
+        same("a close before its time", early.state, self.model.freeze(day, as_of - timedelta(microseconds=1)))
+        for wish in (day + ONE, day, day - ONE):
+            answer = await close_day(self.ledger, wish, as_of + ONE, 36)
+            same(f"the wish to close {wish}", answer.state, self.model.freeze(wish, as_of + ONE))
+
+    async def do_count(self) -> None:
+        """Charging hears the last question, once more where it is answered already."""
+        questions = self.way.get(topics.DAYS_CLOSING)
+        if not questions:
+            return
+        closing = msgspec.json.decode(questions[-1], type=DayClosing)
+        await count_day(self.pool, self.scheme, closing)
+        await self._publish(self.charging, "charging")
+        if self.model.closing is not None:
+            told = msgspec.json.decode(self.way[topics.DAYS_COUNTED][-1], type=DayCounted)
+            count = self.model.count()
+            same("the settlement of the close", told_sums(_settled(told)), model_sums(count.settlement))
+            same_day(told, count)
+            same("re-sends", told.resends, count.resends)
+            same("cancellations without acceptance", told.unmatched_cancellations, count.unmatched)
+
+    async def do_answer(self, twice: bool) -> None:
+        """The ledger hears the last answer."""
+        answers = self.way.get(topics.DAYS_COUNTED)
+        if not answers:
+            return
+        is_due = self.model.closing is not None and self.model.closing.count is not None
+        same("the answer", await take_count(self.ledger, answers[-1]), "closed" if is_due else "already_counted")
+        if is_due:
+            count = self.model.close()
+            await self._publish(self.ledger, "ledger")
+            same_day(msgspec.json.decode(self.way[topics.DAYS_CLOSED][-1], type=DayClosed), count)
+            await self._same_workers(count)
+        if twice:
+            same("the answer again", await take_count(self.ledger, answers[-1]), "already_counted")
+
+    async def _same_workers(self, count: Count) -> None:
+        lookup = Lookup(self.pool)
+        for province in ("31", "44", "37", "46", "12"):
+            found = await lookup.registrations(count.day, province, "", 100)
+            same(f"first-time workers of {province}", found, sorted(count.first_time.get(province, ())))
+            told = {
+                (e["enterprise"], province, e["worker_id"], e["employer_insurance_no"]): e["orders"]
+                for e in await lookup.employee_exclusions(count.day, province)
+            }
+            mine = {key: orders for key, orders in count.employees.items() if key[1] == province}
+            same(f"employees of {province}", told, mine)
+
+    async def do_rush(self, until: str) -> None:
+        """Close one day after another."""
+        while self.model.first_open <= date.fromisoformat(until):
+            for step in ({"do": "freeze"}, {"do": "count"}, {"do": "answer", "twice": False}):
+                await self.step(step)
+
+    # Money
+
+    async def do_bill(self) -> None:
+        """Bill the next month, before its time or in it."""
+        periods = self.model.bills.periods
+        period = Month.parse(periods[-1]).next() if periods else Month.of(self.model.opened_on)
+        as_of = midnight(period.next().first_day) + CLOSE_AFTER
+        for wish in (period.next(), period, period):
+            answer = await issue_statements(self.ledger, wish, as_of, is_working_day)
+            same(f"the wish to bill {wish}", answer.state, self.model.bill(str(wish), as_of))
+        await self._same_bills()
+
+    async def _same_bills(self) -> None:
+        async with self.ledger.connect() as connection:
+            told = await read_statements(connection, None, None, None)
+        service = {
+            (each["enterprise"], each["province"], each["period"]): (
+                each["orders"], each["due_on"], Fraction(each["amount_yuan"]), Fraction(each["rounding_yuan"]),
+                [_told_line(line) for line in each["lines"]],
+            )
+            for each in told
+        }  # fmt: skip
+        model = {
+            (*bill.party, bill.period): (
+                sum(line.orders for line in bill.lines), bill.due_on, bill.amount, bill.rounding,
+                [
+                    (number, line.kind, line.insured_month, line.industry, int(line.tariff_line), line.base,
+                     line.orders, line.exact, line.amount)
+                    for number, line in enumerate(bill.lines, 1)
+                ],
+            )
+            for bill in self.model.bills.issued
+        }  # fmt: skip
+        same("the statements", service, model)
+
+    async def do_remit(self, which: int, hundredths: int, on: str, again: str) -> None:
+        bills = self.model.bills.issued
+        bill = bills[which % len(bills)] if bills else None
+        party = bill.party if bill else (EVERYWHERE, "44")
+        amount = max(to_fen(abs(bill.amount) * hundredths / 100) if bill else Fraction(hundredths), Fraction(1, 100))
+        self.remittances += 1
+        name = f"R{self.remittances}"
+        for paid in (amount, *{"same": [amount], "other": [amount + 1]}.get(again, [])):
+            told = {"remittance_id": name, "enterprise": party[0], "province": party[1], "received_on": on}
+            payload = json.dumps({**told, "amount_yuan": f"{int(paid * 100) // 100}.{int(paid * 100) % 100:02d}"})
+            state = self.model.bills.remit(name, party, paid, date.fromisoformat(on))
+            same("a remittance", await take_remittance(self.ledger, payload.encode()), state)
+
+    async def do_fees(self, as_of: str) -> None:
+        day = date.fromisoformat(as_of)
+        booked = await book_late_fees(self.ledger, day)
+        count, amount = self.model.bills.book_late_fees(day)
+        same("late fees", (booked.booked, booked.amount), (count, units(amount)))
+        await self._same_states(day)
+
+    async def _same_states(self, day: date) -> None:
+        for period in self.model.bills.periods:
+            async with self.ledger.connect() as connection:
+                told = await read_payment_states(connection, Month.parse(period), day)
+            names = ("due_yuan", "remitted_yuan", "outstanding_yuan", "arrears_yuan", "late_fee_yuan")
+            service = {(e["enterprise"], e["province"]): {n: Fraction(e[n]) for n in names} for e in told}
+            mine = {bill.party: bill.state(day) for bill in self.model.bills.issued if bill.period == period}
+            same(f"the state of payment of {period}", service, mine)
+
+    # The audit
+
+    async def audit(self) -> None:
+        """Every row, every booked line and every balance."""
+        await self._same_rows()
+        await self._same_lines()
+        await self._same_balances()
+        for day in (date(2026, 11, 14), date(2026, 12, 24)):
+            await self._same_states(day)
+
+    async def _same_rows(self) -> None:
+        rows = await self.pool.fetch("""select e.uscc, order_id, encode(int8send(worker_key), 'hex'), accepted_at, kind,
+            premium from charging.entry join charging.enterprise e on e.id = enterprise""")
+        kinds = {"accepted": 1, "completed": 2, "cancelled": 3, "reversed": 4}
+        mine = Counter((*row.key, kinds[row.kind], units(row.total.base)) for row in self.model.rows)
+        same("the rows", Counter(tuple(row) for row in rows), mine)
+        waiting = sum(1 for row in self.model.rows if row.kind == "cancelled" and not row.is_settled)
+        same("cancellations that wait", await self.pool.fetchval("select count(*) from charging.unsettled"), waiting)
+        kept: Counter[tuple[str, str]] = Counter()
+        for manifest in self.model.manifests.values():
+            for total, count in manifest.totals.items():
+                if total.outcome in {"parked", "conflict"}:
+                    kept[total.outcome, total.reason] += count
+        told = await self.pool.fetch("select 'parked', reason, count(*) from charging.parked group by 1, 2")
+        told += await self.pool.fetch("select 'conflict', '', count(*) from charging.conflict having count(*) > 0")
+        same("events kept aside", {tuple(row)[:2]: row[2] for row in told}, dict(kept))
+
+    async def _same_lines(self) -> None:
+        rows = await self.pool_rows("""select posting_day, insured_on, enterprise, coalesce(province, ''),
+            coalesce(industry, ''), outcome, coalesce(reason, ''), coalesce(tariff_line, 0),
+            sum(orders)::bigint, sum(premium)::bigint from ledger.day_line group by 1, 2, 3, 4, 5, 6, 7, 8""")
+        mine: Counter[tuple[Any, ...]] = Counter()
+        for posted_on, total, orders in self.model.lines:
+            key = (posted_on, *total[:6], int(total.line or 0))
+            mine[*key, "orders"] += orders
+            mine[*key, "premium"] += units(total.base) * orders
+        told = Counter({(*row[:8], "orders"): row[8] for row in rows})
+        told.update({(*row[:8], "premium"): row[9] for row in rows})
+        same("the booked lines", told, mine)
+        inbox = await self.pool_rows("select run, number from ledger.manifest_inbox")
+        same("manifests that wait", {tuple(row) for row in inbox}, self.model.inbox)
+
+    async def _same_balances(self) -> None:
+        rows = await self.pool_rows("""select kind, coalesce(enterprise, ''), coalesce(province, ''),
+            sum(amount)::bigint
+            from ledger.posting join ledger.account using (account_id)
+            group by 1, 2, 3 having sum(amount) <> 0""")
+        same("the balances", {tuple(row[:3]): row[3] for row in rows}, balances(self.model))
+
+    async def pool_rows(self, query: str) -> list[tuple[Any, ...]]:
+        """Rows of the ledger's tables, which charging's role may not read."""
+        async with self.ledger.connect() as connection:
+            return [tuple(row) for row in (await connection.exec_driver_sql(query)).all()]
+
+
+def _settled(told: DayCounted) -> list[Any]:
+    return [] if told.settlement is None else told.settlement.totals
+
+
+def _told_line(line: dict[str, Any]) -> tuple[Any, ...]:
+    money = {name: Fraction(line[name]) for name in ("base_yuan", "exact_yuan", "amount_yuan")}
+    place = (line["number"], line["kind"], line["insured_month"], line["industry"], line["tariff_line"])
+    return (*place, money["base_yuan"], line["orders"], money["exact_yuan"], money["amount_yuan"])
+
+
+def same_day(told: DayCounted | DayClosed, count: Count) -> None:
+    """Totals and workers of a day, as they are counted and as they are published."""
+    same("the day", told.day, count.day)
+    same(f"the totals of {count.day}", told_sums(told.totals), model_sums(count.totals))
+    workers = {(each.insured_on, each.enterprise or "", each.province): each.workers for each in told.workers}
+    same(f"the workers of {count.day}", workers, dict(count.workers))
+    first = {each.province: each.workers for each in told.first_time}
+    same(f"first-time workers of {count.day}", first, {p: len(found) for p, found in count.first_time.items()})
+
+
+def balances(model: Model) -> dict[tuple[str, str, str], int]:
+    """Every account that is not at zero, by kind and party."""
+    found: Counter[tuple[str, str, str]] = Counter()
+    for _, total, orders in model.lines:
+        found["receivable", total.enterprise, total.province] += units(total.base) * orders
+        found["premium_income", total.enterprise, total.province] -= units(total.base) * orders
+    for bill in model.bills.issued:
+        paid = units(bill.amount - bill.owed)
+        found["receivable", *bill.party] += units(bill.rounding) - paid
+        found["rounding", "", ""] -= units(bill.rounding)
+        found["late_fee_receivable", *bill.party] += units(bill.fee_owed)
+        found["late_fee_income", *bill.party] -= units(bill.fee_booked)
+    for party, held in model.bills.advances.items():
+        found["advances", *party] -= units(held)
+    for _, amount, _ in model.bills.remittances.values():
+        found["cash", "", ""] += units(amount)
+    return {key: value for key, value in found.items() if value}
+
+
+@asynccontextmanager
+async def model_template(server: Postgres) -> AsyncIterator[str]:
+    """The name of a database with the schemas of charging and ledger, to be copied."""
+    name = await make_database(server)
+    for schema in ("charging", "ledger"):
+        scripts = Path(ROOT, "services", schema, "migrations")
+        roles = {f"danbao_{schema}": PASSWORD, "danbao_auditor": PASSWORD}
+        await migrate(server.url(name), schema, scripts, roles)
+    yield name
+    await drop_database(server, name)
+
+
+@asynccontextmanager
+async def open_play(server: Postgres, template: str, opened_on: date = OPENED_ON) -> AsyncIterator[Play]:
+    """A copy of the template with books that open on a day, two workers, and a model of the same scheme."""
+    scheme = load_scheme([SCHEME])
+    model = Model(read_scheme([SCHEME]), set(REGISTERED), known_regions(), opened_on)
+    async with copied_database(server, template) as url:
+        charging, ledger = (with_login(url, f"danbao_{schema}", PASSWORD) for schema in ("charging", "ledger"))
+        async with (
+            open_pool(charging, size=3) as pool,
+            open_engine(charging, size=1) as outbox,
+            open_engine(ledger, size=2) as engine,
+        ):
+            await pool.execute("insert into charging.enterprise (uscc) select unnest($1::text[])", list(REGISTERED))
+            ids = {row["uscc"]: row["id"] for row in await pool.fetch("select uscc, id from charging.enterprise")}
+            await open_books(engine, opened_on)
+            play = Play(url, pool, outbox, engine, scheme, model, ids, Parts(pool, 0))
+            for uscc in (*REGISTERED, UNREGISTERED):
+                for partition in range(PARTITIONS):
+                    play.offsets[topics.orders_topic(uscc), partition] = 0
+            sql = "insert into charging.position select $1, unnest($2::text[]), unnest($3::int[]), 0, 0, 0"
+            places = sorted(play.offsets)
+            await pool.execute(sql, CLUSTER, [topic for topic, _ in places], [number for _, number in places])
+            for worker in range(2):
+                await play.start(worker)
+            yield play
