@@ -4,8 +4,8 @@ Everything is one transaction, so a crash leaves either no trace or the whole an
 attempt, the stored answer is given again.
 """
 
-from datetime import date
-from typing import Any, Final
+from datetime import date, datetime
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -22,19 +22,21 @@ from shared.contracts.manifests import (
     WorkerCount,
 )
 from shared.contracts.topics import DAYS_COUNTED
-from shared.domain.calendar import day_bounds
+from shared.domain.calendar import day_bounds, day_start
 from shared.domain.industry import Industry
 from shared.domain.rating import Scheme
 
 _ON: Final = "(accepted_at at time zone interval '8 hours')::date"
-# $1 cut, $2 and $3 the day's bounds, $4 the batches in the cut, not in the one before, that hold earlier days.
-_COUNTED: Final = """((accepted_at >= $2 and accepted_at < $3 and exists (
+# $1 cut, $2 and $3 the day's bounds, $4 the batches in the cut, not in the one before, that hold earlier days, $5 where
+# the earliest of those days begins: older parts are not looked at.
+_COUNTED: Final = """accepted_at >= $5 and accepted_at < $3 and ((accepted_at >= $2 and accepted_at < $3 and exists (
         select 1 from unnest($1::bigint[]) as last where batch <= last and batch >> 32 = last >> 32))
     or (accepted_at < $2 and batch = any($4::bigint[])))"""
 _LATE: Final = """
-    select distinct batch from charging.batch_day where insured_on < $3
+    select batch, min(insured_on) as first_on from charging.batch_day where insured_on < $3
         and exists (select 1 from unnest($1::bigint[]) as last where batch <= last and batch >> 32 = last >> 32)
-        and not exists (select 1 from unnest($2::bigint[]) as last where batch <= last and batch >> 32 = last >> 32)"""
+        and not exists (select 1 from unnest($2::bigint[]) as last where batch <= last and batch >> 32 = last >> 32)
+    group by batch"""
 _TOTALS: Final = f"""
     select {_ON} as insured_on, e.uscc, region / 10000 as province, industry, tariff_line,
         case when not {is_charge_sql("entry")} then 4 when kind = 1 then 1 else 8 end as kind, reason,
@@ -58,7 +60,7 @@ _LATE_WORKERS: Final = f"""
     with charged as materialized (
         select {_ON} as insured_on, enterprise, region / 10000 as province, worker_key, worker_rest,
             batch = any($3::bigint[]) as is_late
-        from charging.entry where {_HAS_CHARGE} and accepted_at < $2
+        from charging.entry where {_HAS_CHARGE} and accepted_at >= $4 and accepted_at < $2
             and {_ON} in (select insured_on from charging.batch_day where batch = any($3::bigint[]))
             and exists (select 1 from unnest($1::bigint[]) as last where batch <= last and batch >> 32 = last >> 32)),
     by_enterprise as (
@@ -73,7 +75,7 @@ _LATE_WORKERS: Final = f"""
     order by 1, 3, 2 nulls last"""
 _PARTICIPANTS: Final = f"""
     insert into charging.participant (province, worker, first_on)
-    select distinct region / 10000, int8send(worker_key) || worker_rest, $5::date
+    select distinct region / 10000, int8send(worker_key) || worker_rest, $6::date
     from charging.entry where {_HAS_CHARGE} and {_COUNTED}
     order by 1, 2 on conflict do nothing"""
 _FIRST_TIME: Final = """
@@ -86,6 +88,13 @@ _UNMATCHED: Final = """
         select 1 from unnest($1::bigint[]) as last where u.batch <= last and u.batch >> 32 = last >> 32)
     and not exists (select 1 from charging.entry a where (a.accepted_at, a.enterprise, a.order_id, a.worker_key, a.kind)
         = (u.accepted_at, u.enterprise, u.order_id, u.worker_key, 1) and a.worker_rest = c.worker_rest)"""
+
+
+class Late(NamedTuple):
+    """Batches of a cut that hold rows of days before the closing one, and where the earliest such day begins."""
+
+    batches: list[int]
+    begin: datetime
 
 
 async def count_day(pool: Pool, scheme: Scheme, closing: DayClosing) -> None:
@@ -120,14 +129,15 @@ async def _count(connection: Connection, scheme: Scheme, closing: DayClosing) ->
     if settlement is not None:
         cut = cut.with_batch(settlement[0])
     begin, end = day_bounds(closing.day)
-    late = [r[0] for r in await connection.fetch(_LATE, cut.lasts, previous.lasts, closing.day)]
+    found = await connection.fetch(_LATE, cut.lasts, previous.lasts, closing.day)
+    late = Late([r["batch"] for r in found], day_start(min((r["first_on"] for r in found), default=closing.day)))
     resends = "select count(*) from charging.resend where found_on = $1"
     return DayCounted(
         day=closing.day,
         attempt=closing.attempt,
         cut=closing.cut,
         settlement=None if settlement is None else settlement[1],
-        totals=[_total(r) for r in await connection.fetch(_TOTALS, cut.lasts, begin, end, late)],
+        totals=[_total(r) for r in await connection.fetch(_TOTALS, cut.lasts, begin, end, *late)],
         workers=await _workers(connection, closing.day, cut, late),
         first_time=await _first_time(connection, closing.day, cut, late),
         resends=await connection.fetchval(resends, closing.day),
@@ -172,11 +182,11 @@ def _total(row: Any) -> Total:
     )
 
 
-async def _workers(connection: Connection, day: date, cut: Batches, late: list[int]) -> list[WorkerCount]:
+async def _workers(connection: Connection, day: date, cut: Batches, late: Late) -> list[WorkerCount]:
     begin, end = day_bounds(day)
     found = [(day, r) for r in await connection.fetch(_WORKERS, cut.lasts, begin, end)]
-    if late:
-        rows = await connection.fetch(_LATE_WORKERS, cut.lasts, begin, late)
+    if late.batches:
+        rows = await connection.fetch(_LATE_WORKERS, cut.lasts, begin, *late)
         found += [(r["insured_on"], r) for r in rows]
     return [
         WorkerCount(insured_on=on, enterprise=r["uscc"], province=f"{r['province']:02}", workers=r["workers"])
@@ -184,8 +194,8 @@ async def _workers(connection: Connection, day: date, cut: Batches, late: list[i
     ]
 
 
-async def _first_time(connection: Connection, day: date, cut: Batches, late: list[int]) -> list[FirstTime]:
+async def _first_time(connection: Connection, day: date, cut: Batches, late: Late) -> list[FirstTime]:
     begin, end = day_bounds(day)
-    await connection.execute(_PARTICIPANTS, cut.lasts, begin, end, late, day)
+    await connection.execute(_PARTICIPANTS, cut.lasts, begin, end, *late, day)
     rows = await connection.fetch(_FIRST_TIME, day)
     return [FirstTime(province=f"{row['province']:02}", workers=row["workers"]) for row in rows]

@@ -5,15 +5,18 @@ Correctness of delivery is nobody's here: a handler is idempotent, and a message
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from typing import Any, Final
 
 import structlog
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import TopicAlreadyExistsError, for_code
+from aiokafka.errors import IllegalStateError, KafkaError, TopicAlreadyExistsError, for_code
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.kafka.annotations import KafkaMessage
 
+from shared.adapters.kafka_batches import as_read
 from shared.domain.errors import Stop
 from shared.runtime.settings import Settings
 
@@ -62,7 +65,7 @@ def consume(
 
     `handle` must be idempotent; it decides about bad messages itself. `Stop` from it ends the service.
     """
-    subscriber = broker.subscriber(topic, group_id=group, **consumer_options(settings))
+    subscriber: Any = broker.subscriber(topic, group_id=group, parser=as_read, **consumer_options(settings))
 
     @subscriber  # type: ignore[untyped-decorator]  # FastStream leaves it untyped
     async def take(message: KafkaMessage) -> None:
@@ -72,7 +75,8 @@ def consume(
         except Stop as error:
             on_stop(error)
             return
-        await message.ack()
+        with suppress(KafkaError, IllegalStateError):  # a partition that moved: it is read again, and known by then
+            await subscriber.consumer.commit({TopicPartition(record.topic, record.partition): record.offset + 1})
 
 
 async def until_done(what: str, attempt: Callable[[], Awaitable[None]]) -> None:
