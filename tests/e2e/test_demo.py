@@ -2,6 +2,7 @@
 
 import json
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def test_killing_each_service_in_the_middle_changes_no_figure(month: Month, open
     with running(*DEMO, temporary=open_folder) as demo:
         folder = state_of(open_folder)
         for place, service in enumerate(SERVICES, 1):
-            wait_for_close(folder, 5 * place)
+            wait_for_close(demo, folder, 5 * place)
             before = pids_of(folder)[service]
             kill(before)
             eventually(lambda s=service, b=before: pids_of(folder)[s] != b, f"{service} to be started again")  # type: ignore[misc]
@@ -52,13 +53,14 @@ def test_killing_each_service_in_the_middle_changes_no_figure(month: Month, open
     assert told["receipts"] == month.summary.receipts
 
 
-def wait_for_close(folder: Path, day: int) -> None:
-    """Wait until the demo has closed that day of the month."""
+def wait_for_close(demo: subprocess.Popen[str], folder: Path, day: int) -> None:
+    """Wait until the demo has closed that day of the month; fail with its words when it has ended before."""
     known = read_env_file(folder / ENV_FILE)
     wanted = OCTOBER.first_day.replace(day=day).isoformat()
     headers = {"Authorization": f"Bearer {known['DANBAO_SERVICE_KEY']}"}
 
     def is_closed() -> bool:
+        assert demo.poll() is None, demo.communicate()[1]
         try:
             answer = httpx.get(f"{known['DANBAO_LEDGER_URL']}/v1/status", headers=headers, trust_env=False)
         except httpx.TransportError:
