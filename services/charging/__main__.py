@@ -29,7 +29,7 @@ from shared.contracts.manifests import DayClosing
 from shared.contracts.topics import DAYS_CLOSING, INTERNAL, orders_topic
 from shared.domain.errors import Stop
 from shared.domain.rating import Scheme
-from shared.runtime.service import Service
+from shared.runtime.service import Service, run_service
 from shared.runtime.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -127,5 +127,4 @@ def _read_closing(payload: bytes) -> DayClosing:
 
 
 if __name__ == "__main__":
-    _settings = Settings()
-    sys.exit(Service("charging", _settings, compose).run())
+    sys.exit(run_service("charging", compose))

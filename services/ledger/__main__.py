@@ -27,7 +27,7 @@ from shared.adapters.working_days import is_working_day
 from shared.contracts.topics import DAYS_COUNTED, INTERNAL, MANIFESTS, REMITTANCES
 from shared.domain.calendar import insured_day
 from shared.runtime.clock import now
-from shared.runtime.service import Service
+from shared.runtime.service import Service, run_service
 from shared.runtime.settings import Settings
 
 ENGINE_SIZE = 8
@@ -107,4 +107,4 @@ async def _publish(broker: KafkaBroker, topic: str, key: str, payload: bytes) ->
 
 
 if __name__ == "__main__":
-    sys.exit(Service("ledger", Settings(), compose).run())
+    sys.exit(run_service("ledger", compose))

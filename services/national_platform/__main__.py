@@ -3,8 +3,7 @@
 import sys
 
 from services.national_platform.compose import compose
-from shared.runtime.service import Service
-from shared.runtime.settings import Settings
+from shared.runtime.service import run_service
 
 if __name__ == "__main__":
-    sys.exit(Service("national_platform", Settings(), compose).run())
+    sys.exit(run_service("national_platform", compose))

@@ -1,12 +1,14 @@
 """How a service is put together and run: uvicorn owns the process, FastAPI the routes, tasks do the work.
 
-Exit statuses: 0 a clean stop, 3 it could not start, 70 it had to stop (the reason is logged and was in /readyz).
+Exit statuses: 0 a clean stop, 3 it could not start, 70 it had to stop (the reason is logged and was in /readyz), 78 its
+settings or data files are refused, with one line that says why.
 """
 
 import asyncio
 import contextlib
 import gc
 import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -17,7 +19,9 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse, PlainTextResponse
 from faststream.kafka import KafkaBroker
 from prometheus_client import CollectorRegistry, generate_latest
+from pydantic import ValidationError
 
+from shared.domain.errors import Refused
 from shared.runtime.access import AccessKeys
 from shared.runtime.observability import configure_logging
 from shared.runtime.settings import Settings
@@ -36,6 +40,8 @@ class Service:
         self.registry = CollectorRegistry()
         self.keys = AccessKeys.load(settings.access_keys, settings.service_key.get_secret_value())
         self.fatal: list[BaseException] = []
+        self._refusal: Refused | None = None
+        self._is_stopped = False
         self._compose = compose
         self._readiness: dict[str, Readiness] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -96,28 +102,47 @@ class Service:
         """Serve until a signal or `die`; returns the exit status."""
         configure_logging(self.name, self.settings.log_level)
         asyncio.run(self._serve())
+        if self._refusal is not None:
+            return _refuse(self.name, self._refusal)
         if self.fatal:
             return 70
-        return 0 if self.server.started else 3
+        return 0 if self.server.started or self._is_stopped else 3
 
     async def _serve(self) -> None:
+        serving = asyncio.current_task()
+        assert serving is not None
+
+        def stop() -> None:
+            self._is_stopped = self.server.should_exit = True
+            if not self.server.started:  # it waits for a database, say, and would not look
+                serving.cancel()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, setattr, self.server, "should_exit", True)
-        await self.server.serve()
+            asyncio.get_running_loop().add_signal_handler(number, stop)
+        # uvicorn leaves by SystemExit when the start failed: the status is ours to say.
+        with contextlib.suppress(asyncio.CancelledError, SystemExit):
+            await self.server.serve()
 
     @asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
-        async with self._compose(self):
-            gc.collect()
-            gc.freeze()
-            log.info("started", service=self.name, port=self.settings.port)
-            try:
-                yield
-            finally:
-                tasks = list(self._tasks)
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+        try:
+            async with self._compose(self):
+                gc.collect()
+                gc.freeze()
+                log.info("started", service=self.name, port=self.settings.port)
+                try:
+                    yield
+                finally:
+                    await self._end_tasks()
+        except Refused as error:
+            self._refusal = error
+            raise
+
+    async def _end_tasks(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _note_end(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -149,6 +174,23 @@ class Service:
         @self.app.get("/metrics", include_in_schema=False)
         async def metrics() -> PlainTextResponse:
             return PlainTextResponse(generate_latest(self.registry))
+
+
+def run_service(name: str, compose: Compose) -> int:
+    """Read the settings, run the service, return its exit status."""
+    try:
+        service = Service(name, Settings(), compose)
+    except ValidationError as error:
+        faults = [f"DANBAO_{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in error.errors()]
+        return _refuse(name, Refused("; ".join(faults)))
+    except Refused as error:
+        return _refuse(name, error)
+    return service.run()
+
+
+def _refuse(name: str, error: Exception) -> int:
+    print(f"danbao {name}: " + " ".join(str(error).split()), file=sys.stderr)  # noqa: T201 - for a person at a terminal
+    return 78
 
 
 class _Server(uvicorn.Server):
