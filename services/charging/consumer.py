@@ -76,6 +76,7 @@ class Consumer(ConsumerRebalanceListener):
         self.trouble: str | None = None
         self.lag = 0
         self._progress_at = 0.0
+        self._busy_since: float | None = None
 
     @property
     def cluster_id(self) -> str | None:
@@ -105,7 +106,11 @@ class Consumer(ConsumerRebalanceListener):
 
         @self._subscriber  # type: ignore[untyped-decorator]  # FastStream leaves it untyped
         async def take(message: KafkaMessage) -> None:
-            await self._take(message.raw_message)  # type: ignore[arg-type]
+            self._busy_since = asyncio.get_running_loop().time()
+            try:
+                await self._take(message.raw_message)  # type: ignore[arg-type]
+            finally:
+                self._busy_since = None
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:  # noqa: ARG002 - aiokafka's name
         """Wait for the open transaction, then hold nothing."""
@@ -335,7 +340,11 @@ class Consumer(ConsumerRebalanceListener):
         """Ready means progress: nothing paused or failing, and where events wait, a young commit."""
         if self.paused:
             return "; ".join(f"{topic}: {reason}" for topic, reason in self.paused.items())
-        age = asyncio.get_running_loop().time() - self._progress_at
+        now = asyncio.get_running_loop().time()
+        if self._busy_since is not None and now - self._busy_since > self._settings.ready_commit_age_seconds:
+            # The look at the lag waits for the batch, so the lag says nothing now.
+            return f"a batch has been under way for {now - self._busy_since:.0f} s"
+        age = now - self._progress_at
         if self.lag and age > self._settings.ready_commit_age_seconds:
             return f"{self.lag} events wait and nothing was charged for {age:.0f} s"
         return self.trouble
