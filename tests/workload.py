@@ -103,9 +103,9 @@ class Workload:
         while len(made) < steps:
             made += self._some_steps(events)
         made += [{"do": "deliver", "picks": [0] * 8, "twice": False}, {"do": "settle"}]
-        for until in self.random.choice([[], ["2026-10-31"], ["2026-10-31"], ["2026-11-02"], self.months]):
+        for until in self.random.choice([[], ["2026-10-31"], ["2026-11-02"], self.months]):
             made += [{"do": "rush", "until": until}, {"do": "bill"}]
-            made += [self.money() for _ in range(self.random.randint(1, 5))]
+            made += [self.money() for _ in range(self.random.randint(2, 8))]
         return made
 
     def _some_steps(self, events: int) -> list[Step]:

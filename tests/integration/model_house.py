@@ -7,7 +7,7 @@ over here, late, twice or out of order, as the history says. PostgreSQL is real.
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -34,7 +34,6 @@ from services.ledger.count_day import take_count
 from services.ledger.gaps import fill_gaps
 from services.ledger.issue_statement import issue_statements
 from services.ledger.late_fees import book_late_fees
-from services.ledger.reading import read_payment_states, read_statements
 from services.ledger.remit import take_remittance
 from shared.adapters.migrations import migrate
 from shared.adapters.outbox import Outbox
@@ -47,7 +46,8 @@ from shared.contracts.manifests import DayClosed, DayClosing, DayCounted, Premiu
 from shared.domain.calendar import Month
 from shared.domain.rating import Scheme
 from tests.integration.charging_house import CLUSTER, LIMITS, PASSWORD, ROOT, Record, copied_database
-from tests.model import CLOSE_AFTER, ONE, Count, Model, Total
+from tests.integration.model_audit import Audit, model_sums, same, same_day, told_sums, units
+from tests.model import CLOSE_AFTER, ONE, Count, Model
 from tests.model_bills import to_fen
 from tests.model_scheme import midnight, read_scheme
 from tests.servers import Postgres, drop_database, make_database
@@ -64,46 +64,6 @@ from tests.workload import (
 
 SCHEME = ROOT / "tests" / "seeds" / "scheme"
 REGISTERED = (EVERYWHERE, JOINING, LEAVING)
-REASONS = ("", "customer", "worker", "enterprise", "other")
-Sums = Counter[tuple[Any, ...]]
-
-
-def units(yuan: Fraction) -> int:
-    """0.0001 yuan, as the services count."""
-    amount = yuan * 10_000
-    assert amount.denominator == 1, f"{yuan} yuan"
-    return int(amount)
-
-
-def model_sums(totals: Mapping[Total, int]) -> Sums:
-    """Orders and premium of the model's totals in the services' terms: (key, "orders" or "premium") to the sum."""
-    found: Sums = Counter()
-    for total, orders in totals.items():
-        key = (str(total.insured_on), *total[1:6], int(total.line or 0))
-        found[*key, "orders"] += orders
-        found[*key, "premium"] += units(total.base) * orders
-    return Counter({key: value for key, value in found.items() if value})
-
-
-def told_sums(totals: Sequence[Any]) -> Sums:
-    """The same of what the services say."""
-    found: Sums = Counter()
-    for total in totals:
-        place = (str(total.insured_on), total.enterprise, total.province or "", total.industry or "")
-        key = (*place, total.outcome.value, total.reason or "", total.tariff_line or 0)
-        found[*key, "orders"] += total.orders
-        found[*key, "premium"] += total.premium
-    return Counter({key: value for key, value in found.items() if value})
-
-
-def same(what: str, service: Any, model: Any) -> None:
-    """Fail, naming what differs."""
-    if service != model:
-        if isinstance(service, Mapping) and isinstance(model, Mapping):
-            keys = sorted({k for k in service.keys() | model.keys() if service.get(k) != model.get(k)}, key=repr)
-            rows = [f"  {key}: services {service.get(key)}, model {model.get(key)}" for key in keys[:8]]
-            pytest.fail(f"{what}: {len(keys)} figures differ\n" + "\n".join(rows), pytrace=False)
-        pytest.fail(f"{what}:\n  services {service}\n  model    {model}", pytrace=False)
 
 
 class Manifests(httpx.AsyncBaseTransport):
@@ -356,30 +316,7 @@ class Play:
         for wish in (period.next(), period, period):
             answer = await issue_statements(self.ledger, wish, as_of, is_working_day)
             same(f"the wish to bill {wish}", answer.state, self.model.bill(str(wish), as_of))
-        await self._same_bills()
-
-    async def _same_bills(self) -> None:
-        async with self.ledger.connect() as connection:
-            told = await read_statements(connection, None, None, None)
-        service = {
-            (each["enterprise"], each["province"], each["period"]): (
-                each["orders"], each["due_on"], Fraction(each["amount_yuan"]), Fraction(each["rounding_yuan"]),
-                [_told_line(line) for line in each["lines"]],
-            )
-            for each in told
-        }  # fmt: skip
-        model = {
-            (*bill.party, bill.period): (
-                sum(line.orders for line in bill.lines), bill.due_on, bill.amount, bill.rounding,
-                [
-                    (number, line.kind, line.insured_month, line.industry, int(line.tariff_line), line.base,
-                     line.orders, line.exact, line.amount)
-                    for number, line in enumerate(bill.lines, 1)
-                ],
-            )
-            for bill in self.model.bills.issued
-        }  # fmt: skip
-        same("the statements", service, model)
+        await Audit(self.pool, self.ledger, self.model).same_bills()
 
     async def do_remit(self, which: int, hundredths: int, on: str, again: str) -> None:
         bills = self.model.bills.issued
@@ -399,109 +336,15 @@ class Play:
         booked = await book_late_fees(self.ledger, day)
         count, amount = self.model.bills.book_late_fees(day)
         same("late fees", (booked.booked, booked.amount), (count, units(amount)))
-        await self._same_states(day)
-
-    async def _same_states(self, day: date) -> None:
-        for period in self.model.bills.periods:
-            async with self.ledger.connect() as connection:
-                told = await read_payment_states(connection, Month.parse(period), day)
-            names = ("due_yuan", "remitted_yuan", "outstanding_yuan", "arrears_yuan", "late_fee_yuan")
-            service = {(e["enterprise"], e["province"]): {n: Fraction(e[n]) for n in names} for e in told}
-            mine = {bill.party: bill.state(day) for bill in self.model.bills.issued if bill.period == period}
-            same(f"the state of payment of {period}", service, mine)
-
-    # The audit
+        await Audit(self.pool, self.ledger, self.model).same_states(day)
 
     async def audit(self) -> None:
-        """Every row, every booked line and every balance."""
-        await self._same_rows()
-        await self._same_lines()
-        await self._same_balances()
-        for day in (date(2026, 11, 14), date(2026, 12, 24)):
-            await self._same_states(day)
-
-    async def _same_rows(self) -> None:
-        rows = await self.pool.fetch("""select e.uscc, order_id, encode(int8send(worker_key), 'hex'), accepted_at, kind,
-            premium from charging.entry join charging.enterprise e on e.id = enterprise""")
-        kinds = {"accepted": 1, "completed": 2, "cancelled": 3, "reversed": 4}
-        mine = Counter((*row.key, kinds[row.kind], units(row.total.base)) for row in self.model.rows)
-        same("the rows", Counter(tuple(row) for row in rows), mine)
-        waiting = sum(1 for row in self.model.rows if row.kind == "cancelled" and not row.is_settled)
-        same("cancellations that wait", await self.pool.fetchval("select count(*) from charging.unsettled"), waiting)
-        kept: Counter[tuple[str, str]] = Counter()
-        for manifest in self.model.manifests.values():
-            for total, count in manifest.totals.items():
-                if total.outcome in {"parked", "conflict"}:
-                    kept[total.outcome, total.reason] += count
-        told = await self.pool.fetch("select 'parked', reason, count(*) from charging.parked group by 1, 2")
-        told += await self.pool.fetch("select 'conflict', '', count(*) from charging.conflict having count(*) > 0")
-        same("events kept aside", {tuple(row)[:2]: row[2] for row in told}, dict(kept))
-
-    async def _same_lines(self) -> None:
-        rows = await self.pool_rows("""select posting_day, insured_on, enterprise, coalesce(province, ''),
-            coalesce(industry, ''), outcome, coalesce(reason, ''), coalesce(tariff_line, 0),
-            sum(orders)::bigint, sum(premium)::bigint from ledger.day_line group by 1, 2, 3, 4, 5, 6, 7, 8""")
-        mine: Counter[tuple[Any, ...]] = Counter()
-        for posted_on, total, orders in self.model.lines:
-            key = (posted_on, *total[:6], int(total.line or 0))
-            mine[*key, "orders"] += orders
-            mine[*key, "premium"] += units(total.base) * orders
-        told = Counter({(*row[:8], "orders"): row[8] for row in rows})
-        told.update({(*row[:8], "premium"): row[9] for row in rows})
-        same("the booked lines", told, mine)
-        inbox = await self.pool_rows("select run, number from ledger.manifest_inbox")
-        same("manifests that wait", {tuple(row) for row in inbox}, self.model.inbox)
-
-    async def _same_balances(self) -> None:
-        rows = await self.pool_rows("""select kind, coalesce(enterprise, ''), coalesce(province, ''),
-            sum(amount)::bigint
-            from ledger.posting join ledger.account using (account_id)
-            group by 1, 2, 3 having sum(amount) <> 0""")
-        same("the balances", {tuple(row[:3]): row[3] for row in rows}, balances(self.model))
-
-    async def pool_rows(self, query: str) -> list[tuple[Any, ...]]:
-        """Rows of the ledger's tables, which charging's role may not read."""
-        async with self.ledger.connect() as connection:
-            return [tuple(row) for row in (await connection.exec_driver_sql(query)).all()]
+        """Every figure that is written down."""
+        await Audit(self.pool, self.ledger, self.model).all()
 
 
 def _settled(told: DayCounted) -> list[Any]:
     return [] if told.settlement is None else told.settlement.totals
-
-
-def _told_line(line: dict[str, Any]) -> tuple[Any, ...]:
-    money = {name: Fraction(line[name]) for name in ("base_yuan", "exact_yuan", "amount_yuan")}
-    place = (line["number"], line["kind"], line["insured_month"], line["industry"], line["tariff_line"])
-    return (*place, money["base_yuan"], line["orders"], money["exact_yuan"], money["amount_yuan"])
-
-
-def same_day(told: DayCounted | DayClosed, count: Count) -> None:
-    """Totals and workers of a day, as they are counted and as they are published."""
-    same("the day", told.day, count.day)
-    same(f"the totals of {count.day}", told_sums(told.totals), model_sums(count.totals))
-    workers = {(each.insured_on, each.enterprise or "", each.province): each.workers for each in told.workers}
-    same(f"the workers of {count.day}", workers, dict(count.workers))
-    first = {each.province: each.workers for each in told.first_time}
-    same(f"first-time workers of {count.day}", first, {p: len(found) for p, found in count.first_time.items()})
-
-
-def balances(model: Model) -> dict[tuple[str, str, str], int]:
-    """Every account that is not at zero, by kind and party."""
-    found: Counter[tuple[str, str, str]] = Counter()
-    for _, total, orders in model.lines:
-        found["receivable", total.enterprise, total.province] += units(total.base) * orders
-        found["premium_income", total.enterprise, total.province] -= units(total.base) * orders
-    for bill in model.bills.issued:
-        paid = units(bill.amount - bill.owed)
-        found["receivable", *bill.party] += units(bill.rounding) - paid
-        found["rounding", "", ""] -= units(bill.rounding)
-        found["late_fee_receivable", *bill.party] += units(bill.fee_owed)
-        found["late_fee_income", *bill.party] -= units(bill.fee_booked)
-    for party, held in model.bills.advances.items():
-        found["advances", *party] -= units(held)
-    for _, amount, _ in model.bills.remittances.values():
-        found["cash", "", ""] += units(amount)
-    return {key: value for key, value in found.items() if value}
 
 
 @asynccontextmanager
