@@ -11,12 +11,15 @@ from services.charging.consumer import Consumer
 from services.charging.lookup import Lookup
 from services.charging.parked import ParkedEvents
 from shared.contracts.parking import ParkReason
+from shared.contracts.topics import ORDERS_PATTERN, orders_topic
 from shared.domain.calendar import day_start
-from shared.runtime.access import AccessKeys
+from shared.domain.errors import Refused
+from shared.runtime.access import AccessKeys, Reader
 
 USCC = r"^[0-9A-Z]{18}$"
 Uscc = Annotated[str, Path(pattern=USCC)]
 OrderId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
+OrdersTopic = Annotated[str, Path(pattern=ORDERS_PATTERN)]
 RunName = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]
 Number = Annotated[int, Path(ge=1, lt=2**31)]
 FIRST, LAST = date(2022, 1, 1), date(2099, 12, 31)
@@ -41,12 +44,15 @@ class Resend(BaseModel):
 def make_router(
     keys: AccessKeys, consumer: Consumer, lookup: Lookup, parked: ParkedEvents, settle: Callable[[], Any]
 ) -> APIRouter:
-    """The routes; all of them need a service or operator key."""
-    router = APIRouter(prefix="/v1", dependencies=[Depends(keys.require("service"))])
-    _add_progress(router, consumer, lookup, settle)
-    _add_days(router, lookup)
-    _add_orders(router, lookup)
-    _add_parked(router, parked)
+    """The routes; they need a service or operator key, but for an enterprise's look at its own parked events."""
+    ours = APIRouter(dependencies=[Depends(keys.require("service"))])
+    _add_progress(ours, consumer, lookup, settle)
+    _add_days(ours, lookup)
+    _add_orders(ours, lookup)
+    _add_resumption(ours, consumer, parked)
+    router = APIRouter(prefix="/v1")
+    router.include_router(ours)
+    _add_parked(router, keys, parked)
     return router
 
 
@@ -95,20 +101,48 @@ def _add_orders(router: APIRouter, lookup: Lookup) -> None:
         return {"covers": await lookup.covers(worker_id, at)}
 
 
-def _add_parked(router: APIRouter, parked: ParkedEvents) -> None:
+def _add_parked(router: APIRouter, keys: AccessKeys, parked: ParkedEvents) -> None:
+    """What an enterprise's key sees is what stands on the topic of that enterprise (design D8)."""
+    Asking = Annotated[Reader, Depends(keys.reader)]  # noqa: N806 - a type, made here since it holds the keys
+
     @router.get("/parked")
     async def list_parked(
-        reason: ParkReason | None = None, enterprise: Enterprise = None, after: Cursor = "", limit: Limit = 100
+        asking: Asking,
+        reason: ParkReason | None = None,
+        enterprise: Enterprise = None,
+        after: Cursor = "",
+        limit: Limit = 100,
     ) -> dict[str, Any]:
-        return {"parked": await parked.page(reason, enterprise, after, limit)}
+        return {"parked": await parked.page(reason, _own(asking, enterprise), after, limit)}
 
     @router.get("/parked/{batch}/{leaf_index}")
-    async def show_parked(batch: int, leaf_index: int) -> dict[str, Any]:
+    async def show_parked(asking: Asking, batch: int, leaf_index: int) -> dict[str, Any]:
+        own = _own(asking, None)
         found = await parked.one(batch, leaf_index)
-        if found is None:
+        if found is None or (own is not None and found["topic"] not in map(orders_topic, own)):
             raise HTTPException(404, f"no event is parked as {batch}.{leaf_index}")
         return found
 
+
+def _own(asking: Reader, wanted: str | None) -> list[str] | None:
+    """The enterprises to show, None for all; 403 for a key that may see none, or not the wanted one."""
+    visible = asking.enterprises()
+    if visible is None:
+        return None if wanted is None else [wanted]
+    if not visible or (wanted is not None and wanted not in visible):
+        raise HTTPException(403, f"the key {asking.name!r} sees no parked events of {wanted or 'any enterprise'}")
+    return sorted(visible) if wanted is None else [wanted]
+
+
+def _add_resumption(router: APIRouter, consumer: Consumer, parked: ParkedEvents) -> None:
     @router.post("/parked/resend")
     async def resend(what: Resend) -> dict[str, Any]:
         return {"resent": await parked.send_again(what.reason, what.enterprise)}
+
+    @router.post("/topics/{topic}/resume")
+    async def resume(topic: OrdersTopic) -> dict[str, Any]:
+        try:
+            was_paused = await consumer.resume(topic)
+        except Refused as error:
+            raise HTTPException(409, str(error)) from error
+        return {"topic": topic, "state": "resumed" if was_paused else "not_paused"}

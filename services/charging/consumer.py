@@ -7,13 +7,12 @@ between leaves nothing held, so the next batch of that partition is dropped, its
 
 import asyncio
 import gc
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
 import structlog
 from aiokafka import ConsumerRebalanceListener, TopicPartition
-from aiokafka.codec import has_gzip, has_lz4, has_snappy, has_zstd
 from aiokafka.errors import IllegalStateError, KafkaError
 from faststream.kafka import KafkaBroker
 from faststream.kafka.annotations import KafkaMessage
@@ -21,8 +20,9 @@ from faststream.kafka.annotations import KafkaMessage
 from services.charging.batch import Reader
 from services.charging.metrics import Metrics
 from services.charging.parts import Parts
-from services.charging.store import Fenced, Move, Run, read_last_number, write_batch
-from shared.adapters.kafka import consumer_options, read_cluster_id, until_done
+from services.charging.pauses import ParkLimit, Pauses, log_fault
+from services.charging.store import Fenced, Move, Run, read_last_number, read_positions, write_batch
+from shared.adapters.kafka import check_codecs, consumer_options, read_cluster_id, until_done
 from shared.adapters.kafka_batches import as_read, find_unreadable, is_unreadable, poll_with
 from shared.adapters.log_ends import LogEnds
 from shared.adapters.postgres import BadData, BrokenConstraint, Pool
@@ -41,7 +41,6 @@ WATCH_SECONDS: Final = 2.0
 POLL_MS: Final = 50
 RETRY_SECONDS: Final = 0.2
 """A fault that stays must not become a busy loop."""
-CODECS: Final = {"gzip": has_gzip, "snappy": has_snappy, "lz4": has_lz4, "zstd": has_zstd}
 
 
 class Stale(Exception):  # noqa: N818 - an expected outcome: the batch is dropped and sought again
@@ -72,7 +71,8 @@ class Consumer(ConsumerRebalanceListener):
         self._cluster_id: str | None = None
         self._general, self._batches = 0, 0
         self._subscriber: Any = None
-        self.paused: dict[str, str] = {}
+        self._pauses = Pauses(pool, ParkLimit.of(settings), metrics)
+        self.paused: Mapping[str, str] = self._pauses.reasons
         self.trouble: str | None = None
         self.lag = 0
         self._progress_at = 0.0
@@ -85,9 +85,7 @@ class Consumer(ConsumerRebalanceListener):
 
     def subscribe(self, broker: KafkaBroker) -> None:
         """Make the batch subscriber over every enterprise's topic."""
-        missing = [name for name, is_there in CODECS.items() if not is_there()]
-        if missing:
-            raise Stop(f"codecs missing on this machine: {', '.join(missing)}; enterprises may use any of the four")
+        check_codecs()
         # FastStream reads {…} in a pattern as a path parameter unless the braces are doubled.
         pattern = ORDERS_PATTERN.replace("{", "{{").replace("}", "}}")
         self._subscriber = broker.subscriber(
@@ -121,7 +119,8 @@ class Consumer(ConsumerRebalanceListener):
         """Read the cluster's id, then seek every partition to its stored position; tried until both worked."""
         partitions = list(assigned)
         async with self._lock:
-            self._unpause_all()
+            # The client has forgotten what was paused; what was wrong is looked at again.
+            self._pauses.remove(self.paused)
             self._held.clear()
             try:
                 await until_done("assignment", lambda: self._begin(partitions))
@@ -130,6 +129,8 @@ class Consumer(ConsumerRebalanceListener):
 
     async def _begin(self, partitions: Sequence[TopicPartition]) -> None:
         await self._check_cluster()
+        await self._pauses.follow()
+        self._stop_reading_paused()
         await self._seek(partitions)
         self._progress_at = asyncio.get_running_loop().time()
 
@@ -154,52 +155,52 @@ class Consumer(ConsumerRebalanceListener):
         if not wanted:
             return
         first, end = await consumer.beginning_offsets(wanted), await consumer.end_offsets(wanted)
-        stored = await self._stored(wanted, first)
+        places = await read_positions(self._pool, self._cluster_id, {tp: first[tp] for tp in wanted})
+        stored = {TopicPartition(*place): position for place, position in places.items()}
         end = await self._ends.true_ends(stored, first, end)
         for tp, position in stored.items():
             if not first[tp] <= position <= end[tp]:
-                self._pause(tp, _log_fault(position, first[tp], end[tp]))
+                self._pause(tp, log_fault(position, first[tp], end[tp]))
         for tp, position in stored.items():
             if tp.topic not in self.paused:
                 consumer.seek(tp, position)
                 self._held[tp] = position
                 self._sought.add(tp)
 
-    async def _stored(
-        self, wanted: Sequence[TopicPartition], first: dict[TopicPartition, int]
-    ) -> dict[TopicPartition, int]:
-        """The stored positions; a partition seen for the first time starts where its log does."""
-        rows = await self._pool.fetch(
-            """insert into charging.position as p (cluster_id, topic, partition, first_offset, next_offset)
-            select $1, topic, partition, first, first
-            from unnest($2::text[], $3::int[], $4::bigint[]) as u (topic, partition, first)
-            on conflict (cluster_id, topic, partition) do update set next_offset = p.next_offset
-            returning topic, partition, next_offset""",
-            self._cluster_id,
-            [tp.topic for tp in wanted],
-            [tp.partition for tp in wanted],
-            [first[tp] for tp in wanted],
-        )
-        return {TopicPartition(row["topic"], row["partition"]): row["next_offset"] for row in rows}
-
     def _pause(self, tp: TopicPartition, fault: str) -> None:
         """Stop reading one topic and say why; the others go on."""
-        reason = f"partition {tp.partition}: {fault}"
-        self.paused[tp.topic] = reason
-        self._metrics.paused.labels(topic=tp.topic).set(1)
-        log.error("topic paused", topic=tp.topic, reason=reason)
+        self._pauses.add(tp.topic, f"partition {tp.partition}: {fault}")
+        self._stop_reading_paused()
+
+    def _stop_reading_paused(self) -> None:
+        if not self.paused:
+            return
         consumer = self._subscriber.consumer
-        mine = [each for each in consumer.assignment() if each.topic == tp.topic]
-        for each in mine:
-            self._held.pop(each, None)
+        mine = [tp for tp in consumer.assignment() if tp.topic in self.paused]
+        for tp in mine:
+            self._held.pop(tp, None)
         with suppress(IllegalStateError):
             consumer.pause(*mine)
 
-    def _unpause_all(self) -> None:
-        """A new assignment pauses nothing in the client; what was wrong is looked at again."""
-        for topic in self.paused:
-            self._metrics.paused.labels(topic=topic).set(0)
-        self.paused.clear()
+    async def resume(self, topic: str) -> bool:
+        """Read a topic again that the limit had paused; False when it was not. Other workers notice within seconds."""
+        async with self._lock:
+            was_paused = await self._pauses.resume(topic, "resumed by command")
+            await self._follow_pauses()
+        return was_paused
+
+    async def _follow_pauses(self) -> None:
+        """Do as is stored, whichever worker paused a topic; the caller holds the lock."""
+        if self._cluster_id is None:
+            return
+        await self._pauses.follow()
+        self._stop_reading_paused()
+        # Asked of the client, not of what was resumed: whatever failed on the way is made up for by the next look.
+        consumer = self._subscriber.consumer
+        waiting = [tp for tp in consumer.paused() if tp.topic not in self.paused]
+        if waiting:
+            await self._seek(waiting)
+            consumer.resume(*waiting)
 
     async def _take(self, records: Sequence[Any]) -> None:
         if self._is_stopping:
@@ -221,6 +222,7 @@ class Consumer(ConsumerRebalanceListener):
                 await self._recover(list(by_partition), error)
                 return
             self._held.update(ends)
+            self._stop_reading_paused()
         self._on_commit()
         await self._hint(ends)
 
@@ -244,12 +246,14 @@ class Consumer(ConsumerRebalanceListener):
         ordered = [record for tp in sorted(by_partition) for record in by_partition[tp]]
         batch = self._reader.read(ordered, self._run.next_batch())
         await self._parts.ensure(batch.days)
+        overruns = self._pauses.overruns(moves, batch.parked)
         optimistic = self._general == 0
         assert self._cluster_id is not None
         async with self._pool.acquire() as connection:
             manifest, has_hit = await write_batch(
-                connection, self._cluster_id, self._run, batch, moves, optimistic=optimistic
+                connection, self._cluster_id, self._run, batch, moves, optimistic=optimistic, overruns=overruns
             )
+        self._pauses.note(moves, batch.parked, overruns)
         self.trouble = None
         self._general = GENERAL_AFTER_HIT if has_hit else max(0, self._general - 1)
         self._note(manifest)
@@ -318,6 +322,11 @@ class Consumer(ConsumerRebalanceListener):
             await asyncio.sleep(WATCH_SECONDS)
             with suppress(KafkaError, IllegalStateError, AttributeError):
                 await self._look()
+            try:
+                async with self._lock:
+                    await self._follow_pauses()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next look tries again
+                log.warning("pauses are not known", error=repr(error))
 
     async def _look(self) -> None:
         consumer = self._subscriber.consumer
@@ -330,7 +339,7 @@ class Consumer(ConsumerRebalanceListener):
             # Held once more under the lock: a batch may have moved it, a rebalance may have taken it away.
             for tp in before.keys() & self._held.keys():
                 if end[tp] < before[tp] or first[tp] > self._held[tp]:
-                    self._pause(tp, _log_fault(before[tp], first[tp], end[tp]))
+                    self._pause(tp, log_fault(before[tp], first[tp], end[tp]))
             self.lag = sum(max(0, end[tp] - position) for tp, position in self._held.items() if tp in end)
         self._metrics.lag.set(self.lag)
         if not self.lag:
@@ -339,7 +348,7 @@ class Consumer(ConsumerRebalanceListener):
     async def readiness(self) -> str | None:
         """Ready means progress: nothing paused or failing, and where events wait, a young commit."""
         if self.paused:
-            return "; ".join(f"{topic}: {reason}" for topic, reason in self.paused.items())
+            return self._pauses.words()
         now = asyncio.get_running_loop().time()
         if self._busy_since is not None and now - self._busy_since > self._settings.ready_commit_age_seconds:
             # The look at the lag waits for the batch, so the lag says nothing now.
@@ -348,10 +357,3 @@ class Consumer(ConsumerRebalanceListener):
         if self.lag and age > self._settings.ready_commit_age_seconds:
             return f"{self.lag} events wait and nothing was charged for {age:.0f} s"
         return self.trouble
-
-
-def _log_fault(position: int, first: int, end: int) -> str:
-    """Why a log and the position in it do not fit: events that were not charged are gone, or others stand there."""
-    if position < first:
-        return f"offsets {position} to {first - 1} are gone from the log"
-    return f"the log ends at {end}, {position} was charged: made anew?"

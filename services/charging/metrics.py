@@ -24,7 +24,7 @@ class Metrics:
         )
         self.lag = Gauge("danbao_charging_lag_events", "Events in held partitions not yet charged", registry=registry)
         self.paused = Gauge(
-            "danbao_charging_topic_paused", "1: not read, its log does not fit its position", ["topic"],
+            "danbao_charging_topic_paused", "1: not read; /readyz says why", ["topic"],
             registry=registry,
         )  # fmt: skip
         self.reversed = Counter("danbao_charging_reversed_total", "Orders reversed", registry=registry)

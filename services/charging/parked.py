@@ -2,6 +2,7 @@
 
 import json
 from base64 import b64decode, b64encode
+from collections.abc import Sequence
 from typing import Any, Final
 
 from faststream.kafka import KafkaBroker
@@ -19,7 +20,7 @@ _PAGE: Final = """
     select p.*, exists (select 1 from charging.resent r where (r.batch, r.leaf_index) = (p.batch, p.leaf_index))
         as was_resent
     from charging.parked p
-    where ($1::text is null or reason = $1) and ($2::text is null or topic = $2)
+    where ($1::text is null or reason = $1) and ($2::text[] is null or topic = any($2))
         and (batch, leaf_index) > ($3, $4)
     order by batch, leaf_index limit $5"""
 
@@ -31,12 +32,15 @@ class ParkedEvents:
         self._pool, self._broker = pool, broker
 
     async def page(
-        self, reason: ParkReason | None, enterprise: str | None, after: str, limit: int
+        self, reason: ParkReason | None, enterprises: Sequence[str] | None, after: str, limit: int
     ) -> list[dict[str, Any]]:
-        """Parked events after a cursor (`batch.leaf_index`), the first SHOWN_BYTES of each in base64."""
+        """Parked events of these enterprises' topics (None: of all), after a cursor (`batch.leaf_index`).
+
+        The first SHOWN_BYTES of each are shown, in base64.
+        """
         batch, _, leaf = after.partition(".")
-        topic = None if enterprise is None else orders_topic(enterprise)
-        rows = await self._pool.fetch(_PAGE, reason, topic, int(batch or -1), int(leaf or -1), limit)
+        topics = None if enterprises is None else list(map(orders_topic, enterprises))
+        rows = await self._pool.fetch(_PAGE, reason, topics, int(batch or -1), int(leaf or -1), limit)
         return [_described(row, SHOWN_BYTES) for row in rows]
 
     async def one(self, batch: int, leaf_index: int) -> dict[str, Any] | None:

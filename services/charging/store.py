@@ -5,7 +5,7 @@ Raw asyncpg on purpose: COPY needs it, and a transaction opened here is open.
 
 import json
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import uuid4
@@ -14,7 +14,7 @@ import msgspec
 
 from services.charging.batch import Batch, KeptRecord, kept_record_leaf, sum_totals
 from services.charging.rows import ENTRY_COLUMNS, KEY_COLUMNS, LEAF_INDEX, Row, TotalKey, key_of
-from shared.adapters.postgres import Connection, UniqueViolation
+from shared.adapters.postgres import Connection, Pool, UniqueViolation
 from shared.contracts.manifests import ManifestKind, Outcome, PremiumsCharged
 from shared.contracts.topics import MANIFESTS
 from shared.domain.errors import Stop
@@ -86,6 +86,22 @@ class Move:
     events: int
 
 
+@dataclass(frozen=True, slots=True)
+class Overrun:
+    """A topic of whose last `events` too many were parked: it is paused by the batch that made it so."""
+
+    topic: str
+    events: int
+    parked: int
+
+    @property
+    def reason(self) -> str:
+        """For whoever has to mend it."""
+        return (
+            f"{self.parked} of the last {self.events} events were parked; mend, then danbao parked resume {self.topic}"
+        )
+
+
 async def start_run(connection: Connection, purpose: str) -> Run:
     """A new run; `purpose` orders, settlement, close or correction."""
     name = uuid4().hex
@@ -101,6 +117,24 @@ async def read_last_number(connection: Connection, run: Run) -> None:
         run.last = await connection.fetchval(sql, run.id)
 
 
+async def read_positions(
+    pool: Pool, cluster_id: str | None, first: Mapping[tuple[str, int], int]
+) -> dict[tuple[str, int], int]:
+    """The stored position of each (topic, partition); one seen for the first time begins at its log's first offset."""
+    rows = await pool.fetch(
+        """insert into charging.position as p (cluster_id, topic, partition, first_offset, next_offset)
+        select $1, topic, partition, first, first
+        from unnest($2::text[], $3::int[], $4::bigint[]) as u (topic, partition, first)
+        on conflict (cluster_id, topic, partition) do update set next_offset = p.next_offset
+        returning topic, partition, next_offset""",
+        cluster_id,
+        [topic for topic, _ in first],
+        [partition for _, partition in first],
+        list(first.values()),
+    )
+    return {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
+
+
 async def _lock(connection: Connection, run: Run) -> None:
     await connection.execute("select pg_advisory_xact_lock($1, $2)", RUN_LOCK, run.id)
 
@@ -113,6 +147,7 @@ async def write_batch(
     moves: Sequence[Move],
     *,
     optimistic: bool,
+    overruns: Sequence[Overrun] = (),
 ) -> tuple[PremiumsCharged, bool]:
     """Write a batch whole or not at all; returns its manifest and whether it held a repeat or conflict.
 
@@ -124,6 +159,7 @@ async def write_batch(
         has_hit = await _write_rows(connection, run, batch, optimistic=optimistic)
         await _write_declarations(connection, run, batch)
         await _write_parked(connection, run, batch)
+        await _write_pauses(connection, overruns)
         manifest = await write_manifest(connection, run, batch, "orders", MANIFESTS)
     run.last += 1
     return manifest, has_hit
@@ -297,6 +333,13 @@ async def _write_parked(connection: Connection, run: Run, batch: Batch) -> None:
             for p in batch.parked
         ],
     )  # fmt: skip
+
+
+async def _write_pauses(connection: Connection, overruns: Sequence[Overrun]) -> None:
+    await connection.executemany(
+        "insert into charging.pause (topic, is_paused, events, parked, reason) values ($1, true, $2, $3, $4)",
+        [(each.topic, each.events, each.parked, each.reason) for each in overruns],
+    )
 
 
 def _headers_json(kept: KeptRecord) -> str:

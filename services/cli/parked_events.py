@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from services.cli.running.apis import open_apis
+from shared.contracts.topics import enterprise_of
 from shared.domain.calendar import SHANGHAI
 from shared.domain.errors import Refused
 from shared.runtime.settings import Settings
@@ -37,6 +38,15 @@ async def resend(settings: Settings, reason: str, enterprise: str) -> str:
         body = {"reason": reason, "enterprise": enterprise or None}
         answer = await apis.charging.post("/v1/parked/resend", body)
     return f"{answer['resent']} events sent again"
+
+
+async def resume(settings: Settings, topic: str) -> str:
+    """Have a paused topic read again; raises Refused for what is not the topic of an enterprise."""
+    if enterprise_of(topic) is None:
+        raise Refused(f"not the topic of an enterprise: {topic!r}")
+    async with open_apis(settings) as apis:
+        answer = await apis.charging.post(f"/v1/topics/{topic}/resume")
+    return f"{topic} is read again" if answer["state"] == "resumed" else f"{topic} was not paused"
 
 
 def print_parked(events: list[dict[str, Any]]) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 import structlog
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.codec import has_gzip, has_lz4, has_snappy, has_zstd
 from aiokafka.errors import IllegalStateError, KafkaError, TopicAlreadyExistsError, for_code
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
@@ -23,6 +24,7 @@ from shared.runtime.settings import Settings
 log = structlog.get_logger(__name__)
 LARGEST_REQUEST_BYTES: Final = 32 * 1024 * 1024
 """Before compression: a parked event is sent again whole, and a manifest may have a total for each event."""
+CODECS: Final = {"gzip": has_gzip, "snappy": has_snappy, "lz4": has_lz4, "zstd": has_zstd}
 RETRY_FIRST_SECONDS: Final = 0.2
 RETRY_MOST_SECONDS: Final = 5.0
 
@@ -39,6 +41,13 @@ def open_broker(settings: Settings) -> KafkaBroker:
         graceful_timeout=10.0,
         logger=None,
     )
+
+
+def check_codecs() -> None:
+    """Raises Stop where this machine cannot unpack what an enterprise may send."""
+    missing = [name for name, is_there in CODECS.items() if not is_there()]
+    if missing:
+        raise Stop(f"codecs missing on this machine: {', '.join(missing)}; enterprises may use any of the four")
 
 
 def consumer_options(settings: Settings) -> dict[str, Any]:

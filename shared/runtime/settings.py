@@ -61,6 +61,9 @@ class Settings(BaseSettings):
     max_event_bytes: int = Field(64 * 1024, description="a larger event is parked as too_large")
     max_skew_seconds: int = Field(300, description="an acceptance further after its record time is parked")
     max_age_days: int = Field(30, description="an acceptance older than its record time by more is parked")
+    park_window_events: int = Field(1_000, gt=0, description="last events of a topic that the park limit looks at")
+    park_limit_share: float = Field(0.5, ge=0, le=1, description="a larger share of them parked pauses the topic")
+    park_limit_count: int = Field(100, gt=0, description="fewer of them parked never pause the topic")
     settle_seconds: float = Field(2.0, description="pause between settling steps; 0 leaves it to the close")
     days_ahead: int = Field(3, description="parts made ahead of the newest record time")
 

@@ -1,4 +1,4 @@
-"""`danbao parked list | show | resend`: events that could not be taken, and what an operator does about them."""
+"""`danbao parked list | show | resend | resume`: events that could not be taken, and what to do about them."""
 
 # ruff: noqa: PLC0415 - a command imports its own work, so that --help is quick
 
@@ -20,10 +20,12 @@ OneEnterprise = Annotated[str, typer.Option(help="Only those on the topic of thi
 
 def add_commands(app: typer.Typer) -> None:
     """Give the application these commands."""
-    parked = typer.Typer(help="Events that could not be taken: list, show, send again.", no_args_is_help=True)
+    words = "Events that could not be taken: list, show, send again; resume a topic that had too many."
+    parked = typer.Typer(help=words, no_args_is_help=True)
     parked.command("list")(list_parked)
     parked.command("show")(show_parked)
     parked.command("resend")(resend_parked)
+    parked.command("resume")(resume_topic)
     app.add_typer(parked, name="parked")
 
 
@@ -72,4 +74,17 @@ def resend_parked(
     from services.cli.running.state import settings_from
 
     print(run_work(resend(settings_from(state), reason, enterprise)))
+    return Exit.OK
+
+
+def resume_topic(
+    topic: Annotated[str, typer.Argument(help="The topic, such as orders.v1.91000000FAKE00001F.")],
+    state: State = None,
+) -> int:
+    """Read a topic again that was paused because too much of it was parked; after a mend, or it is paused again."""
+    from services.cli.parked_events import resume
+    from services.cli.running.loop import run_work
+    from services.cli.running.state import settings_from
+
+    print(run_work(resume(settings_from(state), topic)))
     return Exit.OK
