@@ -35,7 +35,8 @@ async def do_what_is_due(
         period = await read_first_unbilled(connection, books)
     if books.closing is None:
         closed = await close_day(engine, books.first_open, as_of, close_after_hours)
-        done += [f"close {books.first_open}"] if closed.state == "closing" else []
+        # Another process may have been quicker since the books were read: then there is a reason, and nothing was done.
+        done += [f"close {books.first_open}"] if closed.state == "closing" and closed.reason is None else []
     if books.first_open > period.last_day:
         issued = await issue_statements(engine, period, as_of, is_working_day)
         done += [f"bill {period}: {issued.state}"]
