@@ -1,0 +1,135 @@
+"""A way to the database that can be cut, stalled, or made to lose one answer: what networks do. Real sockets.
+
+It listens in the running loop and forwards bytes. What it is asked for befalls the next connection that says the word.
+"""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+from urllib.parse import urlsplit
+
+Fault = Literal["cut in COPY", "answer to COMMIT lost"]
+COPY_DATA, COMMIT = b"PGCOPY\n", b"COMMIT;"
+"""How a binary COPY begins, and how the drivers end a transaction."""
+
+
+@dataclass
+class Proxy:
+    """In front of one server. `done` counts the faults that have befallen a connection."""
+
+    host: str
+    port: int
+    login: str = ""
+    listening: int = 0
+    armed: Counter[Fault] = field(default_factory=Counter)
+    done: Counter[str] = field(default_factory=Counter)
+    pairs: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = field(default_factory=set)
+    flow: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def url(self, database: str) -> str:
+        """The URL of a database through this proxy."""
+        return f"postgresql://{self.login}@127.0.0.1:{self.listening}/{database}"
+
+    def arm(self, fault: Fault, times: int = 1) -> None:
+        """Let it befall as many connections, each at its next chance."""
+        self.armed[fault] += times
+
+    def cut(self) -> None:
+        """Break every connection now."""
+        self.done["cut"] += 1
+        for pair in list(self.pairs):
+            for writer in pair:
+                writer.transport.abort()
+
+    def stall(self) -> None:
+        """Forward nothing until `go_on`; nobody is told."""
+        self.done["stalled"] += 1
+        self.flow.clear()
+
+    def go_on(self) -> None:
+        self.flow.set()
+
+    def takes(self, data: bytes) -> Fault | None:
+        """The fault that these bytes of a client meet."""
+        for fault, word in (("cut in COPY", COPY_DATA), ("answer to COMMIT lost", COMMIT)):
+            if self.armed[fault] and word in data:  # type: ignore[index]
+                self.armed[fault] -= 1  # type: ignore[index]
+                self.done[fault] += 1
+                return fault  # type: ignore[return-value]
+        return None
+
+
+@asynccontextmanager
+async def open_proxy(owner_url: str) -> AsyncIterator[Proxy]:
+    """A proxy in front of the server of this URL, with its login."""
+    parts = urlsplit(owner_url)
+    proxy = Proxy(parts.hostname or "", parts.port or 5432, parts.netloc.rpartition("@")[0])
+    proxy.go_on()
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        with contextlib.suppress(OSError, asyncio.CancelledError):
+            await _serve(proxy, reader, writer)
+        writer.transport.abort()
+        tasks.discard(task)
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    proxy.listening = server.sockets[0].getsockname()[1]
+    try:
+        yield proxy
+    finally:
+        server.close()
+        for task in list(tasks):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _serve(proxy: Proxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    server_reader, server_writer = await asyncio.open_connection(proxy.host, proxy.port)
+    pair = (writer, server_writer)
+    proxy.pairs.add(pair)
+    lost = asyncio.Event()
+    back = asyncio.create_task(_answer(proxy, server_reader, writer, lost))
+    try:
+        while data := await reader.read(65_536):
+            await proxy.flow.wait()
+            fault = proxy.takes(data)
+            if fault == "cut in COPY":
+                server_writer.write(data[: len(data) // 2])
+                await server_writer.drain()
+                return
+            if fault == "answer to COMMIT lost":
+                lost.set()
+            server_writer.write(data)
+            await server_writer.drain()
+            if fault is not None:
+                await back
+                return
+    finally:
+        proxy.pairs.discard(pair)
+        back.cancel()
+        server_writer.transport.abort()
+
+
+async def _answer(
+    proxy: Proxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, lost: asyncio.Event
+) -> None:
+    """Forward what the server says, unless the next answer is to be lost: then wait for it and end."""
+    try:
+        while data := await reader.read(65_536):
+            await proxy.flow.wait()
+            if lost.is_set():
+                return
+            writer.write(data)
+            await writer.drain()
+    except OSError:
+        return
+    finally:
+        writer.transport.abort()  # however the server went, the client hears of it
