@@ -14,7 +14,8 @@ from collections.abc import Sequence
 import structlog
 
 from tests.integration.charging_house import ROOT
-from tests.integration.model_house import model_template, open_play
+from tests.integration.model_house import open_play
+from tests.integration.model_template import model_template
 from tests.servers import Postgres, postgres_server
 from tests.shrinking import Shrinker
 from tests.workload import Step, draw

@@ -14,7 +14,8 @@ from services.ledger.reading import read_payment_states, read_statements
 from shared.adapters.postgres import Pool
 from shared.contracts.manifests import DayClosed, DayCounted
 from shared.domain.calendar import Month
-from tests.model import Count, Model, Total
+from tests.model import Model
+from tests.model_charging import Count, Total
 
 Sums = Counter[tuple[Any, ...]]
 

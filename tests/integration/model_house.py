@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -35,7 +34,6 @@ from services.ledger.gaps import fill_gaps
 from services.ledger.issue_statement import issue_statements
 from services.ledger.late_fees import book_late_fees
 from services.ledger.remit import take_remittance
-from shared.adapters.migrations import migrate
 from shared.adapters.outbox import Outbox
 from shared.adapters.postgres import Pool, open_engine, open_pool, with_login
 from shared.adapters.regions import known_regions
@@ -47,20 +45,21 @@ from shared.domain.calendar import Month
 from shared.domain.rating import Scheme
 from tests.integration.charging_house import CLUSTER, LIMITS, PASSWORD, ROOT, Record, copied_database
 from tests.integration.model_audit import Audit, model_sums, same, same_day, told_sums, units
-from tests.model import CLOSE_AFTER, ONE, Count, Model
+from tests.model import CLOSE_AFTER, Model
 from tests.model_bills import to_fen
+from tests.model_charging import ONE, Count
 from tests.model_scheme import midnight, read_scheme
-from tests.servers import Postgres, drop_database, make_database
+from tests.servers import Postgres
 from tests.workload import (
     EVERYWHERE,
     JOINING,
     LEAVING,
     OPENED_ON,
     PARTITIONS,
-    UNREGISTERED,
     Step,
     bytes_of,
 )
+from tests.workload_faults import UNREGISTERED
 
 SCHEME = ROOT / "tests" / "seeds" / "scheme"
 REGISTERED = (EVERYWHERE, JOINING, LEAVING)
@@ -348,22 +347,10 @@ def _settled(told: DayCounted) -> list[Any]:
 
 
 @asynccontextmanager
-async def model_template(server: Postgres) -> AsyncIterator[str]:
-    """The name of a database with the schemas of charging and ledger, to be copied."""
-    name = await make_database(server)
-    for schema in ("charging", "ledger"):
-        scripts = Path(ROOT, "services", schema, "migrations")
-        roles = {f"danbao_{schema}": PASSWORD, "danbao_auditor": PASSWORD}
-        await migrate(server.url(name), schema, scripts, roles)
-    yield name
-    await drop_database(server, name)
-
-
-@asynccontextmanager
 async def open_play(server: Postgres, template: str, opened_on: date = OPENED_ON) -> AsyncIterator[Play]:
     """A copy of the template with books that open on a day, two workers, and a model of the same scheme."""
     scheme = load_scheme([SCHEME])
-    model = Model(read_scheme([SCHEME]), set(REGISTERED), known_regions(), opened_on)
+    model = Model(read_scheme([SCHEME]), set(REGISTERED), known_regions(), opened_on=opened_on)
     async with copied_database(server, template) as url:
         charging, ledger = (with_login(url, f"danbao_{schema}", PASSWORD) for schema in ("charging", "ledger"))
         async with (

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from tests.integration.charging_house import ROOT
-from tests.integration.model_house import Play, model_template, open_play
+from tests.integration.model_house import Play, open_play
+from tests.integration.model_template import model_template
 from tests.servers import Postgres
 from tests.workload import Step, Workload, draw
 

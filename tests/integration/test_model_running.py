@@ -23,7 +23,8 @@ from shared.domain.calendar import Month
 from tests.integration.charging_house import Record
 from tests.integration.model_audit import Audit, same, units
 from tests.integration.model_house import SCHEME
-from tests.model import CLOSE_AFTER, Count, Model, Received
+from tests.model import CLOSE_AFTER, Model
+from tests.model_charging import Count, Received
 from tests.model_scheme import midnight, read_scheme
 from tests.servers import Broker
 from tests.workload import OPENED_ON, PARTITIONS, Workload, bytes_of
@@ -135,7 +136,7 @@ async def running(folder: Path, extra: dict[str, str]) -> AsyncIterator[Running]
     wishes = Wishes(folder, scheme=str(SCHEME), books_open_on=OPENED_ON, extra=extra)
     async with running_system(wishes) as system:
         enterprises = {line["uscc"] for line in read_scheme([SCHEME]).enterprises}
-        model = Model(read_scheme([SCHEME]), enterprises, known_regions(), OPENED_ON)
+        model = Model(read_scheme([SCHEME]), enterprises, known_regions(), opened_on=OPENED_ON)
         async with open_stream(system.settings, system.apis, Silent()) as stream:
             yield Running(system, stream, model, Workload(random.Random(1)))
 

@@ -1,0 +1,309 @@
+"""The auditor's charging: where each event ends, what is reversed, what a close counts. Money is yuan as Fraction.
+
+Batches are told in the order of their commit; a run is named by whoever tells it.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from fractions import Fraction
+from typing import Any, NamedTuple, Protocol
+
+from tests.model_events import Fault, read_event
+from tests.model_scheme import SHANGHAI, ModelScheme, day_of, midnight
+
+SKEW = timedelta(seconds=300)
+OLDEST = timedelta(days=30)
+ONE = timedelta(days=1)
+
+
+class Received(Protocol):
+    """A record of an orders topic; `timestamp` is milliseconds since 1970."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    value: bytes | None
+
+
+class Total(NamedTuple):
+    """What is counted together; `base` is yuan an order, below 0 where it is taken back; "" and None for nothing."""
+
+    insured_on: date | None
+    enterprise: str
+    province: str
+    industry: str
+    outcome: str
+    reason: str = ""
+    line: str = ""
+    base: Fraction = Fraction(0)
+
+
+@dataclass
+class Row:
+    """An event that stands in the books, or a reversal that was made of one."""
+
+    kind: str
+    key: tuple[str, str, str, datetime]
+    """Enterprise, order, first 16 digits of the worker's token, acceptance."""
+    said: dict[str, Any]
+    total: Total
+    run: str
+    number: int
+    place: int
+    """How many events were received before it."""
+    is_settled: bool = False
+    reversed_by: str = ""
+
+
+@dataclass
+class Manifest:
+    """What one batch comes to."""
+
+    run: str
+    number: int
+    kind: str
+    totals: Counter[Total]
+
+
+@dataclass
+class Closing:
+    """A day whose cut is frozen."""
+
+    day: date
+    cut: dict[str, int]
+    previous: dict[str, int]
+    settlement: Manifest | None = None
+    count: "Count | None" = None
+
+
+@dataclass
+class Count:
+    """What the close of a day counts."""
+
+    day: date
+    settlement: Counter[Total]
+    totals: Counter[Total]
+    workers: Counter[tuple[date, str, str]]
+    """Insured day, enterprise ("" for all of them) and province."""
+    first_time: dict[str, set[str]]
+    employees: Counter[tuple[str, str, str, str]]
+    """Enterprise, province, worker and insurance number."""
+    resends: int
+    unmatched: int
+
+
+@dataclass
+class ModelCharging:
+    """Charging as the rules have it."""
+
+    scheme: ModelScheme
+    registered: set[str]
+    regions: frozenset[str]
+    rows: list[Row] = field(default_factory=list)
+    by_key: dict[tuple[Any, ...], Row] = field(default_factory=dict)
+    declarations: dict[tuple[str, str], str] = field(default_factory=dict)
+    received: int = 0
+    manifests: dict[tuple[str, int], Manifest] = field(default_factory=dict)
+    resent: dict[tuple[str, str, str, datetime], date] = field(default_factory=dict)
+    participants: dict[tuple[str, str], date] = field(default_factory=dict)
+    closing: Closing | None = None
+
+    # Charging
+
+    def take(self, run: str, records: list[Received]) -> list[Total]:
+        """One batch, committed; the end of each event in the order of the records."""
+        number = self._next(run)
+        ends = []
+        for record in sorted(records, key=lambda each: (each.topic, each.partition, each.offset)):
+            ends.append(self._end(record, run, number))
+            self.received += 1
+        self.manifests[run, number] = Manifest(run, number, "orders", Counter(ends))
+        return ends
+
+    def settle(self, run: str) -> Counter[Total]:
+        """The settling step over everything that waits; empty where nothing was reversed, and then no manifest."""
+        number = self._next(run)
+        made = self._settle_cancellations(run, number, None)
+        if made:
+            self.manifests[run, number] = Manifest(run, number, "settlement", made)
+        return made
+
+    def count(self) -> Count:
+        """The answer to the close that is under way; asked twice, reversals are made once."""
+        closing = self.closing
+        assert closing is not None
+        if closing.count is None:
+            run = f"close {closing.day}"
+            made = self._settle_cancellations(run, 1, closing.cut)
+            made += self._reverse_resends(run, closing.day, closing.cut)
+            if made:
+                closing.settlement = self.manifests[run, 1] = Manifest(run, 1, "settlement", made)
+            closing.count = self._count(closing)
+        return closing.count
+
+    def _next(self, run: str) -> int:
+        return 1 + sum(1 for other, _ in self.manifests if other == run)
+
+    def _end(self, record: Received, run: str, number: int) -> Total:
+        uscc, province = record.topic.removeprefix("orders.v1."), ""
+        try:
+            kind, source, said = read_event(record.value)
+            if said.get("acceptance_region") in self.regions:
+                province = said["acceptance_region"][:2]
+            return self._take_event(record, uscc, kind, source, said, run, number)
+        except Fault as fault:
+            return Total(None, uscc, province, "", "parked", str(fault))
+
+    def _take_event(
+        self, record: Received, uscc: str, kind: str, source: str, said: dict[str, Any], run: str, number: int
+    ) -> Total:
+        now = datetime.fromtimestamp(0, SHANGHAI) + timedelta(milliseconds=record.timestamp)
+        if source != f"urn:uscc:{uscc}":
+            raise Fault("other_enterprise")
+        if uscc not in self.registered:
+            raise Fault("unknown_enterprise")
+        if kind == "declared":
+            return self._declare(uscc, said)
+        total = self._rate(uscc, kind, said, now)
+        key = (uscc, said["order_id"], said["worker_id"][:16], said["accepted_at"])
+        content = {name: value for name, value in said.items() if name not in {"series", "sequence"}}
+        known = self.by_key.get((kind, *key))
+        if known is not None:
+            return Total(*total[:4], "repeat" if known.said == content else "conflict")
+        row = Row(kind, key, content, total, run, number, self.received)
+        self.by_key[(kind, *key)] = row
+        self.rows.append(row)
+        return total
+
+    def _rate(self, uscc: str, kind: str, said: dict[str, Any], now: datetime) -> Total:
+        at, province, industry = said["accepted_at"], said["acceptance_region"][:2], said["industry"]
+        self._check(kind, said, now)
+        place = (day_of(at), uscc, province, industry)
+        if kind != "accepted":
+            return Total(*place, "recorded", {"completed": "completion", "cancelled": "cancellation"}[kind])
+        is_employee = said["employer_insurance_no"] is not None
+        outcome, reason, line = self.scheme.rate(uscc, province, industry, at, is_employee)
+        if outcome == "uncovered":
+            raise Fault("no_tariff_line")
+        return Total(*place, outcome, reason, line, self.scheme.base(line) if line else Fraction(0))
+
+    def _check(self, kind: str, said: dict[str, Any], now: datetime) -> None:
+        at = said["accepted_at"]
+        ended_at = said.get("completed_at") or said.get("cancelled_at") or at
+        faults = {
+            "in_future": at > now + SKEW,
+            "too_old": at < now - OLDEST,
+            "unknown_industry": said["industry"] == "food_delivery" and day_of(at) >= date(2025, 7, 1),
+            "unknown_region": said["acceptance_region"] not in self.regions,
+            "completion_not_after_acceptance": kind == "completed" and ended_at <= at,
+            "cancellation_before_acceptance": kind == "cancelled" and ended_at < at,
+        }
+        for reason, is_so in faults.items():
+            if is_so:
+                raise Fault(reason)
+        if ended_at > now + SKEW:
+            raise Fault("in_future")
+
+    def _declare(self, uscc: str, said: dict[str, Any]) -> Total:
+        name = (uscc, said["declaration_id"])
+        if name in self.declarations:
+            return Total(None, uscc, "", "", "repeat" if self.declarations[name] == said["said"] else "conflict")
+        self.declarations[name] = said["said"]
+        return Total(None, uscc, "", "", "recorded", "declaration")
+
+    # Settling
+
+    def _settle_cancellations(self, run: str, number: int, cut: dict[str, int] | None) -> Counter[Total]:
+        made: Counter[Total] = Counter()
+        for row in [each for each in self.rows if each.kind == "cancelled" and not each.is_settled]:
+            accepted = self._acceptance(row)
+            if accepted is None or not (_reaches(cut, row) and _reaches(cut, accepted)):
+                continue
+            row.is_settled = True
+            if self.scheme.takes_back(row.key[3], row.said["cancelled_at"], row.said["departed"]):
+                made += self._reverse(accepted, "cancelled", run, number)
+        return made
+
+    def _acceptance(self, row: Row) -> Row | None:
+        """What a cancellation calls off: the acceptance of the same key and the whole same token."""
+        found = self.by_key.get(("accepted", *row.key))
+        return found if found is not None and found.said["worker_id"] == row.said["worker_id"] else None
+
+    def _reverse(self, accepted: Row, reason: str, run: str, number: int) -> Counter[Total]:
+        """Take back what was charged, once."""
+        if accepted.total.outcome != "charged" or accepted.reversed_by:
+            return Counter()
+        accepted.reversed_by = reason
+        was = accepted.total
+        total = was._replace(outcome="reversed", reason=reason, base=-was.base)
+        self.rows.append(Row("reversed", accepted.key, {}, total, run, number, -1))
+        return Counter([total])
+
+    def _reverse_resends(self, run: str, day: date, cut: dict[str, int]) -> Counter[Total]:
+        """The first received of one order, worker and enterprise stands; searched around the day or over the month."""
+        first = day.replace(day=1) if (day + ONE).day == 1 else day - ONE
+        groups: dict[tuple[str, ...], list[Row]] = {}
+        for row in self.rows:
+            if row.kind == "accepted" and first <= day_of(row.key[3]) <= day + ONE and _reaches(cut, row):
+                groups.setdefault((*row.key[:2], row.said["worker_id"]), []).append(row)
+        made: Counter[Total] = Counter()
+        for group in groups.values():
+            for row in sorted(group, key=lambda each: each.place)[1:]:
+                if row.key not in self.resent:
+                    self.resent[row.key] = day
+                    made += self._reverse(row, "resent", run, 1)
+        return made
+
+    # Counting
+
+    def _count(self, closing: Closing) -> Count:
+        day, cut, before = closing.day, dict(closing.cut), closing.previous
+        if closing.settlement:
+            cut[closing.settlement.run] = 1
+        totals: Counter[Total] = Counter()
+        seen: dict[date, list[tuple[Row, bool]]] = {}
+        count = Count(day, Counter(), totals, Counter(), {}, Counter(), 0, 0)
+        for row in (each for each in self.rows if each.kind in {"accepted", "reversed"} and _reaches(cut, each)):
+            insured_on, is_new = row.total.insured_on, not _reaches(before, row)
+            assert insured_on is not None
+            if insured_on == day or (insured_on < day and is_new):
+                totals[row.total] += 1
+            if row.total.outcome == "charged" and insured_on <= day:
+                seen.setdefault(insured_on, []).append((row, is_new))
+            if row.total.reason == "insured_as_employee" and insured_on == day:
+                who = (row.said["worker_id"], row.said["employer_insurance_no"])
+                count.employees[(row.total.enterprise, row.total.province, *who)] += 1
+        for insured_on, found in seen.items():
+            self._count_workers(count, insured_on, found)
+        for province in {province for (province, _), first_on in self.participants.items() if first_on == day}:
+            known = [worker for (place, worker), on in self.participants.items() if (place, on) == (province, day)]
+            count.first_time[province] = set(known)
+        count.settlement = closing.settlement.totals if closing.settlement else Counter()
+        count.resends = sum(1 for found_on in self.resent.values() if found_on == day)
+        count.unmatched = self._unmatched(closing)
+        return count
+
+    def _unmatched(self, closing: Closing) -> int:
+        """Cancellations in the cut, of orders accepted by the end of the day, that nothing accepted."""
+        waiting = [row for row in self.rows if row.kind == "cancelled" and not row.is_settled]
+        waiting = [row for row in waiting if row.key[3] < midnight(closing.day + ONE) and _reaches(closing.cut, row)]
+        return sum(1 for row in waiting if self._acceptance(row) is None)
+
+    def _count_workers(self, count: Count, insured_on: date, found: list[tuple[Row, bool]]) -> None:
+        """Distinct workers with a charged acceptance; of an earlier day those that were not counted on it before."""
+        counted: set[tuple[str, str, str]] = set()
+        new: set[tuple[str, str, str]] = set()
+        for row, is_new in found:
+            worker = row.said["worker_id"]
+            for enterprise in (row.total.enterprise, ""):
+                (new if is_new or insured_on == count.day else counted).add((enterprise, row.total.province, worker))
+            if is_new or insured_on == count.day:
+                self.participants.setdefault((row.total.province, worker), count.day)
+        for enterprise, province, _ in new - counted:
+            count.workers[insured_on, enterprise, province] += 1
+
+
+def _reaches(cut: dict[str, int] | None, row: Row) -> bool:
+    return cut is None or row.number <= cut.get(row.run, 0)
