@@ -48,13 +48,19 @@ class Stream:
         """Wait until all that was sent is committed by charging, settled, and booked by the ledger.
 
         Settled on purpose: a settling step that happened to fall between a cut and its count would post its reversals
-        on the next day, and two runs of one seed would differ by them.
+        on the next day, and two runs of one seed would differ by them. No day may be being counted meanwhile: the
+        count holds the lock of settling, and a step that does not get it does nothing.
         """
-        ends = {place: end for place, end in self.sender.ends.items() if enterprise_of(place[0])}
-        await until(lambda: self._is_charged(ends), "charging to commit everything that was sent")
+        await self.is_charged()
         while (await self.apis.charging.post("/v1/settle"))["reversed"]:
             continue
         await until(self._is_booked, "the ledger to book every manifest")
+
+    async def is_charged(self) -> None:
+        """Wait until charging has committed all that was sent."""
+        # What was acknowledged to us: the embedded broker's own answer about a log's end may lag behind.
+        ends = {place: end for place, end in self.sender.ends.items() if enterprise_of(place[0])}
+        await until(lambda: self._is_charged(ends), "charging to commit everything that was sent")
 
     async def _is_charged(self, ends: dict[tuple[str, int], int]) -> bool:
         status = await self.apis.charging.get("/v1/status")
@@ -117,8 +123,9 @@ class MonthDriver:
         day, self.next_day = self.next_day, self.next_day + timedelta(days=1)
         self.stream.watcher.stage(day.isoformat())
         await self.stream.send(records)
-        await self.stream.is_taken_in()
+        await self.stream.is_charged()
         await self._closed()
+        await self.stream.is_taken_in()
         await request_close(self.apis, day, self.closes_at(day))
         self._closing = day
 
