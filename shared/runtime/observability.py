@@ -2,8 +2,14 @@
 
 import logging
 import sys
+import time
+from typing import Final
 
 import structlog
+
+QUIET_SECONDS: Final = 10.0
+"""How long a library's line is not said again."""
+MOST_REMEMBERED: Final = 1_000
 
 
 def configure_logging(service: str, level: str) -> None:
@@ -27,4 +33,27 @@ def configure_logging(service: str, level: str) -> None:
             processor=structlog.processors.JSONRenderer(ensure_ascii=False), foreign_pre_chain=stamps
         )
     )
+    handler.addFilter(SaidOnce())
     logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
+
+
+class SaidOnce(logging.Filter):
+    """Lets the same line of a library through once in QUIET_SECONDS.
+
+    Kafka's client says several times each tenth of a second that a broker is away, for as long as it is: a hundred
+    lines a second and service that bury everything else and fill a disk.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._quiet_until: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether it was not said lately."""
+        key, now = (record.name, record.getMessage()), time.monotonic()
+        if now < self._quiet_until.get(key, now):
+            return False
+        if len(self._quiet_until) >= MOST_REMEMBERED:
+            self._quiet_until.clear()
+        self._quiet_until[key] = now + QUIET_SECONDS
+        return True
