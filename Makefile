@@ -8,7 +8,7 @@ ARGS ?=
 
 KAFKA := var/kafka/libs/.fetched
 
-.PHONY: help install demo test test-fast test-kafka lint format types imports pins docs env bench up clean
+.PHONY: help install demo test test-fast soak test-kafka mutants lint format types imports pins docs env bench up clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -42,6 +42,13 @@ $(KAFKA): tests/kafka/pom.xml
 	@rm -rf var/kafka/libs
 	mvn --batch-mode --quiet -Dstyle.color=never -f tests/kafka/pom.xml dependency:copy-dependencies
 	@touch $@
+
+MINUTES ?= 30
+soak: install ## load, faults of every kind by seed, audit, for MINUTES=30 (again by ARGS="--seed N")
+	@$(PY) -m tests.faults.soak --minutes $(MINUTES) $(ARGS)
+
+mutants: install ## switch one safety off at a time: the suite must fail each time
+	@$(PY) -m tests.mutation.mutants
 
 lint: install types imports ## everything that can be said without running the code
 	@$(PY) -m ruff check .
