@@ -28,7 +28,7 @@ from shared.domain.leaf import next_charge
 from shared.domain.rating import Scheme
 
 CHUNK_ROWS: Final = 20_000
-"""Orders corrected in one transaction: what one holds in memory, and how long settling waits for it."""
+"""Rows looked at, so orders corrected, in one transaction: what it holds in memory, and how long settling waits."""
 LONGEST_WINDOW: Final = timedelta(days=400)
 _PLACES: Final = """
     select distinct n.enterprise, e.uscc, n.region / 10000 as province, n.industry
@@ -61,9 +61,18 @@ _CHUNK: Final = f"""
         c.token_key, c.industry, c.reason, c.worker_rest, c.received, c.agency_uscc, c.employer_insurance_no, e.uscc,
         null::timestamptz as ended_at, null::boolean as departed,
         r.premium as new_premium, r.tariff_line as new_line, r.reason as new_reason {_DIFFERING}
+        and c.accepted_at >= $12::timestamptz and c.accepted_at <= $16::timestamptz
         and (c.accepted_at, c.enterprise, c.order_id, c.worker_key)
             > ($12::timestamptz, $13::smallint, $14::text, $15::bigint)
-    order by c.accepted_at, c.enterprise, c.order_id, c.worker_key limit $16"""
+        and (c.accepted_at, c.enterprise, c.order_id, c.worker_key)
+            <= ($16::timestamptz, $17::smallint, $18::text, $19::bigint)
+    order by c.accepted_at, c.enterprise, c.order_id, c.worker_key"""
+# Where the next rows of the day end, by key: a walk along the index, so that no chunk looks at the rest of the day.
+_STEP: Final = """
+    select accepted_at, enterprise, order_id, worker_key from charging.entry
+    where accepted_at >= $1 and accepted_at < $5
+        and (accepted_at, enterprise, order_id, worker_key) > ($1, $2::smallint, $3::text, $4::bigint)
+    order by 1, 2, 3, 4 offset $6 limit 1"""
 # A cancellation that was settled while its order cost nothing is settled again, now that the order is charged.
 _UNSETTLE: Final = """
     insert into charging.unsettled (accepted_at, enterprise, order_id, worker_key, batch)
@@ -134,12 +143,18 @@ async def book_differences(
         for day in window.days():
             rules = await _rules(connection, scheme, window, day)
             bounds = day_bounds(day)
-            after: Key | None = (bounds[0], -(2**15), "", -(2**63))
-            while rules and after is not None:
-                rows = await run.book_chunk(rules, bounds, after, chunk_rows)
-                after = tuple(rows[-1][:4]) if len(rows) == chunk_rows else None
-                if rows:
-                    yield len(rows)
+            after, last = _before(bounds[0]), _before(bounds[1])
+            while rules and after != last:
+                step = await connection.fetchrow(_STEP, *after, bounds[1], chunk_rows - 1)
+                until = last if step is None else tuple(step)
+                if count := await run.book_chunk(rules, bounds, after, until):
+                    yield count
+                after = until
+
+
+def _before(instant: datetime) -> Key:
+    """A key that none of the instant's orders comes before."""
+    return instant, -(2**15), "", -(2**63)
 
 
 def _refuse_uncovered(differences: list[Difference]) -> None:
@@ -156,17 +171,17 @@ class _CorrectionRun:
         self._connection = connection
         self._run: Run | None = None
 
-    async def book_chunk(self, rules: Rules, bounds: tuple[datetime, datetime], after: Key, limit: int) -> list[Any]:
-        """One transaction: the next orders by key, corrected; returns them."""
+    async def book_chunk(self, rules: Rules, bounds: tuple[datetime, datetime], after: Key, until: Key) -> int:
+        """One transaction: the orders behind a key and up to another, corrected; returns how many."""
         async with self._connection.transaction():
             # Under the lock they are looked for anew: a cancellation may have been settled since the last chunk.
             await self._connection.execute("select pg_advisory_xact_lock($1)", LOCK)
-            rows: list[Any] = await self._connection.fetch(_CHUNK, *rules.columns, *bounds, *after, limit)
+            rows = await self._connection.fetch(_CHUNK, *rules.columns, *bounds, *after, *until)
             if rows:
                 self._run = self._run or await start_run(self._connection, "correction")
                 await read_last_number(self._connection, self._run)
                 await _book_chunk(self._connection, self._run, rows, bounds)
-        return rows
+        return len(rows)
 
 
 async def _book_chunk(connection: Connection, run: Run, rows: list[Any], bounds: tuple[datetime, datetime]) -> None:

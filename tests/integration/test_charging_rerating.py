@@ -265,8 +265,7 @@ async def test_a_crash_between_chunks_is_finished_by_the_same_command(house: Hou
     assert await house.value("select count(*) from charging.entry where kind = 8") == 2
     assert sum(await book(house, decided, chunk_rows=2)) == 5
     assert await house.value("select sum(premium)::bigint from charging.entry") == 7 * 123
-    numbers = {manifest.run: manifest.number for manifest in await house.corrections()}
-    assert sorted(numbers.values()) == [1, 3]
+    assert len({manifest.run for manifest in await house.corrections()}) == 2
     for manifest in await house.corrections():
         await assert_evidence(house, manifest)
 
