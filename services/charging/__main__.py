@@ -49,6 +49,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
                 await start_run(connection, "orders"),
                 await start_run(connection, "settlement"),
             )
+        run.limit_seconds = settlement_run.limit_seconds = settings.transaction_seconds
         outbox = Outbox(engine, "charging", lambda topic, key, payload: _publish(broker, topic, key, payload))
         reader = Reader(scheme, known_regions(), await _register(pool, scheme), _limits(settings))
         consumer = Consumer(settings, pool, reader, run, metrics, service.die, outbox.wake)

@@ -332,6 +332,8 @@ class Consumer(ConsumerRebalanceListener):
         consumer = self._subscriber.consumer
         before = {tp: position for tp, position in self._held.items() if tp in consumer.assignment()}
         if not before:
+            if not consumer.assignment():
+                self.lag, self.trouble = 0, None  # others have it now, and what was wrong with it
             return
         first, end = await consumer.beginning_offsets(list(before)), await consumer.end_offsets(list(before))
         end = await self._ends.true_ends(before, first, end)
@@ -343,7 +345,7 @@ class Consumer(ConsumerRebalanceListener):
             self.lag = sum(max(0, end[tp] - position) for tp, position in self._held.items() if tp in end)
         self._metrics.lag.set(self.lag)
         if not self.lag:
-            self._progress_at = asyncio.get_running_loop().time()
+            self._progress_at, self.trouble = asyncio.get_running_loop().time(), None
 
     async def readiness(self) -> str | None:
         """Ready means progress: nothing paused or failing, and where events wait, a young commit."""

@@ -13,7 +13,7 @@ from services.charging.batch import Batch
 from services.charging.cut import Batches
 from services.charging.own_rows import add_row
 from services.charging.rows import ENTRY_COLUMNS, REVERSAL_REASONS, is_last_charge_sql
-from services.charging.store import Run, read_last_number, start_run, write_manifest
+from services.charging.store import Run, limit_transaction, read_last_number, start_run, write_manifest
 from shared.adapters.postgres import Connection, Pool
 from shared.contracts.manifests import ManifestKind, PremiumsCharged
 from shared.contracts.topics import MANIFESTS
@@ -77,6 +77,7 @@ async def settle(pool: Pool, scheme: Scheme, run: Run) -> int:
     async with pool.acquire() as connection, connection.transaction():
         if not await connection.fetchval("select pg_try_advisory_xact_lock($1)", LOCK):
             return 0
+        await limit_transaction(connection, run)
         await read_last_number(connection, run)
         batch = Batch()
         await _settle_cancellations(connection, scheme, run, batch, None)

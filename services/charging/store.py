@@ -64,11 +64,15 @@ class Fenced(Exception):  # noqa: N818 - an expected outcome, told by raising so
 
 @dataclass(slots=True)
 class Run:
-    """One start of one worker; `last` is the last number known to be committed."""
+    """One start of one worker; `last` is the last number known to be committed.
+
+    `limit_seconds` bounds the transaction of a batch or of a settling step, which takes a tenth of a second.
+    """
 
     id: int
     run: str
     last: int = 0
+    limit_seconds: float = 30.0
 
     def next_batch(self) -> int:
         """The batch number of the next manifest."""
@@ -135,6 +139,12 @@ async def read_positions(
     return {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
 
 
+async def limit_transaction(connection: Connection, run: Run) -> None:
+    """Let the database end this transaction after so long: a worker that was stopped in it holds rows others need."""
+    milliseconds = str(round(run.limit_seconds * 1000))
+    await connection.execute("select set_config('transaction_timeout', $1, true)", milliseconds)
+
+
 async def _lock(connection: Connection, run: Run) -> None:
     await connection.execute("select pg_advisory_xact_lock($1, $2)", RUN_LOCK, run.id)
 
@@ -154,6 +164,7 @@ async def write_batch(
     Raises Fenced when a position is not where it was held, Stop when the sum of D10 does not come out.
     """
     async with connection.transaction():
+        await limit_transaction(connection, run)
         await _lock(connection, run)
         await _move_positions(connection, cluster_id, moves)
         has_hit = await _write_rows(connection, run, batch, optimistic=optimistic)

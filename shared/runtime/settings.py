@@ -64,6 +64,9 @@ class Settings(BaseSettings):
     park_window_events: int = Field(1_000, gt=0, description="last events of a topic that the park limit looks at")
     park_limit_share: float = Field(0.5, ge=0, le=1, description="a larger share of them parked pauses the topic")
     park_limit_count: int = Field(100, gt=0, description="fewer of them parked never pause the topic")
+    transaction_seconds: float = Field(
+        30.0, description="a batch whose transaction takes longer is undone by the database and read again"
+    )
     settle_seconds: float = Field(2.0, description="pause between settling steps; 0 leaves it to the close")
     days_ahead: int = Field(3, description="parts made ahead of the newest record time")
 
