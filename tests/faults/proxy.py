@@ -13,8 +13,8 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 Fault = Literal["cut in COPY", "answer to COMMIT lost"]
-COPY_DATA, COMMIT = b"PGCOPY\n", b"COMMIT;"
-"""How a binary COPY begins, and how the drivers end a transaction."""
+WORDS: dict[Fault, bytes] = {"cut in COPY": b"PGCOPY\n", "answer to COMMIT lost": b"COMMIT;"}
+"""What a client says then: how a binary COPY begins, and how the drivers end a transaction."""
 
 
 @dataclass
@@ -55,11 +55,11 @@ class Proxy:
 
     def takes(self, data: bytes) -> Fault | None:
         """The fault that these bytes of a client meet."""
-        for fault, word in (("cut in COPY", COPY_DATA), ("answer to COMMIT lost", COMMIT)):
-            if self.armed[fault] and word in data:  # type: ignore[index]
-                self.armed[fault] -= 1  # type: ignore[index]
+        for fault, word in WORDS.items():
+            if self.armed[fault] and word in data:
+                self.armed[fault] -= 1
                 self.done[fault] += 1
-                return fault  # type: ignore[return-value]
+                return fault
         return None
 
 

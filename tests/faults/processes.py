@@ -1,0 +1,250 @@
+"""The four services in one process, put together from their own parts as their `__main__` does, each step counted.
+
+Instead of a broker there are logs in memory that outlive every process: what is published is appended, and delivered
+again until it is acknowledged. Order events are polled from such logs, too, through the methods of the client.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import asyncpg
+from fastapi import FastAPI
+from faststream.kafka import KafkaBroker
+from prometheus_client import CollectorRegistry
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from services.charging import api as charging_api
+from services.charging.__main__ import _limits, _read_closing, _register
+from services.charging.batch import Reader
+from services.charging.consumer import Consumer
+from services.charging.count_day import count_day
+from services.charging.lookup import Lookup
+from services.charging.metrics import Metrics as ChargingMetrics
+from services.charging.parked import ParkedEvents
+from services.charging.settle import settle
+from services.charging.store import start_run
+from services.ledger import api as ledger_api
+from services.ledger.booking import book_all_waiting, take_manifest
+from services.ledger.books import open_books
+from services.ledger.count_day import take_count
+from services.ledger.gaps import fill_gaps
+from services.ledger.remit import take_remittance
+from services.national_platform.api import Doors
+from services.national_platform.api import routes as platform_routes
+from services.national_platform.faults import FaultKnobs
+from services.national_platform.metrics import Metrics as PlatformMetrics
+from services.national_platform.reception import Reception
+from services.national_platform.roster import Roster
+from services.reporting import api as reporting_api
+from services.reporting.building import Builder
+from services.reporting.intake import Intake
+from services.reporting.metrics import Metrics as ReportingMetrics
+from services.reporting.sending import Sender
+from services.reporting.sources import InternalApi, Sources
+from shared.adapters.kafka_batches import as_read
+from shared.adapters.national_platform import NationalPlatform
+from shared.adapters.outbox import Outbox
+from shared.adapters.regions import known_regions
+from shared.adapters.signing import Signer, Verifier
+from shared.adapters.working_days import is_working_day
+from shared.contracts.topics import (
+    DAYS_CLOSED,
+    DAYS_CLOSING,
+    DAYS_COUNTED,
+    MANIFESTS,
+    REMITTANCES,
+    STATEMENTS,
+)
+from shared.runtime.access import AccessKeys
+from shared.runtime.settings import Settings
+from tests.faults.logs import LogBroker, LogConsumer, Logs, LogSubscriber
+from tests.faults.steps import Process, Steps
+from tests.faults.town import PLATFORM_KEY, SERVICE_KEY, Handler, Place, Start, Town
+
+
+def open_engine(process: Process, url: str) -> AsyncEngine:
+    """As the adapter opens it, with connections whose statements are counted."""
+    arguments = {"server_settings": {"timezone": "UTC"}, "connection_class": process.connection_class()}
+    address = make_url(url).set(drivername="postgresql+asyncpg")
+    return create_async_engine(address, pool_size=4, max_overflow=0, connect_args=arguments)
+
+
+def never_dies(error: BaseException) -> None:
+    raise AssertionError(f"a service wants to stop: {error!r}") from error
+
+
+class ChargingService:
+    """A worker of charging."""
+
+    def __init__(self, town: Town, process: Process, pool: Any, engine: AsyncEngine) -> None:
+        self.town, self.process, self.pool, self.engine = town, process, pool, engine
+        self.app = FastAPI()
+        self.outbox = Outbox(engine, "charging", town.publisher(process))
+        self.subscriber = LogSubscriber(LogConsumer(process, town.logs))
+        self.may_settle = True
+
+    @classmethod
+    async def start(cls, town: Town, process: Process) -> "ChargingService":
+        settings = town.place.settings("charging")
+        pool = await asyncpg.create_pool(
+            settings.database.get_secret_value(), min_size=1, max_size=3,
+            connection_class=process.connection_class(), server_settings={"timezone": "UTC"},
+        )  # fmt: skip
+        process.pools.append(pool)
+        made = cls(town, process, pool, open_engine(process, settings.database.get_secret_value()))
+        await made._compose(settings)
+        return made
+
+    async def _compose(self, settings: Settings) -> None:
+        scheme = self.town.place.scheme
+        async with self.pool.acquire() as connection:
+            self.run = await start_run(connection, "orders")
+            self.settlement_run = await start_run(connection, "settlement")
+        reader = Reader(scheme, known_regions(), await _register(self.pool, scheme), _limits(settings))
+        metrics = ChargingMetrics(CollectorRegistry())
+        consumer = Consumer(settings, self.pool, reader, self.run, metrics, never_dies, self.outbox.wake)
+        broker = cast("KafkaBroker", LogBroker(self.subscriber))
+        consumer.subscribe(broker)
+        await consumer.on_partitions_assigned(self.subscriber.consumer.assignment())
+        parked = ParkedEvents(self.pool, broker)
+        keys = AccessKeys.load(None, SERVICE_KEY)
+        self.app.include_router(charging_api.make_router(keys, consumer, Lookup(self.pool), parked, self._settle))
+
+    async def _settle(self) -> int:
+        return await settle(self.pool, self.town.place.scheme, self.settlement_run)
+
+    async def _count(self, payload: bytes) -> None:
+        await count_day(self.pool, self.town.place.scheme, _read_closing(payload))
+
+    async def turn(self) -> bool:
+        has_moved = False
+        assert self.subscriber.handle is not None
+        if records := self.subscriber.consumer.poll():
+            await self.subscriber.handle(await as_read(records))
+            has_moved = True
+        if self.may_settle:
+            has_moved |= await self._settle() > 0
+        has_moved |= await self.town.take(self.process, "charging", DAYS_CLOSING, self._count)
+        while await self.outbox.publish_once():
+            has_moved = True
+        return has_moved
+
+    async def let_go(self) -> None:
+        self.pool.terminate()
+        await self.engine.dispose(close=False)
+
+
+class LedgerService:
+    """The ledger."""
+
+    def __init__(self, town: Town, process: Process, engine: AsyncEngine) -> None:
+        self.town, self.process, self.engine = town, process, engine
+        self.app = FastAPI()
+        self.outbox = Outbox(engine, "ledger", town.publisher(process))
+        self.charging = town.client(process, "charging", SERVICE_KEY)
+
+    @classmethod
+    async def start(cls, town: Town, process: Process) -> "LedgerService":
+        settings = town.place.settings("ledger")
+        made = cls(town, process, open_engine(process, settings.database.get_secret_value()))
+        await open_books(made.engine, town.place.first_day)
+        keys = AccessKeys.load(None, SERVICE_KEY)
+        made.app.include_router(ledger_api.make_router(keys, made.engine, settings, is_working_day, made.outbox.wake))
+        await book_all_waiting(made.engine)
+        return made
+
+    async def turn(self) -> bool:
+        handlers: dict[str, Handler] = {
+            MANIFESTS: partial(take_manifest, self.engine),
+            DAYS_COUNTED: partial(take_count, self.engine),
+            REMITTANCES: partial(take_remittance, self.engine),
+        }
+        has_moved = False
+        for topic, handle in handlers.items():
+            has_moved |= await self.town.take(self.process, "ledger", topic, handle)
+        has_moved |= await fill_gaps(self.engine, self.charging) > 0
+        while await self.outbox.publish_once():
+            has_moved = True
+        return has_moved
+
+    async def let_go(self) -> None:
+        await self.engine.dispose(close=False)
+
+
+class ReportingService:
+    """Reporting."""
+
+    def __init__(self, town: Town, process: Process, engine: AsyncEngine) -> None:
+        self.town, self.process, self.engine = town, process, engine
+        self.app = FastAPI()
+        metrics = ReportingMetrics(CollectorRegistry())
+        apis = [InternalApi(name, town.client(process, name, SERVICE_KEY)) for name in ("charging", "ledger")]
+        platform = NationalPlatform(town.client(process, "national_platform", PLATFORM_KEY), Signer(town.place.private))
+        self.sender = Sender(engine, platform, metrics, attempts=200, retry_seconds=0.0)
+        self.builder = Builder(engine, Sources(*apis), metrics, most_tokens=2)
+        self.intake = Intake(engine, lambda: None)
+        keys = AccessKeys.load(None, SERVICE_KEY)
+        self.app.include_router(reporting_api.routes(keys, engine, Sources(*apis), platform, lambda: None))
+
+    @classmethod
+    async def start(cls, town: Town, process: Process) -> "ReportingService":
+        return cls(town, process, open_engine(process, town.place.urls["reporting"]))
+
+    async def turn(self) -> bool:
+        town, process = self.town, self.process
+        has_moved = await town.take(process, "reporting", DAYS_CLOSED, self.intake.take_day_closed)
+        has_moved |= await town.take(process, "reporting", STATEMENTS, self.intake.take_statement)
+        has_moved |= await self.builder.step() > 0
+        while await self.sender.step():
+            has_moved = True
+            if (platform := town.at("national_platform")) is None or platform[0].is_dead:
+                break  # it is started again between two turns, and attempts have a limit
+        return has_moved
+
+    async def let_go(self) -> None:
+        await self.sender.close()
+        await self.engine.dispose(close=False)
+
+
+class PlatformService:
+    """The national platform: it only answers."""
+
+    def __init__(self, process: Process, settings: Settings, public: Path) -> None:
+        self.process = process
+        self.engine = open_engine(process, settings.database.get_secret_value())
+        reception = Reception(self.engine, Verifier(public), Roster.load(None))
+        doors = Doors(AccessKeys.load(None, ""), PLATFORM_KEY)
+        metrics = PlatformMetrics(CollectorRegistry())
+        self.app = FastAPI()
+        self.app.include_router(platform_routes(doors, reception, self.engine, FaultKnobs(settings), metrics))
+
+    @classmethod
+    async def start(cls, town: Town, process: Process) -> "PlatformService":
+        return cls(process, town.place.settings("national_platform"), town.place.public)
+
+    async def turn(self) -> bool:
+        return False
+
+    async def let_go(self) -> None:
+        await self.engine.dispose(close=False)
+
+
+STARTS: Mapping[str, Start] = {
+    "charging": ChargingService.start,
+    "ledger": LedgerService.start,
+    "reporting": ReportingService.start,
+    "national_platform": PlatformService.start,
+}
+
+
+@asynccontextmanager
+async def open_town(place: Place, steps: Steps, logs: Logs) -> AsyncIterator[Town]:
+    """All services over these logs; none is left running."""
+    async with AsyncExitStack() as stack:
+        town = Town(place, steps, logs, STARTS)
+        stack.push_async_callback(town.stop)
+        yield town

@@ -1,0 +1,198 @@
+"""Every step of a service that others can see, counted, so that it can be stopped dead before or after any of them.
+
+A step is a statement sent to PostgreSQL, a message produced, an offset committed, an HTTP call. `StepConnection` is the
+driver's own connection with a turnstile in front of each statement; `StepTransport` the same for HTTP.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, TypeVar
+
+import asyncpg
+import httpx
+
+T = TypeVar("T")
+When = Literal["before", "after"]
+
+
+class Crash(BaseException):
+    """The process is dead; whatever it still tries ends here."""
+
+
+class Step(NamedTuple):
+    """Who took it, what it was, and in which turn: turns count from 1, and 0 is for a start."""
+
+    service: str
+    what: str
+    turn: int
+
+
+@dataclass
+class Process:
+    """One start of a service: what it is connected to, and whether it still lives."""
+
+    name: str
+    steps: "Steps"
+    connections: list[asyncpg.Connection] = field(default_factory=list)
+    backends: list[int] = field(default_factory=list)
+    pools: list[asyncpg.Pool] = field(default_factory=list)
+    tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+    is_dead: bool = False
+
+    async def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do something as this process; raises Crash when it dies over it, whatever the work makes of that."""
+        task = asyncio.create_task(work)
+        self.tasks.add(task)
+        try:
+            return await task
+        except (Exception, asyncio.CancelledError) as error:
+            if self.is_dead and task.done():
+                raise Crash(self.name) from error
+            raise
+        finally:
+            self.tasks.discard(task)
+
+    def die(self) -> None:
+        """Cut all connections at once, and run nothing any more; the server rolls back what was open."""
+        self.is_dead = True
+        for task in self.tasks:
+            task.cancel()
+        for pool in self.pools:  # they would connect anew
+            pool.terminate()
+        for connection in self.connections:
+            connection.terminate()
+
+    async def step(self, name: str, act: Callable[[], Awaitable[T]]) -> T:
+        return await self.steps.take(self, name, act)
+
+    def connection_class(self) -> type["StepConnection"]:
+        """The class whose connections belong to this process."""
+        return type("OwnConnection", (StepConnection,), {"process": self})
+
+
+@dataclass
+class Steps:
+    """Counts the steps of all services; the one with number `number` is the last of its process."""
+
+    number: int | None = None
+    when: When = "before"
+    taken: list[Step] = field(default_factory=list)
+    turn: int = 0
+    turns: int = 0
+    idle: set[int] = field(default_factory=set)
+    crashes: int = 0
+
+    def begin_turn(self) -> int:
+        """What is taken from now on belongs to the next turn."""
+        self.turns += 1
+        self.turn = self.turns
+        return self.turn
+
+    async def take(self, process: Process, name: str, act: Callable[[], Awaitable[T]]) -> T:
+        self._check(process)
+        self.taken.append(Step(process.name, name, self.turn))
+        is_last = len(self.taken) == self.number
+        if is_last and self.when == "before":
+            self._crash(process)
+        result = await act()
+        if is_last and self.when == "after":
+            self._crash(process)
+        self._check(process)
+        return result
+
+    def _check(self, process: Process) -> None:
+        if process.is_dead:
+            raise Crash(process.name)
+
+    def _crash(self, process: Process) -> None:
+        self.crashes += 1
+        process.die()
+        raise Crash(process.name)
+
+
+class StepConnection(asyncpg.Connection):
+    """A connection whose statements are steps of its process."""
+
+    process: Process
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.process.connections.append(self)
+        self.process.backends.append(self.get_server_pid())
+        if self.process.is_dead:
+            self.terminate()
+        self._is_within = False
+
+    async def _step(self, what: str, act: Callable[[], Awaitable[T]]) -> T:
+        """One step; what the driver calls of its own methods inside it belongs to it."""
+        if self._is_within:
+            return await act()
+        self._is_within = True
+        try:
+            return await self.process.step(" ".join(what.split())[:100], act)
+        finally:
+            self._is_within = False
+
+    async def execute(self, query: str, *args: Any, **kwargs: Any) -> Any:
+        act = super().execute
+        return await self._step(query, lambda: act(query, *args, **kwargs))
+
+    async def executemany(self, command: str, args: Any, **kwargs: Any) -> Any:
+        act = super().executemany
+        return await self._step(command, lambda: act(command, args, **kwargs))
+
+    async def fetch(self, query: str, *args: Any, **kwargs: Any) -> Any:
+        act = super().fetch
+        return await self._step(query, lambda: act(query, *args, **kwargs))
+
+    async def fetchval(self, query: str, *args: Any, **kwargs: Any) -> Any:
+        act = super().fetchval
+        return await self._step(query, lambda: act(query, *args, **kwargs))
+
+    async def fetchrow(self, query: str, *args: Any, **kwargs: Any) -> Any:
+        act = super().fetchrow
+        return await self._step(query, lambda: act(query, *args, **kwargs))
+
+    async def copy_records_to_table(self, table_name: str, **kwargs: Any) -> Any:
+        act = super().copy_records_to_table
+        return await self._step(f"copy {table_name}", lambda: act(table_name, **kwargs))
+
+    async def prepare(self, query: str, **kwargs: Any) -> Any:
+        return _StepStatement(self, query, await super().prepare(query, **kwargs))
+
+
+class _StepStatement:
+    """A prepared statement: running it is the step."""
+
+    def __init__(self, connection: StepConnection, query: str, statement: Any) -> None:
+        self._connection, self._query, self._statement = connection, query, statement
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._statement, name)
+
+    async def fetch(self, *args: Any, **kwargs: Any) -> Any:
+        return await self._connection._step(self._query, lambda: self._statement.fetch(*args, **kwargs))
+
+
+class StepTransport(httpx.AsyncBaseTransport):
+    """HTTP to a service in this process: a call is a step of the caller; a callee that dies in it is a lost answer."""
+
+    def __init__(self, caller: Process, callee: Callable[[], tuple[Process, Any] | None]) -> None:
+        self._caller, self._callee = caller, callee
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await self._caller.step(f"{request.method} {request.url.path}", lambda: self._send(request))
+
+    async def _send(self, request: httpx.Request) -> httpx.Response:
+        return await ask(self._callee(), request)
+
+
+async def ask(callee: tuple[Process, Any] | None, request: httpx.Request) -> httpx.Response:
+    """Let a service answer a request; raises what httpx raises when there is nobody, or the answer is lost."""
+    if callee is None or callee[0].is_dead:
+        raise httpx.ConnectError("nobody listens", request=request)
+    try:
+        return await callee[0].run(httpx.ASGITransport(callee[1]).handle_async_request(request))
+    except Crash as crash:
+        raise httpx.ReadError("the connection was reset", request=request) from crash

@@ -1,0 +1,14 @@
+"""A whole system in a storm by seed; `make soak` has more of them. See `storm.py`."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults.storm import SHAKES, weather
+
+
+@pytest.mark.slow
+async def test_a_month_with_a_fault_each_day(tmp_path: Path) -> None:
+    aftermath = await weather(tmp_path, seed=20261031, orders=1_200)
+    assert aftermath.complaints() == []
+    assert sum(aftermath.faults.values()) >= 2 * len(SHAKES)
