@@ -31,8 +31,8 @@ create table charging.position (
     primary key (cluster_id, topic, partition)
 );
 
--- One row a batch: its manifest as it is published. batch = run_id * 2^32 + number. turn says which of two batches of one
--- partition was first: it is drawn while their position is held, and from no clock, which may be set back.
+-- One row a batch: its manifest as it is published. batch = run_id * 2^32 + number. turn says which of two batches of
+-- one partition was first: it is drawn while their position is held, and from no clock, which may be set back.
 create table charging.manifest (
     batch bigint primary key,
     turn bigint generated always as identity,
