@@ -73,7 +73,7 @@ class Child:
             self.send_signal(signal.SIGKILL)
             self._process.wait()
         code = self.poll()
-        assert code is not None  # noqa: S101 - it was waited for
+        assert code is not None
         return code
 
     def wait_until(self, is_ready: Callable[[], bool], timeout_seconds: float) -> None:

@@ -210,11 +210,11 @@ class EmbeddedPostgres:
             os.chown(path, self._user.uid, self._user.gid)
 
     def _path(self, name: str) -> Path:
-        assert self._state is not None  # noqa: S101 - only called between start and stop
+        assert self._state is not None
         return self._state.path / name
 
     def _tool(self, name: str) -> Path:
-        assert self._binaries is not None  # noqa: S101 - set by start
+        assert self._binaries is not None
         return self._binaries / "bin" / name
 
 

@@ -47,12 +47,8 @@ FILES: Final[Mapping[str, Columns]] = {
         ("number", "province", "industry", "enterprise", "valid_from", "valid_to", "base_yuan", "notice"),
         ("grade", "is_assumption", "note"),
     ),
-    "enrolment*.csv": Columns(
-        ("uscc", "industry", "province", "enrolled_from", "enrolled_to", "notice"), ("note",)
-    ),
-    "cancellation.csv": Columns(
-        ("valid_from", "mode", "elapsed_seconds", "source"), ("is_assumption", "note")
-    ),
+    "enrolment*.csv": Columns(("uscc", "industry", "province", "enrolled_from", "enrolled_to", "notice"), ("note",)),
+    "cancellation.csv": Columns(("valid_from", "mode", "elapsed_seconds", "source"), ("is_assumption", "note")),
 }
 """The files that are read, in this order; any other CSV file in a directory is refused: it may be a slip."""
 

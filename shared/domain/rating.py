@@ -111,9 +111,7 @@ class Scheme:
     def is_known_enterprise(self, uscc: str) -> bool:
         return uscc in self._enterprises
 
-    def rate(
-        self, uscc: str, province: str, industry: Industry, accepted_at: datetime, is_employee: bool
-    ) -> Outcome:
+    def rate(self, uscc: str, province: str, industry: Industry, accepted_at: datetime, is_employee: bool) -> Outcome:
         """The outcome for one order; `province` has two digits, `accepted_at` is aware.
 
         An industry that is closed on that day has neither enrolment nor line here; whether the event is to be

@@ -86,9 +86,7 @@ def test_every_line_names_its_notice_and_marks_what_is_assumed(official: Scheme)
     for line in official.lines.values():
         assert "号" in line.notice, line.number
         assert line.grade, line.number
-        assert line.is_assumption == bool(
-            line.grade in "DM" or (line.province == "46" and line.number >= 200)
-        )
+        assert line.is_assumption == bool(line.grade in "DM" or (line.province == "46" and line.number >= 200))
         assert not line.is_assumption or line.note, line.number
 
 

@@ -40,7 +40,5 @@ def test_the_codes_are_those_that_the_library_itself_finds() -> None:
     table = numdb.get("cn/loc")
     for province in set(PROVINCES) - {"66"}:
         for county in ("0000", "0100", "0101", "0199", "0300", "0301", "9000", "9900"):
-            is_listed = (
-                len(table.info(province + county)) == 2 and "county" in table.info(province + county)[1][1]
-            )
+            is_listed = len(table.info(province + county)) == 2 and "county" in table.info(province + county)[1][1]
             assert (province + county in known_regions()) == is_listed, province + county

@@ -182,9 +182,7 @@ T, E, N, P, C = "tariff-2025-07.csv", "enterprises.csv", "enrolment.csv", "provi
         (C, 3, "2027-01-01,charge_all_accepted,0,,true", "source is empty"),
     ],
 )
-def test_a_bad_line_is_refused_with_its_place(
-    write: Write, file: str, line: int, added: str, reason: str
-) -> None:
+def test_a_bad_line_is_refused_with_its_place(write: Write, file: str, line: int, added: str, reason: str) -> None:
     directory = write(added={file: added + "\n"})
     refused = refusal(directory)
     assert (Path(refused.file), refused.line) == (directory / file, line)
@@ -238,9 +236,7 @@ def test_a_known_platform_with_a_broken_check_digit_is_a_warning(write: Write) -
     listed = f"uscc,name,known_platform\n{ONE},一,\n{TWO},二,false\n{BROKEN},三,true\n"
     directory = write(replaced={E: listed})
     scheme = load_scheme([directory])
-    assert scheme.warnings == (
-        f"{directory / E}:4: the check digit of USCC {BROKEN} is wrong (known platform)",
-    )
+    assert scheme.warnings == (f"{directory / E}:4: the check digit of USCC {BROKEN} is wrong (known platform)",)
     assert scheme.is_known_enterprise(BROKEN)
 
 

@@ -10,9 +10,7 @@ ACCEPTED_AT = datetime(2026, 10, 1, 12, tzinfo=UTC)
 
 
 def rule(mode: CancellationMode, elapsed_seconds: int = 60) -> CancellationRule:
-    return CancellationRule(
-        datetime(2022, 7, 1, tzinfo=UTC), mode, elapsed_seconds, "a test", is_assumption=True
-    )
+    return CancellationRule(datetime(2022, 7, 1, tzinfo=UTC), mode, elapsed_seconds, "a test", is_assumption=True)
 
 
 DEFAULT = rule(CancellationMode.CHARGE_IF_DEPARTED_OR_ELAPSED)

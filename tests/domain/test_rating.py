@@ -86,9 +86,7 @@ def scheme() -> Scheme:
         (ONE, "99", "2026-07-01T00:00", NOT_JOINED),
     ],
 )
-def test_the_outcome_goes_by_the_acceptance(
-    uscc: str, province: str, accepted_at: str, outcome: Outcome
-) -> None:
+def test_the_outcome_goes_by_the_acceptance(uscc: str, province: str, accepted_at: str, outcome: Outcome) -> None:
     assert scheme().rate(uscc, province, DELIVERY, at(accepted_at), is_employee=False) == outcome
 
 
@@ -163,9 +161,7 @@ def test_the_rule_in_force_at_acceptance_decides() -> None:
         ([tariff_line(8, "2026-10-16", None, 700), tariff_line(9, "2026-10-16", None, 700)], "overlaps"),
     ],
 )
-def test_a_scheme_refuses_lines_that_do_not_follow_on_each_other(
-    lines: list[TariffLine], reason: str
-) -> None:
+def test_a_scheme_refuses_lines_that_do_not_follow_on_each_other(lines: list[TariffLine], reason: str) -> None:
     with pytest.raises(Refused, match=reason):
         Scheme(lines, [], [], [], [RULE])
 
@@ -204,9 +200,7 @@ def successions(draw: st.DrawFn) -> list[TariffLine]:
             for start, end in itertools.pairwise(bounds):
                 number = len(lines) + 1
                 lines.append(
-                    TariffLine(
-                        number, province, DELIVERY, enterprise, hour(start), hour(end), Amount(number), "n"
-                    )
+                    TariffLine(number, province, DELIVERY, enterprise, hour(start), hour(end), Amount(number), "n")
                 )
     return lines
 
@@ -221,9 +215,7 @@ enrolments = st.lists(
         if end is None or start < end
     ]
 )
-joinings = st.dictionaries(
-    st.sampled_from(("31", "32")), st.sampled_from((date(2026, 10, 1), date(2026, 10, 2)))
-)
+joinings = st.dictionaries(st.sampled_from(("31", "32")), st.sampled_from((date(2026, 10, 1), date(2026, 10, 2))))
 
 
 def model(
@@ -270,11 +262,7 @@ def test_rate_and_timeline_agree_with_the_model(
 
 
 @given(successions(), st.randoms(use_true_random=False))
-def test_successions_have_no_fault_in_whatever_order_they_are_read(
-    lines: list[TariffLine], shuffler: object
-) -> None:
+def test_successions_have_no_fault_in_whatever_order_they_are_read(lines: list[TariffLine], shuffler: object) -> None:
     shuffler.shuffle(lines)  # type: ignore[attr-defined]
     assert list(succession_faults(lines)) == []
-    assert sorted(end_open_lines(lines), key=lambda line: line.number) == sorted(
-        lines, key=lambda line: line.number
-    )
+    assert sorted(end_open_lines(lines), key=lambda line: line.number) == sorted(lines, key=lambda line: line.number)
