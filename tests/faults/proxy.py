@@ -40,14 +40,14 @@ class Proxy:
 
     def cut(self) -> None:
         """Break every connection now."""
-        self.done["cut"] += 1
+        self.done["connections cut"] += 1
         for pair in list(self.pairs):
             for writer in pair:
                 writer.transport.abort()
 
     def stall(self) -> None:
         """Forward nothing until `go_on`; nobody is told."""
-        self.done["stalled"] += 1
+        self.done["connections stalled"] += 1
         self.flow.clear()
 
     def go_on(self) -> None:

@@ -59,12 +59,10 @@ async def _pause_postgres(shaken: Shaken, rng: Random) -> None:
 
 async def _cut(shaken: Shaken, _: Random) -> None:
     shaken.proxy.cut()
-    shaken.faults["connections cut"] += 1
 
 
 async def _stall(shaken: Shaken, rng: Random) -> None:
     shaken.proxy.stall()
-    shaken.faults["connections stalled"] += 1
     await pass_time(rng.uniform(0.2, 2.0))
     shaken.proxy.go_on()
 
