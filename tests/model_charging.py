@@ -55,6 +55,14 @@ class Row:
     """How many events were received before it."""
     is_settled: bool = False
     reversed_by: str = ""
+    code: int = 0
+    """1 an acceptance, 8, 10 ... a charge that it was rated anew with; 4, 9, 11 ... what takes these back."""
+    latest: "Row | None" = None
+    """Of an acceptance that was rated anew: the charge that holds."""
+
+    @property
+    def charge(self) -> "Row":
+        return self.latest or self
 
 
 @dataclass
@@ -172,7 +180,8 @@ class ModelCharging:
         known = self.by_key.get((kind, *key))
         if known is not None:
             return Total(*total[:4], "repeat" if known.said == content else "conflict")
-        row = Row(kind, key, content, total, run, number, self.received)
+        code = {"accepted": 1, "completed": 2, "cancelled": 3}[kind]
+        row = Row(kind, key, content, total, run, number, self.received, code=code)
         self.by_key[(kind, *key)] = row
         self.rows.append(row)
         return total
@@ -219,7 +228,7 @@ class ModelCharging:
         made: Counter[Total] = Counter()
         for row in [each for each in self.rows if each.kind == "cancelled" and not each.is_settled]:
             accepted = self._acceptance(row)
-            if accepted is None or not (_reaches(cut, row) and _reaches(cut, accepted)):
+            if accepted is None or not (_reaches(cut, row) and _reaches(cut, accepted.charge)):
                 continue
             row.is_settled = True
             if self.scheme.takes_back(row.key[3], row.said["cancelled_at"], row.said["departed"]):
@@ -232,13 +241,15 @@ class ModelCharging:
         return found if found is not None and found.said["worker_id"] == row.said["worker_id"] else None
 
     def _reverse(self, accepted: Row, reason: str, run: str, number: int) -> Counter[Total]:
-        """Take back what was charged, once."""
-        if accepted.total.outcome != "charged" or accepted.reversed_by:
+        """Take back what was charged last, once."""
+        charge = accepted.charge
+        if charge.total.outcome != "charged" or charge.reversed_by:
             return Counter()
-        accepted.reversed_by = reason
-        was = accepted.total
+        charge.reversed_by = reason
+        was = charge.total
         total = was._replace(outcome="reversed", reason=reason, base=-was.base)
-        self.rows.append(Row("reversed", accepted.key, {}, total, run, number, -1))
+        code = 4 if charge.code == 1 else charge.code + 1
+        self.rows.append(Row("reversed", accepted.key, {}, total, run, number, -1, code=code))
         return Counter([total])
 
     def _reverse_resends(self, run: str, day: date, cut: dict[str, int]) -> Counter[Total]:
@@ -256,6 +267,53 @@ class ModelCharging:
                     made += self._reverse(row, "resent", run, 1)
         return made
 
+    # Rating anew
+
+    def find_differences(self, first: date, last: date, enterprise: str, province: str) -> list[tuple[Row, Total]]:
+        """Orders insured in the window that the scheme rates otherwise now, with what it says; "" for any place."""
+        found = []
+        for row in [each for each in self.rows if each.kind == "accepted"]:
+            insured_on, uscc, place, industry = row.total[:4]
+            is_here = enterprise in {"", uscc} and province in {"", place}
+            assert insured_on is not None
+            if not (first <= insured_on <= last and is_here) or row.charge.reversed_by or row.key in self.resent:
+                continue
+            is_employee = row.said["employer_insurance_no"] is not None
+            outcome, reason, line = self.scheme.rate(uscc, place, industry, row.key[3], is_employee)
+            base = self.scheme.base(line) if line else Fraction(0)
+            total = Total(insured_on, uscc, place, industry, outcome, reason, line, base)
+            was = row.charge.total
+            if total != (was._replace(reason="") if was.outcome == "charged" else was):
+                found.append((row, total))
+        return found
+
+    def rerate(self, run: str, found: list[tuple[Row, Total]]) -> int:
+        """Reverse what differs and charge it as it is now: a manifest for each day; 0 where a line is missing."""
+        if any(total.outcome == "uncovered" for _, total in found):
+            return 0
+        days = sorted({total.insured_on for _, total in found if total.insured_on})
+        for number, day in enumerate(days, 1):
+            made: Counter[Total] = Counter()
+            for row, total in found:
+                if total.insured_on == day:
+                    made += self._rate_anew(row, total, run, number)
+            self.manifests[run, number] = Manifest(run, number, "correction", made)
+        return len(found)
+
+    def _rate_anew(self, accepted: Row, total: Total, run: str, number: int) -> Counter[Total]:
+        charge = accepted.charge
+        made = self._reverse(accepted, "rerated", run, number)
+        is_charged = total.outcome == "charged"
+        told = total._replace(reason="rerated") if is_charged else total
+        code = 8 if charge.code == 1 else charge.code + 2
+        row = Row("rerated", accepted.key, accepted.said, told, run, number, -1, code=code)
+        self.rows.append(row)
+        accepted.latest = row
+        if is_charged and charge.total.outcome != "charged":  # a cancellation that reversed nothing may do so now
+            for cancelled in [each for each in self.rows if each.kind == "cancelled" and each.key == row.key]:
+                cancelled.is_settled &= cancelled.said["worker_id"] != row.said["worker_id"]
+        return made + Counter([told])
+
     # Counting
 
     def _count(self, closing: Closing) -> Count:
@@ -265,7 +323,9 @@ class ModelCharging:
         totals: Counter[Total] = Counter()
         seen: dict[date, list[tuple[Row, bool]]] = {}
         count = Count(day, Counter(), totals, Counter(), {}, Counter(), 0, 0)
-        for row in (each for each in self.rows if each.kind in {"accepted", "reversed"} and _reaches(cut, each)):
+        for row in (
+            each for each in self.rows if each.kind in {"accepted", "rerated", "reversed"} and _reaches(cut, each)
+        ):
             insured_on, is_new = row.total.insured_on, not _reaches(before, row)
             assert insured_on is not None
             if insured_on == day or (insured_on < day and is_new):

@@ -101,6 +101,8 @@ class Workload:
         for until in self.random.choice([[], ["2026-10-31"], ["2026-11-02"], self.months]):
             made += [{"do": "rush", "until": until}, {"do": "bill"}]
             made += [self.money() for _ in range(self.random.randint(2, 8))]
+        if self.random.random() < 0.5:
+            made += [*self.correct(), {"do": "deliver", "picks": [0] * 8, "twice": False}, *self._close()]
         return made
 
     def _some_steps(self, events: int) -> list[Step]:
@@ -113,8 +115,10 @@ class Workload:
             return [{"do": "settle"}]
         if chance < 0.88:
             return self._close()
-        if chance < 0.91:
+        if chance < 0.90:
             return [{"do": "bill"}]
+        if chance < 0.92:
+            return self.correct()
         if chance < 0.95:
             return [self.money()]
         clock = {"do": "clock", "seconds": self.random.choice([-3_600, 3_600])}
@@ -132,6 +136,16 @@ class Workload:
         if self.random.random() < 0.6:
             return []
         return [self.random.choice([self.send(3), self.deliver(), {"do": "settle"}, {"do": "freeze"}, {"do": "bill"}])]
+
+    def correct(self) -> list[Step]:
+        """Other scheme files, at times the first ones again, and orders of a window rated anew."""
+        days = sorted(FIRST + timedelta(days=self.random.randint(0, 7)) for _ in range(2))
+        window = {"first": str(days[0]), "last": str(days[1])}
+        enterprise = self.random.choice(["", "", EVERYWHERE, JOINING])
+        province = self.random.choice(["", "", "44", "31"])
+        rerate = {"do": "rerate", **window, "enterprise": enterprise, "province": province}
+        scheme = self.random.choice(["scheme-corrected", "scheme-corrected", "scheme"])
+        return [{"do": "correct", "scheme": scheme}, *self._between(), rerate]
 
     def deliver(self) -> Step:
         """Hand over some of the manifests on their way, in any order; `twice` each of them."""

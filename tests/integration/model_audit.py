@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.charging.rerate import Difference
 from services.ledger.reading import read_payment_states, read_statements
 from shared.adapters.postgres import Pool
 from shared.contracts.manifests import DayClosed, DayCounted
 from shared.domain.calendar import Month
 from tests.model import Model
-from tests.model_charging import Count, Total
+from tests.model_charging import Count, Row, Total
 
 Sums = Counter[tuple[Any, ...]]
 
@@ -78,8 +79,7 @@ class Audit:
     async def _same_rows(self) -> None:
         rows = await self.charging.fetch("""select e.uscc, order_id, encode(int8send(worker_key), 'hex'), accepted_at,
             kind, premium from charging.entry join charging.enterprise e on e.id = enterprise""")
-        kinds = {"accepted": 1, "completed": 2, "cancelled": 3, "reversed": 4}
-        mine = Counter((*row.key, kinds[row.kind], units(row.total.base)) for row in self.model.rows)
+        mine = Counter((*row.key, row.code, units(row.total.base)) for row in self.model.rows)
         same("the rows", Counter(tuple(row) for row in rows), mine)
         waiting = sum(1 for row in self.model.rows if row.kind == "cancelled" and not row.is_settled)
         same(
@@ -158,6 +158,33 @@ def _told_line(line: dict[str, Any]) -> tuple[Any, ...]:
     money = {name: Fraction(line[name]) for name in ("base_yuan", "exact_yuan", "amount_yuan")}
     place = (line["number"], line["kind"], line["insured_month"], line["industry"], line["tariff_line"])
     return (*place, money["base_yuan"], line["orders"], money["exact_yuan"], money["amount_yuan"])
+
+
+def differing(found: Sequence[Difference]) -> Counter[tuple[Any, ...]]:
+    """Orders, and what they cost before and now, of what a re-rating would change."""
+    sums: Counter[tuple[Any, ...]] = Counter()
+    for each in found:
+        place = (each.insured_on, each.enterprise, each.province, each.industry)
+        old = (each.old_line or 0, each.old_reason or "")
+        key = (*place, *old, each.new_line or 0, each.new_reason or "")
+        sums[key] += each.orders
+        sums[*key, "old"] += each.old_premium
+        sums[*key, "new"] += each.new_premium
+    return +sums
+
+
+def expected_differing(found: Sequence[tuple[Row, Total]]) -> Counter[tuple[Any, ...]]:
+    """The same by the model."""
+    sums: Counter[tuple[Any, ...]] = Counter()
+    for row, total in found:
+        was = row.charge.total
+        old = (int(was.line or 0), was.reason if was.outcome == "excluded" else "")
+        new = "no_tariff_line" if total.outcome == "uncovered" else total.reason
+        key = (*total[:4], *old, int(total.line or 0), new)
+        sums[key] += 1
+        sums[*key, "old"] += units(was.base)
+        sums[*key, "new"] += units(total.base)
+    return +sums
 
 
 def same_day(told: DayCounted | DayClosed, count: Count) -> None:

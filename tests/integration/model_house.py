@@ -24,6 +24,7 @@ from services.charging.batch import Batch, Reader
 from services.charging.count_day import count_day
 from services.charging.lookup import Lookup
 from services.charging.parts import Parts
+from services.charging.rerate import Window, book_differences, find_differences
 from services.charging.settle import settle
 from services.charging.store import Fenced, Move, Run, start_run, write_batch
 from services.ledger.booking import take_manifest
@@ -42,9 +43,19 @@ from shared.adapters.working_days import is_working_day
 from shared.contracts import topics
 from shared.contracts.manifests import DayClosed, DayClosing, DayCounted, PremiumsCharged
 from shared.domain.calendar import Month
+from shared.domain.errors import Refused
 from shared.domain.rating import Scheme
 from tests.integration.charging_house import CLUSTER, LIMITS, PASSWORD, ROOT, Record, copied_database
-from tests.integration.model_audit import Audit, model_sums, same, same_day, told_sums, units
+from tests.integration.model_audit import (
+    Audit,
+    differing,
+    expected_differing,
+    model_sums,
+    same,
+    same_day,
+    told_sums,
+    units,
+)
 from tests.model import CLOSE_AFTER, Model
 from tests.model_bills import to_fen
 from tests.model_charging import ONE, Count
@@ -61,7 +72,8 @@ from tests.workload import (
 )
 from tests.workload_faults import UNREGISTERED
 
-SCHEME = ROOT / "tests" / "seeds" / "scheme"
+SEEDS = ROOT / "tests" / "seeds"
+SCHEME = SEEDS / "scheme"
 REGISTERED = (EVERYWHERE, JOINING, LEAVING)
 
 
@@ -206,6 +218,36 @@ class Play:
             await owner.execute(f"alter table charging.manifest alter column committed_at set default {default}")
         finally:
             await owner.close()
+
+    async def do_correct(self, scheme: str) -> None:
+        """Both workers start anew on other scheme files."""
+        self.scheme = load_scheme([SEEDS / scheme])
+        self.model.scheme = read_scheme([SEEDS / scheme])
+        for worker in range(2):
+            await self.start(worker)
+
+    async def do_rerate(self, first: str, last: str, enterprise: str, province: str) -> None:
+        """Show what the scheme rates otherwise now, then book it; again there is nothing."""
+        days = date.fromisoformat(first), date.fromisoformat(last)
+        window = Window(*days, enterprise or None, province or None)
+        expected = self.model.find_differences(*days, enterprise, province)
+        found = await find_differences(self.pool, self.scheme, window)
+        same("what would be rated anew", differing(found), expected_differing(expected))
+        if any(total.outcome == "uncovered" for _, total in expected):
+            with pytest.raises(Refused):
+                await anext(book_differences(self.pool, self.scheme, window))
+            return
+        booked = sum([count async for count in book_differences(self.pool, self.scheme, window)])
+        same("orders rated anew", booked, len(expected))
+        if booked:
+            await self._publish(self.charging, "charging")
+            run = msgspec.json.decode(self.way[topics.MANIFESTS][-1], type=PremiumsCharged).run
+            self.model.rerate(run, expected)
+            mine = [manifest for (name, _), manifest in self.model.manifests.items() if name == run]
+            for manifest in mine:
+                told = await self._manifest(run, manifest.number)
+                same("the correction", told_sums(told.totals), model_sums(manifest.totals))
+        same("what is left", await find_differences(self.pool, self.scheme, window), [])
 
     async def do_settle(self) -> None:
         run = self.starts[0].settling

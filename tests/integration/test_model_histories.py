@@ -172,6 +172,13 @@ class Scheme(RuleBasedStateMachine):
     def restart(self, worker: int) -> None:
         self.step({"do": "restart", "worker": worker})
 
+    @rule(random=RANDOM)
+    def correct(self, random: random.Random) -> None:
+        self.workload.random = random
+        for step in self.workload.correct():
+            note(json.dumps(step))
+            self.step(step)
+
     @rule()
     def close_the_month(self) -> None:
         self.step({"do": "rush", "until": "2026-10-31"})
