@@ -273,7 +273,11 @@ class Reader:
         row = DeclarationRow(index, enterprise, data.declaration_id, data.day, body, received)
         self._batch.declarations.append(row)
         self._batch.leaves.append(
-            leaf_hash(declaration_leaf(uscc.encode(), data.declaration_id, data.day.toordinal(), received))
+            leaf_hash(
+                declaration_leaf(
+                    uscc.encode(), data.declaration_id, data.day.toordinal(), received, sha256(body).digest()
+                )
+            )
         )
         self._batch.totals.append(TotalKey(-1, uscc, None, None, Outcome.RECORDED, "declaration", None, 0))
 

@@ -15,7 +15,7 @@ NO_INT64: Final = -(2**63)
 NO_INT32: Final = -(2**31)
 _ORDER = Struct(">BB18sqqqqiiHHHb32s32s")
 _KEPT = Struct(">BBiqq32s")
-_DECLARED = Struct(">BB18si32s")
+_DECLARED = Struct(">BB18si32s32s")
 _LENGTH = Struct(">H")
 _NO_TEXT: Final = b"\xff\xff"
 
@@ -106,9 +106,9 @@ def kept_leaf(
     return fixed + _text(topic) + _text(reason)
 
 
-def declaration_leaf(uscc: bytes, declaration_id: str, day_number: int, received: bytes) -> bytes:
-    """Content of a `day.declared.v1`; `day_number` is the day's proleptic Gregorian ordinal."""
-    return _DECLARED.pack(VERSION, RowKind.DECLARATION, uscc, day_number, received) + _text(declaration_id)
+def declaration_leaf(uscc: bytes, declaration_id: str, day_number: int, received: bytes, body: bytes) -> bytes:
+    """Content of a `day.declared.v1`; `day_number` is the day's proleptic Gregorian ordinal, `body` SHA-256 of what is stored."""
+    return _DECLARED.pack(VERSION, RowKind.DECLARATION, uscc, day_number, received, body) + _text(declaration_id)
 
 
 def _text(value: str) -> bytes:

@@ -40,7 +40,8 @@ def content_of(vector: dict[str, Any]) -> bytes:
         return order_leaf(kind, **{**row, **encoded, **hashes})
     received = bytes.fromhex(row["received"])
     if kind is RowKind.DECLARATION:
-        return declaration_leaf(row["uscc"].encode(), row["declaration_id"], row["day_number"], received)
+        uscc, body = row["uscc"].encode(), bytes.fromhex(row["body"])
+        return declaration_leaf(uscc, row["declaration_id"], row["day_number"], received, body)
     return kept_leaf(kind, **{**row, "received": received})
 
 

@@ -60,6 +60,12 @@ CASES = [
     Tampering("charging.parked", "value", other_bytes("value"), "length(value) > 0", "charging.manifest"),
     Tampering("charging.conflict", "value", other_bytes("value"), named="charging.manifest"),
     Tampering("charging.declaration", "declared_day", "declared_day + 1", named="charging.declaration"),
+    Tampering(
+        "charging.declaration",
+        "body",
+        """convert_to(replace(convert_from(body, 'UTF8'), '"orders":', '"orders":1'), 'UTF8')""",
+        named="charging.manifest",
+    ),
     Tampering("charging.manifest", "root", other_bytes("root"), "leaves > 0", "charging.manifest"),
     Tampering("charging.manifest", "events", "events + 1", "events > 0", "charging.manifest"),
     Tampering("charging.position", "events", "events - 1", "events > 0", "charging.position"),

@@ -38,10 +38,10 @@ async def stored_leaves(house: House, batch: int) -> list[bytes]:
         sql = f"""select leaf_index, topic, partition, record_offset, record_time_ms, {reason},
             sha256(coalesce(value, '')) from charging.{table} where batch = $1"""
         leaves |= {index: kept_leaf(kind, *columns) for index, *columns in await house.fetch(sql, batch)}
-    sql = """select leaf_index, e.uscc, declaration_id, declared_day, received
+    sql = """select leaf_index, e.uscc, declaration_id, declared_day, received, sha256(body)
         from charging.declaration join charging.enterprise e on e.id = enterprise where batch = $1"""
-    for index, uscc, name, day, received in await house.fetch(sql, batch):
-        leaves[index] = declaration_leaf(uscc.encode(), name, day.toordinal(), received)
+    for index, uscc, name, day, received, body in await house.fetch(sql, batch):
+        leaves[index] = declaration_leaf(uscc.encode(), name, day.toordinal(), received, body)
     return [leaf_hash(leaves[index]) for index in sorted(leaves)]
 
 

@@ -132,7 +132,8 @@ class RowReader:
         uscc = self._facts.enterprises.get(row["enterprise"], "")
         found = self.found[row["batch"]]
         leaf = declaration_leaf(
-            uscc.encode(), row["declaration_id"], row["declared_day"].toordinal(), row["received"]
+            uscc.encode(), row["declaration_id"], row["declared_day"].toordinal(), row["received"],
+            sha256(row["body"]).digest(),
         )  # fmt: skip
         found.leaves.append((row["leaf_index"], leaf_hash(leaf)))
         found.orders[None, uscc, None, None, "recorded", "declaration", None] += 1
