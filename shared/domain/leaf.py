@@ -107,7 +107,10 @@ def kept_leaf(
 
 
 def declaration_leaf(uscc: bytes, declaration_id: str, day_number: int, received: bytes, body: bytes) -> bytes:
-    """Content of a `day.declared.v1`; `day_number` is the day's proleptic Gregorian ordinal, `body` SHA-256 of what is stored."""
+    """Content of a `day.declared.v1`; `day_number` is the day's proleptic Gregorian ordinal.
+
+    `received` and `body` are SHA-256 of the bytes that came and of the `data` that is stored.
+    """
     return _DECLARED.pack(VERSION, RowKind.DECLARATION, uscc, day_number, received, body) + _text(declaration_id)
 
 
