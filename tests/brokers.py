@@ -5,9 +5,8 @@ to fail, and is told of as soon as it does not.
 """
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
@@ -34,10 +33,11 @@ NO_TRANSACTIONS: Final = Difference(
 NOTHING_ON_DISK: Final = Difference(
     "embedded", "Tansu keeps everything in memory: a restart makes another cluster, at which workers must stop"
 )
+NO_CONFIGURED_TIMES: Final = Difference("embedded", "Tansu stamps records with its own time whatever the topic says")
 NO_RETENTION: Final = Difference("embedded", "Tansu neither deletes records nor lets them expire")
 
 
-def differs(difference: Difference) -> Callable[[Any], Any]:
+def differs(difference: Difference) -> pytest.MarkDecorator:
     """Mark a test that must fail on the broker of this difference."""
     return pytest.mark.differs(difference)
 

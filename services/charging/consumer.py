@@ -21,9 +21,10 @@ from services.charging.batch import Reader
 from services.charging.metrics import Metrics
 from services.charging.parts import Parts
 from services.charging.pauses import ParkLimit, Pauses, log_fault
-from services.charging.store import Fenced, Move, Run, read_last_number, read_positions, write_batch
+from services.charging.reading import Reading, Stale
+from services.charging.store import Fenced, Run, pass_over, read_last_number, read_positions, write_batch
 from shared.adapters.kafka import check_codecs, consumer_options, read_cluster_id, until_done
-from shared.adapters.kafka_batches import as_read, find_unreadable, is_unreadable, poll_with
+from shared.adapters.kafka_batches import Polled, as_read, find_unreadable, is_unreadable, poll_with
 from shared.adapters.log_ends import LogEnds
 from shared.adapters.postgres import BadData, BrokenConstraint, Pool
 from shared.contracts.manifests import PremiumsCharged
@@ -41,10 +42,6 @@ WATCH_SECONDS: Final = 2.0
 POLL_MS: Final = 50
 RETRY_SECONDS: Final = 0.2
 """A fault that stays must not become a busy loop."""
-
-
-class Stale(Exception):  # noqa: N818 - an expected outcome: the batch is dropped and sought again
-    """A batch came for a partition whose position is not held."""
 
 
 class Consumer(ConsumerRebalanceListener):
@@ -66,7 +63,7 @@ class Consumer(ConsumerRebalanceListener):
         self._ends = LogEnds(settings.kafka.split(","))
         self._lock = asyncio.Lock()
         self._held: dict[TopicPartition, int] = {}
-        self._sought: set[TopicPartition] = set()
+        self._reading = Reading()
         self._is_stopping = False
         self._cluster_id: str | None = None
         self._general, self._batches = 0, 0
@@ -100,7 +97,7 @@ class Consumer(ConsumerRebalanceListener):
             parser=as_read,
             **consumer_options(self._settings),
         )
-        poll_with(self._subscriber, POLL_MS, self._settings.batch_events, self._poll_failed)
+        poll_with(self._subscriber, POLL_MS, self._settings.batch_events, self._polled, self._poll_failed)
 
         @self._subscriber  # type: ignore[untyped-decorator]  # FastStream leaves it untyped
         async def take(message: KafkaMessage) -> None:
@@ -161,11 +158,10 @@ class Consumer(ConsumerRebalanceListener):
         for tp, position in stored.items():
             if not first[tp] <= position <= end[tp]:
                 self._pause(tp, log_fault(position, first[tp], end[tp]))
-        for tp, position in stored.items():
-            if tp.topic not in self.paused:
-                consumer.seek(tp, position)
-                self._held[tp] = position
-                self._sought.add(tp)
+        sought = {tp: position for tp, position in stored.items() if tp.topic not in self.paused}
+        for tp, position in sought.items():
+            consumer.seek(tp, position)
+        self._hold(sought)
 
     def _pause(self, tp: TopicPartition, fault: str) -> None:
         """Stop reading one topic and say why; the others go on."""
@@ -230,19 +226,7 @@ class Consumer(ConsumerRebalanceListener):
         self, by_partition: dict[TopicPartition, list[Any]], held: dict[TopicPartition, int | None]
     ) -> dict[TopicPartition, int]:
         """Write the batch; returns the new positions. Nothing of it holds before this returns."""
-        moves, gaps = [], []
-        sought = self._sought.intersection(by_partition)
-        self._sought -= sought
-        for tp, position in held.items():
-            mine = by_partition[tp]
-            if position is None or mine[0].offset < position:
-                raise Stale(f"{tp.topic}/{tp.partition}: not held")
-            if mine[0].offset > position:
-                if tp not in sought:
-                    raise Stale(f"{tp.topic}/{tp.partition}: nothing between {position} and {mine[0].offset}")
-                gaps.append(tp)
-            moves.append(Move(tp.topic, tp.partition, position, mine[-1].offset + 1, len(mine)))
-        await self._check_gaps(gaps, held)
+        moves = await self._reading.moves_of(self._subscriber.consumer, by_partition, held)
         ordered = [record for tp in sorted(by_partition) for record in by_partition[tp]]
         batch = self._reader.read(ordered, self._run.next_batch())
         await self._parts.ensure(batch.days)
@@ -258,15 +242,6 @@ class Consumer(ConsumerRebalanceListener):
         self._general = GENERAL_AFTER_HIT if has_hit else max(0, self._general - 1)
         self._note(manifest)
         return {TopicPartition(move.topic, move.partition): move.next for move in moves}
-
-    async def _check_gaps(self, gaps: list[TopicPartition], held: dict[TopicPartition, int | None]) -> None:
-        """Nothing came from where we sought: markers of transactions, compaction; or the log was cut off above it."""
-        if not gaps:
-            return
-        first = await self._subscriber.consumer.beginning_offsets(gaps)
-        for tp in gaps:
-            if first[tp] > (held[tp] or 0):
-                raise Stale(f"{tp.topic}/{tp.partition}: the log begins at {first[tp]}")
 
     def _note(self, manifest: PremiumsCharged) -> None:
         self._progress_at = asyncio.get_running_loop().time()
@@ -290,6 +265,25 @@ class Consumer(ConsumerRebalanceListener):
         if not expected:
             await asyncio.sleep(RETRY_SECONDS)
         await until_done("positions", again)
+
+    async def _polled(self, found: Polled) -> None:
+        self._reading.note(found)
+        if not found and self._reading.behind:
+            async with self._lock:
+                with suppress(IllegalStateError):
+                    await self._pass_over()
+
+    async def _pass_over(self) -> None:
+        """Move positions over markers and what was aborted: it is nothing that waits, and no loss when it expires."""
+        lost, moves = await self._reading.find_passed(self._subscriber.consumer, self._held)
+        await self._seek(lost)
+        if moves and self._cluster_id is not None:
+            await pass_over(self._pool, self._cluster_id, moves)
+            self._hold({TopicPartition(move.topic, move.partition): move.next for move in moves})
+
+    def _hold(self, positions: Mapping[TopicPartition, int]) -> None:
+        self._held.update(positions)
+        self._reading.goes_on_from(positions)
 
     async def _poll_failed(self, error: Exception) -> None:
         """What a poll had taken of other partitions is lost when one of them raises: hold nothing, read all again."""
@@ -342,7 +336,9 @@ class Consumer(ConsumerRebalanceListener):
             for tp in before.keys() & self._held.keys():
                 if end[tp] < before[tp] or first[tp] > self._held[tp]:
                     self._pause(tp, log_fault(before[tp], first[tp], end[tp]))
-            self.lag = sum(max(0, end[tp] - position) for tp, position in self._held.items() if tp in end)
+            waiting = {tp: end[tp] - position for tp, position in self._held.items() if end.get(tp, 0) > position}
+            self._reading.behind = set(waiting)
+            self.lag = sum(waiting.values())
         self._metrics.lag.set(self.lag)
         if not self.lag:
             self._progress_at, self.trouble = asyncio.get_running_loop().time(), None

@@ -139,6 +139,12 @@ async def read_positions(
     return {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
 
 
+async def pass_over(pool: Pool, cluster_id: str, moves: Sequence[Move]) -> None:
+    """Move positions over offsets that hold no event; raises Fenced when one is not where it was held."""
+    async with pool.acquire() as connection, connection.transaction():
+        await _move_positions(connection, cluster_id, moves)
+
+
 async def limit_transaction(connection: Connection, run: Run) -> None:
     """Let the database end this transaction after so long: a worker that was stopped in it holds rows others need."""
     milliseconds = str(round(run.limit_seconds * 1000))

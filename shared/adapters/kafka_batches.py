@@ -7,7 +7,7 @@
   positions is told, so that he can seek back and leave the one partition out.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import chain
 from typing import Any, Final
 
@@ -32,14 +32,26 @@ async def as_read(records: Any) -> KafkaMessage:
     return KafkaMessage(raw_message=records, body=b"", correlation_id="-", message_id="-", consumer=FAKE_CONSUMER)
 
 
+Polled = Mapping[TopicPartition, Sequence[Any]]
+
+
 def poll_with(
-    subscriber: Any, timeout_ms: int, max_records: int, on_failure: Callable[[Exception], Awaitable[None]]
+    subscriber: Any,
+    timeout_ms: int,
+    max_records: int,
+    on_polled: Callable[[Polled], Awaitable[None]],
+    on_failure: Callable[[Exception], Awaitable[None]],
 ) -> None:
-    """Poll for this batch subscriber; `on_failure` is awaited before the next poll and makes up for the lost one."""
+    """Poll for this batch subscriber.
+
+    `on_polled` is awaited before a batch is handled, and when nothing came: then all that came before was handled.
+    `on_failure` is awaited before the next poll and makes up for the lost one.
+    """
 
     async def poll(consumer: AIOKafkaConsumer) -> tuple[Any, ...]:
         try:
-            found = await consumer.getmany(timeout_ms=timeout_ms, max_records=max_records)
+            found: Polled = await consumer.getmany(timeout_ms=timeout_ms, max_records=max_records)
+            await on_polled(found)
         except ConsumerStoppedError:
             raise
         except Exception as error:  # noqa: BLE001 - one that nobody foresaw must not end the polling

@@ -7,8 +7,7 @@ from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 
 import pytest
-from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c
@@ -134,32 +133,6 @@ async def test_a_log_made_anew_pauses_its_topic_alone(field: Field) -> None:
 
 async def says(asking: Awaitable[dict[str, str]], words: str) -> bool:
     return words in str(await asking)
-
-
-async def test_a_log_cut_off_above_the_position_pauses_its_topic_alone(field: Field) -> None:
-    """As retention does when a worker is away for too long."""
-    await field.make_topics(RIDES, OTHER_RIDES)
-    try:
-        await cut_off(field, RIDES, 0)
-    except KafkaError as error:
-        pytest.skip(f"the broker does not delete records: {error!r}")
-    await field.send(*orders(0, 50), *orders(0, 50, OTHER_RIDES))
-    async with field.worker():
-        await field.has_counted(100)
-    await field.send(*orders(50, 80), *orders(50, 80, OTHER_RIDES))
-    await cut_off(field, RIDES, 60)
-    async with field.worker(wait=False) as worker:
-        await eventually_async(lambda: says(worker.reasons(), "offsets 50 to 59 are gone"), "the pause")
-        await field.has_counted(130)
-
-
-async def cut_off(field: Field, uscc: str, before: int) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=field.bootstrap)
-    await admin.start()
-    try:
-        await admin.delete_records({TopicPartition(orders_topic(uscc), 0): RecordsToDelete(before_offset=before)})
-    finally:
-        await admin.close()
 
 
 def unreadable_batch(value: bytes, codec: int | None = None) -> bytes:

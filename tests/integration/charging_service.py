@@ -69,6 +69,11 @@ class Field:
     def bootstrap(self) -> str:
         return self.broker["DANBAO_KAFKA"]
 
+    @property
+    def is_idempotent(self) -> bool:
+        """Whether producers on this broker are."""
+        return self.broker["DANBAO_KAFKA_IDEMPOTENT"] == "true"
+
     @asynccontextmanager
     async def worker(self, wait: bool = True, **settings: str) -> AsyncIterator[Process]:
         """Start a worker with these settings (without the prefix); it is stopped at the end."""
@@ -90,7 +95,7 @@ class Field:
 
     async def send(self, *sent: Sent, codec: str | None = None, partition: int | None = None) -> None:
         """Produce to the enterprises' topics and wait for the acknowledgements."""
-        async with open_producer(self.bootstrap, codec) as producer:
+        async with open_producer(self.bootstrap, codec, is_idempotent=self.is_idempotent) as producer:
             for each in sent:
                 time_ms = round(each.at.timestamp() * 1000) if each.time_ms is None else each.time_ms
                 await producer.send(
@@ -124,10 +129,12 @@ class Field:
 
 
 @asynccontextmanager
-async def open_producer(bootstrap: str, codec: str | None = None) -> AsyncIterator[AIOKafkaProducer]:
+async def open_producer(
+    bootstrap: str, codec: str | None = None, *, is_idempotent: bool = False
+) -> AsyncIterator[AIOKafkaProducer]:
     producer = AIOKafkaProducer(
         bootstrap_servers=bootstrap, compression_type=codec, max_request_size=32 * 1024 * 1024, linger_ms=5,
-        max_batch_size=512 * 1024,
+        max_batch_size=512 * 1024, enable_idempotence=is_idempotent,
     )  # fmt: skip
     await producer.start()
     try:
