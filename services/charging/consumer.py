@@ -10,6 +10,7 @@ import gc
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
+from uuid import UUID
 
 import structlog
 from aiokafka import ConsumerRebalanceListener, TopicPartition
@@ -18,14 +19,14 @@ from faststream.kafka import KafkaBroker
 from faststream.kafka.annotations import KafkaMessage
 
 from services.charging.batch import Reader
+from services.charging.logs import Logs, Place, log_fault
 from services.charging.metrics import Metrics
 from services.charging.parts import Parts
-from services.charging.pauses import ParkLimit, Pauses, log_fault
+from services.charging.pauses import ParkLimit, Pauses
 from services.charging.reading import Reading, Stale
 from services.charging.store import Fenced, Run, pass_over, read_last_number, read_positions, write_batch
 from shared.adapters.kafka import check_codecs, consumer_options, read_cluster_id, until_done
 from shared.adapters.kafka_batches import Polled, as_read, find_unreadable, is_unreadable, poll_with
-from shared.adapters.log_ends import LogEnds
 from shared.adapters.postgres import BadData, BrokenConstraint, Pool
 from shared.contracts.manifests import PremiumsCharged
 from shared.contracts.topics import ORDERS_PATTERN
@@ -60,7 +61,8 @@ class Consumer(ConsumerRebalanceListener):
         self._settings, self._pool, self._reader, self._run = settings, pool, reader, run
         self._metrics, self._die, self._on_commit = metrics, die, on_commit
         self._parts = Parts(pool, settings.days_ahead)
-        self._ends = LogEnds(settings.kafka.split(","))
+        self._logs = Logs(settings.kafka.split(","))
+        self._topic_ids: dict[str, UUID | None] = {}
         self._lock = asyncio.Lock()
         self._held: dict[TopicPartition, int] = {}
         self._reading = Reading()
@@ -151,14 +153,14 @@ class Consumer(ConsumerRebalanceListener):
         wanted = sorted(tp for tp in partitions if tp in consumer.assignment() and tp.topic not in self.paused)
         if not wanted:
             return
-        first, end = await consumer.beginning_offsets(wanted), await consumer.end_offsets(wanted)
-        places = await read_positions(self._pool, self._cluster_id, {tp: first[tp] for tp in wanted})
-        stored = {TopicPartition(*place): position for place, position in places.items()}
-        end = await self._ends.true_ends(stored, first, end)
-        for tp, position in stored.items():
-            if not first[tp] <= position <= end[tp]:
-                self._pause(tp, log_fault(position, first[tp], end[tp]))
-        sought = {tp: position for tp, position in stored.items() if tp.topic not in self.paused}
+        logs = await self._logs.read(consumer, wanted)
+        places = await read_positions(self._pool, self._cluster_id, logs)
+        logs = await self._logs.confirm(logs, {tp: place.position for tp, place in places.items()})
+        for tp, place in places.items():
+            self._topic_ids[tp.topic] = place.topic_id
+            if fault := log_fault(place, place.position, logs[tp]):
+                self._pause(tp, fault)
+        sought = {tp: place.position for tp, place in places.items() if tp.topic not in self.paused}
         for tp, position in sought.items():
             consumer.seek(tp, position)
         self._hold(sought)
@@ -329,14 +331,15 @@ class Consumer(ConsumerRebalanceListener):
             if not consumer.assignment():
                 self.lag, self.trouble = 0, None  # others have it now, and what was wrong with it
             return
-        first, end = await consumer.beginning_offsets(list(before)), await consumer.end_offsets(list(before))
-        end = await self._ends.true_ends(before, first, end)
+        logs = await self._logs.confirm(await self._logs.read(consumer, before), before)
         async with self._lock:
             # Held once more under the lock: a batch may have moved it, a rebalance may have taken it away.
             for tp in before.keys() & self._held.keys():
-                if end[tp] < before[tp] or first[tp] > self._held[tp]:
-                    self._pause(tp, log_fault(before[tp], first[tp], end[tp]))
-            waiting = {tp: end[tp] - position for tp, position in self._held.items() if end.get(tp, 0) > position}
+                charged = Place(before[tp], self._topic_ids.get(tp.topic))
+                if fault := log_fault(charged, self._held[tp], logs[tp]):
+                    self._pause(tp, fault)
+            ends = {tp: log.end for tp, log in logs.items()}
+            waiting = {tp: ends[tp] - position for tp, position in self._held.items() if ends.get(tp, 0) > position}
             self._reading.behind = set(waiting)
             self.lag = sum(waiting.values())
         self._metrics.lag.set(self.lag)

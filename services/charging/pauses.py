@@ -138,10 +138,3 @@ def _by_topic(moves: Sequence[Move], parked: Iterable[KeptRecord]) -> tuple[Coun
     for move in moves:
         events[move.topic] += move.events
     return events, Counter(each.record.topic for each in parked)
-
-
-def log_fault(position: int, first: int, end: int) -> str:
-    """Why a log and the position in it do not fit: events that were not charged are gone, or others stand there."""
-    if position < first:
-        return f"offsets {position} to {first - 1} are gone from the log"
-    return f"the log ends at {end}, {position} was charged: made anew?"

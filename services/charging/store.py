@@ -7,12 +7,13 @@ import json
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 from uuid import uuid4
 
 import msgspec
 
 from services.charging.batch import Batch, KeptRecord, kept_record_leaf, sum_totals
+from services.charging.logs import Log, Place
 from services.charging.rows import ENTRY_COLUMNS, KEY_COLUMNS, LEAF_INDEX, Row, TotalKey, key_of
 from shared.adapters.postgres import Connection, Pool, UniqueViolation
 from shared.contracts.manifests import ManifestKind, Outcome, PremiumsCharged
@@ -56,6 +57,10 @@ _MANIFEST: Final = """with written as (
 
 RUN_LOCK: Final = 0x72756E
 """Advisory lock of a run: whoever asks for its last number waits for a commit that is still under way."""
+
+
+_Partition = TypeVar("_Partition", bound=tuple[str, int])
+"""A topic and a partition's number, in whatever type the caller has for it."""
 
 
 class Fenced(Exception):  # noqa: N818 - an expected outcome, told by raising so that the transaction rolls back
@@ -121,22 +126,22 @@ async def read_last_number(connection: Connection, run: Run) -> None:
         run.last = await connection.fetchval(sql, run.id)
 
 
-async def read_positions(
-    pool: Pool, cluster_id: str | None, first: Mapping[tuple[str, int], int]
-) -> dict[tuple[str, int], int]:
-    """The stored position of each (topic, partition); one seen for the first time begins at its log's first offset."""
+async def read_positions(pool: Pool, cluster_id: str | None, logs: Mapping[_Partition, Log]) -> dict[_Partition, Place]:
+    """What is stored for each partition; one seen for the first time begins where its log does."""
     rows = await pool.fetch(
-        """insert into charging.position as p (cluster_id, topic, partition, first_offset, next_offset)
-        select $1, topic, partition, first, first
-        from unnest($2::text[], $3::int[], $4::bigint[]) as u (topic, partition, first)
-        on conflict (cluster_id, topic, partition) do update set next_offset = p.next_offset
-        returning topic, partition, next_offset""",
+        """insert into charging.position as p (cluster_id, topic, partition, first_offset, next_offset, topic_id)
+        select $1, topic, partition, first, first, id
+        from unnest($2::text[], $3::int[], $4::bigint[], $5::uuid[]) as u (topic, partition, first, id)
+        on conflict (cluster_id, topic, partition) do update set topic_id = coalesce(p.topic_id, excluded.topic_id)
+        returning topic, partition, next_offset, topic_id""",
         cluster_id,
-        [topic for topic, _ in first],
-        [partition for _, partition in first],
-        list(first.values()),
+        [topic for topic, _ in logs],
+        [partition for _, partition in logs],
+        [log.first for log in logs.values()],
+        [log.topic_id for log in logs.values()],
     )
-    return {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
+    stored = {(row["topic"], row["partition"]): Place(row["next_offset"], row["topic_id"]) for row in rows}
+    return {partition: stored[partition] for partition in logs}
 
 
 async def pass_over(pool: Pool, cluster_id: str, moves: Sequence[Move]) -> None:

@@ -28,6 +28,7 @@ create table charging.position (
     first_offset bigint not null check (first_offset >= 0),
     next_offset bigint not null check (next_offset >= first_offset),
     events bigint not null default 0 check (events >= 0 and events <= next_offset - first_offset),
+    topic_id uuid, -- of the topic that was charged, where the broker tells one: its name may be given again
     primary key (cluster_id, topic, partition)
 );
 
@@ -275,7 +276,7 @@ create trigger history_whole before truncate on charging.entry
 grant usage on schema charging to danbao_charging, danbao_auditor;
 grant select on all tables in schema charging to danbao_charging, danbao_auditor;
 grant insert on all tables in schema charging to danbao_charging;
-grant update (next_offset, events) on charging.position to danbao_charging;
+grant update (next_offset, events, topic_id) on charging.position to danbao_charging;
 grant update (id), delete on charging.outbox to danbao_charging;
 grant delete on charging.unsettled to danbao_charging;
 revoke insert on charging.alembic_version from danbao_charging;
