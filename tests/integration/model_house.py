@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from fractions import Fraction
 from typing import Any
 
 import asyncpg
@@ -32,17 +31,12 @@ from services.ledger.books import open_books
 from services.ledger.close_day import close_day
 from services.ledger.count_day import take_count
 from services.ledger.gaps import fill_gaps
-from services.ledger.issue_statement import issue_statements
-from services.ledger.late_fees import book_late_fees
-from services.ledger.remit import take_remittance
 from shared.adapters.outbox import Outbox
-from shared.adapters.postgres import Pool, open_engine, open_pool, with_login
+from shared.adapters.postgres import open_engine, open_pool, with_login
 from shared.adapters.regions import known_regions
 from shared.adapters.scheme_files import load_scheme
-from shared.adapters.working_days import is_working_day
 from shared.contracts import topics
 from shared.contracts.manifests import DayClosed, DayClosing, DayCounted, PremiumsCharged
-from shared.domain.calendar import Month
 from shared.domain.errors import Refused
 from shared.domain.rating import Scheme
 from tests.integration.charging_house import CLUSTER, LIMITS, PASSWORD, ROOT, Record, copied_database
@@ -56,21 +50,14 @@ from tests.integration.model_audit import (
     told_sums,
     units,
 )
+from tests.integration.model_money import Money
 from tests.model import CLOSE_AFTER, Model
-from tests.model_bills import to_fen
 from tests.model_charging import ONE, Count
 from tests.model_scheme import midnight, read_scheme
 from tests.servers import Postgres
-from tests.workload import (
-    EVERYWHERE,
-    JOINING,
-    LEAVING,
-    OPENED_ON,
-    PARTITIONS,
-    Step,
-    bytes_of,
-)
+from tests.workload import OPENED_ON, PARTITIONS, Step, bytes_of
 from tests.workload_faults import UNREGISTERED
+from tests.workload_places import EVERYWHERE, JOINING, LEAVING
 
 SEEDS = ROOT / "tests" / "seeds"
 SCHEME = SEEDS / "scheme"
@@ -99,22 +86,18 @@ class Start:
 
 
 @dataclass
-class Play:
+class Play(Money):
     """The services of one database, the model beside them, and what is on its way between them."""
 
     owner_url: str
-    pool: Pool
     charging: AsyncEngine
-    ledger: AsyncEngine
     scheme: Scheme
-    model: Model
     ids: dict[str, int]
     parts: Parts
     offsets: dict[tuple[str, int], int] = field(default_factory=dict)
     starts: list[Start] = field(default_factory=list)
     way: dict[str, list[bytes]] = field(default_factory=dict)
     last_batch: tuple[Batch, list[Move]] | None = None
-    remittances: int = 0
     events: int = 0
 
     async def start(self, worker: int) -> None:
@@ -347,38 +330,6 @@ class Play:
             for step in ({"do": "freeze"}, {"do": "count"}, {"do": "answer", "twice": False}):
                 await self.step(step)
 
-    # Money
-
-    async def do_bill(self) -> None:
-        """Bill the next month, before its time or in it."""
-        periods = self.model.bills.periods
-        period = Month.parse(periods[-1]).next() if periods else Month.of(self.model.opened_on)
-        as_of = midnight(period.next().first_day) + CLOSE_AFTER
-        for wish in (period.next(), period, period):
-            answer = await issue_statements(self.ledger, wish, as_of, is_working_day)
-            same(f"the wish to bill {wish}", answer.state, self.model.bill(str(wish), as_of))
-        await Audit(self.pool, self.ledger, self.model).same_bills()
-
-    async def do_remit(self, which: int, hundredths: int, on: str, again: str) -> None:
-        bills = self.model.bills.issued
-        bill = bills[which % len(bills)] if bills else None
-        party = bill.party if bill else (EVERYWHERE, "44")
-        amount = max(to_fen(abs(bill.amount) * hundredths / 100) if bill else Fraction(hundredths), Fraction(1, 100))
-        self.remittances += 1
-        name = f"R{self.remittances}"
-        for paid in (amount, *{"same": [amount], "other": [amount + 1]}.get(again, [])):
-            told = {"remittance_id": name, "enterprise": party[0], "province": party[1], "received_on": on}
-            payload = json.dumps({**told, "amount_yuan": f"{int(paid * 100) // 100}.{int(paid * 100) % 100:02d}"})
-            state = self.model.bills.remit(name, party, paid, date.fromisoformat(on))
-            same("a remittance", await take_remittance(self.ledger, payload.encode()), state)
-
-    async def do_fees(self, as_of: str) -> None:
-        day = date.fromisoformat(as_of)
-        booked = await book_late_fees(self.ledger, day)
-        count, amount = self.model.bills.book_late_fees(day)
-        same("late fees", (booked.booked, booked.amount), (count, units(amount)))
-        await Audit(self.pool, self.ledger, self.model).same_states(day)
-
     async def audit(self) -> None:
         """Every figure that is written down."""
         await Audit(self.pool, self.ledger, self.model).all()
@@ -403,7 +354,7 @@ async def open_play(server: Postgres, template: str, opened_on: date = OPENED_ON
             await pool.execute("insert into charging.enterprise (uscc) select unnest($1::text[])", list(REGISTERED))
             ids = {row["uscc"]: row["id"] for row in await pool.fetch("select uscc, id from charging.enterprise")}
             await open_books(engine, opened_on)
-            play = Play(url, pool, outbox, engine, scheme, model, ids, Parts(pool, 0))
+            play = Play(pool, engine, model, url, outbox, scheme, ids, Parts(pool, 0))
             for uscc in (*REGISTERED, UNREGISTERED):
                 for partition in range(PARTITIONS):
                     play.offsets[topics.orders_topic(uscc), partition] = 0
