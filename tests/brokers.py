@@ -12,10 +12,14 @@ import pytest
 
 from tests.servers import Kind
 
+NAMED: Final = pytest.StashKey[str | None]()
+"""The cluster that the environment named when the run began."""
 USES_A_BROKER: Final = {"broker", "fresh_broker"}
 SAME_ON_BOTH: Final = {
     # file: why a run on the second broker would show nothing more
     "test_crash_at_every_step.py": "its logs are in memory; the broker is asked for its cluster id only",
+    "test_demo.py": "starts embedded parts of its own; the month on Apache Kafka is test_month.py",
+    "test_tampering.py": "changes rows when the month is over; the broker has no part in it",
 }
 
 
@@ -42,9 +46,14 @@ def differs(difference: Difference) -> pytest.MarkDecorator:
     return pytest.mark.differs(difference)
 
 
+def choose(config: pytest.Config) -> None:
+    """Read once what is asked for: tests change the environment for the services they start."""
+    config.stash[NAMED] = os.environ.get("DANBAO_KAFKA")
+
+
 def kind_of(config: pytest.Config) -> Kind:
     """The broker of this run; a cluster named in the environment is an Apache Kafka."""
-    kind: Kind = "apache" if "DANBAO_KAFKA" in os.environ else config.getoption("--kafka")
+    kind: Kind = "apache" if config.stash[NAMED] else config.getoption("--kafka")
     return kind
 
 

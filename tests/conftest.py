@@ -1,6 +1,5 @@
 """Fixtures that every room of tests may ask for, and the choice of the broker they run on."""
 
-import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -8,7 +7,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from tests.apache_kafka import ApacheKafka
-from tests.brokers import kind_of, select
+from tests.brokers import NAMED, choose, kind_of, select
 from tests.servers import (
     Broker,
     Kind,
@@ -29,6 +28,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="embedded",
         help="broker of the tests; with apache (Java 17, `make test-kafka`) only those that use one are run",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    choose(config)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -65,9 +68,9 @@ def broker_kind(pytestconfig: pytest.Config) -> Kind:
 
 
 @pytest.fixture(scope="session")
-def broker(broker_kind: Kind) -> Iterator[Broker]:
+def broker(broker_kind: Kind, pytestconfig: pytest.Config) -> Iterator[Broker]:
     """One broker for the whole run; a test that uses it takes topic names of its own."""
-    with kafka_broker(broker_kind) as server:
+    with kafka_broker(broker_kind, pytestconfig.stash[NAMED]) as server:
         yield server
 
 
@@ -81,13 +84,14 @@ def erased_kafka() -> Iterator[ApacheKafka]:
 @pytest.fixture
 async def fresh_broker(broker_kind: Kind, request: pytest.FixtureRequest) -> AsyncIterator[Broker]:
     """A broker without a topic, for this test alone."""
-    if broker_kind == "apache" and "DANBAO_KAFKA" not in os.environ:
+    named = request.config.stash[NAMED]
+    if broker_kind == "apache" and not named:
         kafka: ApacheKafka = request.getfixturevalue("erased_kafka")
         kafka.restart()  # a test may have killed it
         await erase_topics(kafka.bootstrap)
         yield kafka
         return
-    with kafka_broker() as server:
+    with kafka_broker(broker_kind, named) as server:
         if not may_be_emptied(server):
             pytest.skip("needs an empty cluster: DANBAO_TEST_ERASE_KAFKA=yes lets the tests erase DANBAO_KAFKA")
         await erase_topics(server.bootstrap)

@@ -83,10 +83,10 @@ def postgres_server() -> Iterator[Postgres]:
 
 
 @contextmanager
-def kafka_broker(kind: Kind = "embedded") -> Iterator[Broker]:
-    """The cluster of `DANBAO_KAFKA`, or a broker of this kind for as long as the context lasts."""
-    if other := os.environ.get("DANBAO_KAFKA"):
-        yield OtherBroker(other)
+def kafka_broker(kind: Kind, named: str | None) -> Iterator[Broker]:
+    """The cluster that is named, or a broker of this kind for as long as the context lasts."""
+    if named:
+        yield OtherBroker(named)
     elif kind == "apache":
         with ApacheKafka() as kafka:
             yield kafka

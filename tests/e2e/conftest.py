@@ -14,6 +14,7 @@ from services.cli.month.summary import Summary
 from services.cli.running.system import System, running_system
 from tests.servers import (
     Broker,
+    Kind,
     Postgres,
     drop_database,
     erase_topics,
@@ -34,9 +35,9 @@ class Month:
 
 
 @pytest.fixture(scope="session")
-async def parts(postgres: Postgres, broker: Broker) -> AsyncIterator[dict[str, str]]:
+async def parts(postgres: Postgres, broker_kind: Kind, broker: Broker) -> AsyncIterator[dict[str, str]]:
     """What a system of its own is to be told: nothing, or where empty databases and an empty cluster are."""
-    if "DANBAO_DATABASE" not in os.environ:
+    if broker_kind == "embedded" and "DANBAO_DATABASE" not in os.environ:
         yield {}
         return
     if not may_be_emptied(broker):

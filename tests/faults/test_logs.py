@@ -197,7 +197,9 @@ async def test_the_broker_is_killed_under_load_and_started_again(field: Field, f
     async with small_batches(field) as one, small_batches(field) as two, pouring(field) as load:
         for _ in range(2):
             await load.goes_on()
-            restart(fresh_broker)
+            kafka = kill(fresh_broker)
+            await eventually_async(lambda: is_unready(one), "a worker without a broker says so", 40)
+            kafka.restart()
             await load.goes_on()
         await load.ends()
         for worker in (one, two):
@@ -210,13 +212,16 @@ async def test_the_broker_is_killed_under_load_and_started_again(field: Field, f
         await eventually_async(is_published, "an empty outbox")
 
 
-def restart(broker: Broker) -> None:
-    """SIGKILL, and a new start on the log; the embedded broker has none."""
-    if isinstance(broker, ApacheKafka):
-        broker.kill()
-        broker.restart()
-    else:
-        pytest.fail("the broker has lost everything")
+def kill(broker: Broker) -> ApacheKafka:
+    """SIGKILL; it can be started again on its log. The embedded broker has none."""
+    if not isinstance(broker, ApacheKafka):
+        pytest.fail("killed, it would have lost everything")
+    broker.kill()
+    return broker
+
+
+async def is_unready(worker: Process) -> bool:
+    return not await worker.is_ready()
 
 
 @pytest.mark.parametrize(

@@ -255,6 +255,8 @@ async def copied_database(server: Postgres, template: str) -> AsyncIterator[str]
     owner = await asyncpg.connect(server.url("postgres"))
     try:
         await owner.execute(f'create database "{name}" template "{template}"')
+        # Roles belong to the server: a system that ran on it meanwhile has given them passwords of its own.
+        await owner.execute(f"alter role {ROLE} password '{PASSWORD}'")
         await owner.execute(f'grant temporary on database "{name}" to {ROLE}')
         yield server.url(name)
     finally:

@@ -1,6 +1,5 @@
 """One seeded history through the real services as they run, with a broker between them, held against the model."""
 
-import os
 import random
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -16,7 +15,7 @@ import pytest
 from services.cli.month.demo import bill
 from services.cli.month.driver import Stream, close_day, open_stream, until
 from services.cli.month.progress import Silent
-from services.cli.running.system import EMBEDDED_KAFKA, System, Wishes, running_system
+from services.cli.running.system import System, Wishes, running_system
 from shared.adapters.postgres import open_engine, open_pool
 from shared.adapters.regions import known_regions
 from shared.domain.calendar import Month
@@ -26,7 +25,7 @@ from tests.integration.model_house import SCHEME
 from tests.model import CLOSE_AFTER, Model
 from tests.model_charging import Count, Received
 from tests.model_scheme import midnight, read_scheme
-from tests.servers import Broker
+from tests.servers import Broker, client_settings
 from tests.workload import OPENED_ON, PARTITIONS, Workload, bytes_of
 
 pytestmark = pytest.mark.slow
@@ -145,7 +144,7 @@ async def test_the_running_services_agree_with_the_model(
     database: str, platform_database: str, fresh_broker: Broker, tmp_path: Path
 ) -> None:
     extra = {"DANBAO_ORDER_PARTITIONS": str(PARTITIONS), "DANBAO_SETTLE_SECONDS": "0.2"}
-    extra |= {} if "DANBAO_KAFKA" in os.environ else EMBEDDED_KAFKA
+    extra |= client_settings(fresh_broker)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DANBAO_DATABASE", database)
         patch.setenv("DANBAO_PLATFORM_DATABASE", platform_database)
