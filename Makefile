@@ -38,6 +38,7 @@ test-kafka: install $(KAFKA) ## run the tests that use a broker on Apache Kafka 
 
 # Kafka's own jars, at the versions of the pom; nothing is asked for again until it changes.
 $(KAFKA): tests/kafka/pom.xml
+	@$(PY) -c 'import sys; from tests.apache_kafka import complaint; sys.exit(complaint())'
 	@command -v mvn >/dev/null || { echo "make test-kafka needs Maven (mvn) to fetch Apache Kafka's jars" >&2; exit 1; }
 	@rm -rf var/kafka/libs
 	mvn --batch-mode --quiet -Dstyle.color=never -f tests/kafka/pom.xml dependency:copy-dependencies

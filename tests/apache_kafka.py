@@ -200,6 +200,15 @@ def find_java() -> Path:
     return Path(found)
 
 
+def complaint() -> str | None:
+    """Why Apache Kafka cannot run here, for a person; None when a Java is there that can."""
+    try:
+        find_java()
+    except EmbeddedError as error:
+        return str(error)
+    return None
+
+
 def _check_jars() -> None:
     if not any(JARS.glob("kafka_*.jar")):
         raise EmbeddedError(f"Apache Kafka's jars are not in {JARS}: `make test-kafka` fetches them")

@@ -10,6 +10,7 @@ from typing import Final
 
 import pytest
 
+from tests.apache_kafka import complaint
 from tests.servers import Kind
 
 NAMED: Final = pytest.StashKey[str | None]()
@@ -49,6 +50,8 @@ def differs(difference: Difference) -> pytest.MarkDecorator:
 def choose(config: pytest.Config) -> None:
     """Read once what is asked for: tests change the environment for the services they start."""
     config.stash[NAMED] = os.environ.get("DANBAO_KAFKA")
+    if kind_of(config) == "apache" and not config.stash[NAMED] and (reason := complaint()):
+        raise pytest.UsageError(reason)
 
 
 def kind_of(config: pytest.Config) -> Kind:
