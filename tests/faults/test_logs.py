@@ -160,24 +160,14 @@ async def test_an_offset_out_of_range_is_no_leave_to_skip(field: Field) -> None:
         await field.has_counted(70)
 
 
-@pytest.mark.parametrize("is_away", [True, False], ids=["worker away", "worker asleep"])
-async def test_a_log_made_anew_and_grown_beyond_the_position_is_not_read_on(field: Field, is_away: bool) -> None:
+async def test_a_log_made_anew_and_grown_beyond_the_position_is_not_read_on(field: Field) -> None:
     """Its events up to the position were never charged; only the topic's id tells."""
-
-    async def make_anew() -> None:
-        await field.delete_topics(RIDES)
-        await field.make_topics(RIDES)
-        await field.send(*orders(100, 180))
-
-    async with field.worker() as worker:
+    async with field.worker():
         await field.send(*orders(0, 50))
         await field.has_counted(50)
-        if not is_away:
-            async with asleep(worker):
-                await make_anew()
-            await is_not_read_on(field, worker)
-    if is_away:
-        await make_anew()
+    await field.delete_topics(RIDES)
+    await field.make_topics(RIDES)
+    await field.send(*orders(100, 180))
     async with field.worker(wait=False) as worker:
         await eventually_async(lambda: _answers(worker), "an answer")
         await is_not_read_on(field, worker)
