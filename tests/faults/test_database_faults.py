@@ -47,6 +47,19 @@ async def waits_for_lock(owner: asyncpg.Connection, role: str, count: int = 1) -
     await eventually_async(is_so, f"{role} to wait for a lock")
 
 
+async def batch_waits_for_parked(owner: asyncpg.Connection) -> None:
+    """Wait until a session that has written its position waits for the parked events: others only look at them."""
+    query = """select exists (
+        select from pg_locks waiting join pg_locks held using (pid)
+        where not waiting.granted and waiting.relation = 'charging.parked'::regclass
+          and held.granted and held.relation = 'charging.position'::regclass and held.mode = 'RowExclusiveLock')"""
+
+    async def is_so() -> bool:
+        return bool(await owner.fetchval(query))
+
+    await eventually_async(is_so, "a batch to wait for the parked events")
+
+
 def log_of(shaken: Shaken, service: str) -> str:
     return (shaken.folder / "logs" / f"{service}.log").read_text()
 
@@ -101,13 +114,18 @@ async def test_a_postgres_that_is_killed(load: Load) -> None:
 
 async def test_a_deadlock_ends_the_batch_and_not_the_worker(load: Load) -> None:
     before = log_of(load.shaken, "charging").count("DeadlockDetected")
-    async with load.shaken.owner() as owner, owner.transaction():
-        await owner.execute("set local deadlock_timeout = '1min'")  # so that it is the other one who looks
-        await owner.execute("lock table charging.parked in access exclusive mode")
-        await load.send(40)
-        await waits_for_lock(owner, "danbao_charging")
-        await owner.execute("lock table charging.position in access exclusive mode")
-    assert log_of(load.shaken, "charging").count("DeadlockDetected") > before
+
+    async def is_told() -> bool:
+        return log_of(load.shaken, "charging").count("DeadlockDetected") > before
+
+    async with load.shaken.owner() as owner:
+        async with owner.transaction():
+            await owner.execute("set local deadlock_timeout = '1min'")  # so that it is the other one who looks
+            await owner.execute("lock table charging.parked in access exclusive mode")
+            await load.send(40)
+            await batch_waits_for_parked(owner)
+            await owner.execute("lock table charging.position in access exclusive mode")
+    await eventually_async(is_told, "the deadlock to be told of")
     await load.is_exact()
 
 
