@@ -15,7 +15,7 @@ from shared.contracts.topics import orders_topic
 from shared.domain.calendar import SHANGHAI
 from tests.apache_kafka import ApacheKafka
 from tests.brokers import NO_CONFIGURED_TIMES, NO_RETENTION, NO_TRANSACTIONS, NOTHING_ON_DISK, differs
-from tests.faults.pouring import ENTERPRISES, asleep, metric, pouring, small_batches
+from tests.faults.pouring import ENTERPRISES, asleep, assert_exact, metric, pouring, small_batches
 from tests.integration.charging_house import NOON, OTHER_RIDES, RIDES, House, Sent, accepted
 from tests.integration.charging_service import Field, Process, open_field
 from tests.kafka_admin import bounds, delete_records, make_topic, set_topic
@@ -183,6 +183,11 @@ async def is_not_read_on(field: Field, worker: Process) -> None:
 
 @differs(NOTHING_ON_DISK)
 async def test_the_broker_is_killed_under_load_and_started_again(field: Field, fresh_broker: Broker) -> None:
+    """What stands in the logs is counted once.
+
+    An idempotent producer may write a batch twice here: started again, Kafka forgets the producers whose last record
+    is a day old, and these records carry the times of a month long past.
+    """
     await field.make_topics(ENTERPRISES[2])
     async with small_batches(field) as one, small_batches(field) as two, pouring(field) as load:
         for _ in range(2):
@@ -191,7 +196,9 @@ async def test_the_broker_is_killed_under_load_and_started_again(field: Field, f
             await eventually_async(lambda: is_unready(one), "a worker without a broker says so", 40)
             kafka.restart()
             await load.goes_on()
-        await load.ends()
+        await load.stops()
+        written = sum([(await bounds(field.bootstrap, orders_topic(uscc)))[1] for uscc in ENTERPRISES])
+        await assert_exact(field, load.sent, written - load.sent)
         for worker in (one, two):
             assert worker.child.poll() is None
             await eventually_async(worker.is_ready, "readiness", 40)
