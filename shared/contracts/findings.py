@@ -1,0 +1,97 @@
+"""What the discrepancy register (差异登记) may hold: a closed list of kinds, and a finding as charging hands it over.
+
+A finding names something that does not agree; it does not say who is at fault. JSON, msgspec.
+"""
+
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Annotated, Final
+
+from msgspec import Meta, Struct
+
+MOST_ORDERS: Final = 100
+"""Orders that a finding names; `count` says how many there are."""
+
+
+class FindingKind(StrEnum):
+    """All there are. The words stand in the register, its API and its pages; a new one is added, none is renamed."""
+
+    # What an enterprise sent, against its own numbers and manifests (services/charging/series.py)
+    SEQUENCE_GAP = "sequence_gap"
+    """Numbers of a series that no acceptance bears and that were not declared unused."""
+    PRESUMED_ORDERS = "presumed_orders"
+    """Such numbers after the days in which they may still come: presumed to be orders that were not sent."""
+    NUMBER_USED_TWICE = "number_used_twice"
+    DECLARED_DIFFERENTLY = "declared_differently"
+    """The enterprise's manifest of a day against what was received."""
+    MANIFEST_MISSING = "manifest_missing"
+    MANIFEST_LATE = "manifest_late"
+    """It came after the day's close."""
+    MANIFEST_CHANGED = "manifest_changed"
+    # Single orders of an enterprise (services/charging/findings.py)
+    OTHER_CONTENT = "other_content"
+    """The same order once more with other content; the first stands."""
+    SEVERAL_ACCEPTANCE_TIMES = "several_acceptance_times"
+    """The same order under several acceptance times; the first received stands."""
+    COMPLETION_WITHOUT_ACCEPTANCE = "completion_without_acceptance"
+    CANCELLATION_WITHOUT_ACCEPTANCE = "cancellation_without_acceptance"
+    LATE_ACCEPTANCES = "late_acceptances"
+    """Sent later than a set delay after the order was accepted."""
+    NOT_ENROLLED = "not_enrolled"
+    """Orders in an industry or a province for which the enterprise is not enrolled."""
+    # What needs history or other sources (services/reporting)
+    EXCLUDED_SHARE = "excluded_share"
+    """The share of excluded orders rose beyond what its own history makes plausible."""
+    IMPLAUSIBLE_COUNT = "implausible_count"
+    """A day's orders lie outside what their own history makes plausible."""
+    INJURY_WITHOUT_ORDER = "injury_without_order"
+    ORDER_AFTER_INJURY = "order_after_injury"
+    """The acceptance came after the injury notice that it answers."""
+    INDEPENDENT_TOTAL = "independent_total"
+    """Somebody else's count of a day against what was received."""
+    # Between us and the national platform (services/reporting)
+    REFUSED = "refused"
+    UNDELIVERABLE = "undeliverable"
+    RECEIPT_MISMATCH = "receipt_mismatch"
+    UNCONFIRMED_EXCLUSION = "unconfirmed_exclusion"
+    REGISTRATION_COUNT = "registration_count"
+    UNBUILDABLE = "unbuildable"
+    ORDERS = "orders"
+    EXACT_YUAN = "exact_yuan"
+    DECLARATION_MISSING = "declaration_missing"
+    REPORTS_MISSING = "reports_missing"
+    NOT_HELD = "not_held"
+    HELD_UNKNOWN = "held_unknown"
+    HELD_DIFFERENTLY = "held_differently"
+    # Messages
+    DIFFERENT_CONTENT = "different_content"
+    """The same id told again with other content; the first stands."""
+    UNREADABLE_MESSAGE = "unreadable_message"
+
+
+class OrderRef(Struct, frozen=True, kw_only=True):
+    """An order behind a finding; `accepted_at` as its events say, None where none of them could be placed."""
+
+    order_id: str
+    accepted_at: datetime | None
+    worker_id: str | None
+
+
+class Finding(Struct, frozen=True, kw_only=True):
+    """One named difference. `kind` and `key` are its identity: found again with the same, it is seen again."""
+
+    kind: FindingKind
+    key: Annotated[str, Meta(description="stable within the kind, e.g. <uscc>.<day>")]
+    enterprise: str | None
+    insured_on: date | None
+    province: str | None = None
+    count: Annotated[int, Meta(description="orders, numbers or amounts that differ")]
+    detail: Annotated[str, Meta(description="one sentence")]
+    evidence: dict[str, str | int | list[str]]
+    orders: Annotated[list[OrderRef], Meta(max_length=MOST_ORDERS)]
+
+
+class DayFindings(Struct, frozen=True, kw_only=True):
+    """The answer of charging's `GET /v1/days/{day}/findings`, of a counted day."""
+
+    findings: list[Finding]
