@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from shared.domain.errors import Refused
+from shared.domain.signed_note import Signature, VerifierKey, make_signature
 
 
 def make_key_pair(private: Path, public: Path) -> None:
@@ -27,17 +28,32 @@ class Signer:
     """Signs with the private key of one file; raises Refused naming the file when it holds none."""
 
     def __init__(self, private: Path) -> None:
-        try:
-            key = serialization.load_pem_private_key(private.read_bytes(), None)
-        except (OSError, ValueError, TypeError) as error:
-            raise Refused(f"{private}: not an Ed25519 private key: {error}") from error
-        if not isinstance(key, Ed25519PrivateKey):
-            raise Refused(f"{private}: not an Ed25519 private key")
-        self._key = key
+        self._key = _load_private(private)
 
     def sign(self, body: bytes) -> str:
         """Base64 of the 64-byte signature."""
         return base64.b64encode(self._key.sign(body)).decode()
+
+
+class NoteSigner:
+    """Signs notes under a name with the private key of one file; `kind` is a signature type of `signed_note`."""
+
+    def __init__(self, private: Path, name: str, kind: int) -> None:
+        self._key = _load_private(private)
+        self.verifier = VerifierKey(name, kind, self._key.public_key().public_bytes_raw())
+
+    def sign(self, text: str, cosigned_at: int = 0) -> Signature:
+        """Its signature line for the text; a cosigning key needs the POSIX time."""
+        return make_signature(self.verifier, text, self._key.sign, cosigned_at)
+
+
+def is_signed(public: bytes, message: bytes, signature: bytes) -> bool:
+    """True when the raw 64-byte signature is that of the raw 32-byte key over the message; never raises."""
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
 
 
 class Verifier:
@@ -59,3 +75,13 @@ class Verifier:
         except (InvalidSignature, ValueError):
             return False
         return True
+
+
+def _load_private(private: Path) -> Ed25519PrivateKey:
+    try:
+        key = serialization.load_pem_private_key(private.read_bytes(), None)
+    except (OSError, ValueError, TypeError) as error:
+        raise Refused(f"{private}: not an Ed25519 private key: {error}") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise Refused(f"{private}: not an Ed25519 private key")
+    return key

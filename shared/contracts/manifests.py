@@ -7,9 +7,11 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta, Struct
 
 from shared.contracts.events import END
+from shared.domain.manifest_head import ManifestHead, totals_root
 
 Amount = Annotated[int, Meta(description="0.0001 yuan, signed")]
 RunId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$", description="one start of one charging worker")]
@@ -57,6 +59,23 @@ class PremiumsCharged(Struct, frozen=True, kw_only=True):
     leaves: int
     root: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$", description="Merkle root of the batch's rows, RFC 6962")]
     totals: list[Total]
+
+
+def total_content(total: Total) -> bytes:
+    """The content of a total's leaf: its JSON, fields in their order, without spaces."""
+    return msgspec.json.encode(total)
+
+
+def head_of(manifest: PremiumsCharged) -> ManifestHead:
+    """What of the manifest stands in the log."""
+    return ManifestHead(
+        kind=manifest.kind,
+        run=manifest.run,
+        number=manifest.number,
+        leaves=manifest.leaves,
+        root=bytes.fromhex(manifest.root),
+        totals_root=totals_root(total_content(total) for total in manifest.totals),
+    )
 
 
 class DayClosing(Struct, frozen=True, kw_only=True):

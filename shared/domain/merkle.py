@@ -3,11 +3,15 @@
 The prefixes keep a leaf from passing for a node. Interior nodes are not stored: a proof rebuilds them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Final
 
 EMPTY_ROOT: Final = sha256(b"").digest()
+Range = tuple[int, int]
+"""Leaves `[start, end)` of a tree; every hash of a proof is the root over one."""
+Place = tuple[int, int]
+"""Height and index of a full subtree: the one over leaves `[index << height, (index + 1) << height)`."""
 
 
 def leaf_hash(data: bytes) -> bytes:
@@ -53,6 +57,102 @@ def verify_inclusion(leaf_hash: bytes, index: int, size: int, proof: Sequence[by
             node = _node_hash(sibling, node) if index & 1 else _node_hash(node, sibling)
         index, last = index >> 1, last >> 1
     return next(hashes, None) is None and node == root
+
+
+def verify_consistency(old_size: int, old_root: bytes, new_size: int, new_root: bytes, proof: Sequence[bytes]) -> bool:
+    """Whether `proof` shows the new tree to begin with the leaves of the old one (RFC 9162, 2.1.4.2); never raises.
+
+    The empty tree and a tree of the same size need an empty proof.
+    """
+    if not 0 <= old_size <= new_size:
+        return False
+    if old_size in (0, new_size):
+        return not proof and old_root == (EMPTY_ROOT if old_size == 0 else new_root)
+    is_full = old_size & (old_size - 1) == 0  # then the old root is a node of the new tree, and the proof leaves it out
+    hashes = iter([old_root, *proof] if is_full else proof)
+    first = next(hashes, None)
+    if first is None:
+        return False
+    shift = _trailing_ones(old_size - 1)
+    node, last, old, new = (old_size - 1) >> shift, (new_size - 1) >> shift, first, first
+    for sibling in hashes:
+        if last == 0:
+            return False
+        if node & 1 or node == last:
+            old, new = _node_hash(sibling, old), _node_hash(sibling, new)
+            while node and not node & 1:
+                node, last = node >> 1, last >> 1
+        else:
+            new = _node_hash(new, sibling)
+        node, last = node >> 1, last >> 1
+    return last == 0 and old == old_root and new == new_root
+
+
+def inclusion_ranges(index: int, size: int) -> list[Range]:
+    """The ranges whose roots are the proof of leaf `index`, the nearest first; `IndexError` outside the tree."""
+    if not 0 <= index < size:
+        raise IndexError(f"no leaf {index} in a tree of {size}")
+    found: list[Range] = []
+    start, end = 0, size
+    while end - start > 1:
+        split = start + _split(end - start)
+        if index < split:
+            found.append((split, end))
+            end = split
+        else:
+            found.append((start, split))
+            start = split
+    return found[::-1]
+
+
+def consistency_ranges(old_size: int, new_size: int) -> list[Range]:
+    """The ranges whose roots prove that the new tree begins with the old one (RFC 6962, 2.1.2)."""
+    if not 0 <= old_size <= new_size:
+        raise IndexError(f"no tree of {old_size} within one of {new_size}")
+    found: list[Range] = []
+    start, end = 0, new_size
+    while 0 < old_size < end:
+        split = start + _split(end - start)
+        if old_size <= split:
+            found.append((split, end))
+            end = split
+        else:
+            found.append((start, split))
+            start = split
+    if start > 0:
+        found.append((start, end))
+    return found[::-1]
+
+
+def places(wanted: Range) -> list[Place]:
+    """The full subtrees a range of a proof (or `(0, size)`) is made of, left to right."""
+    start, end = wanted
+    found: list[Place] = []
+    while start < end:
+        height = (end - start).bit_length() - 1
+        found.append((height, start >> height))
+        start += 1 << height
+    return found
+
+
+def range_root(wanted: Range, node: Callable[[int, int], bytes]) -> bytes:
+    """The root over a range of a proof (or `(0, size)`); `node` gives the root of the full subtree at a place."""
+    hashes = [node(height, index) for height, index in places(wanted)]
+    if not hashes:
+        return EMPTY_ROOT
+    found = hashes.pop()
+    while hashes:
+        found = _node_hash(hashes.pop(), found)
+    return found
+
+
+def _split(size: int) -> int:
+    """The largest power of two below the size."""
+    return 1 << ((size - 1).bit_length() - 1)
+
+
+def _trailing_ones(number: int) -> int:
+    return (~number & (number + 1)).bit_length() - 1
 
 
 def _node_hash(left: bytes, right: bytes) -> bytes:

@@ -1,5 +1,6 @@
 """Merkle trees against the published vectors of Certificate Transparency and a second, slower model."""
 
+from collections.abc import Callable
 from hashlib import sha256
 
 import pytest
@@ -115,3 +116,98 @@ def test_the_leaves_given_are_left_as_they_are() -> None:
     merkle.root(LEAVES[:7])
     merkle.inclusion_proof(LEAVES, 3)
     assert before == LEAVES
+
+
+def model_consistency(old: int, hashes: list[bytes], is_whole: bool = True) -> list[bytes]:
+    """SUBPROOF as RFC 6962, 2.1.2, writes it."""
+    if old == len(hashes):
+        return [] if is_whole else [model_root(hashes)]
+    split = 1 << ((len(hashes) - 1).bit_length() - 1)
+    if old <= split:
+        return [*model_consistency(old, hashes[:split], is_whole), model_root(hashes[split:])]
+    return [*model_consistency(old - split, hashes[split:], False), model_root(hashes[:split])]
+
+
+def roots_over(hashes: list[bytes], ranges: list[merkle.Range]) -> list[bytes]:
+    return [merkle.range_root(wanted, node_of(hashes)) for wanted in ranges]
+
+
+def node_of(hashes: list[bytes]) -> Callable[[int, int], bytes]:
+    def node(height: int, index: int) -> bytes:
+        under = hashes[index << height : (index + 1) << height]
+        assert len(under) == 1 << height, "only full subtrees are asked for"
+        return model_root(under)
+
+    return node
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "proof"),
+    [
+        (1, 1, []),
+        (1, 8, [
+            "96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7",
+            "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
+            "6b47aaf29ee3c2af9af889bc1fb9254dabd31177f16232dd6aab035ca39bf6e4",
+        ]),
+        (6, 8, [
+            "0ebc5d3437fbe2db158b9f126a1d118e308181031d0a949f8dededebc558ef6a",
+            "ca854ea128ed050b41b35ffc1b87b8eb2bde461e9e3b5596ece6b9d5975a0ae0",
+            "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
+        ]),
+        (2, 5, [
+            "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
+            "bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b",
+        ]),
+    ],
+)  # fmt: skip
+def test_published_consistency_proofs(old: int, new: int, proof: list[str]) -> None:
+    found = roots_over(LEAVES[:new], merkle.consistency_ranges(old, new))
+    assert [hash_.hex() for hash_ in found] == proof
+    assert merkle.verify_consistency(old, bytes.fromhex(ROOTS[old]), new, bytes.fromhex(ROOTS[new]), found)
+
+
+@given(trees, st.data())
+def test_ranges_give_root_inclusion_and_consistency(hashes: list[bytes], data: st.DataObject) -> None:
+    size = len(hashes)
+    index, old = data.draw(st.integers(0, size - 1)), data.draw(st.integers(0, size))
+    assert roots_over(hashes, [(0, size)]) == [model_root(hashes)]
+    assert roots_over(hashes, merkle.inclusion_ranges(index, size)) == model_proof(hashes, index)
+    proof = roots_over(hashes, merkle.consistency_ranges(old, size))
+    assert proof == (model_consistency(old, hashes) if old else [])
+    assert merkle.verify_consistency(old, merkle.root(hashes[:old]), size, merkle.root(hashes), proof)
+
+
+@given(trees, st.data())
+def test_a_changed_history_is_not_consistent(hashes: list[bytes], data: st.DataObject) -> None:
+    size, foreign = len(hashes), merkle.leaf_hash(b"a leaf that no tree here holds")
+    old = data.draw(st.integers(1, size))
+    proof = roots_over(hashes, merkle.consistency_ranges(old, size))
+    place = data.draw(st.integers(0, old - 1))
+    changed = [*hashes[:place], foreign, *hashes[place + 1 :]]
+    before, after = merkle.root(hashes[:old]), merkle.root(hashes)
+    theirs = roots_over(changed, merkle.consistency_ranges(old, size))
+    assert not merkle.verify_consistency(old, before, size, merkle.root(changed), theirs)
+    assert not merkle.verify_consistency(old, merkle.root(changed[:old]), size, after, proof)
+    assert not merkle.verify_consistency(old, before, size, after, [*proof, foreign])
+    for gone in range(len(proof)):
+        assert not merkle.verify_consistency(old, before, size, after, proof[:gone])
+        assert not merkle.verify_consistency(old, before, size, after, [*proof[:gone], foreign, *proof[gone + 1 :]])
+
+
+def test_the_empty_tree_is_the_beginning_of_every_tree_and_of_nothing_else() -> None:
+    root = merkle.root(LEAVES)
+    assert merkle.range_root((0, 0), node_of([])) == merkle.EMPTY_ROOT
+    assert merkle.verify_consistency(0, merkle.EMPTY_ROOT, 8, root, [])
+    assert merkle.verify_consistency(0, merkle.EMPTY_ROOT, 0, merkle.EMPTY_ROOT, [])
+    assert not merkle.verify_consistency(0, root, 8, root, [])
+    assert not merkle.verify_consistency(0, merkle.EMPTY_ROOT, 8, root, [root])
+    assert not merkle.verify_consistency(8, root, 8, merkle.EMPTY_ROOT, [])
+    assert not merkle.verify_consistency(8, root, 7, root, [])
+    assert not merkle.verify_consistency(-1, root, 7, root, [])
+
+
+@pytest.mark.parametrize(("old", "new"), [(3, 2), (-1, 2)])
+def test_a_tree_does_not_grow_backwards(old: int, new: int) -> None:
+    with pytest.raises(IndexError, match="no tree of"):
+        merkle.consistency_ranges(old, new)

@@ -1,0 +1,59 @@
+"""Heads of manifests against checked-in vectors, and against the layout written out by hand."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.contracts.manifests import PremiumsCharged, head_of, total_content
+from shared.domain.errors import Refused
+from shared.domain.manifest_head import BYTES, KINDS, LARGEST, ManifestHead, totals_root
+from shared.domain.merkle import EMPTY_ROOT, leaf_hash, root
+
+VECTORS = json.loads((Path(__file__).parent / "manifest_head_vectors.json").read_text(encoding="utf-8"))
+hashes, numbers = st.binary(min_size=32, max_size=32), st.integers(0, LARGEST)
+heads = st.builds(
+    ManifestHead,
+    kind=st.sampled_from(sorted(KINDS)),
+    run=st.binary(min_size=16, max_size=16).map(bytes.hex),
+    number=numbers,
+    leaves=numbers,
+    root=hashes,
+    totals_root=hashes,
+)
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=[vector["name"] for vector in VECTORS])
+def test_vectors(vector: dict[str, Any]) -> None:
+    manifest = msgspec.convert(vector["manifest"], PremiumsCharged)
+    assert [total_content(total).decode() for total in manifest.totals] == vector["totals"]
+    head = head_of(manifest)
+    assert bytes(head).hex() == vector["entry"]
+    assert leaf_hash(bytes(head)).hex() == vector["leaf_hash"]
+    assert totals_root(text.encode() for text in vector["totals"]) == head.totals_root
+
+
+@given(heads)
+def test_the_layout(head: ManifestHead) -> None:
+    entry = bytes(head)
+    numbers = head.number.to_bytes(4, "big") + head.leaves.to_bytes(4, "big")
+    assert entry == bytes([1, KINDS[head.kind]]) + bytes.fromhex(head.run) + numbers + head.root + head.totals_root
+    assert len(entry) == BYTES == 90
+    assert ManifestHead.parse(entry) == head
+
+
+@given(heads)
+def test_what_is_no_head(head: ManifestHead) -> None:
+    entry = bytes(head)
+    for broken in (entry[:-1], entry + b"\0", b"\x02" + entry[1:], entry[:1] + b"\x00" + entry[2:], b""):
+        with pytest.raises(Refused, match="no head of a manifest"):
+            ManifestHead.parse(broken)
+
+
+def test_the_totals_root_is_the_tree_over_the_totals_in_their_order() -> None:
+    assert totals_root([]) == EMPTY_ROOT
+    assert totals_root([b"a", b"b"]) == root([leaf_hash(b"a"), leaf_hash(b"b")]) != totals_root([b"b", b"a"])
