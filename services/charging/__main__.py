@@ -17,6 +17,8 @@ from services.charging.count_day import count_day
 from services.charging.lookup import Lookup
 from services.charging.metrics import Metrics
 from services.charging.parked import ParkedEvents
+from services.charging.proof import Proofs
+from services.charging.proof_api import make_proof_router
 from services.charging.rerating_api import Rerater, make_rerating_router
 from services.charging.settle import settle
 from services.charging.store import start_run
@@ -72,6 +74,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
         service.app.include_router(
             make_router(service.keys, consumer, Lookup(pool), ParkedEvents(pool, broker), settle_once)
         )
+        service.app.include_router(make_proof_router(service.keys, Proofs(pool)))
         service.app.include_router(make_rerating_router(service.keys, Rerater(pool, scheme, metrics, outbox.wake)))
         service.add_readiness("charging", consumer.readiness)
         service.background("topics", _prepare_topics(settings, scheme))

@@ -6,9 +6,12 @@ depends on a database's own ids, so a third party can compute it from the publis
 `shared.domain.merkle.leaf_hash` of it.
 """
 
+from dataclasses import dataclass
 from enum import IntEnum
 from struct import Struct
 from typing import Final
+
+from shared.domain.errors import Refused
 
 VERSION: Final = 1
 NO_INT64: Final = -(2**63)
@@ -117,3 +120,69 @@ def declaration_leaf(uscc: bytes, declaration_id: str, day_number: int, received
 def _text(value: str) -> bytes:
     data = value.encode()
     return _LENGTH.pack(len(data)) + data
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRow:
+    """An order leaf's content, read back; see `order_leaf` for units. A missing number or text is None."""
+
+    kind: int
+    uscc: str
+    accepted_at_us: int
+    ended_at_us: int | None
+    sequence: int | None
+    premium: int
+    region: int
+    tariff_line: int
+    token_key: int
+    industry: int
+    reason: int
+    departed: int
+    worker: bytes
+    received: bytes
+    order_id: str
+    series: str | None
+    agency: str | None
+    insurance_no: str | None
+
+
+def read_order_leaf(content: bytes) -> OrderRow:
+    """The row whose leaf has this content; `Refused` when it is not the content of an order's row."""
+    if len(content) < _ORDER.size or content[0] != VERSION:
+        raise Refused(f"{len(content)} bytes that begin with {content[:2].hex()} are no order's leaf")
+    _, kind, uscc, accepted, ended, sequence, *fixed = _ORDER.unpack_from(content)
+    if not (RowKind.ACCEPTANCE <= kind <= RowKind.REVERSAL or kind >= RowKind.RERATED):
+        raise Refused(f"a row of kind {kind} is no order's")
+    order_id, series, agency, insurance_no = _read_texts(content, _ORDER.size)
+    if order_id is None:
+        raise Refused("a row without an order's id")
+    premium, region, tariff_line, token_key, industry, reason, departed, worker, received = fixed
+    return OrderRow(
+        kind, _decoded(uscc), accepted, None if ended == NO_INT64 else ended,
+        None if sequence == NO_INT64 else sequence, premium, region, tariff_line, token_key, industry, reason,
+        departed, worker, received, order_id, series, agency, insurance_no,
+    )  # fmt: skip
+
+
+def _read_texts(content: bytes, place: int) -> list[str | None]:
+    """The four texts that end the content, which they fill."""
+    found: list[str | None] = []
+    for _ in range(4):
+        length = content[place : place + 2]
+        place += 2
+        if length == _NO_TEXT:
+            found.append(None)
+            continue
+        end = place + int.from_bytes(length)
+        found.append(_decoded(content[place:end]))
+        place = end
+    if place != len(content):
+        raise Refused(f"a row's leaf of {len(content)} bytes whose texts end at {place}")
+    return found
+
+
+def _decoded(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise Refused("a row's text is not UTF-8") from error

@@ -54,6 +54,7 @@ create table charging.batch_day (
     batch bigint not null references charging.manifest deferrable initially deferred,
     primary key (insured_on, batch)
 );
+create index batch_day_by_batch on charging.batch_day (batch);
 
 -- The rows. kind: 1 acceptance, 2 completion, 3 cancellation, 4 reversal; an order that is rated anew has charges 8,
 -- 10, 12 ... and their reversals 9, 11, 13 ... (docs/decisions/0005). The key begins with time (design D3).
@@ -126,6 +127,8 @@ begin
     if to_regclass('charging.' || part) is not null then
         execute format('create index if not exists %I on charging.%I (worker_key, accepted_at)',
             part || '_worker', part);
+        execute format('create index if not exists %I on charging.%I (batch)', part || '_batch', part);
+        execute format('create index if not exists %I on charging.%I using hash (order_id)', part || '_order', part);
     end if;
 end $$;
 
@@ -201,6 +204,7 @@ create table charging.declaration (
     leaf_index integer not null,
     primary key (enterprise, declaration_id)
 );
+create index declaration_by_batch on charging.declaration (batch);
 
 -- Workers ever charged in a province, and the day whose close met them first.
 create table charging.participant (

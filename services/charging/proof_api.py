@@ -1,0 +1,23 @@
+"""What charging answers about evidence: the rows of an order with their proofs."""
+
+from typing import Any
+
+from fastapi import APIRouter, Depends, HTTPException
+
+from services.charging.api import OrderId, QueryDay, Uscc
+from services.charging.proof import Altered, Proofs
+from shared.runtime.access import AccessKeys
+
+
+def make_proof_router(keys: AccessKeys, proofs: Proofs) -> APIRouter:
+    """The route; it needs a service or operator key, for it tells workers' tokens."""
+    router = APIRouter(prefix="/v1", dependencies=[Depends(keys.require("service"))])
+
+    @router.get("/orders/{enterprise}/{order_id}/proof")
+    async def prove_order(enterprise: Uscc, order_id: OrderId, day: QueryDay) -> dict[str, Any]:
+        try:
+            return {"rows": [proof.told() for proof in await proofs.order(enterprise, order_id, day)]}
+        except Altered as error:
+            raise HTTPException(409, str(error)) from error
+
+    return router
