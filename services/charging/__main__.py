@@ -24,7 +24,7 @@ from services.charging.settle import settle
 from services.charging.store import start_run
 from shared.adapters.kafka import consume, ensure_topics, open_broker, until_done
 from shared.adapters.outbox import Outbox
-from shared.adapters.postgres import Pool, open_engine, open_pool
+from shared.adapters.postgres import Pool, Waits, open_engine, open_pool
 from shared.adapters.regions import known_regions
 from shared.adapters.scheme_files import load_scheme
 from shared.contracts.manifests import DayClosing
@@ -44,7 +44,12 @@ async def compose(service: Service) -> AsyncIterator[None]:
     settings = service.settings
     scheme = load_scheme(settings.scheme)
     url = settings.database.get_secret_value()
-    async with open_pool(url, size=6) as pool, open_engine(url, size=2) as engine:
+    quick, long = Waits.of(settings), Waits.long(settings)
+    async with (
+        open_pool(url, size=6, waits=quick) as pool,
+        open_pool(url, size=2, waits=long) as whole_days,
+        open_engine(url, size=2, waits=quick) as engine,
+    ):
         broker, metrics = open_broker(settings), Metrics(service.registry)
         async with pool.acquire() as connection:
             run, settlement_run = (
@@ -58,16 +63,21 @@ async def compose(service: Service) -> AsyncIterator[None]:
         consumer.subscribe(broker)
 
         async def close(payload: bytes) -> None:
-            await count_day(pool, scheme, _read_closing(payload))
+            await count_day(whole_days, scheme, _read_closing(payload))
             outbox.wake()
 
-        consume(broker, settings, DAYS_CLOSING, CLOSE_GROUP, close, service.die)
+        # The count of a large day takes as long as the ledger waits for it.
+        counting = consume(
+            broker, settings, DAYS_CLOSING, CLOSE_GROUP, close, service.die,
+            limit_seconds=settings.close_timeout_seconds,
+        )  # fmt: skip
+        service.add_readiness(DAYS_CLOSING, counting.readiness)
         settling = asyncio.Lock()
 
-        async def settle_once() -> int:
+        async def settle_once() -> int | None:
             async with settling:
                 count = await settle(pool, scheme, settlement_run)
-            metrics.reversed.inc(count)
+            metrics.reversed.inc(count or 0)
             outbox.wake()
             return count
 
@@ -75,7 +85,8 @@ async def compose(service: Service) -> AsyncIterator[None]:
             make_router(service.keys, consumer, Lookup(pool), ParkedEvents(pool, broker), settle_once)
         )
         service.app.include_router(make_proof_router(service.keys, Proofs(pool)))
-        service.app.include_router(make_rerating_router(service.keys, Rerater(pool, scheme, metrics, outbox.wake)))
+        rerater = Rerater(whole_days, scheme, metrics, outbox.wake)
+        service.app.include_router(make_rerating_router(service.keys, rerater))
         service.add_readiness("charging", consumer.readiness)
         service.background("topics", _prepare_topics(settings, scheme))
         service.background("watch", consumer.watch())
@@ -112,7 +123,7 @@ async def _publish(broker: KafkaBroker, topic: str, key: str, payload: bytes) ->
     await broker.publish(payload, topic, key=key.encode())
 
 
-async def _keep_settling(settle_once: Callable[[], Awaitable[int]], seconds: float) -> None:
+async def _keep_settling(settle_once: Callable[[], Awaitable[int | None]], seconds: float) -> None:
     while True:
         await asyncio.sleep(seconds)
         try:

@@ -22,7 +22,7 @@ from services.ledger.repeating import keep_doing
 from services.ledger.scheduler import TICK_SECONDS, keep_time
 from shared.adapters.kafka import consume, ensure_topics, open_broker, until_done
 from shared.adapters.outbox import Outbox
-from shared.adapters.postgres import open_engine
+from shared.adapters.postgres import Waits, open_engine
 from shared.adapters.working_days import is_working_day
 from shared.contracts.topics import DAYS_COUNTED, INTERNAL, MANIFESTS, REMITTANCES
 from shared.domain.calendar import insured_day
@@ -39,7 +39,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
     settings = service.settings
     broker, metrics = open_broker(settings), Metrics.make(service.registry)
     url = settings.database.get_secret_value()
-    async with open_engine(url, size=ENGINE_SIZE) as engine, _charging(settings) as api:
+    async with open_engine(url, size=ENGINE_SIZE, waits=Waits.of(settings)) as engine, _charging(settings) as api:
         await open_books(engine, settings.books_open_on or insured_day(now()))
         outbox = Outbox(engine, "ledger", lambda topic, key, payload: _publish(broker, topic, key, payload))
         _subscribe(service, broker, engine, metrics, outbox)
@@ -95,7 +95,8 @@ def _subscribe(service: Service, broker: KafkaBroker, engine: AsyncEngine, metri
     }
     for topic, handle in handlers.items():
         # A group for each topic: none is held up by another's retries or rebalances.
-        consume(broker, service.settings, topic, f"ledger-{topic}", handle, service.die)
+        turn = consume(broker, service.settings, topic, f"ledger-{topic}", handle, service.die)
+        service.add_readiness(topic, turn.readiness)
 
 
 async def _catch_up(engine: AsyncEngine) -> None:

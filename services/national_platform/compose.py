@@ -10,7 +10,7 @@ from services.national_platform.faults import FaultKnobs
 from services.national_platform.metrics import Metrics
 from services.national_platform.reception import Reception
 from services.national_platform.roster import Roster
-from shared.adapters.postgres import open_engine
+from shared.adapters.postgres import Waits, open_engine
 from shared.adapters.signing import Verifier
 from shared.domain.errors import Refused
 from shared.runtime.service import Service
@@ -23,7 +23,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
     if settings.reporter_public_key is None:
         raise Refused("DANBAO_REPORTER_PUBLIC_KEY is not set: no report could be checked")
     verifier, roster = Verifier(settings.reporter_public_key), Roster.load(settings.platform_roster)
-    async with open_engine(settings.database.get_secret_value(), size=8) as engine:
+    async with open_engine(settings.database.get_secret_value(), size=8, waits=Waits.of(settings)) as engine:
 
         async def answers() -> str | None:
             async with engine.connect() as connection:

@@ -12,7 +12,7 @@ from services.reporting.sending import Sender
 from services.reporting.sources import open_sources
 from shared.adapters.kafka import consume, ensure_topics, open_broker, until_done
 from shared.adapters.national_platform import open_national_platform
-from shared.adapters.postgres import open_engine
+from shared.adapters.postgres import Waits, open_engine
 from shared.adapters.scheme_files import load_scheme
 from shared.adapters.signing import Signer
 from shared.contracts.topics import DAYS_CLOSED, INTERNAL, STATEMENTS
@@ -31,8 +31,12 @@ async def compose(service: Service) -> AsyncIterator[None]:
         topics = dict.fromkeys(INTERNAL, 1)
         service.background("topics", until_done("topics", lambda: ensure_topics(service.settings, topics)))
         # A group for each topic: members of one group would wait for each other at every start.
-        consume(broker, service.settings, DAYS_CLOSED, f"{GROUP}.days", intake.take_day_closed, service.die)
-        consume(broker, service.settings, STATEMENTS, f"{GROUP}.statements", intake.take_statement, service.die)
+        for topic, group, take in (
+            (DAYS_CLOSED, "days", intake.take_day_closed),
+            (STATEMENTS, "statements", intake.take_statement),
+        ):
+            turn = consume(broker, service.settings, topic, f"{GROUP}.{group}", take, service.die)
+            service.add_readiness(topic, turn.readiness)
         async with service.running(broker):
             yield
 
@@ -46,7 +50,8 @@ async def assemble(service: Service) -> AsyncIterator[Intake]:
     signer, names = Signer(settings.signing_key), load_scheme(settings.scheme).names
     metrics, timeout = Metrics(service.registry), settings.report_timeout_seconds
     async with AsyncExitStack() as stack:
-        engine = await stack.enter_async_context(open_engine(settings.database.get_secret_value(), size=8))
+        url, waits = settings.database.get_secret_value(), Waits.of(settings)
+        engine = await stack.enter_async_context(open_engine(url, size=8, waits=waits))
         sources = await stack.enter_async_context(
             open_sources(settings.charging_url, settings.ledger_url, settings.service_key.get_secret_value(), timeout)
         )

@@ -6,6 +6,7 @@ Correctness of delivery is nobody's here: a handler is idempotent, and a message
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
@@ -62,6 +63,20 @@ def consumer_options(settings: Settings) -> dict[str, Any]:
     }
 
 
+@dataclass
+class Turn:
+    """The message of a topic that is being handled, since when (the loop's time), and how long that is no matter."""
+
+    topic: str
+    limit_seconds: float
+    since: float | None = None
+
+    async def readiness(self) -> str | None:
+        """None, or that a message waits for a handler that hangs or fails again and again."""
+        age = 0.0 if self.since is None else asyncio.get_running_loop().time() - self.since
+        return f"a message of {self.topic} has been under way for {age:.0f} s" if age > self.limit_seconds else None
+
+
 def consume(
     broker: KafkaBroker,
     settings: Settings,
@@ -69,23 +84,32 @@ def consume(
     group: str,
     handle: Callable[[bytes], Awaitable[None]],
     on_stop: Callable[[BaseException], None],
-) -> None:
+    *,
+    limit_seconds: float = 0.0,
+) -> Turn:
     """Read a topic message by message: `handle` is tried until it works, then the message is acknowledged.
 
-    `handle` must be idempotent; it decides about bad messages itself. `Stop` from it ends the service.
+    `handle` must be idempotent; it decides about bad messages itself. `Stop` from it ends the service. One message may
+    take `ready_commit_age_seconds`, or `limit_seconds` where that is more, before the answer's readiness says so.
     """
     subscriber: Any = broker.subscriber(topic, group_id=group, parser=as_read, **consumer_options(settings))
+    turn = Turn(topic, max(settings.ready_commit_age_seconds, limit_seconds))
 
     @subscriber  # type: ignore[untyped-decorator]  # FastStream leaves it untyped
     async def take(message: KafkaMessage) -> None:
         record: Any = message.raw_message
+        turn.since = asyncio.get_running_loop().time()
         try:
             await until_done(topic, lambda: handle(record.value or b""))
         except Stop as error:
             on_stop(error)
             return
+        finally:
+            turn.since = None
         with suppress(KafkaError, IllegalStateError):  # a partition that moved: it is read again, and known by then
             await subscriber.consumer.commit({TopicPartition(record.topic, record.partition): record.offset + 1})
+
+    return turn
 
 
 async def until_done(what: str, attempt: Callable[[], Awaitable[None]]) -> None:

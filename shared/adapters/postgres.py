@@ -3,14 +3,18 @@
 URLs are `postgresql://role:password@host:port/database`, whatever the driver.
 """
 
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 import asyncpg
 import stamina
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from shared.runtime.settings import Settings
 
 Connection = asyncpg.Connection
 Pool = asyncpg.Pool
@@ -21,6 +25,72 @@ CONNECT_SECONDS: Final = 30.0
 """How long a starting service waits for PostgreSQL before it gives up and says so."""
 
 _NOT_YET = (OSError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError)
+_PROBES: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """How long silence is borne: nobody tells us when the other machine, or the way to it, is gone.
+
+    After `silence_seconds` without a sign of life the kernel gives the connection up, on either side. A statement that
+    takes `answer_seconds` is cancelled, and its connection is closed when even that is not answered: something on the
+    way may give signs of life and forward nothing. The server ends a transaction of ours in which it hears nothing for
+    as long, so that what it had locked is free again.
+    """
+
+    answer_seconds: float
+    silence_seconds: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Waits":
+        """For statements that touch a batch."""
+        return cls(settings.database_answer_seconds, settings.database_silence_seconds)
+
+    @classmethod
+    def long(cls, settings: Settings) -> "Waits":
+        """For statements that read a whole day or month."""
+        return cls(settings.database_long_answer_seconds, settings.database_silence_seconds)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What a connection is opened with."""
+        probe = max(1, self.silence_seconds // (_PROBES + 1))
+        server = {
+            "timezone": "UTC",
+            "tcp_keepalives_idle": str(probe),
+            "tcp_keepalives_interval": str(probe),
+            "tcp_keepalives_count": str(_PROBES),
+            "tcp_user_timeout": str(self.silence_seconds * 1000),
+            "idle_in_transaction_session_timeout": str(round(self.answer_seconds * 1000)),
+        }
+        return {"command_timeout": self.answer_seconds, "timeout": self.silence_seconds, "server_settings": server}
+
+    async def connect(self, *where: Any, **options: Any) -> Connection:
+        """An asyncpg connection whose socket asks for signs of life; asyncpg has no option for that."""
+        connection: Connection = await asyncpg.connect(*where, **options)
+        transport: Any = connection._transport
+        _keep_alive(transport.get_extra_info("socket"), self.silence_seconds)
+        return connection
+
+
+PATIENT: Final = Waits(answer_seconds=3600.0, silence_seconds=30)
+"""For an operator's own work: migrations, the audit."""
+
+
+def _keep_alive(sock: socket.socket, silence_seconds: int) -> None:
+    """Probes while nothing is on the way, a limit for what is; the names differ by operating system."""
+    probe = max(1, silence_seconds // (_PROBES + 1))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    wanted = {
+        "TCP_KEEPIDLE": probe,
+        "TCP_KEEPALIVE": probe,
+        "TCP_KEEPINTVL": probe,
+        "TCP_KEEPCNT": _PROBES,
+        "TCP_USER_TIMEOUT": silence_seconds * 1000,
+    }
+    for name, value in wanted.items():
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def with_login(url: str, role: str, password: str, database: str | None = None) -> str:
@@ -30,13 +100,13 @@ def with_login(url: str, role: str, password: str, database: str | None = None) 
 
 
 @asynccontextmanager
-async def open_pool(url: str, *, size: int = 4) -> AsyncIterator[Pool]:
+async def open_pool(url: str, *, size: int = 4, waits: Waits = PATIENT) -> AsyncIterator[Pool]:
     """A pool of raw asyncpg connections, for COPY; waits CONNECT_SECONDS for a server that is starting."""
     plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     pool: Pool | None = None
     async for attempt in stamina.retry_context(on=_NOT_YET, attempts=None, timeout=CONNECT_SECONDS, wait_max=1.0):
         with attempt:
-            pool = await asyncpg.create_pool(plain, min_size=1, max_size=size, server_settings={"timezone": "UTC"})
+            pool = await asyncpg.create_pool(plain, connect=waits.connect, min_size=1, max_size=size, **waits.options)
     assert pool is not None
     try:
         yield pool
@@ -45,14 +115,14 @@ async def open_pool(url: str, *, size: int = 4) -> AsyncIterator[Pool]:
 
 
 @asynccontextmanager
-async def open_engine(url: str, *, size: int = 4) -> AsyncIterator[AsyncEngine]:
+async def open_engine(url: str, *, size: int = 4, waits: Waits = PATIENT) -> AsyncIterator[AsyncEngine]:
     """A SQLAlchemy engine over asyncpg; waits CONNECT_SECONDS for a server that is starting."""
     engine = create_async_engine(
         make_url(url).set(drivername="postgresql+asyncpg"),
         pool_size=size,
         max_overflow=0,
         pool_pre_ping=True,
-        connect_args={"server_settings": {"timezone": "UTC"}},
+        connect_args={"async_creator_fn": waits.connect, **waits.options},
     )
     async for attempt in stamina.retry_context(on=_NOT_YET, attempts=None, timeout=CONNECT_SECONDS, wait_max=1.0):
         with attempt:

@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
 import structlog
 import uvicorn
@@ -29,6 +29,8 @@ from shared.runtime.settings import Settings
 log = structlog.get_logger(__name__)
 Readiness = Callable[[], Awaitable[str | None]]
 """None when ready, else the reason why not, in a few words."""
+CHECK_SECONDS: Final = 3.0
+"""One condition of /readyz: a database that is silent must not keep the answer from whoever asks."""
 Compose = Callable[["Service"], AbstractAsyncContextManager[None]]
 
 
@@ -154,7 +156,10 @@ class Service:
         found = {"fatal": repr(self.fatal[0])} if self.fatal else {}
         for name, check in self._readiness.items():
             try:
-                reason = await check()
+                async with asyncio.timeout(CHECK_SECONDS):
+                    reason = await check()
+            except TimeoutError:
+                reason = f"no answer within {CHECK_SECONDS:g} s"
             except Exception as error:  # noqa: BLE001 - a check that fails is a reason, too
                 reason = repr(error)
             if reason is not None:

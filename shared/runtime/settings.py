@@ -28,6 +28,15 @@ class Settings(BaseSettings):
         SecretStr("postgresql://danbao@127.0.0.1:5432/national_platform"),
         description="owner's URL of the national platform's database (migrate and up)",
     )
+    database_answer_seconds: float = Field(
+        120.0, gt=0, description="a statement that is not answered for so long is given up, and tried again"
+    )
+    database_long_answer_seconds: float = Field(
+        3600.0, gt=0, description="the same for what reads a whole day: its count, its index, a re-rating"
+    )
+    database_silence_seconds: int = Field(
+        30, ge=4, description="a database whose machine gives no sign of life for so long is given up"
+    )
     host: str = Field("127.0.0.1", description="address this service listens on")
     port: int = Field(0, ge=0, le=65535, description="port this service listens on; 0 takes a free one")
     charging_url: str = "http://127.0.0.1:8101"

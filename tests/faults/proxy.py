@@ -1,4 +1,4 @@
-"""A way to the database that can be cut, stalled, or made to lose one answer: what networks do. Real sockets.
+"""A way to the database that can be cut, stalled, silenced, or made to lose one answer: what networks do. Real sockets.
 
 It listens in the running loop and forwards bytes. What it is asked for befalls the next connection that says the word.
 """
@@ -16,6 +16,9 @@ Fault = Literal["cut in COPY", "answer to COMMIT lost"]
 WORDS: dict[Fault, bytes] = {"cut in COPY": b"PGCOPY\n", "answer to COMMIT lost": b"COMMIT;"}
 """What a client says then: how a binary COPY begins, and how the drivers end a transaction."""
 
+Pair = tuple[asyncio.StreamWriter, asyncio.StreamWriter]
+"""Towards the client, towards the server."""
+
 
 @dataclass
 class Proxy:
@@ -27,7 +30,8 @@ class Proxy:
     listening: int = 0
     armed: Counter[Fault] = field(default_factory=Counter)
     done: Counter[str] = field(default_factory=Counter)
-    pairs: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = field(default_factory=set)
+    pairs: set[Pair] = field(default_factory=set)
+    silent: set[Pair] = field(default_factory=set)
     flow: asyncio.Event = field(default_factory=asyncio.Event)
 
     def url(self, database: str) -> str:
@@ -48,6 +52,12 @@ class Proxy:
     def stall(self) -> None:
         """Forward nothing until `go_on`; nobody is told."""
         self.done["connections stalled"] += 1
+        self.flow.clear()
+
+    def silence(self) -> None:
+        """Forward nothing of these connections ever again, close none of them, and stall new ones until `go_on`."""
+        self.done["connections silenced"] += 1
+        self.silent |= self.pairs
         self.flow.clear()
 
     def go_on(self) -> None:
@@ -96,10 +106,13 @@ async def _serve(proxy: Proxy, reader: asyncio.StreamReader, writer: asyncio.Str
     pair = (writer, server_writer)
     proxy.pairs.add(pair)
     lost = asyncio.Event()
-    back = asyncio.create_task(_answer(proxy, server_reader, writer, lost))
+    back = asyncio.create_task(_answer(proxy, server_reader, pair, lost))
     try:
         while data := await reader.read(65_536):
-            await proxy.flow.wait()
+            if pair not in proxy.silent:
+                await proxy.flow.wait()
+            if pair in proxy.silent:
+                continue
             fault = proxy.takes(data)
             if fault == "cut in COPY":
                 server_writer.write(data[: len(data) // 2])
@@ -112,19 +125,23 @@ async def _serve(proxy: Proxy, reader: asyncio.StreamReader, writer: asyncio.Str
             if fault is not None:
                 await back
                 return
+        if pair in proxy.silent:
+            await asyncio.Event().wait()  # the server does not hear of it that the client has gone
     finally:
         proxy.pairs.discard(pair)
         back.cancel()
         server_writer.transport.abort()
 
 
-async def _answer(
-    proxy: Proxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, lost: asyncio.Event
-) -> None:
+async def _answer(proxy: Proxy, reader: asyncio.StreamReader, pair: Pair, lost: asyncio.Event) -> None:
     """Forward what the server says, unless the next answer is to be lost: then wait for it and end."""
+    writer, _ = pair
     try:
         while data := await reader.read(65_536):
-            await proxy.flow.wait()
+            if pair not in proxy.silent:
+                await proxy.flow.wait()
+            if pair in proxy.silent:
+                continue
             if lost.is_set():
                 return
             writer.write(data)

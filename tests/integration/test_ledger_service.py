@@ -10,11 +10,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from sqlalchemy import text
 
 from services.cli.running.system import settings_of
 from shared.adapters.kafka import ensure_topics
@@ -28,6 +30,7 @@ from shared.contracts.topics import (
     REMITTANCES,
     STATEMENTS,
 )
+from tests.faults.proxy import open_proxy
 from tests.integration.ledger_model import ENTERPRISE, OTHER, Charging, Ledger, due, new_run, open_ledger, total
 from tests.servers import Broker, client_settings
 from tests.waiting import eventually_async
@@ -223,3 +226,46 @@ async def test_the_api_wants_a_key_and_refuses_nonsense(ledger: Ledger, fresh_br
         assert (await process.post("/v1/late-fees", {"as_of": "2026-09-30"})) == {"booked": 0, "amount_yuan": "0.00"}
         assert (await process.api.post("/v1/refused/9/review", json={"note": "none"})).status_code == 404
         assert (await process.get("/v1/statements", enterprise=OTHER))["statements"] == []
+
+
+async def test_a_message_that_nobody_gets_done_is_seen_in_readiness(ledger: Ledger, fresh_broker: Broker) -> None:
+    manifest = ledger.charging.write(run := new_run(), total(orders=5, day=OPENED_ON))
+    async with started(ledger, fresh_broker, READY_COMMIT_AGE_SECONDS="1") as process:
+
+        async def is_told() -> bool:
+            return MANIFESTS in dict((await process.api.get("/readyz")).json()["reasons"])
+
+        async def is_booked() -> bool:
+            return bool((await process.get("/v1/status"))["runs"] == {run: 1})
+
+        async with ledger.owner.begin() as locking, answering(fresh_broker, ledger.charging) as producer:
+            await locking.execute(text("lock table ledger.day_line in access exclusive mode"))
+            await publish(producer, MANIFESTS, manifest)
+            await eventually_async(is_told, "the ledger to say which message waits")
+        await eventually_async(is_booked, "the manifest to be booked")
+        await eventually_async(process.ready, "the ledger is ready")
+
+
+async def test_a_database_that_goes_silent_is_given_up_and_the_books_go_on(
+    ledger: Ledger, fresh_broker: Broker
+) -> None:
+    """Nothing is refused or cut; what was asked gets no answer any more. A new connection would get one."""
+    charging, run = ledger.charging, new_run()
+    waits = {"DATABASE_ANSWER_SECONDS": "1", "DATABASE_SILENCE_SECONDS": "4", "READY_COMMIT_AGE_SECONDS": "1"}
+    async with open_proxy(ledger.url) as proxy, answering(fresh_broker, charging) as producer:
+        url = proxy.url(urlsplit(ledger.url).path[1:])
+        async with started(ledger, fresh_broker, DATABASE=url, **waits) as process:
+            proxy.silence()
+            await publish(producer, MANIFESTS, *(charging.write(run, total(orders=5, day=OPENED_ON)) for _ in range(9)))
+
+            async def is_unready() -> bool:
+                return not await process.ready()
+
+            async def is_booked() -> bool:
+                return bool((await process.get("/v1/status"))["runs"] == {run: 9})
+
+            await eventually_async(is_unready, "the ledger to miss its database")
+            proxy.go_on()
+            await eventually_async(process.ready, "the ledger is ready", 40)
+            await eventually_async(is_booked, "every manifest to be booked")
+            await close(process, OPENED_ON)
