@@ -76,7 +76,8 @@ def _add_progress(router: APIRouter, consumer: Consumer, lookup: Lookup, settle:
 
     @router.post("/settle")
     async def settle_now() -> dict[str, Any]:
-        return {"reversed": await settle()}
+        count = await settle()
+        return {"state": "busy" if count is None else "settled", "reversed": count or 0}
 
 
 def _add_days(router: APIRouter, lookup: Lookup) -> None:

@@ -72,11 +72,14 @@ _RESENT: Final = f"""
     order by {_ORDER}"""
 
 
-async def settle(pool: Pool, scheme: Scheme, run: Run) -> int:
-    """One settling step over everything that waits; returns how many orders were reversed."""
+async def settle(pool: Pool, scheme: Scheme, run: Run) -> int | None:
+    """One settling step over everything that waits; returns how many orders were reversed.
+
+    None when another settles or counts a day, or a correction is booked: nothing was looked at.
+    """
     async with pool.acquire() as connection, connection.transaction():
         if not await connection.fetchval("select pg_try_advisory_xact_lock($1)", LOCK):
-            return 0
+            return None
         await limit_transaction(connection, run)
         await read_last_number(connection, run)
         batch = Batch()

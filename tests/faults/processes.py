@@ -114,7 +114,7 @@ class ChargingService:
         keys = AccessKeys.load(None, SERVICE_KEY)
         self.app.include_router(charging_api.make_router(keys, consumer, Lookup(self.pool), parked, self._settle))
 
-    async def _settle(self) -> int:
+    async def _settle(self) -> int | None:
         return await settle(self.pool, self.town.place.scheme, self.settlement_run)
 
     async def _count(self, payload: bytes) -> None:
@@ -127,7 +127,7 @@ class ChargingService:
             await self.subscriber.handle(await as_read(records))
             has_moved = True
         if self.may_settle:
-            has_moved |= await self._settle() > 0
+            has_moved |= bool(await self._settle())
         has_moved |= await self.town.take(self.process, "charging", DAYS_CLOSING, self._count)
         while await self.outbox.publish_once():
             has_moved = True

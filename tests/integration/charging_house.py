@@ -222,7 +222,7 @@ class Worker:
         async with self.house.pool.acquire() as own:
             return (await write_batch(own, CLUSTER, self.run, batch, moves, optimistic=optimistic))[0]
 
-    async def settle(self) -> int:
+    async def settle(self) -> int | None:
         return await settle(self.house.pool, self.house.scheme, self.settlement_run)
 
 

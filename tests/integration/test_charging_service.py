@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer
 
+from services.charging.settle import LOCK
 from shared.contracts.manifests import DayClosing, DayCounted, PremiumsCharged
 from shared.contracts.parking import ParkReason
 from shared.contracts.topics import DAYS_CLOSING, DAYS_COUNTED, MANIFESTS, orders_topic
@@ -124,6 +125,17 @@ async def test_the_api_tells_what_was_charged(field: Field) -> None:
         assert (await worker.get("/v1/parked", reason="empty"))["parked"] == []
         await refuses_nonsense(worker.api)
         await needs_the_key(worker.api)
+
+
+async def test_settling_says_whether_it_looked(field: Field) -> None:
+    async with field.worker(SETTLE_SECONDS="0") as worker:
+        await field.send(accepted("o1"), cancelled("o1"))
+        await field.has_counted(2)
+        async with field.house.pool.acquire() as counting, counting.transaction():
+            await counting.execute("select pg_advisory_xact_lock($1)", LOCK)
+            assert await worker.post("/v1/settle") == {"state": "busy", "reversed": 0}
+        assert await worker.post("/v1/settle") == {"state": "settled", "reversed": 1}
+        assert await worker.post("/v1/settle") == {"state": "settled", "reversed": 0}
 
 
 async def refuses_nonsense(api: httpx.AsyncClient) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from services.charging.settle import LOCK
 from tests.integration.charging_house import FREIGHT, NOON, House, accepted, cancelled, told, worker
 
 REVERSALS = "select order_id, premium, reason, ended_at, departed from charging.entry where kind = 4 order by 1, 2"
@@ -70,8 +71,17 @@ async def test_two_workers_settle_at_once_and_each_order_is_reversed_once(house:
     orders = [f"o{n}" for n in range(40)]
     await one.charge(*map(accepted, orders), *map(cancelled, orders))
     counts = await asyncio.gather(*(each.settle() for each in (one, two) * 4))
-    assert sum(counts) == 40
+    assert sum(count or 0 for count in counts) == 40
     assert len(await house.fetch(REVERSALS)) == 40
+
+
+async def test_a_step_that_found_the_lock_taken_does_not_look_like_one_with_nothing_to_do(house: House) -> None:
+    one = await house.worker()
+    await one.charge(accepted("o1"), cancelled("o1"))
+    async with house.pool.acquire() as counting, counting.transaction():
+        await counting.execute("select pg_advisory_xact_lock($1)", LOCK)
+        assert await one.settle() is None
+    assert [await one.settle(), await one.settle()] == [1, 0]
 
 
 async def test_settling_and_closing_at_once_reverse_each_order_once(house: House) -> None:

@@ -48,13 +48,15 @@ class Stream:
         """Wait until all that was sent is committed by charging, settled, and booked by the ledger.
 
         Settled on purpose: a settling step that happened to fall between a cut and its count would post its reversals
-        on the next day, and two runs of one seed would differ by them. No day may be being counted meanwhile: the
-        count holds the lock of settling, and a step that does not get it does nothing.
+        on the next day, and two runs of one seed would differ by them.
         """
         await self.is_charged()
-        while (await self.apis.charging.post("/v1/settle"))["reversed"]:
-            continue
+        await until(self._is_settled, "charging to settle every cancellation")
         await until(self._is_booked, "the ledger to book every manifest")
+
+    async def _is_settled(self) -> bool:
+        answer = await self.apis.charging.post("/v1/settle")
+        return bool(answer["state"] == "settled" and not answer["reversed"])
 
     async def is_charged(self) -> None:
         """Wait until charging has committed all that was sent."""
