@@ -14,6 +14,7 @@ from services.charging.api import make_router
 from services.charging.batch import Limits, Reader
 from services.charging.consumer import Consumer
 from services.charging.count_day import count_day
+from services.charging.findings import DayFinder
 from services.charging.lookup import Lookup
 from services.charging.metrics import Metrics
 from services.charging.parked import ParkedEvents
@@ -81,8 +82,9 @@ async def compose(service: Service) -> AsyncIterator[None]:
             outbox.wake()
             return count
 
+        finder = DayFinder(pool, settings.late_acceptance_seconds, settings.acceptance_wait_days)
         service.app.include_router(
-            make_router(service.keys, consumer, Lookup(pool), ParkedEvents(pool, broker), settle_once)
+            make_router(service.keys, consumer, Lookup(pool), finder, ParkedEvents(pool, broker), settle_once)
         )
         service.app.include_router(make_proof_router(service.keys, Proofs(pool)))
         rerater = Rerater(whole_days, scheme, metrics, outbox.wake)

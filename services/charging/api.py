@@ -4,10 +4,12 @@ from collections.abc import Callable
 from datetime import date
 from typing import Annotated, Any
 
+import msgspec
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from services.charging.consumer import Consumer
+from services.charging.findings import DayFinder
 from services.charging.lookup import Lookup
 from services.charging.parked import ParkedEvents
 from shared.contracts.parking import ParkReason
@@ -42,12 +44,17 @@ class Resend(BaseModel):
 
 
 def make_router(
-    keys: AccessKeys, consumer: Consumer, lookup: Lookup, parked: ParkedEvents, settle: Callable[[], Any]
+    keys: AccessKeys,
+    consumer: Consumer,
+    lookup: Lookup,
+    finder: DayFinder,
+    parked: ParkedEvents,
+    settle: Callable[[], Any],
 ) -> APIRouter:
     """The routes; they need a service or operator key, but for an enterprise's look at its own parked events."""
     ours = APIRouter(dependencies=[Depends(keys.require("service"))])
     _add_progress(ours, consumer, lookup, settle)
-    _add_days(ours, lookup)
+    _add_days(ours, lookup, finder)
     _add_orders(ours, lookup)
     _add_resumption(ours, consumer, parked)
     router = APIRouter(prefix="/v1")
@@ -80,7 +87,7 @@ def _add_progress(router: APIRouter, consumer: Consumer, lookup: Lookup, settle:
         return {"state": "busy" if count is None else "settled", "reversed": count or 0}
 
 
-def _add_days(router: APIRouter, lookup: Lookup) -> None:
+def _add_days(router: APIRouter, lookup: Lookup, finder: DayFinder) -> None:
     @router.get("/days/{day}/registrations")
     async def registrations(
         day: PathDay, province: Province, after: Token = "", limit: Limit = 10_000
@@ -90,6 +97,13 @@ def _add_days(router: APIRouter, lookup: Lookup) -> None:
     @router.get("/days/{day}/employee-exclusions")
     async def employee_exclusions(day: PathDay, province: Province) -> dict[str, Any]:
         return {"exclusions": await lookup.employee_exclusions(day, province)}
+
+    @router.get("/days/{day}/findings")
+    async def findings(day: PathDay) -> Response:
+        found = await finder.find(day)
+        if found is None:
+            raise HTTPException(404, f"{day} is not counted")
+        return Response(msgspec.json.encode(found), media_type="application/json")
 
 
 def _add_orders(router: APIRouter, lookup: Lookup) -> None:

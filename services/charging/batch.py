@@ -97,6 +97,8 @@ class Batch:
     totals: list[TotalKey] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
     days: set[int] = field(default_factory=set)
+    first_record_ms: dict[int, int] = field(default_factory=dict)
+    """Enterprise's id to the earliest record time of its acceptances."""
 
 
 class Reader:
@@ -190,6 +192,9 @@ class Reader:
             index, record, uscc, enterprise, RowKind.ACCEPTANCE, accepted_us, None, data, data.sequence,
             total.base_amount, total.tariff_line or 0, reason, None, data.series, total,
         )  # fmt: skip
+        first = self._batch.first_record_ms
+        if record.timestamp < first.get(enterprise, _LAST_RECORD_MS):
+            first[enterprise] = record.timestamp
         self._batch.days.add(day)
         return None
 

@@ -4,12 +4,12 @@ Everything is one transaction, so a crash leaves either no trace or the whole an
 attempt, the stored answer is given again.
 """
 
-from datetime import date, datetime
-from typing import Any, Final, NamedTuple
+from datetime import date
+from typing import Any, Final
 
 import msgspec
 
-from services.charging.cut import Batches, resolve
+from services.charging.cut import COUNTED, Batches, Late, find_late, resolve
 from services.charging.rows import is_charge_sql, is_reversal_sql, told_outcome, told_reason
 from services.charging.settle import LOCK, settle_within
 from shared.adapters.postgres import Connection, Pool
@@ -22,27 +22,17 @@ from shared.contracts.manifests import (
     WorkerCount,
 )
 from shared.contracts.topics import DAYS_COUNTED
-from shared.domain.calendar import day_bounds, day_start
+from shared.domain.calendar import day_bounds
 from shared.domain.industry import Industry
 from shared.domain.rating import Scheme
 
 _ON: Final = "(accepted_at at time zone interval '8 hours')::date"
-# $1 cut, $2 and $3 the day's bounds, $4 the batches in the cut, not in the one before, that hold earlier days, $5 where
-# the earliest of those days begins: older parts are not looked at.
-_COUNTED: Final = """accepted_at >= $5 and accepted_at < $3 and ((accepted_at >= $2 and accepted_at < $3 and exists (
-        select 1 from unnest($1::bigint[]) as last where batch <= last and batch >> 32 = last >> 32))
-    or (accepted_at < $2 and batch = any($4::bigint[])))"""
-_LATE: Final = """
-    select batch, min(insured_on) as first_on from charging.batch_day where insured_on < $3
-        and exists (select 1 from unnest($1::bigint[]) as last where batch <= last and batch >> 32 = last >> 32)
-        and not exists (select 1 from unnest($2::bigint[]) as last where batch <= last and batch >> 32 = last >> 32)
-    group by batch"""
 _TOTALS: Final = f"""
     select {_ON} as insured_on, e.uscc, region / 10000 as province, industry, tariff_line,
         case when not {is_charge_sql("entry")} then 4 when kind = 1 then 1 else 8 end as kind, reason,
         count(*) as orders, sum(premium)::bigint as premium
     from charging.entry join charging.enterprise e on e.id = enterprise
-    where ({is_charge_sql("entry")} or {is_reversal_sql("entry")}) and {_COUNTED}
+    where ({is_charge_sql("entry")} or {is_reversal_sql("entry")}) and {COUNTED}
     group by 1, 2, 3, 4, 5, 6, 7 order by 1, 2, 3, 4, 5, 6, 7"""
 # Orders charged by a correction count like late ones: their workers, where that day had not counted them before.
 _HAS_CHARGE: Final = f"{is_charge_sql('entry')} and reason = 0"
@@ -76,7 +66,7 @@ _LATE_WORKERS: Final = f"""
 _PARTICIPANTS: Final = f"""
     insert into charging.participant (province, worker, first_on)
     select distinct region / 10000, int8send(worker_key) || worker_rest, $6::date
-    from charging.entry where {_HAS_CHARGE} and {_COUNTED}
+    from charging.entry where {_HAS_CHARGE} and {COUNTED}
     order by 1, 2 on conflict do nothing"""
 _FIRST_TIME: Final = """
     select province, count(*) as workers from charging.participant where first_on = $1 group by 1 order by 1"""
@@ -88,13 +78,6 @@ _UNMATCHED: Final = """
         select 1 from unnest($1::bigint[]) as last where u.batch <= last and u.batch >> 32 = last >> 32)
     and not exists (select 1 from charging.entry a where (a.accepted_at, a.enterprise, a.order_id, a.worker_key, a.kind)
         = (u.accepted_at, u.enterprise, u.order_id, u.worker_key, 1) and a.worker_rest = c.worker_rest)"""
-
-
-class Late(NamedTuple):
-    """Batches of a cut that hold rows of days before the closing one, and where the earliest such day begins."""
-
-    batches: list[int]
-    begin: datetime
 
 
 async def count_day(pool: Pool, scheme: Scheme, closing: DayClosing) -> None:
@@ -129,8 +112,7 @@ async def _count(connection: Connection, scheme: Scheme, closing: DayClosing) ->
     if settlement is not None:
         cut = cut.with_batch(settlement[0])
     begin, end = day_bounds(closing.day)
-    found = await connection.fetch(_LATE, cut.lasts, previous.lasts, closing.day)
-    late = Late([r["batch"] for r in found], day_start(min((r["first_on"] for r in found), default=closing.day)))
+    late = await find_late(connection, cut, previous, closing.day)
     resends = "select count(*) from charging.resend where found_on = $1"
     return DayCounted(
         day=closing.day,

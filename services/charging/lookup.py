@@ -3,12 +3,9 @@
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
-import msgspec
-
-from services.charging.cut import resolve
+from services.charging.cut import read_counted_cut
 from services.charging.rows import EXCLUSION_REASONS, is_charge_sql, is_last_charge_sql, kind_word, reason_word
 from shared.adapters.postgres import Pool
-from shared.contracts.manifests import DayCounted
 from shared.contracts.topics import orders_topic
 from shared.domain.calendar import day_bounds
 from shared.domain.industry import Industry
@@ -71,12 +68,9 @@ class Lookup:
     async def employee_exclusions(self, day: date, province: str) -> list[dict[str, Any]]:
         """Orders accepted on the day, within its cut, that were excluded because the worker is an employee."""
         async with self._pool.acquire() as connection:
-            payload = await connection.fetchval(
-                "select payload from charging.day_count where day = $1 order by attempt desc limit 1", day
-            )
-            if payload is None:
+            cut = await read_counted_cut(connection, day)
+            if cut is None:
                 return []
-            cut = await resolve(connection, msgspec.json.decode(payload, type=DayCounted).cut)
             begin, end = day_bounds(day)
             rows = await connection.fetch(
                 f"""select e.uscc as enterprise, encode(int8send(worker_key) || worker_rest, 'hex') as worker_id,
@@ -103,11 +97,17 @@ class Lookup:
         return [_readable(row) for row in rows]
 
     async def covers(self, worker_id: str, at: datetime) -> list[dict[str, Any]]:
-        """Every order, of any enterprise, that the worker had accepted and not ended at the instant."""
+        """Every order, of any enterprise, that the worker had accepted and not ended at the instant.
+
+        `recorded_at`: its acceptance was sent then or later; None where nobody noted it.
+        """
         token = bytes.fromhex(worker_id)
         rows = await self._pool.fetch(
-            f"""select e.uscc, a.*, x.ended_at as cover_ended_at
+            f"""select e.uscc, a.*, x.ended_at as cover_ended_at, r.first_record_at
             from charging.entry a join charging.enterprise e on e.id = a.enterprise
+            left join charging.entry f on (f.accepted_at, f.enterprise, f.order_id, f.worker_key, f.kind)
+                = (a.accepted_at, a.enterprise, a.order_id, a.worker_key, 1)
+            left join charging.batch_received r on (r.batch, r.enterprise) = (f.batch, f.enterprise)
             left join lateral (
                 select min(c.ended_at) as ended_at from charging.entry c
                 where (c.accepted_at, c.enterprise, c.order_id, c.worker_key)
@@ -117,7 +117,8 @@ class Lookup:
             order by a.accepted_at""",
             int.from_bytes(token[:8], signed=True), token[8:], at, at - LONGEST_ORDER,
         )  # fmt: skip
-        return [{**_readable(row), "cover_ended_at": row["cover_ended_at"]} for row in rows]
+        more = {"cover_ended_at": "cover_ended_at", "recorded_at": "first_record_at"}
+        return [_readable(row) | {name: row[column] for name, column in more.items()} for row in rows]
 
 
 def _readable(row: Any) -> dict[str, Any]:

@@ -51,7 +51,11 @@ _MANIFEST: Final = """with written as (
         values ($1, $2, $3, $4, $5, $6, $7)),
     days as (
         insert into charging.batch_day (insured_on, batch)
-        select date '1970-01-01' + day, $1 from unnest($10::int[]) as day)
+        select date '1970-01-01' + day, $1 from unnest($10::int[]) as day),
+    received as (
+        insert into charging.batch_received (batch, enterprise, first_record_at)
+        select $1, id, timestamptz 'epoch' + first_ms * interval '1 millisecond'
+        from unnest($11::smallint[], $12::bigint[]) as u (id, first_ms))
     insert into charging.outbox (topic, key, payload) select $8::text, $9::text, $7 where $8::text is not null"""
 
 
@@ -207,6 +211,7 @@ async def write_manifest(
     await connection.execute(
         _MANIFEST, run.next_batch(), run.id, manifest.number, batch.events, manifest.leaves,
         bytes.fromhex(manifest.root), msgspec.json.encode(manifest), topic, run.run, sorted(batch.days),
+        list(batch.first_record_ms), list(batch.first_record_ms.values()),
     )  # fmt: skip
     return manifest
 

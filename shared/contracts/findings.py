@@ -91,7 +91,20 @@ class Finding(Struct, frozen=True, kw_only=True):
     orders: Annotated[list[OrderRef], Meta(max_length=MOST_ORDERS)]
 
 
+class Delays(Struct, frozen=True, kw_only=True):
+    """Acceptances by how late they were sent; an order sent again under another time counts once.
+
+    `orders` are by the buckets of `shared.domain.delays`; their sum is what was received of the insured day.
+    """
+
+    enterprise: str
+    province: str
+    insured_on: date
+    orders: list[int]
+
+
 class DayFindings(Struct, frozen=True, kw_only=True):
-    """The answer of charging's `GET /v1/days/{day}/findings`, of a counted day."""
+    """The answer of charging's `GET /v1/days/{day}/findings`: what the day's close counted, no more and no less."""
 
     findings: list[Finding]
+    delays: list[Delays]

@@ -79,6 +79,11 @@ class Settings(BaseSettings):
     settle_seconds: float = Field(2.0, description="pause between settling steps; 0 leaves it to the close")
     days_ahead: int = Field(3, description="parts made ahead of the newest record time")
 
+    late_acceptance_seconds: int = Field(3_600, gt=0, description="an acceptance sent later than this is a finding")
+    acceptance_wait_days: int = Field(
+        3, ge=1, description="days after which an order's missing acceptance, or an injury's order, is not waited for"
+    )
+
     # Ledger
     books_open_on: date | None = Field(None, description="first day of the books; today when migrated without one")
     scheduler: bool = Field(True, description="close, bill and assess by the clock; off where a command does it")

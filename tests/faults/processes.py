@@ -22,6 +22,7 @@ from services.charging.__main__ import _limits, _read_closing, _register
 from services.charging.batch import Reader
 from services.charging.consumer import Consumer
 from services.charging.count_day import count_day
+from services.charging.findings import DayFinder
 from services.charging.lookup import Lookup
 from services.charging.metrics import Metrics as ChargingMetrics
 from services.charging.parked import ParkedEvents
@@ -112,7 +113,9 @@ class ChargingService:
         await consumer.on_partitions_assigned(self.subscriber.consumer.assignment())
         parked = ParkedEvents(self.pool, broker)
         keys = AccessKeys.load(None, SERVICE_KEY)
-        self.app.include_router(charging_api.make_router(keys, consumer, Lookup(self.pool), parked, self._settle))
+        finder = DayFinder(self.pool, settings.late_acceptance_seconds, settings.acceptance_wait_days)
+        lookup = Lookup(self.pool)
+        self.app.include_router(charging_api.make_router(keys, consumer, lookup, finder, parked, self._settle))
 
     async def _settle(self) -> int | None:
         return await settle(self.pool, self.town.place.scheme, self.settlement_run)
