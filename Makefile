@@ -27,14 +27,14 @@ demo: install ## stream a month of orders, charge, close, bill, report and audit
 up: install ## run all services on this machine until Ctrl-C
 	@$(PY) -m services.cli up $(ARGS)
 
-test: install ## run all tests (ARGS="-k close -x")
-	@$(PY) -m pytest $(ARGS)
+test: install ## run all tests, several at a time (ARGS="-k close -x"; ARGS="-n0 ..." in one process)
+	@$(PY) -m pytest -n auto $(ARGS)
 
 test-fast: install ## run the tests that take no longer than a moment
-	@$(PY) -m pytest -m "not slow" $(ARGS)
+	@$(PY) -m pytest -n auto -m "not slow" $(ARGS)
 
 test-kafka: install $(KAFKA) ## run the tests that use a broker on Apache Kafka (needs Java 17 and Maven)
-	@$(PY) -m pytest --kafka=apache $(ARGS)
+	@$(PY) -m pytest -n auto --kafka=apache $(ARGS)
 
 # Kafka's own jars, at the versions of the pom; nothing is asked for again until it changes.
 $(KAFKA): tests/kafka/pom.xml

@@ -5,6 +5,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
 
 from tests.apache_kafka import ApacheKafka
 from tests.brokers import NAMED, choose, kind_of, select
@@ -19,6 +21,7 @@ from tests.servers import (
     may_be_emptied,
     postgres_server,
 )
+from tests.sharing import WholeFiles, count_processes, is_shared, long_ones_first
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -32,10 +35,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     choose(config)
+    # How long an example takes says more about what else runs on this machine than about the code.
+    settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("unhurried")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     select(config, items)
+    if is_shared(config):
+        long_ones_first(items)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    return count_processes()
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> WholeFiles:
+    return WholeFiles(config, log)
 
 
 @pytest.fixture(scope="session")
