@@ -78,7 +78,7 @@ def postgres_server() -> Iterator[Postgres]:
     if other := os.environ.get("DANBAO_DATABASE"):
         yield OtherPostgres(other)
     else:
-        with EmbeddedPostgres() as server:
+        with EmbeddedPostgres({"fsync": "off"}) as server:  # a server killed loses nothing by it, only a machine does
             yield server
 
 
