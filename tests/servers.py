@@ -21,7 +21,7 @@ from deploy.embedded.broker import EmbeddedBroker
 from deploy.embedded.postgres import EmbeddedPostgres
 from services.cli.running.system import EMBEDDED_KAFKA
 from tests.apache_kafka import ApacheKafka
-from tests.waiting import eventually_async
+from tests.waiting import PATIENCE_SECONDS, eventually_async
 
 Kind = Literal["embedded", "apache"]
 """Which broker: the embedded one, or Apache Kafka, whoever runs it."""
@@ -140,6 +140,6 @@ async def drop_database(server: Postgres, name: str) -> None:
 async def _command(server: Postgres, statement: str) -> None:
     connection = await asyncpg.connect(server.url("postgres"))
     try:
-        await asyncio.wait_for(connection.execute(statement), 30)
+        await asyncio.wait_for(connection.execute(statement), PATIENCE_SECONDS)
     finally:
         await connection.close()

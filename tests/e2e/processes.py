@@ -16,7 +16,6 @@ from tests.waiting import eventually
 
 CHECKOUT = Path(__file__).parents[2]
 SERVICES = tuple(history.service for history in HISTORIES)
-START_SECONDS = 90.0
 
 
 @contextmanager
@@ -42,7 +41,7 @@ def command(*arguments: str, temporary: Path) -> "subprocess.Popen[str]":
     )
 
 
-def run(*arguments: str, temporary: Path, stdin: str = "", timeout_seconds: float = 240.0) -> tuple[int, str, str]:
+def run(*arguments: str, temporary: Path, stdin: str = "", timeout_seconds: float = 600.0) -> tuple[int, str, str]:
     """Exit status, standard output and standard error of one `danbao`."""
     done = subprocess.run(
         [sys.executable, "-m", "services.cli", *arguments],
@@ -63,7 +62,7 @@ def state_of(temporary: Path) -> Path:
     def is_there() -> bool:
         return any(SERVICES[-1] in pids_of(folder) and (folder / ENV_FILE).exists() for folder in folders(temporary))
 
-    eventually(is_there, "the demo's services", START_SECONDS)
+    eventually(is_there, "the demo's services")
     return next(iter(folders(temporary)))
 
 

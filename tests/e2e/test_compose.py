@@ -144,7 +144,7 @@ def wait_until_healthy(outside: Outside, name: str, child: Child) -> None:
         return False
 
     try:
-        eventually(is_ready, name, timeout_seconds=40)
+        eventually(is_ready, name)
     except AssertionError as error:
         raise AssertionError(f"{error}: {answers[-1]}: {child.last_words()}") from error
     kind, *check = outside.services[name]["healthcheck"]["test"]

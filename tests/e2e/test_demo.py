@@ -46,7 +46,7 @@ def test_killing_each_service_in_the_middle_changes_no_figure(month: Month, open
             before = pids_of(folder)[service]
             kill(before)
             eventually(lambda s=service, b=before: pids_of(folder)[s] != b, f"{service} to be started again")  # type: ignore[misc]
-        out, err = demo.communicate(timeout=240)
+        out, err = demo.communicate(timeout=600)
         assert demo.returncode == 0, err
     told = json.loads(out)
     assert figures(told) == figures(month.summary.as_json())
@@ -67,7 +67,7 @@ def wait_for_close(demo: subprocess.Popen[str], folder: Path, day: int) -> None:
             return False
         return bool((answer.json()["last_closed_day"] or "") >= wanted)
 
-    eventually(is_closed, f"the close of day {day}", 120.0)
+    eventually(is_closed, f"the close of day {day}")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
@@ -78,9 +78,9 @@ def test_no_process_is_left_however_the_demo_ends(open_folder: Path, number: sig
         below = descendants(demo.pid)
         assert len(below) >= len(SERVICES) + 2
         demo.send_signal(number)
-        _, err = demo.communicate(timeout=60)
+        _, err = demo.communicate(timeout=120)
         assert demo.returncode == status
-    eventually(lambda: not any(is_alive(pid) for pid in below), "everything below the demo to end", 30.0)
+    eventually(lambda: not any(is_alive(pid) for pid in below), "everything below the demo to end")
     if number is not signal.SIGKILL:
         assert folders(open_folder) == []
         assert len(err.splitlines()) == 1

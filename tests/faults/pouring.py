@@ -43,7 +43,7 @@ class Pouring:
                 ]
                 await asyncio.gather(*acknowledged)
                 self.sent += CHUNK
-                await eventually_async(self._has_room, "room for more", 120)
+                await eventually_async(self._has_room, "room for more")
 
     async def goes_on(self, events: int = 500) -> None:
         """Wait until so many more events are charged than now."""
@@ -52,7 +52,7 @@ class Pouring:
         async def is_so() -> bool:
             return await self.field.counted() >= wanted
 
-        await eventually_async(is_so, f"{events} more events charged", 60)
+        await eventually_async(is_so, f"{events} more events charged")
 
     async def ends(self) -> None:
         """No more orders: those that were sent have to be charged, each once."""
@@ -94,7 +94,7 @@ def small_batches(field: Field, wait: bool = True, **settings: str) -> AbstractA
 async def assert_exact(field: Field, orders: int, repeats: int = 0) -> None:
     """So many different orders in the logs, and events that stand there again: each counted once."""
     events = orders + repeats
-    await field.has_counted(events, 60)
+    await field.has_counted(events)
     value, fetch = field.house.value, field.house.fetch
     outcomes = """select t->>'outcome', sum((t->>'orders')::int)::int
         from charging.manifest, jsonb_array_elements(convert_from(payload, 'UTF8')::jsonb->'totals') t group by 1"""
@@ -120,7 +120,7 @@ async def has_charged(worker: Process) -> None:
     async def is_so() -> bool:
         return await metric(worker, "danbao_charging_batches_total") > 0
 
-    await eventually_async(is_so, "a batch of this worker", 60)
+    await eventually_async(is_so, "a batch of this worker")
 
 
 @asynccontextmanager

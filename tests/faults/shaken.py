@@ -107,7 +107,7 @@ class Shaken:
 
     async def all_ready(self) -> None:
         """Wait until all four are."""
-        await eventually_async(self.is_ready, "readiness of all four", 60)
+        await eventually_async(self.is_ready, "readiness of all four")
 
     def log_lines(self) -> int:
         logs = (self.folder / "logs").glob("*.log")

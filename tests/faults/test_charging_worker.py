@@ -21,7 +21,7 @@ from tests.faults.database_proxy import database_proxy
 from tests.integration.charging_house import NOON, OTHER_RIDES, RIDES, ROOT, House, Sent, accepted
 from tests.integration.charging_service import Field, open_field
 from tests.servers import Broker, client_settings
-from tests.waiting import eventually_async
+from tests.waiting import PATIENCE_SECONDS, eventually_async
 
 GAPS = """select run_id from charging.manifest group by run_id having max(number) <> count(*) or min(number) <> 1"""
 
@@ -38,7 +38,7 @@ def orders(first: int, last: int, uscc: str = RIDES) -> list[Sent]:
 
 async def assert_exact(field: Field, events: int) -> None:
     """Counted once each: rows, manifests, positions, and gapless numbers."""
-    await field.has_counted(events, 60)
+    await field.has_counted(events)
     assert await field.house.value("select count(*) from charging.entry where kind = 1") == events
     assert await field.house.value("select sum(events) from charging.position") == events
     assert await field.house.value("select sum(next_offset - first_offset) from charging.position") == events
@@ -55,7 +55,7 @@ async def test_killed_in_the_middle_and_started_again(field: Field) -> None:
             async def has_moved(before: int = before) -> bool:
                 return await field.counted() > before
 
-            await eventually_async(has_moved, "a batch", 30)
+            await eventually_async(has_moved, "a batch")
             worker.kill()
     assert await field.counted() < 12_000, "killed too late to show anything"
     async with field.worker():
@@ -185,7 +185,7 @@ def start_broker(port: int) -> Child:
         "--advertised-listener-url", url, "--storage-engine", "memory://tansu/", "--silent",
     ]  # fmt: skip
     child = start_child("a broker", command, env={"PATH": os.environ["PATH"]})
-    child.wait_until(lambda: is_listening(port), 20)
+    child.wait_until(lambda: is_listening(port), PATIENCE_SECONDS)
     return child
 
 
@@ -203,7 +203,7 @@ async def test_another_cluster_under_the_same_address_ends_the_worker(house: Hou
             broker = start_broker(port)
             await field.make_topics(RIDES)
             await field.send(*orders(50, 120))
-            await eventually_async(worker.has_ended, "the end of the worker", 30)
+            await eventually_async(worker.has_ended, "the end of the worker")
             assert worker.child.poll() == 70
             async with field.worker():
                 await eventually_async(lambda: has_rows(house, 120), "every order of both clusters")
@@ -220,6 +220,6 @@ async def test_without_a_codec_it_does_not_start_and_says_which(field: Field) ->
     (field.folder / "cramjam.py").write_text("raise ImportError('not on this machine')")
     path = f"{field.folder}{os.pathsep}{ROOT}"
     async with field.worker(wait=False, PYTHONPATH=path) as worker:
-        await eventually_async(worker.has_ended, "the end of the worker", 30)
+        await eventually_async(worker.has_ended, "the end of the worker")
         assert worker.child.poll() not in (0, None)
         assert "codecs missing on this machine: snappy, lz4, zstd" in worker.log.read_text()

@@ -97,8 +97,8 @@ async def test_charging_whose_database_goes_silent_says_so_and_goes_on(house: Ho
 
                 await eventually_async(is_told, "charging to miss its database")
                 proxy.go_on()
-                await field.has_counted(500 * (round_ + 1), 60)
-                await eventually_async(worker.is_ready, "readiness", 40)
+                await field.has_counted(500 * (round_ + 1))
+                await eventually_async(worker.is_ready, "readiness")
             assert worker.child.poll() is None
         assert await house.value("select count(*) from charging.entry") == 1_000
         assert await house.fetch(GAPS) == []

@@ -69,7 +69,7 @@ async def test_a_full_disk_stops_charging_and_costs_nothing(small_disk: Path, tm
                 await load.send(2_000)
                 return bool(await shaken.reasons("charging"))
 
-            await eventually_async(is_told, "charging to say that it cannot write", 90)
+            await eventually_async(is_told, "charging to say that it cannot write")
             ballast.unlink()
             try:
                 bring_back(shaken)

@@ -111,7 +111,7 @@ async def expire(field: Field) -> None:
     async def is_empty() -> bool:
         return await bounds(field.bootstrap, TOPIC) == (80, 80)
 
-    await eventually_async(is_empty, "retention", 60)
+    await eventually_async(is_empty, "retention")
     await set_topic(field.bootstrap, TOPIC, {"retention.ms": "-1"})
 
 
@@ -176,7 +176,7 @@ async def test_a_log_made_anew_and_grown_beyond_the_position_is_not_read_on(fiel
 async def is_not_read_on(field: Field, worker: Process) -> None:
     """Its topic is paused, and the other is read."""
     counted = await field.counted()
-    await eventually_async(lambda: is_told(worker, "made anew"), "the alarm", 40)
+    await eventually_async(lambda: is_told(worker, "made anew"), "the alarm")
     await field.send(*orders(counted, counted + 20, OTHER_RIDES))
     await field.has_counted(counted + 20)
 
@@ -193,7 +193,7 @@ async def test_the_broker_is_killed_under_load_and_started_again(field: Field, f
         for _ in range(2):
             await load.goes_on()
             kafka = kill(fresh_broker)
-            await eventually_async(lambda: is_unready(one), "a worker without a broker says so", 40)
+            await eventually_async(lambda: is_unready(one), "a worker without a broker says so")
             kafka.restart()
             await load.goes_on()
         await load.stops()
@@ -201,7 +201,7 @@ async def test_the_broker_is_killed_under_load_and_started_again(field: Field, f
         await assert_exact(field, load.sent, written - load.sent)
         for worker in (one, two):
             assert worker.child.poll() is None
-            await eventually_async(worker.is_ready, "readiness", 40)
+            await eventually_async(worker.is_ready, "readiness")
 
         async def is_published() -> bool:
             return bool((await one.get("/v1/status"))["unpublished"] == 0)

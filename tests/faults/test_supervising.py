@@ -19,7 +19,7 @@ async def test_a_service_that_keeps_dying_ends_the_whole(tmp_path: Path) -> None
         return False
 
     with pytest.raises(OutOfOrder, match=f"died {STARTS_A_MINUTE + 1} times within a minute"):
-        await supervisor.guard(eventually_async(never, "the end of the guard", 60.0))
+        await supervisor.guard(eventually_async(never, "the end of the guard"))
     await supervisor.stop()
     log = (tmp_path / "logs" / "no_such_service.log").read_text()
     assert log.count("No module named services.no_such_service") == STARTS_A_MINUTE + 1

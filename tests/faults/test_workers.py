@@ -37,7 +37,7 @@ async def test_workers_join_leave_are_killed_and_sleep_under_load(field: Field) 
             await asyncio.gather(has_charged(second), has_charged(third))
             first.child.send_signal(signal.SIGTERM)
             await load.goes_on()
-            await eventually_async(first.has_ended, "the end of the first", 30)
+            await eventually_async(first.has_ended, "the end of the first")
             assert first.child.poll() == 0
             second.kill()
             await load.goes_on()
@@ -70,7 +70,7 @@ async def test_a_zombie_that_wakes_up_before_its_commit_is_fenced(field: Field) 
         await eventually_async(lambda: is_blocked(field), "a batch of the zombie in flight")
         async with small_batches(field, wait=False):
             async with asleep(zombie):
-                await field.has_counted(600, 60)
+                await field.has_counted(600)
                 before = await manifests(field)
                 await holder.execute("select pg_advisory_unlock($1, $2)", RUN_LOCK, run)
 
@@ -112,7 +112,7 @@ async def test_a_zombie_that_holds_locks_does_not_hold_up_the_others(field: Fiel
             zombie.child.send_signal(signal.SIGSTOP)
         async with small_batches(field, wait=False):
             async with asleep(zombie):
-                await field.has_counted(600, 60)
+                await field.has_counted(600)
             await send(field, 600, 900)
             await assert_exact(field, 900)
             await eventually_async(zombie.is_ready, "the zombie is one of the workers again")

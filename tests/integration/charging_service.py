@@ -85,7 +85,7 @@ class Field:
             async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=AUTHORISED, timeout=20) as client:
                 process = Process(child, client, log)
                 if wait:
-                    await eventually_async(process.is_ready, f"readiness: {log.read_text()[-2000:]}", 40)
+                    await eventually_async(process.is_ready, f"readiness: {log.read_text()[-2000:]}")
                 yield process
         except BaseException as error:
             error.add_note(f"{log.name} ends with: {child.last_words()}")
@@ -120,11 +120,11 @@ class Field:
         """Events within committed batches."""
         return int(await self.house.value("select coalesce(sum(events), 0) from charging.manifest"))
 
-    async def has_counted(self, events: int, seconds: float = 30) -> None:
+    async def has_counted(self, events: int) -> None:
         async def is_so() -> bool:
             return await self.counted() >= events
 
-        await eventually_async(is_so, f"{events} events charged", seconds)
+        await eventually_async(is_so, f"{events} events charged")
         assert await self.counted() == events
 
 

@@ -33,7 +33,7 @@ from shared.contracts.topics import (
 from tests.faults.proxy import open_proxy
 from tests.integration.ledger_model import ENTERPRISE, OTHER, Charging, Ledger, due, new_run, open_ledger, total
 from tests.servers import Broker, client_settings
-from tests.waiting import eventually_async
+from tests.waiting import PATIENCE_SECONDS, eventually_async
 
 OPENED_ON = date(2026, 9, 29)
 LAST = date(2026, 9, 30)
@@ -75,7 +75,7 @@ class Process:
     async def stop(self, number: int) -> int:
         if self.child.returncode is None:
             self.child.send_signal(number)
-        return await asyncio.wait_for(self.child.wait(), 20)
+        return await asyncio.wait_for(self.child.wait(), PATIENCE_SECONDS)
 
 
 @asynccontextmanager
@@ -98,7 +98,7 @@ async def started(ledger: Ledger, broker: Broker, **more: str) -> AsyncIterator[
     async with httpx.AsyncClient(base_url=url, headers=AUTHORISED, timeout=20.0, trust_env=False) as api:
         process = Process(child, api)
         try:
-            await eventually_async(process.ready, "the ledger is ready", 40.0)
+            await eventually_async(process.ready, "the ledger is ready")
             yield process
         finally:
             await process.stop(signal.SIGKILL)
@@ -266,6 +266,6 @@ async def test_a_database_that_goes_silent_is_given_up_and_the_books_go_on(
 
             await eventually_async(is_unready, "the ledger to miss its database")
             proxy.go_on()
-            await eventually_async(process.ready, "the ledger is ready", 40)
+            await eventually_async(process.ready, "the ledger is ready")
             await eventually_async(is_booked, "every manifest to be booked")
             await close(process, OPENED_ON)

@@ -106,7 +106,7 @@ async def test_a_pause_outlives_its_worker_and_holds_for_all(field: Field) -> No
         async def says_so() -> bool:
             return TOPIC in (await second.reasons()).get("charging", "")
 
-        await eventually_async(says_so, "the second worker to know of the pause", 40)
+        await eventually_async(says_so, "the second worker to know of the pause")
         await field.send(*(accepted(f"b{n}", uscc=OTHER_RIDES) for n in range(5)))
         await wait_position(field, 5, orders_topic(OTHER_RIDES))
         assert await position(field) == stood_at
