@@ -21,6 +21,8 @@ from services.charging.parked import ParkedEvents
 from services.charging.proof import Proofs
 from services.charging.proof_api import make_proof_router
 from services.charging.rerating_api import Rerater, make_rerating_router
+from services.charging.series_api import make_series_router
+from services.charging.series_lookup import SeriesLookup
 from services.charging.settle import settle
 from services.charging.store import start_run
 from shared.adapters.kafka import consume, ensure_topics, open_broker, until_done
@@ -64,7 +66,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
         consumer.subscribe(broker)
 
         async def close(payload: bytes) -> None:
-            await count_day(whole_days, scheme, _read_closing(payload))
+            await count_day(whole_days, scheme, _read_closing(payload), settings.gap_days)
             outbox.wake()
 
         # The count of a large day takes as long as the ledger waits for it.
@@ -88,6 +90,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
         )
         service.app.include_router(make_proof_router(service.keys, Proofs(pool)))
         rerater = Rerater(whole_days, scheme, metrics, outbox.wake)
+        service.app.include_router(make_series_router(service.keys, SeriesLookup(pool)))
         service.app.include_router(make_rerating_router(service.keys, rerater))
         service.add_readiness("charging", consumer.readiness)
         service.background("topics", _prepare_topics(settings, scheme))

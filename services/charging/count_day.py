@@ -10,6 +10,8 @@ from typing import Any, Final
 import msgspec
 
 from services.charging.cut import COUNTED, Batches, Late, find_late, resolve
+from services.charging.gaps import judge_days
+from services.charging.numbering import Reach, account_numbers
 from services.charging.rows import is_charge_sql, is_reversal_sql, told_outcome, told_reason
 from services.charging.settle import LOCK, settle_within
 from shared.adapters.postgres import Connection, Pool
@@ -80,8 +82,8 @@ _UNMATCHED: Final = """
         = (u.accepted_at, u.enterprise, u.order_id, u.worker_key, 1) and a.worker_rest = c.worker_rest)"""
 
 
-async def count_day(pool: Pool, scheme: Scheme, closing: DayClosing) -> None:
-    """Answer a `days.closing.v1` through the outbox."""
+async def count_day(pool: Pool, scheme: Scheme, closing: DayClosing, gap_days: int = 7) -> None:
+    """Answer a `days.closing.v1` through the outbox; numbers that are missing for `gap_days` are presumed orders."""
     async with pool.acquire() as connection:
         async with connection.transaction():
             await connection.execute("select pg_advisory_xact_lock($1)", LOCK)
@@ -91,7 +93,7 @@ async def count_day(pool: Pool, scheme: Scheme, closing: DayClosing) -> None:
                 closing.attempt,
             )
             if payload is None:
-                payload = msgspec.json.encode(await _count(connection, scheme, closing))
+                payload = msgspec.json.encode(await _count(connection, scheme, closing, gap_days))
                 await connection.execute(
                     "insert into charging.day_count values ($1, $2, $3)",
                     closing.day,
@@ -105,7 +107,7 @@ async def count_day(pool: Pool, scheme: Scheme, closing: DayClosing) -> None:
         await connection.execute("select charging.seal_part($1)", closing.day)
 
 
-async def _count(connection: Connection, scheme: Scheme, closing: DayClosing) -> DayCounted:
+async def _count(connection: Connection, scheme: Scheme, closing: DayClosing, gap_days: int) -> DayCounted:
     cut = await resolve(connection, closing.cut)
     previous = await resolve(connection, closing.previous_cut)
     settlement = await _settlement(connection, scheme, closing.day, cut)
@@ -113,6 +115,9 @@ async def _count(connection: Connection, scheme: Scheme, closing: DayClosing) ->
         cut = cut.with_batch(settlement[0])
     begin, end = day_bounds(closing.day)
     late = await find_late(connection, cut, previous, closing.day)
+    reach = Reach(cut, previous, late)
+    await account_numbers(connection, closing.day, reach)
+    await judge_days(connection, closing.day, reach, gap_days)
     resends = "select count(*) from charging.resend where found_on = $1"
     return DayCounted(
         day=closing.day,

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from services.charging.cut import COUNTED, NEW_IN_CUT, Batches, Late, find_late, read_counted_cut, read_previous_cut
 from services.charging.rows import EXCLUSION_REASONS
+from services.charging.series import series_findings
 from shared.adapters.postgres import Connection, Pool
 from shared.contracts.findings import MOST_ORDERS, DayFindings, Delays, Finding, FindingKind, OrderRef
 from shared.domain.calendar import day_bounds
@@ -100,6 +101,7 @@ class DayFinder:
                 *await self._unaccepted(connection, day, cut, previous),
                 *await self._late(connection, day, scope, delays),
                 *await self._not_enrolled(connection, day, scope),
+                *await series_findings(connection, day),
             ]
         return DayFindings(findings=findings, delays=delays)
 

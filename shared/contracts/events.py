@@ -104,7 +104,10 @@ class DeclaredSeries(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DeclaredTotal(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the enterprise counts for one province and industry on the day."""
+    """What the enterprise counts for one province and industry on the day: orders that are charged, with their premium.
+
+    By accepted day; an order that was cancelled later stays counted, one that bears no premium is not.
+    """
 
     province: Province
     industry: IndustryName
@@ -113,7 +116,11 @@ class DeclaredTotal(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Declaration(Struct, frozen=True, forbid_unknown_fields=True):
-    """An enterprise's own manifest of a day, given before the day is closed (design D11)."""
+    """An enterprise's own manifest of a day, given before the day is closed (design D11).
+
+    Numbers are those given on the day; the last manifest received for a day holds, and is a finding where it says other
+    than the one before.
+    """
 
     declaration_id: OrderId
     day: Annotated[date, Meta(description="accepted on, Asia/Shanghai")]

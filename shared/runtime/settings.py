@@ -77,6 +77,9 @@ class Settings(BaseSettings):
         30.0, description="a batch whose transaction takes longer is undone by the database and read again"
     )
     settle_seconds: float = Field(2.0, description="pause between settling steps; 0 leaves it to the close")
+    gap_days: int = Field(
+        7, ge=1, description="a number missing so many days after its day is presumed to be an order that was not sent"
+    )
     days_ahead: int = Field(3, description="parts made ahead of the newest record time")
 
     late_acceptance_seconds: int = Field(3_600, gt=0, description="an acceptance sent later than this is a finding")

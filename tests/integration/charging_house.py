@@ -165,7 +165,12 @@ class House:
         return sorted(records, key=lambda record: (record.topic, record.offset))
 
     async def close(
-        self, day: str, cut: dict[str, int] | None = None, previous: dict[str, int] | None = None, attempt: int = 1
+        self,
+        day: str,
+        cut: dict[str, int] | None = None,
+        previous: dict[str, int] | None = None,
+        attempt: int = 1,
+        gap_days: int = 3,
     ) -> DayCounted:
         """Ask for the count of a day, over everything unless a cut is given; the answer as it is sent."""
         closing = DayClosing(
@@ -174,7 +179,7 @@ class House:
             cut=await self.cut() if cut is None else cut,
             previous_cut=previous or {},
         )
-        await count_day(self.pool, self.scheme, closing)
+        await count_day(self.pool, self.scheme, closing, gap_days)
         sql = "select payload from charging.outbox where topic = 'days.counted.v1' order by id desc limit 1"
         return msgspec.json.decode(await self.pool.fetchval(sql), type=DayCounted)
 

@@ -10,7 +10,8 @@ from tests.integration.charging_house import PASSWORD, House, Sent, accepted, ca
 
 HISTORY = (
     "enterprise", "run", "manifest", "batch_day", "entry", "entry_20261003", "parked", "resent", "conflict",
-    "declaration", "participant", "resend", "day_count", "day_settlement",
+    "declaration", "participant", "resend", "day_count", "day_settlement", "accounted_day", "number_range",
+    "judged_day", "number_gap",
 )  # fmt: skip
 
 
@@ -19,9 +20,12 @@ async def full(house: House) -> House:
     """A house with a row in every table."""
     one = await house.worker()
     await one.charge(accepted("o1"), cancelled("o1"), accepted("o1", token_key=2), declared("d1"), Sent(b"nonsense"))
-    await one.charge(accepted("o1", accepted_at="2026-10-03T12:00:01+08:00"), cancelled("o9"))
+    await one.charge(
+        accepted("o1", accepted_at="2026-10-03T12:00:01+08:00"), cancelled("o9"), accepted("o3", sequence=13)
+    )
     await house.pool.execute("insert into charging.resent select batch, leaf_index, 0, 9 from charging.parked")
     await house.close("2026-10-03")
+    await house.close("2026-10-04", previous=await house.cut())
     return house
 
 

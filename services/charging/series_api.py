@@ -1,0 +1,42 @@
+"""What an enterprise asks about its own stream; with its own key it sees itself only."""
+
+from datetime import date
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, HTTPException, Path, Query
+
+from services.charging.series_lookup import Asked, SeriesLookup
+from shared.runtime.access import AccessKeys, Reader
+
+Uscc = Annotated[str, Path(pattern=r"^[0-9A-Z]{18}$")]
+Series = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_-]{1,16}$", description="one series, all its days")]
+Day = Annotated[date | None, Query(ge=date(2022, 1, 1), le=date(2099, 12, 31), description="insured day")]
+After = Annotated[int, Query(ge=1, lt=2**53, description="numbers from here on")]
+Limit = Annotated[int, Query(ge=1, le=10_000, description="ranges of each series")]
+
+
+def make_series_router(keys: AccessKeys, lookup: SeriesLookup) -> APIRouter:
+    """Routes for the services, the operator, and an enterprise that asks about itself."""
+    router = APIRouter(prefix="/v1")
+    Asking = Annotated[Reader, Depends(keys.reader)]  # noqa: N806 - a type, made here since it holds the keys
+
+    @router.get("/enterprises/{uscc}/series")
+    async def series(
+        asking: Asking, uscc: Uscc, day: Day = None, series: Series = None, after: After = 1, limit: Limit = 1_000
+    ) -> dict[str, Any]:
+        check_own(asking, uscc)
+        if (day is None) == (series is None):
+            raise HTTPException(422, "ask for a day or for a series")
+        told = await lookup.told(Asked(uscc, day, series, after, limit))
+        if told is None:
+            raise HTTPException(404, f"{uscc} is not registered")
+        return told
+
+    return router
+
+
+def check_own(asking: Reader, uscc: str) -> None:
+    """403 for a key that does not see this enterprise."""
+    visible = asking.enterprises()
+    if visible is not None and uscc not in visible:
+        raise HTTPException(403, f"the key {asking.name!r} does not see {uscc}")
