@@ -5,7 +5,7 @@ Batches are told in the order of their commit; a run is named by whoever tells i
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from typing import Any, NamedTuple, Protocol
 
@@ -15,6 +15,7 @@ from tests.model_scheme import SHANGHAI, ModelScheme, day_of, midnight
 SKEW = timedelta(seconds=300)
 OLDEST = timedelta(days=30)
 ONE = timedelta(days=1)
+FIRST_MS, LAST_MS = (int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) * 1000 for year in (2022, 2100))
 
 
 class Received(Protocol):
@@ -167,11 +168,14 @@ class ModelCharging:
     def _take_event(
         self, record: Received, uscc: str, kind: str, source: str, said: dict[str, Any], run: str, number: int
     ) -> Total:
-        now = datetime.fromtimestamp(0, SHANGHAI) + timedelta(milliseconds=record.timestamp)
         if source != f"urn:uscc:{uscc}":
             raise Fault("other_enterprise")
         if uscc not in self.registered:
             raise Fault("unknown_enterprise")
+        if not FIRST_MS <= record.timestamp < LAST_MS:
+            raise Fault("impossible_time")
+        now = datetime.fromtimestamp(record.timestamp // 1000, SHANGHAI)
+        now += timedelta(milliseconds=record.timestamp % 1000)
         if kind == "declared":
             return self._declare(uscc, said)
         total = self._rate(uscc, kind, said, now)

@@ -6,7 +6,9 @@ An event with two faults may be parked for either; the workload makes one at a t
 import json
 import re
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from copy import copy
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from fractions import Fraction
 from typing import Any
 
 MOST_BYTES = 65_536
@@ -17,7 +19,25 @@ TYPES = {
     "order.cancelled.v1": "cancelled",
     "day.declared.v1": "declared",
 }
-RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)?\Z")
+RFC3339 = re.compile(
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt ]([0-9]{2}):([0-9]{2}):([0-9]{2})(\.[0-9]+)?"
+    r"(?:([Zz])|([+-])([0-9]{2}):?([0-9]{2}))?\Z"
+)
+DEEPEST = 500
+HUGE = 10**400
+
+
+class Told(dict[str, Any]):
+    """An object of JSON: the last of each field, and what was said of it before: that has to be right as well."""
+
+    earlier: list[tuple[str, Any]]
+
+
+def as_told(pairs: list[tuple[str, Any]]) -> Told:
+    """For the parser."""
+    told = Told(pairs)
+    told.earlier = [pair for n, pair in enumerate(pairs) if any(pair[0] == later for later, _ in pairs[n + 1 :])]
+    return told
 
 
 class Fault(Exception):  # noqa: N818 - an answer, not an error
@@ -68,15 +88,21 @@ def instant(value: Any) -> datetime:
     if not isinstance(value, str):
         raise Fault("wrong_type")
     found = RFC3339.match(value)
-    try:
-        read = datetime.fromisoformat(value.upper())
-    except ValueError:
-        read = None
-    if not found or read is None:
+    if not found:
         raise Fault("impossible_time")
-    if not found.group(2):
+    *fields, fraction, zulu, sign, hours, minutes = found.groups()
+    try:
+        year, month, day_, hour, minute, second = map(int, fields)
+        read = datetime(year, month, day_, hour, minute, second, tzinfo=UTC)
+        read += timedelta(microseconds=int(Fraction(fraction or 0) * 1_000_000 + Fraction(1, 2)))
+        if sign:
+            time(int(hours), int(minutes))
+            read = read.replace(tzinfo=timezone(timedelta(hours=int(hours), minutes=int(minutes)) * int(sign + "1")))
+    except (ValueError, OverflowError):
+        raise Fault("impossible_time") from None
+    if not zulu and not sign:
         raise Fault("naive_time")
-    return read.astimezone(UTC)
+    return read
 
 
 def flag(value: Any) -> bool:
@@ -114,64 +140,155 @@ FIELDS: dict[str, dict[str, Callable[[Any], Any]]] = {
 }
 
 
+RANGE = {"first": whole(1, 2**53 - 1), "last": whole(1, 2**53 - 1)}
+TOTAL: dict[str, Callable[[Any], Any]] = {
+    "province": text(r"[0-9]{2}"),
+    "industry": one_of(INDUSTRIES),
+    "orders": whole(0, 10**12),
+    "premium_yuan": text(r"-?[0-9]{1,15}(\.[0-9]{1,4})?"),
+}
+
+
+def day(value: Any) -> date:
+    """A field that is a date."""
+    if not isinstance(value, str):
+        raise Fault("wrong_type")
+    try:
+        if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+            raise ValueError(value)
+        return date.fromisoformat(value)
+    except ValueError:
+        raise Fault("impossible_time") from None
+
+
+def list_of(what: Callable[[Any], Any]) -> Callable[[Any], list[Any]]:
+    """A field that is a list of at most 1,000 of these."""
+
+    def check(value: Any) -> list[Any]:
+        if not isinstance(value, list):
+            raise Fault("wrong_type")
+        if len(value) > 1_000:
+            raise Fault("bad_value")
+        return [what(each) for each in value]
+
+    return check
+
+
+def fields_of(
+    needed: dict[str, Callable[[Any], Any]], allowed: dict[str, Callable[[Any], Any]]
+) -> Callable[[Any], dict[str, Any]]:
+    """An object with these fields and no others; one that is allowed and is not there, or null, is None."""
+
+    def check(value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise Fault("wrong_type")
+        if value.keys() - needed.keys() - allowed.keys():
+            raise Fault("unknown_field")
+        if needed.keys() - value.keys():
+            raise Fault("missing_field")
+        for name, before in getattr(value, "earlier", []):
+            if before is not None or name in needed:
+                (needed | allowed)[name](before)
+        said = {name: checked(value[name]) for name, checked in needed.items()}
+        for name, checked in allowed.items():
+            said[name] = None if value.get(name) is None else checked(value[name])
+        return said
+
+    return check
+
+
+SERIES = fields_of({"series": text(r"[A-Za-z0-9_-]{1,16}"), "used": list_of(fields_of(RANGE, {}))}, {})
+UNUSED = list_of(fields_of(RANGE, {}))
+
+
+def series(value: Any) -> dict[str, Any]:
+    """What a declaration says of one series; `unused` may be left out and is empty then, but not null."""
+    own = copy(value)
+    unused = own.pop("unused", []) if isinstance(own, dict) else []
+    return {**SERIES(own), "unused": UNUSED(unused)}
+
+
+DECLARED: dict[str, Callable[[Any], Any]] = {
+    "declaration_id": text(r"[A-Za-z0-9_.:-]{1,64}"),
+    "day": day,
+    "series": list_of(series),
+    "totals": list_of(fields_of(TOTAL, {})),
+}
+ANY_TEXT = text(r"(?s).*")
+ENVELOPE: dict[str, Callable[[Any], Any]] = {
+    "specversion": one_of({"1.0"}, "unknown_version"),
+    "id": text(r"(?s).{1,128}"),
+    "source": text(r"urn:uscc:[0-9A-Z]{18}"),
+}
+DATA = {"declared": fields_of(DECLARED, {})} | {kind: fields_of(fields, OPTIONAL) for kind, fields in FIELDS.items()}
+MAY_BE: dict[str, Callable[[Any], Any]] = {
+    "time": instant,
+    "subject": ANY_TEXT,
+    "datacontenttype": ANY_TEXT,
+    "dataschema": ANY_TEXT,
+}
+
+
 def read_event(value: bytes | None) -> tuple[str, str, dict[str, Any]]:
     """Kind, source and fields of the event; raises Fault. Fields that are absent and may be are None."""
     if not value:
         raise Fault("empty")
     if len(value) > MOST_BYTES:
         raise Fault("too_large")
-    told = _object(_json(value))
-    for name in ("specversion", "id", "source", "type", "data"):
-        if name not in told:
-            raise Fault("missing_field")
-    kind = one_of(set(TYPES), "unknown_type")(told["type"])
-    one_of({"1.0"}, "unknown_version")(told["specversion"])
-    text(r"(?s).{1,128}")(told["id"])
-    source = text(r"urn:uscc:[0-9A-Z]{18}")(told["source"])
-    data = _object(told["data"])
-    return TYPES[kind], source, _declared(data) if TYPES[kind] == "declared" else _order(data, FIELDS[TYPES[kind]])
+    told = _json(value)
+    if not isinstance(told, Told):
+        raise Fault("wrong_type")
+    needed = {**ENVELOPE, "data": DATA[_kind(told)]}
+    attributes = Told({name: told[name] for name in told.keys() & (needed.keys() | MAY_BE.keys())})
+    attributes.earlier = [(name, said) for name, said in told.earlier if name in needed or name in MAY_BE]
+    event = fields_of(needed, MAY_BE)(attributes)
+    said = event["data"]
+    if "day" in said:
+        said["said"] = json.dumps([str(said["day"]), said["series"], said["totals"]])
+    return _kind(told), event["source"], said
+
+
+def _kind(told: Told) -> str:
+    if "type" not in told:
+        raise Fault("missing_field")
+    types = {json.dumps(kind) for kind in [told["type"], *(said for name, said in told.earlier if name == "type")]}
+    if len(types) > 1 or not isinstance(told["type"], str) or told["type"] not in TYPES:
+        raise Fault("unknown_type")
+    return TYPES[told["type"]]
 
 
 def _json(value: bytes) -> Any:
     def no_constant(name: str) -> Any:
         raise ValueError(name)
 
+    def number(digits: str) -> int:
+        return int(digits) if len(digits) < 400 else HUGE if digits[0] != "-" else -HUGE
+
     try:
-        return json.loads(value.decode(), parse_constant=no_constant)
+        told = value.decode()
+        if len(value) > 2 * DEEPEST:
+            _check_depth(told)
+        read = json.loads(told, parse_constant=no_constant, parse_int=number, object_pairs_hook=as_told)
+        json.dumps(read, ensure_ascii=False).encode()  # half a pair of surrogates is no character
     except UnicodeDecodeError:
         raise Fault("not_utf8") from None
     except ValueError:
         raise Fault("not_json") from None
-    except RecursionError:
-        raise Fault("too_deep") from None
+    return read
 
 
-def _object(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise Fault("wrong_type")
-    return value
-
-
-def _order(data: dict[str, Any], fields: dict[str, Callable[[Any], Any]]) -> dict[str, Any]:
-    if data.keys() - fields.keys() - OPTIONAL.keys():
-        raise Fault("unknown_field")
-    if fields.keys() - data.keys():
-        raise Fault("missing_field")
-    said = {name: check(data[name]) for name, check in fields.items()}
-    for name, check in OPTIONAL.items():
-        said[name] = None if data.get(name) is None else check(data[name])
-    return said
-
-
-def _declared(data: dict[str, Any]) -> dict[str, Any]:
-    """A declaration: its id, its day, and all it says in one comparable text."""
-    if {"declaration_id", "day", "series", "totals"} - data.keys():
-        raise Fault("missing_field")
-    day = text(r"\d{4}-\d\d-\d\d")(data["day"])
-    series = [{"unused": [], **_object(each)} for each in data["series"]]
-    said = json.dumps([day, series, data["totals"]], sort_keys=True)
-    return {
-        "declaration_id": text(r"[A-Za-z0-9_.:-]{1,64}")(data["declaration_id"]),
-        "day": date.fromisoformat(day),
-        "said": said,
-    }
+def _check_depth(told: str) -> None:
+    """Brackets outside of texts."""
+    depth, in_text, is_escaped = 0, False, False
+    for sign in told:
+        if in_text:
+            in_text = is_escaped or sign != '"'
+            is_escaped = sign == "\\" and not is_escaped
+        elif sign == '"':
+            in_text = True
+        elif sign in "[{":
+            depth += 1
+        elif sign in "]}":
+            depth -= 1
+        if depth > DEEPEST:
+            raise Fault("too_deep")

@@ -26,11 +26,12 @@ Step = dict[str, Any]
 
 
 def bytes_of(value: Value) -> bytes | None:
-    """The bytes of a record in a history: text, {"hex": ...} or {"before": text, "many": text, "times": n}."""
+    """The bytes of a record in a history: text, {"hex": ...} or {"before": text, "many": text, "times": n,
+    "after": text}."""
     if isinstance(value, dict):
         if "hex" in value:
             return bytes.fromhex(value["hex"])
-        return str(value["before"] + value["many"] * value["times"]).encode()
+        return str(value["before"] + value["many"] * value["times"] + value.get("after", "")).encode()
     return None if value is None else value.encode()
 
 

@@ -26,6 +26,10 @@ _BY_FIELD: Final = {
     "$.data.acceptance_region": ParkReason.UNKNOWN_REGION,
 }
 DETAIL_LENGTH: Final = 300
+DEEPEST: Final = 500
+"""Arrays and objects within each other; ours go to 7. The parser's own limit depends on how deep its caller is."""
+# What is no bracket: texts (to the end, where one does not end) and everything else.
+_FLAT: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[^]["{}]+', re.DOTALL)
 
 
 class Parked(msgspec.Struct, frozen=True):
@@ -44,15 +48,24 @@ def decode(value: bytes | None, max_bytes: int) -> Event | Parked:
     try:
         if not value.isascii():
             value.decode("utf-8")  # the decoder skips over text that it does not keep
+        if len(value) > 2 * DEEPEST and value.count(b"[") + value.count(b"{") > DEEPEST and _is_deep(value):
+            return Parked(ParkReason.TOO_DEEP, f"more than {DEEPEST} arrays and objects within each other")
         return _decode(value)
     except UnicodeDecodeError as error:
         return Parked(ParkReason.NOT_UTF8, f"byte {error.start} is not UTF-8")
-    except RecursionError:
-        return Parked(ParkReason.TOO_DEEP, "nested too deeply")
     except msgspec.ValidationError as error:
         return _explain(str(error))
     except (msgspec.DecodeError, ValueError, OverflowError) as error:
         return Parked(ParkReason.NOT_JSON, str(error)[:DETAIL_LENGTH])
+
+
+def _is_deep(value: bytes) -> bool:
+    depth = 0
+    for sign in _FLAT.sub(b"", value):
+        depth += 1 if sign in b"[{" else -1
+        if depth > DEEPEST:
+            return True
+    return False
 
 
 def _explain(message: str) -> Parked:

@@ -38,7 +38,7 @@ Region = Annotated[
     str,
     Meta(pattern=r"^[0-9]{6}" + END, description="place of acceptance (接单地), GB/T 2260; its province is paid"),
 ]
-Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339 with offset, to the microsecond")]
+Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339 with offset; finer than a microsecond is rounded")]
 Series = Annotated[
     str,
     Meta(pattern=r"^[A-Za-z0-9_-]{1,16}" + END, description="producer (单号序列) that numbers its acceptances"),

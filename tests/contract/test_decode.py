@@ -63,7 +63,9 @@ BYTES: dict[str, tuple[bytes | None, ParkReason]] = {
     "surrogates as UTF-8": (GOOD[:-1] + b', "note": "\xed\xa0\x80"}', R.NOT_UTF8),
     "half a surrogate pair": (changed('"series"', r'"\udc00": 1, "series"'), R.NOT_JSON),
     "deep where nothing is read": ((f'{{"note": {nested(20_000)}, ' + GOOD.decode()[1:]).encode(), R.TOO_DEEP),
-    "deep from the start": (nested(30_000).encode(), R.WRONG_TYPE),
+    "deep from the start": (nested(30_000).encode(), R.TOO_DEEP),
+    "deeper than the limit": ((f'{{"note": {nested(500)}, ' + GOOD.decode()[1:]).encode(), R.TOO_DEEP),
+    "cut off in the deep": (b"[" * 30_000, R.TOO_DEEP),
     "not an object": (b"null", R.WRONG_TYPE),
     "a number beyond all bounds": (b"1e999", R.BAD_VALUE),
 }
@@ -129,6 +131,8 @@ CONTENT: dict[str, tuple[Sent, ParkReason | None]] = {
     "cancelled at acceptance": (cancelled("o1", seconds=0), None),
     "cancelled before acceptance": (cancelled("o1", seconds=-1), R.CANCELLATION_BEFORE_ACCEPTANCE),
     "cancelled in the year 9999": (cancelled("o1", cancelled_at="9999-12-31T23:59:59Z"), R.IN_FUTURE),
+    "as deep as may be": (Sent((f'{{"note": {nested(499)}, ' + GOOD.decode()[1:]).encode()), None),
+    "brackets in a text": (Sent(GOOD[:-1] + b', "note": "' + b"[{" * 600 + b'\\""}'), None),
     "any extension of the envelope": (Sent(GOOD[:-1] + b', "traceparent": "x", "more": {"a": [1]}}'), None),
     "microseconds beyond six digits": (accepted("o1", accepted_at="2026-10-03T12:00:00.123456789+08:00"), None),
 }
