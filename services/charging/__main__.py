@@ -22,7 +22,6 @@ from services.charging.proof import Proofs
 from services.charging.proof_api import make_proof_router
 from services.charging.rerating_api import Rerater, make_rerating_router
 from services.charging.series_api import make_series_router
-from services.charging.series_lookup import SeriesLookup
 from services.charging.settle import settle
 from services.charging.store import start_run
 from shared.adapters.kafka import consume, ensure_topics, open_broker, until_done
@@ -90,7 +89,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
         )
         service.app.include_router(make_proof_router(service.keys, Proofs(pool)))
         rerater = Rerater(whole_days, scheme, metrics, outbox.wake)
-        service.app.include_router(make_series_router(service.keys, SeriesLookup(pool)))
+        service.app.include_router(make_series_router(service.keys, pool))
         service.app.include_router(make_rerating_router(service.keys, rerater))
         service.add_readiness("charging", consumer.readiness)
         service.background("topics", _prepare_topics(settings, scheme))

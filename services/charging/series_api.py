@@ -5,19 +5,22 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query
 
+from services.charging.received import received_of
 from services.charging.series_lookup import Asked, SeriesLookup
+from shared.adapters.postgres import Pool
 from shared.runtime.access import AccessKeys, Reader
 
 Uscc = Annotated[str, Path(pattern=r"^[0-9A-Z]{18}$")]
 Series = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_-]{1,16}$", description="one series, all its days")]
 Day = Annotated[date | None, Query(ge=date(2022, 1, 1), le=date(2099, 12, 31), description="insured day")]
+PathDay = Annotated[date, Path(ge=date(2022, 1, 1), le=date(2099, 12, 31))]
 After = Annotated[int, Query(ge=1, lt=2**53, description="numbers from here on")]
 Limit = Annotated[int, Query(ge=1, le=10_000, description="ranges of each series")]
 
 
-def make_series_router(keys: AccessKeys, lookup: SeriesLookup) -> APIRouter:
+def make_series_router(keys: AccessKeys, pool: Pool) -> APIRouter:
     """Routes for the services, the operator, and an enterprise that asks about itself."""
-    router = APIRouter(prefix="/v1")
+    router, lookup = APIRouter(prefix="/v1"), SeriesLookup(pool)
     Asking = Annotated[Reader, Depends(keys.reader)]  # noqa: N806 - a type, made here since it holds the keys
 
     @router.get("/enterprises/{uscc}/series")
@@ -31,6 +34,14 @@ def make_series_router(keys: AccessKeys, lookup: SeriesLookup) -> APIRouter:
         if told is None:
             raise HTTPException(404, f"{uscc} is not registered")
         return told
+
+    @router.get("/enterprises/{uscc}/received/{day}")
+    async def received(asking: Asking, uscc: Uscc, day: PathDay) -> dict[str, Any]:
+        check_own(asking, uscc)
+        found = await received_of(pool, uscc, day)
+        if found is None:
+            raise HTTPException(404, f"{day} is not counted yet")
+        return found
 
     return router
 

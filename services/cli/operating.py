@@ -10,6 +10,7 @@ from services.cli.exits import CommandFailed
 from services.cli.month.driver import close_day
 from services.cli.running.apis import Api, open_apis
 from shared.domain.calendar import SHANGHAI, Month
+from shared.domain.enterprise import is_uscc_shaped
 from shared.domain.errors import Refused
 from shared.domain.province import PROVINCES
 from shared.runtime import clock
@@ -115,3 +116,12 @@ def print_statements(statements: list[dict[str, Any]]) -> None:
         table.add_section()
     console = Console()
     (console if console.is_terminal else Console(width=160)).print(table)
+
+
+async def read_acknowledgement(settings: Settings, enterprise: str, day: date) -> str:
+    """The signed note; raises Refused for what is not a USCC, CommandFailed for a day that is not closed."""
+    if not is_uscc_shaped(enterprise):
+        raise Refused(f"not a USCC of 18 signs: {enterprise!r}")
+    async with open_apis(settings) as apis:
+        answer = await apis.reporting.get(f"/v1/acknowledgements/{enterprise}/{day}")
+    return str(answer["acknowledgement"])

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from services.reporting import api, portal
+from services.reporting.acknowledging import make_acknowledgement_router
 from services.reporting.building import Builder
 from services.reporting.intake import Intake
 from services.reporting.loop import Loop
@@ -14,9 +15,10 @@ from shared.adapters.kafka import consume, ensure_topics, open_broker, until_don
 from shared.adapters.national_platform import open_national_platform
 from shared.adapters.postgres import Waits, open_engine
 from shared.adapters.scheme_files import load_scheme
-from shared.adapters.signing import Signer
+from shared.adapters.signing import NoteSigner, Signer
 from shared.contracts.topics import DAYS_CLOSED, INTERNAL, STATEMENTS
 from shared.domain.errors import Refused
+from shared.domain.signed_note import ED25519
 from shared.runtime.service import Service
 
 GROUP = "reporting"
@@ -48,6 +50,7 @@ async def assemble(service: Service) -> AsyncIterator[Intake]:
     if settings.signing_key is None:
         raise Refused("DANBAO_SIGNING_KEY is not set: reports could not be signed")
     signer, names = Signer(settings.signing_key), load_scheme(settings.scheme).names
+    note_signer = NoteSigner(settings.signing_key, settings.acknowledgement_name, ED25519)
     metrics, timeout = Metrics(service.registry), settings.report_timeout_seconds
     async with AsyncExitStack() as stack:
         url, waits = settings.database.get_secret_value(), Waits.of(settings)
@@ -71,6 +74,7 @@ async def assemble(service: Service) -> AsyncIterator[Intake]:
 
         building = Loop("building", build)
         service.app.include_router(api.routes(service.keys, engine, sources, platform, sending.wake))
+        service.app.include_router(make_acknowledgement_router(service.keys, sources, note_signer))
         portal.install(service.app, service.keys, engine, names)
         for loop in (building, sending):
             _start(service, loop)

@@ -33,6 +33,16 @@ class InternalApi:
             raise Retry(f"{self._name}, {path}: not an object")
         return answer
 
+    async def find(self, path: str, **params: str | int) -> dict[str, Any] | None:
+        """The same; None for what the service says is not there."""
+        try:
+            return await self.get(path, **params)
+        except Retry as error:
+            cause = error.__cause__
+            if isinstance(cause, httpx.HTTPStatusError) and cause.response.status_code == httpx.codes.NOT_FOUND:
+                return None
+            raise
+
 
 class Sources:
     """Charging's and the ledger's answers in the words of the reports."""
@@ -74,6 +84,20 @@ class Sources:
         except (ValidationError, LookupError, TypeError) as error:
             raise Retry(f"ledger, payment states of {period}: {error!r}") from error
         return found
+
+    async def is_closed(self, day: date) -> bool:
+        """Whether the books of the day stand."""
+        answer = await self._ledger.find(f"/v1/days/{day}")
+        return answer is not None and answer.get("state") == "closed"
+
+    async def received(self, enterprise: str, day: date) -> dict[str, Any] | None:
+        """What charging received of an enterprise for a counted day."""
+        return await self._charging.find(f"/v1/enterprises/{enterprise}/received/{day}")
+
+    async def checkpoint(self, day: date) -> str | None:
+        """The note of the checkpoint of a day's close; None where there is none."""
+        answer = await self._ledger.find("/v1/log/checkpoints", day=day.isoformat())
+        return None if answer is None else str(answer["checkpoint"])
 
 
 @asynccontextmanager

@@ -52,6 +52,9 @@ class Settings(BaseSettings):
     access_keys: Path | None = Field(None, description="TOML file of API keys (hashed) with their scopes")
     service_key: SecretStr = Field(SecretStr(""), description="key the services show each other")
     signing_key: Path | None = Field(None, description="Ed25519 private key (PEM) that signs reports")
+    acknowledgement_name: str = Field(
+        "danbao.example/acknowledgements", description="name under which acknowledgements are signed, with signing_key"
+    )
     reporter_public_key: Path | None = Field(
         None, description="Ed25519 public key (PEM) that the national platform checks reports with"
     )

@@ -8,7 +8,6 @@ from httpx import ASGITransport, AsyncClient
 
 from services.charging.series import series_findings
 from services.charging.series_api import make_series_router
-from services.charging.series_lookup import SeriesLookup
 from shared.contracts.findings import Finding
 from shared.runtime.access import AccessKeys, Reader, sha256_hex
 from tests.integration.charging_house import NOON, OTHER_RIDES, RIDES, STRANGER, House, accepted, cancelled, worker
@@ -95,7 +94,7 @@ def client_of(house: House) -> AsyncClient:
         }.items()
     )  # fmt: skip
     app = FastAPI()
-    app.include_router(make_series_router(keys, SeriesLookup(house.pool)))
+    app.include_router(make_series_router(keys, house.pool))
     return AsyncClient(transport=ASGITransport(app), base_url="http://charging")
 
 

@@ -17,7 +17,7 @@ from tests.servers import Postgres
 
 COMMANDS = (
     "demo", "up", "generate", "replay", "token", "status", "close-day", "bill", "statement", "audit", "migrate",
-    "contracts", "parked", "bench", "bench charging",
+    "contracts", "parked", "acknowledgement", "bench", "bench charging",
 )  # fmt: skip
 KEY = "0123456789abcdef0123"
 

@@ -27,6 +27,7 @@ def add_commands(app: typer.Typer) -> None:
     app.command()(audit)
     app.command()(migrate)
     app.command()(token)
+    app.command()(acknowledgement)
 
 
 def status(state: State = None, as_json: Json = False) -> int:
@@ -136,4 +137,18 @@ def token(
     key = read_scheme_key(key_file)
     for id_type, number in read_documents(sys.stdin):
         print(worker_token(key, id_type, number))
+    return Exit.OK
+
+
+def acknowledgement(
+    enterprise: Annotated[str, typer.Argument(help="The enterprise, by its USCC.")],
+    day: Annotated[str, typer.Argument(help="A closed day, such as 2026-10-01.")],
+    state: State = None,
+) -> int:
+    """Print the signed acknowledgement of what was received from an enterprise for a day: a note for it to keep."""
+    from services.cli.operating import parse_day, read_acknowledgement
+    from services.cli.running.loop import run_work
+    from services.cli.running.state import settings_from
+
+    sys.stdout.write(run_work(read_acknowledgement(settings_from(state), enterprise, parse_day(day))))
     return Exit.OK

@@ -1,0 +1,61 @@
+"""Signed acknowledgements (接收确认): what was received from an enterprise for a closed day, for it to keep."""
+
+from datetime import date
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, HTTPException, Path
+
+from services.reporting.sources import Sources
+from shared.adapters.signing import NoteSigner
+from shared.domain.acknowledgement import Acknowledgement, read_ranges
+from shared.domain.checkpoint import Checkpoint
+from shared.domain.errors import Retry
+from shared.domain.signed_note import Note
+from shared.runtime.access import AccessKeys, Reader
+
+Uscc = Annotated[str, Path(pattern=r"^[0-9A-Z]{18}$")]
+Day = Annotated[date, Path(ge=date(2022, 1, 1), le=date(2099, 12, 31))]
+
+
+def make_acknowledgement_router(keys: AccessKeys, sources: Sources, signer: NoteSigner) -> APIRouter:
+    """For the services, the operator, and an enterprise that asks for its own; the key to check them is for all."""
+    router = APIRouter(prefix="/v1/acknowledgements")
+    Asking = Annotated[Reader, Depends(keys.reader)]  # noqa: N806 - a type, made here since it holds the keys
+
+    @router.get("/key")
+    async def key() -> dict[str, Any]:
+        return {"key": str(signer.verifier)}
+
+    @router.get("/{uscc}/{day}")
+    async def acknowledgement(asking: Asking, uscc: Uscc, day: Day) -> dict[str, Any]:
+        visible = asking.enterprises()
+        if visible is not None and uscc not in visible:
+            raise HTTPException(403, f"the key {asking.name!r} does not see {uscc}")
+        try:
+            told = await acknowledge(sources, uscc, day)
+        except Retry as error:
+            raise HTTPException(503, str(error)) from error
+        if told is None:
+            raise HTTPException(404, f"{day} is not closed")
+        note = Note(told.text, (signer.sign(told.text),))
+        return {"key": str(signer.verifier), "acknowledgement": bytes(note).decode()}
+
+    return router
+
+
+async def acknowledge(sources: Sources, uscc: str, day: date) -> Acknowledgement | None:
+    """The acknowledgement of a closed day, the same however often it is asked for; None for a day that is open."""
+    if not await sources.is_closed(day):
+        return None
+    found = await sources.received(uscc, day)
+    if found is None:
+        return None
+    note = await sources.checkpoint(day)
+    return Acknowledgement(
+        enterprise=uscc,
+        day=day,
+        received=tuple(found["received"].items()),
+        series=tuple((name, read_ranges(ranges)) for name, ranges in found["series"].items()),
+        manifests=tuple((name, digest) for name, digest in found["manifests"]),
+        checkpoint=None if note is None else Checkpoint.parse(Note.parse(note.encode()).text),
+    )
