@@ -50,17 +50,15 @@ async def test_a_statement_without_an_answer_is_given_up_and_the_next_one_goes_a
 
 
 async def test_a_statement_that_takes_too_long_is_ended_on_the_server_too(database: str) -> None:
-    async with open_pool(database, size=2, waits=SHORT) as pool:
+    async with open_pool(database, size=2, waits=SHORT) as pool, pool.acquire() as holder:
+        await holder.execute("select pg_advisory_lock(1)")
         with pytest.raises(TimeoutError):
-            await pool.execute("select pg_sleep(3600)")
+            await pool.execute("select pg_advisory_lock(1)")
 
-        async def nobody_sleeps() -> bool:
-            query = (
-                "select not exists (select from pg_stat_activity where query like 'select pg_sleep%' and state = $1)"
-            )
-            return bool(await pool.fetchval(query, "active"))
+        async def nobody_waits() -> bool:
+            return bool(await holder.fetchval("select not exists (select from pg_locks where not granted)"))
 
-        await eventually_async(nobody_sleeps, "the end of the statement")
+        await eventually_async(nobody_waits, "the end of the statement")
 
 
 async def test_both_sides_ask_for_signs_of_life(database: str) -> None:

@@ -10,13 +10,13 @@ import pytest
 from deploy.embedded.children import EmbeddedError, NotReadyError, start_child
 from tests.waiting import eventually
 
-FOREVER = [sys.executable, "-I", "-c", "import time; print('up', flush=True); time.sleep(3600)"]
+FOREVER = [sys.executable, "-I", "-c", "import signal; print('up', flush=True); signal.pause()"]
 PARENT = """
-import sys, time
+import signal, sys
 from deploy.embedded.children import start_child
 child = start_child("child", sys.argv[2:], watched_by_pipe=sys.argv[1] == "pipe", log=None)
 print(child.pid, flush=True)
-time.sleep(3600)
+signal.pause()
 """
 
 
@@ -52,7 +52,7 @@ def test_child_stops_when_asked(by_pipe: bool) -> None:
 
 
 def test_child_that_does_not_listen_is_killed(tmp_path: Path) -> None:
-    deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(3600)"
+    deaf = "import signal; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); signal.pause()"
     log = tmp_path / "log"
     child = start_child("child", [sys.executable, "-I", "-c", deaf], log=log)
     child.wait_until(lambda: "deaf" in log.read_text(), 20)

@@ -21,12 +21,12 @@ from tests.integration.test_embedded_children import is_gone
 from tests.waiting import eventually
 
 PARENT = """
-import sys, time
+import signal, sys
 from pathlib import Path
 from deploy.embedded.stack import EmbeddedStack
 stack = EmbeddedStack(root=Path(sys.argv[1])).start()
 print(stack.broker.server.pid, stack.postgres.server.pid, flush=True)
-time.sleep(3600)
+signal.pause()
 """
 
 
