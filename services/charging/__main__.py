@@ -17,6 +17,7 @@ from services.charging.count_day import count_day
 from services.charging.findings import DayFinder
 from services.charging.lookup import Lookup
 from services.charging.metrics import Metrics
+from services.charging.moving_on import MovingOn, make_moving_router
 from services.charging.parked import ParkedEvents
 from services.charging.proof import Proofs
 from services.charging.proof_api import make_proof_router
@@ -91,6 +92,8 @@ async def compose(service: Service) -> AsyncIterator[None]:
         rerater = Rerater(whole_days, scheme, metrics, outbox.wake)
         service.app.include_router(make_series_router(service.keys, pool))
         service.app.include_router(make_rerating_router(service.keys, rerater))
+        moving = MovingOn(pool, consumer, settings.kafka.split(","))
+        service.app.include_router(make_moving_router(service.keys, moving))
         service.add_readiness("charging", consumer.readiness)
         service.background("topics", _prepare_topics(settings, scheme))
         service.background("watch", consumer.watch())

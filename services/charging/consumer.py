@@ -198,7 +198,7 @@ class Consumer(ConsumerRebalanceListener):
         waiting = [tp for tp in consumer.paused() if tp.topic not in self.paused]
         if waiting:
             await self._seek(waiting)
-            consumer.resume(*waiting)
+            consumer.resume(*(tp for tp in waiting if tp.topic not in self.paused))
 
     async def _take(self, records: Sequence[Any]) -> None:
         if self._is_stopping:

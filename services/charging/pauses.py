@@ -25,6 +25,8 @@ from shared.runtime.settings import Settings
 log = structlog.get_logger(__name__)
 _LAST: Final = "select distinct on (topic) topic, is_paused, reason from charging.pause order by topic, id desc"
 
+_MOVED: Final = "select topic, max(id) as id from charging.moved_on group by topic"
+
 
 @dataclass(frozen=True, slots=True)
 class ParkLimit:
@@ -81,6 +83,7 @@ class Pauses:
         self._pool, self._metrics = pool, metrics
         self._windows = ParkWindows(limit)
         self._stored: set[str] = set()
+        self._moved: dict[str, int] = {}
         self.reasons: dict[str, str] = {}
 
     def overruns(self, moves: Sequence[Move], parked: Iterable[KeptRecord]) -> list[Overrun]:
@@ -113,7 +116,11 @@ class Pauses:
         return "; ".join(f"{topic}: {reason}" for topic, reason in self.reasons.items())
 
     async def follow(self) -> None:
-        """Read what is stored, whichever worker stored it."""
+        """Read what is stored, whichever worker stored it; after a decision to move on a log is looked at again."""
+        moved = {row["topic"]: row["id"] for row in await self._pool.fetch(_MOVED)}
+        decided = {topic for topic, last in moved.items() if self._moved.get(topic) != last}
+        self.remove(decided & self.reasons.keys() - self._stored)
+        self._moved = moved
         stored = {row["topic"]: row["reason"] for row in await self._pool.fetch(_LAST) if row["is_paused"]}
         self.remove(self._stored - stored.keys())
         for topic in sorted(stored.keys() - self.reasons.keys()):

@@ -11,7 +11,7 @@ from tests.integration.charging_house import PASSWORD, House, Sent, accepted, ca
 HISTORY = (
     "enterprise", "run", "manifest", "batch_day", "entry", "entry_20261003", "parked", "resent", "conflict",
     "declaration", "participant", "resend", "day_count", "day_settlement", "accounted_day", "number_range",
-    "judged_day", "number_gap",
+    "judged_day", "number_gap", "moved_on",
 )  # fmt: skip
 
 
@@ -24,6 +24,8 @@ async def full(house: House) -> House:
         accepted("o1", accepted_at="2026-10-03T12:00:01+08:00"), cancelled("o9"), accepted("o3", sequence=13)
     )
     await house.pool.execute("insert into charging.resent select batch, leaf_index, 0, 9 from charging.parked")
+    seen = "select charging.move_on('cluster', topic, 0, next_offset, 99, null, 'r', 'w', 'y') from charging.position"
+    await house.pool.execute(f"{seen} limit 1")
     await house.close("2026-10-03")
     await house.close("2026-10-04", previous=await house.cut())
     return house
@@ -75,6 +77,7 @@ async def test_the_role_owns_nothing_and_makes_nothing(full: House) -> None:
         "update charging.unsettled set batch = 0",
         "insert into charging.alembic_version values ('x')",
         "select charging.refuse_change()",
+        "insert into charging.moved_on (cluster_id) values ('x')",
     ):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await full.pool.execute(sql)

@@ -1,0 +1,135 @@
+"""Moving on where a log does not fit its position: an operator's decision, shown first, then written down.
+
+What is gone is gone: the enterprise sends it again, or it stays uncharged. A position is moved by compare-and-set to
+where its log begins now, and what it said until then is kept with who decided so and why; workers follow by themselves.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+from fastapi import APIRouter, Depends, HTTPException, Path
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.charging.consumer import Consumer
+from services.charging.logs import Log, Logs, Place, log_fault
+from shared.adapters.postgres import Pool
+from shared.contracts.topics import ORDERS_PATTERN
+from shared.domain.errors import Refused
+from shared.runtime.access import AccessKeys, Reader
+
+OrdersTopic = Annotated[str, Path(pattern=ORDERS_PATTERN)]
+Words = Annotated[str, Field(min_length=1, max_length=500)]
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """One partition whose log does not fit: where it was charged up to, where it would be read on from."""
+
+    partition: int
+    from_offset: int
+    to_offset: int
+    reason: str
+
+
+class Shown(BaseModel):
+    """What an operator was shown of one partition and agrees to."""
+
+    model_config = ConfigDict(extra="forbid")
+    partition: Annotated[int, Field(ge=0)]
+    from_offset: Annotated[int, Field(ge=0)]
+    to_offset: Annotated[int, Field(ge=0)]
+
+
+class Decision(BaseModel):
+    """Move on over these, and no others."""
+
+    model_config = ConfigDict(extra="forbid")
+    losses: Annotated[list[Shown], Field(min_length=1)]
+    who: Words
+    why: Words
+
+
+class MovingOn:
+    """Looks at logs by a client of its own: any worker may be asked, whoever reads the topic."""
+
+    def __init__(self, pool: Pool, consumer: Consumer, bootstrap: list[str]) -> None:
+        self._pool, self._consumer, self._bootstrap = pool, consumer, bootstrap
+        self._logs = Logs(bootstrap)
+
+    async def find(self, topic: str) -> list[Loss]:
+        """What does not fit now; raises Refused when the topic is not there, or the cluster is not known yet."""
+        return [loss for loss, _ in await self._look(topic)]
+
+    async def move(self, topic: str, decision: Decision, key: str) -> int:
+        """Move the positions that were shown, all or none; raises Refused when something is otherwise by now."""
+        found = await self._look(topic)
+        shown = sorted((each.partition, each.from_offset, each.to_offset) for each in decision.losses)
+        if shown != [(loss.partition, loss.from_offset, loss.to_offset) for loss, _ in found]:
+            raise Refused(f"{topic} is not as it was shown; look again")
+        async with self._pool.acquire() as connection, connection.transaction():
+            for loss, log in found:
+                moved = await connection.fetchval(
+                    "select charging.move_on($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                    self._consumer.cluster_id, topic, loss.partition, loss.from_offset, loss.to_offset, log.topic_id,
+                    loss.reason, f"{decision.who} (key {key})", decision.why,
+                )  # fmt: skip
+                if not moved:
+                    raise Refused(f"{topic}/{loss.partition} is not at {loss.from_offset} any more; look again")
+        return len(found)
+
+    async def _look(self, topic: str) -> list[tuple[Loss, Log]]:
+        rows = await self._pool.fetch(
+            "select partition, next_offset, topic_id from charging.position where (cluster_id, topic) = ($1, $2)",
+            self._consumer.cluster_id,
+            topic,
+        )
+        places = {TopicPartition(topic, row["partition"]): Place(row["next_offset"], row["topic_id"]) for row in rows}
+        logs = await self._read(topic, places)
+        return [
+            (Loss(tp.partition, places[tp].position, logs[tp].first, fault), logs[tp])
+            for tp in sorted(places)
+            if (fault := log_fault(places[tp], places[tp].position, logs[tp]))
+        ]
+
+    async def _read(self, topic: str, places: dict[TopicPartition, Place]) -> dict[TopicPartition, Log]:
+        client = AIOKafkaConsumer(bootstrap_servers=self._bootstrap, enable_auto_commit=False, request_timeout_ms=5_000)
+        await client.start()
+        try:
+            logs = await self._logs.read(client, places)
+            return await self._logs.confirm(logs, {tp: place.position for tp, place in places.items()})
+        except KafkaError as error:
+            raise Refused(f"the broker tells nothing of {topic}: {error!r}") from error
+        finally:
+            await client.stop()
+
+
+def make_moving_router(keys: AccessKeys, moving: MovingOn) -> APIRouter:
+    """The routes; they need a service or operator key."""
+    router = APIRouter(prefix="/v1/topics/{topic}")
+    asking = keys.require("service")
+
+    @router.get("/losses", dependencies=[Depends(asking)])
+    async def losses(topic: OrdersTopic) -> dict[str, Any]:
+        return {"topic": topic, "losses": _shown(await _or_conflict(moving.find(topic)))}
+
+    @router.post("/move-on")
+    async def move_on(
+        topic: OrdersTopic, decision: Decision, who: Annotated[Reader, Depends(asking)]
+    ) -> dict[str, Any]:
+        return {"topic": topic, "moved": await _or_conflict(moving.move(topic, decision, who.name))}
+
+    return router
+
+
+def _shown(losses: Sequence[Loss]) -> list[dict[str, Any]]:
+    return [asdict(loss) for loss in losses]
+
+
+async def _or_conflict(asked: Any) -> Any:
+    try:
+        return await asked
+    except Refused as error:
+        raise HTTPException(409, str(error)) from error

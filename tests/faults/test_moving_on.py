@@ -1,0 +1,133 @@
+"""A topic that is paused since events are lost: what is missing is shown, somebody decides, and it is read on."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+
+from services.cli.audit.facts import _MANIFESTS, Facts, _manifest
+from services.cli.audit.manifests import check_manifests
+from services.cli.audit.rows import RowReader
+from services.cli.audit.verdict import Verdict
+from shared.contracts.topics import orders_topic
+from tests.brokers import NO_RETENTION, differs
+from tests.integration.charging_house import OTHER_RIDES, RIDES, House, Sent, accepted, demo_scheme
+from tests.integration.charging_service import KEY, Field, Process, open_field
+from tests.kafka_admin import delete_records
+from tests.servers import Broker, client_settings
+from tests.waiting import eventually_async
+
+TOPIC = orders_topic(RIDES)
+
+
+@pytest.fixture
+async def field(house: House, fresh_broker: Broker) -> AsyncIterator[Field]:
+    async with open_field(house, client_settings(fresh_broker)) as opened:
+        await opened.make_topics(RIDES, OTHER_RIDES)
+        yield opened
+
+
+async def wait_paused(worker: Process) -> None:
+    async def is_paused() -> bool:
+        return TOPIC in (await worker.get("/v1/status"))["paused"]
+
+    await eventually_async(is_paused, "the pause")
+
+
+async def run_command(worker: Process, *arguments: str) -> tuple[int, str]:
+    """`danbao topics …` against this worker."""
+    env = {**os.environ, "DANBAO_SERVICE_KEY": KEY, "DANBAO_CHARGING_URL": str(worker.api.base_url).rstrip("/")}
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services.cli", "topics", *arguments, env=env,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    output, _ = await child.communicate()
+    return child.returncode or 0, output.decode()
+
+
+async def audit_finds(house: House) -> list[str]:
+    """What the audit's look at manifests and positions does not agree with."""
+    owner = await asyncpg.connect(house.owner_url)
+    try:
+        verdict = Verdict()
+        check = verdict.check("I4", "reads")
+        facts = Facts(
+            scheme=demo_scheme(),
+            opened_on=None,
+            enterprises={row["id"]: row["uscc"] for row in await owner.fetch("select * from charging.enterprise")},
+            manifests={row["batch"]: _manifest(row, check) for row in await owner.fetch(_MANIFESTS)},
+            closed=[],
+            run_ids={},
+        )
+        async with owner.transaction():
+            rows = RowReader(facts, check)
+            await rows.read(owner)
+            await check_manifests(owner, facts, rows, verdict)
+        return [line for line in verdict.lines() if "FAILED" in line]
+    finally:
+        await owner.close()
+
+
+async def moved(house: House) -> list[tuple[Any, ...]]:
+    columns = "partition, from_offset, to_offset, events, topic_id is distinct from new_topic_id, who, why"
+    return await house.fetch(f"select {columns} from charging.moved_on order by id")
+
+
+async def test_a_topic_made_anew_is_read_on_when_somebody_says_so(field: Field) -> None:
+    async with field.worker() as worker, field.worker() as other:
+        poison = Sent(b"poison")
+        await field.send(*(accepted(f"o{n}") for n in range(49)), poison)
+        await field.has_counted(50)
+        assert await run_command(worker, "losses", TOPIC) == (0, "nothing is missing: every position fits its log\n")
+        await field.delete_topics(RIDES)
+        await field.make_topics(RIDES)
+        await field.send(*(accepted(f"new{n}") for n in range(49)), poison)
+
+        async def one_is_paused() -> bool:
+            return any([TOPIC in (await each.get("/v1/status"))["paused"] for each in (worker, other)])
+
+        await eventually_async(one_is_paused, "the pause")
+        status, told = await run_command(worker, "move-on", TOPIC)
+        assert (status, "partition 0: charged up to 50, would be read on from 0: made anew" in told) == (0, True)
+        assert await moved(field.house) == [], "shown, not done"
+        status, told = await run_command(worker, "move-on", TOPIC, "--yes")
+        assert (status, "--why is needed" in told) == (2, True)
+        why = ("--why", "deleted by mistake; sent again", "--by", "Li")
+        status, told = await run_command(worker, "move-on", TOPIC, "--yes", *why)
+        assert (status, f"1 partitions of {TOPIC} are read on" in told) == (0, True)
+        await field.has_counted(100)
+        for each in (worker, other):
+            await eventually_async(each.is_ready, "readiness")
+        assert await moved(field.house) == [(0, 50, 0, 50, True, "Li (key service)", "deleted by mistake; sent again")]
+        stale = {"partition": 0, "from_offset": 50, "to_offset": 0}
+        body = {"losses": [stale], "who": "Li", "why": "again"}
+        assert (await worker.api.post(f"/v1/topics/{TOPIC}/move-on", json=body)).status_code == 409
+    assert await audit_finds(field.house) == []
+    assert await field.house.value("select count(*) from charging.parked where record_offset = 49") == 2
+
+
+@differs(NO_RETENTION)
+async def test_events_that_retention_took_are_named_and_passed_over_when_somebody_says_so(field: Field) -> None:
+    async with field.worker():
+        await field.send(*(accepted(f"o{n}") for n in range(50)))
+        await field.has_counted(50)
+    await field.send(*(accepted(f"lost{n}") for n in range(30)))
+    await delete_records(field.bootstrap, TOPIC, 80)
+    await field.send(*(accepted(f"after{n}") for n in range(10)))
+    async with field.worker(wait=False) as worker:
+        await eventually_async(lambda: _answers(worker), "an answer")
+        await wait_paused(worker)
+        status, told = await run_command(worker, "move-on", TOPIC, "--yes", "--why", "they are sent again")
+        assert (status, "offsets 50 to 79 are gone from the log" in told) == (0, True)
+        await field.has_counted(60)
+        await eventually_async(worker.is_ready, "readiness")
+    assert [row[:4] for row in await moved(field.house)] == [(0, 50, 80, 50)]
+    assert await audit_finds(field.house) == []
+
+
+async def _answers(worker: Process) -> bool:
+    return "http" not in await worker.reasons()
