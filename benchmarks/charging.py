@@ -1,44 +1,60 @@
 """Charging, topic to durable commit, beside raw COPY of the very same rows into the same table and key.
 
 Orders are preloaded into the embedded broker; then one or more workers, each a process of its own as in production,
-charge them: positions, rows with leaves, Merkle root, manifest and outbox in every transaction, fsync on. The rate
-counts from the first commit to the last, by the database's clock; joining the group is not in it. The rival copies the
+charge them: positions, rows with leaves, Merkle root, manifest and outbox in every transaction, fsync on. Counted is
+the stretch in which all of them charge: from the first commit of the last to join, to the last commit of the one
+that runs dry first, by the database's clock. Joining the group is not in it, and no rebalance. The rival copies the
 stored rows into an empty table of the same shape, one stream, batches as large, one commit each.
 """
 
 import asyncio
 import sys
 import time
-from collections.abc import Iterator
-from datetime import datetime, timedelta
-from hashlib import sha256
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from aiokafka import AIOKafkaProducer
-
-from deploy.embedded.children import start_child
+from benchmarks.orders import SCHEME, preload
+from benchmarks.processes import cpu_seconds
+from deploy.embedded.children import Child, start_child
 from deploy.embedded.ports import free_port
 from deploy.embedded.stack import EmbeddedStack
 from services.charging.rows import ENTRY_COLUMNS
-from shared.adapters.kafka import ensure_topics
 from shared.adapters.migrations import migrate
 from shared.adapters.postgres import Pool, open_pool, with_login
-from shared.adapters.scheme_files import load_scheme
-from shared.contracts.topics import orders_topic
-from shared.domain.calendar import SHANGHAI
-from shared.runtime.settings import HOUSE, Settings
+from shared.runtime.settings import HOUSE
 
 BATCH: Final = 8_000
-DAY: Final = datetime(2026, 10, 9, 11, 0, tzinfo=SHANGHAI)
-TIME_OUT_SECONDS: Final = 90.0
-ENTERPRISES: Final = 3
-_SCHEME: Final = (HOUSE / "deploy" / "tariffs", HOUSE / "deploy" / "demo")
+COPIES: Final = 3
+TIME_OUT_SECONDS: Final = 300.0
+LOOK_SECONDS: Final = 0.25
+LEAST_SHARE: Final = 0.4
+"""A stretch with fewer of the orders in it says too little: the rest was charged while not all workers were at it."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was used at an instant of the database's clock."""
+
+    at: float
+    events: int
+    cpu: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """When all workers charged, in seconds of the database's clock, and what they committed in it."""
+
+    begin: float
+    end: float
+    events: int
 
 
 def run(*, orders: int = 400_000, workers: int = 1) -> dict[str, Any]:
-    """Measure; returns rates (per second), their ratio, and what was measured. Runs in the main thread."""
+    """Measure; returns rates (per second), their ratio, CPU an order, and what was measured. In the main thread."""
     with EmbeddedStack() as stack, TemporaryDirectory(prefix="danbao-bench-") as folder:
         return asyncio.run(_measure(stack, Path(folder), orders, workers))
 
@@ -47,127 +63,116 @@ async def _measure(stack: EmbeddedStack, folder: Path, orders: int, workers: int
     owner = stack.database()
     roles = {"danbao_charging": "bench-charging", "danbao_auditor": "bench-auditor"}
     await migrate(owner, "charging", HOUSE / "services" / "charging" / "migrations", roles)
-    await _preload(stack.kafka, orders)
-    children = [
-        start_child(
-            f"charging-{number}",
-            [sys.executable, "-m", "services.charging"],
-            env=_environment(stack, with_login(owner, "danbao_charging", "bench-charging")),
-            cwd=HOUSE,
-            log=folder / f"charging-{number}.log",
-        )
-        for number in range(workers)
-    ]
+    await preload(stack.kafka, orders)
+    database = with_login(owner, "danbao_charging", "bench-charging")
+    children = [_start_worker(stack, database, folder, number) for number in range(workers)]
     try:
         async with open_pool(owner, size=2) as pool:
-            await _wait_for(pool, orders, children)
-            charging = await _charging_rate(pool)
-            mean_batch = await pool.fetchval("select round(avg(events))::int from charging.manifest")
+            looks = await _look_until(pool, stack, orders, children)
+            stretch = await _stretch(pool, workers)
+            mean_batch = await pool.fetchval("select round(avg(events))::int from charging.manifest where events > 0")
             for child in children:
                 child.stop()
-            copy = await _copy_rate(pool)
+            copies = [await _copy_rate(pool, number) for number in range(COPIES)]
     finally:
         for child in children:
             child.stop()
+    if stretch.events < LEAST_SHARE * orders:
+        raise RuntimeError(f"all workers charged together for {stretch.events} orders only: measure with more")
+    charging, copy = stretch.events / (stretch.end - stretch.begin), median(copies)
     return {
         "charging_orders_per_second": round(charging),
         "copy_rows_per_second": round(copy),
         "ratio": round(charging / copy, 3),
         "orders": orders,
+        "orders_counted": stretch.events,
         "workers": workers,
         "events_per_batch": mean_batch,
+        **{f"{name}_cpu_us_an_order": cost for name, cost in _cpu_an_order(looks, stretch).items()},
     }
 
 
-def _environment(stack: EmbeddedStack, database: str) -> dict[str, str]:
-    return {
+def _start_worker(stack: EmbeddedStack, database: str, folder: Path, number: int) -> Child:
+    environment = {
         "DANBAO_KAFKA": stack.kafka,
         "DANBAO_DATABASE": database,
         "DANBAO_PORT": str(free_port()),
         "DANBAO_SERVICE_KEY": "bench",
-        "DANBAO_SCHEME": ":".join(map(str, _SCHEME)),
+        "DANBAO_SCHEME": ":".join(map(str, SCHEME)),
         "DANBAO_KAFKA_SESSION_TIMEOUT_MS": "2000",
         "DANBAO_KAFKA_HEARTBEAT_MS": "300",
         "DANBAO_KAFKA_METADATA_MAX_AGE_MS": "1000",
         "DANBAO_KAFKA_IDEMPOTENT": "false",
     }
+    name = f"charging-{number}"
+    command = [sys.executable, "-m", "services.charging"]
+    return start_child(name, command, env=environment, cwd=HOUSE, log=folder / f"{name}.log")
 
 
-async def _preload(bootstrap: str, orders: int) -> None:
-    """Orders of several enterprises, accepted over two hours, as ordinary events of 380 bytes."""
-    enterprises = _ride_hailing_enterprises()
-    settings = Settings(kafka=bootstrap, kafka_idempotent=False)
-    await ensure_topics(settings, {orders_topic(uscc): settings.order_partitions for uscc in enterprises})
-    producer = AIOKafkaProducer(
-        bootstrap_servers=bootstrap, linger_ms=5, max_batch_size=512 * 1024, acks="all", enable_idempotence=False
-    )
-    await producer.start()
-    try:
-        last = None
-        for topic, key, value, at in _events(enterprises, orders):
-            last = await producer.send(topic, value, key=key, timestamp_ms=at)
-        assert last is not None
-        await producer.flush()
-    finally:
-        await producer.stop()
-
-
-def _ride_hailing_enterprises() -> list[str]:
-    """The demo's first enterprises: ride-hailing, enrolled everywhere."""
-    return sorted(load_scheme(_SCHEME).enterprises)[:ENTERPRISES]
-
-
-def _events(enterprises: list[str], orders: int) -> Iterator[tuple[str, bytes, bytes, int]]:
-    tokens = [sha256(f"worker {number}".encode()).hexdigest() for number in range(20_000)]
-    step = timedelta(hours=2) / orders
-    for number in range(orders):
-        uscc, at = enterprises[number % len(enterprises)], DAY + number * step
-        order = f"B{number:019}"
-        value = (
-            f'{{"specversion":"1.0","id":"{number}","source":"urn:uscc:{uscc}","type":"order.accepted.v1","data":'
-            f'{{"order_id":"{order}","worker_id":"{tokens[number * 7 % 20_000]}","token_key":1,"industry":'
-            f'"ride_hailing","acceptance_region":"440106","accepted_at":"{at.isoformat()}","series":"main","sequence":'
-            f"{number + 1}}}}}"
-        )
-        yield orders_topic(uscc), order.encode(), value.encode(), int(at.timestamp() * 1000)
-
-
-async def _wait_for(pool: Pool, orders: int, children: list[Any]) -> None:
+async def _look_until(pool: Pool, stack: EmbeddedStack, orders: int, children: Sequence[Child]) -> list[Look]:
+    """Look at what is used until everything is charged."""
+    groups = {
+        "worker": [child.pid for child in children],
+        "database": [stack.postgres.server.pid],
+        "broker": [stack.broker.server.pid],
+    }
     deadline = time.monotonic() + TIME_OUT_SECONDS
-    while await pool.fetchval("select coalesce(sum(events), 0) from charging.manifest") < orders:
+    looks: list[Look] = []
+    while not looks or looks[-1].events < orders:
         for child in children:
             if child.poll() is not None:
                 raise RuntimeError(f"a worker ended: {child.last_words()}")
         if time.monotonic() > deadline:
             raise TimeoutError(f"{orders} orders were not charged within {TIME_OUT_SECONDS} s")
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(LOOK_SECONDS)
+        row = await pool.fetchrow(
+            "select extract(epoch from clock_timestamp())::float8 as at, coalesce(sum(events), 0)::bigint as events"
+            " from charging.manifest"
+        )
+        looks.append(Look(row["at"], row["events"], cpu_seconds(groups)))
+    return looks
 
 
-async def _charging_rate(pool: Pool) -> float:
-    """Events after the first commit, over the time from the first commit to the last."""
+async def _stretch(pool: Pool, workers: int) -> Stretch:
+    """What was committed after the last worker's first commit, up to the first worker's last commit."""
     row = await pool.fetchrow(
-        """select sum(events) - min(events) filter (where first) as events,
-            extract(epoch from max(committed_at) - min(committed_at)) as seconds
-        from (select *, committed_at = min(committed_at) over () as first
-            from charging.manifest where events > 0) m"""
+        """with batch as (
+            select run_id, events, extract(epoch from committed_at)::float8 as at
+            from charging.manifest where events > 0),
+        run as (select min(at) as first, max(at) as last from batch group by run_id),
+        whole as (select max(first) as first, min(last) as last, count(*) as runs from run)
+        select whole.*, coalesce(sum(events) filter (where at > first and at <= last), 0)::bigint as events
+        from whole, batch group by first, last, runs"""
     )
-    return float(row["events"]) / float(row["seconds"])
+    if row["runs"] != workers:
+        raise RuntimeError(f"{row['runs']} of {workers} workers charged")
+    return Stretch(row["first"], row["last"], row["events"])
 
 
-async def _copy_rate(pool: Pool) -> float:
+def _cpu_an_order(looks: Sequence[Look], stretch: Stretch) -> dict[str, float]:
+    """Microseconds, between the first and the last look that lie in the stretch."""
+    within = [look for look in looks if stretch.begin <= look.at <= stretch.end and look.events < looks[-1].events]
+    if len(within) < 2:
+        return {}
+    first, last = within[0], within[-1]
+    events = last.events - first.events
+    return {name: round((last.cpu[name] - used) / events * 1e6, 2) for name, used in first.cpu.items()}
+
+
+async def _copy_rate(pool: Pool, number: int) -> float:
     """The same rows in the same order of batches, into an empty partitioned table with the same key."""
     columns = ", ".join(ENTRY_COLUMNS)
     rows = [tuple(row) for row in await pool.fetch(f"select {columns} from charging.entry order by batch, leaf_index")]
     await pool.execute(
-        """create table charging.rival (like charging.entry including all) partition by range (accepted_at);
-        create table charging.rival_day (like charging.entry including all);
-        alter table charging.rival attach partition charging.rival_day default"""
+        f"""create table charging.rival_{number} (like charging.entry including all) partition by range (accepted_at);
+        create table charging.rival_{number}_day (like charging.entry including all);
+        alter table charging.rival_{number} attach partition charging.rival_{number}_day default"""
     )
     batches = [sorted(rows[start : start + BATCH]) for start in range(0, len(rows), BATCH)]
     async with pool.acquire() as connection:
         began = time.perf_counter()
         for batch in batches:
             await connection.copy_records_to_table(
-                "rival", schema_name="charging", columns=ENTRY_COLUMNS, records=batch
+                f"rival_{number}", schema_name="charging", columns=ENTRY_COLUMNS, records=batch
             )
         return len(rows) / (time.perf_counter() - began)

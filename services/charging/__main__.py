@@ -11,7 +11,7 @@ import structlog
 from faststream.kafka import KafkaBroker
 
 from services.charging.api import make_router
-from services.charging.batch import Limits, Reader
+from services.charging.batch import Limits
 from services.charging.consumer import Consumer
 from services.charging.count_day import count_day
 from services.charging.findings import DayFinder
@@ -21,6 +21,7 @@ from services.charging.moving_on import MovingOn, make_moving_router
 from services.charging.parked import ParkedEvents
 from services.charging.proof import Proofs
 from services.charging.proof_api import make_proof_router
+from services.charging.reader import Reader
 from services.charging.rerating_api import Rerater, make_rerating_router
 from services.charging.series_api import make_series_router
 from services.charging.settle import settle

@@ -9,6 +9,8 @@ import asyncio
 import gc
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, Final
 from uuid import UUID
 
@@ -18,11 +20,11 @@ from aiokafka.errors import IllegalStateError, KafkaError
 from faststream.kafka import KafkaBroker
 from faststream.kafka.annotations import KafkaMessage
 
-from services.charging.batch import Reader
 from services.charging.logs import Logs, Place, log_fault
 from services.charging.metrics import Metrics
 from services.charging.parts import Parts
 from services.charging.pauses import ParkLimit, Pauses
+from services.charging.reader import Reader
 from services.charging.reading import Reading, Stale
 from services.charging.store import Fenced, Run, pass_over, read_last_number, read_positions, write_batch
 from shared.adapters.kafka import check_codecs, consumer_options, read_cluster_id, until_done
@@ -204,8 +206,8 @@ class Consumer(ConsumerRebalanceListener):
         if self._is_stopping:
             return
         by_partition: dict[TopicPartition, list[Any]] = {}
-        for record in records:
-            by_partition.setdefault(TopicPartition(record.topic, record.partition), []).append(record)
+        for place, group in groupby(records, attrgetter("topic", "partition")):
+            by_partition.setdefault(TopicPartition(*place), []).extend(group)
         async with self._lock:
             held = {tp: self._held.pop(tp, None) for tp in by_partition}
             try:

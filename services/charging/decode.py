@@ -48,7 +48,7 @@ def decode(value: bytes | None, max_bytes: int) -> Event | Parked:
     try:
         if not value.isascii():
             value.decode("utf-8")  # the decoder skips over text that it does not keep
-        if len(value) > 2 * DEEPEST and value.count(b"[") + value.count(b"{") > DEEPEST and _is_deep(value):
+        if may_be_deep(value) and _is_deep(value):
             return Parked(ParkReason.TOO_DEEP, f"more than {DEEPEST} arrays and objects within each other")
         return _decode(value)
     except UnicodeDecodeError as error:
@@ -57,6 +57,11 @@ def decode(value: bytes | None, max_bytes: int) -> Event | Parked:
         return _explain(str(error))
     except (msgspec.DecodeError, ValueError, OverflowError) as error:
         return Parked(ParkReason.NOT_JSON, str(error)[:DETAIL_LENGTH])
+
+
+def may_be_deep(value: bytes) -> bool:
+    """Whether there are enough brackets for it."""
+    return len(value) > 2 * DEEPEST and value.count(b"[") + value.count(b"{") > DEEPEST
 
 
 def _is_deep(value: bytes) -> bool:

@@ -1,10 +1,9 @@
 """The rows of a batch as COPY takes them, and the key that makes an event counted once (design D3).
 
-An order row is a tuple in the order of `ENTRY_COLUMNS`; its first five columns are the key, so a plain sort of rows is
-a sort by key, and `leaf_index` behind them keeps two rows of one key in the order they were received.
+A row begins with the five columns of its key, so a plain sort of rows is a sort by key, and `leaf_index` behind them
+keeps two rows of one key in the order they were received. What COPY takes comes last (`services/charging/forms.py`).
 """
 
-from operator import itemgetter
 from typing import Final, NamedTuple
 
 from shared.contracts.manifests import Outcome
@@ -16,15 +15,16 @@ ENTRY_COLUMNS: Final = (
     "series", "agency_uscc", "employer_insurance_no",
 )  # fmt: skip
 KEY_COLUMNS: Final = ENTRY_COLUMNS[:5]
-LEAF_INDEX: Final = 5
-BATCH: Final = 6
 CONTENT_COLUMNS: Final = tuple(
     name for name in ENTRY_COLUMNS[7:] if name not in {"sequence", "series", "received", "premium", "tariff_line"}
 )
 """What makes two events of one key the same content: `data` without series and sequence (design D10)."""
 
-Row = tuple[object, ...]
-key_of: Final = itemgetter(0, 1, 2, 3, 4)
+Row = tuple[int, int, str, int, int, int, bytes]
+"""accepted_at in microseconds since 1970, enterprise, order id, worker key, kind; leaf index; the columns for COPY."""
+KIND: Final = 4
+LEAF_INDEX: Final = 5
+COPIED: Final = 6
 
 CANCEL_REASONS: Final = ("", "customer", "worker", "enterprise", "other")
 """Position is the code in `reason` of a cancellation."""

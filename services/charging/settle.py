@@ -9,11 +9,11 @@ cancellation leaves the queue in the same transaction.
 from datetime import date, timedelta
 from typing import Any, Final
 
-from services.charging.batch import Batch
+from services.charging.batch import Batch, since_epoch_us
 from services.charging.cut import Batches
 from services.charging.own_rows import add_row
-from services.charging.rows import ENTRY_COLUMNS, REVERSAL_REASONS, is_last_charge_sql
-from services.charging.store import Run, limit_transaction, read_last_number, start_run, write_manifest
+from services.charging.rows import KIND, REVERSAL_REASONS, is_last_charge_sql
+from services.charging.store import Run, copy_rows, limit_transaction, read_last_number, start_run, write_manifest
 from shared.adapters.postgres import Connection, Pool
 from shared.contracts.manifests import ManifestKind, PremiumsCharged
 from shared.contracts.topics import MANIFESTS
@@ -111,9 +111,7 @@ async def write_own(
     connection: Connection, run: Run, batch: Batch, kind: ManifestKind, topic: str | None
 ) -> PremiumsCharged:
     """Rows and manifest of a settlement or a correction, in the caller's transaction."""
-    await connection.copy_records_to_table(
-        "entry", schema_name="charging", columns=ENTRY_COLUMNS, records=sorted(batch.rows)
-    )
+    await copy_rows(connection, sorted(batch.rows))
     return await write_manifest(connection, run, batch, kind, topic)
 
 
@@ -140,9 +138,9 @@ async def _reverse_resends(connection: Connection, run: Run, batch: Batch, day: 
     is_month_end = (day + timedelta(days=1)).month != day.month
     first = day.replace(day=1) if is_month_end else day - timedelta(days=1)
     begin, end = day_bounds(first)[0], day_bounds(day + timedelta(days=1))[1]
-    already = {row[:4] for row in batch.rows}
+    already = {row[:KIND] for row in batch.rows}
     for row in await connection.fetch(_RESENT, cut.lasts, begin, end):
-        if row["premium"] > 0 and not row["is_reversed"] and tuple(row[:4]) not in already:
+        if row["premium"] > 0 and not row["is_reversed"] and (since_epoch_us(row[0]), *row[1:KIND]) not in already:
             add_reversal(batch, run, row, "resent")
         await connection.execute(
             "insert into charging.resend values ($1, $2, $3, $4, $5, $6, $7)",

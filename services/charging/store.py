@@ -12,9 +12,10 @@ from uuid import uuid4
 
 import msgspec
 
-from services.charging.batch import Batch, KeptRecord, kept_record_leaf, sum_totals
+from services.charging.batch import Batch, KeptRecord, instant_of, kept_record_leaf, sum_totals
+from services.charging.forms import COPY_COLUMNS, stream
 from services.charging.logs import Log, Place
-from services.charging.rows import ENTRY_COLUMNS, KEY_COLUMNS, LEAF_INDEX, Row, TotalKey, key_of
+from services.charging.rows import ENTRY_COLUMNS, KEY_COLUMNS, KIND, LEAF_INDEX, Row, TotalKey
 from shared.adapters.postgres import Connection, Pool, UniqueViolation
 from shared.contracts.manifests import ManifestKind, Outcome, PremiumsCharged
 from shared.contracts.topics import MANIFESTS
@@ -246,35 +247,44 @@ async def _write_rows(connection: Connection, run: Run, batch: Batch, *, optimis
         "unsettled",
         schema_name="charging",
         columns=("accepted_at", "enterprise", "order_id", "worker_key", "batch"),
-        records=[(*row[:4], row[6]) for row in cancelled if row[4] == RowKind.CANCELLATION],
+        records=[
+            (instant_of(row[0]), *row[1:KIND], run.next_batch())
+            for row in cancelled
+            if row[KIND] == RowKind.CANCELLATION
+        ],
     )
     return has_hit
 
 
 async def _copy_rows(connection: Connection, rows: Sequence[Row]) -> bool:
     """The fast way: straight into the table, False when a key is taken or comes twice."""
-    if len(set(map(key_of, rows))) < len(rows):
-        return False
     try:
         async with connection.transaction():
-            await connection.copy_records_to_table("entry", schema_name="charging", columns=ENTRY_COLUMNS, records=rows)
+            await copy_rows(connection, rows)
     except UniqueViolation:
         return False
     return True
 
 
+async def copy_rows(connection: Connection, rows: Sequence[Row]) -> None:
+    """Rows into the table, sorted by key as every writer's must be; raises UniqueViolation for a key that is taken."""
+    await connection.copy_to_table(
+        "entry", schema_name="charging", columns=COPY_COLUMNS, source=stream(rows), format="binary"
+    )
+
+
 async def _insert_rows(connection: Connection, rows: Sequence[Row]) -> set[int]:
     """The general way; returns the leaf indexes of the rows that met their own key."""
     await connection.execute(_INBOX)
-    await connection.copy_records_to_table("inbox", columns=ENTRY_COLUMNS, records=rows)
+    await connection.copy_to_table("inbox", columns=COPY_COLUMNS, source=stream(rows), format="binary")
     inserted = {record[0] for record in await connection.fetch(_INSERT)}
-    return {index for row in rows if (index := row[LEAF_INDEX]) not in inserted}  # type: ignore[misc]
+    return {index for row in rows if (index := row[LEAF_INDEX]) not in inserted}
 
 
 async def _sort_out(connection: Connection, run: Run, batch: Batch, met: set[int]) -> None:
     """Tell repeats from conflicts: a repeat leaves no row and no leaf, a conflict is kept with its bytes."""
     same = {r["leaf_index"]: r["is_same"] for r in await connection.fetch(_COMPARE, sorted(met))}
-    keys = {row[LEAF_INDEX]: row[:5] for row in batch.rows if row[LEAF_INDEX] in met}
+    keys = {row[LEAF_INDEX]: (instant_of(row[0]), *row[1:LEAF_INDEX]) for row in batch.rows if row[LEAF_INDEX] in met}
     conflicts = []
     for index in sorted(met):
         if same[index]:
@@ -289,7 +299,7 @@ def _note_repeat(batch: Batch, index: int) -> None:
     batch.totals[index] = _as_outcome(batch, index, Outcome.REPEAT)
 
 
-def _note_conflict(batch: Batch, index: int, key: Row) -> KeptRecord:
+def _note_conflict(batch: Batch, index: int, key: tuple[object, ...]) -> KeptRecord:
     record = batch.records[index]
     batch.leaves[index] = kept_record_leaf(RowKind.CONFLICT, record, "conflict")
     batch.totals[index] = _as_outcome(batch, index, Outcome.CONFLICT)

@@ -1,15 +1,18 @@
 """Bad input, each to its reason: the section "Bad input" as a table, and whatever else a machine can think of."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.charging.batch import Reader
+from services.charging.batch import Batch
 from services.charging.decode import DETAIL_LENGTH, Parked, decode
+from services.charging.glance import glance
+from services.charging.reader import Reader
 from shared.adapters.regions import known_regions
 from shared.contracts.parking import ParkReason
 from shared.contracts.topics import orders_topic
@@ -222,3 +225,76 @@ def test_no_time_breaks_a_batch(at: Any) -> None:
         value = accepted("o1", accepted_at=at.isoformat() + offset).value or b""
         batch = reader().read(as_sent(value, round(NOON.timestamp() * 1000)), 1)
         assert len(batch.rows) + len(batch.parked) == 3
+
+
+def primed(*usual: Sent) -> Reader:
+    """A reader that has seen such orders, so that it lays out the next ones without a second look."""
+    made = reader()
+    made.read(records(*usual), 1)
+    return made
+
+
+USUAL: Final = (
+    accepted("u1"),
+    accepted("u2", employer_insurance_no="GS-1"),
+    completed("u3"),
+    cancelled("u4"),
+    cancelled("u5", reason="worker", departed=True),
+)
+
+
+def told(batch: Batch) -> tuple[Any, ...]:
+    kept = [(each.leaf_index, each.reason, each.detail) for each in batch.parked]
+    return batch.rows, batch.leaves, batch.totals, batch.days, batch.first_record_ms, batch.declarations, kept
+
+
+def assert_same_both_ways(*sent: Sent) -> None:
+    """A new reader has to look at each event alone, a primed one at hardly any: both lay out the same."""
+    for each in sent:
+        assert told(primed(*USUAL).read(records(each), 7)) == told(reader().read(records(each), 7))
+
+
+@pytest.mark.parametrize("name", [*BYTES, *SHAPE, *CONTENT])
+def test_a_glance_finds_what_a_look_at_each_finds(name: str) -> None:
+    assert_same_both_ways(CONTENT[name][0] if name in CONTENT else Sent((BYTES | SHAPE)[name][0]))
+
+
+@given(
+    st.sampled_from(USUAL),
+    st.sampled_from(["order_id", "worker_id", "accepted_at", "acceptance_region", "series", "agency_uscc",
+                     "employer_insurance_no", "completed_at", "cancelled_at", "token_key", "industry", "sequence"]),
+    st.integers(0, 70),
+    st.text("aA0f9 \n\\\"_-:.Z+é\0", max_size=3),
+)  # fmt: skip
+def test_no_change_of_a_field_is_seen_by_one_way_alone(usual: Sent, name: str, at: int, piece: str) -> None:
+    event = json.loads(usual.value or b"")
+    old = str(event["data"].get(name, ""))
+    event["data"][name] = old[:at] + piece + old[at + len(piece) :]
+    assert_same_both_ways(replace(usual, value=json.dumps(event, ensure_ascii=False).encode()))
+
+
+@given(st.sampled_from(USUAL), st.integers(-4_000_000_000, 4_000_000_000) | st.integers(-700_000, 700_000))
+def test_no_record_time_is_seen_by_one_way_alone(usual: Sent, shift_ms: int) -> None:
+    assert_same_both_ways(replace(usual, time_ms=round(usual.at.timestamp() * 1000) + shift_ms))
+
+
+def test_plain_events_are_laid_out_at_a_glance() -> None:
+    """Else the two ways above would be one."""
+    values = [each.value for each in USUAL]
+    assert None not in glance(values, LIMITS.max_event_bytes)
+    assert [each is None for each in glance([*values, b"{", *values], LIMITS.max_event_bytes)].count(True) == 1
+    ids = {uscc: number for number, uscc in enumerate(sorted(demo_scheme().enterprises), 1)}
+    watched = Watched(demo_scheme(), known_regions(), ids, LIMITS)
+    for _ in range(2):
+        watched.read(records(*USUAL), 7)
+    assert watched.alone == len(USUAL)  # all of them the first time, none the second
+
+
+class Watched(Reader):
+    """Counts what it reads alone."""
+
+    alone = 0
+
+    def _read_alone(self, index: int, record: Any) -> None:
+        self.alone += 1
+        super()._read_alone(index, record)

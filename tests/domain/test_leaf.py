@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from shared.domain.leaf import (
     NO_INT64,
     VERSION,
+    OrderLeaf,
     RowKind,
     declaration_leaf,
     is_charge,
@@ -20,6 +21,7 @@ from shared.domain.leaf import (
     next_charge,
     order_leaf,
     reversal_of,
+    text_leaf,
 )
 from shared.domain.merkle import leaf_hash
 
@@ -112,6 +114,17 @@ ROWS = st.fixed_dictionaries(
 @given(kind=st.sampled_from(ORDER_KINDS), row=ROWS)
 def test_the_layout_is_that_of_the_model(kind: RowKind, row: dict[str, Any]) -> None:
     assert order_leaf(kind, **row) == model_order(kind, row)
+
+
+@given(kind=st.sampled_from(ORDER_KINDS), row=ROWS)
+def test_a_leaf_laid_out_beside_others_is_the_same(kind: RowKind, row: dict[str, Any]) -> None:
+    shared = ("uscc", "premium", "tariff_line", "token_key", "industry", "reason", "departed")
+    found = OrderLeaf(kind, **{name: row[name] for name in shared}).content(
+        row["accepted_at_us"], row["ended_at_us"], row["sequence"], row["region"],
+        int.from_bytes(row["worker"][:8], signed=True), row["worker"][8:], row["received"], row["order_id"],
+        b"".join(text_leaf(row[name]) for name in ("series", "agency", "insurance_no")),
+    )  # fmt: skip
+    assert found == order_leaf(kind, **row)
 
 
 @given(first=ROWS, second=ROWS)

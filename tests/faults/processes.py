@@ -19,13 +19,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from services.charging import api as charging_api
 from services.charging.__main__ import _limits, _read_closing, _register
-from services.charging.batch import Reader
 from services.charging.consumer import Consumer
 from services.charging.count_day import count_day
 from services.charging.findings import DayFinder
 from services.charging.lookup import Lookup
 from services.charging.metrics import Metrics as ChargingMetrics
 from services.charging.parked import ParkedEvents
+from services.charging.reader import Reader
 from services.charging.settle import settle
 from services.charging.store import start_run
 from services.ledger import api as ledger_api

@@ -13,9 +13,10 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from services.charging.batch import Limits, Reader
+from services.charging.batch import Limits
 from services.charging.count_day import count_day
 from services.charging.parts import Parts
+from services.charging.reader import Reader
 from services.charging.settle import settle
 from services.charging.store import Move, Run, start_run, write_batch
 from shared.adapters.migrations import migrate

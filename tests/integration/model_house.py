@@ -19,10 +19,11 @@ import msgspec
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.charging.batch import Batch, Reader
+from services.charging.batch import Batch
 from services.charging.count_day import count_day
 from services.charging.lookup import Lookup
 from services.charging.parts import Parts
+from services.charging.reader import Reader
 from services.charging.rerate import Window, book_differences, find_differences
 from services.charging.settle import settle
 from services.charging.store import Fenced, Move, Run, start_run, write_batch

@@ -1,0 +1,95 @@
+"""What one batch costs a worker, stage by stage, fed from memory: CPU microseconds an order, the best of many rounds.
+
+`python -m benchmarks.batch_cost`. No broker and no database: it shows where a worker's time goes, however busy the
+machine is.
+"""
+
+import gc
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from benchmarks.orders import SCHEME, acceptances
+from services.charging.batch import Batch, Limits, sum_totals
+from services.charging.decode import decode
+from services.charging.forms import stream
+from services.charging.glance import CHUNK_EVENTS, glance
+from services.charging.reader import Reader
+from shared.adapters.regions import known_regions
+from shared.adapters.scheme_files import load_scheme
+from shared.domain.merkle import root
+
+EVENTS: Final = 8_000
+ROUNDS: Final = 25
+_LIMITS: Final = Limits(max_event_bytes=65_536, max_skew_seconds=300, max_age_days=30)
+
+
+@dataclass
+class Record:
+    """As the Kafka client hands it over."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+def measure() -> dict[str, float]:
+    """CPU microseconds an order by stage."""
+    records = [
+        Record(topic, 0, offset, at_ms, key, value)
+        for offset, (topic, key, value, at_ms) in enumerate(acceptances(EVENTS))
+    ]
+    values = [record.value for record in records]
+    reader = _reader()
+    batch = reader.read(records, 1)
+    rows = sorted(batch.rows)
+    gc.freeze()
+    gc.disable()
+    return {
+        "decode, each with every check": _cost(lambda: [decode(value, _LIMITS.max_event_bytes) for value in values]),
+        "decode at a glance": _cost(lambda: _glance_all(values)),
+        "read: decode, rate, hash, lay out": _cost(lambda: reader.read(records, 1)),
+        "sort": _cost(lambda: sorted(batch.rows)),
+        "stream for COPY": _cost(lambda: stream(rows)),
+        "totals": _cost(lambda: sum_totals(batch.totals)),
+        "Merkle root": _cost(lambda: root(batch.leaves)),
+        "all of it": _cost(lambda: _all(reader, records)),
+    }
+
+
+def _reader() -> Reader:
+    scheme = load_scheme(SCHEME)
+    ids = {uscc: number for number, uscc in enumerate(sorted(scheme.enterprises), 1)}
+    return Reader(scheme, known_regions(), ids, _LIMITS)
+
+
+def _glance_all(values: list[bytes | None]) -> None:
+    for start in range(0, EVENTS, CHUNK_EVENTS):
+        glance(values[start : start + CHUNK_EVENTS], _LIMITS.max_event_bytes)
+
+
+def _all(reader: Reader, records: list[Record]) -> Batch:
+    batch = reader.read(records, 1)
+    stream(sorted(batch.rows))
+    sum_totals(batch.totals)
+    root(batch.leaves)
+    return batch
+
+
+def _cost(work: Callable[[], object]) -> float:
+    def once() -> float:
+        began = time.process_time()
+        work()
+        return time.process_time() - began
+
+    return round(min(once() for _ in range(ROUNDS)) / EVENTS * 1e6, 2)
+
+
+if __name__ == "__main__":
+    for name, cost in measure().items():
+        print(f"{name:36} {cost:6.2f}")
