@@ -94,7 +94,7 @@ async def play_month(system: System, wanted: Wanted, watcher: Watcher) -> Summar
 def audit_sources(system: System) -> Sources:
     """Where the audit of a running system reads, logged in as the auditor."""
     database, platform = (system.variables[f"DANBAO_AUDIT_{name}"] for name in ("DATABASE", "PLATFORM_DATABASE"))
-    return Sources(database, platform, tuple(system.settings.scheme), system.settings.vkeys)
+    return Sources(database, platform, tuple(system.settings.scheme))
 
 
 async def bill(system: System, month: Month, as_of: datetime) -> list[dict[str, Any]]:
@@ -121,7 +121,8 @@ async def declared(system: System, month: Month, statements: int) -> None:
 
 
 async def _nothing_pending(system: System) -> bool:
-    return bool((await system.apis.reporting.get("/v1/status"))["pending"] == 0)
+    status = await system.apis.reporting.get("/v1/status")
+    return bool(status["pending"] == 0 and status["unexamined_days"] == 0)
 
 
 async def remit(stream: Stream, statements: Sequence[dict[str, Any]]) -> int:
