@@ -126,23 +126,30 @@ async def _nothing_pending(system: System) -> bool:
 
 
 async def remit(stream: Stream, statements: Sequence[dict[str, Any]]) -> int:
+    """Have some of them paid, and wait until the ledger has booked it."""
+    paid = payments(statements)
+    for statement, amount in paid:
+        await _remit(stream, statement, amount)
+    await stream.sender.flush()
+    if paid:
+        await until(
+            lambda: _has_remittances(stream, len(paid), statements[0]["period"]), "the ledger to book the remittances"
+        )
+    return len(paid)
+
+
+def payments(statements: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], Amount]]:
     """Three enterprises pay, the others do not: one in full, one half, one a hundred yuan too much each."""
     payers = sorted({each["enterprise"] for each in statements})[:3]
-    sent = 0
+    paid = []
     for each in statements:
         due = parse_yuan(each["amount_yuan"])
         if each["enterprise"] not in payers or due <= 0:
             continue
         amount = (due, Amount(due // 200 * 100), Amount(due + 100 * AMOUNT_PER_YUAN))[payers.index(each["enterprise"])]
         if amount > 0:
-            await _remit(stream, each, amount)
-            sent += 1
-    await stream.sender.flush()
-    if sent:
-        await until(
-            lambda: _has_remittances(stream, sent, statements[0]["period"]), "the ledger to book the remittances"
-        )
-    return sent
+            paid.append((each, amount))
+    return paid
 
 
 async def _remit(stream: Stream, statement: dict[str, Any], amount: Amount) -> None:
