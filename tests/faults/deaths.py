@@ -108,12 +108,13 @@ class Deaths:
         self._armed.clear()
 
     async def arm_all(self, system: System, budget: Budget, most: int) -> None:
-        """When all are ready, choose where each has to die that is not about to, until so many have died."""
+        """When all are ready, choose anew where each has to die, until so many have died."""
         self.collect()
         await eventually_async(lambda: _are_ready(system), "readiness of all four")
         for service in SERVICES:
-            is_free = service not in self._armed and self._is_known(service)
-            if is_free and self.died.total() + len(self._armed) < most and budget.take(service):
+            if service in self._armed or (
+                self._is_known(service) and self.died.total() + len(self._armed) < most and budget.take(service)
+            ):  # the step did not come
                 self.arm(service)
 
     async def reap(self, system: System, budget: Budget) -> None:

@@ -233,7 +233,8 @@ async def _play(shaken: Shaken, wanted: Wanted, each_day: float, model: MonthMod
     shaken.check_bounds()
     verdict = await audit_all(audit_sources(system))
     faults = shaken.faults + shaken.proxy.done
-    return Aftermath(summary, verdict, dict(faults), await _held(shaken), await _differs(system, model))
+    differs = "" if deaths is None else await _differs(system, model)
+    return Aftermath(summary, verdict, dict(faults), await _held(shaken), differs)
 
 
 async def _differs(system: System, model: MonthModel) -> str:
