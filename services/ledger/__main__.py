@@ -12,14 +12,18 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.ledger.api import make_router
 from services.ledger.booking import book_all_waiting, take_manifest
 from services.ledger.books import open_books
+from services.ledger.checkpoints import LogKeys, load_log_keys, sign_what_is_due
 from services.ledger.count_day import take_count
+from services.ledger.evidence_api import make_evidence_router
 from services.ledger.gaps import ASK_SECONDS, fill_gaps
+from services.ledger.log_api import make_proof_router, make_public_router
 from services.ledger.metrics import LOOK_SECONDS, Metrics, look
 from services.ledger.overdue import Overdue
 from services.ledger.readiness import check_progress
 from services.ledger.remit import take_remittance
 from services.ledger.repeating import keep_doing
 from services.ledger.scheduler import TICK_SECONDS, keep_time
+from services.ledger.witnessing import ask_witness
 from shared.adapters.kafka import consume, ensure_topics, open_broker, until_done
 from shared.adapters.outbox import Outbox
 from shared.adapters.postgres import Waits, open_engine
@@ -31,6 +35,10 @@ from shared.runtime.service import Service, run_service
 from shared.runtime.settings import Settings
 
 ENGINE_SIZE = 8
+WITNESS_SECONDS = 5.0
+"""A witness that takes longer is asked again; a transaction is open meanwhile."""
+LOG_SECONDS = 1.0
+"""Pause between two looks whether a checkpoint is due, and whether one is without a cosignature."""
 
 
 @asynccontextmanager
@@ -38,16 +46,25 @@ async def compose(service: Service) -> AsyncIterator[None]:
     """Put the ledger together."""
     settings = service.settings
     broker, metrics = open_broker(settings), Metrics.make(service.registry)
-    url = settings.database.get_secret_value()
-    async with open_engine(url, size=ENGINE_SIZE, waits=Waits.of(settings)) as engine, _charging(settings) as api:
+    url, log_keys = settings.database.get_secret_value(), load_log_keys(settings)
+    waits = Waits.of(settings)
+    async with (
+        open_engine(url, size=ENGINE_SIZE, waits=waits) as engine,
+        _charging(settings) as api,
+        _witness(settings) as witness,
+    ):
         await open_books(engine, settings.books_open_on or insured_day(now()))
         outbox = Outbox(engine, "ledger", lambda topic, key, payload: _publish(broker, topic, key, payload))
         _subscribe(service, broker, engine, metrics, outbox)
         service.app.include_router(make_router(service.keys, engine, settings, is_working_day, outbox.wake))
+        service.app.include_router(make_public_router(engine, log_keys))
+        service.app.include_router(make_proof_router(engine, log_keys, service.keys))
+        service.app.include_router(make_evidence_router(engine, log_keys, service.keys))
         service.add_readiness("books", lambda: check_progress(engine, settings.ready_commit_age_seconds))
         service.background("topics", until_done("topics", lambda: ensure_topics(settings, dict.fromkeys(INTERNAL, 1))))
         service.background("inbox", until_done("inbox", lambda: _catch_up(engine)))
         _repeat(service, engine, metrics, outbox, api)
+        _keep_log(service, engine, log_keys, witness)
         async with service.running(broker):
             service.background("outbox", outbox.run())
             yield
@@ -61,13 +78,27 @@ def _repeat(
     work: dict[str, tuple[Callable[[], Awaitable[object]], float]] = {
         "gaps": (lambda: fill_gaps(engine, charging), ASK_SECONDS),
         "overdue": (overdue.look, LOOK_SECONDS),
-        "metrics": (lambda: look(engine, metrics, settings.close_timeout_seconds), LOOK_SECONDS),
+        "metrics": (lambda: look(engine, metrics, settings), LOOK_SECONDS),
     }
     if settings.scheduler:
         tick = functools.partial(keep_time, engine, settings.close_after_hours, is_working_day, outbox.wake)
         work["scheduler"] = (tick, TICK_SECONDS)
     for name, (turn, pause_seconds) in work.items():
         service.background(name, keep_doing(name, turn, pause_seconds))
+
+
+def _keep_log(service: Service, engine: AsyncEngine, keys: LogKeys, witness: httpx.AsyncClient) -> None:
+    every = service.settings.checkpoint_seconds
+    sign = keep_doing("checkpoint", lambda: sign_what_is_due(engine, keys, every), LOG_SECONDS)
+    service.background("checkpoint", sign)
+    if keys.witnesses:
+        ask = keep_doing("witness", lambda: ask_witness(engine, keys, witness), LOG_SECONDS)
+        service.background("witness", ask)
+
+
+def _witness(settings: Settings) -> httpx.AsyncClient:
+    """No key is shown: the signature on the checkpoint is what the witness goes by."""
+    return httpx.AsyncClient(base_url=settings.platform_url, timeout=WITNESS_SECONDS, trust_env=False)
 
 
 def _charging(settings: Settings) -> httpx.AsyncClient:

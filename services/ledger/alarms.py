@@ -6,9 +6,13 @@ gap                    a manifest is missing and a later one of its run waits
 message_refused        a message was kept aside: undecodable, absurd, unexpected, or known with other content;
                            it goes when a person has reviewed the message
 remittance_unallocated money of an enterprise and province that the books do not know
+log_inconsistent       what is stored does not continue the checkpoint signed last: nothing is signed (I7)
+witness_refused        the witness did not cosign; both of these go when a later checkpoint is signed, or cosigned
+checkpoint_unwitnessed a checkpoint has been without a cosignature for longer than DANBAO_COSIGN_TIMEOUT_SECONDS
 """
 
 from datetime import date
+from math import inf
 from typing import Any, Final
 
 import structlog
@@ -22,26 +26,58 @@ from services.ledger.debts import read_advances
 from services.ledger.gaps import read_gap_seconds, read_missing
 from shared.domain.journal import AccountKind, Party
 from shared.domain.money import yuan
+from shared.runtime.settings import Settings
 
 log = structlog.get_logger(__name__)
 GAP_SECONDS: Final = 10.0
 """A gap younger than this is the ordinary course of things."""
-NAMES: Final = ("close_overdue", "day_not_equal", "gap", "message_refused", "remittance_unallocated")
+NAMES: Final = (
+    "close_overdue", "day_not_equal", "gap", "message_refused", "remittance_unallocated", "log_inconsistent",
+    "witness_refused", "checkpoint_unwitnessed",
+)  # fmt: skip
 
 _REFUSED = text(
     "select topic, reason, count(*) as count from ledger.refused_message"
     " where refused_id not in (select refused_id from ledger.refused_review) group by topic, reason order by 1, 2"
 )
 
+_LOG_FAULTS = text("""
+select case kind when 'inconsistent' then 'log_inconsistent' else 'witness_refused' end as name, size, detail
+from ledger.log_fault
+where found_at > coalesce(case kind when 'inconsistent' then (select max(signed_at) from ledger.checkpoint)
+                                    else (select max(recorded_at) from ledger.cosignature) end, '-infinity')
+order by fault_id
+""")
+_UNWITNESSED = text("""
+select min(size) as size, extract(epoch from now() - min(signed_at)) as waited from ledger.checkpoint
+where size > coalesce((select max(size) from ledger.cosignature), -1)
+""")
 
-async def read_alarms(connection: AsyncConnection, books: Books, close_timeout_seconds: float) -> list[str]:
-    """One line each, beginning with the name of the alarm."""
+
+def cosign_timeout(settings: Settings) -> float:
+    """Seconds a checkpoint may be without a cosignature; without end where no witness is named."""
+    return settings.cosign_timeout_seconds if settings.vkeys else inf
+
+
+async def read_alarms(
+    connection: AsyncConnection, books: Books, close_timeout_seconds: float, cosign_timeout_seconds: float = inf
+) -> list[str]:
+    """One line each, beginning with the name of the alarm. Without a witness nothing waits for a cosignature."""
     return [
         *await _of_closing(connection, books.closing, close_timeout_seconds),
         *await _of_gaps(connection),
         *await _of_refused(connection),
         *await _of_remittances(connection),
+        *await _of_log(connection, cosign_timeout_seconds),
     ]
+
+
+async def _of_log(connection: AsyncConnection, timeout_seconds: float) -> list[str]:
+    found = [f"{row.name}: {row.detail}" for row in await connection.execute(_LOG_FAULTS)]
+    oldest = (await connection.execute(_UNWITNESSED)).one()
+    if oldest.waited is not None and oldest.waited > timeout_seconds:
+        found.append(f"checkpoint_unwitnessed: {oldest.size} entries: no cosignature for {oldest.waited:.0f} s")
+    return found
 
 
 async def _of_closing(connection: AsyncConnection, closing: Closing | None, timeout_seconds: float) -> list[str]:

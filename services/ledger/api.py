@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.ledger import reading
+from services.ledger.alarms import cosign_timeout
 from services.ledger.close_day import close_day
 from services.ledger.issue_statement import IsWorkingDay, issue_statements
 from services.ledger.late_fees import book_late_fees
@@ -97,7 +98,7 @@ def _add_readings(router: APIRouter, engine: AsyncEngine, settings: Settings) ->
     @router.get("/status")
     async def status() -> dict[str, Any]:
         async with engine.connect() as connection:
-            return await reading.read_status(connection, settings.close_timeout_seconds)
+            return await reading.read_status(connection, settings.close_timeout_seconds, cosign_timeout(settings))
 
     @router.get("/days/{day}")
     async def day_state(day: date) -> dict[str, Any]:

@@ -19,9 +19,11 @@ from services.ledger import tables
 from services.ledger.books import Books, holding_turn, read_books
 from services.ledger.evidence import content_hash
 from services.ledger.journal_store import Source, write_entry
+from services.ledger.log_entries import append_entry
 from services.ledger.refused import keep_refused
-from shared.contracts.manifests import Outcome, PremiumsCharged, Total
+from shared.contracts.manifests import Outcome, PremiumsCharged, Total, head_of
 from shared.contracts.topics import MANIFESTS
+from shared.domain import manifest_head
 from shared.domain.errors import Refused
 from shared.domain.journal import EntryKind, Party, posting_day, premium_entry, premium_kind
 
@@ -128,12 +130,13 @@ async def booked_through(connection: AsyncConnection, run: str) -> int:
 async def book_manifest(
     connection: AsyncConnection, manifest: PremiumsCharged, books: Books, closing_day: date | None = None
 ) -> None:
-    """Write manifest, entries and lines, and take it out of the inbox; the caller holds the turn.
+    """Write manifest, log entry, entries and lines, and take it out of the inbox; the caller holds the turn.
 
     `closing_day`: the manifest was written for the close of that day, so the day still takes it.
     """
     oldest = closing_day or books.oldest_open_day
     await connection.execute(insert(tables.manifest_booked).values(_head(manifest, closing_day)))
+    await append_entry(connection, head_of(manifest))
     posted = [(posting_day(total.insured_on, oldest), total) for total in manifest.totals]
     entries = await _write_entries(connection, manifest, posted)
     if posted:
@@ -241,7 +244,7 @@ async def _refuse(engine: AsyncEngine, reason: str, detail: str, payload: bytes)
 
 def check_manifest(manifest: PremiumsCharged) -> None:
     """Raises `Refused` for what no charging worker can have meant; the database would refuse most of it, too."""
-    if not (0 <= manifest.leaves <= LARGEST and manifest.number <= LARGEST):
+    if not (0 <= manifest.leaves <= manifest_head.LARGEST and manifest.number <= manifest_head.LARGEST):
         raise Refused(f"manifest {manifest.run}/{manifest.number} of {manifest.leaves} leaves")
     for place, total in enumerate(manifest.totals):
         for fault in _faults(manifest.kind, total):

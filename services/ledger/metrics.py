@@ -8,10 +8,12 @@ from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.ledger import tables
-from services.ledger.alarms import NAMES, read_alarms
+from services.ledger.alarms import NAMES, cosign_timeout, read_alarms
 from services.ledger.books import read_books
+from services.ledger.checkpoints import read_log_state
 from services.ledger.gaps import read_gap_seconds
 from shared.domain.calendar import day_start
+from shared.runtime.settings import Settings
 
 LOOK_SECONDS: Final = 2.0
 """Pause between two looks."""
@@ -29,6 +31,9 @@ class Metrics:
     unpublished: Gauge
     unpublished_seconds: Gauge
     oldest_open_day: Gauge
+    log_entries: Gauge
+    log_signed: Gauge
+    log_cosigned: Gauge
     alarms: Gauge
 
     @classmethod
@@ -50,19 +55,26 @@ class Metrics:
             unpublished=gauge("outbox_messages", "Messages not published yet"),
             unpublished_seconds=gauge("outbox_seconds", "Age of the oldest message not published yet"),
             oldest_open_day=gauge("oldest_open_day_seconds", "Start of the oldest day not closed, Unix time"),
+            log_entries=gauge("log_entries", "Entries of the evidence log"),
+            log_signed=gauge("log_signed_entries", "Entries under the newest checkpoint"),
+            log_cosigned=gauge("log_cosigned_entries", "Entries under the newest checkpoint that a witness cosigned"),
             alarms=gauge("alarms", "Alarms, see services/ledger/alarms.py", ("alarm",)),
         )
 
 
-async def look(engine: AsyncEngine, metrics: Metrics, close_timeout_seconds: float) -> None:
+async def look(engine: AsyncEngine, metrics: Metrics, settings: Settings) -> None:
     """Set the gauges from the books."""
     async with engine.connect() as connection:
         books = await read_books(connection)
-        alarms = await read_alarms(connection, books, close_timeout_seconds)
+        alarms = await read_alarms(connection, books, settings.close_timeout_seconds, cosign_timeout(settings))
+        state = await read_log_state(connection)
         inbox = await connection.scalar(select(func.count()).select_from(tables.manifest_inbox))
         unpublished = await connection.scalar(select(func.count()).select_from(tables.outbox))
         age = await connection.scalar(text("select extract(epoch from now() - min(written_at)) from ledger.outbox"))
         metrics.gap_seconds.set(await read_gap_seconds(connection))
+    metrics.log_entries.set(state["entries"] or 0)
+    metrics.log_signed.set(state["signed"] or 0)
+    metrics.log_cosigned.set(state["cosigned"] or 0)
     metrics.inbox.set(inbox or 0)
     metrics.unpublished.set(unpublished or 0)
     metrics.unpublished_seconds.set(float(age or 0))

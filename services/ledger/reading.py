@@ -1,6 +1,7 @@
 """What the ledger's API answers from the books; money leaves as decimal strings in yuan."""
 
 from datetime import date
+from math import inf
 from typing import Any
 
 from sqlalchemy import func, select
@@ -9,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.ledger import tables
 from services.ledger.alarms import read_alarms
 from services.ledger.books import read_booked_through, read_books
+from services.ledger.checkpoints import read_log_state
 from services.ledger.count_day import latest_differences
 from services.ledger.debts import read_debts
 from shared.domain.billing import Debt, payment_state
@@ -17,7 +19,9 @@ from shared.domain.journal import Party
 from shared.domain.money import yuan
 
 
-async def read_status(connection: AsyncConnection, close_timeout_seconds: float) -> dict[str, Any]:
+async def read_status(
+    connection: AsyncConnection, close_timeout_seconds: float, cosign_timeout_seconds: float = inf
+) -> dict[str, Any]:
     """How far the books are, and what a person has to look at."""
     books = await read_books(connection)
     return {
@@ -26,7 +30,8 @@ async def read_status(connection: AsyncConnection, close_timeout_seconds: float)
         "last_closed_day": books.last_closed,
         "runs": await read_booked_through(connection),
         "waiting": await connection.scalar(select(func.count()).select_from(tables.manifest_inbox)),
-        "alarms": await read_alarms(connection, books, close_timeout_seconds),
+        "alarms": await read_alarms(connection, books, close_timeout_seconds, cosign_timeout_seconds),
+        "log": await read_log_state(connection),
         "unpublished": await connection.scalar(select(func.count()).select_from(tables.outbox)),
     }
 

@@ -4,11 +4,13 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Computed,
     Date,
     DateTime,
     Integer,
     LargeBinary,
     MetaData,
+    SmallInteger,
     Table,
     Text,
 )
@@ -231,4 +233,54 @@ outbox = Table(
     Column("key", Text),
     Column("payload", LargeBinary),
     Column("written_at", INSTANT),
+)
+
+log_entry = Table(
+    "log_entry",
+    metadata,
+    Column("index", BigInteger, primary_key=True),
+    Column("run", Text),
+    Column("number", BigInteger),
+    Column("entry", LargeBinary),
+    Column("leaf_hash", LargeBinary, Computed("sha256('\\x00'::bytea || entry)")),
+)
+
+log_node = Table(
+    "log_node",
+    metadata,
+    Column("level", SmallInteger, primary_key=True),
+    Column("index", BigInteger, primary_key=True),
+    Column("hash", LargeBinary),
+)
+
+checkpoint = Table(
+    "checkpoint",
+    metadata,
+    Column("size", BigInteger, primary_key=True),
+    Column("origin", Text),
+    Column("root", LargeBinary),
+    Column("note", LargeBinary),
+    Column("signed_at", INSTANT),
+)
+
+day_checkpoint = Table("day_checkpoint", metadata, Column("day", Date, primary_key=True), Column("size", BigInteger))
+
+cosignature = Table(
+    "cosignature",
+    metadata,
+    Column("size", BigInteger, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("key_id", LargeBinary, primary_key=True),
+    Column("line", Text),
+    Column("cosigned_at", INSTANT),
+)
+
+log_fault = Table(
+    "log_fault",
+    metadata,
+    Column("fault_id", BigInteger, primary_key=True),
+    Column("kind", Text),
+    Column("size", BigInteger),
+    Column("detail", Text),
+    Column("found_at", INSTANT),
 )

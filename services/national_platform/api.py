@@ -15,6 +15,7 @@ from services.national_platform.faults import FaultKnobs
 from services.national_platform.metrics import Metrics
 from services.national_platform.reception import Reception
 from services.national_platform.reconciliation import reconcile
+from services.national_platform.witness import read_witness_alarms, read_witnessed
 from shared.contracts.reports import Reconciliation, Refusal, ReportId
 from shared.runtime.access import AccessKeys, Reader, sha256_hex
 
@@ -103,8 +104,9 @@ def routes(doors: Doors, reception: Reception, engine: AsyncEngine, knobs: Fault
     async def read_status(request: Request) -> dict[str, Any]:
         doors.reporter(request)
         async with engine.connect() as connection:
-            deliveries = await store.count_deliveries(connection)
-            return {"deliveries": deliveries, "alarms": await store.list_alarms(connection)}
+            deliveries, witnessed = await store.count_deliveries(connection), await read_witnessed(connection)
+            alarms = [*await store.list_alarms(connection), *await read_witness_alarms(connection)]
+            return {"deliveries": deliveries, "witnessed": witnessed, "alarms": alarms}
 
     return router
 

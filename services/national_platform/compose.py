@@ -4,16 +4,22 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.national_platform.api import Doors, routes
 from services.national_platform.faults import FaultKnobs
 from services.national_platform.metrics import Metrics
 from services.national_platform.reception import Reception
 from services.national_platform.roster import Roster
+from services.national_platform.witness import Witness
+from services.national_platform.witness_api import make_witness_router
 from shared.adapters.postgres import Waits, open_engine
-from shared.adapters.signing import Verifier
+from shared.adapters.signing import NoteSigner, Verifier
+from shared.adapters.vkey_files import read_vkeys
 from shared.domain.errors import Refused
+from shared.domain.signed_note import COSIGNATURE
 from shared.runtime.service import Service
+from shared.runtime.settings import Settings
 
 
 @asynccontextmanager
@@ -33,5 +39,16 @@ async def compose(service: Service) -> AsyncIterator[None]:
         service.add_readiness("database", answers)
         doors = Doors(service.keys, settings.platform_key.get_secret_value())
         reception = Reception(engine, verifier, roster)
-        service.app.include_router(routes(doors, reception, engine, FaultKnobs(settings), Metrics(service.registry)))
+        metrics = Metrics(service.registry)
+        service.app.include_router(routes(doors, reception, engine, FaultKnobs(settings), metrics))
+        if settings.witness_key:
+            service.app.include_router(make_witness_router(open_witness(settings, engine), metrics))
         yield
+
+
+def open_witness(settings: Settings, engine: AsyncEngine) -> Witness:
+    """The witness with the key and the logs of the settings; raises `Refused` without either."""
+    if settings.witness_key is None or settings.vkeys is None:
+        raise Refused("DANBAO_WITNESS_KEY and DANBAO_VKEYS: a witness needs a key, and the keys of the logs it knows")
+    signer = NoteSigner(settings.witness_key, settings.witness_name, COSIGNATURE)
+    return Witness(engine, signer, read_vkeys(settings.vkeys))

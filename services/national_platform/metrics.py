@@ -14,3 +14,15 @@ class Metrics:
             registry=registry,
         )
         self.faults = Counter("danbao_platform_faults", "Faults made on purpose", ["fault"], registry=registry)
+        self.checkpoints = Counter(
+            "danbao_platform_checkpoints",
+            "Checkpoints of logs that were to be cosigned, by what became of them",
+            ["outcome"],
+            registry=registry,
+        )
+        self.witness_alarms = Counter(
+            "danbao_platform_witness_alarms",
+            "Checkpoints that contradict what was cosigned, by reason",
+            ["reason"],
+            registry=registry,
+        )

@@ -64,3 +64,24 @@ DECLARATION: Final = Table(
     Column("exact", BigInteger),
     Column("amount", BigInteger),
 )
+WITNESSED: Final = Table(
+    "witnessed",
+    METADATA,
+    Column("origin", Text, primary_key=True),
+    Column("size", BigInteger, primary_key=True),
+    Column("root", LargeBinary),
+    Column("note", LargeBinary),
+    Column("cosigned_at", DateTime(timezone=True)),
+)
+WITNESS_ALARM: Final = Table(
+    "witness_alarm",
+    METADATA,
+    Column("alarm_id", BigInteger, primary_key=True),
+    Column("origin", Text),
+    Column("reason", Text),
+    Column("size", BigInteger),
+    Column("root", LargeBinary),
+    Column("known_size", BigInteger),
+    Column("note", LargeBinary),
+    Column("raised_at", DateTime(timezone=True)),
+)

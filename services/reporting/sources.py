@@ -1,33 +1,18 @@
 """What reporting asks of the other services' HTTP APIs. Every failure is `Retry`: nothing here decides."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import date, datetime
+from datetime import date
 from typing import Any, Final
 
 import httpx
-import msgspec
-from msgspec import Struct
 from pydantic import ValidationError
 
-from shared.contracts.findings import DayFindings
 from shared.contracts.reports import EmployeeExclusion, PaymentItem
-from shared.domain.errors import Retry
+from shared.domain.errors import Refused, Retry
 
 PAGE: Final = 10_000
 """Tokens asked for at a time."""
-PATIENCE_SECONDS: Final = 300.0
-"""How long charging may look through a whole day."""
-
-
-class Cover(Struct, frozen=True, kw_only=True):
-    """An order that covers a worker at an instant; it was sent at `recorded_at` or later."""
-
-    enterprise: str
-    order_id: str
-    accepted_at: datetime
-    province: str
-    recorded_at: datetime | None
 
 
 class InternalApi:
@@ -38,15 +23,8 @@ class InternalApi:
 
     async def get(self, path: str, **params: str | int) -> dict[str, Any]:
         """The answer's object; raises `Retry` for anything else."""
-        return await self._ask(path, params, self._client.timeout)
-
-    async def get_patiently(self, path: str) -> dict[str, Any]:
-        """The same, of what may take PATIENCE_SECONDS."""
-        return await self._ask(path, {}, httpx.Timeout(PATIENCE_SECONDS))
-
-    async def _ask(self, path: str, params: Mapping[str, str | int], timeout: httpx.Timeout) -> dict[str, Any]:
         try:
-            response = await self._client.get(path, params=params, timeout=timeout)
+            response = await self._client.get(path, params=params)
             response.raise_for_status()
             answer = response.json()
         except (httpx.HTTPError, ValueError) as error:
@@ -56,13 +34,15 @@ class InternalApi:
         return answer
 
     async def find(self, path: str, **params: str | int) -> dict[str, Any] | None:
-        """The same; None for what the service says is not there."""
+        """The same; None where there is no such thing (404), `Refused` where things do not agree (409)."""
         try:
             return await self.get(path, **params)
         except Retry as error:
-            cause = error.__cause__
-            if isinstance(cause, httpx.HTTPStatusError) and cause.response.status_code == httpx.codes.NOT_FOUND:
-                return None
+            match error.__cause__:
+                case httpx.HTTPStatusError(response=response) if response.status_code == httpx.codes.NOT_FOUND:
+                    return None
+                case httpx.HTTPStatusError(response=response) if response.status_code == httpx.codes.CONFLICT:
+                    raise Refused(f"{self._name}: {response.text}") from error
             raise
 
 
@@ -95,22 +75,6 @@ class Sources:
         except (ValidationError, LookupError, TypeError) as error:
             raise Retry(f"charging, employee exclusions of {day} in {province}: {error!r}") from error
 
-    async def findings(self, day: date) -> DayFindings:
-        """What charging names of a counted day; it goes over all rows of the day."""
-        answer = await self._charging.get_patiently(f"/v1/days/{day}/findings")
-        try:
-            return msgspec.convert(answer, DayFindings)
-        except msgspec.ValidationError as error:
-            raise Retry(f"charging, findings of {day}: {error}") from error
-
-    async def covers(self, worker_id: str, at: datetime) -> list[Cover]:
-        """Every order, of any enterprise, that was open for the worker at the instant."""
-        answer = await self._charging.get(f"/v1/workers/{worker_id}/covers", at=at.isoformat())
-        try:
-            return msgspec.convert(answer["covers"], list[Cover])
-        except (msgspec.ValidationError, LookupError) as error:
-            raise Retry(f"charging, covers of a worker: {error!r}") from error
-
     async def payment_states(self, period: str, as_of: date) -> dict[str, list[PaymentItem]]:
         """Where each statement of the month stands at the end of a day, by province."""
         answer = await self._ledger.get("/v1/payment-states", period=period, as_of=as_of.isoformat())
@@ -139,13 +103,13 @@ class Sources:
 
 
 @asynccontextmanager
-async def open_sources(
+async def open_apis(
     charging_url: str, ledger_url: str, service_key: str, timeout_seconds: float
-) -> AsyncIterator[Sources]:
+) -> AsyncIterator[tuple[InternalApi, InternalApi]]:
     """Clients of both services, showing the key that the services share; closed at the end."""
     headers = {"Authorization": f"Bearer {service_key}"}
     async with (
         httpx.AsyncClient(base_url=charging_url, headers=headers, timeout=timeout_seconds, trust_env=False) as charging,
         httpx.AsyncClient(base_url=ledger_url, headers=headers, timeout=timeout_seconds, trust_env=False) as ledger,
     ):
-        yield Sources(InternalApi("charging", charging), InternalApi("ledger", ledger))
+        yield InternalApi("charging", charging), InternalApi("ledger", ledger)

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from shared.domain.errors import Refused
-from shared.domain.signed_note import Signature, VerifierKey, make_signature
+from shared.domain.signed_note import Signature, VerifierKey, is_key_name, make_signature
 
 
 def make_key_pair(private: Path, public: Path) -> None:
@@ -18,10 +18,17 @@ def make_key_pair(private: Path, public: Path) -> None:
         return
     key = Ed25519PrivateKey.generate()
     pem, raw = serialization.Encoding.PEM, serialization.NoEncryption()
-    handle = os.open(private, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, raw))
+    _write_private(private, key.private_bytes(pem, serialization.PrivateFormat.PKCS8, raw))
     public.write_bytes(key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo))
+
+
+def make_note_key(private: Path, name: str, kind: int) -> VerifierKey:
+    """Write a new private key, readable by its owner only, unless the file is there; returns its public half."""
+    if not private.exists():
+        pem, raw = serialization.Encoding.PEM, serialization.NoEncryption()
+        made = Ed25519PrivateKey.generate()
+        _write_private(private, made.private_bytes(pem, serialization.PrivateFormat.PKCS8, raw))
+    return NoteSigner(private, name, kind).verifier
 
 
 class Signer:
@@ -39,6 +46,8 @@ class NoteSigner:
     """Signs notes under a name with the private key of one file; `kind` is a signature type of `signed_note`."""
 
     def __init__(self, private: Path, name: str, kind: int) -> None:
+        if not is_key_name(name):
+            raise Refused(f"{name!r} is no name of a key: no spaces, no plus signs")
         self._key = _load_private(private)
         self.verifier = VerifierKey(name, kind, self._key.public_key().public_bytes_raw())
 
@@ -75,6 +84,12 @@ class Verifier:
         except (InvalidSignature, ValueError):
             return False
         return True
+
+
+def _write_private(private: Path, data: bytes) -> None:
+    handle = os.open(private, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
 
 
 def _load_private(private: Path) -> Ed25519PrivateKey:

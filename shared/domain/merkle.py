@@ -62,12 +62,12 @@ def verify_inclusion(leaf_hash: bytes, index: int, size: int, proof: Sequence[by
 def verify_consistency(old_size: int, old_root: bytes, new_size: int, new_root: bytes, proof: Sequence[bytes]) -> bool:
     """Whether `proof` shows the new tree to begin with the leaves of the old one (RFC 9162, 2.1.4.2); never raises.
 
-    The empty tree and a tree of the same size need an empty proof.
+    The empty tree and a tree of the same size need an empty proof. A root of size 0 is taken as it is given.
     """
     if not 0 <= old_size <= new_size:
         return False
     if old_size in (0, new_size):
-        return not proof and old_root == (EMPTY_ROOT if old_size == 0 else new_root)
+        return not proof and old_root == (new_root if old_size == new_size else EMPTY_ROOT)
     is_full = old_size & (old_size - 1) == 0  # then the old root is a node of the new tree, and the proof leaves it out
     hashes = iter([old_root, *proof] if is_full else proof)
     first = next(hashes, None)

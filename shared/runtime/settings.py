@@ -58,7 +58,24 @@ class Settings(BaseSettings):
     reporter_public_key: Path | None = Field(
         None, description="Ed25519 public key (PEM) that the national platform checks reports with"
     )
+    log_origin: str = Field("danbao.example/log", description="name of the evidence log: its origin line and key name")
+    log_keys: Annotated[list[Path], NoDecode] = Field(
+        default_factory=list,
+        description="Ed25519 private keys (PEM) that sign checkpoints, colon-separated; during a change of keys both",
+    )
+    witness_name: str = Field("platform.danbao.example/witness", description="name the national platform cosigns under")
+    witness_key: Path | None = Field(
+        None, description="Ed25519 private key (PEM) that cosigns checkpoints; without one the platform is no witness"
+    )
+    vkeys: Path | None = Field(
+        None,
+        description="file of verifier keys, one vkey a line: of logs, which the witness takes, and of witnesses, which "
+        "the ledger waits for; the page /receipt checks with them; without it every signed checkpoint is shown",
+    )
     platform_key: SecretStr = Field(SecretStr(""), description="key reporting shows the national platform")
+
+    # Order receipts
+    receipt_page: str = Field("", description="address of /receipt as workers reach it; else that of the request")
 
     # Kafka
     kafka_session_timeout_ms: int = Field(10_000, description="a worker silent for so long loses its partitions")
@@ -95,6 +112,12 @@ class Settings(BaseSettings):
     scheduler: bool = Field(True, description="close, bill and assess by the clock; off where a command does it")
     close_after_hours: int = Field(36, description="a day closes so many hours after it began: T+1 12:00")
     close_timeout_seconds: float = Field(60.0, description="a count that takes longer raises the alarm close_overdue")
+    checkpoint_seconds: float = Field(
+        60.0, description="a log that has grown is signed after so long; 0: at every look"
+    )
+    cosign_timeout_seconds: float = Field(
+        300.0, description="a checkpoint without a cosignature for longer raises the alarm checkpoint_unwitnessed"
+    )
 
     # Reporting
     report_timeout_seconds: float = 10.0
@@ -116,7 +139,7 @@ class Settings(BaseSettings):
     state_directory: Path | None = None
     ready_commit_age_seconds: float = Field(30.0, description="lag with no commit for so long: not ready")
 
-    @field_validator("scheme", mode="before")
+    @field_validator("scheme", "log_keys", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [Path(part) for part in value.split(":") if part] if isinstance(value, str) else value

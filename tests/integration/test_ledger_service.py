@@ -5,10 +5,12 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,6 +22,7 @@ from sqlalchemy import text
 
 from services.cli.running.system import settings_of
 from shared.adapters.kafka import ensure_topics
+from shared.adapters.signing import make_note_key
 from shared.contracts.manifests import DayClosing, Outcome
 from shared.contracts.topics import (
     DAYS_CLOSED,
@@ -30,6 +33,7 @@ from shared.contracts.topics import (
     REMITTANCES,
     STATEMENTS,
 )
+from shared.domain.signed_note import ED25519
 from tests.faults.proxy import open_proxy
 from tests.integration.ledger_model import ENTERPRISE, OTHER, Charging, Ledger, due, new_run, open_ledger, total
 from tests.servers import Broker, client_settings
@@ -81,8 +85,11 @@ class Process:
 @asynccontextmanager
 async def started(ledger: Ledger, broker: Broker, **more: str) -> AsyncIterator[Process]:
     """Start the service and wait until it is ready; killed at the end if it still runs."""
-    port = free_port()
+    port, folder = free_port(), tempfile.TemporaryDirectory()
+    log_key = Path(folder.name) / "log.pem"
+    make_note_key(log_key, "log.example/test", ED25519)
     settings = {
+        "LOG_KEYS": str(log_key),
         "DATABASE": ledger.url,
         "PORT": str(port),
         "SERVICE_KEY": KEY,
@@ -102,6 +109,7 @@ async def started(ledger: Ledger, broker: Broker, **more: str) -> AsyncIterator[
             yield process
         finally:
             await process.stop(signal.SIGKILL)
+            folder.cleanup()
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """The audit: reads every schema as `danbao_auditor`, in one snapshot, and trusts no total.
 
-I1 to I6 and I8 as far as rows can show them; I7 comes with the log. The national platform's database is read after
-the others, so that it may hold more than reporting knows of, never less.
+I1 to I8 as far as rows can show them. The national platform's database is read after the others, so that it may hold
+more than reporting knows of, never less.
 """
 
 import os
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from services.cli.audit.billing import check_billing
 from services.cli.audit.books import Books
+from services.cli.audit.evidence_log import Views, check_log
 from services.cli.audit.facts import read_facts
 from services.cli.audit.identity import check_identities
 from services.cli.audit.manifests import check_counts, check_manifests
@@ -21,16 +22,18 @@ from services.cli.audit.settlements import check_settlements
 from services.cli.audit.verdict import Verdict
 from shared.adapters.postgres import Connection, open_pool
 from shared.adapters.scheme_files import load_scheme
+from shared.adapters.vkey_files import read_vkeys
 from shared.runtime.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where the audit reads: URLs of both databases, and the scheme's directories."""
+    """Where the audit reads: URLs of both databases, the scheme's directories, the keys that sign the log."""
 
     database: str
     platform_database: str
     scheme: tuple[Path, ...]
+    vkeys: Path | None = None
 
 
 def sources_from(settings: Settings) -> Sources:
@@ -39,13 +42,14 @@ def sources_from(settings: Settings) -> Sources:
         os.environ.get("DANBAO_AUDIT_DATABASE") or settings.database.get_secret_value(),
         os.environ.get("DANBAO_AUDIT_PLATFORM_DATABASE") or settings.platform_database.get_secret_value(),
         tuple(settings.scheme),
+        settings.vkeys,
     )
 
 
 async def audit_all(sources: Sources) -> Verdict:
     """Every check; raises what the databases raise when they do not answer."""
     verdict = Verdict()
-    scheme = load_scheme(sources.scheme)
+    scheme, vkeys = load_scheme(sources.scheme), read_vkeys(sources.vkeys) if sources.vkeys else None
     async with (
         _snapshot(sources.database) as connection,
         _snapshot(sources.platform_database) as platform,
@@ -63,6 +67,7 @@ async def audit_all(sources: Sources) -> Verdict:
             "counts": lambda: check_counts(connection, facts, rows, verdict),
             "billing": lambda: check_billing(connection, facts, books, verdict),
             "reports": lambda: Reports(facts, rows, verdict).check(connection, platform, later),
+            "the log": lambda: check_log(Views(connection, platform, later), facts, verdict, vkeys),
             "identities": lambda: check_identities(connection, verdict),
         }.items():
             async with verdict.part(name):

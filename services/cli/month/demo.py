@@ -94,7 +94,7 @@ async def play_month(system: System, wanted: Wanted, watcher: Watcher) -> Summar
 def audit_sources(system: System) -> Sources:
     """Where the audit of a running system reads, logged in as the auditor."""
     database, platform = (system.variables[f"DANBAO_AUDIT_{name}"] for name in ("DATABASE", "PLATFORM_DATABASE"))
-    return Sources(database, platform, tuple(system.settings.scheme))
+    return Sources(database, platform, tuple(system.settings.scheme), system.settings.vkeys)
 
 
 async def bill(system: System, month: Month, as_of: datetime) -> list[dict[str, Any]]:
@@ -121,35 +121,27 @@ async def declared(system: System, month: Month, statements: int) -> None:
 
 
 async def _nothing_pending(system: System) -> bool:
-    status = await system.apis.reporting.get("/v1/status")
-    return bool(status["pending"] == 0 and status["unexamined_days"] == 0)
+    return bool((await system.apis.reporting.get("/v1/status"))["pending"] == 0)
 
 
 async def remit(stream: Stream, statements: Sequence[dict[str, Any]]) -> int:
-    """Have some of them paid, and wait until the ledger has booked it."""
-    paid = payments(statements)
-    for statement, amount in paid:
-        await _remit(stream, statement, amount)
-    await stream.sender.flush()
-    if paid:
-        await until(
-            lambda: _has_remittances(stream, len(paid), statements[0]["period"]), "the ledger to book the remittances"
-        )
-    return len(paid)
-
-
-def payments(statements: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], Amount]]:
     """Three enterprises pay, the others do not: one in full, one half, one a hundred yuan too much each."""
     payers = sorted({each["enterprise"] for each in statements})[:3]
-    paid = []
+    sent = 0
     for each in statements:
         due = parse_yuan(each["amount_yuan"])
         if each["enterprise"] not in payers or due <= 0:
             continue
         amount = (due, Amount(due // 200 * 100), Amount(due + 100 * AMOUNT_PER_YUAN))[payers.index(each["enterprise"])]
         if amount > 0:
-            paid.append((each, amount))
-    return paid
+            await _remit(stream, each, amount)
+            sent += 1
+    await stream.sender.flush()
+    if sent:
+        await until(
+            lambda: _has_remittances(stream, sent, statements[0]["period"]), "the ledger to book the remittances"
+        )
+    return sent
 
 
 async def _remit(stream: Stream, statement: dict[str, Any], amount: Amount) -> None:

@@ -111,19 +111,9 @@ async def summarise(apis: Apis, month: Month, events: int) -> Summary:
         statements=statements,
         reports_sent=status["sent"],
         receipts=status["receipts"],
-        discrepancies=await _discrepancies(apis),
+        discrepancies=(await apis.reporting.get("/v1/discrepancies"))["discrepancies"],
         differences=(await apis.national_platform.get(f"/v1/reconciliations/{month}"))["differences"],
     )
-
-
-async def _discrepancies(apis: Apis) -> list[dict[str, Any]]:
-    """The whole register, page by page."""
-    found: list[dict[str, Any]] = []
-    after: str | None = "0"
-    while after is not None:
-        page = await apis.reporting.get("/v1/discrepancies", after=after, limit="5000")
-        found, after = found + page["discrepancies"], page["next"] and str(page["next"])
-    return found
 
 
 def _by_reason(totals: Sequence[Mapping[str, Any]], outcome: str) -> dict[str, int]:

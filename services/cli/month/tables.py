@@ -87,9 +87,9 @@ def _discrepancies_table(summary: Summary) -> Table:
     """Counted by kind; the portal lists each."""
     counts: dict[tuple[str, str], int] = {}
     for each in summary.discrepancies:
-        key = (str(each["kind"]), str(each["province"] or ""))
+        key = (str(each.get("kind") or each.get("what")), str(each.get("province") or ""))
         counts[key] = counts.get(key, 0) + 1
-    table = Table(title="Discrepancy register", title_justify="left")
+    table = Table(title="Discrepancies with the national platform", title_justify="left")
     for column in ("kind", "province"):
         table.add_column(column)
     table.add_column("count", justify="right")

@@ -16,6 +16,7 @@ from typing import Final
 
 from deploy.embedded.ports import free_port
 from deploy.embedded.stack import EmbeddedStack
+from deploy.first_keys import make_log_keys
 from services.cli.exits import CommandFailed, Unavailable
 from services.cli.running.apis import Api, Apis, open_apis
 from services.cli.running.migrating import AUDITOR, HISTORIES, given_passwords, migrate_all, write_env_file
@@ -131,6 +132,9 @@ def service_environment(service: str, variables: Mapping[str, str], passwords: M
         theirs.pop("DANBAO_SIGNING_KEY", None)
     else:
         theirs["DANBAO_SERVICE_KEY"] = variables["DANBAO_SERVICE_KEY"]
+        theirs.pop("DANBAO_WITNESS_KEY")
+    if service != "ledger":
+        theirs.pop("DANBAO_LOG_KEYS")
     if service in {"reporting", "national_platform"}:
         theirs["DANBAO_PLATFORM_KEY"] = variables["DANBAO_PLATFORM_KEY"]
     ours = {name: value for name, value in os.environ.items() if not name.startswith("DANBAO_ROLE_PASSWORD_")}
@@ -183,6 +187,7 @@ def _keys(directory: Path) -> dict[str, str]:
         "DANBAO_REPORTER_PUBLIC_KEY": str(public),
         "DANBAO_ACCESS_KEYS": str(directory / "access.toml"),
         "DANBAO_PLATFORM_ACCESS_KEYS": str(directory / "platform-access.toml"),
+        **make_log_keys(directory / "log.pem", directory / "witness.pem", directory / "vkeys"),
     }
 
 

@@ -1,0 +1,145 @@
+"""A log under test: a ledger with keys, its HTTP interface, and a witness with a database of its own."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import httpx
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+import services.national_platform
+from services.ledger.alarms import read_alarms
+from services.ledger.books import read_books
+from services.ledger.checkpoints import LogKeys, sign_what_is_due
+from services.ledger.log_api import make_proof_router, make_public_router
+from services.ledger.witnessing import ask_witness
+from services.national_platform.metrics import Metrics
+from services.national_platform.witness import Witness, read_witness_alarms
+from services.national_platform.witness_api import make_witness_router
+from shared.adapters.migrations import migrate
+from shared.adapters.postgres import open_engine, with_login
+from shared.adapters.signing import NoteSigner, is_signed, make_note_key
+from shared.domain.checkpoint import Checkpoint
+from shared.domain.signed_note import COSIGNATURE, ED25519, Note, VerifierKey, check_note
+from shared.runtime.access import AccessKeys
+from tests.integration.ledger_model import Ledger
+
+ORIGIN: Final = "log.example/test"
+WITNESS_NAME: Final = "witness.example/test"
+SERVICE_KEY: Final = "a key for one test"
+MIGRATIONS: Final = Path(services.national_platform.__file__).parent / "migrations"
+
+# Entries as booking writes them, by the hundred thousand and without its checks: `run` is the index in hex.
+_FILL: Final = text("""
+with filled as (
+    insert into ledger.manifest_booked (run, number, kind, leaves, root, content_sha256)
+    select lpad(to_hex(i), 32, '0'), 1, 'orders', 1, encode(sha256(int8send(i)), 'hex'), sha256('')
+    from generate_series(cast(:start as bigint), cast(:size as bigint) - 1) i returning run, root)
+insert into ledger.log_entry (index, run, number, entry)
+select ('x' || right(run, 15))::bit(60)::bigint, run, 1,
+       '\\x0101'::bytea || decode(run, 'hex') || '\\x0000000100000001'::bytea || decode(root, 'hex') || sha256('')
+from filled
+""")
+
+
+async def fill(ledger: Ledger, size: int) -> None:
+    """Let the log have `size` entries."""
+    async with ledger.owner.begin() as connection:
+        await connection.execute(text("set local session_replication_role = replica"))
+        start = await connection.scalar(text("select coalesce(max(index) + 1, 0) from ledger.log_entry"))
+        await connection.execute(_FILL, {"start": start, "size": size})
+
+
+async def forge(ledger: Ledger, statement: str) -> None:
+    """What somebody with all privileges does."""
+    async with ledger.owner.begin() as connection:
+        await connection.execute(text("set local session_replication_role = replica"))
+        await connection.execute(text(statement))
+
+
+@dataclass
+class LogHouse:
+    """The ledger's log and its witness; `clock` is what the witness's clock says."""
+
+    ledger: Ledger
+    keys: LogKeys
+    witness_engine: AsyncEngine
+    witness_signer: NoteSigner
+    clock: datetime = datetime(2026, 10, 3, 4, tzinfo=UTC)
+
+    @property
+    def vkeys(self) -> list[VerifierKey]:
+        return [*(signer.verifier for signer in self.keys.signers), self.witness_signer.verifier]
+
+    def with_keys(self, *signers: NoteSigner) -> "LogHouse":
+        """The same with other keys of the log."""
+        return replace(self, keys=replace(self.keys, signers=signers))
+
+    async def sign(self) -> Checkpoint | None:
+        return await sign_what_is_due(self.ledger.engine, self.keys, 0.0)
+
+    @asynccontextmanager
+    async def witness(self, *known: VerifierKey) -> AsyncIterator[httpx.AsyncClient]:
+        """The witness over HTTP, knowing these keys (the log's own where none is named)."""
+        logs = known or tuple(signer.verifier for signer in self.keys.signers)
+        app, made = FastAPI(), Witness(self.witness_engine, self.witness_signer, logs)
+        app.include_router(make_witness_router(made, Metrics(CollectorRegistry())))
+        async with _client(app) as client:
+            yield client
+
+    async def cosign(self, *known: VerifierKey) -> str:
+        """Ask the witness once."""
+        async with self.witness(*known) as client:
+            return await ask_witness(self.ledger.engine, self.keys, client)
+
+    @asynccontextmanager
+    async def api(self, *, has_witness: bool = True) -> AsyncIterator[httpx.AsyncClient]:
+        """The log over HTTP, with the service's key shown."""
+        keys = self.keys if has_witness else replace(self.keys, witnesses=())
+        app = FastAPI()
+        app.include_router(make_public_router(self.ledger.engine, keys))
+        app.include_router(make_proof_router(self.ledger.engine, keys, AccessKeys.load(None, SERVICE_KEY)))
+        async with _client(app) as client:
+            client.headers["Authorization"] = f"Bearer {SERVICE_KEY}"
+            yield client
+
+    def check(self, note: bytes) -> tuple[Checkpoint, set[str]]:
+        """The checkpoint of a note and who signed it."""
+        parsed = Note.parse(note)
+        return Checkpoint.parse(parsed.text), {key.name for key in check_note(parsed, self.vkeys, is_signed)}
+
+    async def alarms(self, timeout_seconds: float = 60.0) -> list[str]:
+        async with self.ledger.engine.connect() as connection:
+            return await read_alarms(connection, await read_books(connection), 60, timeout_seconds)
+
+    async def witness_alarms(self) -> list[str]:
+        async with self.witness_engine.connect() as connection:
+            return await read_witness_alarms(connection)
+
+
+def _client(app: FastAPI) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
+
+
+def log_signer(folder: Path, name: str = "log", origin: str = ORIGIN) -> NoteSigner:
+    """A key of the log, made when it is not there."""
+    make_note_key(folder / f"{name}.pem", origin, ED25519)
+    return NoteSigner(folder / f"{name}.pem", origin, ED25519)
+
+
+@asynccontextmanager
+async def open_log_house(ledger: Ledger, platform_url: str, folder: Path) -> AsyncIterator[LogHouse]:
+    """Keys in the folder, and the witness's own database migrated."""
+    roles = {"national_platform": "platform", "danbao_auditor": "auditor"}
+    await migrate(platform_url, "national_platform", MIGRATIONS, roles)
+    make_note_key(folder / "witness.pem", WITNESS_NAME, COSIGNATURE)
+    witness = NoteSigner(folder / "witness.pem", WITNESS_NAME, COSIGNATURE)
+    keys = LogKeys(ORIGIN, (log_signer(folder),), (witness.verifier,))
+    async with open_engine(with_login(platform_url, "national_platform", "platform")) as engine:
+        yield LogHouse(ledger, keys, engine, witness)
