@@ -34,8 +34,7 @@ class Told(dict[str, Any]):
 
 
 def as_told(pairs: list[tuple[str, Any]]) -> Told:
-    """For the parser; a text with half a pair of surrogates raises ValueError, also where it does not count."""
-    json.dumps(pairs, ensure_ascii=False).encode()
+    """For the parser."""
     told = Told(pairs)
     told.earlier = [pair for n, pair in enumerate(pairs) if any(pair[0] == later for later, _ in pairs[n + 1 :])]
     return told
