@@ -34,7 +34,8 @@ class Told(dict[str, Any]):
 
 
 def as_told(pairs: list[tuple[str, Any]]) -> Told:
-    """For the parser."""
+    """For the parser; a text with half a pair of surrogates raises ValueError, also where it does not count."""
+    json.dumps(pairs, ensure_ascii=False).encode()
     told = Told(pairs)
     told.earlier = [pair for n, pair in enumerate(pairs) if any(pair[0] == later for later, _ in pairs[n + 1 :])]
     return told

@@ -106,10 +106,11 @@ class Proofs:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def order(self, enterprise: str, order_id: str, day: date) -> list[RowProof]:
-        """Every row of an order accepted on the day; raises `Altered` where a batch is not what was published."""
+    async def order(self, enterprise: str, order_id: str, day: date | None) -> list[RowProof]:
+        """Every row of an order accepted on the day, or whenever; raises `Altered` where a batch was changed."""
+        sql = _ROWS.format(begin="-infinity", end="infinity") if day is None else _bounded(_ROWS, day)
         async with self._pool.acquire() as connection:
-            rows = await connection.fetch(_bounded(_ROWS, day), enterprise, order_id)
+            rows = await connection.fetch(sql, enterprise, order_id)
             batches = {batch: await _read_batch(connection, batch) for batch in {row["batch"] for row in rows}}
         return [_prove(row, *batches[row["batch"]]) for row in rows]
 

@@ -14,7 +14,7 @@ def make_proof_router(keys: AccessKeys, proofs: Proofs) -> APIRouter:
     router = APIRouter(prefix="/v1", dependencies=[Depends(keys.require("service"))])
 
     @router.get("/orders/{enterprise}/{order_id}/proof")
-    async def prove_order(enterprise: Uscc, order_id: OrderId, day: QueryDay) -> dict[str, Any]:
+    async def prove_order(enterprise: Uscc, order_id: OrderId, day: QueryDay | None = None) -> dict[str, Any]:
         try:
             return {"rows": [proof.told() for proof in await proofs.order(enterprise, order_id, day)]}
         except Altered as error:

@@ -1,6 +1,8 @@
 """What an operator asks of the running services."""
 
+import json
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
@@ -9,9 +11,11 @@ from rich.table import Table
 from services.cli.exits import CommandFailed
 from services.cli.month.driver import close_day
 from services.cli.running.apis import Api, open_apis
+from shared.adapters.qr_codes import receipt_code, terminal_text
 from shared.domain.calendar import SHANGHAI, Month
 from shared.domain.enterprise import is_uscc_shaped
 from shared.domain.errors import Refused
+from shared.domain.order_receipt import OrderReceipt
 from shared.domain.province import PROVINCES
 from shared.runtime import clock
 from shared.runtime.settings import Settings
@@ -93,6 +97,38 @@ async def read_statements(settings: Settings, period: Month, enterprise: str, pr
     async with open_apis(settings, SHORT_PATIENCE_SECONDS) as apis:
         found: dict[str, Any] = await apis.ledger.get("/v1/statements", **asked)
     return found
+
+
+async def write_evidence(settings: Settings, statements: list[dict[str, Any]], folder: Path) -> None:
+    """A file for each statement, named by its id."""
+    folder.mkdir(parents=True, exist_ok=True)
+    async with open_apis(settings, SHORT_PATIENCE_SECONDS) as apis:
+        for each in statements:
+            found = await apis.ledger.get(f"/v1/statements/{each['statement_id']}/evidence")
+            text = json.dumps(found, ensure_ascii=False, indent=1)
+            (folder / f"{each['statement_id']}.json").write_text(text + "\n", encoding="utf-8")
+
+
+async def read_receipts(settings: Settings, wish: dict[str, str]) -> dict[str, Any]:
+    """`{"orders": [...]}` as reporting answers."""
+    async with open_apis(settings, SHORT_PATIENCE_SECONDS) as apis:
+        asked = {name: value for name, value in wish.items() if value}
+        found: dict[str, Any] = await apis.reporting.get("/v1/order-receipts", **asked)
+    return found
+
+
+def print_receipts(orders: list[dict[str, Any]], *, has_qr: bool) -> None:
+    """Each order with its link, and with its code where one is asked for and holds it."""
+    for order in orders:
+        print(f"order {order['order_id']} of {order['enterprise']}, worker {order['worker_id']}: {order['state']}")
+        if order["link"] is None:
+            continue
+        print(order["link"])
+        code = receipt_code(order["link"].partition("#")[0], OrderReceipt.parse_text(order["link"])) if has_qr else None
+        if has_qr:
+            print("too long for a QR code" if code is None else terminal_text(code))
+    if not orders:
+        print("no open order")
 
 
 def print_statements(statements: list[dict[str, Any]]) -> None:

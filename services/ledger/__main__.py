@@ -14,6 +14,7 @@ from services.ledger.booking import book_all_waiting, take_manifest
 from services.ledger.books import open_books
 from services.ledger.checkpoints import LogKeys, load_log_keys, sign_what_is_due
 from services.ledger.count_day import take_count
+from services.ledger.evidence_api import make_evidence_router
 from services.ledger.gaps import ASK_SECONDS, fill_gaps
 from services.ledger.log_api import make_proof_router, make_public_router
 from services.ledger.metrics import LOOK_SECONDS, Metrics, look
@@ -58,6 +59,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
         service.app.include_router(make_router(service.keys, engine, settings, is_working_day, outbox.wake))
         service.app.include_router(make_public_router(engine, log_keys))
         service.app.include_router(make_proof_router(engine, log_keys, service.keys))
+        service.app.include_router(make_evidence_router(engine, log_keys, service.keys))
         service.add_readiness("books", lambda: check_progress(engine, settings.ready_commit_age_seconds))
         service.background("topics", until_done("topics", lambda: ensure_topics(settings, dict.fromkeys(INTERNAL, 1))))
         service.background("inbox", until_done("inbox", lambda: _catch_up(engine)))

@@ -9,13 +9,16 @@ from services.reporting.building import Builder
 from services.reporting.intake import Intake
 from services.reporting.loop import Loop
 from services.reporting.metrics import Metrics
+from services.reporting.order_receipts import OrderReceipts
+from services.reporting.receipt_api import make_page_router, make_receipt_router
 from services.reporting.sending import Sender
-from services.reporting.sources import open_sources
+from services.reporting.sources import Sources, open_apis
 from shared.adapters.kafka import consume, ensure_topics, open_broker, until_done
 from shared.adapters.national_platform import open_national_platform
 from shared.adapters.postgres import Waits, open_engine
 from shared.adapters.scheme_files import load_scheme
 from shared.adapters.signing import NoteSigner, Signer
+from shared.adapters.vkey_files import read_vkeys
 from shared.contracts.topics import DAYS_CLOSED, INTERNAL, STATEMENTS
 from shared.domain.errors import Refused
 from shared.domain.signed_note import ED25519
@@ -55,9 +58,10 @@ async def assemble(service: Service) -> AsyncIterator[Intake]:
     async with AsyncExitStack() as stack:
         url, waits = settings.database.get_secret_value(), Waits.of(settings)
         engine = await stack.enter_async_context(open_engine(url, size=8, waits=waits))
-        sources = await stack.enter_async_context(
-            open_sources(settings.charging_url, settings.ledger_url, settings.service_key.get_secret_value(), timeout)
+        charging, ledger = await stack.enter_async_context(
+            open_apis(settings.charging_url, settings.ledger_url, settings.service_key.get_secret_value(), timeout)
         )
+        sources = Sources(charging, ledger)
         platform = await stack.enter_async_context(
             open_national_platform(settings.platform_url, settings.platform_key.get_secret_value(), signer, timeout)
         )
@@ -75,6 +79,10 @@ async def assemble(service: Service) -> AsyncIterator[Intake]:
         building = Loop("building", build)
         service.app.include_router(api.routes(service.keys, engine, sources, platform, sending.wake))
         service.app.include_router(make_acknowledgement_router(service.keys, sources, note_signer))
+        receipts = OrderReceipts(charging, ledger)
+        vkeys = [str(key) for key in read_vkeys(settings.vkeys)] if settings.vkeys else []
+        service.app.include_router(make_receipt_router(service.keys, receipts, ledger, settings.receipt_page))
+        service.app.include_router(make_page_router(vkeys, names))
         portal.install(service.app, service.keys, engine, names)
         for loop in (building, sending):
             _start(service, loop)

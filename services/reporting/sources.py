@@ -9,7 +9,7 @@ import httpx
 from pydantic import ValidationError
 
 from shared.contracts.reports import EmployeeExclusion, PaymentItem
-from shared.domain.errors import Retry
+from shared.domain.errors import Refused, Retry
 
 PAGE: Final = 10_000
 """Tokens asked for at a time."""
@@ -34,13 +34,15 @@ class InternalApi:
         return answer
 
     async def find(self, path: str, **params: str | int) -> dict[str, Any] | None:
-        """The same; None for what the service says is not there."""
+        """The same; None where there is no such thing (404), `Refused` where things do not agree (409)."""
         try:
             return await self.get(path, **params)
         except Retry as error:
-            cause = error.__cause__
-            if isinstance(cause, httpx.HTTPStatusError) and cause.response.status_code == httpx.codes.NOT_FOUND:
-                return None
+            match error.__cause__:
+                case httpx.HTTPStatusError(response=response) if response.status_code == httpx.codes.NOT_FOUND:
+                    return None
+                case httpx.HTTPStatusError(response=response) if response.status_code == httpx.codes.CONFLICT:
+                    raise Refused(f"{self._name}: {response.text}") from error
             raise
 
 
@@ -101,13 +103,13 @@ class Sources:
 
 
 @asynccontextmanager
-async def open_sources(
+async def open_apis(
     charging_url: str, ledger_url: str, service_key: str, timeout_seconds: float
-) -> AsyncIterator[Sources]:
+) -> AsyncIterator[tuple[InternalApi, InternalApi]]:
     """Clients of both services, showing the key that the services share; closed at the end."""
     headers = {"Authorization": f"Bearer {service_key}"}
     async with (
         httpx.AsyncClient(base_url=charging_url, headers=headers, timeout=timeout_seconds, trust_env=False) as charging,
         httpx.AsyncClient(base_url=ledger_url, headers=headers, timeout=timeout_seconds, trust_env=False) as ledger,
     ):
-        yield Sources(InternalApi("charging", charging), InternalApi("ledger", ledger))
+        yield InternalApi("charging", charging), InternalApi("ledger", ledger)

@@ -45,6 +45,11 @@ def epoch_microseconds(instant: datetime) -> int:
     return (instant - _EPOCH) // _MICROSECOND
 
 
+def epoch_instant(microseconds: int) -> datetime:
+    """The instant so many microseconds after 1970-01-01T00:00Z, in Asia/Shanghai; `OverflowError` beyond year 9999."""
+    return (_EPOCH + microseconds * _MICROSECOND).astimezone(SHANGHAI)
+
+
 @dataclass(frozen=True, order=True, slots=True)
 class Month:
     """A calendar month, the billing period (费款所属期)."""

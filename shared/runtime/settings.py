@@ -70,9 +70,12 @@ class Settings(BaseSettings):
     vkeys: Path | None = Field(
         None,
         description="file of verifier keys, one vkey a line: of logs, which the witness takes, and of witnesses, which "
-        "the ledger waits for; without it every signed checkpoint is shown",
+        "the ledger waits for; the page /receipt checks with them; without it every signed checkpoint is shown",
     )
     platform_key: SecretStr = Field(SecretStr(""), description="key reporting shows the national platform")
+
+    # Order receipts
+    receipt_page: str = Field("", description="address of /receipt as workers reach it; else that of the request")
 
     # Kafka
     kafka_session_timeout_ms: int = Field(10_000, description="a worker silent for so long loses its partitions")

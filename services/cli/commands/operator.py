@@ -24,6 +24,7 @@ def add_commands(app: typer.Typer) -> None:
     app.command("close-day")(close_day)
     app.command()(bill)
     app.command()(statement)
+    app.command()(receipt)
     app.command()(audit)
     app.command()(migrate)
     app.command()(token)
@@ -78,20 +79,48 @@ def statement(
     period: Annotated[str, typer.Argument(help="The month, such as 2026-10.")],
     enterprise: Annotated[str, typer.Option(help="Only this enterprise (USCC).")] = "",
     province: Annotated[str, typer.Option(help="Only this province (two digits).")] = "",
+    evidence: Annotated[
+        Path | None, typer.Option(help="Folder for a file each that `danbao verify statement` proves.")
+    ] = None,
     state: State = None,
     as_json: Json = False,
 ) -> int:
     """Show the statements of a month, with their lines."""
-    from services.cli.operating import print_statements, read_statements
+    from services.cli.operating import print_statements, read_statements, write_evidence
     from services.cli.running.loop import run_work
     from services.cli.running.state import settings_from
     from shared.domain.calendar import Month
 
     found = run_work(read_statements(settings_from(state), Month.parse(period), enterprise, province))
+    if evidence is not None:
+        run_work(write_evidence(settings_from(state), found["statements"], evidence))
     if as_json:
         print(json.dumps(found, ensure_ascii=False))
     else:
         print_statements(found["statements"])
+    return Exit.OK
+
+
+def receipt(
+    enterprise: Annotated[str, typer.Option(help="The enterprise (USCC) of the order.")] = "",
+    order: Annotated[str, typer.Option(help="The order's number at that enterprise.")] = "",
+    worker: Annotated[str, typer.Option(help="Instead: a worker's token, with --at.")] = "",
+    at: Annotated[str, typer.Option(help="The instant at which the worker's orders were open, RFC 3339.")] = "",
+    qr: Annotated[bool, typer.Option("--qr", help="Draw each receipt as a QR code.")] = False,
+    state: State = None,
+    as_json: Json = False,
+) -> int:
+    """Make receipts (参保凭证): of an order, or of every order that a worker had open at an instant."""
+    from services.cli.operating import print_receipts, read_receipts
+    from services.cli.running.loop import run_work
+    from services.cli.running.state import settings_from
+
+    wish = {"enterprise": enterprise, "order_id": order, "worker": worker, "at": at}
+    found = run_work(read_receipts(settings_from(state), wish))
+    if as_json:
+        print(json.dumps(found, ensure_ascii=False))
+    else:
+        print_receipts(found["orders"], has_qr=qr)
     return Exit.OK
 
 

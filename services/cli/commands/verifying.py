@@ -2,6 +2,7 @@
 
 # ruff: noqa: PLC0415 - a command imports its own work, so that --help is quick
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -34,15 +35,56 @@ def receipt(
     """Check an order's receipt; 1 when it does not prove what it says, naming the step."""
     from services.cli.verifying.keys import Keys
     from services.cli.verifying.receipt import Expected, verify_receipt
-    from services.cli.verifying.verdict import NotProved
     from shared.domain.order_receipt import OrderReceipt
 
-    text = _text_of(given)
+    found, keys = OrderReceipt.parse_text(_text_of(given)), Keys.read(key)
+    return _told(lambda: verify_receipt(found, keys, Expected(worker, order, enterprise)))
+
+
+@verify.command()
+def statement(
+    file: Annotated[Path, typer.Argument(help="A statement with its evidence (danbao statement --evidence).")], key: Key
+) -> int:
+    """Work a statement out anew from its evidence; 1 when a figure does not follow, naming the step."""
+    from services.cli.verifying.keys import Keys
+    from services.cli.verifying.statement import verify_statement
+
+    data, keys = _bytes_of(file), Keys.read(key)
+    return _told(lambda: verify_statement(data, keys))
+
+
+@verify.command()
+def log(
+    folder: Annotated[Path, typer.Argument(help="A copied log: the folder with `checkpoint` and `tile`.")],
+    key: Key,
+    older: Annotated[
+        Path | None, typer.Option(help="A checkpoint kept from earlier: the log must have grown from it.")
+    ] = None,
+) -> int:
+    """Check a whole copied log: entries, tiles, root, signatures; 1 when something does not hold, naming it."""
+    from services.cli.verifying.keys import Keys
+    from services.cli.verifying.log import verify_log
+
+    kept, keys = None if older is None else _bytes_of(older), Keys.read(key)
+    return _told(lambda: verify_log(folder, keys, kept))
+
+
+def _told(work: Callable[[], str]) -> int:
+    """Print the sentence of what was proved; raises `CommandFailed` with the step that failed."""
+    from services.cli.verifying.verdict import NotProved
+
     try:
-        print(verify_receipt(OrderReceipt.parse_text(text), Keys.read(key), Expected(worker, order, enterprise)))
+        print(work())
     except NotProved as error:
         raise CommandFailed(str(error)) from error
     return Exit.OK
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Refused(f"{path}: {error.strerror}") from error
 
 
 def _text_of(given: str) -> str:

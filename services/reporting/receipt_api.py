@@ -1,0 +1,154 @@
+"""Evidence over HTTP within the scope of the reader's key: order receipts, a statement's; and the page /receipt."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeVar
+
+from fastapi import APIRouter, Depends, HTTPException, Query, Request
+from fastapi import Path as InPath
+from fastapi.responses import HTMLResponse, Response
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from pydantic import AwareDatetime
+
+from services.reporting.order_receipts import Order, OrderReceipts
+from services.reporting.sources import InternalApi
+from services.reporting.views import Scope
+from shared.adapters.qr_codes import receipt_code, svg_of
+from shared.domain.calendar import epoch_instant
+from shared.domain.errors import Refused, Retry
+from shared.domain.industry import Industry
+from shared.domain.province import PROVINCES
+from shared.runtime.access import AccessKeys, Reader
+
+TEMPLATES: Final = Path(__file__).parent / "templates"
+SCRIPTS: Final = ("noble-ed25519.js", "check.js", "page.js")
+"""In the page's one script, in this order; the first is @noble/ed25519 as published (docs/dependencies.md)."""
+Uscc = Annotated[str | None, Query(pattern=r"^[0-9A-Z]{18}$")]
+OrderId = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
+Token = Annotated[str | None, Query(pattern=r"^[0-9a-f]{64}$")]
+StatementId = Annotated[str, InPath(pattern=r"^[A-Za-z0-9_.:-]{1,128}$")]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """Either an order, or a worker and an instant."""
+
+    enterprise: Uscc = None
+    order_id: OrderId = None
+    day: date | None = None
+    worker: Token = None
+    at: AwareDatetime | None = None
+    qr: bool = False
+
+
+def make_receipt_router(keys: AccessKeys, receipts: OrderReceipts, ledger: InternalApi, page: str) -> APIRouter:
+    """`page` is the address of /receipt as workers reach it; empty: as the request came."""
+    router = APIRouter(prefix="/v1")
+
+    @router.get("/order-receipts")
+    async def order_receipts(
+        request: Request, wish: Annotated[Wish, Depends()], reader: Annotated[Reader, Depends(keys.reader)]
+    ) -> dict[str, Any]:
+        scope = Scope.of(reader)
+        if scope.is_empty:
+            raise HTTPException(403, f"the key {reader.name!r} may see no order")
+        seen = [order for order in await _find(receipts, wish) if scope.has_row(order.province, order.first.uscc)]
+        if not seen and wish.worker is None:
+            raise HTTPException(404, "no such order in your share")
+        address = page or str(request.base_url) + "receipt"
+        return {"orders": [_told(order, address, has_qr=wish.qr) for order in seen]}
+
+    @router.get("/statements/{statement_id}/evidence")
+    async def evidence(statement_id: StatementId, reader: Annotated[Reader, Depends(keys.reader)]) -> dict[str, Any]:
+        found = await _asked(ledger.find(f"/v1/statements/{statement_id}/evidence"))
+        statement: dict[str, Any] = {} if found is None else found["statement"]
+        if found is None or not Scope.of(reader).has_row(statement["province"], statement["enterprise"]):
+            raise HTTPException(404, "no such statement in your share")
+        return found
+
+    return router
+
+
+async def _asked(answer: Awaitable[T]) -> T:
+    """409 where things do not agree, 503 where a service does not answer."""
+    try:
+        return await answer
+    except Refused as error:
+        raise HTTPException(409, str(error)) from error
+    except Retry as error:
+        raise HTTPException(503, str(error)) from error
+
+
+async def _find(receipts: OrderReceipts, wish: Wish) -> list[Order]:
+    if wish.worker is not None and wish.at is not None:
+        return await _asked(receipts.of_worker(wish.worker, wish.at))
+    if wish.enterprise is not None and wish.order_id is not None:
+        return await _asked(receipts.of_order(wish.enterprise, wish.order_id, wish.day))
+    raise HTTPException(422, "name enterprise and order_id, or worker and at")
+
+
+def _told(order: Order, page: str, *, has_qr: bool) -> dict[str, Any]:
+    first, receipt = order.first, order.receipt
+    found: dict[str, Any] = {
+        "enterprise": first.uscc,
+        "order_id": first.order_id,
+        "worker_id": first.worker.hex(),
+        "province": order.province,
+        "accepted_at": epoch_instant(first.accepted_at_us),
+        "state": "waiting for the next checkpoint" if receipt is None else "in the log",
+        "rows_not_in_the_log_yet": order.open_rows,
+        "receipt": None if receipt is None else receipt.text,
+        "link": None if receipt is None else f"{page}#{receipt.text}",
+    }
+    if has_qr:
+        code = None if receipt is None else receipt_code(page, receipt)
+        found["qr_svg"] = None if code is None else svg_of(code)
+    return found
+
+
+def make_page_router(vkeys: Sequence[str], names: Mapping[str, str]) -> APIRouter:
+    """The page: the same bytes for everybody, with everything it needs in it."""
+    router = APIRouter()
+    body, headers = render_page(vkeys, names)
+
+    @router.get("/receipt", include_in_schema=False)
+    async def receipt_page() -> Response:
+        return HTMLResponse(body, headers=headers)
+
+    return router
+
+
+def render_page(vkeys: Sequence[str], names: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    """The page and its headers: it may run its own script and style, and may ask nobody anything."""
+    style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+    script = "\n".join((TEMPLATES / "receipt" / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
+    body = environment.get_template("receipt.html").render(style=style, script=script, known=_known(vkeys, names))
+    policy = f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; frame-ancestors 'none'"
+    return body, {
+        "Content-Security-Policy": policy,
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "public, max-age=300",
+    }
+
+
+def _known(vkeys: Sequence[str], names: Mapping[str, str]) -> str:
+    """JSON for within a script element: no tag can begin in it."""
+    known = {
+        "keys": list(vkeys),
+        "enterprises": dict(names),
+        "provinces": {code: f"{each.chinese} {each.english}" for code, each in PROVINCES.items()},
+        "industries": {each.code: f"{each.chinese} {each.value.replace('_', ' ')}" for each in Industry},
+    }
+    return json.dumps(known, ensure_ascii=False).replace("<", "\\u003c")
+
+
+def _digest(content: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}"
