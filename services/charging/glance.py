@@ -24,6 +24,9 @@ CHUNK_EVENTS: Final = 128
 LEFT_TO_READER: Final = frozenset({"source", "acceptance_region", "series"})
 """Compared with what is known, and with nothing else: no pattern is needed for them."""
 CHECKED_TOGETHER: Final = frozenset({"order_id", "worker_id"})
+_SERIES: Final = "series"
+"""The one of these that only an acceptance has."""
+_NAMES: Final = {name: f'"{name}"'.encode() for name in sorted(LEFT_TO_READER | CHECKED_TOGETHER)}
 _TOKEN: Final = Packing(">q24s")
 _TOKEN_DIGITS: Final = 64
 
@@ -50,13 +53,25 @@ def _glance(values: Sequence[Any], max_bytes: int) -> list[tuple[Any, Token] | N
     # TypeError: a message without bytes
     if max(map(len, values)) > max_bytes or any(map(may_be_deep, values)):
         raise NotPlainError
-    for value in values:
-        if not value.isascii():
+    joined = b"".join(values)
+    if not joined.isascii():
+        for value in values:
             value.decode("utf-8")  # the decoder skips over text that it does not keep
     events = [_decode(value) for value in values]
+    _check_none_doubled(joined, events)
     _check_order_ids([event.data.order_id for event in events])
     tokens = _read_tokens([event.data.worker_id for event in events])
     return list(zip(events, tokens, strict=True))
+
+
+def _check_none_doubled(joined: bytes, events: Sequence[Any]) -> None:
+    """Of a field that stands twice only the last value is seen here; an escape could hide its name."""
+    with_series = sum(PLAIN_KINDS[type(event)] == RowKind.ACCEPTANCE for event in events)
+    for name, written in _NAMES.items():
+        if joined.count(written) != (with_series if name == _SERIES else len(events)):
+            raise NotPlainError
+    if b"\\u" in joined:
+        raise NotPlainError
 
 
 def token_of(worker_id: str) -> Token:
