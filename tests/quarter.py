@@ -10,9 +10,8 @@ from datetime import date, timedelta
 from functools import lru_cache
 from random import Random
 
-from shared.adapters.working_days import is_working_day
+from shared.adapters.working_days import is_regular_day
 
-WEEKEND = 5
 FIRST = date(2026, 3, 2)
 WARM_UP = 56
 QUARTER = 91
@@ -20,8 +19,8 @@ QUARTER = 91
 
 @lru_cache
 def is_regular(day: date) -> bool:
-    """A working day that is none of the weekend's, or a weekend that is free."""
-    return is_working_day(day) == (day.weekday() < WEEKEND)
+    """The same as `is_regular_day`, remembered."""
+    return is_regular_day(day)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,11 @@ def eventually(is_so: Callable[[], bool], what: str) -> None:
         time.sleep(PAUSE_SECONDS)
 
 
-async def eventually_async(is_so: Callable[[], Awaitable[bool]], what: str) -> None:
+async def eventually_async(
+    is_so: Callable[[], Awaitable[bool]], what: str, pause_seconds: float = PAUSE_SECONDS
+) -> None:
     """As `eventually`, for a question that is awaited."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not await is_so():
         assert time.monotonic() < deadline, f"waited {PATIENCE_SECONDS:g} s in vain: {what}"
-        await asyncio.sleep(PAUSE_SECONDS)
+        await asyncio.sleep(pause_seconds)

@@ -73,7 +73,9 @@ async def find_gaps(
     boxes = await read_boxes(connection, day, declared)
     stretches = await read_stretches(connection, boxes, day, closing)
     judged: dict[Key, list[Range]] = defaultdict(list)
-    for row in await connection.fetch(_JUDGED, *_columns(boxes), is_presumed):
+    # A hole below the day's first number may have been judged as the end of a day before.
+    reached = {key: (min([box[0], *(first for first, _ in stretches[key].seen)]), box[1]) for key, box in boxes.items()}
+    for row in await connection.fetch(_JUDGED, *_columns(reached), is_presumed):
         judged[row[0], row[1]].append((row[2], row[3]))
     rows: list[tuple[Any, ...]] = []
     for key in sorted(boxes):

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 from pydantic import BaseModel, TypeAdapter
 
-from shared.contracts import events, manifests, reports, topics
+from shared.contracts import events, manifests, notices, reports, topics
 from shared.runtime.settings import HOUSE
 
 DIRECTORY: Final = HOUSE / "docs" / "contracts"
@@ -28,6 +28,8 @@ MESSAGES: Final[dict[str, type[msgspec.Struct]]] = {
     topics.DAYS_CLOSED: manifests.DayClosed,
     topics.STATEMENTS: manifests.StatementIssued,
     topics.REMITTANCES: manifests.RemittanceReceived,
+    topics.INJURIES: notices.InjuryNoticed,
+    topics.TOTALS: notices.TotalReported,
 }
 REPORTS: Final[dict[str, type[BaseModel]]] = {
     "coverage": reports.CoverageReport,
@@ -45,6 +47,8 @@ _FLOW: Final[dict[str, tuple[str, str]]] = {
     topics.DAYS_CLOSED: ("ledger", "reporting"),
     topics.STATEMENTS: ("ledger", "reporting"),
     topics.REMITTANCES: ("the collecting authority", "ledger"),
+    topics.INJURIES: ("whoever takes injury notices", "reporting"),
+    topics.TOTALS: ("anybody who counts independently", "reporting"),
 }
 
 
@@ -77,7 +81,7 @@ def outdated() -> list[str]:
 
 def _present() -> dict[str, str]:
     """The generated files that are there; samples and READMEs are written by hand."""
-    files = [file for file in DIRECTORY.rglob("*.json") if file.parent.name != "samples"]
+    files = [file for file in DIRECTORY.rglob("*.json") if "samples" not in file.parts]
     return {file.relative_to(DIRECTORY).as_posix(): file.read_text(encoding="utf-8") for file in files}
 
 

@@ -6,14 +6,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.reporting import store
 from services.reporting.documents import payment_report
 from services.reporting.reconciliation import reconcile
 from services.reporting.sources import Sources
-from services.reporting.tables import DISCREPANCY_NOW
 from shared.adapters.national_platform import NationalPlatform
 from shared.domain.errors import Refused, Retry
 from shared.runtime.access import AccessKeys
@@ -64,12 +62,6 @@ def _add_reading(router: APIRouter, engine: AsyncEngine) -> None:
     async def list_receipts(period: str | None = None) -> dict[str, Any]:
         async with engine.connect() as connection:
             return {"receipts": await store.list_receipts(connection, period)}
-
-    @router.get("/discrepancies")
-    async def list_discrepancies() -> dict[str, Any]:
-        async with engine.connect() as connection:
-            rows = (await connection.execute(select(DISCREPANCY_NOW).order_by(DISCREPANCY_NOW.c.id))).mappings()
-            return {"discrepancies": [dict(row) for row in rows]}
 
 
 def _add_payment_reports(router: APIRouter, engine: AsyncEngine, sources: Sources, wake: Callable[[], None]) -> None:

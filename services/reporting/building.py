@@ -13,10 +13,11 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.reporting import store
-from services.reporting.discrepancies import Discrepancy, Kind, record
+from services.reporting.discrepancies import Discrepancy, record
 from services.reporting.documents import Prepared, coverage_report, declaration_report, registration_reports
 from services.reporting.metrics import Metrics
 from services.reporting.sources import Sources
+from shared.contracts.findings import FindingKind
 from shared.contracts.manifests import DayClosed, StatementIssued
 from shared.contracts.reports import EmployeeExclusion
 from shared.domain.coverage import Coverage, build_coverage
@@ -72,7 +73,7 @@ class Builder:
         except Refused as error:
             log.exception("a closed day cannot be reported", day=str(closed.day))
             async with self._engine.begin() as connection:
-                await record(connection, Discrepancy(kind=Kind.UNBUILDABLE, day=closed.day, detail=str(error)))
+                await record(connection, Discrepancy(kind=FindingKind.UNBUILDABLE, day=closed.day, detail=str(error)))
             return 0
         async with self._engine.connect() as connection:
             done = await store.built_provinces(connection, closed.day)
@@ -114,7 +115,7 @@ class Builder:
 
 def _other_count(day: date, province: str, counted: int, listed: int) -> Discrepancy:
     return Discrepancy(
-        kind=Kind.REGISTRATION_COUNT,
+        kind=FindingKind.REGISTRATION_COUNT,
         day=day,
         province=province,
         declared=str(counted),

@@ -6,11 +6,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from services.reporting import api, portal
 from services.reporting.acknowledging import make_acknowledgement_router
 from services.reporting.building import Builder
+from services.reporting.examining import Examiner
 from services.reporting.intake import Intake
 from services.reporting.loop import Loop
 from services.reporting.metrics import Metrics
 from services.reporting.order_receipts import OrderReceipts
 from services.reporting.receipt_api import make_page_router, make_receipt_router
+from services.reporting.register_api import register_routes
 from services.reporting.sending import Sender
 from services.reporting.sources import Sources, open_apis
 from shared.adapters.kafka import consume, ensure_topics, open_broker, until_done
@@ -19,7 +21,8 @@ from shared.adapters.postgres import Waits, open_engine
 from shared.adapters.scheme_files import load_scheme
 from shared.adapters.signing import NoteSigner, Signer
 from shared.adapters.vkey_files import read_vkeys
-from shared.contracts.topics import DAYS_CLOSED, INTERNAL, STATEMENTS
+from shared.adapters.working_days import is_regular_day
+from shared.contracts.topics import DAYS_CLOSED, INJURIES, INTERNAL, STATEMENTS, TOTALS
 from shared.domain.errors import Refused
 from shared.domain.signed_note import ED25519
 from shared.runtime.service import Service
@@ -29,7 +32,7 @@ GROUP = "reporting"
 
 @asynccontextmanager
 async def compose(service: Service) -> AsyncIterator[None]:
-    """Everything, with the two topics; raises `Refused` for a bad setting."""
+    """Everything, with its topics; raises `Refused` for a bad setting."""
     async with assemble(service) as intake:
         broker = open_broker(service.settings)
         # Whoever starts first makes the topics: to read one that is not there ends in an error after a while.
@@ -42,6 +45,8 @@ async def compose(service: Service) -> AsyncIterator[None]:
         ):
             turn = consume(broker, service.settings, topic, f"{GROUP}.{group}", take, service.die)
             service.add_readiness(topic, turn.readiness)
+        consume(broker, service.settings, INJURIES, f"{GROUP}.injuries", intake.take_injury, service.die)
+        consume(broker, service.settings, TOTALS, f"{GROUP}.totals", intake.take_total, service.die)
         async with service.running(broker):
             yield
 
@@ -77,16 +82,24 @@ async def assemble(service: Service) -> AsyncIterator[Intake]:
                 sending.wake()
 
         building = Loop("building", build)
+        examiner = Examiner(engine, sources, metrics, is_regular_day, settings.acceptance_wait_days)
+        examining = Loop("examining", examiner.step)
+
+        def wake() -> None:
+            building.wake()
+            examining.wake()
+
         service.app.include_router(api.routes(service.keys, engine, sources, platform, sending.wake))
         service.app.include_router(make_acknowledgement_router(service.keys, sources, note_signer))
+        service.app.include_router(register_routes(service.keys, engine))
         receipts = OrderReceipts(charging, ledger)
         vkeys = [str(key) for key in read_vkeys(settings.vkeys)] if settings.vkeys else []
         service.app.include_router(make_receipt_router(service.keys, receipts, ledger, settings.receipt_page))
         service.app.include_router(make_page_router(vkeys, names))
         portal.install(service.app, service.keys, engine, names)
-        for loop in (building, sending):
+        for loop in (building, sending, examining):
             _start(service, loop)
-        yield Intake(engine, building.wake)
+        yield Intake(engine, wake)
 
 
 def _start(service: Service, loop: Loop) -> None:

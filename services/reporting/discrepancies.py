@@ -1,58 +1,52 @@
-"""Discrepancies (差异): what does not agree is named, once, and stays; only its state moves on, as a history."""
+"""Discrepancies (差异): what does not agree is named once and stays; sightings, and states as a history, are added.
+
+Found again with the same identity it is seen again. One that was corrected and is found again is opened again; what
+somebody has explained or confirmed stays so.
+"""
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import date
-from enum import StrEnum
 from typing import Any, Final
 
 from sqlalchemy import insert, select
 from sqlalchemy.dialects.postgresql import insert as insert_once
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.reporting.tables import DISCREPANCY, DISCREPANCY_NOW, DISCREPANCY_STATE
+from services.reporting.tables import (
+    DISCREPANCY,
+    DISCREPANCY_NOW,
+    DISCREPANCY_ORDER,
+    DISCREPANCY_SIGHTING,
+    DISCREPANCY_STATE,
+)
+from shared.contracts.findings import Finding, FindingKind, OrderRef
 
-
-class Kind(StrEnum):
-    """All there are; the table's CHECK lists the same."""
-
-    REFUSED = "refused"
-    UNDELIVERABLE = "undeliverable"
-    RECEIPT_MISMATCH = "receipt_mismatch"
-    UNCONFIRMED_EXCLUSION = "unconfirmed_exclusion"
-    REGISTRATION_COUNT = "registration_count"
-    UNBUILDABLE = "unbuildable"
-    ORDERS = "orders"
-    EXACT_YUAN = "exact_yuan"
-    DECLARATION_MISSING = "declaration_missing"
-    REPORTS_MISSING = "reports_missing"
-    NOT_HELD = "not_held"
-    HELD_UNKNOWN = "held_unknown"
-    HELD_DIFFERENTLY = "held_differently"
-    DIFFERENT_CONTENT = "different_content"
-    UNREADABLE_MESSAGE = "unreadable_message"
-
-
+SYSTEM: Final = "danbao"
+"""Who opens and settles what is found by itself."""
 OF_RECONCILIATION: Final = (
-    Kind.ORDERS,
-    Kind.EXACT_YUAN,
-    Kind.DECLARATION_MISSING,
-    Kind.REPORTS_MISSING,
-    Kind.NOT_HELD,
-    Kind.HELD_UNKNOWN,
-    Kind.HELD_DIFFERENTLY,
+    FindingKind.ORDERS,
+    FindingKind.EXACT_YUAN,
+    FindingKind.DECLARATION_MISSING,
+    FindingKind.REPORTS_MISSING,
+    FindingKind.NOT_HELD,
+    FindingKind.HELD_UNKNOWN,
+    FindingKind.HELD_DIFFERENTLY,
 )
 """Those that a later reconciliation of the month may find gone."""
+_BESIDE: Final = ("key", "count", "evidence", "orders")
+"""What is no part of the identity of a discrepancy without a key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Discrepancy:
-    """One named difference. All its fields together are its identity: found twice, it is the same one."""
+    """One named difference. Kind and key are its identity; without a key, all that is said of it."""
 
-    kind: Kind
+    kind: FindingKind
     detail: str
+    key: str | None = None
     report_id: str | None = None
     period: str | None = None
     day: date | None = None
@@ -60,40 +54,85 @@ class Discrepancy:
     enterprise: str | None = None
     declared: str | None = None
     reported: str | None = None
+    count: int | None = None
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    orders: Sequence[OrderRef] = ()
+
+    @classmethod
+    def of(cls, found: Finding) -> "Discrepancy":
+        """What charging names, as the register keeps it."""
+        return cls(
+            kind=found.kind,
+            key=found.key,
+            detail=found.detail,
+            day=found.insured_on,
+            province=found.province,
+            enterprise=found.enterprise,
+            count=found.count,
+            evidence=found.evidence,
+            orders=found.orders,
+        )
 
     @property
     def identity(self) -> str:
-        """SHA-256 of the fields, in hex."""
-        return hashlib.sha256(json.dumps(asdict(self), default=str, sort_keys=True).encode()).hexdigest()
+        """SHA-256 of what makes it this one, in hex."""
+        if self.key is not None:
+            return identity_of(self.kind, self.key)
+        said = {name: value for name, value in asdict(self).items() if name not in _BESIDE}
+        return _sha256(said)
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """Its columns; PostgreSQL's text holds no NUL."""
+        values = {name: getattr(self, name) for name in self.__slots__ if name != "orders"}
+        return values | {"detail": self.detail.replace("\0", ""), "evidence": dict(self.evidence)}
+
+
+def identity_of(kind: FindingKind, key: str) -> str:
+    """The identity of a discrepancy with a key."""
+    return _sha256([kind, key])
 
 
 async def record(connection: AsyncConnection, found: Discrepancy) -> bool:
-    """Keep a discrepancy and open it; True when it is new. One that was settled and is found again is opened again."""
-    values: dict[str, Any] = asdict(found) | {
-        "identity_sha256": found.identity,
-        "detail": found.detail.replace("\0", ""),  # PostgreSQL's text holds no NUL
-    }
-    statement = insert_once(DISCREPANCY).values(values).on_conflict_do_nothing().returning(DISCREPANCY.c.id)
-    new = await connection.scalar(statement)
-    if new is not None:
-        await _note(connection, [new], "open", "found")
-        return True
-    query = (
-        select(DISCREPANCY.c.id)
-        .join(DISCREPANCY_NOW, DISCREPANCY_NOW.c.id == DISCREPANCY.c.id)
-        .where(DISCREPANCY.c.identity_sha256 == found.identity, DISCREPANCY_NOW.c.state == "settled")
+    """Keep a discrepancy and open it; True when it is new, else it is seen again."""
+    values = found.row | {"identity_sha256": found.identity}
+    new = await connection.scalar(
+        insert_once(DISCREPANCY).values(values).on_conflict_do_nothing().returning(DISCREPANCY.c.id)
     )
-    await _note(connection, (await connection.execute(query)).scalars(), "open", "found again")
-    return False
+    if new is None:
+        await _see_again(connection, found)
+        return False
+    orders = [{"discrepancy_id": new, "number": number, **_order(each)} for number, each in enumerate(found.orders, 1)]
+    if orders:
+        await connection.execute(insert(DISCREPANCY_ORDER), orders)
+    await note_state(connection, [new], "open", "found")
+    return True
 
 
-async def settle_report(connection: AsyncConnection, report_id: str, kinds: Collection[Kind], note: str) -> None:
-    """Settle what is open on these grounds against one report."""
+async def _see_again(connection: AsyncConnection, found: Discrepancy) -> None:
+    query = select(DISCREPANCY_NOW.c.id, DISCREPANCY_NOW.c.state).join(
+        DISCREPANCY, DISCREPANCY.c.id == DISCREPANCY_NOW.c.id
+    )
+    known = (await connection.execute(query.where(DISCREPANCY.c.identity_sha256 == found.identity))).one()
+    seen = {name: found.row[name] for name in ("count", "detail", "evidence")}
+    await connection.execute(insert(DISCREPANCY_SIGHTING).values(discrepancy_id=known.id, **seen))
+    if known.state == "corrected":
+        await note_state(connection, [known.id], "open", "found again")
+
+
+async def settle(connection: AsyncConnection, kind: FindingKind, key: str, note: str) -> None:
+    """Correct what is open under this identity."""
+    own = select(DISCREPANCY.c.id).where(DISCREPANCY.c.identity_sha256 == identity_of(kind, key))
+    await _settle(connection, note, DISCREPANCY_NOW.c.id.in_(own))
+
+
+async def settle_report(connection: AsyncConnection, report_id: str, kinds: Collection[FindingKind], note: str) -> None:
+    """Correct what is open on these grounds against one report."""
     await _settle(connection, note, DISCREPANCY_NOW.c.report_id == report_id, DISCREPANCY_NOW.c.kind.in_(kinds))
 
 
 async def settle_absent(connection: AsyncConnection, period: str, found: Collection[Discrepancy], note: str) -> None:
-    """Settle the open differences of a month's reconciliation that are not among those found now."""
+    """Correct the open differences of a month's reconciliation that are not among those found now."""
     known = select(DISCREPANCY.c.id).where(DISCREPANCY.c.identity_sha256.in_([each.identity for each in found]))
     await _settle(
         connection,
@@ -104,12 +143,23 @@ async def settle_absent(connection: AsyncConnection, period: str, found: Collect
     )
 
 
-async def _settle(connection: AsyncConnection, note: str, *conditions: Any) -> None:
-    query = select(DISCREPANCY_NOW.c.id).where(DISCREPANCY_NOW.c.state == "open", *conditions)
-    await _note(connection, (await connection.execute(query)).scalars(), "settled", note)
-
-
-async def _note(connection: AsyncConnection, ids: Iterable[int], state: str, note: str) -> None:
-    rows = [{"discrepancy_id": each, "state": state, "note": note} for each in ids]
+async def note_state(
+    connection: AsyncConnection, ids: Iterable[int], state: str, note: str, actor: str = SYSTEM
+) -> None:
+    """Add a state to the history of each."""
+    rows = [{"discrepancy_id": each, "state": state, "actor": actor, "note": note} for each in ids]
     if rows:
         await connection.execute(insert(DISCREPANCY_STATE), rows)
+
+
+async def _settle(connection: AsyncConnection, note: str, *conditions: Any) -> None:
+    query = select(DISCREPANCY_NOW.c.id).where(DISCREPANCY_NOW.c.state == "open", *conditions)
+    await note_state(connection, (await connection.execute(query)).scalars(), "corrected", note)
+
+
+def _order(order: OrderRef) -> dict[str, Any]:
+    return {"order_id": order.order_id, "accepted_at": order.accepted_at, "worker_id": order.worker_id}
+
+
+def _sha256(said: Any) -> str:
+    return hashlib.sha256(json.dumps(said, default=str, sort_keys=True).encode()).hexdigest()

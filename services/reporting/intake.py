@@ -1,4 +1,4 @@
-"""Taking in what the ledger tells: closed days and issued statements, each kept once, as it came."""
+"""Taking in what is told: closed days, statements, injury notices, others' totals; each kept once, as it came."""
 
 import hashlib
 from collections.abc import Callable
@@ -10,17 +10,20 @@ from sqlalchemy import Table, select
 from sqlalchemy.dialects.postgresql import insert as insert_once
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.reporting.discrepancies import Discrepancy, Kind, record
-from services.reporting.tables import DAY_CLOSED, STATEMENT_ISSUED, UNREADABLE
+from services.reporting.discrepancies import Discrepancy, record
+from services.reporting.tables import DAY_CLOSED, INJURY_NOTICE, REPORTED_TOTAL, STATEMENT_ISSUED, UNREADABLE
+from shared.contracts.findings import FindingKind
 from shared.contracts.manifests import DayClosed, StatementIssued
-from shared.contracts.topics import DAYS_CLOSED, STATEMENTS
+from shared.contracts.notices import InjuryNoticed, TotalReported
+from shared.contracts.topics import DAYS_CLOSED, INJURIES, STATEMENTS, TOTALS
+from shared.domain.calendar import insured_day
 
 log = structlog.get_logger(__name__)
-Message = TypeVar("Message", DayClosed, StatementIssued)
+Message = TypeVar("Message", DayClosed, StatementIssued, InjuryNoticed, TotalReported)
 
 
 class Intake:
-    """Handlers of the two topics. A message that cannot be read is kept too, and nothing waits for it."""
+    """Handlers of the topics. A message that cannot be read is kept too, and nothing waits for it."""
 
     def __init__(self, engine: AsyncEngine, wake: Callable[[], None]) -> None:
         self._engine, self._wake = engine, wake
@@ -37,6 +40,25 @@ class Intake:
         if told is not None:
             share = {"period": told.period, "province": told.province, "enterprise": told.enterprise}
             await self._keep(STATEMENT_ISSUED, body, {"statement_id": told.statement_id}, share)
+
+    async def take_injury(self, body: bytes) -> None:
+        """Keep an injury notice; it is matched with orders by a later step."""
+        told = await self._decode(INJURIES, body, InjuryNoticed)
+        if told is None:
+            return
+        try:
+            more = {"injured_on": insured_day(told.injured_at)}
+        except OverflowError as error:  # an instant at the end of the calendar has no day in Shanghai
+            await self._keep_unreadable(INJURIES, body, str(error))
+        else:
+            await self._keep(INJURY_NOTICE, body, {"notice_id": told.notice_id}, more)
+
+    async def take_total(self, body: bytes) -> None:
+        """Keep somebody else's count of an enterprise's day."""
+        told = await self._decode(TOTALS, body, TotalReported)
+        if told is not None:
+            key = {"source": told.source, "enterprise": told.enterprise, "day": told.day}
+            await self._keep(REPORTED_TOTAL, body, key, {"count": told.count})
 
     async def _decode(self, topic: str, body: bytes, message: type[Message]) -> Message | None:
         try:
@@ -59,10 +81,12 @@ class Intake:
     async def _keep_contradiction(
         self, connection: AsyncConnection, table: Table, key: dict[str, Any], held: str | None, digest: str
     ) -> None:
-        told = next(iter(key.values()))
+        told = " ".join(map(str, key.values()))
         detail = f"{table.name} {told}: held as {held or 'another statement of this month'}, told again as {digest}"
         log.error("told again with other content", detail=detail)
-        await record(connection, Discrepancy(kind=Kind.DIFFERENT_CONTENT, detail=detail, day=key.get("day")))
+        day, enterprise = key.get("day"), key.get("enterprise")
+        found = Discrepancy(kind=FindingKind.DIFFERENT_CONTENT, detail=detail, day=day, enterprise=enterprise)
+        await record(connection, found)
 
     async def _keep_unreadable(self, topic: str, body: bytes, error: str) -> None:
         digest = hashlib.sha256(body).hexdigest()
@@ -71,4 +95,4 @@ class Intake:
             row = {"body_sha256": digest, "topic": topic, "body": body, "error": error}
             await connection.execute(insert_once(UNREADABLE).values(row).on_conflict_do_nothing())
             detail = f"{topic}: {error}; bytes kept under SHA-256 {digest}"
-            await record(connection, Discrepancy(kind=Kind.UNREADABLE_MESSAGE, detail=detail))
+            await record(connection, Discrepancy(kind=FindingKind.UNREADABLE_MESSAGE, detail=detail))

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.exceptions import HTTPException as AnyHTTPException
 
 from services.reporting import csv_tables, views
+from services.reporting.register import find_one
 from services.reporting.views import Scope
 from services.reporting.words import Words, grouped, shanghai_time
 from shared.runtime.access import AccessKeys
@@ -156,6 +157,14 @@ def _add_discrepancies(app: FastAPI, engine: AsyncEngine, pages: Pages, seen: An
     @app.get("/discrepancies", include_in_schema=False)
     async def discrepancies_page(scope: seen) -> Response:
         return pages.page("discrepancies.html", rows=await read(scope))
+
+    @app.get("/discrepancies/{discrepancy_id}", include_in_schema=False)
+    async def discrepancy_page(scope: seen, discrepancy_id: int) -> Response:
+        async with engine.connect() as connection:
+            found = await find_one(connection, scope, discrepancy_id)
+        if found is None:
+            raise HTTPException(404, NOT_HERE)
+        return pages.page("finding.html", found=found)
 
 
 def _add_errors(app: FastAPI, pages: Pages) -> None:

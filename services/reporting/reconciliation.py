@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.reporting import store
-from services.reporting.discrepancies import Discrepancy, Kind, record, settle_absent
+from services.reporting.discrepancies import Discrepancy, record, settle_absent
 from shared.adapters.national_platform import NationalPlatform
+from shared.contracts.findings import FindingKind
 from shared.contracts.reports import Reconciliation
 from shared.domain.errors import Refused
 
@@ -33,7 +34,7 @@ async def reconcile(engine: AsyncEngine, platform: NationalPlatform, period: str
 def _differences(told: Reconciliation) -> Iterator[Discrepancy]:
     for each in told.differences:
         yield Discrepancy(
-            kind=Kind(each.what),
+            kind=FindingKind(each.what),
             detail="the declaration against the month's daily coverage reports, as the national platform holds them",
             period=each.period,
             province=each.province,
@@ -47,12 +48,13 @@ def _holdings(period: str, sent: dict[str, tuple[str, str]], held: dict[str, str
     """Reports that the platform does not hold as they were sent. A refused one has its own discrepancy already."""
     for report_id, (digest, state) in sorted(sent.items()):
         if state == "received" and report_id not in held:
-            yield _holding(Kind.NOT_HELD, period, report_id, "has a receipt, and the platform does not list it")
+            yield _holding(FindingKind.NOT_HELD, period, report_id, "has a receipt, and the platform does not list it")
         elif report_id in held and held[report_id] != digest:
-            yield _holding(Kind.HELD_DIFFERENTLY, period, report_id, f"sent as {digest}, held as {held[report_id]}")
+            detail = f"sent as {digest}, held as {held[report_id]}"
+            yield _holding(FindingKind.HELD_DIFFERENTLY, period, report_id, detail)
     for report_id in sorted(held.keys() - sent.keys()):
-        yield _holding(Kind.HELD_UNKNOWN, period, report_id, "held by the platform, never sent from here")
+        yield _holding(FindingKind.HELD_UNKNOWN, period, report_id, "held by the platform, never sent from here")
 
 
-def _holding(kind: Kind, period: str, report_id: str, detail: str) -> Discrepancy:
+def _holding(kind: FindingKind, period: str, report_id: str, detail: str) -> Discrepancy:
     return Discrepancy(kind=kind, period=period, report_id=report_id, detail=detail)

@@ -5,6 +5,7 @@ same key, and the same receipt comes back.
 """
 
 import asyncio
+from dataclasses import replace
 from typing import Any, Final
 
 import structlog
@@ -12,9 +13,10 @@ from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.reporting import store
-from services.reporting.discrepancies import Discrepancy, Kind, record, settle_report
+from services.reporting.discrepancies import Discrepancy, record, settle_report
 from services.reporting.metrics import Metrics
 from shared.adapters.national_platform import Answer, NationalPlatform, NoAnswer, WrongReceipt
+from shared.contracts.findings import FindingKind
 from shared.contracts.reports import EmployeeExclusion, Receipt, Refusal
 
 log = structlog.get_logger(__name__)
@@ -68,10 +70,10 @@ class Sender:
                 self._metrics.answers.labels("refusal").inc()
                 detail = f"{answer.reason}: {answer.detail}"
                 await store.note_attempt(connection, report.report_id, detail, state="refused")
-                await self._record(connection, report, Kind.REFUSED, detail)
+                await self._record(connection, report, FindingKind.REFUSED, detail)
             case WrongReceipt(cause):
                 self._metrics.answers.labels("wrong_receipt").inc()
-                await self._record(connection, report, Kind.RECEIPT_MISMATCH, cause)
+                await self._record(connection, report, FindingKind.RECEIPT_MISMATCH, cause)
                 await self._note_failure(connection, report, cause)
             case NoAnswer(cause):
                 self._metrics.answers.labels("no_answer").inc()
@@ -80,11 +82,10 @@ class Sender:
     async def _note_receipt(self, connection: AsyncConnection, report: Row[Any], receipt: Receipt) -> None:
         await store.keep_receipt(connection, receipt)
         await store.note_attempt(connection, report.report_id, None, state="received")
-        mended = (Kind.REFUSED, Kind.UNDELIVERABLE, Kind.RECEIPT_MISMATCH)
+        mended = (FindingKind.REFUSED, FindingKind.UNDELIVERABLE, FindingKind.RECEIPT_MISMATCH)
         await settle_report(connection, report.report_id, mended, f"receipt {receipt.receipt_id}")
         for exclusion in receipt.unconfirmed:
-            detail = _unconfirmed(exclusion)
-            await self._record(connection, report, Kind.UNCONFIRMED_EXCLUSION, detail, enterprise=exclusion.enterprise)
+            await self._keep(connection, _unconfirmed(report, exclusion))
 
     async def _note_failure(self, connection: AsyncConnection, report: Row[Any], cause: str) -> None:
         attempts = await store.note_attempt(connection, report.report_id, cause)
@@ -92,25 +93,17 @@ class Sender:
         if attempts >= self._attempts:
             await store.give_up(connection, report.report_id)
             detail = f"no answer after {attempts} attempts; the last: {cause}"
-            await self._record(connection, report, Kind.UNDELIVERABLE, detail)
+            await self._record(connection, report, FindingKind.UNDELIVERABLE, detail)
         else:
             await store.postpone(connection, report.report_id, pause_seconds(self._retry_seconds, attempts))
 
-    async def _record(
-        self, connection: AsyncConnection, report: Row[Any], kind: Kind, detail: str, enterprise: str | None = None
-    ) -> None:
-        found = Discrepancy(
-            kind=kind,
-            detail=detail,
-            report_id=report.report_id,
-            period=report.period,
-            day=report.day,
-            province=report.province,
-            enterprise=enterprise or report.enterprise,
-        )
+    async def _record(self, connection: AsyncConnection, report: Row[Any], kind: FindingKind, detail: str) -> None:
+        await self._keep(connection, _against(report, kind, detail))
+
+    async def _keep(self, connection: AsyncConnection, found: Discrepancy) -> None:
         if await record(connection, found):
-            self._metrics.discrepancies.labels(kind).inc()
-            log.error("discrepancy", kind=kind, report_id=report.report_id, detail=detail)
+            self._metrics.discrepancies.labels(found.kind).inc()
+            log.error("discrepancy", kind=found.kind, report_id=found.report_id, detail=found.detail)
 
 
 def pause_seconds(first_seconds: float, attempts: int) -> float:
@@ -118,8 +111,24 @@ def pause_seconds(first_seconds: float, attempts: int) -> float:
     return float(min(first_seconds * 2 ** min(attempts - 1, 20), MOST_RETRY_SECONDS)) if attempts > 0 else first_seconds
 
 
-def _unconfirmed(exclusion: EmployeeExclusion) -> str:
-    return (
+def _against(report: Row[Any], kind: FindingKind, detail: str) -> Discrepancy:
+    """A discrepancy of one report."""
+    return Discrepancy(
+        kind=kind,
+        detail=detail,
+        report_id=report.report_id,
+        period=report.period,
+        day=report.day,
+        province=report.province,
+        enterprise=report.enterprise,
+    )
+
+
+def _unconfirmed(report: Row[Any], exclusion: EmployeeExclusion) -> Discrepancy:
+    detail = (
         f"{exclusion.orders} orders of worker {exclusion.worker_id} were excluded under number "
         f"{exclusion.employer_insurance_no}, which the roster does not confirm"
     )
+    named = {"worker_id": exclusion.worker_id, "employer_insurance_no": exclusion.employer_insurance_no}
+    found = _against(report, FindingKind.UNCONFIRMED_EXCLUSION, detail)
+    return replace(found, enterprise=exclusion.enterprise, count=exclusion.orders, evidence=named)

@@ -1,18 +1,33 @@
 """What reporting asks of the other services' HTTP APIs. Every failure is `Retry`: nothing here decides."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Final
 
 import httpx
+import msgspec
+from msgspec import Struct
 from pydantic import ValidationError
 
+from shared.contracts.findings import DayFindings
 from shared.contracts.reports import EmployeeExclusion, PaymentItem
 from shared.domain.errors import Refused, Retry
 
 PAGE: Final = 10_000
 """Tokens asked for at a time."""
+PATIENCE_SECONDS: Final = 300.0
+"""How long charging may look through a whole day."""
+
+
+class Cover(Struct, frozen=True, kw_only=True):
+    """An order that covers a worker at an instant; it was sent at `recorded_at` or later."""
+
+    enterprise: str
+    order_id: str
+    accepted_at: datetime
+    province: str
+    recorded_at: datetime | None
 
 
 class InternalApi:
@@ -23,8 +38,15 @@ class InternalApi:
 
     async def get(self, path: str, **params: str | int) -> dict[str, Any]:
         """The answer's object; raises `Retry` for anything else."""
+        return await self._ask(path, params, self._client.timeout)
+
+    async def get_patiently(self, path: str) -> dict[str, Any]:
+        """The same, of what may take PATIENCE_SECONDS."""
+        return await self._ask(path, {}, httpx.Timeout(PATIENCE_SECONDS))
+
+    async def _ask(self, path: str, params: Mapping[str, str | int], timeout: httpx.Timeout) -> dict[str, Any]:
         try:
-            response = await self._client.get(path, params=params)
+            response = await self._client.get(path, params=params, timeout=timeout)
             response.raise_for_status()
             answer = response.json()
         except (httpx.HTTPError, ValueError) as error:
@@ -74,6 +96,22 @@ class Sources:
             return [EmployeeExclusion.model_validate(each) for each in answer["exclusions"]]
         except (ValidationError, LookupError, TypeError) as error:
             raise Retry(f"charging, employee exclusions of {day} in {province}: {error!r}") from error
+
+    async def findings(self, day: date) -> DayFindings:
+        """What charging names of a counted day; it goes over all rows of the day."""
+        answer = await self._charging.get_patiently(f"/v1/days/{day}/findings")
+        try:
+            return msgspec.convert(answer, DayFindings)
+        except msgspec.ValidationError as error:
+            raise Retry(f"charging, findings of {day}: {error}") from error
+
+    async def covers(self, worker_id: str, at: datetime) -> list[Cover]:
+        """Every order, of any enterprise, that was open for the worker at the instant."""
+        answer = await self._charging.get(f"/v1/workers/{worker_id}/covers", at=at.isoformat())
+        try:
+            return msgspec.convert(answer["covers"], list[Cover])
+        except (msgspec.ValidationError, LookupError) as error:
+            raise Retry(f"charging, covers of a worker: {error!r}") from error
 
     async def payment_states(self, period: str, as_of: date) -> dict[str, list[PaymentItem]]:
         """Where each statement of the month stands at the end of a day, by province."""

@@ -167,6 +167,8 @@ select (select count(*) from reporting.report) as reports,
        (select count(*) from reporting.day_closed) as days,
        (select count(*) from reporting.day_closed d
          where not exists (select from reporting.day_built b where b.day = d.day)) as unbuilt_days,
+       (select count(*) from reporting.day_closed d
+         where not exists (select from reporting.day_examined e where e.day = d.day)) as unexamined_days,
        (select count(*) from reporting.statement_issued) as statements,
        (select count(*) from reporting.statement_issued s
          where not exists (select from reporting.report r where r.statement_id = s.statement_id)) as undeclared,

@@ -1,8 +1,21 @@
 """The tables of reporting as its queries see them; the migrations are their definition."""
 
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import BigInteger, Column, Date, DateTime, Identity, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    Identity,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 METADATA: Final = MetaData(schema="reporting")
 
@@ -85,20 +98,43 @@ RECEIPT: Final = Table(
     _instant("received_at"),
     Column("unconfirmed", Text),
 )
+_NAMED: Final = ("kind", "key", "report_id", "period", "province", "enterprise", "declared", "reported", "detail")
+
+
+def _finding() -> list[Column[Any]]:
+    """What is said of a discrepancy when it is found."""
+    return [*(Column(name, Text) for name in _NAMED), Column("day", Date), Column("count", BigInteger), _evidence()]
+
+
+def _evidence() -> Column[Any]:
+    return Column("evidence", JSONB)
+
+
 DISCREPANCY: Final = Table(
     "discrepancy",
     METADATA,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("identity_sha256", Text),
-    Column("kind", Text),
-    Column("report_id", Text),
-    Column("period", Text),
-    Column("day", Date),
-    Column("province", Text),
-    Column("enterprise", Text),
-    Column("declared", Text),
-    Column("reported", Text),
+    *_finding(),
+)
+DISCREPANCY_ORDER: Final = Table(
+    "discrepancy_order",
+    METADATA,
+    Column("discrepancy_id", BigInteger, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("order_id", Text),
+    _instant("accepted_at"),
+    Column("worker_id", Text),
+)
+DISCREPANCY_SIGHTING: Final = Table(
+    "discrepancy_sighting",
+    METADATA,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("discrepancy_id", BigInteger),
+    Column("count", BigInteger),
     Column("detail", Text),
+    _evidence(),
+    _instant("seen_at"),
 )
 DISCREPANCY_STATE: Final = Table(
     "discrepancy_state",
@@ -106,23 +142,69 @@ DISCREPANCY_STATE: Final = Table(
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("discrepancy_id", BigInteger),
     Column("state", Text),
+    Column("actor", Text),
     Column("note", Text),
+    _instant("noted_at"),
 )
 DISCREPANCY_NOW: Final = Table(
     "discrepancy_now",
     METADATA,
     Column("id", BigInteger, primary_key=True),
-    Column("kind", Text),
-    Column("report_id", Text),
-    Column("period", Text),
-    Column("day", Date),
-    Column("province", Text),
-    Column("enterprise", Text),
-    Column("declared", Text),
-    Column("reported", Text),
-    Column("detail", Text),
+    *_finding(),
     _instant("found_at"),
     Column("state", Text),
+    Column("actor", Text),
     Column("note", Text),
     _instant("noted_at"),
+    _instant("last_seen_at"),
+    Column("times_seen", BigInteger),
+)
+DAY_EXAMINED: Final = Table(
+    "day_examined", METADATA, Column("day", Date, primary_key=True), Column("findings", Integer)
+)
+DAY_FIGURE: Final = Table(
+    "day_figure",
+    METADATA,
+    Column("day", Date, primary_key=True),
+    Column("insured_on", Date, primary_key=True),
+    Column("enterprise", Text, primary_key=True),
+    Column("province", Text, primary_key=True),
+    Column("delays", ARRAY(BigInteger)),
+    Column("received", BigInteger),
+    Column("employees", BigInteger),
+)
+INJURY_NOTICE: Final = Table(
+    "injury_notice",
+    METADATA,
+    Column("notice_id", Text, primary_key=True),
+    Column("injured_on", Date),
+    Column("body", LargeBinary),
+    Column("body_sha256", Text),
+)
+INJURY_CHECK: Final = Table(
+    "injury_check",
+    METADATA,
+    Column("notice_id", Text, primary_key=True),
+    Column("checked_on", Date, primary_key=True),
+    Column("outcome", Text),
+    Column("is_final", Boolean),
+)
+REPORTED_TOTAL: Final = Table(
+    "reported_total",
+    METADATA,
+    Column("source", Text, primary_key=True),
+    Column("enterprise", Text, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("count", BigInteger),
+    Column("body", LargeBinary),
+    Column("body_sha256", Text),
+)
+TOTAL_CHECK: Final = Table(
+    "total_check",
+    METADATA,
+    Column("source", Text, primary_key=True),
+    Column("enterprise", Text, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("checked_on", Date, primary_key=True),
+    Column("received", BigInteger),
 )

@@ -147,7 +147,7 @@ async def list_discrepancies(connection: AsyncConnection, scope: Scope) -> list[
     query = (
         select(DISCREPANCY_NOW)
         .where(scope.rows(DISCREPANCY_NOW.c.province, DISCREPANCY_NOW.c.enterprise))
-        .order_by(DISCREPANCY_NOW.c.state, DISCREPANCY_NOW.c.id.desc())
+        .order_by(DISCREPANCY_NOW.c.state != "open", DISCREPANCY_NOW.c.id.desc())
         .limit(5_000)
     )
     return [dict(row) for row in (await connection.execute(query)).mappings()]

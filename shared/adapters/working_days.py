@@ -22,6 +22,11 @@ def is_working_day(day: date) -> bool:
     return bool(chinese_calendar.is_workday(day))
 
 
+def is_regular_day(day: date) -> bool:
+    """Whether a day is what its weekday says: no holiday, and no weekend that was made a working day."""
+    return is_working_day(day) == (day.weekday() < _SATURDAY)
+
+
 @lru_cache(maxsize=256)
 def _knows(year: int) -> bool:
     """Whether the calendar has the year; cached, so that the warning comes once."""

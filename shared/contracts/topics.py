@@ -12,8 +12,10 @@ DAYS_COUNTED: Final = "days.counted.v1"
 DAYS_CLOSED: Final = "days.closed.v1"
 STATEMENTS: Final = "statements.issued.v1"
 REMITTANCES: Final = "remittances.v1"
+INJURIES: Final = "injuries.noticed.v1"
+TOTALS: Final = "totals.reported.v1"
 
-INTERNAL: Final = (MANIFESTS, DAYS_CLOSING, DAYS_COUNTED, DAYS_CLOSED, STATEMENTS, REMITTANCES)
+INTERNAL: Final = (MANIFESTS, DAYS_CLOSING, DAYS_COUNTED, DAYS_CLOSED, STATEMENTS, REMITTANCES, INJURIES, TOTALS)
 """Topics with one partition each: their volume is batches and days, and their order helps a reader."""
 
 _ORDERS = re.compile(r"orders\.v1\.([0-9A-Z]{18})\Z")

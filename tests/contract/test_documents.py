@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from services.cli import contracts
+from shared.contracts import topics
 from shared.contracts.events import SOURCE_PREFIX, Event
 from shared.domain.enterprise import is_valid_uscc
 
@@ -24,6 +25,15 @@ def test_sample_decodes_as_the_event_it_is_named_after(file: Path) -> None:
     told = json.loads(file.read_text(encoding="utf-8"))
     assert file.name.startswith(told["type"])
     assert is_valid_uscc(event.source.removeprefix(SOURCE_PREFIX))
+
+
+@pytest.mark.parametrize("topic", [topics.INJURIES, topics.TOTALS])
+def test_sample_of_what_others_tell_decodes(topic: str) -> None:
+    body = (contracts.DIRECTORY / "samples" / "messages" / f"{topic}.json").read_bytes()
+    told = msgspec.json.decode(body, type=contracts.MESSAGES[topic])
+    assert msgspec.to_builtins(told) == json.loads(body)
+    with pytest.raises(msgspec.ValidationError, match="surprise"):
+        msgspec.json.decode(body.replace(b"{", b'{"surprise": 1,', 1), type=contracts.MESSAGES[topic])
 
 
 def test_every_event_has_a_sample() -> None:

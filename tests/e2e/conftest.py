@@ -34,7 +34,7 @@ class Month:
     summary: Summary
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def parts(postgres: Postgres, broker_kind: Kind, broker: Broker) -> AsyncIterator[dict[str, str]]:
     """What a system of its own is to be told: nothing, or where empty databases and an empty cluster are."""
     if broker_kind == "embedded" and "DANBAO_DATABASE" not in os.environ:
@@ -53,7 +53,7 @@ async def parts(postgres: Postgres, broker_kind: Kind, broker: Broker) -> AsyncI
         await drop_database(postgres, name)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def month(tmp_path_factory: pytest.TempPathFactory, parts: dict[str, str]) -> AsyncIterator[Month]:
     """The month of ORDERS and SEED, played in this process; the services are processes of their own."""
     asked = Asked(ORDERS, SEED, tmp_path_factory.mktemp("month"))

@@ -19,7 +19,6 @@ NEVER_GENERATED = {
     ParkReason.CANCELLATION_BEFORE_ACCEPTANCE,
     ParkReason.BAD_VALUE,
     ParkReason.UNKNOWN_VERSION,
-    ParkReason.TOO_DEEP,
 }
 
 

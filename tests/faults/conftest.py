@@ -1,11 +1,12 @@
-"""Fixtures of charging, for the tests that break something: one migration a run, a copy of it for each test."""
+"""Fixtures for the tests that break something: charging's database, migrated once and copied for each test; a scene."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.faults.crashes import Scene, open_scene
 from tests.integration.charging_house import House, charging_template, copied_database, open_house
-from tests.servers import Postgres
+from tests.servers import Broker, Postgres
 
 
 @pytest.fixture(scope="session")
@@ -26,4 +27,11 @@ async def charging_database(postgres: Postgres, charging_schema: str) -> AsyncIt
 async def house(charging_database: str) -> AsyncIterator[House]:
     """The same with a pool, and the demo's enterprises registered."""
     async with open_house(charging_database) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+async def scene(broker: Broker) -> AsyncIterator[Scene]:
+    """The history of all services, to be played again with a death in it."""
+    async with open_scene(broker.bootstrap) as opened:
         yield opened

@@ -53,10 +53,11 @@ class Command:
 
 @dataclass(frozen=True)
 class Stage:
-    """Events and money that come, commands, and which services run."""
+    """Events and money that come, commands, which services take turns, and which only answer."""
 
     name: str
     services: tuple[str, ...]
+    answering: tuple[str, ...] = ()
     events: tuple[Sent, ...] = ()
     remittances: tuple[RemittanceReceived, ...] = ()
     commands: tuple[Command, ...] = ()
@@ -105,33 +106,29 @@ REMITTANCE = RemittanceReceived(
     amount_yuan="0.01",
     received_on=date(2026, 11, 20),
 )
-BOOKS = ("charging", "ledger")
-REPORTS = ("national_platform", "charging", "ledger", "reporting")
-STAGES = (
-    Stage("charge", BOOKS, ARRIVAL),
-    Stage("sort out", BOOKS, SECOND_BATCH),
-    Stage("send anew", BOOKS, BEFORE_CLOSE, may_settle=False),
-    Stage("close", BOOKS, commands=(_close("2026-10-31", "2026-11-01T12:00:00+08:00"),), may_settle=False),
-    Stage("report", REPORTS, may_settle=False),
-    Stage("charge late", BOOKS, AFTER_CLOSE),
-    Stage(
-        "bill", REPORTS,
-        commands=(
-            Command(
-                "ledger", "/v1/statements", {"period": "2026-10", "as_of": "2026-11-01T13:00:00+08:00"},
-                ("issued", "already_issued"),
-            ),
-        ),
-    ),
-    Stage("close the next", REPORTS, commands=(_close("2026-11-01", "2026-11-02T12:00:00+08:00"),)),
-    Stage(
-        "pay", REPORTS, remittances=(REMITTANCE, REMITTANCE),
-        commands=(
-            Command("ledger", "/v1/late-fees", {"as_of": "2027-03-01"}),
-            Command("reporting", "/v1/payment-reports", {"period": "2026-10", "as_of": "2027-03-01"}),
-        ),
-    ),
+BOOKS, BANK = ("charging", "ledger"), ("ledger",)
+REPORTS = ("reporting",)
+BILLING = Command(
+    "ledger", "/v1/statements", {"period": "2026-10", "as_of": "2026-11-01T13:00:00+08:00"},
+    ("issued", "already_issued"),
 )  # fmt: skip
+LATE_FEES = Command("ledger", "/v1/late-fees", {"as_of": "2027-03-01"})
+PAYMENTS = Command("reporting", "/v1/payment-reports", {"period": "2026-10", "as_of": "2027-03-01"})
+STAGES = (
+    Stage("charge", BOOKS, events=ARRIVAL),
+    Stage("sort out", BOOKS, events=SECOND_BATCH),
+    Stage("send anew", BOOKS, events=BEFORE_CLOSE, may_settle=False),
+    Stage("close", BOOKS, commands=(_close("2026-10-31", "2026-11-01T12:00:00+08:00"),), may_settle=False),
+    Stage("report", REPORTS, ("national_platform", "charging")),
+    Stage("charge late", BOOKS, events=AFTER_CLOSE),
+    Stage("bill", BANK, commands=(BILLING,)),
+    Stage("declare", REPORTS, ("national_platform", "ledger")),
+    Stage("close the next", BOOKS, commands=(_close("2026-11-01", "2026-11-02T12:00:00+08:00"),)),
+    Stage("report the next", REPORTS, ("national_platform", "charging")),
+    Stage("pay", BANK, remittances=(REMITTANCE, REMITTANCE), commands=(LATE_FEES,)),
+    Stage("report the payments", REPORTS, ("national_platform", "ledger"), commands=(PAYMENTS,)),
+)
+"""A service takes part where it has something to do or is asked; where all have come to rest, the next stage begins."""
 
 
 def place(logs: Logs, sent: Sequence[Sent]) -> None:
@@ -151,7 +148,7 @@ async def play(town: Town, stage: Stage) -> None:
     commands = list(stage.commands)
     for _ in range(MOST_ROUNDS):
         has_moved = False
-        for name in stage.services:
+        for name in (*stage.answering, *stage.services):
             has_moved |= await _turn(town, name, stage)
         if not has_moved and commands:
             has_moved = True
@@ -168,7 +165,7 @@ async def _turn(town: Town, name: str, stage: Stage) -> bool:
         if isinstance(service, ChargingService):
             service.may_settle = stage.may_settle
         turn = town.steps.begin_turn()
-        has_moved = await service.process.run(service.turn())
+        has_moved = name in stage.services and await service.process.run(service.turn())
         if not has_moved:
             town.steps.idle.add(turn)
     except (Crash, Retry, httpx.TransportError):

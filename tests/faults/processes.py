@@ -6,16 +6,14 @@ again until it is acknowledged. Order events are polled from such logs, too, thr
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
-from pathlib import Path
+from functools import cached_property, partial
 from typing import Any, cast
 
 import asyncpg
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from faststream.kafka import KafkaBroker
 from prometheus_client import CollectorRegistry
-from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.charging import api as charging_api
 from services.charging.__main__ import _limits, _read_closing, _register
@@ -67,11 +65,11 @@ from tests.faults.steps import Process, Steps
 from tests.faults.town import PLATFORM_KEY, SERVICE_KEY, Handler, Place, Start, Town
 
 
-def open_engine(process: Process, url: str) -> AsyncEngine:
-    """As the adapter opens it, with connections whose statements are counted."""
-    arguments = {"server_settings": {"timezone": "UTC"}, "connection_class": process.connection_class()}
-    address = make_url(url).set(drivername="postgresql+asyncpg")
-    return create_async_engine(address, pool_size=4, max_overflow=0, connect_args=arguments)
+def app_of(router: APIRouter) -> FastAPI:
+    """Made when the first request comes: it takes no steps, and takes its time."""
+    app = FastAPI()
+    app.include_router(router)
+    return app
 
 
 def never_dies(error: BaseException) -> None:
@@ -83,7 +81,6 @@ class ChargingService:
 
     def __init__(self, town: Town, process: Process, pool: Any, engine: AsyncEngine) -> None:
         self.town, self.process, self.pool, self.engine = town, process, pool, engine
-        self.app = FastAPI()
         self.outbox = Outbox(engine, "charging", town.publisher(process))
         self.subscriber = LogSubscriber(LogConsumer(process, town.logs))
         self.may_settle = True
@@ -96,7 +93,7 @@ class ChargingService:
             connection_class=process.connection_class(), server_settings={"timezone": "UTC"},
         )  # fmt: skip
         process.pools.append(pool)
-        made = cls(town, process, pool, open_engine(process, settings.database.get_secret_value()))
+        made = cls(town, process, pool, town.place.engines.open(process))
         await made._compose(settings)
         return made
 
@@ -108,14 +105,16 @@ class ChargingService:
         reader = Reader(scheme, known_regions(), await _register(self.pool, scheme), _limits(settings))
         metrics = ChargingMetrics(CollectorRegistry())
         consumer = Consumer(settings, self.pool, reader, self.run, metrics, never_dies, self.outbox.wake)
-        broker = cast("KafkaBroker", LogBroker(self.subscriber))
-        consumer.subscribe(broker)
+        self.broker, self.consumer = cast("KafkaBroker", LogBroker(self.subscriber)), consumer
+        consumer.subscribe(self.broker)
         await consumer.on_partitions_assigned(self.subscriber.consumer.assignment())
-        parked = ParkedEvents(self.pool, broker)
-        keys = AccessKeys.load(None, SERVICE_KEY)
+
+    @cached_property
+    def app(self) -> FastAPI:
+        parked, keys = ParkedEvents(self.pool, self.broker), AccessKeys.load(None, SERVICE_KEY)
+        settings, lookup = self.town.place.settings("charging"), Lookup(self.pool)
         finder = DayFinder(self.pool, settings.late_acceptance_seconds, settings.acceptance_wait_days)
-        lookup = Lookup(self.pool)
-        self.app.include_router(charging_api.make_router(keys, consumer, lookup, finder, parked, self._settle))
+        return app_of(charging_api.make_router(keys, self.consumer, lookup, finder, parked, self._settle))
 
     async def _settle(self) -> int | None:
         return await settle(self.pool, self.town.place.scheme, self.settlement_run)
@@ -146,19 +145,23 @@ class LedgerService:
 
     def __init__(self, town: Town, process: Process, engine: AsyncEngine) -> None:
         self.town, self.process, self.engine = town, process, engine
-        self.app = FastAPI()
         self.outbox = Outbox(engine, "ledger", town.publisher(process))
         self.charging = town.client(process, "charging", SERVICE_KEY)
 
     @classmethod
     async def start(cls, town: Town, process: Process) -> "LedgerService":
-        settings = town.place.settings("ledger")
-        made = cls(town, process, open_engine(process, settings.database.get_secret_value()))
+        made = cls(town, process, town.place.engines.open(process))
         await open_books(made.engine, town.place.first_day)
-        keys = AccessKeys.load(None, SERVICE_KEY)
-        made.app.include_router(ledger_api.make_router(keys, made.engine, settings, is_working_day, made.outbox.wake))
         await book_all_waiting(made.engine)
         return made
+
+    @property
+    def app(self) -> FastAPI:
+        return self.town.place.once("ledger", self._make_app)
+
+    def _make_app(self) -> FastAPI:
+        settings, keys = self.town.place.settings("ledger"), AccessKeys.load(None, SERVICE_KEY)
+        return app_of(ledger_api.make_router(keys, self.engine, settings, is_working_day, lambda: None))
 
     async def turn(self) -> bool:
         handlers: dict[str, Handler] = {
@@ -183,19 +186,24 @@ class ReportingService:
 
     def __init__(self, town: Town, process: Process, engine: AsyncEngine) -> None:
         self.town, self.process, self.engine = town, process, engine
-        self.app = FastAPI()
         metrics = ReportingMetrics(CollectorRegistry())
         apis = [InternalApi(name, town.client(process, name, SERVICE_KEY)) for name in ("charging", "ledger")]
-        platform = NationalPlatform(town.client(process, "national_platform", PLATFORM_KEY), Signer(town.place.private))
+        self.platform = platform = NationalPlatform(
+            town.client(process, "national_platform", PLATFORM_KEY), Signer(town.place.private)
+        )
         self.sender = Sender(engine, platform, metrics, attempts=200, retry_seconds=0.0)
-        self.builder = Builder(engine, Sources(*apis), metrics, most_tokens=2)
+        self.sources = Sources(*apis)
+        self.builder = Builder(engine, self.sources, metrics, most_tokens=2)
         self.intake = Intake(engine, lambda: None)
-        keys = AccessKeys.load(None, SERVICE_KEY)
-        self.app.include_router(reporting_api.routes(keys, engine, Sources(*apis), platform, lambda: None))
 
     @classmethod
     async def start(cls, town: Town, process: Process) -> "ReportingService":
-        return cls(town, process, open_engine(process, town.place.urls["reporting"]))
+        return cls(town, process, town.place.engines.open(process))
+
+    @cached_property
+    def app(self) -> FastAPI:
+        keys = AccessKeys.load(None, SERVICE_KEY)
+        return app_of(reporting_api.routes(keys, self.engine, self.sources, self.platform, lambda: None))
 
     async def turn(self) -> bool:
         town, process = self.town, self.process
@@ -216,18 +224,23 @@ class ReportingService:
 class PlatformService:
     """The national platform: it only answers."""
 
-    def __init__(self, process: Process, settings: Settings, public: Path) -> None:
-        self.process = process
-        self.engine = open_engine(process, settings.database.get_secret_value())
-        reception = Reception(self.engine, Verifier(public), Roster.load(None))
-        doors = Doors(AccessKeys.load(None, ""), PLATFORM_KEY)
-        metrics = PlatformMetrics(CollectorRegistry())
-        self.app = FastAPI()
-        self.app.include_router(platform_routes(doors, reception, self.engine, FaultKnobs(settings), metrics))
+    def __init__(self, town: Town, process: Process) -> None:
+        self.town, self.process, self.engine = town, process, town.place.engines.open(process)
 
     @classmethod
     async def start(cls, town: Town, process: Process) -> "PlatformService":
-        return cls(process, town.place.settings("national_platform"), town.place.public)
+        return cls(town, process)
+
+    @property
+    def app(self) -> FastAPI:
+        return self.town.place.once("national_platform", self._make_app)
+
+    def _make_app(self) -> FastAPI:
+        reception = Reception(self.engine, Verifier(self.town.place.public), Roster.load(None))
+        doors = Doors(AccessKeys.load(None, ""), PLATFORM_KEY)
+        knobs = FaultKnobs(self.town.place.settings("national_platform"))
+        metrics = PlatformMetrics(CollectorRegistry())
+        return app_of(platform_routes(doors, reception, self.engine, knobs, metrics))
 
     async def turn(self) -> bool:
         return False

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -17,12 +17,11 @@ import httpx
 from deploy.embedded.stack import EmbeddedStack
 from services.cli.month.demo import ORDER_PARTITIONS
 from services.cli.running.system import EMBEDDED_KAFKA, System, Wishes, running_system
+from tests.faults.deaths import Budget
 from tests.faults.proxy import Proxy, open_proxy
 from tests.waiting import eventually, eventually_async
 
 SERVICES = ("charging", "ledger", "reporting", "national_platform")
-KILLS_A_MINUTE = 3
-"""Of one service: its supervisor gives up at the sixth start within a minute."""
 MOST_LOG_LINES_A_SECOND = 20
 MOST_MEMORY_BYTES = 700 * 1024 * 1024
 QUICK = {"DANBAO_READY_COMMIT_AGE_SECONDS": "2", "DANBAO_CLOSE_TIMEOUT_SECONDS": "3", "DANBAO_SETTLE_SECONDS": "0.3"}
@@ -37,18 +36,14 @@ class Shaken:
     proxy: Proxy
     folder: Path
     faults: Counter[str] = field(default_factory=Counter)
-    killed: dict[str, deque[float]] = field(default_factory=dict)
+    budget: Budget = field(default_factory=Budget)
     began: float = 0.0
     longest_pause_seconds: float = 3.0
 
     async def kill(self, service: str) -> bool:
         """SIGKILL one service, unless it was killed too often lately; it is started again by its supervisor."""
-        now, times = asyncio.get_running_loop().time(), self.killed.setdefault(service, deque())
-        while times and times[0] < now - 60:
-            times.popleft()
-        if len(times) >= KILLS_A_MINUTE:
+        if not self.budget.take(service):
             return False
-        times.append(now)
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.system.supervisor.pid(service), signal.SIGKILL)
         self.faults[f"SIGKILL of {service}"] += 1

@@ -14,6 +14,7 @@ from collections import Counter
 from pathlib import Path
 from random import Random
 
+from tests.faults.deaths import Deaths
 from tests.faults.storm import Aftermath, weather
 
 ORDERS = 3_000
@@ -39,6 +40,7 @@ class Soak:
     def __init__(self, seed: int, orders: int) -> None:
         self._rng, self._orders = Random(seed), orders
         self.storms, self.events = 0, 0
+        self.deaths = Deaths(seed)
         self.faults: Counter[str] = Counter()
         self.complaints: list[str] = []
 
@@ -54,7 +56,7 @@ class Soak:
         longest = LONGEST_PAUSE_SECONDS if self._rng.random() < PAUSE_SHARE else 2.0
         self.storms += 1
         try:
-            self._add(seed, asyncio.run(weather(folder, seed, self._orders, FAULTS_A_DAY, longest)))
+            self._add(seed, asyncio.run(weather(folder, seed, self._orders, FAULTS_A_DAY, longest, self.deaths)))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the storm's verdict
             self.complaints.append(f"seed {seed}: {type(error).__name__}: {error}; logs are kept in {folder}")
         else:
@@ -64,17 +66,28 @@ class Soak:
         self.events += aftermath.summary.events
         self.faults.update(aftermath.faults)
         self.complaints += [f"seed {seed}: {complaint}" for complaint in aftermath.complaints()]
+        differs = "differs from" if aftermath.differs else "agrees with"
         verdict = "passed" if not self.complaints else "FAILED"
         sys.stdout.write(
             f"storm {self.storms}, seed {seed}: {aftermath.summary.events:,} events,"
-            f" {sum(aftermath.faults.values())} faults, audit {verdict}\n"
+            f" {sum(aftermath.faults.values())} faults, audit {verdict},"
+            f" {differs} the model, died at {self.deaths.died.total()} steps so far\n"
         )
         sys.stdout.flush()
 
+    def _count_deaths(self) -> None:
+        for death, count in self.deaths.died.items():
+            self.faults[f"SIGKILL of {death.service} at a step"] += count
+
     def _tell(self) -> None:
+        self._count_deaths()
         lines = [f"{self.storms} storms, {self.events:,} events taken in, {sum(self.faults.values())} faults:"]
         lines += [f"  {count:>6,}  {kind}" for kind, count in sorted(self.faults.items())]
-        lines += self.complaints or ["every event counted once, every report held once, audit passed"]
+        died, known = sum(count > 0 for count in self.deaths.died.values()), len(self.deaths.known)
+        lines.append(f"died just before or after a step at {died} of {known} places recorded")
+        lines += self.complaints or [
+            "every event counted once, every report held once, every figure the model's, audit passed"
+        ]
         sys.stdout.write("\n".join(lines) + "\n")
 
 

@@ -78,6 +78,8 @@ class Steps:
     number: int | None = None
     when: When = "before"
     taken: list[Step] = field(default_factory=list)
+    passed: list[tuple[int, When]] = field(default_factory=list)
+    """Both sides of every step in the order in which they came: calls lie within calls, and some go on side by side."""
     turn: int = 0
     turns: int = 0
     idle: set[int] = field(default_factory=set)
@@ -92,14 +94,31 @@ class Steps:
     async def take(self, process: Process, name: str, act: Callable[[], Awaitable[T]]) -> T:
         self._check(process)
         self.taken.append(Step(process.name, name, self.turn))
-        is_last = len(self.taken) == self.number
-        if is_last and self.when == "before":
+        number = len(self.taken)
+        self._pass(process, number, "before")
+        try:
+            return await act()
+        finally:  # an answer that says no is an answer
+            self._pass(process, number, "after")
+            self._check(process)
+
+    def places(self) -> list[tuple[int, When]]:
+        """Every place between two steps, once: just after one is just before the next, if one process takes both."""
+        found = []
+        for here, (number, when) in enumerate(self.passed):
+            following = self.passed[here + 1] if here + 1 < len(self.passed) else None
+            is_told_next = following is not None and following[1] == "before" and self._are_one(number, following[0])
+            if when == "before" or not is_told_next:
+                found.append((number, when))
+        return found
+
+    def _are_one(self, one: int, other: int) -> bool:
+        return self.taken[one - 1].service == self.taken[other - 1].service
+
+    def _pass(self, process: Process, number: int, when: When) -> None:
+        self.passed.append((number, when))
+        if (number, when) == (self.number, self.when):
             self._crash(process)
-        result = await act()
-        if is_last and self.when == "after":
-            self._crash(process)
-        self._check(process)
-        return result
 
     def _check(self, process: Process) -> None:
         if process.is_dead:

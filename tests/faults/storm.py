@@ -13,6 +13,7 @@ from random import Random
 from typing import Any
 
 import asyncpg
+import pytest
 
 from services.cli.audit.run import audit_all
 from services.cli.audit.verdict import Verdict
@@ -21,9 +22,15 @@ from services.cli.generating.plan import make_plan
 from services.cli.month.demo import OCTOBER, _settled, audit_sources, bill, declared, remit, write_roster
 from services.cli.month.driver import MonthDriver, open_stream
 from services.cli.month.summary import Summary, summarise
+from services.cli.running.system import System
+from shared.adapters.postgres import open_engine, open_pool
 from shared.adapters.scheme_files import load_scheme
+from shared.runtime.settings import Settings
+from tests.faults.deaths import Deaths
+from tests.faults.month_model import MonthModel
 from tests.faults.shaken import SERVICES, Shaken, shaken_system
 from tests.integration.charging_house import ROOT
+from tests.integration.model_audit import Audit
 
 Shake = Callable[[Shaken, Random], Awaitable[None]]
 PLATFORM_FAULTS = {
@@ -156,10 +163,13 @@ class Aftermath:
     verdict: Verdict
     faults: dict[str, int]
     held: dict[str, Any] = field(default_factory=dict)
+    differs: str = ""
+    """What services and model have otherwise."""
 
     def complaints(self) -> list[str]:
         """Everything that is not as it must be; empty after a storm that was weathered."""
         found = [line for line in self.verdict.lines() if "FAILED" in line]
+        found += [f"not as in the model: {self.differs}"] if self.differs else []
         if self.summary.events != self.summary.counted:
             found.append(f"{self.summary.events} events were sent and {self.summary.counted} are counted")
         if self.summary.differences:
@@ -169,21 +179,36 @@ class Aftermath:
         return found
 
 
-async def weather(folder: Path, seed: int, orders: int, each_day: float = 1.0, longest_pause: float = 3.0) -> Aftermath:
-    """One storm by seed on a system of its own."""
+async def weather(
+    folder: Path,
+    seed: int,
+    orders: int,
+    each_day: float = 1.0,
+    longest_pause: float = 3.0,
+    deaths: Deaths | None = None,
+) -> Aftermath:
+    """One storm by seed on a system of its own; with `deaths` the services kill themselves at their steps, too."""
     wanted = Wanted(orders, seed, OCTOBER)
     scheme = load_scheme([ROOT / "deploy" / "tariffs", ROOT / "deploy" / "demo"])
     roster = folder / "roster.csv"
     write_roster(roster, make_plan(scheme, wanted.month, wanted.orders, wanted.seed).employees)
-    extra = {**PLATFORM_FAULTS, "DANBAO_FAULT_SEED": str(seed)}
+    extra = {**PLATFORM_FAULTS, "DANBAO_FAULT_SEED": str(seed), **_begin(deaths, folder / "steps")}
+    model = MonthModel(wanted.month)
+    model.live(generate(scheme, wanted), Settings().close_after_hours)
     async with shaken_system(folder, wanted.month.first_day, extra, roster=roster) as shaken:
         shaken.longest_pause_seconds = longest_pause
-        return await shaken.system.supervisor.guard(_play(shaken, wanted, each_day))
+        return await shaken.system.supervisor.guard(_play(shaken, wanted, each_day, model, deaths))
 
 
-async def _play(shaken: Shaken, wanted: Wanted, each_day: float) -> Aftermath:
+def _begin(deaths: Deaths | None, folder: Path) -> Mapping[str, str]:
+    folder.mkdir()
+    return {} if deaths is None else deaths.begin(folder)
+
+
+async def _play(shaken: Shaken, wanted: Wanted, each_day: float, model: MonthModel, deaths: Deaths | None) -> Aftermath:
     system, weather = shaken.system, Weather(shaken, wanted.seed, each_day)
     raging = asyncio.create_task(weather.rage())
+    reaper = asyncio.create_task((deaths or Deaths(0)).reap(system, shaken.budget))
     try:
         async with open_stream(system.settings, system.apis, weather) as stream:
             driver = MonthDriver(stream, wanted.month.first_day, system.settings.close_after_hours)
@@ -194,15 +219,33 @@ async def _play(shaken: Shaken, wanted: Wanted, each_day: float) -> Aftermath:
             await remit(stream, statements)
             await raging
             sent = stream.sent
+        await _settled(system, wanted.month)
     finally:
         raging.cancel()
+        reaper.cancel()
+    if deaths is not None:
+        deaths.disarm()
     shaken.proxy.armed.clear()
     await shaken.all_ready()
     await _settled(system, wanted.month)
+    model.pay(statements)
     summary = await summarise(system.apis, wanted.month, sent)
     shaken.check_bounds()
     verdict = await audit_all(audit_sources(system))
-    return Aftermath(summary, verdict, dict(shaken.faults + shaken.proxy.done), await _held(shaken))
+    faults = shaken.faults + shaken.proxy.done
+    differs = "" if deaths is None else await _differs(system, model)
+    return Aftermath(summary, verdict, dict(faults), await _held(shaken), differs)
+
+
+async def _differs(system: System, model: MonthModel) -> str:
+    """The figures that the model has otherwise."""
+    auditor = system.variables["DANBAO_AUDIT_DATABASE"]
+    async with open_pool(auditor, size=1) as pool, open_engine(auditor, size=1) as engine:
+        try:
+            await Audit(pool, engine, model.model).all()
+        except pytest.fail.Exception as failure:
+            return str(failure)
+    return ""
 
 
 async def _held(shaken: Shaken) -> dict[str, int]:

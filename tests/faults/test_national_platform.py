@@ -6,10 +6,10 @@ from typing import Any
 
 import asyncpg
 
+from tests.integration.other_services import OtherServices
 from tests.integration.reporting_house import (
     House,
     Keys,
-    OtherServices,
     closed_day,
     make_keys,
     reporting_house,

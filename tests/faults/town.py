@@ -1,10 +1,10 @@
 """All four services in one process: where they find everything, who is running, who has died."""
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import asyncpg
 import httpx
@@ -13,27 +13,45 @@ from pydantic import SecretStr
 
 from shared.domain.rating import Scheme
 from shared.runtime.settings import Settings
+from tests.faults.engines import Engines
 from tests.faults.logs import Logs
 from tests.faults.steps import Process, Steps, StepTransport
 from tests.waiting import eventually_async
 
 SERVICE_KEY, PLATFORM_KEY = "key-of-the-services", "key-of-the-reporter"
+T = TypeVar("T")
 Handler = Callable[[bytes], Awaitable[object]]
 
 
 @dataclass(frozen=True)
 class Place:
-    """What outlives the processes: database URLs by role, keys, the scheme, the broker that tells its cluster id."""
+    """What outlives the processes: database URLs by role, keys, the scheme, the broker that tells its cluster id.
+
+    So do settings, and what answers the requests of a service whose answers come from its engine alone: both take long
+    to make and remember nothing.
+    """
 
     urls: Mapping[str, str]
+    engines: Engines
     owner: asyncpg.Connection
     bootstrap: str
     scheme: Scheme
     private: Path
     public: Path
     first_day: Any
+    made: dict[str, Any] = field(default_factory=dict)
 
     def settings(self, role: str) -> Settings:
+        return self.once(f"settings of {role}", lambda: self._read_settings(role))
+
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """What was made under this name, made now if it was not."""
+        if name not in self.made:
+            self.made[name] = make()
+        found: T = self.made[name]
+        return found
+
+    def _read_settings(self, role: str) -> Settings:
         return Settings(
             kafka=self.bootstrap,
             database=SecretStr(self.urls[role]),
@@ -48,7 +66,10 @@ class Service(Protocol):
     """One start of a service."""
 
     process: Process
-    app: FastAPI
+
+    @property
+    def app(self) -> FastAPI:
+        """What answers requests."""
 
     async def turn(self) -> bool:
         """Do what is due; True when there was something."""
@@ -78,7 +99,7 @@ class Town:
     def at(self, name: str) -> tuple[Process, FastAPI] | None:
         """Whoever listens under this name."""
         found = self.running.get(name)
-        return None if found is None else (found.process, found.app)
+        return None if found is None or found.process.is_dead else (found.process, found.app)
 
     def client(self, caller: Process, name: str, key: str) -> httpx.AsyncClient:
         transport = StepTransport(caller, lambda: self.at(name))
@@ -89,19 +110,19 @@ class Town:
         """Let go of those that died; True when there were any."""
         dead = [name for name, service in self.running.items() if service.process.is_dead]
         for name in dead:
-            service = self.running.pop(name)
-            await service.let_go()
-            await self._until_gone(service.process)
+            await self.running[name].let_go()
+        await self._until_gone(*(self.running.pop(name).process for name in dead))
         return bool(dead)
 
-    async def _until_gone(self, process: Process) -> None:
+    async def _until_gone(self, *processes: Process) -> None:
         """Wait until the server has seen the cut: what the dead held is free then, as after any restart."""
         query = "select count(*) = 0 from pg_stat_activity where pid = any($1::int[])"
+        backends = [backend for process in processes for backend in process.backends]
 
         async def are_gone() -> bool:
-            return bool(await self.place.owner.fetchval(query, process.backends))
+            return not backends or bool(await self.place.owner.fetchval(query, backends))
 
-        await eventually_async(are_gone, f"the end of the sessions of {process.name}")
+        await eventually_async(are_gone, "the end of the sessions of the dead", pause_seconds=0.002)
 
     async def stop(self) -> None:
         for service in self.running.values():

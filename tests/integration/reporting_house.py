@@ -2,9 +2,9 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ from typing import Any
 import httpx
 import msgspec
 import uvicorn
-from fastapi import FastAPI, HTTPException
 from pydantic import SecretStr
 
 import services.national_platform
@@ -24,10 +23,12 @@ from shared.adapters.migrations import migrate
 from shared.adapters.postgres import with_login
 from shared.adapters.signing import Signer, make_key_pair
 from shared.contracts.manifests import DayClosed, FirstTime, Outcome, StatementIssued, StatementLine, Total, WorkerCount
+from shared.contracts.notices import InjuryNoticed, TotalReported
 from shared.contracts.reports import REPORT
 from shared.domain.calendar import day_start
 from shared.runtime.service import Service
 from shared.runtime.settings import Settings
+from tests.integration.other_services import OtherServices
 from tests.waiting import eventually_async
 
 BLUE, GREEN = "91110000MA0BLUE021", "91440000MA0GREEN38"
@@ -218,41 +219,6 @@ async def serving(server: uvicorn.Server) -> AsyncIterator[str]:
         await task
 
 
-@dataclass(slots=True)
-class OtherServices:
-    """Charging and the ledger as far as reporting asks them; a test says what they answer."""
-
-    tokens: dict[tuple[str, str], list[str]] = field(default_factory=dict)
-    exclusions: dict[tuple[str, str], list[dict[str, Any]]] = field(default_factory=dict)
-    payments: list[dict[str, Any]] = field(default_factory=list)
-    is_away: bool = False
-
-    def app(self) -> FastAPI:
-        app = FastAPI()
-
-        @app.get("/v1/days/{day}/registrations")
-        async def registrations(day: str, province: str, after: str = "", limit: int = 10_000) -> dict[str, Any]:
-            self._answers()
-            known = sorted(token for token in self.tokens.get((day, province), []) if token > after)
-            return {"workers": known[:limit]}
-
-        @app.get("/v1/days/{day}/employee-exclusions")
-        async def employee_exclusions(day: str, province: str) -> dict[str, Any]:
-            self._answers()
-            return {"exclusions": self.exclusions.get((day, province), [])}
-
-        @app.get("/v1/payment-states")
-        async def payment_states(period: str, as_of: str) -> dict[str, Any]:
-            self._answers()
-            return {"items": self.payments}
-
-        return app
-
-    def _answers(self) -> None:
-        if self.is_away:
-            raise HTTPException(503, "away")
-
-
 @dataclass(frozen=True, slots=True)
 class House:
     """Reporting (its client has the service key), the platform it sends to, and what it asks."""
@@ -263,13 +229,15 @@ class House:
     others: OtherServices
     service: Service
 
-    async def tell(self, *messages: DayClosed | StatementIssued) -> None:
+    async def tell(self, *messages: DayClosed | StatementIssued | InjuryNoticed | TotalReported) -> None:
+        take: dict[type[Any], Callable[[bytes], Awaitable[None]]] = {
+            DayClosed: self.intake.take_day_closed,
+            StatementIssued: self.intake.take_statement,
+            InjuryNoticed: self.intake.take_injury,
+            TotalReported: self.intake.take_total,
+        }
         for message in messages:
-            body = msgspec.json.encode(message)
-            if isinstance(message, DayClosed):
-                await self.intake.take_day_closed(body)
-            else:
-                await self.intake.take_statement(body)
+            await take[type(message)](msgspec.json.encode(message))
 
     async def status(self) -> dict[str, int]:
         found: dict[str, int] = (await self.client.get("/v1/status")).raise_for_status().json()
@@ -283,6 +251,14 @@ class House:
 
         await eventually_async(is_done, "an answer to every report")
         return await self.status()
+
+    async def examined(self) -> None:
+        """Wait until every closed day that was told is examined."""
+
+        async def is_done() -> bool:
+            return (await self.status())["unexamined_days"] == 0
+
+        await eventually_async(is_done, "the examination of every day")
 
     async def discrepancies(self, state: str = "open") -> list[dict[str, Any]]:
         found = (await self.client.get("/v1/discrepancies")).raise_for_status().json()["discrepancies"]

@@ -46,6 +46,17 @@ async def test_clean_days_raise_no_finding(house: House) -> None:
         assert await findings(house, DAY + n * ONE) == []
 
 
+async def test_a_gap_at_the_end_of_a_day_is_not_judged_again_as_one_before_the_next(house: House) -> None:
+    one, close = await house.worker(), Closes(house)
+    await one.charge(*[number(n) for n in range(1, 9)], *[number(n, NOON + ONE) for n in range(11, 16)])
+    await one.charge(manifest(DAY, [(1, 10)]), manifest(DAY + ONE, [(11, 15)]))
+    told = []
+    for n in range(4):
+        await close(DAY + n * ONE)
+        told += [each for each in kinds(await findings(house, DAY + n * ONE)) if each[0] == "sequence_gap"]
+    assert told == [("sequence_gap", f"main.{DAY}", 2)]
+
+
 async def test_each_fault_is_found_at_its_close_and_found_again_alike(house: House) -> None:
     one, close = await house.worker(), Closes(house)
     await one.charge(*[number(n) for n in (1, 2, 3, 6, 7)], accepted("other", sequence=2), number(50, uscc=OTHER_RIDES))

@@ -18,7 +18,6 @@ from tests.servers import Postgres
 COMMANDS = (
     "demo", "up", "generate", "replay", "token", "status", "close-day", "bill", "statement", "audit", "migrate",
     "contracts", "parked", "acknowledgement", "bench", "bench charging",
-    "bench log", "log", "log export", "log key",
 )  # fmt: skip
 KEY = "0123456789abcdef0123"
 

@@ -10,13 +10,13 @@ import asyncpg
 import httpx
 import pytest
 
+from tests.integration.other_services import OtherServices
 from tests.integration.reporting_house import (
     BLUE,
     GREEN,
     ROLE_PASSWORD,
     WORKER,
     Keys,
-    OtherServices,
     bearer,
     closed_day,
     first_time,
@@ -169,7 +169,7 @@ async def test_a_refusal_is_a_discrepancy_until_it_is_mended(open_house: OPEN) -
         assert (await house.client.post("/v1/reports/coverage.2026-10-03.44/retry")).json() == {"state": "pending"}
         assert (await house.settled())["receipts"] == 1
         assert [each["day"] for each in await house.discrepancies()] == ["2026-10-04"]
-        assert [each["day"] for each in await house.discrepancies("settled")] == ["2026-10-03"]
+        assert [each["day"] for each in await house.discrepancies("corrected")] == ["2026-10-03"]
         assert (await house.client.post("/v1/reports/coverage.2026-10-03.44/retry")).status_code == 404
 
 
@@ -252,7 +252,7 @@ async def test_unconfirmed_exclusions_become_discrepancies(open_house: OPEN, tmp
         assert page.count("not confirmed") == 1
 
 
-@pytest.mark.parametrize("path", ["/v1/status", "/v1/receipts", "/v1/discrepancies"])
+@pytest.mark.parametrize("path", ["/v1/status", "/v1/receipts"])
 async def test_the_interface_needs_the_service_key(open_house: OPEN, path: str) -> None:
     async with open_house(OtherServices()) as house:
         assert (await house.client.get(path, headers=bearer("made-up"))).status_code == 401

@@ -13,13 +13,13 @@ from services.reporting.csv_tables import guarded, write_csv
 from services.reporting.views import Scope
 from services.reporting.words import grouped
 from shared.runtime.access import Reader
+from tests.integration.other_services import OtherServices
 from tests.integration.reporting_house import (
     BLUE,
     GREEN,
     SERVICE_KEY,
     WORKER,
     House,
-    OtherServices,
     closed_day,
     first_time,
     make_keys,

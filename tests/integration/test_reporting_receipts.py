@@ -14,7 +14,8 @@ from services.cli.verifying.receipt import Expected, verify_receipt
 from shared.domain.leaf import read_order_leaf
 from shared.domain.manifest_head import ManifestHead
 from shared.domain.order_receipt import OrderReceipt
-from tests.integration.reporting_house import House, OtherServices, bearer, make_keys, reporting_house
+from tests.integration.other_services import OtherServices
+from tests.integration.reporting_house import House, bearer, make_keys, reporting_house
 from tests.receipt_cases import ACCEPTED, COMPLETED, LOG_KEY, ORDER, USCC, WITNESS_KEY, WORKER, receipt_of
 
 RECEIPT = receipt_of([ACCEPTED, COMPLETED])

@@ -9,10 +9,10 @@ from typing import Any
 import asyncpg
 import pytest
 
+from tests.integration.other_services import OtherServices
 from tests.integration.reporting_house import (
     BLUE,
     GREEN,
-    OtherServices,
     closed_day,
     first_time,
     make_keys,
@@ -58,7 +58,7 @@ async def test_reconciliation_names_every_difference_and_settles_what_is_gone(
         await house.settled()
         assert await reconcile(house) == (200, {"differences": 0})
         assert await house.discrepancies() == []
-        assert len(await house.discrepancies("settled")) == 3
+        assert len(await house.discrepancies("corrected")) == 3
     async with open_house(OtherServices(is_away=True)) as house:
         last = date(2026, 10, 5)
         await house.tell(closed_day(last, [total(last, "charged", 1)], first_time=[first_time(1)]))

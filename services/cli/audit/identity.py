@@ -20,6 +20,10 @@ FIELDS: Final = (
     ("ledger.refused_message", "detail"),
     ("reporting.report", "encode(body, 'escape')"),
     ("reporting.discrepancy", "detail"),
+    ("reporting.discrepancy", "evidence::text"),
+    ("reporting.discrepancy_state", "note"),
+    ("reporting.injury_notice", "encode(body, 'escape')"),
+    ("reporting.reported_total", "encode(body, 'escape')"),
 )
 TOKENS: Final = (
     ("charging.entry", "length(worker_rest)", "<> 24"),

@@ -35,7 +35,7 @@ from shared.domain.money import Amount, parse_yuan, yuan
 
 _REPORTS: Final = """
     select r.*, c.body_sha256 as receipt_sha256, c.receipt_id,
-        exists (select 1 from reporting.discrepancy_now d where d.state = 'open' and d.report_id = r.report_id)
+        exists (select 1 from reporting.discrepancy_now d where d.state <> 'corrected' and d.report_id = r.report_id)
             as is_disputed
     from reporting.report r left join reporting.receipt c using (report_id) order by r.number"""
 

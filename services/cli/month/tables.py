@@ -41,9 +41,7 @@ def _verdict(summary: Summary) -> str:
     return (
         f"{word}: {len(summary.statements)} statements, {yuan(Amount(billed))} yuan of premium, "
         f"{summary.reports_sent:,} reports sent, {summary.receipts:,} receipts, "
-        f"{len(summary.discrepancies)} discrepancies, {summary.seconds:g} s\n"
-        f"evidence log: {summary.log['entries']:,} entries, checkpoint over {summary.log['signed']:,}, "
-        f"cosigned by {summary.log['witness']} over {summary.log['cosigned']:,}"
+        f"{len(summary.discrepancies)} discrepancies, {summary.seconds:g} s"
     )
 
 
@@ -89,9 +87,9 @@ def _discrepancies_table(summary: Summary) -> Table:
     """Counted by kind; the portal lists each."""
     counts: dict[tuple[str, str], int] = {}
     for each in summary.discrepancies:
-        key = (str(each.get("kind") or each.get("what")), str(each.get("province") or ""))
+        key = (str(each["kind"]), str(each["province"] or ""))
         counts[key] = counts.get(key, 0) + 1
-    table = Table(title="Discrepancies with the national platform", title_justify="left")
+    table = Table(title="Discrepancy register", title_justify="left")
     for column in ("kind", "province"):
         table.add_column(column)
     table.add_column("count", justify="right")

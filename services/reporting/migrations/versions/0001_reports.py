@@ -97,13 +97,19 @@ create table reporting.receipt (
 """
 
 _DISCREPANCIES = """
+-- The register. What is found is written once; its sightings, orders and states stand beside it, and all of it stays.
 create table reporting.discrepancy (
     id bigint primary key generated always as identity,
     identity_sha256 text not null unique,
     kind text not null check (kind in (
+        'sequence_gap', 'presumed_orders', 'number_used_twice', 'declared_differently', 'manifest_missing',
+        'manifest_late', 'manifest_changed', 'other_content', 'several_acceptance_times',
+        'completion_without_acceptance', 'cancellation_without_acceptance', 'late_acceptances', 'not_enrolled',
+        'excluded_share', 'implausible_count', 'injury_without_order', 'order_after_injury', 'independent_total',
         'refused', 'undeliverable', 'receipt_mismatch', 'unconfirmed_exclusion', 'registration_count', 'unbuildable',
-        'orders', 'exact_yuan', 'declaration_missing', 'reports_missing',
-        'not_held', 'held_unknown', 'held_differently', 'different_content', 'unreadable_message')),
+        'orders', 'exact_yuan', 'declaration_missing', 'reports_missing', 'not_held', 'held_unknown',
+        'held_differently', 'different_content', 'unreadable_message')),
+    key text, -- what makes it the same when it is found again; without one, all its fields do
     report_id text,
     period text,
     day date,
@@ -111,22 +117,48 @@ create table reporting.discrepancy (
     enterprise text,
     declared text,
     reported text,
+    count bigint,
     detail text not null,
+    evidence jsonb not null default '{}',
     found_at timestamptz not null default clock_timestamp()
 );
+create index discrepancy_by_enterprise on reporting.discrepancy (enterprise, id);
+create index discrepancy_by_province on reporting.discrepancy (province, id);
+create table reporting.discrepancy_order (
+    discrepancy_id bigint not null references reporting.discrepancy,
+    number int not null,
+    order_id text not null,
+    accepted_at timestamptz,
+    worker_id text,
+    primary key (discrepancy_id, number)
+);
+-- Found again: as it was told then.
+create table reporting.discrepancy_sighting (
+    id bigint primary key generated always as identity,
+    discrepancy_id bigint not null references reporting.discrepancy,
+    count bigint,
+    detail text not null,
+    evidence jsonb not null,
+    seen_at timestamptz not null default clock_timestamp()
+);
+create index discrepancy_sighting_of on reporting.discrepancy_sighting (discrepancy_id, id);
 create table reporting.discrepancy_state (
     id bigint primary key generated always as identity,
     discrepancy_id bigint not null references reporting.discrepancy,
-    state text not null check (state in ('open', 'settled')),
-    note text not null,
+    state text not null check (state in ('open', 'explained', 'corrected', 'confirmed')),
+    actor text not null check (actor <> ''), -- the name of a key, or danbao for what is found by itself
+    note text not null check (note <> ''),
     noted_at timestamptz not null default clock_timestamp()
 );
 create index discrepancy_state_of on reporting.discrepancy_state (discrepancy_id, id);
 create view reporting.discrepancy_now as
-    select d.*, s.state, s.note, s.noted_at
+    select d.*, s.state, s.actor, s.note, s.noted_at,
+        coalesce(g.seen_at, d.found_at) as last_seen_at, 1 + coalesce(g.again, 0) as times_seen
     from reporting.discrepancy d
-    cross join lateral (select state, note, noted_at from reporting.discrepancy_state
-                        where discrepancy_id = d.id order by id desc limit 1) s;
+    cross join lateral (select state, actor, note, noted_at from reporting.discrepancy_state
+                        where discrepancy_id = d.id order by id desc limit 1) s
+    left join lateral (select max(seen_at) as seen_at, count(*) as again from reporting.discrepancy_sighting
+                       where discrepancy_id = d.id) g on true;
 """
 
 _RIGHTS = """
@@ -135,7 +167,8 @@ declare
     name text;
 begin
     foreach name in array array['day_closed', 'statement_issued', 'unreadable', 'report', 'share', 'province_built',
-                                'day_built', 'receipt', 'discrepancy', 'discrepancy_state'] loop
+                                'day_built', 'receipt', 'discrepancy', 'discrepancy_order',
+                                'discrepancy_sighting', 'discrepancy_state'] loop
         execute format('create trigger append_only before update or delete or truncate on reporting.%I'
                        ' for each statement execute function reporting.refuse_change()', name);
         execute format('grant select, insert on reporting.%I to danbao_reporting', name);

@@ -1,0 +1,75 @@
+"""The register (差异登记) for its readers: lists with a cursor, one finding with its history, a change of state."""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Literal
+
+from sqlalchemy import Table, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.reporting.discrepancies import note_state
+from services.reporting.tables import DISCREPANCY_NOW, DISCREPANCY_ORDER, DISCREPANCY_SIGHTING
+from services.reporting.tables import DISCREPANCY_STATE as STATE
+from services.reporting.views import Scope
+from shared.contracts.findings import FindingKind
+
+State = Literal["open", "explained", "corrected", "confirmed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which findings: those that fit all that is given, after the id of the last one seen."""
+
+    kind: FindingKind | None = None
+    state: State | None = None
+    enterprise: str | None = None
+    province: str | None = None
+    day: date | None = None
+    period: str | None = None
+    after: int = 0
+    limit: int = 1_000
+
+
+async def list_findings(connection: AsyncConnection, scope: Scope, wanted: Wanted) -> list[dict[str, Any]]:
+    """Findings within the scope, by id, as they stand now."""
+    query = select(DISCREPANCY_NOW).where(DISCREPANCY_NOW.c.id > wanted.after, _within(scope))
+    for name in ("kind", "state", "enterprise", "province", "day", "period"):
+        value = getattr(wanted, name)
+        if value is not None:
+            query = query.where(DISCREPANCY_NOW.c[name] == value)
+    rows = await connection.execute(query.order_by(DISCREPANCY_NOW.c.id).limit(wanted.limit))
+    return [dict(row) for row in rows.mappings()]
+
+
+async def find_one(connection: AsyncConnection, scope: Scope, discrepancy_id: int) -> dict[str, Any] | None:
+    """A finding with its `history`, `sightings` and `orders`; None where there is none in the scope."""
+    query = select(DISCREPANCY_NOW).where(DISCREPANCY_NOW.c.id == discrepancy_id, _within(scope))
+    row = (await connection.execute(query)).mappings().one_or_none()
+    if row is None:
+        return None
+    return dict(row) | {
+        "history": await _beside(connection, STATE, discrepancy_id, "state", "actor", "note", "noted_at"),
+        "sightings": await _beside(connection, DISCREPANCY_SIGHTING, discrepancy_id, "count", "detail", "seen_at"),
+        "orders": await _beside(connection, DISCREPANCY_ORDER, discrepancy_id, "order_id", "accepted_at", "worker_id"),
+    }
+
+
+async def change_state(
+    connection: AsyncConnection, discrepancy_id: int, state: State, comment: str, actor: str
+) -> bool:
+    """Add a state to the history; False where it is in that state already."""
+    now = select(STATE.c.state).where(STATE.c.discrepancy_id == discrepancy_id).order_by(STATE.c.id.desc()).limit(1)
+    if await connection.scalar(now) == state:
+        return False
+    await note_state(connection, [discrepancy_id], state, comment, actor)
+    return True
+
+
+def _within(scope: Scope) -> Any:
+    return scope.rows(DISCREPANCY_NOW.c.province, DISCREPANCY_NOW.c.enterprise)
+
+
+async def _beside(connection: AsyncConnection, table: Table, discrepancy_id: int, *names: str) -> list[dict[str, Any]]:
+    order = table.c.number if "number" in table.c else table.c.id
+    query = select(*[table.c[name] for name in names]).where(table.c.discrepancy_id == discrepancy_id).order_by(order)
+    return [dict(row) for row in (await connection.execute(query)).mappings()]

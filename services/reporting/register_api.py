@@ -1,0 +1,90 @@
+"""The register's JSON interface, for every reader's key within what it may see.
+
+National and province keys change states, each of what it sees; an enterprise reads its own.
+"""
+
+from datetime import date
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, HTTPException, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.reporting.register import State, Wanted, change_state, find_one, list_findings
+from services.reporting.views import Scope
+from shared.contracts.findings import FindingKind
+from shared.runtime.access import AccessKeys, Reader
+
+Cursor = Annotated[int, Query(ge=0, lt=2**63, description="`next` of the answer before")]
+Limit = Annotated[int, Query(ge=1, le=5_000)]
+Uscc = Annotated[str | None, Query(pattern=r"^[0-9A-Z]{18}$")]
+Province = Annotated[str | None, Query(pattern=r"^[0-9]{2}$")]
+Period = Annotated[str | None, Query(pattern=r"^[0-9]{4}-[0-9]{2}$")]
+
+
+class StateChange(BaseModel):
+    """To which state, and why."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+    state: State
+    comment: Annotated[str, Field(min_length=1, max_length=2_000, pattern=r"^[^\x00]*$")]
+
+
+def register_routes(keys: AccessKeys, engine: AsyncEngine) -> APIRouter:
+    """Every route under /v1/discrepancies."""
+    router = APIRouter(prefix="/v1/discrepancies")
+    Asking = Annotated[Reader, Depends(_reader_of(keys))]  # noqa: N806 - a type, made here since it holds the keys
+
+    @router.get("")
+    async def list_them(
+        asking: Asking,
+        kind: FindingKind | None = None,
+        state: State | None = None,
+        enterprise: Uscc = None,
+        province: Province = None,
+        day: date | None = None,
+        period: Period = None,
+        after: Cursor = 0,
+        limit: Limit = 1_000,
+    ) -> dict[str, Any]:
+        wanted = Wanted(
+            kind=kind, state=state, enterprise=enterprise, province=province, day=day, period=period, after=after,
+            limit=limit,
+        )  # fmt: skip
+        async with engine.connect() as connection:
+            found = await list_findings(connection, Scope.of(asking), wanted)
+        return {"discrepancies": found, "next": found[-1]["id"] if len(found) == limit else None}
+
+    @router.get("/{discrepancy_id}")
+    async def show_one(asking: Asking, discrepancy_id: int) -> dict[str, Any]:
+        return await _find(engine, asking, discrepancy_id)
+
+    @router.post("/{discrepancy_id}/states")
+    async def change(asking: Asking, discrepancy_id: int, body: StateChange) -> dict[str, Any]:
+        found = await _find(engine, asking, discrepancy_id)
+        if not Scope.of(asking).has_province(found["province"]):
+            raise HTTPException(403, f"the key {asking.name!r} does not change the state of a finding")
+        async with engine.begin() as connection:
+            if not await change_state(connection, discrepancy_id, body.state, body.comment, asking.name):
+                raise HTTPException(409, f"finding {discrepancy_id} is {body.state} already")
+        return await _find(engine, asking, discrepancy_id)
+
+    return router
+
+
+def _reader_of(keys: AccessKeys) -> Any:
+    def check(request: Request) -> Reader:
+        reader = keys.reader(request)
+        if Scope.of(reader).is_empty:
+            raise HTTPException(403, f"the key {reader.name!r} may see no finding")
+        return reader
+
+    return check
+
+
+async def _find(engine: AsyncEngine, asking: Reader, discrepancy_id: int) -> dict[str, Any]:
+    async with engine.connect() as connection:
+        found = await find_one(connection, Scope.of(asking), discrepancy_id)
+    if found is None:
+        raise HTTPException(404, f"no finding {discrepancy_id} within what this key sees")
+    return found

@@ -1,0 +1,148 @@
+"""Services that stop dead just before or just after any step of theirs, and what has to come out in the end.
+
+The history of `history.py` is played once undisturbed, and held against the auditor's model. Then, for each stage and
+each step of it, the database is put back to the stage's beginning, the service that takes this step dies with its
+connections, is started again, and the stage goes on to its end. Every figure and every verdict of the audit must be
+those of the undisturbed run, and every figure that the model knows must be the model's.
+
+No step is left out. Just after one step is just before the next where the same process takes both, with nothing
+between that anybody could see: such a pair is one place, and is died at once. What the driver asks for itself at its
+first connection is no step (see `engines.py`). The tests are several files, so that processes can share them.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from deploy.embedded.postgres import EmbeddedPostgres
+from services.cli.audit.run import Sources, audit_all
+from services.cli.running.migrating import HISTORIES
+from shared.adapters.migrations import migrate
+from shared.adapters.postgres import Pool, open_engine, open_pool, with_login
+from shared.adapters.signing import make_key_pair
+from tests.faults.engines import Engines
+from tests.faults.figures import Figures, read_figures
+from tests.faults.history import AT, STAGES, Stage, play
+from tests.faults.history_model import live_through
+from tests.faults.logs import Logs
+from tests.faults.processes import open_town
+from tests.faults.snapshots import Snapshot, keep, put_back
+from tests.faults.steps import Steps, When
+from tests.faults.town import Place
+from tests.integration.charging_house import ROOT, demo_scheme
+from tests.integration.model_audit import Audit
+from tests.model import Model
+
+SCHEME = (ROOT / "deploy" / "tariffs", ROOT / "deploy" / "demo")
+PASSWORD = "only-for-these-tests"
+SERVER = {"fsync": "off", "scram_iterations": "1"}
+"""It need not survive a power cut, and its passwords need not be hard to guess: every start logs in anew."""
+AUDIT_EACH = 10
+"""Figures are compared after each crash; the audit is asked after every tenth, and after each COMMIT."""
+SHARES = {
+    "charging": ("charge", "sort out", "send anew", "charge late", "bill"),
+    "closing": ("close", "close the next", "pay", "report the payments"),
+    "reporting": ("report", "declare", "report the next"),
+}
+"""Stages by test file."""
+Verdicts = list[tuple[str, str, bool]]
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A stage of the undisturbed run: how it began, its steps, how it ended."""
+
+    stage: Stage
+    before: Snapshot
+    logs: Logs
+    steps: Steps
+    figures: Figures
+    verdicts: Verdicts
+    model: Model
+
+
+@dataclass
+class Scene:
+    """The database, where the services find everything, and the undisturbed run."""
+
+    owner: asyncpg.Connection
+    place: Place
+    books: Pool
+    engine: AsyncEngine
+    chapters: dict[str, Chapter]
+    crashes: int = 0
+
+    async def audit(self) -> Verdicts:
+        url = self.place.urls["auditor"]
+        verdict = await audit_all(Sources(url, url, SCHEME))
+        return [(check.invariant, check.what, check.has_passed) for check in verdict.checks]
+
+    async def play(self, stage: Stage, steps: Steps, logs: Logs) -> None:
+        async with open_town(self.place, steps, logs) as town:
+            await play(town, stage)
+
+    async def agrees_with(self, model: Model) -> None:
+        """Fails with the figures that differ."""
+        await Audit(self.books, self.engine, model).all()
+
+    async def crash_everywhere(self, name: str) -> None:
+        """Die at every place of a stage."""
+        chapter = self.chapters[name]
+        for number, when in chapter.steps.places():
+            try:
+                await self.crash(chapter, number, when)
+            except BaseException as error:
+                error.add_note(f"{name}: died {when} step {number}, {chapter.steps.taken[number - 1]}")
+                raise
+
+    async def crash(self, chapter: Chapter, number: int, when: When) -> None:
+        """Die there, and come to the same end."""
+        await put_back(self.owner, chapter.before)
+        steps = Steps(number, when)
+        await self.play(chapter.stage, steps, chapter.logs.copy())
+        # Reports are sent four at a time, so a run may be some steps shorter than the recorded one.
+        assert steps.crashes == 1 or len(steps.taken) < number
+        assert await read_figures(self.owner) == chapter.figures
+        if self.crashes % AUDIT_EACH == 0 or chapter.steps.taken[number - 1].what == "COMMIT;":
+            assert await self.audit() == chapter.verdicts
+        self.crashes += 1
+        await self.agrees_with(chapter.model)
+
+
+@asynccontextmanager
+async def open_scene(bootstrap: str) -> AsyncIterator[Scene]:
+    """One server, with the undisturbed run in it; the broker only tells its cluster's id."""
+    with EmbeddedPostgres(SERVER) as server, TemporaryDirectory() as folder:
+        owner = await asyncpg.connect(server.url("postgres"))
+        urls = {}
+        for history in HISTORIES:
+            roles = {history.role: PASSWORD, "danbao_auditor": PASSWORD}
+            await migrate(server.url("postgres"), history.schema, history.scripts, roles)
+            urls[history.service] = with_login(server.url("postgres"), history.role, PASSWORD)
+        engines = Engines(urls)
+        await engines.warm()
+        auditor = with_login(server.url("postgres"), "danbao_auditor", PASSWORD)
+        private, public = Path(folder, "signing.pem"), Path(folder, "signing.pub")
+        make_key_pair(private, public)
+        urls = urls | {"auditor": auditor}
+        place = Place(urls, engines, owner, bootstrap, demo_scheme(), private, public, AT.date())
+        async with open_pool(auditor, size=1) as books, open_engine(auditor, size=1) as engine:
+            made = Scene(owner, place, books, engine, {})
+            await _record(made)
+            yield made
+        await owner.close()
+
+
+async def _record(scene: Scene) -> None:
+    logs, models = Logs(), live_through(SCHEME, AT.date())
+    for stage in STAGES:
+        before, copied, steps = await keep(scene.owner), logs.copy(), Steps()
+        await scene.play(stage, steps, logs)
+        figures, verdicts = await read_figures(scene.owner), await scene.audit()
+        await scene.agrees_with(models[stage.name])
+        scene.chapters[stage.name] = Chapter(stage, before, copied, steps, figures, verdicts, models[stage.name])

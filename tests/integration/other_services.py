@@ -1,0 +1,56 @@
+"""Charging and the ledger as far as reporting asks them."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI, HTTPException
+
+from shared.contracts.findings import DayFindings
+
+
+@dataclass(slots=True)
+class OtherServices:
+    """Charging and the ledger as far as reporting asks them; a test says what they answer."""
+
+    tokens: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    exclusions: dict[tuple[str, str], list[dict[str, Any]]] = field(default_factory=dict)
+    payments: list[dict[str, Any]] = field(default_factory=list)
+    findings: dict[str, DayFindings] = field(default_factory=dict)
+    covers: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    is_away: bool = False
+
+    def app(self) -> FastAPI:
+        app = FastAPI()
+
+        @app.get("/v1/days/{day}/registrations")
+        async def registrations(day: str, province: str, after: str = "", limit: int = 10_000) -> dict[str, Any]:
+            self._answers()
+            known = sorted(token for token in self.tokens.get((day, province), []) if token > after)
+            return {"workers": known[:limit]}
+
+        @app.get("/v1/days/{day}/employee-exclusions")
+        async def employee_exclusions(day: str, province: str) -> dict[str, Any]:
+            self._answers()
+            return {"exclusions": self.exclusions.get((day, province), [])}
+
+        @app.get("/v1/days/{day}/findings")
+        async def findings(day: str) -> Any:
+            self._answers()
+            return msgspec.to_builtins(self.findings.get(day, DayFindings(findings=[], delays=[])))
+
+        @app.get("/v1/workers/{worker_id}/covers")
+        async def covers(worker_id: str, at: str) -> dict[str, Any]:
+            self._answers()
+            return {"covers": self.covers.get(worker_id, [])}
+
+        @app.get("/v1/payment-states")
+        async def payment_states(period: str, as_of: str) -> dict[str, Any]:
+            self._answers()
+            return {"items": self.payments}
+
+        return app
+
+    def _answers(self) -> None:
+        if self.is_away:
+            raise HTTPException(503, "away")
