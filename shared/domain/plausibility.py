@@ -21,6 +21,8 @@ WEEKS: Final = 8
 FEWEST_WEEKS: Final = 4
 """With fewer days of the same weekday nothing is judged."""
 TIMES_SPREAD: Final = 10.0
+TIMES_CHANCE: Final = 6.0
+"""What days usually do has fat tails, what is counted by chance has not: so far apart may the two be."""
 LEAST_SPREAD: Final = 0.02
 """Of the expected count: a history that is smoother than this is not believed."""
 FEW_ORDERS: Final = 2.0
@@ -70,7 +72,8 @@ def plausible_count(history: Mapping[date, int], day: date, is_regular: Callable
     expected = median(known[day.weekday()])
     spread = max(LEAST_SPREAD, _usual_deviation(list(known.values()))) * expected
     by_chance = sqrt(expected) + FEW_ORDERS
-    return Plausible(expected, TIMES_SPREAD * max(spread, by_chance), sum(map(len, known.values())))
+    tolerance = max(TIMES_SPREAD * spread, TIMES_CHANCE * by_chance)
+    return Plausible(expected, tolerance, sum(map(len, known.values())))
 
 
 def _usual_deviation(groups: Sequence[Sequence[int]]) -> float:
@@ -93,7 +96,7 @@ def plausible_share(history: Sequence[tuple[int, int]], received: int) -> Plausi
     usual = _MAD_TO_DEVIATION * median(abs(each - expected) for each in shares)
     floor = max(expected, 1 / received)
     by_chance = sqrt(floor * max(0.0, 1 - floor) / received)
-    return Plausible(expected, max(LEAST_RISE, TIMES_SPREAD * max(usual, by_chance)), len(shares))
+    return Plausible(expected, max(LEAST_RISE, TIMES_SPREAD * usual, TIMES_CHANCE * by_chance), len(shares))
 
 
 def is_implausible_count(count: int, plausible: Plausible) -> bool:

@@ -107,6 +107,9 @@ CASES = [
     Tampering("reporting.report", "body", "body || ' '::bytea", "kind = 'registration'", "reporting.report reg"),
     Tampering("reporting.report", "province", "'99'", "kind = 'declaration'", "reporting.report declaration."),
     Tampering("reporting.share", "orders", "orders + 1", named="reporting.share"),
+    Tampering("reporting.discrepancy", "kind", "'orders'", "kind = 'other_content'", "reporting.discrepancy other"),
+    Tampering("reporting.discrepancy", "count", "count + 1", "kind = 'several_acceptance_times'", "several_acceptance"),
+    Tampering("charging.resend", "found_on", "found_on + 1", named="reporting.discrepancy several_acceptance_times"),
     Tampering("reporting.receipt", "receipt_id", "'R0'", named="national_platform.report"),
     # What the national platform holds
     Tampering("national_platform.delivery", "body", "body || ' '::bytea", "outcome = 'taken'", "national_platform"),

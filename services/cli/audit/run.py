@@ -16,6 +16,7 @@ from services.cli.audit.evidence_log import Views, check_log
 from services.cli.audit.facts import read_facts
 from services.cli.audit.identity import check_identities
 from services.cli.audit.manifests import check_counts, check_manifests
+from services.cli.audit.register import check_register
 from services.cli.audit.reports import Reports
 from services.cli.audit.rows import RowReader
 from services.cli.audit.settlements import check_settlements
@@ -68,6 +69,7 @@ async def audit_all(sources: Sources) -> Verdict:
             "billing": lambda: check_billing(connection, facts, books, verdict),
             "reports": lambda: Reports(facts, rows, verdict).check(connection, platform, later),
             "the log": lambda: check_log(Views(connection, platform, later), facts, verdict, vkeys),
+            "register": lambda: check_register(connection, verdict),
             "identities": lambda: check_identities(connection, verdict),
         }.items():
             async with verdict.part(name):
