@@ -130,13 +130,24 @@ async def keep_fault(engine: AsyncEngine, kind: str, size: int, detail: str) -> 
     log.error("log_fault", kind=kind, size=size, detail=detail)
 
 
-async def read_log_state(connection: AsyncConnection) -> dict[str, int | None]:
+@dataclass(frozen=True, slots=True)
+class LogState:
     """Entries, and how many of them the newest signed and the newest cosigned checkpoint cover; None without one."""
-    return {
-        "entries": await read_size(connection),
-        "signed": await connection.scalar(select(func.max(tables.checkpoint.c.size))),
-        "cosigned": await connection.scalar(select(func.max(tables.cosignature.c.size))),
-    }
+
+    entries: int
+    signed: int | None
+    cosigned: int | None
+    witness: str | None
+
+
+async def read_log_state(connection: AsyncConnection) -> LogState:
+    """How far the log is; `witness` is who cosigned last."""
+    line = tables.cosignature.c
+    query = select(line.size, line.name).order_by(line.size.desc()).limit(1)
+    last = (await connection.execute(query)).one_or_none()
+    signed: int | None = await connection.scalar(select(func.max(tables.checkpoint.c.size)))
+    size, name = (None, None) if last is None else (last.size, last.name)
+    return LogState(await read_size(connection), signed, size, name)
 
 
 def _shown(has_witness: bool) -> Select[Any]:

@@ -1,5 +1,6 @@
 """What the ledger's API answers from the books; money leaves as decimal strings in yuan."""
 
+from dataclasses import asdict
 from datetime import date
 from math import inf
 from typing import Any
@@ -31,7 +32,7 @@ async def read_status(
         "runs": await read_booked_through(connection),
         "waiting": await connection.scalar(select(func.count()).select_from(tables.manifest_inbox)),
         "alarms": await read_alarms(connection, books, close_timeout_seconds, cosign_timeout_seconds),
-        "log": await read_log_state(connection),
+        "log": asdict(await read_log_state(connection)),
         "unpublished": await connection.scalar(select(func.count()).select_from(tables.outbox)),
     }
 

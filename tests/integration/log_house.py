@@ -14,6 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 import services.national_platform
+from benchmarks.log import fill as fill_log
 from services.ledger.alarms import read_alarms
 from services.ledger.books import read_books
 from services.ledger.checkpoints import LogKeys, sign_what_is_due
@@ -35,25 +36,10 @@ WITNESS_NAME: Final = "witness.example/test"
 SERVICE_KEY: Final = "a key for one test"
 MIGRATIONS: Final = Path(services.national_platform.__file__).parent / "migrations"
 
-# Entries as booking writes them, by the hundred thousand and without its checks: `run` is the index in hex.
-_FILL: Final = text("""
-with filled as (
-    insert into ledger.manifest_booked (run, number, kind, leaves, root, content_sha256)
-    select lpad(to_hex(i), 32, '0'), 1, 'orders', 1, encode(sha256(int8send(i)), 'hex'), sha256('')
-    from generate_series(cast(:start as bigint), cast(:size as bigint) - 1) i returning run, root)
-insert into ledger.log_entry (index, run, number, entry)
-select ('x' || right(run, 15))::bit(60)::bigint, run, 1,
-       '\\x0101'::bytea || decode(run, 'hex') || '\\x0000000100000001'::bytea || decode(root, 'hex') || sha256('')
-from filled
-""")
-
 
 async def fill(ledger: Ledger, size: int) -> None:
-    """Let the log have `size` entries."""
-    async with ledger.owner.begin() as connection:
-        await connection.execute(text("set local session_replication_role = replica"))
-        start = await connection.scalar(text("select coalesce(max(index) + 1, 0) from ledger.log_entry"))
-        await connection.execute(_FILL, {"start": start, "size": size})
+    """Let the log have `size` entries, as booking writes them, without its checks; `run` is the index in hex."""
+    await fill_log(ledger.owner, size)
 
 
 async def forge(ledger: Ledger, statement: str) -> None:

@@ -18,6 +18,7 @@ from tests.servers import Postgres
 COMMANDS = (
     "demo", "up", "generate", "replay", "token", "status", "close-day", "bill", "statement", "audit", "migrate",
     "contracts", "parked", "acknowledgement", "bench", "bench charging",
+    "bench log", "log", "log export", "log key",
 )  # fmt: skip
 KEY = "0123456789abcdef0123"
 

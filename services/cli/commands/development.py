@@ -39,6 +39,21 @@ def charging(
     return Exit.OK
 
 
+@bench.command("log")
+def evidence_log(
+    entries: Annotated[int, typer.Option(min=100_000, help="Entries of the log; 0.5 kB on disk each.")] = 1_000_000,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> int:
+    """The evidence log: bytes a manifest, what a checkpoint costs, how long a proof takes."""
+    try:
+        from benchmarks import log as benchmark
+    except ImportError as error:
+        raise CommandFailed("the benchmarks are part of a checkout, not of an installed package") from error
+    found = benchmark.run(entries=entries)
+    print(json.dumps(found) if as_json else "\n".join(f"{name:28} {value:>12,}" for name, value in found.items()))
+    return Exit.OK
+
+
 def contracts(
     check: Annotated[bool, typer.Option("--check", help="Change nothing; 1 when a document differs.")] = False,
 ) -> int:

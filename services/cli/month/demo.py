@@ -54,7 +54,8 @@ async def run_demo(asked: Asked, watcher: Watcher) -> Summary:
 
 def wishes_of(asked: Asked, wanted: Wanted) -> Wishes:
     """A system whose books begin with the month, and whose national platform has the generated roster."""
-    wishes = Wishes(asked.directory, extra={"DANBAO_ORDER_PARTITIONS": str(ORDER_PARTITIONS)})
+    extra = {"DANBAO_ORDER_PARTITIONS": str(ORDER_PARTITIONS), "DANBAO_CHECKPOINT_SECONDS": "0"}
+    wishes = Wishes(asked.directory, extra=extra)
     scheme = load_scheme([Path(part) for part in wishes.scheme.split(":")])
     roster = asked.directory / "roster.csv"
     write_roster(roster, make_plan(scheme, wanted.month, wanted.orders, wanted.seed).employees)
@@ -83,6 +84,7 @@ async def play_month(system: System, wanted: Wanted, watcher: Watcher) -> Summar
         watcher.stage("late fees and payment report")
         await _settled(system, wanted.month)
         watcher.stage("reconciliation and audit")
+        await until(lambda: _is_witnessed(system), "the national platform to cosign the whole log")
         summary = await summarise(system.apis, wanted.month, stream.sent)
     verdict = await audit_all(audit_sources(system))
     check = verdict.check("I2", "every event that was sent is counted, once")
@@ -123,6 +125,11 @@ async def declared(system: System, month: Month, statements: int) -> None:
 async def _nothing_pending(system: System) -> bool:
     status = await system.apis.reporting.get("/v1/status")
     return bool(status["pending"] == 0 and status["unexamined_days"] == 0)
+
+
+async def _is_witnessed(system: System) -> bool:
+    log = (await system.apis.ledger.get("/v1/status"))["log"]
+    return bool(log["cosigned"] == log["entries"])
 
 
 async def remit(stream: Stream, statements: Sequence[dict[str, Any]]) -> int:

@@ -49,6 +49,7 @@ class Summary:
     receipts: int
     discrepancies: list[dict[str, Any]]
     differences: list[dict[str, Any]]
+    log: dict[str, Any]
     audit: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -90,6 +91,7 @@ class Summary:
             "receipts": self.receipts,
             "discrepancies": len(self.discrepancies),
             "reconciliation_differences": len(self.differences),
+            "log": self.log,
             "audit": "passed" if self.has_passed else "failed",
             "audit_findings": [each for each in self.audit if not each["passed"]],
             "places": [asdict(place) | {"premium": yuan(Amount(place.premium))} for place in self.places],
@@ -112,6 +114,7 @@ async def summarise(apis: Apis, month: Month, events: int) -> Summary:
         reports_sent=status["sent"],
         receipts=status["receipts"],
         discrepancies=await _discrepancies(apis),
+        log=(await apis.ledger.get("/v1/status"))["log"],
         differences=(await apis.national_platform.get(f"/v1/reconciliations/{month}"))["differences"],
     )
 

@@ -41,7 +41,9 @@ def _verdict(summary: Summary) -> str:
     return (
         f"{word}: {len(summary.statements)} statements, {yuan(Amount(billed))} yuan of premium, "
         f"{summary.reports_sent:,} reports sent, {summary.receipts:,} receipts, "
-        f"{len(summary.discrepancies)} discrepancies, {summary.seconds:g} s"
+        f"{len(summary.discrepancies)} discrepancies, {summary.seconds:g} s\n"
+        f"evidence log: {summary.log['entries']:,} entries, checkpoint over {summary.log['signed']:,}, "
+        f"cosigned by {summary.log['witness']} over {summary.log['cosigned']:,}"
     )
 
 

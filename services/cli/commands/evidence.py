@@ -1,0 +1,63 @@
+"""`danbao log export` and `danbao log key`: the evidence log for those who copy it, and the keys that sign it."""
+
+# ruff: noqa: PLC0415 - a command imports its own work, so that --help is quick
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from services.cli.commands.operator import Json, State
+from services.cli.exits import Exit
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Give the application these commands."""
+    log = typer.Typer(help="The evidence log: copy it, make keys for it.", no_args_is_help=True, rich_markup_mode=None)
+    log.command("export")(export)
+    log.command("key")(key)
+    app.add_typer(log, name="log")
+
+
+def export(
+    folder: Annotated[Path, typer.Argument(help="Where to; what is there already is not fetched again.")],
+    url: Annotated[str, typer.Option(help="The log's prefix; that of our ledger when not given.")] = "",
+    state: State = None,
+    as_json: Json = False,
+) -> int:
+    """Copy the log as plain files (C2SP tlog-tiles), the checkpoint last; needs no key."""
+    import httpx
+
+    from services.cli.log_export import Exported, export_log
+    from services.cli.running.loop import run_work
+    from services.cli.running.state import settings_from
+
+    prefix = url.rstrip("/") or f"{settings_from(state).ledger_url}/log"
+
+    async def copy() -> Exported:
+        async with httpx.AsyncClient(base_url=prefix, timeout=30.0, trust_env=False) as client:
+            return await export_log(client, folder)
+
+    found = run_work(copy())
+    if as_json:
+        print(json.dumps({"size": found.size, "files": found.files}))
+    else:
+        print(f"{folder}: a log of {found.size:,} entries, {found.files:,} new files")
+    return Exit.OK
+
+
+def key(
+    file: Annotated[Path, typer.Argument(help="The private key (PEM); made, for its owner only, if it is not there.")],
+    name: Annotated[str, typer.Option(help="Name to sign under; DANBAO_LOG_ORIGIN or DANBAO_WITNESS_NAME else.")] = "",
+    is_witness: Annotated[bool, typer.Option("--witness", help="A key that cosigns, not one of a log.")] = False,
+) -> int:
+    """Print the verifier key (vkey) of a private key, for the file of DANBAO_VKEYS."""
+    from shared.adapters.signing import make_note_key
+    from shared.domain.signed_note import COSIGNATURE, ED25519
+    from shared.runtime.settings import Settings
+
+    settings = Settings()
+    kind, usual = (COSIGNATURE, settings.witness_name) if is_witness else (ED25519, settings.log_origin)
+    print(make_note_key(file, name or usual, kind))
+    return Exit.OK
