@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
 from tests.model_bills import Bills, draw_up
-from tests.model_charging import ONE, Closing, Count, Manifest, ModelCharging, Total
+from tests.model_charging import ONE, ModelCharging
+from tests.model_rows import Closing, Count, Manifest, Total
 from tests.model_scheme import day_of, midnight
 
 CLOSE_AFTER = timedelta(hours=36)
@@ -107,7 +108,14 @@ class Model(ModelCharging):
         if period != expected or day_of(as_of) < after or self.first_open < after:
             return "refused"
         lines = [
-            (total.insured_on, *total[1:4], total.line, abs(total.base), orders if total.base > 0 else -orders)
+            (
+                total.insured_on,
+                *total[1:4],
+                total.line,
+                abs(total.base),
+                orders if total.base > 0 else -orders,
+                total.reason.removeprefix("assessed:") if total.reason.startswith("assessed:") else "",
+            )
             for posted_on, total, orders in self.lines
             if total.outcome in {"charged", "reversed"} and f"{posted_on:%Y-%m}" == period and total.insured_on
         ]

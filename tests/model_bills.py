@@ -28,6 +28,9 @@ class BillLine:
     tariff_line: str
     base: Fraction
     orders: int
+    series: str = ""
+    insured_on: date | None = None
+    """Of an assessed line: whose missing numbers of which day."""
 
     @property
     def exact(self) -> Fraction:
@@ -106,7 +109,14 @@ class Bills:
         for party in sorted(lines):
             ordered = sorted(
                 lines[party],
-                key=lambda each: (each.kind != "line", each.insured_month, each.industry, int(each.tariff_line)),
+                key=lambda each: (
+                    ("line", "adjustment", "assessed").index(each.kind),
+                    each.insured_month,
+                    each.industry,
+                    int(each.tariff_line),
+                    each.series,
+                    each.insured_on or date.min,
+                ),
             )
             bill = Bill(party, period, due_on(period), ordered)
             self.issued.append(bill)
@@ -172,16 +182,20 @@ def due_on(period: str) -> date:
     return day
 
 
-def draw_up(lines: list[tuple[date, str, str, str, str, Fraction, int]], period: str) -> dict[Party, list[BillLine]]:
-    """Lines by party, from what was posted in it: insured on, enterprise, province, industry, line, base, orders.
+def draw_up(
+    lines: list[tuple[date, str, str, str, str, Fraction, int, str]], period: str
+) -> dict[Party, list[BillLine]]:
+    """Lines by party, from what was posted: insured on, enterprise, province, industry, line, base, orders, series.
 
-    `orders` is negative for a reversal. What was insured in another month is an adjustment.
+    `orders` is negative for a reversal. What was insured in another month is an adjustment; a series is named for what
+    was assessed, which has a line for each day.
     """
-    sums: Counter[tuple[Party, str, str, str, Fraction]] = Counter()
-    for insured_on, enterprise, province, industry, line, base, orders in lines:
-        sums[(enterprise, province), f"{insured_on:%Y-%m}", industry, line, base] += orders
+    sums: Counter[tuple[Party, str, str, str, Fraction, str, date | None]] = Counter()
+    for insured_on, enterprise, province, industry, line, base, orders, series in lines:
+        own = (series, insured_on if series else None)
+        sums[(enterprise, province), f"{insured_on:%Y-%m}", industry, line, base, *own] += orders
     found: dict[Party, list[BillLine]] = {}
-    for (party, month, industry, line, base), orders in sums.items():
-        kind = "line" if month == period else "adjustment"
-        found.setdefault(party, []).append(BillLine(kind, month, industry, line, base, orders))
+    for (party, month, industry, line, base, series, on), orders in sums.items():
+        kind = "assessed" if series else "line" if month == period else "adjustment"
+        found.setdefault(party, []).append(BillLine(kind, month, industry, line, base, orders, series, on))
     return found

@@ -7,100 +7,17 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 from tests.model_events import Fault, read_event
+from tests.model_numbers import Heard, Numbers
+from tests.model_rows import Closing, Count, Manifest, Received, Row, Total
 from tests.model_scheme import SHANGHAI, ModelScheme, day_of, midnight
 
 SKEW = timedelta(seconds=300)
 OLDEST = timedelta(days=30)
 ONE = timedelta(days=1)
 FIRST_MS, LAST_MS = (int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) * 1000 for year in (2022, 2100))
-
-
-class Received(Protocol):
-    """A record of an orders topic; `timestamp` is milliseconds since 1970."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    value: bytes | None
-
-
-class Total(NamedTuple):
-    """What is counted together; `base` is yuan an order, below 0 where it is taken back; "" and None for nothing."""
-
-    insured_on: date | None
-    enterprise: str
-    province: str
-    industry: str
-    outcome: str
-    reason: str = ""
-    line: str = ""
-    base: Fraction = Fraction(0)
-
-
-@dataclass
-class Row:
-    """An event that stands in the books, or a reversal that was made of one."""
-
-    kind: str
-    key: tuple[str, str, str, datetime]
-    """Enterprise, order, first 16 digits of the worker's token, acceptance."""
-    said: dict[str, Any]
-    total: Total
-    run: str
-    number: int
-    place: int
-    """How many events were received before it."""
-    is_settled: bool = False
-    reversed_by: str = ""
-    code: int = 0
-    """1 an acceptance, 8, 10 ... a charge that it was rated anew with; 4, 9, 11 ... what takes these back."""
-    latest: "Row | None" = None
-    """Of an acceptance that was rated anew: the charge that holds."""
-
-    @property
-    def charge(self) -> "Row":
-        return self.latest or self
-
-
-@dataclass
-class Manifest:
-    """What one batch comes to."""
-
-    run: str
-    number: int
-    kind: str
-    totals: Counter[Total]
-
-
-@dataclass
-class Closing:
-    """A day whose cut is frozen."""
-
-    day: date
-    cut: dict[str, int]
-    previous: dict[str, int]
-    settlement: Manifest | None = None
-    count: "Count | None" = None
-
-
-@dataclass
-class Count:
-    """What the close of a day counts."""
-
-    day: date
-    settlement: Counter[Total]
-    totals: Counter[Total]
-    workers: Counter[tuple[date, str, str]]
-    """Insured day, enterprise ("" for all of them) and province."""
-    first_time: dict[str, set[str]]
-    employees: Counter[tuple[str, str, str, str]]
-    """Enterprise, province, worker and insurance number."""
-    resends: int
-    unmatched: int
 
 
 @dataclass
@@ -118,6 +35,10 @@ class ModelCharging:
     resent: dict[tuple[str, str, str, datetime], date] = field(default_factory=dict)
     participants: dict[tuple[str, str], date] = field(default_factory=dict)
     closing: Closing | None = None
+    heard: list[Heard] = field(default_factory=list)
+    """What no close has reached yet, of acceptances, kept events and manifests of a day."""
+    numbers: Numbers = field(default_factory=Numbers)
+    gap_days: int = 7
 
     # Charging
 
@@ -126,8 +47,12 @@ class ModelCharging:
         number = self._next(run)
         ends = []
         for record in sorted(records, key=lambda each: (each.topic, each.partition, each.offset)):
-            ends.append(self._end(record, run, number))
+            end = self._end(record, run, number)
+            ends.append(end)
             self.received += 1
+            if end.outcome != "repeat" and (end.outcome != "recorded" or end.reason == "declaration"):
+                place = (end.insured_on, end.province, end.industry, end.outcome, end.line, end.base)
+                self.heard.append(Heard(run, number, end.enterprise, record.value, *place))
         self.manifests[run, number] = Manifest(run, number, "orders", Counter(ends))
         return ends
 
@@ -149,8 +74,27 @@ class ModelCharging:
             made += self._reverse_resends(run, closing.day, closing.cut)
             if made:
                 closing.settlement = self.manifests[run, 1] = Manifest(run, 1, "settlement", made)
+            self._assess(closing)
             closing.count = self._count(closing)
         return closing.count
+
+    def _assess(self, closing: Closing) -> None:
+        """What is missing is charged where the rule says so: a manifest that is booked like any other, so later."""
+        day, cut = closing.day, closing.cut
+        now: list[Heard] = []
+        later: list[Heard] = []
+        for each in self.heard:
+            is_due = each.outcome not in {"charged", "excluded"} or (each.insured_on or day) <= day
+            (now if is_due and each.number <= cut.get(each.run, 0) else later).append(each)
+        self.heard = later
+        found, back = self.numbers.close(day, self.gap_days, now, self.scheme.assesses)
+        made: Counter[Total] = Counter()
+        for one, outcome, sign in [(e, "charged", 1) for e in found] + [(e, "reversed", -1) for e in back]:
+            place = (one.insured_on, one.enterprise, one.province, one.industry)
+            made[Total(*place, outcome, f"assessed:{one.series}", one.line, sign * one.base)] += 1
+        if made:
+            run = f"assess {day}"
+            self.manifests[run, 1] = Manifest(run, 1, "assessment", made)
 
     def _next(self, run: str) -> int:
         return 1 + sum(1 for other, _ in self.manifests if other == run)
@@ -339,6 +283,7 @@ class ModelCharging:
             if row.total.reason == "insured_as_employee" and insured_on == day:
                 who = (row.said["worker_id"], row.said["employer_insurance_no"])
                 count.employees[(row.total.enterprise, row.total.province, *who)] += 1
+        self._count_assessed(totals, closing)
         for insured_on, found in seen.items():
             self._count_workers(count, insured_on, found)
         for province in {province for (province, _), first_on in self.participants.items() if first_on == day}:
@@ -348,6 +293,11 @@ class ModelCharging:
         count.resends = sum(1 for found_on in self.resent.values() if found_on == day)
         count.unmatched = self._unmatched(closing)
         return count
+
+    def _count_assessed(self, totals: Counter[Total], closing: Closing) -> None:
+        for (run, number), manifest in self.manifests.items():
+            is_reached = closing.previous.get(run, 0) < number <= closing.cut.get(run, 0)
+            totals.update(manifest.totals if manifest.kind == "assessment" and is_reached else {})
 
     def _unmatched(self, closing: Closing) -> int:
         """Cancellations in the cut, of orders accepted by the end of the day, that nothing accepted."""

@@ -38,6 +38,7 @@ class ModelScheme:
     enrolments: list[Line]
     tariff: list[Line]
     rules: list[Line]
+    presumptions: list[Line]
 
     def rate(self, uscc: str, province: str, industry: str, at: datetime, is_employee: bool) -> tuple[str, str, str]:
         """Outcome, reason and number of the tariff line; "" for none; the outcome "uncovered" is to be parked."""
@@ -68,6 +69,15 @@ class ModelScheme:
             return True
         return not departed and cancelled_at - accepted_at < timedelta(seconds=int(rule["elapsed_seconds"]))
 
+    def assesses(self, province: str, day: date) -> bool:
+        """Whether missing numbers of a day are charged in the province: its own rule goes before that for any."""
+        for wanted in (province, "*"):
+            held = [each for each in self.presumptions
+                    if each["province"] == wanted and instant(each["valid_from"]) <= midnight(day)]  # fmt: skip
+            if held:
+                return max(held, key=lambda each: instant(each["valid_from"]))["mode"] == "assess"
+        return False
+
     def _enrols(self, one: Line, uscc: str, province: str, industry: str, at: datetime) -> bool:
         if one["uscc"] != uscc or one["industry"] != industry or one["province"] not in {"*", province}:
             return False
@@ -93,5 +103,5 @@ def read_scheme(directories: Iterable[Path]) -> ModelScheme:
         files = [file for place in places for file in sorted(place.glob(pattern))]
         return [dict(line) for file in files for line in csv.DictReader(file.read_text("utf-8-sig").splitlines())]
 
-    names = ("provinces.csv", "enterprises.csv", "enrolment*.csv", "tariff-*.csv", "cancellation.csv")
-    return ModelScheme(*map(read, names))
+    names = ("provinces", "enterprises", "enrolment*", "tariff-*", "cancellation", "presumption")
+    return ModelScheme(*(read(f"{name}.csv") for name in names))

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from services.charging.assess import assess, count_assessed
 from services.charging.cut import COUNTED, Batches, Late, find_late, resolve
 from services.charging.gaps import judge_days
 from services.charging.numbering import Reach, account_numbers
@@ -116,15 +117,17 @@ async def _count(connection: Connection, scheme: Scheme, closing: DayClosing, ga
     begin, end = day_bounds(closing.day)
     late = await find_late(connection, cut, previous, closing.day)
     reach = Reach(cut, previous, late)
-    await account_numbers(connection, closing.day, reach)
-    await judge_days(connection, closing.day, reach, gap_days)
+    if await account_numbers(connection, closing.day, reach):
+        await judge_days(connection, closing.day, reach, gap_days)
+        await assess(connection, scheme, closing.day, reach)
+    totals = [_total(r) for r in await connection.fetch(_TOTALS, cut.lasts, begin, end, *late)]
     resends = "select count(*) from charging.resend where found_on = $1"
     return DayCounted(
         day=closing.day,
         attempt=closing.attempt,
         cut=closing.cut,
         settlement=None if settlement is None else settlement[1],
-        totals=[_total(r) for r in await connection.fetch(_TOTALS, cut.lasts, begin, end, *late)],
+        totals=totals + await count_assessed(connection, cut, previous),
         workers=await _workers(connection, closing.day, cut, late),
         first_time=await _first_time(connection, closing.day, cut, late),
         resends=await connection.fetchval(resends, closing.day),

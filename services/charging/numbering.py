@@ -92,10 +92,10 @@ class _Words:
         return ranges_of_words(sorted(self.seen.items()))
 
 
-async def account_numbers(connection: Connection, day: date, reach: Reach) -> None:
-    """Write the ranges of a day's acceptances and of late ones; once a day, whatever the attempt."""
+async def account_numbers(connection: Connection, day: date, reach: Reach) -> bool:
+    """Write the ranges of a day's acceptances and of late ones; once a day, False for another attempt."""
     if await connection.fetchval("select exists (select 1 from charging.accounted_day where day = $1)", day):
-        return
+        return False
     words = await _read_words(connection, day, reach)
     seen = {key: each.ranges() for key, each in words.items()}
     repeated = await _repeated(connection, day, reach, words, seen)
@@ -109,6 +109,7 @@ async def account_numbers(connection: Connection, day: date, reach: Reach) -> No
     for state in ("conflict", "parked"):
         rows += _rows(state, day, await _kept(connection, state, reach))
     await connection.copy_records_to_table("number_range", schema_name="charging", columns=COLUMNS, records=rows)
+    return True
 
 
 def _rows(state: str, day: date, found: dict[Key, Ranges]) -> list[tuple[Any, ...]]:

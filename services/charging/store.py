@@ -17,7 +17,7 @@ from services.charging.forms import COPY_COLUMNS, stream
 from services.charging.logs import Log, Place
 from services.charging.rows import ENTRY_COLUMNS, KEY_COLUMNS, KIND, LEAF_INDEX, Row, TotalKey
 from shared.adapters.postgres import Connection, Pool, UniqueViolation
-from shared.contracts.manifests import ManifestKind, Outcome, PremiumsCharged
+from shared.contracts.manifests import ManifestKind, Outcome, PremiumsCharged, Total
 from shared.contracts.topics import MANIFESTS
 from shared.domain.errors import Stop
 from shared.domain.leaf import RowKind
@@ -193,11 +193,19 @@ async def write_batch(
 
 
 async def write_manifest(
-    connection: Connection, run: Run, batch: Batch, kind: ManifestKind, topic: str | None
+    connection: Connection,
+    run: Run,
+    batch: Batch,
+    kind: ManifestKind,
+    topic: str | None,
+    totals: list[Total] | None = None,
 ) -> PremiumsCharged:
-    """The batch's manifest, kept, with the days it touches; handed to the outbox when there is a topic."""
+    """The batch's manifest, kept, with the days it touches; handed to the outbox when there is a topic.
+
+    `totals` are those of the batch's own, one for each row, unless they are given.
+    """
     leaves = [leaf for leaf in batch.leaves if leaf]
-    totals = sum_totals(batch.totals)
+    totals = sum_totals(batch.totals) if totals is None else totals
     counted = sum(total.orders for total in totals if kind == "orders")
     if counted != batch.events:
         raise Stop(f"run {run.run} number {run.last + 1}: {batch.events} events came in, {counted} are accounted for")

@@ -145,7 +145,7 @@ def print_statements(statements: list[dict[str, Any]]) -> None:
             f"{each['orders']:,}", each["exact_yuan"], each["amount_yuan"], style="bold",
         )  # fmt: skip
         for line in each["lines"]:
-            what = line["kind"] if line["kind"] == "line" else f"adjustment of {line['insured_month']}"
+            what = _what(line)
             table.add_row(
                 "", "", "", what, line["industry"], f"{line['orders']:,}", line["exact_yuan"], line["amount_yuan"]
             )
@@ -161,3 +161,10 @@ async def read_acknowledgement(settings: Settings, enterprise: str, day: date) -
     async with open_apis(settings) as apis:
         answer = await apis.reporting.get(f"/v1/acknowledgements/{enterprise}/{day}")
     return str(answer["acknowledgement"])
+
+
+def _what(line: dict[str, Any]) -> str:
+    """What a statement line is for."""
+    if line["kind"] == "assessed":
+        return f"assessed: numbers of series {line['series']} missing on {line['insured_on']}"
+    return "line" if line["kind"] == "line" else f"adjustment of {line['insured_month']}"

@@ -255,6 +255,7 @@ _OF_EVENTS: Final = frozenset(Outcome) - {Outcome.REVERSED}
 _OUTCOMES: Final = {
     "settlement": frozenset({Outcome.REVERSED}),
     "correction": frozenset({Outcome.REVERSED, Outcome.CHARGED, Outcome.EXCLUDED}),
+    "assessment": frozenset({Outcome.REVERSED, Outcome.CHARGED}),
 }
 """What a manifest of our own may hold; one of orders holds where events ended."""
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal
 
+import msgspec
 import structlog
-from sqlalchemy import func, insert, select
+from sqlalchemy import case, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.ledger import tables
@@ -24,6 +25,7 @@ from shared.domain.calendar import Month, due_on, insured_day
 from shared.domain.errors import Refused
 from shared.domain.journal import ROUNDING, Balance, EntryKind, Party, receivable
 from shared.domain.money import Amount
+from shared.domain.presumption import assessed_reason, series_of
 
 log = structlog.get_logger(__name__)
 IsWorkingDay = Callable[[date], bool]
@@ -93,10 +95,16 @@ async def _issue(
 
 
 async def read_booked_sums(connection: AsyncConnection, period: Month) -> dict[Party, list[BookedSum]]:
-    """The charged and reversed lines posted in the month, by party, insured month, industry and tariff line."""
+    """The charged and reversed lines posted in the month, by party, insured month, industry and tariff line.
+
+    Assessed numbers stand apart, by series and insured day.
+    """
     line = tables.day_line.c
     month = func.date_trunc("month", line.insured_on)
     charged = line.outcome == Outcome.CHARGED.value
+    is_assessed = line.reason.startswith(assessed_reason(""))
+    assessed = case((is_assessed, line.reason)).label("assessed")
+    assessed_on = case((is_assessed, line.insured_on)).label("assessed_on")
     query = (
         select(
             line.enterprise,
@@ -104,6 +112,8 @@ async def read_booked_sums(connection: AsyncConnection, period: Month) -> dict[P
             func.cast(month, tables.day_line.c.insured_on.type).label("month"),
             line.industry,
             line.tariff_line,
+            assessed,
+            assessed_on,
             func.coalesce(func.sum(line.orders).filter(charged), 0).label("charged"),
             func.coalesce(func.sum(line.orders).filter(~charged), 0).label("reversed"),
             func.sum(line.premium).label("premium"),
@@ -111,7 +121,7 @@ async def read_booked_sums(connection: AsyncConnection, period: Month) -> dict[P
         )
         .where(line.posting_day.between(period.first_day, period.last_day))
         .where(line.outcome.in_([Outcome.CHARGED.value, Outcome.REVERSED.value]))
-        .group_by(line.enterprise, line.province, "month", line.industry, line.tariff_line)
+        .group_by(line.enterprise, line.province, "month", line.industry, line.tariff_line, "assessed", "assessed_on")
     )
     found: dict[Party, list[BookedSum]] = defaultdict(list)
     for row in await connection.execute(query):
@@ -124,6 +134,8 @@ async def read_booked_sums(connection: AsyncConnection, period: Month) -> dict[P
                 reversed=int(row.reversed),
                 premium=Amount(int(row.premium)),
                 base_amounts=frozenset(row.base_amounts),
+                series=series_of(row.assessed),
+                insured_on=row.assessed_on,
             )
         )
     return found
@@ -141,6 +153,8 @@ def _statement(party: Party, period: Month, as_of: datetime, due: date, bill: Bi
             orders=line.orders,
             exact_amount=line.exact_amount,
             amount=line.amount,
+            series=line.series,
+            insured_on=line.insured_on,
         )
         for line in bill.lines
     ]
@@ -160,7 +174,8 @@ def _statement(party: Party, period: Month, as_of: datetime, due: date, bill: Bi
 
 async def _write(connection: AsyncConnection, issued: StatementIssued, posting_day: date) -> None:
     row = as_json(issued)
-    lines = [{**line, "statement_id": issued.statement_id} for line in row.pop("lines")]
+    del row["lines"]
+    lines = [{**msgspec.structs.asdict(line), "statement_id": issued.statement_id} for line in issued.lines]
     row |= {"as_of": issued.as_of, "due_on": issued.due_on}
     await connection.execute(insert(tables.statement).values(row))
     await connection.execute(insert(tables.statement_line).values(lines))

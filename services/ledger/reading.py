@@ -104,6 +104,8 @@ def _line(row: Any) -> dict[str, Any]:
         "orders": row.orders,
         "exact_yuan": yuan(row.exact_amount),
         "amount_yuan": yuan(row.amount),
+        "series": row.series,
+        "insured_on": row.insured_on,
     }
 
 
@@ -131,10 +133,10 @@ def _payment(party: Party, debt: Debt, as_of: date) -> dict[str, Any]:
 async def read_totals(connection: AsyncConnection, period: Month) -> list[dict[str, Any]]:
     """Booked lines by posting month: orders and premium of every outcome and reason.
 
-    Lines of a correction stand apart: they are orders that were rated anew, and no events (design D10).
+    Lines of a correction or an assessment stand apart: orders rated anew or presumed, and no events (design D10).
     """
     line, booked = tables.day_line.c, tables.manifest_booked.c
-    is_correction = (booked.kind == "correction").label("is_correction")
+    is_correction = booked.kind.in_(("correction", "assessment")).label("is_correction")
     key = (line.enterprise, line.province, line.outcome, line.reason, is_correction)
     query = (
         select(*key, func.sum(line.orders).label("orders"), func.sum(line.premium).label("premium"))

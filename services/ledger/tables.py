@@ -119,6 +119,8 @@ statement_line = Table(
     Column("orders", BigInteger),
     Column("exact_amount", BigInteger),
     Column("amount", BigInteger),
+    Column("series", Text),
+    Column("insured_on", Date),
 )
 
 period_issued = Table(

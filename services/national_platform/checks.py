@@ -114,7 +114,11 @@ def _declaration_faults(report: DeclarationReport) -> Iterator[str]:
         rounded = round_to_fen(parse_yuan(line.exact_yuan))
         yield from _unequal(f"line {number}: rounded, in 0.0001 yuan", parse_yuan(line.amount_yuan), rounded)
         is_earlier = line.insured_month < report.period
-        if is_earlier != (line.kind == "adjustment") or line.insured_month > report.period:
+        is_assessed = line.kind == "assessed"
+        if is_assessed != (line.series is not None and line.insured_on is not None):
+            yield f"line {number}: an assessed line names series and day, no other does"
+        is_fit = is_assessed or is_earlier == (line.kind == "adjustment")
+        if not is_fit or line.insured_month > report.period:
             yield f"line {number}: a {line.kind} of {line.insured_month} in the declaration of {report.period}"
     yield from _unequal("orders", report.orders, sum(line.orders for line in report.lines))
     yield from _unequal_yuan("exact_yuan", report.exact_yuan, (line.exact_yuan for line in report.lines))

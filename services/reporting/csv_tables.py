@@ -37,6 +37,8 @@ STATEMENT_COLUMNS: Final = (
     "enterprise",
     "enterprise_name",
     "insured_month",
+    "insured_on",
+    "series",
     "industry",
     "tariff_line",
     "base_yuan",

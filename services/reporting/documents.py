@@ -116,6 +116,8 @@ def declaration_report(statement: StatementIssued) -> Prepared:
                 orders=line.orders,
                 exact_yuan=yuan(Amount(line.exact_amount)),
                 amount_yuan=yuan(Amount(line.amount)),
+                series=line.series,
+                insured_on=line.insured_on,
             )
             for line in statement.lines
         ],

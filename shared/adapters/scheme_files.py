@@ -19,6 +19,7 @@ from shared.domain.enrolment import Enrolment, ProvinceJoining
 from shared.domain.enterprise import Enterprise, is_uscc_shaped, is_valid_uscc
 from shared.domain.errors import Refused, RefusedLine
 from shared.domain.industry import FOOD_DELIVERY_CLOSED_ON, Industry
+from shared.domain.presumption import PresumptionMode, PresumptionRule
 from shared.domain.province import PROVINCES
 from shared.domain.rating import Scheme, Uncovered
 from shared.domain.tariff import (
@@ -49,6 +50,7 @@ FILES: Final[Mapping[str, Columns]] = {
     ),
     "enrolment*.csv": Columns(("uscc", "industry", "province", "enrolled_from", "enrolled_to", "notice"), ("note",)),
     "cancellation.csv": Columns(("valid_from", "mode", "elapsed_seconds", "source"), ("is_assumption", "note")),
+    "presumption.csv": Columns(("valid_from", "province", "mode", "source"), ("is_assumption", "note")),
 }
 """The files that are read, in this order; any other CSV file in a directory is refused: it may be a slip."""
 
@@ -92,6 +94,7 @@ class _Reading:
     lines: dict[int, tuple[Record, TariffLine]] = field(default_factory=dict)
     enrolments: list[tuple[Record, Enrolment]] = field(default_factory=list)
     rules: dict[datetime, tuple[Record, CancellationRule]] = field(default_factory=dict)
+    presumptions: dict[tuple[datetime, str], tuple[Record, PresumptionRule]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
     def take(self, pattern: str, record: Record) -> None:
@@ -101,6 +104,7 @@ class _Reading:
             "tariff-*.csv": self._take_line,
             "enrolment*.csv": self._take_enrolment,
             "cancellation.csv": self._take_rule,
+            "presumption.csv": self._take_presumption,
         }[pattern](record)
 
     def scheme(self, place: str) -> Scheme:
@@ -125,6 +129,7 @@ class _Reading:
             enrolments=[enrolment for _, enrolment in self.enrolments],
             cancellation_rules=[rule for _, rule in self.rules.values()],
             warnings=warnings,
+            presumption_rules=[rule for _, rule in self.presumptions.values()],
         )
 
     def _take_province(self, record: Record) -> None:
@@ -207,6 +212,20 @@ class _Reading:
             is_assumption=record.flag("is_assumption"),
         )
         self.rules[valid_from] = record, rule
+
+    def _take_presumption(self, record: Record) -> None:
+        valid_from, province = record.instant("valid_from"), record.text("province")
+        key = (valid_from, province)
+        if key in self.presumptions:
+            record.refuse(f"two rules begin at that instant, the first in {self.presumptions[key][0].place}")
+        rule = PresumptionRule(
+            valid_from=valid_from,
+            province=None if province == EVERY_PROVINCE else _province(record, "province"),
+            mode=record.choice("mode", PresumptionMode),
+            source=record.text("source"),
+            is_assumption=record.flag("is_assumption"),
+        )
+        self.presumptions[key] = record, rule
 
     def _check_listed(self, record: Record, uscc: str) -> None:
         if uscc not in self.enterprises:

@@ -16,7 +16,7 @@ from shared.domain.manifest_head import ManifestHead, totals_root
 Amount = Annotated[int, Meta(description="0.0001 yuan, signed")]
 RunId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$", description="one start of one charging worker")]
 Number = Annotated[int, Meta(ge=1, description="manifests of a run count from 1 without a gap")]
-ManifestKind = Literal["orders", "settlement", "correction"]
+ManifestKind = Literal["orders", "settlement", "correction", "assessment"]
 Cut = Annotated[dict[str, int], Meta(description="how far a close reaches: run to its last number within")]
 
 
@@ -51,6 +51,9 @@ class PremiumsCharged(Struct, frozen=True, kw_only=True):
 
     A correction counts orders that were rated anew: what was charged before as reversed, and what they cost or why they
     cost nothing now as charged or excluded. None of these are events.
+
+    An assessment counts numbers of a series that are presumed to be orders that were not sent, as charged, and what
+    takes them back, as reversed; the reason of such a total is `assessed:` and the series.
     """
 
     run: RunId
@@ -135,10 +138,14 @@ class DayClosed(Struct, frozen=True, kw_only=True):
 
 
 class StatementLine(Struct, frozen=True, kw_only=True):
-    """One line, rounded once. `kind` adjustment: insured in an earlier month, `insured_month` names it."""
+    """One line, rounded once. `kind` adjustment: insured in an earlier month, `insured_month` names it.
+
+    `kind` assessed: orders are numbers of `series` that nothing bears, presumed to be orders of `insured_on` that were
+    not sent, less those that arrived or were declared unused.
+    """
 
     number: int
-    kind: Literal["line", "adjustment"]
+    kind: Literal["line", "adjustment", "assessed"]
     insured_month: str
     industry: str
     tariff_line: int
@@ -146,6 +153,8 @@ class StatementLine(Struct, frozen=True, kw_only=True):
     orders: Annotated[int, Meta(description="charged less reversed")]
     exact_amount: Amount
     amount: Annotated[int, Meta(description="0.0001 yuan, whole fen")]
+    series: str | None = None
+    insured_on: date | None = None
 
 
 class StatementIssued(Struct, frozen=True, kw_only=True):

@@ -105,9 +105,9 @@ class RegistrationReport(Document):
 
 
 class DeclarationLine(Document):
-    """One statement line as filed."""
+    """One statement line as filed; of an assessed one `series` and `insured_on` say which missing numbers it is for."""
 
-    kind: Literal["line", "adjustment"]
+    kind: Literal["line", "adjustment", "assessed"]
     insured_month: Period
     industry: str
     tariff_line: int
@@ -115,6 +115,8 @@ class DeclarationLine(Document):
     orders: int
     exact_yuan: Yuan
     amount_yuan: Yuan
+    series: str | None = None
+    insured_on: date | None = None
 
 
 class DeclarationReport(Document):

@@ -22,7 +22,7 @@ class BookedSum:
     """Booked orders of one party in one posting month that share insured month and tariff line.
 
     `charged` and `reversed` are orders (both positive), `premium` is net; `base_amounts` are all the amounts
-    an order that occur among them.
+    an order that occur among them. Of assessed numbers `series` and `insured_on` say which.
     """
 
     insured_month: Month
@@ -32,14 +32,19 @@ class BookedSum:
     reversed: int
     premium: Amount
     base_amounts: frozenset[int]
+    series: str | None = None
+    insured_on: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One statement line; `amount` is `exact_amount` rounded to the fen, `orders` is charged less reversed."""
+    """One statement line; `amount` is `exact_amount` rounded to the fen, `orders` is charged less reversed.
+
+    Of an assessed line orders are numbers of `series`, presumed to be orders of `insured_on`.
+    """
 
     number: int
-    kind: Literal["line", "adjustment"]
+    kind: Literal["line", "adjustment", "assessed"]
     insured_month: Month
     industry: str
     tariff_line: int
@@ -47,6 +52,8 @@ class Line:
     orders: int
     exact_amount: Amount
     amount: Amount
+    series: str | None = None
+    insured_on: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +80,18 @@ class Bill:
 
 
 def draw_up_bill(period: Month, sums: Iterable[BookedSum]) -> Bill:
-    """Lines of orders insured in the period, then adjustments, each naming the earlier month it belongs to.
+    """Lines of orders insured in the period, then adjustments, each naming the earlier month it belongs to, then what
+    was assessed, each line a series and day.
 
     Raises `Refused` where a tariff line was booked at two amounts, or the premium is not orders times amount:
     such a bill cannot be explained to anybody, so it is not issued.
     """
-    ordered = sorted(sums, key=lambda one: (one.insured_month != period, *_line_key(one)))
+    ordered = sorted(sums, key=lambda one: (one.series is not None, one.insured_month != period, *_line_key(one)))
     return Bill(tuple(_line(period, number, one) for number, one in enumerate(ordered, 1)))
 
 
-def _line_key(one: BookedSum) -> tuple[Month, str, int]:
-    return one.insured_month, one.industry, one.tariff_line
+def _line_key(one: BookedSum) -> tuple[Month, str, int, str, date]:
+    return one.insured_month, one.industry, one.tariff_line, one.series or "", one.insured_on or date.min
 
 
 def _line(period: Month, number: int, one: BookedSum) -> Line:
@@ -96,7 +104,9 @@ def _line(period: Month, number: int, one: BookedSum) -> Line:
     orders = one.charged - one.reversed
     if orders * base_amount != one.premium:
         raise Refused(f"tariff line {one.tariff_line}: {orders} orders at {base_amount} are not {one.premium}")
-    kind: Literal["line", "adjustment"] = "line" if one.insured_month == period else "adjustment"
+    kind: Literal["line", "adjustment", "assessed"] = "line" if one.insured_month == period else "adjustment"
+    if one.series is not None:
+        kind = "assessed"
     return Line(
         number=number,
         kind=kind,
@@ -107,6 +117,8 @@ def _line(period: Month, number: int, one: BookedSum) -> Line:
         orders=orders,
         exact_amount=one.premium,
         amount=round_to_fen(one.premium),
+        series=one.series,
+        insured_on=one.insured_on,
     )
 
 

@@ -19,6 +19,7 @@ NO_INT32: Final = -(2**31)
 _ORDER = Struct(">BB18sqqqqiiHHHb32s32s")
 _KEPT = Struct(">BBiqq32s")
 _DECLARED = Struct(">BB18si32s32s")
+_ASSESSED = Struct(">BB18siqqiHHHB")
 _LENGTH = Struct(">H")
 _NO_TEXT: Final = b"\xff\xff"
 _SHARED: Final = (slice(0, 20), slice(44, 52), slice(56, 67))
@@ -33,6 +34,7 @@ class RowKind(IntEnum):
     A re-rated order has later generations: each adds 2 to RERATED and to RERATED_REVERSAL (docs/decisions/0005).
     """
 
+    ASSESSED = 0
     ACCEPTANCE = 1
     COMPLETION = 2
     CANCELLATION = 3
@@ -152,6 +154,29 @@ def declaration_leaf(uscc: bytes, declaration_id: str, day_number: int, received
     `received` and `body` are SHA-256 of the bytes that came and of the `data` that is stored.
     """
     return _DECLARED.pack(VERSION, RowKind.DECLARATION, uscc, day_number, received, body) + _text(declaration_id)
+
+
+def assessed_leaf(
+    uscc: bytes,
+    day_number: int,
+    first: int,
+    last: int,
+    base_amount: int,
+    province: int,
+    industry: int,
+    tariff_line: int,
+    why: int,
+    series: str,
+) -> bytes:
+    """Content of a row of assessed numbers, `first` to `last` of a series, or of what takes some of them back.
+
+    `day_number` is the proleptic Gregorian ordinal of the insured day, `base_amount` 0.0001 yuan a number, `province`
+    its two digits as a number, `why` 0 presumed, 1 declared unused and 2 arrived (these two take back).
+    """
+    fixed = _ASSESSED.pack(
+        VERSION, RowKind.ASSESSED, uscc, day_number, first, last, base_amount, province, industry, tariff_line, why
+    )
+    return fixed + _text(series)
 
 
 def _text(value: str) -> bytes:

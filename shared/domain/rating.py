@@ -17,6 +17,7 @@ from shared.domain.enrolment import Enrolment, ProvinceJoining
 from shared.domain.enterprise import Enterprise
 from shared.domain.errors import Refused
 from shared.domain.industry import Industry
+from shared.domain.presumption import PresumptionRule, is_assessed
 from shared.domain.tariff import TariffLine, succession_faults
 
 
@@ -68,12 +69,15 @@ class Scheme:
         enrolments: Iterable[Enrolment],
         cancellation_rules: Iterable[CancellationRule],
         warnings: Sequence[str] = (),
+        presumption_rules: Iterable[PresumptionRule] = (),
     ) -> None:
         self._lines = _numbered(lines)
         self._joined_at = {each.province: day_start(each.joined_on) for each in provinces}
         self._enterprises = {each.uscc: each for each in enterprises}
         self._names = {uscc: each.name for uscc, each in self._enterprises.items()}
         self._rules = sorted(cancellation_rules, key=lambda rule: rule.valid_from)
+        self.presumption_rules = tuple(presumption_rules)
+        """Whether missing numbers are charged; without one they are not."""
         self._enrolments: dict[tuple[str, Industry], list[Enrolment]] = {}
         for enrolment in enrolments:
             self._enrolments.setdefault((enrolment.uscc, enrolment.industry), []).append(enrolment)
@@ -147,6 +151,10 @@ class Scheme:
         """The rule in force when an order was accepted; the first one where none was (nothing is charged)."""
         held = [rule for rule in self._rules if rule.valid_from <= accepted_at]
         return held[-1] if held else self._rules[0]
+
+    def is_assessed(self, province: str, day_begins_at: datetime) -> bool:
+        """Whether numbers that nothing bears are charged as presumed orders of that day in the province."""
+        return is_assessed(self.presumption_rules, province, day_begins_at)
 
     def _line_at(self, uscc: str, province: str, industry: Industry, instant: datetime) -> TariffLine | None:
         held = [line for line in self._by_place.get((province, industry), ()) if line.holds_at(instant)]

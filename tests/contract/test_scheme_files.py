@@ -40,6 +40,11 @@ uscc,industry,province,enrolled_from,enrolled_to,notice
 valid_from,mode,elapsed_seconds,source,is_assumption
 2022-07-01,charge_if_departed_or_elapsed,60,a default,true
 """,
+    "presumption.csv": """\
+valid_from,province,mode,source
+2022-07-01,*,finding_only,a default
+2027-01-01,31,assess,a decision
+""",
 }
 
 Write = Callable[..., Path]
@@ -180,6 +185,15 @@ T, E, N, P, C = "tariff-2025-07.csv", "enterprises.csv", "enrolment.csv", "provi
         (C, 3, "2027-01-01,charge_some,0,s,true", "unknown mode 'charge_some'; known: charge_if"),
         (C, 3, "2027-01-01,charge_all_accepted,-1,s,true", "elapsed_seconds is not a whole number from 0"),
         (C, 3, "2027-01-01,charge_all_accepted,0,,true", "source is empty"),
+        # rules for presumed orders
+        (
+            "presumption.csv",
+            4,
+            "2027-01-01,31,assess,s",
+            "two rules begin at that instant, the first in …/presumption.csv:3",
+        ),
+        ("presumption.csv", 4, "2027-01-01,71,assess,s", "unknown province '71'"),
+        ("presumption.csv", 4, "2028-01-01,31,always,s", "unknown mode 'always'; known: finding_only, assess"),
     ],
 )
 def test_a_bad_line_is_refused_with_its_place(write: Write, file: str, line: int, added: str, reason: str) -> None:

@@ -14,6 +14,7 @@ from shared.domain.leaf import (
     VERSION,
     OrderLeaf,
     RowKind,
+    assessed_leaf,
     declaration_leaf,
     is_charge,
     is_reversal,
@@ -26,7 +27,7 @@ from shared.domain.leaf import (
 from shared.domain.merkle import leaf_hash
 
 VECTORS = json.loads((Path(__file__).parent / "leaf_vectors.json").read_text(encoding="utf-8"))
-ORDER_KINDS = sorted(set(RowKind) - {RowKind.PARKED, RowKind.CONFLICT, RowKind.DECLARATION})
+ORDER_KINDS = sorted(set(RowKind) - {RowKind.ASSESSED, RowKind.PARKED, RowKind.CONFLICT, RowKind.DECLARATION})
 
 
 def content_of(vector: dict[str, Any]) -> bytes:
@@ -40,6 +41,8 @@ def content_of(vector: dict[str, Any]) -> bytes:
         }
         hashes = {name: bytes.fromhex(row[name]) for name in ("worker", "received")}
         return order_leaf(kind, **{**row, **encoded, **hashes})
+    if kind is RowKind.ASSESSED:
+        return assessed_leaf(**{**row, "uscc": row["uscc"].encode()})
     received = bytes.fromhex(row["received"])
     if kind is RowKind.DECLARATION:
         uscc, body = row["uscc"].encode(), bytes.fromhex(row["body"])

@@ -16,7 +16,7 @@ from shared.adapters.postgres import Pool
 from shared.contracts.manifests import DayClosed, DayCounted
 from shared.domain.calendar import Month
 from tests.model import Model
-from tests.model_charging import Count, Row, Total
+from tests.model_rows import Count, Row, Total
 
 Sums = Counter[tuple[Any, ...]]
 
@@ -136,7 +136,8 @@ class Audit:
                 sum(line.orders for line in bill.lines), bill.due_on, bill.amount, bill.rounding,
                 [
                     (number, line.kind, line.insured_month, line.industry, int(line.tariff_line), line.base,
-                     line.orders, line.exact, line.amount)
+                     line.orders, line.exact, line.amount, line.series or None,
+                     None if line.insured_on is None else str(line.insured_on))
                     for number, line in enumerate(bill.lines, 1)
                 ],
             )
@@ -157,7 +158,12 @@ class Audit:
 def _told_line(line: dict[str, Any]) -> tuple[Any, ...]:
     money = {name: Fraction(line[name]) for name in ("base_yuan", "exact_yuan", "amount_yuan")}
     place = (line["number"], line["kind"], line["insured_month"], line["industry"], line["tariff_line"])
-    return (*place, money["base_yuan"], line["orders"], money["exact_yuan"], money["amount_yuan"])
+    return (*place, money["base_yuan"], line["orders"], money["exact_yuan"], money["amount_yuan"], *_assessed(line))
+
+
+def _assessed(line: dict[str, Any]) -> tuple[str | None, str | None]:
+    """Series and day of an assessed line."""
+    return line["series"], None if line["insured_on"] is None else str(line["insured_on"])
 
 
 def differing(found: Sequence[Difference]) -> Counter[tuple[Any, ...]]:

@@ -53,7 +53,8 @@ from tests.integration.model_audit import (
 )
 from tests.integration.model_money import Money
 from tests.model import CLOSE_AFTER, Model
-from tests.model_charging import ONE, Count
+from tests.model_charging import ONE
+from tests.model_rows import Count
 from tests.model_scheme import midnight, read_scheme
 from tests.servers import Postgres
 from tests.workload import OPENED_ON, PARTITIONS, Step, bytes_of

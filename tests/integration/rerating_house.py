@@ -11,6 +11,7 @@ import msgspec
 
 from services.charging.count_day import count_day
 from services.charging.rerate import Difference, Window, book_differences, find_differences
+from services.cli.audit.assessments import check_assessments
 from services.cli.audit.billing import check_billing
 from services.cli.audit.books import Books as AuditBooks
 from services.cli.audit.facts import read_facts
@@ -142,6 +143,7 @@ async def audit(books: Books, scheme: Corrected) -> list[str]:
         await rows.read(connection)
         await check_manifests(connection, facts, rows, verdict)
         await check_settlements(connection, facts, verdict)
+        await check_assessments(connection, facts, verdict)
         await kept.check(connection)
         await check_counts(connection, facts, rows, verdict)
         await check_billing(connection, facts, kept, verdict)

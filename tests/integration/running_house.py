@@ -22,7 +22,7 @@ from tests.integration.charging_house import Record
 from tests.integration.model_audit import Audit, same, units
 from tests.integration.model_house import SCHEME
 from tests.model import CLOSE_AFTER, Model
-from tests.model_charging import Count, Received
+from tests.model_rows import Count, Received
 from tests.model_scheme import midnight, read_scheme
 from tests.servers import Broker, client_settings
 from tests.workload import OPENED_ON, PARTITIONS, Workload, bytes_of

@@ -11,7 +11,7 @@ from tests.integration.charging_house import PASSWORD, House, Sent, accepted, ca
 HISTORY = (
     "enterprise", "run", "manifest", "batch_day", "entry", "entry_20261003", "parked", "resent", "conflict",
     "declaration", "participant", "resend", "day_count", "day_settlement", "accounted_day", "number_range",
-    "judged_day", "number_gap", "moved_on",
+    "judged_day", "number_gap", "moved_on", "assessment",
 )  # fmt: skip
 
 
@@ -27,6 +27,8 @@ async def full(house: House) -> House:
     seen = "select charging.move_on('cluster', topic, 0, next_offset, 99, null, 'r', 'w', 'y') from charging.position"
     await house.pool.execute(f"{seen} limit 1")
     await house.close("2026-10-03")
+    await house.pool.execute("""insert into charging.assessment
+        select batch, 0, 1, 'main', 2, 2, '2026-10-03', 44, 1, 234, 100, 'presumed' from charging.manifest limit 1""")
     await house.close("2026-10-04", previous=await house.cut())
     return house
 

@@ -46,22 +46,24 @@ def _sums(books: Books, month: Month) -> dict[Party, list[BookedSum]]:
     bases: dict[tuple[Any, ...], set[int]] = defaultdict(set)
     for lines in books.lines.values():
         for line, times in lines.items():
-            posted, insured, uscc, province, industry, tariff_line, outcome, _, count, amount = line
+            posted, insured, uscc, province, industry, tariff_line, outcome, reason, count, amount = line
             if outcome not in {"charged", "reversed"} or not month.contains(posted):
                 continue
             # The table's CHECKs refuse lines with money that lack one; the lines' own check has found it then.
             if insured is None or province is None or industry is None or tariff_line is None:
                 continue
-            key = (uscc, province, Month.of(insured), industry, tariff_line)
+            series = reason.removeprefix("assessed:") if reason and reason.startswith("assessed:") else None
+            on = None if series is None else insured
+            key = (uscc, province, Month.of(insured), industry, tariff_line, series, on)
             orders[*key, outcome] += count * times
             premium[key] += amount * times
             bases[key].add(abs(amount) // count)
     found: dict[Party, list[BookedSum]] = defaultdict(list)
     for key, total in premium.items():
-        uscc, province, insured_month, industry, tariff_line = key
+        uscc, province, insured_month, industry, tariff_line, series, on = key
         counts = (orders[*key, "charged"], orders[*key, "reversed"])
         found[uscc, province].append(
-            BookedSum(insured_month, industry, tariff_line, *counts, Amount(total), frozenset(bases[key]))
+            BookedSum(insured_month, industry, tariff_line, *counts, Amount(total), frozenset(bases[key]), series, on)
         )
     return found
 
@@ -97,14 +99,14 @@ def _compare_bill(check: Check, month: Month, row: Any, lines: list[Any], bill: 
     kept = {
         line["number"]: (
             line["kind"], line["insured_month"], line["industry"], line["tariff_line"], line["base_amount"],
-            line["orders"], line["exact_amount"], line["amount"],
+            line["orders"], line["exact_amount"], line["amount"], line["series"], line["insured_on"],
         )
         for line in lines
     }  # fmt: skip
     drawn = {
         line.number: (
             line.kind, str(line.insured_month), line.industry, line.tariff_line, line.base_amount, line.orders,
-            line.exact_amount, line.amount,
+            line.exact_amount, line.amount, line.series, line.insured_on,
         )
         for line in bill.lines
     }  # fmt: skip

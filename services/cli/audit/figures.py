@@ -65,7 +65,7 @@ def declared_of(report: DeclarationReport) -> tuple[Any, ...]:
     lines = [
         (
             each.kind, each.insured_month, each.industry, each.tariff_line, each.base_yuan, each.orders,
-            each.exact_yuan, each.amount_yuan,
+            each.exact_yuan, each.amount_yuan, each.series, each.insured_on,
         )
         for each in report.lines
     ]  # fmt: skip
@@ -78,7 +78,7 @@ def stated_of(statement: StatementIssued) -> tuple[Any, ...]:
     lines = [
         (
             each.kind, each.insured_month, each.industry, each.tariff_line, yuan(Amount(each.base_amount)),
-            each.orders, yuan(Amount(each.exact_amount)), yuan(Amount(each.amount)),
+            each.orders, yuan(Amount(each.exact_amount)), yuan(Amount(each.amount)), each.series, each.insured_on,
         )
         for each in statement.lines
     ]  # fmt: skip

@@ -19,7 +19,16 @@ from shared.contracts.topics import enterprise_of
 from shared.domain.calendar import epoch_microseconds
 from shared.domain.enterprise import is_uscc_shaped
 from shared.domain.industry import Industry
-from shared.domain.leaf import NO_INT64, RowKind, declaration_leaf, is_charge, is_reversal, kept_leaf, order_leaf
+from shared.domain.leaf import (
+    NO_INT64,
+    RowKind,
+    assessed_leaf,
+    declaration_leaf,
+    is_charge,
+    is_reversal,
+    kept_leaf,
+    order_leaf,
+)
 from shared.domain.merkle import leaf_hash
 from shared.domain.rating import Charged, Excluded, ExclusionReason
 from shared.domain.tariff import TariffLine
@@ -27,6 +36,7 @@ from shared.domain.tariff import TariffLine
 EXCLUSIONS: Final = ("", "province_not_in_pilot", "enterprise_not_enrolled", "insured_as_employee")
 RERATED: Final = "rerated"
 REVERSALS: Final = ("", "cancelled", "resent", RERATED)
+ASSESSMENTS: Final = ("presumed", "declared_unused", "arrived")
 """What the codes in `reason` mean; services/charging/migrations/versions/0001_charging.py describes the columns."""
 FETCH_ROWS: Final = 5_000
 _EPOCH_DAY: Final = date(1970, 1, 1)
@@ -99,6 +109,8 @@ class RowReader:
             self._take_kept(row)
         for row in await connection.fetch("select * from charging.declaration"):
             self._take_declaration(row)
+        async for row in connection.cursor("select * from charging.assessment", prefetch=FETCH_ROWS):
+            self._take_assessment(row)
 
     def _take_entry(self, row: Any) -> None:
         uscc = self._facts.enterprises.get(row["enterprise"], "")
@@ -137,6 +149,20 @@ class RowReader:
         )  # fmt: skip
         found.leaves.append((row["leaf_index"], leaf_hash(leaf)))
         found.orders[None, uscc, None, None, "recorded", "declaration", None] += 1
+
+    def _take_assessment(self, row: Any) -> None:
+        uscc, why = self._facts.enterprises.get(row["enterprise"], ""), ASSESSMENTS.index(row["why"])
+        found = self.found[row["batch"]]
+        leaf = assessed_leaf(
+            uscc.encode(), row["insured_on"].toordinal(), row["first"], row["last"], row["base_amount"],
+            row["province"], row["industry"], row["tariff_line"], why, row["series"],
+        )  # fmt: skip
+        found.leaves.append((row["leaf_index"], leaf_hash(leaf)))
+        place = (row["insured_on"], uscc, f"{row['province']:02}", Industry.of_code(row["industry"]).value)
+        numbers, sign = row["last"] - row["first"] + 1, -1 if why else 1
+        key: TotalKey = (*place, "reversed" if why else "charged", f"assessed:{row['series']}", row["tariff_line"])
+        found.orders[key] += numbers
+        found.premium[key] += sign * numbers * row["base_amount"]
 
     def _check_history(self, row: Any, uscc: str, province: str, industry: Industry) -> None:
         """A charge that was taken back or rated anew was right by the scheme of its time: its line still says so."""

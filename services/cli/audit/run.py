@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.cli.audit.assessments import check_assessments
 from services.cli.audit.billing import check_billing
 from services.cli.audit.books import Books
 from services.cli.audit.evidence_log import Views, check_log
@@ -63,6 +64,7 @@ async def audit_all(sources: Sources) -> Verdict:
         await rows.read(connection)
         for name, work in {
             "manifests": lambda: check_manifests(connection, facts, rows, verdict),
+            "assessments": lambda: check_assessments(connection, facts, verdict),
             "settlements": lambda: check_settlements(connection, facts, verdict),
             "books": lambda: books.check(connection),
             "counts": lambda: check_counts(connection, facts, rows, verdict),

@@ -15,6 +15,7 @@ from shared.domain.calendar import Month
 from shared.domain.manifest_head import ManifestHead
 from shared.domain.merkle import leaf_hash, verify_inclusion
 from shared.domain.money import Amount, yuan
+from shared.domain.presumption import series_of
 
 FORMAT: Final = "danbao.statement-evidence/1"
 NOT_PROVED: Final = (
@@ -34,6 +35,8 @@ class ShownTotal:
     industry: str
     tariff_line: int
     outcome: str
+    series: str | None
+    """Of assessed numbers."""
     orders: int
     premium: int
 
@@ -113,6 +116,7 @@ def _read_totals(
             industry=total["industry"],
             tariff_line=total["tariff_line"],
             outcome=total["outcome"],
+            series=series_of(total["reason"]),
             orders=total["orders"],
             premium=total["premium"],
         )
@@ -148,9 +152,11 @@ def _check_cuts(cuts: list[tuple[date, dict[str, int]]], period: Month) -> None:
 
 
 def _sums(totals: list[ShownTotal]) -> list[BookedSum]:
-    groups: dict[tuple[Month, str, int], list[ShownTotal]] = defaultdict(list)
+    groups: dict[tuple[Month, str, int, str | None, date | None], list[ShownTotal]] = defaultdict(list)
     for total in totals:
-        groups[Month.of(total.insured_on), total.industry, total.tariff_line].append(total)
+        assessed_on = None if total.series is None else total.insured_on
+        key = (Month.of(total.insured_on), total.industry, total.tariff_line, total.series, assessed_on)
+        groups[key].append(total)
     return [
         BookedSum(
             insured_month=month,
@@ -160,8 +166,10 @@ def _sums(totals: list[ShownTotal]) -> list[BookedSum]:
             reversed=sum(each.orders for each in group if each.outcome == "reversed"),
             premium=Amount(sum(each.premium for each in group)),
             base_amounts=frozenset(abs(each.premium) // each.orders for each in group),
+            series=series,
+            insured_on=assessed_on,
         )
-        for (month, industry, line), group in groups.items()
+        for (month, industry, line, series, assessed_on), group in groups.items()
     ]
 
 
@@ -177,6 +185,8 @@ def _check_lines(statement: dict[str, Any], bill: Bill) -> None:
             "orders": line.orders,
             "exact_yuan": yuan(line.exact_amount),
             "amount_yuan": yuan(line.amount),
+            "series": line.series,
+            "insured_on": None if line.insured_on is None else str(line.insured_on),
         }
         for line in bill.lines
     ]

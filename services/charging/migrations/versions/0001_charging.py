@@ -16,7 +16,7 @@ create table charging.enterprise (
 create table charging.run (
     id integer generated always as identity primary key,
     run text collate "C" not null unique check (run ~ '^[0-9a-f]{32}$'),
-    purpose text not null check (purpose in ('orders', 'settlement', 'close', 'correction')),
+    purpose text not null check (purpose in ('orders', 'settlement', 'close', 'correction', 'assessment')),
     started_at timestamptz not null default clock_timestamp()
 );
 

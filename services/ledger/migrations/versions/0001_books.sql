@@ -40,7 +40,7 @@ comment on table ledger.manifest_inbox is
 create table ledger.manifest_booked (
     run            text not null,
     number         bigint not null check (number >= 1),
-    kind           text not null check (kind in ('orders', 'settlement', 'correction')),
+    kind           text not null check (kind in ('orders', 'settlement', 'correction', 'assessment')),
     leaves         bigint not null check (leaves >= 0),
     root           text not null check (root ~ '^[0-9a-f]{64}$'),
     content_sha256 bytea not null check (length(content_sha256) = 32),
@@ -115,7 +115,7 @@ comment on table ledger.statement is 'What one enterprise owes one province for 
 create table ledger.statement_line (
     statement_id  text not null references ledger.statement,
     number        integer not null check (number >= 1),
-    kind          text not null check (kind in ('line', 'adjustment')),
+    kind          text not null check (kind in ('line', 'adjustment', 'assessed')),
     insured_month text not null check (insured_month ~ '^[0-9]{4}-[0-9]{2}$'),
     industry      text not null,
     tariff_line   integer not null,
@@ -123,7 +123,10 @@ create table ledger.statement_line (
     orders        bigint not null,
     exact_amount  bigint not null check (exact_amount = orders * base_amount),
     amount        bigint not null check (amount % 100 = 0 and abs(amount - exact_amount) <= 50),
-    primary key (statement_id, number)
+    series        text,
+    insured_on    date,
+    primary key (statement_id, number),
+    check ((kind = 'assessed') = (series is not null) and (series is null) = (insured_on is null))
 );
 comment on table ledger.statement_line is 'Rounded once, each; an adjustment names the earlier month it belongs to.';
 
