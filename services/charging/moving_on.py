@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka import TopicPartition
 from fastapi import APIRouter, Depends, HTTPException, Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.charging.consumer import Consumer
 from services.charging.logs import Log, Logs, Place, log_fault
+from shared.adapters.log_ends import open_onlooker
 from shared.adapters.postgres import Pool
 from shared.contracts.topics import ORDERS_PATTERN
 from shared.domain.errors import Refused
@@ -87,23 +87,17 @@ class MovingOn:
             topic,
         )
         places = {TopicPartition(topic, row["partition"]): Place(row["next_offset"], row["topic_id"]) for row in rows}
-        logs = await self._read(topic, places)
+        logs = await self._read(places)
         return [
             (Loss(tp.partition, places[tp].position, logs[tp].first, fault), logs[tp])
             for tp in sorted(places)
             if (fault := log_fault(places[tp], places[tp].position, logs[tp]))
         ]
 
-    async def _read(self, topic: str, places: dict[TopicPartition, Place]) -> dict[TopicPartition, Log]:
-        client = AIOKafkaConsumer(bootstrap_servers=self._bootstrap, enable_auto_commit=False, request_timeout_ms=5_000)
-        await client.start()
-        try:
+    async def _read(self, places: dict[TopicPartition, Place]) -> dict[TopicPartition, Log]:
+        async with open_onlooker(self._bootstrap) as client:
             logs = await self._logs.read(client, places)
             return await self._logs.confirm(logs, {tp: place.position for tp, place in places.items()})
-        except KafkaError as error:
-            raise Refused(f"the broker tells nothing of {topic}: {error!r}") from error
-        finally:
-            await client.stop()
 
 
 def make_moving_router(keys: AccessKeys, moving: MovingOn) -> APIRouter:

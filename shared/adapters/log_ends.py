@@ -6,12 +6,29 @@ every broker tried.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from shared.domain.errors import Refused
 
 CONFIRM_SECONDS: Final = 5.0
+
+
+@asynccontextmanager
+async def open_onlooker(bootstrap: list[str]) -> AsyncIterator[AIOKafkaConsumer]:
+    """A client of no group that only asks about logs; Refused when the broker does not tell."""
+    client = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, request_timeout_ms=5_000)
+    try:
+        await client.start()
+        yield client
+    except KafkaError as error:
+        raise Refused(f"the broker tells nothing: {error!r}") from error
+    finally:
+        await client.stop()
 
 
 class LogEnds:
