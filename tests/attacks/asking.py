@@ -1,6 +1,6 @@
 """How many workers have to ask for the receipts of their day, so that orders dropped before numbering are noticed."""
 
-from math import ceil, expm1, log, log1p
+from math import ceil, expm1, log1p
 from random import Random
 
 
@@ -28,6 +28,4 @@ def fewest_hit(orders: int, a_worker: int, dropped: float) -> int:
 def is_noticed(rng: Random, orders: int, a_worker: int, dropped: float, asking: float) -> bool:
     """One day played: orders dropped at random, and each worker who lacks one asks or does not."""
     gone = rng.sample(range(orders), round(orders * dropped))
-    # How many of them do not ask before the first who does: one draw for all instead of one each.
-    silent = log(1 - rng.random()) / log1p(-asking)
-    return len({order // a_worker for order in gone}) > silent
+    return any(rng.random() < asking for _ in {order // a_worker for order in gone})

@@ -92,17 +92,19 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("how", sorted(CHANGES))
-async def test_a_row_of_a_charge_with_its_manifest_repaired(intruder: Intruder, how: str) -> None:
-    """Noticed by the audit: the log holds the head of another manifest, and the ledger booked one.
+async def test_a_row_of_a_charge_alone_and_with_its_manifest_repaired(intruder: Intruder, how: str) -> None:
+    """Noticed by the audit: the rows are not the manifest's; then, that log and ledger have the head of another.
 
     And at once by the worker who asks for a receipt, or by whoever is shown the one that he got.
     """
     row = await intruder.row(f"{CHARGED} and extract(day from accepted_at) = 15")
     place = f"tableoid = {row['tableoid']} and ctid = '{row['ctid']}'"
     await intruder.connection.execute(CHANGES[how].format(place=place))
-    told = await intruder.repair_manifest(row["batch"])
-    found = findings(await audit(intruder))
+    told = await intruder.manifest(row["batch"])
     name = f"{told.run}/{told.number}"
+    assert [each for each in findings(await audit(intruder)) if each.startswith(f"charging.manifest {name}: stored")]
+    await intruder.repair_manifest(row["batch"])
+    found = findings(await audit(intruder))
     assert not [each for each in found if each.startswith(f"charging.manifest {name}, payload")], "rows = manifest"
     assert [each for each in found if each.startswith("ledger.log_entry") and f"({name})" in each]
     assert [each for each in found if each.startswith(f"ledger.manifest_booked {name}")]
