@@ -1,5 +1,6 @@
 """Fixtures that every room of tests may ask for, and the choice of the broker they run on."""
 
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -35,6 +36,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     choose(config)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background; children would ignore it, too
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # How long an example takes says more about what else runs on this machine than about the code.
     settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("unhurried")

@@ -19,7 +19,6 @@ from tests.integration.reporting_house import House, bearer, make_keys, reportin
 from tests.receipt_cases import ACCEPTED, COMPLETED, LOG_KEY, ORDER, USCC, WITNESS_KEY, WORKER, receipt_of
 
 RECEIPT = receipt_of([ACCEPTED, COMPLETED])
-AT = "2026-10-03T12:05:00+08:00"
 BY_ORDER = f"/v1/order-receipts?enterprise={USCC}&order_id={ORDER}"
 BY_WORKER = f"/v1/order-receipts?worker={WORKER}&at=2026-10-03T12:05:00%2B08:00"
 
@@ -39,12 +38,6 @@ class EvidenceServices(OtherServices):
             if self.is_altered:
                 raise HTTPException(409, "the rows of run x number 1 do not give its root")
             return {"rows": [_row(number) for number in (0, 1)] if order_id == ORDER else []}
-
-        @app.get("/v1/workers/{worker_id}/covers")
-        async def covers(worker_id: str, at: str) -> dict[str, Any]:
-            assert at == AT
-            cover = {"enterprise": USCC, "order_id": ORDER, "accepted_at": "2026-10-03T11:59:50+08:00"}
-            return {"covers": [cover] if worker_id == WORKER else []}
 
         @app.get("/v1/log/proofs/{run}/{number}")
         async def log(run: str, number: int, size: int = 21) -> dict[str, Any]:
@@ -75,7 +68,8 @@ def _row(number: int) -> dict[str, Any]:
 
 @pytest.fixture
 def others() -> EvidenceServices:
-    return EvidenceServices()
+    cover = {"enterprise": USCC, "order_id": ORDER, "accepted_at": "2026-10-03T11:59:50+08:00"}
+    return EvidenceServices(covers={WORKER: [cover]})
 
 
 @pytest.fixture
