@@ -50,7 +50,8 @@ class Loop:
 
     async def _rest(self) -> None:
         try:
-            await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
+            async with asyncio.timeout(POLL_SECONDS):  # wait_for loses a cancellation that comes with the event
+                await self._wake.wait()
         except TimeoutError:
             return
 

@@ -39,7 +39,8 @@ class Outbox:
             except Exception as error:  # noqa: BLE001 - whatever it was, it is logged and tried again
                 log.warning("outbox waits", schema=self._schema, error=repr(error))
             try:
-                await asyncio.wait_for(self._wake.wait(), self._poll)
+                async with asyncio.timeout(self._poll):  # wait_for loses a cancellation that comes with the event
+                    await self._wake.wait()
             except TimeoutError:
                 continue
 
