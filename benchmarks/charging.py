@@ -53,19 +53,22 @@ class Stretch:
     events: int
 
 
-def run(*, orders: int = 400_000, workers: int = 1) -> dict[str, Any]:
-    """Measure; returns rates (per second), their ratio, CPU an order, and what was measured. In the main thread."""
+def run(*, orders: int = 400_000, workers: int = 1, module: str = "services.charging") -> dict[str, Any]:
+    """Measure; returns rates (per second), their ratio, CPU an order, and what was measured. In the main thread.
+
+    `module` is what a worker runs.
+    """
     with EmbeddedStack() as stack, TemporaryDirectory(prefix="danbao-bench-") as folder:
-        return asyncio.run(_measure(stack, Path(folder), orders, workers))
+        return asyncio.run(_measure(stack, Path(folder), orders, workers, module))
 
 
-async def _measure(stack: EmbeddedStack, folder: Path, orders: int, workers: int) -> dict[str, Any]:
+async def _measure(stack: EmbeddedStack, folder: Path, orders: int, workers: int, module: str) -> dict[str, Any]:
     owner = stack.database()
     roles = {"danbao_charging": "bench-charging", "danbao_auditor": "bench-auditor"}
     await migrate(owner, "charging", HOUSE / "services" / "charging" / "migrations", roles)
     await preload(stack.kafka, orders)
     database = with_login(owner, "danbao_charging", "bench-charging")
-    children = [_start_worker(stack, database, folder, number) for number in range(workers)]
+    children = [_start_worker(stack, database, folder, number, module) for number in range(workers)]
     try:
         async with open_pool(owner, size=2) as pool:
             looks = await _look_until(pool, stack, orders, children)
@@ -92,7 +95,7 @@ async def _measure(stack: EmbeddedStack, folder: Path, orders: int, workers: int
     }
 
 
-def _start_worker(stack: EmbeddedStack, database: str, folder: Path, number: int) -> Child:
+def _start_worker(stack: EmbeddedStack, database: str, folder: Path, number: int, module: str) -> Child:
     environment = {
         "DANBAO_KAFKA": stack.kafka,
         "DANBAO_DATABASE": database,
@@ -105,7 +108,7 @@ def _start_worker(stack: EmbeddedStack, database: str, folder: Path, number: int
         "DANBAO_KAFKA_IDEMPOTENT": "false",
     }
     name = f"charging-{number}"
-    command = [sys.executable, "-m", "services.charging"]
+    command = [sys.executable, "-m", module]
     return start_child(name, command, env=environment, cwd=HOUSE, log=folder / f"{name}.log")
 
 

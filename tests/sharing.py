@@ -14,6 +14,7 @@ from xdist.scheduler import LoadScopeScheduling
 ONE_MONTH: Final = {
     "test_month.py": "it is played once for all of them",
     "test_demo.py": "its figures must come out again",
+    "test_evidence.py": "what it proves is that month",
     "test_evidence_log.py": "the log is what it wrote",
     "test_readme.py": "its order is one more in that month",
     "test_tampering.py": "what it changes, it changes when the others have looked",

@@ -1,0 +1,65 @@
+"""Evidence of a month that real services charged, booked, billed and had witnessed: taken out, and proved offline."""
+
+import json
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.cli.generating.month import Wanted, generate
+from services.cli.month.demo import OCTOBER
+from services.cli.operating import read_receipts, write_evidence
+from services.cli.verifying.keys import Keys
+from services.cli.verifying.receipt import Expected, verify_receipt
+from services.cli.verifying.statement import verify_statement
+from services.cli.verifying.verdict import NotProved
+from shared.domain.order_receipt import OrderReceipt
+from tests.e2e.conftest import ORDERS, SEED, Month
+
+pytestmark = pytest.mark.slow
+
+
+def keys_of(month: Month) -> Keys:
+    assert month.system.settings.vkeys is not None, "the system was told no keys"
+    keys = Keys.read([str(month.system.settings.vkeys)])
+    assert keys.witnesses
+    return keys
+
+
+def an_order(month: Month, kind: str) -> dict[str, Any]:
+    """The data of the first event of a kind in the middle of the month."""
+    records = generate(month.system.scheme, Wanted(ORDERS, SEED, OCTOBER))
+    events = (json.loads(record.value) for record in records if kind.encode() in (record.value or b""))
+    return next({**each["data"], "uscc": each["source"][-18:]} for each in events if "2026-10-1" in str(each["data"]))
+
+
+async def test_every_statement_of_the_month_is_worked_out_anew_from_its_evidence(month: Month, tmp_path: Path) -> None:
+    await write_evidence(month.system.settings, month.summary.statements, tmp_path)
+    keys = keys_of(month)
+    for each in month.summary.statements:
+        said = verify_statement((tmp_path / f"{each['statement_id']}.json").read_bytes(), keys)
+        assert f"{each['orders']} orders, {each['exact_yuan']} yuan exact, {each['amount_yuan']} yuan due" in said
+
+
+@pytest.mark.parametrize(("kind", "end"), [("order.completed.v1", "completed"), ("order.cancelled.v1", "cancelled")])
+async def test_a_worker_gets_a_receipt_for_an_order_and_for_an_instant(month: Month, kind: str, end: str) -> None:
+    order = an_order(month, kind)
+    wish = {"enterprise": order["uscc"], "order_id": order["order_id"]}
+    (told,) = (await read_receipts(month.system.settings, wish))["orders"]
+    expected = Expected(order["worker_id"], order["order_id"], order["uscc"])
+    said = verify_receipt(OrderReceipt.parse_text(told["link"]), keys_of(month), expected)
+    assert f" and {end} at " in said
+    at = datetime.fromisoformat(order["accepted_at"]) + timedelta(microseconds=1)
+    found = await read_receipts(month.system.settings, {"worker": order["worker_id"], "at": at.isoformat()})
+    assert told["receipt"] in [each["receipt"] for each in found["orders"]]
+
+
+async def test_a_receipt_shown_for_another_order_or_worker_is_told_apart(month: Month) -> None:
+    order = an_order(month, "order.completed.v1")
+    wish = {"enterprise": order["uscc"], "order_id": order["order_id"]}
+    (told,) = (await read_receipts(month.system.settings, wish))["orders"]
+    for expected, step in ((Expected(worker="0" * 64), "worker"), (Expected(order="another"), "order")):
+        with pytest.raises(NotProved) as failed:
+            verify_receipt(OrderReceipt.parse_text(told["receipt"]), keys_of(month), expected)
+        assert failed.value.step == step
