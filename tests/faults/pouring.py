@@ -17,6 +17,8 @@ from tests.waiting import eventually_async
 ENTERPRISES: Final = (RIDES, OTHER_RIDES, FREIGHT)
 CHUNK: Final = 50
 """Events in one send: small, so that there is always a batch in flight somewhere."""
+FETCHED_TOO_EARLY: Final = 4
+"""Batches that a worker may drop as it joins: read before it held their partition, and read again then."""
 AHEAD: Final = 2_000
 """Events sent and not charged yet at which the pouring waits: no fault may run dry, nor drown."""
 
