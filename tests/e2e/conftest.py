@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,9 +56,15 @@ async def parts(postgres: Postgres, broker_kind: Kind, broker: Broker) -> AsyncI
 
 @pytest.fixture(scope="package")
 async def month(tmp_path_factory: pytest.TempPathFactory, parts: dict[str, str]) -> AsyncIterator[Month]:
-    """The month of ORDERS and SEED, played in this process; the services are processes of their own."""
-    asked = Asked(ORDERS, SEED, tmp_path_factory.mktemp("month"))
-    wanted = Wanted(ORDERS, SEED, OCTOBER)
+    """The month of ORDERS and SEED."""
+    async with played_month(Asked(ORDERS, SEED, tmp_path_factory.mktemp("month")), parts) as played:
+        yield played
+
+
+@asynccontextmanager
+async def played_month(asked: Asked, parts: dict[str, str]) -> AsyncIterator[Month]:
+    """October, played in this process; the services are processes of their own."""
+    wanted = Wanted(asked.orders, asked.seed, OCTOBER)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in parts.items():
             patch.setenv(name, value)
