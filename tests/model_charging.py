@@ -270,7 +270,7 @@ class ModelCharging:
             cut[closing.settlement.run] = 1
         totals: Counter[Total] = Counter()
         seen: dict[date, list[tuple[Row, bool]]] = {}
-        count = Count(day, Counter(), totals, Counter(), {}, Counter(), 0, 0)
+        count = Count(day, Counter(), totals, Counter(), {}, Counter(), 0, 0, Counter())
         for row in (
             each for each in self.rows if each.kind in {"accepted", "rerated", "reversed"} and _reaches(cut, each)
         ):
@@ -278,6 +278,7 @@ class ModelCharging:
             assert insured_on is not None
             if insured_on == day or (insured_on < day and is_new):
                 totals[row.total] += 1
+                count.hours.update(_hours(row))
             if row.total.outcome == "charged" and insured_on <= day:
                 seen.setdefault(insured_on, []).append((row, is_new))
             if row.total.reason == "insured_as_employee" and insured_on == day:
@@ -321,3 +322,9 @@ class ModelCharging:
 
 def _reaches(cut: dict[str, int] | None, row: Row) -> bool:
     return cut is None or row.number <= cut.get(row.run, 0)
+
+
+def _hours(row: Row) -> list[tuple[date, str, str, int]]:
+    """The hour that an acceptance counts in; nothing of other rows."""
+    at, total = row.key[3].astimezone(SHANGHAI), row.total
+    return [(at.date(), total.enterprise, total.province, at.hour)] if row.kind == "accepted" else []

@@ -90,3 +90,5 @@ class Count:
     """Enterprise, province, worker and insurance number."""
     resends: int
     unmatched: int
+    hours: Counter[tuple[date, str, str, int]]
+    """Acceptances by insured day, enterprise, province and hour."""

@@ -4,6 +4,7 @@ Everything is one transaction, so a crash leaves either no trace or the whole an
 attempt, the stored answer is given again.
 """
 
+from collections import Counter
 from datetime import date
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from services.charging.rows import is_charge_sql, is_reversal_sql, told_outcome,
 from services.charging.settle import LOCK, settle_within
 from shared.adapters.postgres import Connection, Pool
 from shared.contracts.manifests import (
+    AcceptancesByHour,
     DayClosing,
     DayCounted,
     FirstTime,
@@ -25,18 +27,20 @@ from shared.contracts.manifests import (
     WorkerCount,
 )
 from shared.contracts.topics import DAYS_COUNTED
-from shared.domain.calendar import day_bounds
+from shared.domain.calendar import SHANGHAI, day_bounds, insured_day
 from shared.domain.industry import Industry
+from shared.domain.leaf import RowKind
 from shared.domain.rating import Scheme
 
 _ON: Final = "(accepted_at at time zone interval '8 hours')::date"
 _TOTALS: Final = f"""
-    select {_ON} as insured_on, e.uscc, region / 10000 as province, industry, tariff_line,
+    select date_bin('1 hour', accepted_at, 'epoch') as accepted_in, e.uscc, region / 10000 as province, industry,
+        tariff_line,
         case when not {is_charge_sql("entry")} then 4 when kind = 1 then 1 else 8 end as kind, reason,
         count(*) as orders, sum(premium)::bigint as premium
     from charging.entry join charging.enterprise e on e.id = enterprise
     where ({is_charge_sql("entry")} or {is_reversal_sql("entry")}) and {COUNTED}
-    group by 1, 2, 3, 4, 5, 6, 7 order by 1, 2, 3, 4, 5, 6, 7"""
+    group by 1, 2, 3, 4, 5, 6, 7"""
 # Orders charged by a correction count like late ones: their workers, where that day had not counted them before.
 _HAS_CHARGE: Final = f"{is_charge_sql('entry')} and reason = 0"
 _WORKERS: Final = f"""
@@ -120,18 +124,19 @@ async def _count(connection: Connection, scheme: Scheme, closing: DayClosing, ga
     if await account_numbers(connection, closing.day, reach):
         await judge_days(connection, closing.day, reach, gap_days)
         await assess(connection, scheme, closing.day, reach)
-    totals = [_total(r) for r in await connection.fetch(_TOTALS, cut.lasts, begin, end, *late)]
+    found = await connection.fetch(_TOTALS, cut.lasts, begin, end, *late)
     resends = "select count(*) from charging.resend where found_on = $1"
     return DayCounted(
         day=closing.day,
         attempt=closing.attempt,
         cut=closing.cut,
         settlement=None if settlement is None else settlement[1],
-        totals=totals + await count_assessed(connection, cut, previous),
+        totals=_totals(found) + await count_assessed(connection, cut, previous),
         workers=await _workers(connection, closing.day, cut, late),
         first_time=await _first_time(connection, closing.day, cut, late),
         resends=await connection.fetchval(resends, closing.day),
         unmatched_cancellations=await connection.fetchval(_UNMATCHED, cut.lasts, end),
+        hours=_hours(found),
     )
 
 
@@ -157,19 +162,44 @@ def _manifest(payload: bytes) -> PremiumsCharged:
     return msgspec.json.decode(payload, type=PremiumsCharged)
 
 
-def _total(row: Any) -> Total:
-    kind, reason = row["kind"], row["reason"]
+def _totals(rows: list[Any]) -> list[Total]:
+    """What the rows, which are by hour, come to in days."""
+    orders: Counter[tuple[Any, ...]] = Counter()
+    premium: Counter[tuple[Any, ...]] = Counter()
+    for accepted_in, *key, count, amount in rows:
+        on = insured_day(accepted_in)
+        orders[on, *key] += count
+        premium[on, *key] += amount
+    return [_total(key, orders[key], premium[key]) for key in sorted(orders)]
+
+
+def _total(key: tuple[Any, ...], orders: int, premium: int) -> Total:
+    insured_on, uscc, province, industry, tariff_line, kind, reason = key
     return Total(
-        insured_on=row["insured_on"],
-        enterprise=row["uscc"],
-        province=f"{row['province']:02}",
-        industry=Industry.of_code(row["industry"]).value,
+        insured_on=insured_on,
+        enterprise=uscc,
+        province=f"{province:02}",
+        industry=Industry.of_code(industry).value,
         outcome=told_outcome(kind, reason),
         reason=told_reason(kind, reason),
-        tariff_line=row["tariff_line"] or None,
-        orders=row["orders"],
-        premium=row["premium"],
+        tariff_line=tariff_line or None,
+        orders=orders,
+        premium=premium,
     )
+
+
+def _hours(rows: list[Any]) -> list[AcceptancesByHour]:
+    """Acceptances, charged and excluded, by the hour of their day."""
+    found: dict[tuple[date, str, int], list[int]] = {}
+    for row in rows:
+        if row["kind"] == RowKind.ACCEPTANCE:
+            at = row["accepted_in"].astimezone(SHANGHAI)
+            counts = found.setdefault((at.date(), row["uscc"], row["province"]), [0] * 24)
+            counts[at.hour] += row["orders"]
+    return [
+        AcceptancesByHour(insured_on=on, enterprise=uscc, province=f"{province:02}", orders=counts)
+        for (on, uscc, province), counts in sorted(found.items())
+    ]
 
 
 async def _workers(connection: Connection, day: date, cut: Batches, late: Late) -> list[WorkerCount]:

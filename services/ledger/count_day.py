@@ -163,7 +163,12 @@ async def _close(connection: AsyncConnection, closing: Closing, count: DayCounte
     totals = [total for total in count.totals if _concerns(total, count.day)]
     signs = {Outcome.CHARGED: 1, Outcome.REVERSED: -1}
     told = DayClosed(
-        day=count.day, as_of=closing.as_of, totals=totals, workers=count.workers, first_time=count.first_time
+        day=count.day,
+        as_of=closing.as_of,
+        totals=totals,
+        workers=count.workers,
+        first_time=count.first_time,
+        hours=count.hours,
     )
     row = {
         **as_json(told),

@@ -88,6 +88,7 @@ day_closed = Table(
     Column("totals", JSONB),
     Column("workers", JSONB),
     Column("first_time", JSONB),
+    Column("hours", JSONB),
     Column("resends", BigInteger),
     Column("unmatched_cancellations", BigInteger),
 )

@@ -113,6 +113,18 @@ class FirstTime(Struct, frozen=True, kw_only=True):
     workers: int
 
 
+class AcceptancesByHour(Struct, frozen=True, kw_only=True):
+    """When orders of a day were accepted, charged or not. Of days before the closing one: those that came late."""
+
+    insured_on: date
+    enterprise: str
+    province: str
+    orders: Annotated[
+        list[int],
+        Meta(min_length=24, max_length=24, description="by hour of acceptance in Asia/Shanghai, from 00:00 on"),
+    ]
+
+
 class DayCounted(Struct, frozen=True, kw_only=True):
     """Charging's answer. `settlement` was written for this close and belongs to its cut."""
 
@@ -125,6 +137,7 @@ class DayCounted(Struct, frozen=True, kw_only=True):
     first_time: list[FirstTime]
     resends: int
     unmatched_cancellations: int
+    hours: list[AcceptancesByHour] = []
 
 
 class DayClosed(Struct, frozen=True, kw_only=True):
@@ -135,6 +148,7 @@ class DayClosed(Struct, frozen=True, kw_only=True):
     totals: list[Total]
     workers: list[WorkerCount]
     first_time: list[FirstTime]
+    hours: list[AcceptancesByHour] = []
 
 
 class StatementLine(Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ import pytest
 from services.cli import contracts
 from shared.contracts import topics
 from shared.contracts.events import SOURCE_PREFIX, Event
+from shared.contracts.manifests import DayClosed
 from shared.domain.enterprise import is_valid_uscc
 
 SAMPLES = sorted((contracts.DIRECTORY / "samples").glob("*.json"))
@@ -34,6 +35,14 @@ def test_sample_of_what_others_tell_decodes(topic: str) -> None:
     assert msgspec.to_builtins(told) == json.loads(body)
     with pytest.raises(msgspec.ValidationError, match="surprise"):
         msgspec.json.decode(body.replace(b"{", b'{"surprise": 1,', 1), type=contracts.MESSAGES[topic])
+
+
+def test_sample_of_a_closed_day_decodes() -> None:
+    body = (contracts.DIRECTORY / "samples" / "messages" / f"{topics.DAYS_CLOSED}.json").read_bytes()
+    told = msgspec.json.decode(body, type=DayClosed)
+    assert msgspec.to_builtins(told) == json.loads(body)
+    ended = [each for each in told.totals if each.outcome in {"charged", "excluded"}]
+    assert sum(each.orders for each in ended) == sum(sum(each.orders) for each in told.hours)
 
 
 def test_every_event_has_a_sample() -> None:

@@ -90,6 +90,7 @@ CASES = [
     Tampering("ledger.account", "province", "'99'", "kind = 'receivable'", "ledger.posting"),
     Tampering("ledger.day_closed", "premium", "premium + 100", named="ledger.day_closed"),
     Tampering("ledger.day_closed", "totals", "totals - 0", named="ledger.day_closed"),
+    Tampering("ledger.day_closed", "hours", "hours - 0", named="ledger.day_closed"),
     Tampering("ledger.day_closed", "cut", "'{}'::jsonb", named="ledger.day_closed"),
     Tampering("ledger.day_closing", "cut", "'{}'::jsonb", named="ledger.day_closed"),
     Tampering("ledger.day_count", "answer", "jsonb_set(answer, '{resends}', '99')", named="ledger.day_count"),

@@ -22,7 +22,7 @@ FIGURES = {
     "journal": """select e.kind, posting_day, insured_on, statement_id, remittance_id, a.kind, enterprise, province,
         count(*), sum(amount) from ledger.journal_entry e join ledger.posting using (entry_id)
         join ledger.account a using (account_id) group by 1, 2, 3, 4, 5, 6, 7, 8""",
-    "closed days": """select day, attempt, as_of, orders, premium, totals, workers, first_time, resends,
+    "closed days": """select day, attempt, as_of, orders, premium, totals, workers, first_time, hours, resends,
         unmatched_cancellations from ledger.day_closed""",
     "statements": "select statement_id, due_on, orders, exact_amount, amount from ledger.statement",
     "statement lines": "select * from ledger.statement_line",

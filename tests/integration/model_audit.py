@@ -199,6 +199,13 @@ def same_day(told: DayCounted | DayClosed, count: Count) -> None:
     same(f"the totals of {count.day}", told_sums(told.totals), model_sums(count.totals))
     workers = {(each.insured_on, each.enterprise or "", each.province): each.workers for each in told.workers}
     same(f"the workers of {count.day}", workers, dict(count.workers))
+    hours = {
+        (each.insured_on, each.enterprise, each.province, hour): orders
+        for each in told.hours
+        for hour, orders in enumerate(each.orders)
+        if orders
+    }
+    same(f"the hours of {count.day}", hours, dict(count.hours))
     first = {each.province: each.workers for each in told.first_time}
     same(f"first-time workers of {count.day}", first, {p: len(found) for p, found in count.first_time.items()})
 

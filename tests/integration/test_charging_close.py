@@ -171,6 +171,27 @@ async def test_late_rows_are_amendments_that_name_their_day_and_their_new_worker
     assert [(f.province, f.workers) for f in counted.first_time] == [("44", 1)]
 
 
+async def test_acceptances_are_counted_by_hour_of_their_day_in_shanghai(house: House) -> None:
+    one = await house.worker()
+    midnight = NOON.replace(hour=0)
+    first, last = accepted("o1", midnight), accepted("o2", midnight + timedelta(hours=24, microseconds=-1))
+    employee = accepted("o3", midnight + timedelta(hours=23), employer_insurance_no="1")
+    ended = completed("o2", midnight + timedelta(hours=24, microseconds=-1))
+    await one.charge(first, last, employee, ended, accepted("o4", acceptance_region=BEIJING))
+    first_cut = await house.cut()
+    counted = await house.close("2026-10-03", first_cut)
+    told = {(str(h.insured_on), h.enterprise, h.province): h.orders for h in counted.hours}
+    assert told == {
+        ("2026-10-03", RIDES, "11"): [0] * 12 + [1] + [0] * 11,
+        ("2026-10-03", RIDES, "44"): [1] + [0] * 22 + [2],
+    }
+    await one.charge(accepted("late", midnight + timedelta(hours=7)))
+    counted = await house.close("2026-10-04", previous=first_cut)
+    assert [(str(h.insured_on), h.province, h.orders.index(1), sum(h.orders)) for h in counted.hours] == [
+        ("2026-10-03", "44", 7, 1)
+    ]
+
+
 async def test_a_worker_is_new_in_a_province_once(house: House) -> None:
     one = await house.worker()
     at = [NOON + timedelta(days=n) for n in range(3)]

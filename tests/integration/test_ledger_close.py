@@ -215,7 +215,7 @@ async def test_the_database_keeps_a_closed_day_closed(ledger: Ledger) -> None:
         async with ledger.engine.begin() as connection:
             await connection.execute(text(line))
     closed = """insert into ledger.day_closed select day + 2, attempt, as_of, cut, orders, premium, totals, workers,
-        first_time, resends, unmatched_cancellations from ledger.day_closed"""
+        first_time, hours, resends, unmatched_cancellations from ledger.day_closed"""
     with pytest.raises(DBAPIError, match="cannot be closed before"):
         async with ledger.engine.begin() as connection:
             await connection.execute(text(closed))

@@ -129,7 +129,7 @@ def _manifest(row: Any, check: Check) -> Manifest:
 
 
 def _closed(row: Any, check: Check) -> ClosedDay:
-    parts = {name: json.loads(row[name]) for name in ("totals", "workers", "first_time")}
+    parts = {name: json.loads(row[name]) for name in ("totals", "workers", "first_time", "hours")}
     try:
         told = msgspec.convert(parts | {"day": row["day"], "as_of": row["as_of"]}, DayClosed)
     except msgspec.ValidationError as error:

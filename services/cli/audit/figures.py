@@ -124,5 +124,5 @@ def day_content_of(told: DayClosed) -> tuple[Any, ...]:
     """The same whatever the order of the lists."""
     return (
         told.day, told.as_of, Counter(map(repr, told.totals)), Counter(map(repr, told.workers)),
-        Counter(map(repr, told.first_time)),
+        Counter(map(repr, told.first_time)), Counter(map(repr, told.hours)),
     )  # fmt: skip

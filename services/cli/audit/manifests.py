@@ -8,7 +8,7 @@ from services.cli.audit.facts import Facts, Manifest
 from services.cli.audit.rows import Found, RowReader, TotalKey
 from services.cli.audit.verdict import Check, Verdict
 from shared.adapters.postgres import Connection
-from shared.contracts.manifests import DayCounted, FirstTime, Outcome, Total, WorkerCount
+from shared.contracts.manifests import AcceptancesByHour, DayCounted, FirstTime, Outcome, Total, WorkerCount
 from shared.contracts.topics import enterprise_of
 from shared.domain.merkle import root
 
@@ -109,8 +109,16 @@ async def _check_batch_days(connection: Connection, rows: RowReader, verdict: Ve
                 check.find(f"charging.batch_day: batch {batch} has rows of {day}")
 
 
+def _check_hours(facts: Facts, rows: RowReader, verdict: Verdict) -> None:
+    check = verdict.check("I4", "acceptances by hour of every closed day, worked out anew from the rows")
+    for closed in facts.closed:
+        stored = {(each.insured_on, each.enterprise, each.province): each.orders for each in closed.told.hours}
+        check.compare_all(f"ledger.day_closed {closed.day}, hours", stored, rows.workers.hours.get(closed.day, {}))
+
+
 async def check_counts(connection: Connection, facts: Facts, rows: RowReader, verdict: Verdict) -> None:
-    """What the close counted beside money: distinct workers, those insured for the first time."""
+    """What the close counted beside money: hours, distinct workers, those insured for the first time."""
+    _check_hours(facts, rows, verdict)
     check = verdict.check("I4", "distinct and first-time workers of every closed day, worked out anew from the rows")
     workers, first_time = (
         _worker_counts(rows),
@@ -164,6 +172,7 @@ async def _check_answers(connection: Connection, facts: Facts, verdict: Verdict)
         check.compare(
             f"charging.day_count {closed.day}, first time", _set(answer.first_time), _set(closed.told.first_time)
         )
+        check.compare(f"charging.day_count {closed.day}, hours", _set(answer.hours), _set(closed.told.hours))
         figures = (answer.resends, answer.unmatched_cancellations)
         check.compare(f"ledger.day_closed {closed.day}", (closed.resends, closed.unmatched_cancellations), figures)
 
@@ -183,5 +192,5 @@ async def _read_answers(
     return found
 
 
-def _set(counts: list[WorkerCount] | list[FirstTime]) -> set[WorkerCount | FirstTime]:
-    return set(counts)
+def _set(counts: list[WorkerCount] | list[FirstTime] | list[AcceptancesByHour]) -> set[str]:
+    return {repr(each) for each in counts}

@@ -41,7 +41,8 @@ ASSESSMENTS: Final = ("presumed", "declared_unused", "arrived")
 FETCH_ROWS: Final = 5_000
 _EPOCH_DAY: Final = date(1970, 1, 1)
 _DAY_US: Final = 86_400_000_000
-_SHANGHAI_US: Final = 8 * 3_600_000_000
+_HOUR_US: Final = 3_600_000_000
+_SHANGHAI_US: Final = 8 * _HOUR_US
 
 ENTRIES: Final = """
     with own as (
@@ -85,6 +86,8 @@ class Workers:
     by_province: dict[tuple[date, str, bytes], date] = field(default_factory=dict)
     first_time: dict[tuple[str, bytes], date] = field(default_factory=dict)
     employees: Counter[tuple[date, str, str, str, str]] = field(default_factory=Counter)
+    hours: dict[date, dict[tuple[date, str, str], list[int]]] = field(default_factory=lambda: defaultdict(dict))
+    """By the day that counts them: acceptances of a day, enterprise and province, by hour."""
 
 
 class RowReader:
@@ -195,11 +198,14 @@ class RowReader:
             self._rates.compare(name_of(row, uscc), stored, worked_out)
 
     def _note_worker(self, row: Any, uscc: str, province: str, day: date) -> None:
-        """Note on which closed day this acceptance was counted: its own, or the first whose cut reached it."""
+        """Note on which closed day this charge was counted: its own, or the first whose cut reached it."""
         index = self._facts.closing_of(row["batch"])
         if index is None:
             return
         counted_on = max(day, self._facts.closed[index].day)
+        if row["kind"] == RowKind.ACCEPTANCE:
+            counts = self.workers.hours[counted_on].setdefault((day, uscc, province), [0] * 24)
+            counts[(row["accepted"] + _SHANGHAI_US) // _HOUR_US % 24] += 1
         worker = token_of(row)
         if row["reason"] == 0:
             workers = self.workers

@@ -88,6 +88,7 @@ create table ledger.day_closed (
     totals                 jsonb not null,
     workers                jsonb not null,
     first_time             jsonb not null,
+    hours                  jsonb not null,
     resends                bigint not null,
     unmatched_cancellations bigint not null,
     recorded_at            timestamptz not null default now(),
