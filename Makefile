@@ -74,8 +74,8 @@ env: ## write .env with new secrets for docker-compose.yml
 	  if [ -n "$$python" ] && "$$python" -c "" 2>/dev/null; then exec "$$python" -I -S deploy/new_env.py; fi; \
 	done; echo "python3 was not found" >&2; exit 1
 
-bench: install ## measure charging beside raw COPY of the same rows
-	@$(PY) -m services.cli bench charging $(ARGS)
+bench: install ## measure every row of the table of targets, half an hour (ARGS="charging --json"; ARGS=--short)
+	@$(PY) -m services.cli bench $(ARGS)
 
 pins: install ## work out requirements/*.txt anew from pyproject.toml (ARGS=--upgrade for newer versions)
 	@$(PY) -I deploy/pins.py $(ARGS)

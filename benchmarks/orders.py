@@ -1,9 +1,15 @@
-"""Orders to charge: ordinary acceptances of several enterprises, preloaded into the topics."""
+"""Events to charge, every order another one, and how they are laid into the topics before a measurement.
 
-from collections.abc import Iterator
+Acceptances are spread over some 500 regions of the provinces that have joined, 16 series, three enterprises and
+200,000 workers, because a worker keeps what orders have in common.
+"""
+
+import asyncio
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
+from zlib import crc32
 
 from aiokafka import AIOKafkaProducer
 
@@ -17,26 +23,16 @@ from shared.runtime.settings import HOUSE, Settings
 SCHEME: Final = (HOUSE / "deploy" / "tariffs", HOUSE / "deploy" / "demo")
 ENTERPRISES: Final = 3
 BEGIN: Final = datetime(2026, 10, 9, 11, 0, tzinfo=SHANGHAI)
+SPAN: Final = timedelta(hours=2)
 WORKERS: Final = 200_000
 REGIONS: Final = 500
 SERIES: Final = 16
+PARTITIONS: Final = 4
+SENT_TOGETHER: Final = 1_000
+"""Records in one batch of the log."""
 
-
-async def preload(bootstrap: str, orders: int) -> None:
-    """Send `orders` acceptances of two hours; returns when the broker has them all."""
-    settings = Settings(kafka=bootstrap, kafka_idempotent=False)
-    topics = dict.fromkeys(map(orders_topic, ride_hailing_enterprises()), settings.order_partitions)
-    await ensure_topics(settings, topics)
-    producer = AIOKafkaProducer(
-        bootstrap_servers=bootstrap, linger_ms=5, max_batch_size=512 * 1024, acks="all", enable_idempotence=False
-    )
-    await producer.start()
-    try:
-        for topic, key, value, at_ms in acceptances(orders):
-            await producer.send(topic, value, key=key, timestamp_ms=at_ms)
-        await producer.flush()
-    finally:
-        await producer.stop()
+Event = tuple[str, bytes, bytes, int]
+"""Topic, key, value (380 bytes of an acceptance), and record time in milliseconds since 1970."""
 
 
 def ride_hailing_enterprises() -> list[str]:
@@ -44,26 +40,122 @@ def ride_hailing_enterprises() -> list[str]:
     return sorted(load_scheme(SCHEME).enterprises)[:ENTERPRISES]
 
 
-def _insured_regions() -> list[str]:
+def insured_regions() -> list[str]:
     """Places all over the provinces that have joined."""
     joined = load_scheme(SCHEME).joined_at
     regions = sorted(region for region in known_regions() if region[:2] in joined)
     return regions[:: max(1, len(regions) // REGIONS)]
 
 
-def acceptances(orders: int) -> Iterator[tuple[str, bytes, bytes, int]]:
-    """Topic, key, value (380 bytes) and record time of each, in the order of acceptance; every order is another one."""
-    enterprises = ride_hailing_enterprises()
-    regions = _insured_regions()
-    tokens = [sha256(f"worker {number}".encode()).hexdigest() for number in range(WORKERS)]
-    step = timedelta(hours=2) / orders
-    for number in range(orders):
-        uscc, at = enterprises[number % len(enterprises)], BEGIN + number * step
-        order, region = f"B{number:019}", regions[number * 31 % len(regions)]
+class Writer:
+    """Writes events as bytes; an order is known by its number."""
+
+    def __init__(self) -> None:
+        self._enterprises = ride_hailing_enterprises()
+        self._topics = list(map(orders_topic, self._enterprises))
+        self._regions = insured_regions()
+        self._tokens = [sha256(f"worker {number}".encode()).hexdigest() for number in range(WORKERS)]
+
+    def accepted(self, number: int, at: datetime, padding: str = "") -> Event:
+        """`order.accepted.v1`; `padding` makes it longer, in an attribute that nobody reads."""
+        own = f'"series":"s{number % SERIES}","sequence":{number + 1}'
+        more = f'"padding":"{padding}",' if padding else ""
+        return self._event("order.accepted.v1", f"{number}", number, at, at, own, more)
+
+    def completed(self, number: int, at: datetime, completed_at: datetime) -> Event:
+        """`order.completed.v1`"""
+        own = f'"completed_at":"{completed_at.isoformat()}"'
+        return self._event("order.completed.v1", f"{number}-f", number, at, completed_at, own)
+
+    def cancelled(self, number: int, at: datetime, cancelled_at: datetime) -> Event:
+        """`order.cancelled.v1`, by the customer, before the worker had set out."""
+        own = f'"cancelled_at":"{cancelled_at.isoformat()}","reason":"customer","departed":false'
+        return self._event("order.cancelled.v1", f"{number}-c", number, at, cancelled_at, own)
+
+    def _event(
+        self, kind: str, name: str, number: int, at: datetime, sent_at: datetime, own: str, more: str = ""
+    ) -> Event:
+        place, order, token = number % ENTERPRISES, f"B{number:019}", self.token(number)
         value = (
-            f'{{"specversion":"1.0","id":"{number}","source":"urn:uscc:{uscc}","type":"order.accepted.v1","data":'
-            f'{{"order_id":"{order}","worker_id":"{tokens[number * 7919 % WORKERS]}","token_key":1,"industry":'
-            f'"ride_hailing","acceptance_region":"{region}","accepted_at":"{at.isoformat()}",'
-            f'"series":"s{number % SERIES}","sequence":{number + 1}}}}}'
+            f'{{"specversion":"1.0","id":"{name}","source":"urn:uscc:{self._enterprises[place]}",'
+            f'"type":"{kind}",{more}"data":{{"order_id":"{order}","worker_id":"{token}",'
+            f'"token_key":1,"industry":"ride_hailing","acceptance_region":"{self.region(number)}",'
+            f'"accepted_at":"{at.isoformat()}",{own}}}}}'
         )
-        yield orders_topic(uscc), order.encode(), value.encode(), int(at.timestamp() * 1000)
+        return self._topics[place], order.encode(), value.encode(), int(sent_at.timestamp() * 1000)
+
+    def region(self, number: int) -> str:
+        """Where the order was accepted."""
+        return self._regions[number * 31 % len(self._regions)]
+
+    def token(self, number: int) -> str:
+        """Who accepted the order."""
+        return self._tokens[number * 7919 % WORKERS]
+
+    def uscc(self, number: int) -> str:
+        """Whose order it is."""
+        return self._enterprises[number % ENTERPRISES]
+
+
+def acceptances(orders: int, begin: datetime = BEGIN, span: timedelta = SPAN, first: int = 0) -> Iterator[Event]:
+    """`orders` acceptances, evenly over the span, in the order of acceptance, numbered from `first`."""
+    writer, step = Writer(), span / orders
+    for number in range(orders):
+        yield writer.accepted(first + number, begin + number * step)
+
+
+async def preload(bootstrap: str, events: Iterable[Event]) -> None:
+    """Send events, each to the partition of its key; returns when the broker has them all."""
+    settings = Settings(kafka=bootstrap, kafka_idempotent=False)
+    topics = [orders_topic(uscc) for uscc in ride_hailing_enterprises()]
+    await ensure_topics(settings, dict.fromkeys(topics, PARTITIONS))
+    async with Sender(bootstrap) as sender:
+        for event in events:
+            await sender.add(event)
+
+
+class Sender:
+    """Sends batches of records laid out here, which costs a tenth of handing them to the client one by one."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=bootstrap, max_batch_size=1024 * 1024, max_request_size=16 * 1024 * 1024, acks="all",
+            enable_idempotence=False,
+        )  # fmt: skip
+        self._filling: dict[tuple[str, int], Any] = {}
+        self._under_way: list[asyncio.Future[Any]] = []
+
+    async def __aenter__(self) -> "Sender":
+        await self._producer.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.flush()
+        await self._producer.stop()
+
+    async def add(self, event: Event) -> tuple[str, int]:
+        """Send it with the next batch of its partition, which is returned."""
+        topic, key, value, at_ms = event
+        place = topic, crc32(key) % PARTITIONS
+        batch = self._filling.get(place)
+        if batch is None:
+            batch = self._filling[place] = self._producer.create_batch()
+        if batch.append(timestamp=at_ms, key=key, value=value) is None:
+            await self._send(place)
+            batch = self._filling[place] = self._producer.create_batch()
+            assert batch.append(timestamp=at_ms, key=key, value=value) is not None
+        if batch.record_count() >= SENT_TOGETHER:
+            await self._send(place)
+        return place
+
+    async def flush(self) -> None:
+        """Send what is left, and wait until the broker has it all."""
+        for place in list(self._filling):
+            await self._send(place)
+        await asyncio.gather(*self._under_way)
+        self._under_way.clear()
+
+    async def _send(self, place: tuple[str, int]) -> None:
+        topic, partition = place
+        future = await self._producer.send_batch(self._filling.pop(place), topic, partition=partition)
+        self._under_way.append(future)

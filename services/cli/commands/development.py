@@ -9,49 +9,32 @@ import typer
 
 from services.cli.exits import CommandFailed, Exit
 
-bench = typer.Typer(help="Measure.", no_args_is_help=True, rich_markup_mode=None)
-
 
 def add_commands(app: typer.Typer) -> None:
     """Give the application these commands."""
-    app.add_typer(bench, name="bench")
+    app.command()(bench)
     app.command()(contracts)
 
 
-@bench.callback()
-def measure() -> None:
-    """Measure on the embedded parts, beside the limit of the same machine."""
-
-
-@bench.command()
-def charging(
-    orders: Annotated[int, typer.Option(min=10_000, help="Orders charged; 0.4 kB of memory each.")] = 400_000,
-    workers: Annotated[int, typer.Option(min=1, max=4, help="Charging workers, each a process.")] = 2,
+def bench(
+    names: Annotated[list[str] | None, typer.Argument(help="Rows to measure; all of them without a name.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    is_short: Annotated[
+        bool, typer.Option("--short", help="A minute or so, ratios only; 1 when one does not hold.")
+    ] = False,
 ) -> int:
-    """Orders a second through charging, beside raw COPY of the same rows into the same table and key."""
+    """Measure on the embedded parts, and hold every figure against its target (docs/performance.md)."""
     try:
-        from benchmarks import charging as benchmark
+        from benchmarks import suite
+        from benchmarks.table import as_text
     except ImportError as error:
         raise CommandFailed("the benchmarks are part of a checkout, not of an installed package") from error
-    found = benchmark.run(orders=orders, workers=workers)
-    print(json.dumps(found) if as_json else "\n".join(f"{name:28} {value:>12,}" for name, value in found.items()))
-    return Exit.OK
-
-
-@bench.command("log")
-def evidence_log(
-    entries: Annotated[int, typer.Option(min=100_000, help="Entries of the log; 0.5 kB on disk each.")] = 1_000_000,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
-) -> int:
-    """The evidence log: bytes a manifest, what a checkpoint costs, how long a proof takes."""
     try:
-        from benchmarks import log as benchmark
-    except ImportError as error:
-        raise CommandFailed("the benchmarks are part of a checkout, not of an installed package") from error
-    found = benchmark.run(entries=entries)
-    print(json.dumps(found) if as_json else "\n".join(f"{name:28} {value:>12,}" for name, value in found.items()))
-    return Exit.OK
+        rows, about = suite.run(names or [], is_short=is_short)
+    except suite.UnknownRowError as error:
+        raise typer.BadParameter(str(error)) from error
+    print(json.dumps({"rows": [row.told() for row in rows], "about": about}) if as_json else as_text(rows))
+    return Exit.FAILED if is_short and not all(row.holds for row in rows) else Exit.OK
 
 
 def contracts(
