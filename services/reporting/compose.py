@@ -4,6 +4,10 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from services.reporting import api, portal
+from services.reporting.access.account_api import make_account_router
+from services.reporting.access.entering import Access
+from services.reporting.access.passwords import Passwords
+from services.reporting.access.sign_in import make_sign_in_router
 from services.reporting.acknowledging import make_acknowledgement_router
 from services.reporting.building import Builder
 from services.reporting.examining import Examiner
@@ -96,7 +100,10 @@ async def assemble(service: Service) -> AsyncIterator[Intake]:
         vkeys = [str(key) for key in read_vkeys(settings.vkeys)] if settings.vkeys else []
         service.app.include_router(make_receipt_router(service.keys, receipts, ledger, settings.receipt_page))
         service.app.include_router(make_page_router(vkeys, names))
-        portal.install(service.app, service.keys, engine, names)
+        pages = portal.install(service.app, service.keys, engine, names)
+        access, passwords = Access(engine, service.keys), Passwords()
+        service.app.include_router(make_account_router(engine, access, passwords))
+        service.app.include_router(make_sign_in_router(engine, access, passwords, pages.form_page))
         for loop in (building, sending, examining):
             _start(service, loop)
         yield Intake(engine, wake)

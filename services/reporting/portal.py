@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.exceptions import HTTPException as AnyHTTPException
 
 from services.reporting import csv_tables, views
+from services.reporting.access.entering import form_token
 from services.reporting.register import find_one
 from services.reporting.views import Scope
 from services.reporting.words import Words, grouped, shanghai_time
@@ -54,14 +55,18 @@ class Pages:
         text = self._environment.get_template(template).render(values)
         return HTMLResponse(text, status, self._headers)
 
+    def form_page(self, request: Request, template: str, status: int, **values: Any) -> Response:
+        """An HTML page with a form in it."""
+        return self.page(template, status, form_token=form_token(request), **values)
+
     def csv(self, name: str, body: bytes) -> Response:
         """A CSV download under this name."""
         headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}.csv"}
         return Response(body, 200, self._headers | headers, "text/csv; charset=utf-8")
 
 
-def install(app: FastAPI, keys: AccessKeys, engine: AsyncEngine, names: Mapping[str, str]) -> None:
-    """Add the pages to the app. CSV routes come first, for `44.csv` is no province."""
+def install(app: FastAPI, keys: AccessKeys, engine: AsyncEngine, names: Mapping[str, str]) -> Pages:
+    """Add the pages to the app, and return what renders them. CSV routes come first, for `44.csv` is no province."""
     pages = Pages(Words(names))
 
     def scope_of(request: Request) -> Scope:
@@ -77,6 +82,7 @@ def install(app: FastAPI, keys: AccessKeys, engine: AsyncEngine, names: Mapping[
     _add_statements(app, engine, pages, seen)
     _add_discrepancies(app, engine, pages, seen)
     _add_errors(app, pages)
+    return pages
 
 
 def _add_index(app: FastAPI, engine: AsyncEngine, pages: Pages, seen: Any) -> None:

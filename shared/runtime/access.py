@@ -64,12 +64,19 @@ class AccessKeys:
             raise Refused(f"{path}: not a file of access keys: {error!r}") from error
         return cls(readers)
 
-    def reader(self, request: Request) -> Reader:
-        """The reader whose key the request shows; 401 when there is none."""
+    def find(self, request: Request) -> Reader | None:
+        """The reader whose key the request shows; None when there is none."""
         digest = sha256_hex(_shown_key(request))
         for known, reader in self._readers.items():
             if hmac.compare_digest(known, digest):
                 return reader
+        return None
+
+    def reader(self, request: Request) -> Reader:
+        """The same; 401 when there is none."""
+        found = self.find(request)
+        if found is not None:
+            return found
         raise HTTPException(401, "an API key is needed", {"WWW-Authenticate": 'Basic realm="danbao", charset="UTF-8"'})
 
     def require(self, *scopes: str) -> Callable[[Request], Reader]:

@@ -23,6 +23,7 @@ from pydantic import ValidationError
 
 from shared.domain.errors import Refused
 from shared.runtime.access import AccessKeys
+from shared.runtime.headers import StrictHeaders
 from shared.runtime.observability import configure_logging
 from shared.runtime.settings import Settings
 
@@ -48,6 +49,7 @@ class Service:
         self._readiness: dict[str, Readiness] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.app = FastAPI(title=f"Danbao {name}", lifespan=self._lifespan, docs_url=None, redoc_url=None)
+        self.app.add_middleware(StrictHeaders)
         self._add_probes()
         self.server = _Server(
             uvicorn.Config(

@@ -1,0 +1,94 @@
+"""The routes /sign-in, /sign-out, and /w/<link>, which opens a worker's receipts."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, HTTPException, Request, Response
+from fastapi.responses import RedirectResponse
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.reporting.access.accounts import ATTEMPT_MINUTES, Throttled, check_password, note
+from services.reporting.access.api_keys import find_link
+from services.reporting.access.entering import SESSION, VISIT, Access, begin_visit, cookie, local_path, set_cookie
+from services.reporting.access.passwords import Passwords
+from services.reporting.access.sessions import end_session, open_session
+
+Render = Callable[..., Response]
+"""`render(request, template, status, **values)`: a page."""
+WORKERS_PAGE = "/my-receipts"
+
+
+class SignIn:
+    """Signing in and out, with the page of it."""
+
+    def __init__(self, engine: AsyncEngine, passwords: Passwords, render: Render) -> None:
+        self._engine, self._passwords, self._render = engine, passwords, render
+
+    def page(self, request: Request, status: int, wanted: str, refusal: str | None) -> Response:
+        """The form; `refusal` is None, `wrong` or `throttled`."""
+        visit = begin_visit(request)
+        response = self._render(request, "sign_in.html", status, next=wanted, refusal=refusal)
+        if visit is not None:
+            set_cookie(request, response, VISIT, visit)
+        if refusal == "throttled":
+            response.headers["Retry-After"] = str(ATTEMPT_MINUTES * 60)
+        return response
+
+    async def sign_in(self, request: Request, form: dict[str, str]) -> Response:
+        """Where a right password leads: a new session, whatever cookie came, and the page that was wanted."""
+        name, wanted = form.get("name", "").strip().lower(), local_path(form.get("next", "/"))
+        address = request.client.host if request.client else ""
+        try:
+            if not await check_password(self._engine, self._passwords, name, form.get("password", ""), address):
+                return self.page(request, 401, wanted, "wrong")
+        except Throttled:
+            return self.page(request, 429, wanted, "throttled")
+        return enter(
+            request, await open_session(self._engine, account=name, instead_of=cookie(request, SESSION)), wanted
+        )
+
+    async def sign_out(self, request: Request) -> Response:
+        """The session ends, here too."""
+        await end_session(self._engine, cookie(request, SESSION))
+        return enter(request, "", "/sign-in")
+
+    async def open_link(self, request: Request, link: str) -> Response:
+        """A short session of the worker, whatever session there was; 404 for a link that has ended."""
+        key_id = await find_link(self._engine, link)
+        if key_id is None:
+            raise HTTPException(404, "this link has ended: ask for a new one")
+        async with self._engine.begin() as connection:
+            await note(connection, "link_opened", str(key_id))
+        token = await open_session(self._engine, key_id=key_id, instead_of=cookie(request, SESSION))
+        return enter(request, token, WORKERS_PAGE)
+
+
+def enter(request: Request, token: str, where: str) -> Response:
+    """On to another page, with this session's cookie from now on; with none for an empty token."""
+    response = RedirectResponse(where, 303, {"Cache-Control": "no-store"})
+    set_cookie(request, response, SESSION, token)
+    return response
+
+
+def make_sign_in_router(engine: AsyncEngine, access: Access, passwords: Passwords, render: Render) -> APIRouter:
+    """Template `sign_in.html` gets `next` and `refusal`, and what `render` gives to every form."""
+    router, door = APIRouter(include_in_schema=False), SignIn(engine, passwords, render)
+    Form = Annotated[dict[str, str], Depends(access.form)]  # noqa: N806 - a type, made here since it holds the engine
+
+    @router.get("/sign-in")
+    async def show(request: Request, next: str = "/") -> Response:  # noqa: A002 - the name in the address
+        return door.page(request, 200, local_path(next), None)
+
+    @router.post("/sign-in")
+    async def sign_in(request: Request, form: Form) -> Response:
+        return await door.sign_in(request, form)
+
+    @router.post("/sign-out")
+    async def sign_out(request: Request, _: Form) -> Response:
+        return await door.sign_out(request)
+
+    @router.get("/w/{link}")
+    async def open_link(request: Request, link: str) -> Response:
+        return await door.open_link(request, link)
+
+    return router
