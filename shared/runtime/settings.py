@@ -100,7 +100,8 @@ class Settings(BaseSettings):
     gap_days: int = Field(
         7, ge=1, description="a number missing so many days after its day is presumed to be an order that was not sent"
     )
-    days_ahead: int = Field(3, description="parts made ahead of the newest record time")
+    days_ahead: int = Field(7, ge=1, description="parts of rows that are made ahead of the day")
+    least_days_ahead: int = Field(3, ge=1, description="fewer parts ahead of the day are an alarm: not ready")
 
     late_acceptance_seconds: int = Field(3_600, gt=0, description="an acceptance sent later than this is a finding")
     acceptance_wait_days: int = Field(

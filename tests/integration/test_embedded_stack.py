@@ -1,6 +1,7 @@
 """PostgreSQL and the broker as children: wherever, by whomever, twice, and gone afterwards."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from deploy.embedded.broker import EmbeddedBroker, ask_cluster_id
 from deploy.embedded.children import EmbeddedError
-from deploy.embedded.postgres import EmbeddedPostgres, find_binaries
+from deploy.embedded.postgres import CONFIGURATION, EmbeddedPostgres, find_binaries
 from deploy.embedded.stack import EmbeddedStack
 from deploy.embedded.state import PREFIX, StateDirectory, sweep
 from tests.integration.test_embedded_children import is_gone
@@ -94,6 +95,16 @@ async def test_settings_reach_the_server() -> None:
         assert await value(postgres.url("postgres"), "show work_mem") == "7MB"
         assert await value(postgres.url("postgres"), "show fsync") == "on"
         assert await value(postgres.url("postgres"), "show listen_addresses") == "127.0.0.1"
+
+
+async def test_the_file_of_settings_is_what_the_server_runs_with() -> None:
+    given = dict(re.findall(r"^(\w+) = (\S+)", CONFIGURATION.read_text(), re.MULTILINE))
+    with EmbeddedPostgres({"work_mem": "7MB"}) as postgres:
+        read = "select string_agg(name, ' ') from pg_file_settings where applied and error is null"
+        assert set(str(await value(postgres.url("postgres"), read)).split()) == given.keys()
+        for name in ("fsync", "synchronous_commit", "full_page_writes", "shared_buffers", "jit", "max_connections"):
+            assert await value(postgres.url("postgres"), f"show {name}") == given[name]
+        assert await value(postgres.url("postgres"), "show work_mem") == "7MB"
 
 
 def test_a_start_that_fails_says_why_and_leaves_nothing(open_folder: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from deploy import new_env
+from deploy.embedded.postgres import CONFIGURATION
 from tests.tidy.source import ROOT
 
 COMPOSE = ROOT / "docker-compose.yml"
@@ -67,3 +68,20 @@ def test_make_env_gives_all_that_is_asked_for(tmp_path: Path, capsys: pytest.Cap
     assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
     assert new_env.main(tmp_path) == 1
     assert (tmp_path / ".env").read_text() == text
+
+
+@pytest.mark.parametrize("name", ["postgres", "platform-postgres"])
+def test_both_databases_read_the_one_file_of_settings(name: str) -> None:
+    server = SERVICES[name]
+    assert "./deploy/postgres:/etc/danbao:ro" in server["volumes"]
+    assert server["command"][:3] == ["postgres", "-cconfig_file=/etc/danbao/postgresql.conf", "-clisten_addresses=*"]
+    sizes = {argument.removeprefix("-c").partition("=")[0] for argument in server["command"][3:]}
+    given = re.findall(r"^(\w+) = ", CONFIGURATION.read_text(), re.MULTILINE)
+    assert sizes <= set(given)
+    assert all(name.endswith(("_buffers", "_size", "_mem")) for name in sizes)
+
+
+def test_every_setting_has_its_reason() -> None:
+    settings = [line for line in CONFIGURATION.read_text().splitlines() if line and not line.startswith("#")]
+    bare = [line for line in settings if not re.fullmatch(r"\w+ = \S+ +# .+", line)]
+    assert bare == []
