@@ -8,7 +8,18 @@ from typing import Final
 import typer
 
 from deploy.embedded.children import EmbeddedError
-from services.cli.commands import access, correcting, development, evidence, month, operator, parking, topics, verifying
+from services.cli.commands import (
+    access,
+    correcting,
+    development,
+    evidence,
+    month,
+    operator,
+    parking,
+    portal,
+    topics,
+    verifying,
+)
 from services.cli.exits import CommandFailed, Exit
 from shared.domain.errors import DanbaoError
 
@@ -21,7 +32,7 @@ app: Final = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-for part in (month, operator, correcting, parking, evidence, topics, verifying, access, development):
+for part in (month, operator, correcting, parking, evidence, portal, topics, verifying, access, development):
     part.add_commands(app)
 
 

@@ -15,18 +15,20 @@ from services.reporting.intake import Intake
 from services.reporting.loop import Loop
 from services.reporting.metrics import Metrics
 from services.reporting.order_receipts import OrderReceipts
+from services.reporting.read_model.projector import Projector
+from services.reporting.read_model.rebuild_api import make_rebuild_router
 from services.reporting.receipt_api import make_page_router, make_receipt_router
 from services.reporting.register_api import register_routes
 from services.reporting.sending import Sender
 from services.reporting.sources import Sources, open_apis
-from shared.adapters.kafka import consume, ensure_topics, open_broker, until_done
+from shared.adapters.kafka import consume, consume_told, ensure_topics, open_broker, until_done
 from shared.adapters.national_platform import open_national_platform
 from shared.adapters.postgres import Waits, open_engine
 from shared.adapters.scheme_files import load_scheme
 from shared.adapters.signing import NoteSigner, Signer
 from shared.adapters.vkey_files import read_vkeys
 from shared.adapters.working_days import is_regular_day
-from shared.contracts.topics import DAYS_CLOSED, INJURIES, INTERNAL, STATEMENTS, TOTALS
+from shared.contracts.topics import DAYS_CLOSED, INJURIES, INTERNAL, MANIFESTS, REMITTANCES, STATEMENTS, TOTALS
 from shared.domain.errors import Refused
 from shared.domain.signed_note import ED25519
 from shared.runtime.service import Service
@@ -50,6 +52,8 @@ async def compose(service: Service) -> AsyncIterator[None]:
             turn = consume(broker, service.settings, topic, f"{GROUP}.{group}", take, service.die)
             service.add_readiness(topic, turn.readiness)
         consume(broker, service.settings, INJURIES, f"{GROUP}.injuries", intake.take_injury, service.die)
+        consume(broker, service.settings, REMITTANCES, f"{GROUP}.remittances", intake.take_remittance, service.die)
+        consume_told(broker, service.settings, MANIFESTS, f"{GROUP}.arrivals", intake.take_manifest, service.die)
         consume(broker, service.settings, TOTALS, f"{GROUP}.totals", intake.take_total, service.die)
         async with service.running(broker):
             yield
@@ -89,11 +93,16 @@ async def assemble(service: Service) -> AsyncIterator[Intake]:
         examiner = Examiner(engine, sources, metrics, is_regular_day, settings.acceptance_wait_days)
         examining = Loop("examining", examiner.step)
 
+        projector = Projector(engine)
+        projecting = Loop("projecting", projector.step)
+
         def wake() -> None:
             building.wake()
             examining.wake()
+            projecting.wake()
 
         service.app.include_router(api.routes(service.keys, engine, sources, platform, sending.wake))
+        service.app.include_router(make_rebuild_router(service.keys, projector, projecting.wake))
         service.app.include_router(make_acknowledgement_router(service.keys, sources, note_signer))
         service.app.include_router(register_routes(service.keys, engine))
         receipts = OrderReceipts(charging, ledger)
@@ -104,7 +113,7 @@ async def assemble(service: Service) -> AsyncIterator[Intake]:
         access, passwords = Access(engine, service.keys), Passwords()
         service.app.include_router(make_account_router(engine, access, passwords))
         service.app.include_router(make_sign_in_router(engine, access, passwords, pages.form_page))
-        for loop in (building, sending, examining):
+        for loop in (building, sending, examining, projecting):
             _start(service, loop)
         yield Intake(engine, wake)
 

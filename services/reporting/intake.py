@@ -11,12 +11,17 @@ from sqlalchemy.dialects.postgresql import insert as insert_once
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.reporting.discrepancies import Discrepancy, record
+from services.reporting.read_model.arrivals import take_manifest
+from services.reporting.read_model.tables import REMITTANCE
 from services.reporting.tables import DAY_CLOSED, INJURY_NOTICE, REPORTED_TOTAL, STATEMENT_ISSUED, UNREADABLE
+from shared.adapters.kafka import Told
 from shared.contracts.findings import FindingKind
-from shared.contracts.manifests import DayClosed, StatementIssued
+from shared.contracts.manifests import DayClosed, RemittanceReceived, StatementIssued
 from shared.contracts.notices import InjuryNoticed, TotalReported
 from shared.contracts.topics import DAYS_CLOSED, INJURIES, STATEMENTS, TOTALS
 from shared.domain.calendar import insured_day
+from shared.domain.errors import Refused
+from shared.domain.money import parse_yuan
 
 log = structlog.get_logger(__name__)
 Message = TypeVar("Message", DayClosed, StatementIssued, InjuryNoticed, TotalReported)
@@ -59,6 +64,30 @@ class Intake:
         if told is not None:
             key = {"source": told.source, "enterprise": told.enterprise, "day": told.day}
             await self._keep(REPORTED_TOTAL, body, key, {"count": told.count})
+
+    async def take_remittance(self, body: bytes) -> None:
+        """Keep money that arrived, for the pages. What the ledger keeps aside it names; here it is left out."""
+        try:
+            told = msgspec.json.decode(body, type=RemittanceReceived)
+            amount = parse_yuan(told.amount_yuan)
+        except (msgspec.MsgspecError, UnicodeDecodeError, Refused) as error:
+            log.warning("a remittance that cannot be read is not shown", error=str(error))
+            return
+        if amount <= 0:
+            return
+        row = {
+            "remittance_id": told.remittance_id,
+            "province": told.province,
+            "enterprise": told.enterprise,
+            "amount": amount,
+            "received_on": told.received_on,
+        }
+        async with self._engine.begin() as connection:
+            await connection.execute(insert_once(REMITTANCE).values(row).on_conflict_do_nothing())
+
+    async def take_manifest(self, told: Told) -> None:
+        """Count what arrived with a batch."""
+        await take_manifest(self._engine, told.body, told.recorded_at)
 
     async def _decode(self, topic: str, body: bytes, message: type[Message]) -> Message | None:
         try:

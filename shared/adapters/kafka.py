@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
@@ -19,6 +20,7 @@ from faststream.kafka import KafkaBroker
 from faststream.kafka.annotations import KafkaMessage
 
 from shared.adapters.kafka_batches import as_read
+from shared.domain.calendar import epoch_instant
 from shared.domain.errors import Stop
 from shared.runtime.settings import Settings
 
@@ -87,6 +89,32 @@ def consume(
     *,
     limit_seconds: float = 0.0,
 ) -> Turn:
+    """`consume_told` for a handler to whom it does not matter when it was told."""
+
+    async def take(told: Told) -> None:
+        await handle(told.body)
+
+    return consume_told(broker, settings, topic, group, take, on_stop, limit_seconds=limit_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A message, and the time of its record (aware, UTC)."""
+
+    body: bytes
+    recorded_at: datetime
+
+
+def consume_told(
+    broker: KafkaBroker,
+    settings: Settings,
+    topic: str,
+    group: str,
+    handle: Callable[[Told], Awaitable[None]],
+    on_stop: Callable[[BaseException], None],
+    *,
+    limit_seconds: float = 0.0,
+) -> Turn:
     """Read a topic message by message: `handle` is tried until it works, then the message is acknowledged.
 
     `handle` must be idempotent; it decides about bad messages itself. `Stop` from it ends the service. One message may
@@ -98,9 +126,10 @@ def consume(
     @subscriber  # type: ignore[untyped-decorator]  # FastStream leaves it untyped
     async def take(message: KafkaMessage) -> None:
         record: Any = message.raw_message
+        told = Told(record.value or b"", epoch_instant(record.timestamp * 1000).astimezone(UTC))
         turn.since = asyncio.get_running_loop().time()
         try:
-            await until_done(topic, lambda: handle(record.value or b""))
+            await until_done(topic, lambda: handle(told))
         except Stop as error:
             on_stop(error)
             return

@@ -1,0 +1,98 @@
+"""Statements and remittances, as lists with a cursor and one by one. Where payment stands, the ledger says."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Row, Select, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.reporting.read_model.answers import Remittance, Statement, StatementLineShown, StatementShown
+from services.reporting.read_model.tables import REMITTANCE, STATEMENT_SUM
+from services.reporting.tables import RECEIPT, REPORT, STATEMENT_ISSUED
+from shared.contracts.manifests import StatementIssued
+
+MOST_REMITTANCES: Final = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which statements, after the id of the last one seen; newest months first."""
+
+    period: str | None = None
+    province: str | None = None
+    enterprise: str | None = None
+    after: str | None = None
+    limit: int = 100
+
+
+async def list_statements(connection: AsyncConnection, wanted: Wanted) -> list[Statement]:
+    """By month (the newest first), enterprise, province."""
+    own = STATEMENT_SUM.c
+    query = _statements()
+    for name in ("period", "province", "enterprise"):
+        if (value := getattr(wanted, name)) is not None:
+            query = query.where(own[name] == value)
+    if wanted.after is not None:
+        last = (await connection.execute(select(own.period, own.enterprise, own.province).where(
+            own.statement_id == wanted.after))).one_or_none()  # fmt: skip
+        if last is None:
+            return []
+        later = tuple_(own.enterprise, own.province) > (last.enterprise, last.province)
+        query = query.where((own.period < last.period) | ((own.period == last.period) & later))
+    order = (own.period.desc(), own.enterprise, own.province)
+    return [_statement(row) for row in await connection.execute(query.order_by(*order).limit(wanted.limit))]
+
+
+async def find_statement(connection: AsyncConnection, statement_id: str) -> StatementShown | None:
+    """One, with its lines as they were told; None where there is none to see."""
+    row = (await connection.execute(_statements().where(STATEMENT_SUM.c.statement_id == statement_id))).one_or_none()
+    body = await connection.scalar(select(STATEMENT_ISSUED.c.body).filter_by(statement_id=statement_id))
+    if row is None or body is None:
+        return None
+    told = msgspec.json.decode(bytes(body), type=StatementIssued)
+    return StatementShown(
+        statement=_statement(row),
+        lines=[StatementLineShown(**msgspec.structs.asdict(line)) for line in told.lines],
+        remittances=await list_remittances(connection, told.enterprise, told.province),
+    )
+
+
+async def list_remittances(
+    connection: AsyncConnection,
+    enterprise: str | None = None,
+    province: str | None = None,
+    after: str | None = None,
+    limit: int = MOST_REMITTANCES,
+) -> list[Remittance]:
+    """Money that arrived, the newest first, after the id of the last one seen."""
+    own = REMITTANCE.c
+    query = select(own.remittance_id, own.province, own.enterprise, own.amount, own.received_on)
+    for column, value in ((own.enterprise, enterprise), (own.province, province)):
+        if value is not None:
+            query = query.where(column == value)
+    if after is not None:
+        last = await connection.scalar(select(own.received_on).where(own.remittance_id == after))
+        query = query.where(tuple_(own.received_on, own.remittance_id) < (last, after))
+    query = query.order_by(own.received_on.desc(), own.remittance_id.desc()).limit(limit)
+    return [Remittance(**row) for row in (await connection.execute(query)).mappings()]
+
+
+async def list_periods(connection: AsyncConnection) -> list[str]:
+    """Months with a statement, newest first."""
+    query = select(STATEMENT_SUM.c.period).distinct().order_by(STATEMENT_SUM.c.period.desc())
+    return list((await connection.execute(query)).scalars())
+
+
+def _statements() -> Select[Any]:
+    own = STATEMENT_SUM.c
+    return (
+        select(STATEMENT_SUM, RECEIPT.c.receipt_id, RECEIPT.c.received_at)
+        .outerjoin(REPORT, REPORT.c.statement_id == own.statement_id)
+        .outerjoin(RECEIPT, RECEIPT.c.report_id == REPORT.c.report_id)
+    )
+
+
+def _statement(row: Row[Any]) -> Statement:
+    values = dict(row._mapping)
+    return Statement(declared_at=values.pop("received_at"), **values)
