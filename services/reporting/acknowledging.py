@@ -5,32 +5,32 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Path
 
+from services.reporting.access.entering import Access
+from services.reporting.access.viewers import Role, Viewer
 from services.reporting.sources import Sources
 from shared.adapters.signing import NoteSigner
 from shared.domain.acknowledgement import Acknowledgement, read_ranges
 from shared.domain.checkpoint import Checkpoint
 from shared.domain.errors import Retry
 from shared.domain.signed_note import Note
-from shared.runtime.access import AccessKeys, Reader
 
 Uscc = Annotated[str, Path(pattern=r"^[0-9A-Z]{18}$")]
 Day = Annotated[date, Path(ge=date(2022, 1, 1), le=date(2099, 12, 31))]
 
 
-def make_acknowledgement_router(keys: AccessKeys, sources: Sources, signer: NoteSigner) -> APIRouter:
-    """For the services, the operator, and an enterprise that asks for its own; the key to check them is for all."""
+def make_acknowledgement_router(access: Access, sources: Sources, signer: NoteSigner) -> APIRouter:
+    """For operators, the national regulator, and an enterprise that asks for its own; the key to check them is open."""
     router = APIRouter(prefix="/v1/acknowledgements")
-    Asking = Annotated[Reader, Depends(keys.reader)]  # noqa: N806 - a type, made here since it holds the keys
+    asking = access.require(Role.NATIONAL, Role.ENTERPRISE, Role.OPERATOR)
 
     @router.get("/key")
     async def key() -> dict[str, Any]:
         return {"key": str(signer.verifier)}
 
     @router.get("/{uscc}/{day}")
-    async def acknowledgement(asking: Asking, uscc: Uscc, day: Day) -> dict[str, Any]:
-        visible = asking.enterprises()
-        if visible is not None and uscc not in visible:
-            raise HTTPException(403, f"the key {asking.name!r} does not see {uscc}")
+    async def acknowledgement(viewer: Annotated[Viewer, Depends(asking)], uscc: Uscc, day: Day) -> dict[str, Any]:
+        if not viewer.sees(None, uscc):
+            raise HTTPException(403, f"{viewer.name} does not see {uscc}")
         try:
             told = await acknowledge(sources, uscc, day)
         except Retry as error:

@@ -101,16 +101,16 @@ async def assemble(service: Service) -> AsyncIterator[Intake]:
             examining.wake()
             projecting.wake()
 
+        access, passwords = Access(engine, service.keys), Passwords()
         service.app.include_router(api.routes(service.keys, engine, sources, platform, sending.wake))
         service.app.include_router(make_rebuild_router(service.keys, projector, projecting.wake))
-        service.app.include_router(make_acknowledgement_router(service.keys, sources, note_signer))
-        service.app.include_router(register_routes(service.keys, engine))
+        service.app.include_router(make_acknowledgement_router(access, sources, note_signer))
+        service.app.include_router(register_routes(access, engine))
         receipts = OrderReceipts(charging, ledger)
         vkeys = [str(key) for key in read_vkeys(settings.vkeys)] if settings.vkeys else []
-        service.app.include_router(make_receipt_router(service.keys, receipts, ledger, settings.receipt_page))
+        service.app.include_router(make_receipt_router(access, engine, receipts, ledger, settings.receipt_page))
         service.app.include_router(make_page_router(vkeys, names))
-        pages = portal.install(service.app, service.keys, engine, names)
-        access, passwords = Access(engine, service.keys), Passwords()
+        pages = portal.install(service.app, access, engine, names)
         service.app.include_router(make_account_router(engine, access, passwords))
         service.app.include_router(make_sign_in_router(engine, access, passwords, pages.form_page))
         for loop in (building, sending, examining, projecting):

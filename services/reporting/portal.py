@@ -1,7 +1,4 @@
-"""The pages: plain HTML and CSV for people, each within the scope of the reader's key. No page is open.
-
-A browser asks for a user name and a password: any name, the key as the password.
-"""
+"""The pages: plain HTML and CSV for people, each within the scope of who signed in. No page is open."""
 
 import base64
 import hashlib
@@ -19,11 +16,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.exceptions import HTTPException as AnyHTTPException
 
 from services.reporting import csv_tables, views
-from services.reporting.access.entering import form_token
+from services.reporting.access.entering import Access, form_token
+from services.reporting.access.looks import note_look
+from services.reporting.access.viewers import Role, Viewer, viewing
 from services.reporting.register import find_one
 from services.reporting.views import Scope
 from services.reporting.words import Words, grouped, shanghai_time
-from shared.runtime.access import AccessKeys
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 Province = Annotated[str, InPath(pattern=r"^[0-9]{2}$")]
@@ -65,22 +63,20 @@ class Pages:
         return Response(body, 200, self._headers | headers, "text/csv; charset=utf-8")
 
 
-def install(app: FastAPI, keys: AccessKeys, engine: AsyncEngine, names: Mapping[str, str]) -> Pages:
+def install(app: FastAPI, access: Access, engine: AsyncEngine, names: Mapping[str, str]) -> Pages:
     """Add the pages to the app, and return what renders them. CSV routes come first, for `44.csv` is no province."""
     pages = Pages(Words(names))
 
-    def scope_of(request: Request) -> Scope:
-        reader = keys.reader(request)
-        scope = Scope.of(reader)
-        if scope.is_empty:
-            raise HTTPException(403, f"the key {reader.name!r} may see no report")
-        return scope
+    office = access.require(*(role for role in Role if role is not Role.WORKER))
+
+    def scope_of(viewer: Annotated[Viewer, Depends(office)]) -> Scope:
+        return Scope.of(viewer)
 
     seen = Annotated[Scope, Depends(scope_of)]
     _add_index(app, engine, pages, seen)
     _add_days(app, engine, pages, seen)
     _add_statements(app, engine, pages, seen)
-    _add_discrepancies(app, engine, pages, seen)
+    _add_discrepancies(app, engine, pages, seen, Annotated[Viewer, Depends(office)])
     _add_errors(app, pages)
     return pages
 
@@ -150,7 +146,7 @@ def _add_statements(app: FastAPI, engine: AsyncEngine, pages: Pages, seen: Any) 
         return pages.page("statement.html", view=await read(scope, statement_id))
 
 
-def _add_discrepancies(app: FastAPI, engine: AsyncEngine, pages: Pages, seen: Any) -> None:
+def _add_discrepancies(app: FastAPI, engine: AsyncEngine, pages: Pages, seen: Any, asking: Any) -> None:
     async def read(scope: Scope) -> list[dict[str, Any]]:
         async with engine.connect() as connection:
             return await views.list_discrepancies(connection, scope)
@@ -165,11 +161,12 @@ def _add_discrepancies(app: FastAPI, engine: AsyncEngine, pages: Pages, seen: An
         return pages.page("discrepancies.html", rows=await read(scope))
 
     @app.get("/discrepancies/{discrepancy_id}", include_in_schema=False)
-    async def discrepancy_page(scope: seen, discrepancy_id: int) -> Response:
-        async with engine.connect() as connection:
-            found = await find_one(connection, scope, discrepancy_id)
+    async def discrepancy_page(viewer: asking, discrepancy_id: int) -> Response:
+        async with viewing(engine, viewer) as connection:
+            found = await find_one(connection, discrepancy_id)
         if found is None:
             raise HTTPException(404, NOT_HERE)
+        await note_look(engine, viewer, "orders_of_finding", str(discrepancy_id))
         return pages.page("finding.html", found=found)
 
 

@@ -14,16 +14,18 @@ from fastapi import Path as InPath
 from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import AwareDatetime
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.reporting.access.entering import Access
+from services.reporting.access.looks import note_look
+from services.reporting.access.viewers import Role, Viewer
 from services.reporting.order_receipts import Order, OrderReceipts
 from services.reporting.sources import InternalApi
-from services.reporting.views import Scope
 from shared.adapters.qr_codes import receipt_code, svg_of
 from shared.domain.calendar import epoch_instant
 from shared.domain.errors import Refused, Retry
 from shared.domain.industry import Industry
 from shared.domain.province import PROVINCES
-from shared.runtime.access import AccessKeys, Reader
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 SCRIPTS: Final = ("noble-ed25519.js", "check.js", "page.js")
@@ -46,33 +48,42 @@ class Wish:
     at: AwareDatetime | None = None
     qr: bool = False
 
+    @property
+    def subject(self) -> str:
+        """As the trail of looks names it."""
+        return f"worker {self.worker} at {self.at}" if self.worker else f"order {self.enterprise} {self.order_id}"
 
-def make_receipt_router(keys: AccessKeys, receipts: OrderReceipts, ledger: InternalApi, page: str) -> APIRouter:
+
+def make_receipt_router(
+    access: Access, engine: AsyncEngine, receipts: OrderReceipts, ledger: InternalApi, page: str
+) -> APIRouter:
     """`page` is the address of /receipt as workers reach it; empty: as the request came."""
     router = APIRouter(prefix="/v1")
+    Anybody = Annotated[Viewer, Depends(access.viewer)]  # noqa: N806 - a type, made here since it holds the engine
+    Office = Annotated[Viewer, Depends(access.require(*(each for each in Role if each is not Role.WORKER)))]  # noqa: N806 - as above
 
     @router.get("/order-receipts")
-    async def order_receipts(
-        request: Request, wish: Annotated[Wish, Depends()], reader: Annotated[Reader, Depends(keys.reader)]
-    ) -> dict[str, Any]:
-        scope = Scope.of(reader)
-        if scope.is_empty:
-            raise HTTPException(403, f"the key {reader.name!r} may see no order")
-        seen = [order for order in await _find(receipts, wish) if scope.has_row(order.province, order.first.uscc)]
+    async def order_receipts(request: Request, wish: Annotated[Wish, Depends()], viewer: Anybody) -> dict[str, Any]:
+        seen = [order for order in await _find(receipts, wish) if _is_seen(viewer, order)]
+        await note_look(engine, viewer, "order_receipt", wish.subject)
         if not seen and wish.worker is None:
             raise HTTPException(404, "no such order in your share")
         address = page or str(request.base_url) + "receipt"
         return {"orders": [_told(order, address, has_qr=wish.qr) for order in seen]}
 
     @router.get("/statements/{statement_id}/evidence")
-    async def evidence(statement_id: StatementId, reader: Annotated[Reader, Depends(keys.reader)]) -> dict[str, Any]:
+    async def evidence(statement_id: StatementId, viewer: Office) -> dict[str, Any]:
         found = await _asked(ledger.find(f"/v1/statements/{statement_id}/evidence"))
         statement: dict[str, Any] = {} if found is None else found["statement"]
-        if found is None or not Scope.of(reader).has_row(statement["province"], statement["enterprise"]):
+        if found is None or not viewer.sees(statement["province"], statement["enterprise"]):
             raise HTTPException(404, "no such statement in your share")
         return found
 
     return router
+
+
+def _is_seen(viewer: Viewer, order: Order) -> bool:
+    return viewer.sees(order.province, order.first.uscc, order.first.worker.hex())
 
 
 async def _asked(answer: Awaitable[T]) -> T:

@@ -10,7 +10,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.reporting.discrepancies import note_state
 from services.reporting.tables import DISCREPANCY_NOW, DISCREPANCY_ORDER, DISCREPANCY_SIGHTING
 from services.reporting.tables import DISCREPANCY_STATE as STATE
-from services.reporting.views import Scope
 from shared.contracts.findings import FindingKind
 
 State = Literal["open", "explained", "corrected", "confirmed"]
@@ -30,9 +29,9 @@ class Wanted:
     limit: int = 1_000
 
 
-async def list_findings(connection: AsyncConnection, scope: Scope, wanted: Wanted) -> list[dict[str, Any]]:
-    """Findings within the scope, by id, as they stand now."""
-    query = select(DISCREPANCY_NOW).where(DISCREPANCY_NOW.c.id > wanted.after, _within(scope))
+async def list_findings(connection: AsyncConnection, wanted: Wanted) -> list[dict[str, Any]]:
+    """Findings that the connection's viewer sees, by id, as they stand now."""
+    query = select(DISCREPANCY_NOW).where(DISCREPANCY_NOW.c.id > wanted.after)
     for name in ("kind", "state", "enterprise", "province", "day", "period"):
         value = getattr(wanted, name)
         if value is not None:
@@ -41,9 +40,9 @@ async def list_findings(connection: AsyncConnection, scope: Scope, wanted: Wante
     return [dict(row) for row in rows.mappings()]
 
 
-async def find_one(connection: AsyncConnection, scope: Scope, discrepancy_id: int) -> dict[str, Any] | None:
-    """A finding with its `history`, `sightings` and `orders`; None where there is none in the scope."""
-    query = select(DISCREPANCY_NOW).where(DISCREPANCY_NOW.c.id == discrepancy_id, _within(scope))
+async def find_one(connection: AsyncConnection, discrepancy_id: int) -> dict[str, Any] | None:
+    """A finding with its `history`, `sightings` and `orders`; None where the connection's viewer sees none."""
+    query = select(DISCREPANCY_NOW).where(DISCREPANCY_NOW.c.id == discrepancy_id)
     row = (await connection.execute(query)).mappings().one_or_none()
     if row is None:
         return None
@@ -63,10 +62,6 @@ async def change_state(
         return False
     await note_state(connection, [discrepancy_id], state, comment, actor)
     return True
-
-
-def _within(scope: Scope) -> Any:
-    return scope.rows(DISCREPANCY_NOW.c.province, DISCREPANCY_NOW.c.enterprise)
 
 
 async def _beside(connection: AsyncConnection, table: Table, discrepancy_id: int, *names: str) -> list[dict[str, Any]]:

@@ -1,19 +1,20 @@
-"""The register's JSON interface, for every reader's key within what it may see.
+"""The register's JSON interface, for every viewer within its scope.
 
-National and province keys change states, each of what it sees; an enterprise reads its own.
+The national regulator and provinces change states, each of what it sees; an enterprise reads its own.
 """
 
 from datetime import date
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, HTTPException, Query, Request
+from fastapi import APIRouter, Depends, HTTPException, Query
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.reporting.access.entering import Access
+from services.reporting.access.looks import note_look
+from services.reporting.access.viewers import Role, Viewer, viewing
 from services.reporting.register import State, Wanted, change_state, find_one, list_findings
-from services.reporting.views import Scope
 from shared.contracts.findings import FindingKind
-from shared.runtime.access import AccessKeys, Reader
 
 Cursor = Annotated[int, Query(ge=0, lt=2**63, description="`next` of the answer before")]
 Limit = Annotated[int, Query(ge=1, le=5_000)]
@@ -30,10 +31,14 @@ class StateChange(BaseModel):
     comment: Annotated[str, Field(min_length=1, max_length=2_000, pattern=r"^[^\x00]*$")]
 
 
-def register_routes(keys: AccessKeys, engine: AsyncEngine) -> APIRouter:
+_REGULATORS = (Role.NATIONAL, Role.PROVINCE, Role.OPERATOR)
+
+
+def register_routes(access: Access, engine: AsyncEngine) -> APIRouter:
     """Every route under /v1/discrepancies."""
     router = APIRouter(prefix="/v1/discrepancies")
-    Asking = Annotated[Reader, Depends(_reader_of(keys))]  # noqa: N806 - a type, made here since it holds the keys
+    Asking = Annotated[Viewer, Depends(access.require(*_REGULATORS, Role.ENTERPRISE))]  # noqa: N806 - a type, made here
+    Regulator = Annotated[Viewer, Depends(access.require(*_REGULATORS))]  # noqa: N806 - since it holds the engine
 
     @router.get("")
     async def list_them(
@@ -51,8 +56,8 @@ def register_routes(keys: AccessKeys, engine: AsyncEngine) -> APIRouter:
             kind=kind, state=state, enterprise=enterprise, province=province, day=day, period=period, after=after,
             limit=limit,
         )  # fmt: skip
-        async with engine.connect() as connection:
-            found = await list_findings(connection, Scope.of(asking), wanted)
+        async with viewing(engine, asking) as connection:
+            found = await list_findings(connection, wanted)
         return {"discrepancies": found, "next": found[-1]["id"] if len(found) == limit else None}
 
     @router.get("/{discrepancy_id}")
@@ -60,10 +65,8 @@ def register_routes(keys: AccessKeys, engine: AsyncEngine) -> APIRouter:
         return await _find(engine, asking, discrepancy_id)
 
     @router.post("/{discrepancy_id}/states")
-    async def change(asking: Asking, discrepancy_id: int, body: StateChange) -> dict[str, Any]:
-        found = await _find(engine, asking, discrepancy_id)
-        if not Scope.of(asking).has_province(found["province"]):
-            raise HTTPException(403, f"the key {asking.name!r} does not change the state of a finding")
+    async def change(asking: Regulator, discrepancy_id: int, body: StateChange) -> dict[str, Any]:
+        await _find(engine, asking, discrepancy_id)
         async with engine.begin() as connection:
             if not await change_state(connection, discrepancy_id, body.state, body.comment, asking.name):
                 raise HTTPException(409, f"finding {discrepancy_id} is {body.state} already")
@@ -72,19 +75,11 @@ def register_routes(keys: AccessKeys, engine: AsyncEngine) -> APIRouter:
     return router
 
 
-def _reader_of(keys: AccessKeys) -> Any:
-    def check(request: Request) -> Reader:
-        reader = keys.reader(request)
-        if Scope.of(reader).is_empty:
-            raise HTTPException(403, f"the key {reader.name!r} may see no finding")
-        return reader
-
-    return check
-
-
-async def _find(engine: AsyncEngine, asking: Reader, discrepancy_id: int) -> dict[str, Any]:
-    async with engine.connect() as connection:
-        found = await find_one(connection, Scope.of(asking), discrepancy_id)
+async def _find(engine: AsyncEngine, asking: Viewer, discrepancy_id: int) -> dict[str, Any]:
+    async with viewing(engine, asking) as connection:
+        found = await find_one(connection, discrepancy_id)
     if found is None:
         raise HTTPException(404, f"no finding {discrepancy_id} within what this key sees")
+    if found["orders"]:
+        await note_look(engine, asking, "orders_of_finding", str(discrepancy_id))
     return found

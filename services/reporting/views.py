@@ -13,10 +13,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, false, func, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.reporting.access.viewers import Role, Viewer
 from services.reporting.tables import DELIVERY, DISCREPANCY_NOW, RECEIPT, REPORT, SHARE
 from shared.contracts.reports import CoverageReport, DeclarationReport, PaymentItem, PaymentReport
 from shared.domain.money import Amount, parse_yuan, yuan
-from shared.runtime.access import Reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +27,11 @@ class Scope:
     enterprises: Collection[str] | None
 
     @classmethod
-    def of(cls, reader: Reader) -> "Scope":
-        return cls(reader.provinces(), reader.enterprises())
-
-    @property
-    def is_empty(self) -> bool:
-        """True for a key that may see no report at all."""
-        return self.provinces is not None and not self.provinces and not self.enterprises
+    def of(cls, viewer: Viewer) -> "Scope":
+        if viewer.scope is None:
+            return cls(None, None)
+        is_province, is_enterprise = viewer.role is Role.PROVINCE, viewer.role is Role.ENTERPRISE
+        return cls([viewer.scope] if is_province else [], [viewer.scope] if is_enterprise else [])
 
     def has_province(self, province: str | None) -> bool:
         """True where the province is seen whole; what has no province is for those who see all."""

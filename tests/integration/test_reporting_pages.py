@@ -10,9 +10,7 @@ from pathlib import Path
 import pytest
 
 from services.reporting.csv_tables import guarded, write_csv
-from services.reporting.views import Scope
 from services.reporting.words import grouped
-from shared.runtime.access import Reader
 from tests.integration.other_services import OtherServices
 from tests.integration.reporting_house import (
     BLUE,
@@ -100,11 +98,13 @@ async def test_each_page_and_download_with_each_key(house: House) -> None:
                 assert (await house.page(f"{path}.csv", key)).status_code == status, (key, path)
 
 
-async def test_a_browser_is_asked_for_a_key_and_told_in_words(house: House) -> None:
-    answer = await house.client.get("/", headers={"Authorization": "", "Accept": "text/html"})
+async def test_a_browser_is_led_to_the_sign_in_and_told_in_words(house: House) -> None:
+    answer = await house.page("/", "made-up")
     assert answer.status_code == 401
-    assert answer.headers["www-authenticate"].startswith("Basic ")
     assert "无法显示" in answer.text
+    del house.client.headers["Authorization"]
+    answer = await house.client.get("/discrepancies?state=open", headers={"Accept": "text/html"})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in?next=%2Fdiscrepancies%3Fstate%3Dopen")
     assert (await house.page("/days/2026-13-77/44", "key-44")).status_code == 422
     assert (await house.page("/days/2026-10-09/44", "key-44")).status_code == 404
     for path in ("/days/2026-10-03/%00", "/statements/a%00b", "/statements/%27.csv", "/?period=%00"):
@@ -211,12 +211,3 @@ def test_plain_cells_stay_as_they_are() -> None:
 )
 def test_numbers_are_grouped(number: int | str, shown: str) -> None:
     assert grouped(number) == shown
-
-
-def test_a_key_of_two_kinds_sees_both_shares() -> None:
-    scope = Scope.of(Reader("both", frozenset({"province:44", f"enterprise:{GREEN}"})))
-    assert scope.has_row("44", BLUE)
-    assert scope.has_row("11", GREEN)
-    assert not scope.has_row("11", BLUE)
-    assert not scope.has_row(None, BLUE)
-    assert Scope.of(Reader("none", frozenset())).is_empty

@@ -124,7 +124,7 @@ STATES = [
     ("explained", "key-44", 409),
     ("confirmed", "key-national", 200),
     ("open", "key-blue", 403),
-    ("open", "key-green", 404),
+    ("open", "key-green", 403),
     ("open", "key-11", 404),
     ("open", "made-up", 401),
     ("gone", "key-national", 422),

@@ -44,7 +44,7 @@ class Access:
             await self.form(request)
         if found is not None:
             return found
-        if request.url.path.startswith("/v1/"):
+        if request.url.path.startswith("/v1/") or "authorization" in request.headers:
             raise HTTPException(401, "an API key is needed", {"WWW-Authenticate": "Bearer"})
         asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         where = f"?next={quote(asked, safe='')}" if request.method in _READING and asked != "/" else ""

@@ -47,8 +47,8 @@ class Viewer:
     role: Role
     scope: str | None
 
-    def sees(self, province: str | None, enterprise: str | None) -> bool:
-        """Whether a row of this enterprise in this province is the viewer's: for what comes from other services."""
+    def sees(self, province: str | None, enterprise: str | None, worker: str | None = None) -> bool:
+        """Whether a row of this enterprise, province and worker is the viewer's: for what other services tell."""
         match self.role:
             case Role.NATIONAL | Role.OPERATOR:
                 return True
@@ -57,7 +57,7 @@ class Viewer:
             case Role.ENTERPRISE:
                 return enterprise is not None and enterprise == self.scope
             case Role.WORKER:
-                return False
+                return worker is not None and self.scope in {worker, f"{worker}:{enterprise}"}
 
 
 _VIEW: Final = text(
@@ -75,13 +75,12 @@ async def viewing(engine: AsyncEngine, viewer: Viewer) -> AsyncIterator[AsyncCon
 
 
 def viewer_of(reader: Reader) -> Viewer | None:
-    """The viewer that a key of the file is; None for one whose scopes are of another service."""
+    """The viewer that a key of the file is; None for one whose scopes are of another service, or several readers'."""
     if reader.scopes & FULL:
         return Viewer(reader.name, Role.OPERATOR, None)
-    for scope in sorted(reader.scopes):
-        kind, _, value = scope.partition(":")
-        if kind == Role.NATIONAL:
-            return Viewer(reader.name, Role.NATIONAL, None)
-        if kind in {Role.PROVINCE, Role.ENTERPRISE} and value:
-            return Viewer(reader.name, Role(kind), value)
-    return None
+    if len(reader.scopes) != 1:
+        return None
+    kind, _, value = next(iter(reader.scopes)).partition(":")
+    if kind not in {Role.NATIONAL, Role.PROVINCE, Role.ENTERPRISE}:
+        return None
+    return Viewer(reader.name, Role(kind), value or None)

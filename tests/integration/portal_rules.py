@@ -1,0 +1,65 @@
+"""Who may ask what of reporting: every route, with the roles that get an answer. A route without a line fails the test.
+
+`NOBODY_TOO` is open; `SERVICES` is for keys of the file with the scope `service` or `operator`, and for no viewer.
+"""
+
+from typing import Final
+
+from services.reporting.access.viewers import Role
+
+EVERYBODY: Final = frozenset(Role)
+NOBODY_TOO: Final = None
+SERVICES: Final[frozenset[Role]] = frozenset()
+OFFICES: Final = EVERYBODY - {Role.WORKER}
+REGULATORS: Final = OFFICES - {Role.ENTERPRISE}
+OPERATOR: Final = frozenset({Role.OPERATOR})
+KEY_MAKERS: Final = frozenset({Role.OPERATOR, Role.ENTERPRISE})
+
+RULES: Final[dict[str, frozenset[Role] | None]] = {
+    "GET /healthz": NOBODY_TOO,
+    "GET /readyz": NOBODY_TOO,
+    "GET /metrics": NOBODY_TOO,
+    "GET /openapi.json": NOBODY_TOO,
+    "GET /receipt": NOBODY_TOO,
+    "GET /sign-in": NOBODY_TOO,
+    "POST /sign-in": NOBODY_TOO,
+    "POST /sign-out": NOBODY_TOO,
+    "GET /w/{link}": NOBODY_TOO,
+    # Pages.
+    "GET /": OFFICES,
+    "GET /reports.csv": OFFICES,
+    "GET /days/{day}/{province}": OFFICES,
+    "GET /days/{day}/{province}.csv": OFFICES,
+    "GET /statements/{statement_id}": OFFICES,
+    "GET /statements/{statement_id}.csv": OFFICES,
+    "GET /discrepancies": OFFICES,
+    "GET /discrepancies.csv": OFFICES,
+    "GET /discrepancies/{discrepancy_id}": OFFICES,
+    # Services and the command.
+    "GET /v1/status": SERVICES,
+    "GET /v1/receipts": SERVICES,
+    "POST /v1/payment-reports": SERVICES,
+    "POST /v1/reconciliations": SERVICES,
+    "POST /v1/reports/{report_id}/retry": SERVICES,
+    "GET /v1/read-model": SERVICES,
+    "POST /v1/read-model/rebuild": SERVICES,
+    # The register.
+    "GET /v1/discrepancies": OFFICES,
+    "GET /v1/discrepancies/{discrepancy_id}": OFFICES,
+    "POST /v1/discrepancies/{discrepancy_id}/states": REGULATORS,
+    # Evidence.
+    "GET /v1/acknowledgements/key": NOBODY_TOO,
+    "GET /v1/acknowledgements/{uscc}/{day}": OFFICES - {Role.PROVINCE},
+    "GET /v1/order-receipts": EVERYBODY,
+    "GET /v1/statements/{statement_id}/evidence": OFFICES,
+    # Accounts, keys, the trail of looks.
+    "GET /v1/accounts": OPERATOR,
+    "POST /v1/accounts": OPERATOR,
+    "POST /v1/accounts/{name}/disable": OPERATOR,
+    "POST /v1/accounts/{name}/password": OPERATOR,
+    "GET /v1/api-keys": KEY_MAKERS,
+    "POST /v1/api-keys": KEY_MAKERS,
+    "POST /v1/api-keys/{key_id}/revoke": KEY_MAKERS,
+    "POST /v1/worker-links": KEY_MAKERS,
+    "GET /v1/looks": frozenset({Role.NATIONAL, Role.OPERATOR}),
+}
