@@ -5,7 +5,7 @@ Everything else is the worker as it is: `benchmarks/evidence.py` races the two.
 
 import sys
 
-from services.charging import forms, reader, store
+from services.charging import reader, store
 from services.charging.__main__ import compose
 from shared.domain.leaf import OrderLeaf
 from shared.domain.merkle import EMPTY_ROOT
@@ -27,8 +27,7 @@ def take_evidence_out() -> None:
     """The rest of this process charges without."""
     for place, name, stand_in in (
         (reader, "sha256", _NoHash),
-        (OrderLeaf, "content", lambda *_: b""),
-        (forms, "leaf_hash", lambda _: _NOTHING),
+        (OrderLeaf, "hash", lambda *_: _NOTHING),
         (store, "root", lambda _: EMPTY_ROOT),
     ):
         setattr(place, name, stand_in)

@@ -10,7 +10,6 @@ from typing import Final, NamedTuple
 
 from services.charging.rows import COPIED, Row, TotalKey
 from shared.domain.leaf import NO_INT64, OrderLeaf, text_leaf
-from shared.domain.merkle import leaf_hash
 
 COPY_COLUMNS: Final = (
     "accepted_at", "worker_key", "leaf_index", "batch", "region", "ended_at", "sequence", "worker_rest", "received",
@@ -25,10 +24,13 @@ _NULL: Final = b"\xff\xff\xff\xff"
 _POSTGRES_EPOCH_US: Final = 946_684_800_000_000
 """2000-01-01T00:00Z, from which PostgreSQL counts, in microseconds since 1970."""
 _FIELDS: Final = len(COPY_COLUMNS)
-# A field is its length in four bytes, then its value; a missing one has length -1.
-_NUMBERED: Final = Struct(">hiqiqiiiqii i iq i24si32si".replace(" ", ""))
-_ENDED: Final = Struct(">hiqiqiiiqii iq i i24si32si".replace(" ", ""))
-_NEITHER: Final = Struct(">hiqiqiiiqii i i i24si32si".replace(" ", ""))
+# A field is its length in four bytes, then its value; a missing one has length -1. What is the same in each is ready.
+_NUMBERED: Final = Struct(">6sqiqii12sii8sqi24si32si")
+_ENDED: Final = Struct(">6sqiqii12siiiqii24si32si")
+_NEITHER: Final = Struct(">6sqiqii12siiiii24si32si")
+_BEGINNING: Final = Struct(">hi").pack(len(COPY_COLUMNS), 8)
+_NOT_ENDED: Final = Struct(">ii").pack(-1, 8)
+_BATCH: Final = Struct(">iq")
 _SHARED: Final = Struct(">ihihiiihihihih")
 _LENGTH: Final = Struct(">i")
 
@@ -77,34 +79,42 @@ class Form:
         ) + (_NULL if departed is None else b"\0\0\0\1" + bytes([departed]))
 
     def lay(
-        self, leaf_index: int, batch: int, accepted_us: int, ended_us: int | None, sequence: int | None, region: int,
+        self, leaf_index: int, batch: bytes, accepted_us: int, ended_us: int | None, sequence: int | None, region: int,
         token: Token, received: bytes, order_id: str, texts: Texts,
     ) -> tuple[Row, bytes]:  # fmt: skip
-        """One order's row and the hash of its leaf; see `shared.domain.leaf.order_leaf` for the columns."""
+        """One order's row and the hash of its leaf; see `shared.domain.leaf.order_leaf` for the columns.
+
+        `batch` is its number as `in_stream` lays it out.
+        """
         key, rest = token
         name = order_id.encode()
         since = accepted_us - _POSTGRES_EPOCH_US
         if sequence is not None:  # an acceptance: it has not ended
             packed = _NUMBERED.pack(
-                _FIELDS, 8, since, 8, key, 4, leaf_index, 8, batch, 4, region, -1, 8, sequence,
+                _BEGINNING, since, 8, key, 4, leaf_index, batch, 4, region, _NOT_ENDED, sequence,
                 24, rest, 32, received, len(name),
             )  # fmt: skip
         elif ended_us is not None:
             packed = _ENDED.pack(
-                _FIELDS, 8, since, 8, key, 4, leaf_index, 8, batch, 4, region, 8, ended_us - _POSTGRES_EPOCH_US, -1,
+                _BEGINNING, since, 8, key, 4, leaf_index, batch, 4, region, 8, ended_us - _POSTGRES_EPOCH_US, -1,
                 24, rest, 32, received, len(name),
             )  # fmt: skip
         else:
             packed = _NEITHER.pack(
-                _FIELDS, 8, since, 8, key, 4, leaf_index, 8, batch, 4, region, -1, -1,
+                _BEGINNING, since, 8, key, 4, leaf_index, batch, 4, region, -1, -1,
                 24, rest, 32, received, len(name),
             )  # fmt: skip
-        content = self._leaf.content(
+        leaf = self._leaf.hash(
             accepted_us, NO_INT64 if ended_us is None else ended_us, NO_INT64 if sequence is None else sequence,
             region, key, rest, received, name, texts.in_leaf,
         )  # fmt: skip
         copied = packed + name + self._shared + texts.in_stream
-        return (accepted_us, self.enterprise, order_id, key, self.kind, leaf_index, copied), leaf_hash(content)
+        return (accepted_us, self.enterprise, order_id, key, self.kind, leaf_index, copied), leaf
+
+
+def in_stream(batch: int) -> bytes:
+    """A batch's number as it stands in each of its rows."""
+    return _BATCH.pack(8, batch)
 
 
 def stream(rows: Iterable[Row]) -> memoryview:

@@ -6,9 +6,9 @@ those, and the texts of many events are checked together. Whatever is not plainl
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from struct import Struct as Packing
-from typing import Any, Final, Union, get_args
+from typing import Any, Final, Literal, Union, get_args
 
 import msgspec
 from msgspec import NODEFAULT, Struct
@@ -19,14 +19,13 @@ from services.charging.forms import Token
 from shared.contracts.events import END, OrderAccepted, OrderCancelled, OrderCompleted, OrderId
 from shared.domain.leaf import RowKind
 
-CHUNK_EVENTS: Final = 128
+CHUNK_EVENTS: Final = 64
 """Events looked at together: one that is not plain costs its chunk a second look, in halves."""
-LEFT_TO_READER: Final = frozenset({"source", "acceptance_region", "series"})
-"""Compared with what is known, and with nothing else: no pattern is needed for them."""
-CHECKED_TOGETHER: Final = frozenset({"order_id", "worker_id"})
-_SERIES: Final = "series"
-"""The one of these that only an acceptance has."""
-_NAMES: Final = {name: f'"{name}"'.encode() for name in sorted(LEFT_TO_READER | CHECKED_TOGETHER)}
+CHECKED_TOGETHER: Final = frozenset({"order_id", "worker_id", "series"})
+"""Their patterns are checked here, or by the reader, which knows the series that were decoded with every check."""
+_IDS: Final = b'er_id"'
+"""How the names of order and worker end, and no other."""
+_SERIES: Final = b'"series"'
 _TOKEN: Final = Packing(">q24s")
 _TOKEN_DIGITS: Final = 64
 
@@ -35,43 +34,59 @@ class NotPlainError(Exception):
     """Something among these events has to be looked at one by one."""
 
 
-def glance(values: Sequence[bytes | None], max_bytes: int) -> list[tuple[Any, Token] | None]:
-    """Event and worker's token of each received value, None where it has to be looked at alone; never raises.
+class Glance:
+    """Looks at events that name one of these places and come from one of these sources.
 
-    An event has the fields of its type, three of them unchecked (`LEFT_TO_READER`); `PLAIN_KINDS` tells its kind.
+    `kinds` tells the kind of an event it gives by the event's type.
     """
-    try:
-        return _glance(values, max_bytes)
-    except (NotPlainError, msgspec.DecodeError, ValueError, TypeError, OverflowError, RecursionError):
-        if len(values) == 1:
-            return [None]
-        middle = len(values) // 2
-        return [*glance(values[:middle], max_bytes), *glance(values[middle:], max_bytes)]
 
+    def __init__(self, regions: Iterable[str], sources: Iterable[str], max_bytes: int) -> None:
+        known = {
+            "source": _one_of(sources),
+            "acceptance_region": _one_of(regions),
+            **dict.fromkeys(CHECKED_TOGETHER, str),
+        }
+        self.kinds = {_without_patterns(struct, known): int(kind) for struct, kind in _KINDS}
+        self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(Union[tuple(self.kinds)]).decode  # noqa: UP007 - made here
+        self._max_bytes = max_bytes
 
-def _glance(values: Sequence[Any], max_bytes: int) -> list[tuple[Any, Token] | None]:
-    # TypeError: a message without bytes
-    if max(map(len, values)) > max_bytes or any(map(may_be_deep, values)):
-        raise NotPlainError
-    joined = b"".join(values)
-    if not joined.isascii():
-        for value in values:
-            value.decode("utf-8")  # the decoder skips over text that it does not keep
-    events = [_decode(value) for value in values]
-    _check_none_doubled(joined, events)
-    _check_order_ids([event.data.order_id for event in events])
-    tokens = _read_tokens([event.data.worker_id for event in events])
-    return list(zip(events, tokens, strict=True))
+    def look(self, values: Sequence[bytes | None]) -> list[tuple[Any, Token] | None]:
+        """Event and worker's token of each received value, None where it has to be looked at alone; never raises.
 
+        An event has the fields of its type; its series may be anything.
+        """
+        try:
+            return self._look(values)
+        except (NotPlainError, msgspec.DecodeError, ValueError, TypeError, OverflowError, RecursionError):
+            if len(values) == 1:
+                return [None]
+            middle = len(values) // 2
+            return [*self.look(values[:middle]), *self.look(values[middle:])]
 
-def _check_none_doubled(joined: bytes, events: Sequence[Any]) -> None:
-    """Of a field that stands twice only the last value is seen here; an escape could hide its name."""
-    with_series = sum(PLAIN_KINDS[type(event)] == RowKind.ACCEPTANCE for event in events)
-    for name, written in _NAMES.items():
-        if joined.count(written) != (with_series if name == _SERIES else len(events)):
+    def _look(self, values: Sequence[Any]) -> list[tuple[Any, Token] | None]:
+        # TypeError: a message without bytes
+        if max(map(len, values)) > self._max_bytes or any(map(may_be_deep, values)):
             raise NotPlainError
-    if b"\\u" in joined:
-        raise NotPlainError
+        joined = b"".join(values)
+        if not joined.isascii():
+            for value in values:
+                value.decode("utf-8")  # the decoder skips over text that it does not keep
+        events = list(map(self._decode, values))
+        self._check_none_doubled(joined, events)
+        _check_order_ids([event.data.order_id for event in events])
+        tokens = _read_tokens([event.data.worker_id for event in events])
+        return list(zip(events, tokens, strict=True))
+
+    def _check_none_doubled(self, joined: bytes, events: Sequence[Any]) -> None:
+        """Of a field that stands twice only the last value is seen here; an escape could hide its name.
+
+        Each event has its fields at least once, so it is enough to count. Every scan of the bytes is a cost.
+        """
+        with_series = sum(self.kinds[type(event)] == RowKind.ACCEPTANCE for event in events)
+        if joined.count(_IDS) != 2 * len(events) or joined.count(_SERIES) != with_series:
+            raise NotPlainError
+        if b"\\" in joined and b"\\u" in joined:
+            raise NotPlainError
 
 
 def token_of(worker_id: str) -> Token:
@@ -94,16 +109,18 @@ def _read_tokens(tokens: Sequence[str]) -> list[Any]:
     return list(_TOKEN.iter_unpack(data))
 
 
-def _without_patterns(struct: type[Struct]) -> type[Struct]:
-    """The same struct, without the patterns of the fields that are checked here or by the reader."""
+def _one_of(texts: Iterable[str]) -> Any:
+    return Literal[tuple(sorted(texts)) or ("",)]
+
+
+def _without_patterns(struct: type[Struct], known: Mapping[str, Any]) -> type[Struct]:
+    """The same struct, with these types in place of the fields' patterns."""
     config = struct.__struct_config__
     loose = []
     for field in fields(struct):
-        kind = field.type
-        if field.name in LEFT_TO_READER | CHECKED_TOGETHER:
-            kind = str
-        elif isinstance(kind, type) and issubclass(kind, Struct):
-            kind = _without_patterns(kind)
+        kind = known.get(field.name, field.type)
+        if isinstance(kind, type) and issubclass(kind, Struct):
+            kind = _without_patterns(kind, known)
         loose.append((field.name, kind) if field.default is NODEFAULT else (field.name, kind, field.default))
     return msgspec.defstruct(
         f"Unchecked{struct.__name__}", loose, frozen=True, gc=False, kw_only=True, tag=config.tag,
@@ -111,11 +128,10 @@ def _without_patterns(struct: type[Struct]) -> type[Struct]:
     )  # fmt: skip
 
 
-PLAIN_KINDS: Final = {
-    _without_patterns(OrderAccepted): int(RowKind.ACCEPTANCE),
-    _without_patterns(OrderCompleted): int(RowKind.COMPLETION),
-    _without_patterns(OrderCancelled): int(RowKind.CANCELLATION),
-}
-_decode: Final[Callable[[bytes], Any]] = msgspec.json.Decoder(Union[tuple(PLAIN_KINDS)]).decode  # noqa: UP007 - made here
+_KINDS: Final = (
+    (OrderAccepted, RowKind.ACCEPTANCE),
+    (OrderCompleted, RowKind.COMPLETION),
+    (OrderCancelled, RowKind.CANCELLATION),
+)
 _ONE_ID: Final = get_args(OrderId)[1].pattern.removeprefix("^").removesuffix(END)
 _ORDER_IDS: Final = re.compile(rf"(?:{_ONE_ID}\n)*\Z")

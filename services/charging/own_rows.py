@@ -6,7 +6,7 @@ Such a row repeats what the charge before it says of the order; a cancellation a
 from typing import Any
 
 from services.charging.batch import SHANGHAI_EPOCH, Batch, since_epoch_us
-from services.charging.forms import Form, texts
+from services.charging.forms import Form, in_stream, texts
 from services.charging.rows import TotalKey, told_outcome, told_reason
 from services.charging.store import Run
 from shared.domain.industry import Industry
@@ -27,7 +27,8 @@ def add_row(batch: Batch, run: Run, row: Any, kind: int, premium: int, tariff_li
         accepted_us, accepted_us + 1,
     )  # fmt: skip
     laid, leaf = form.lay(
-        len(batch.rows), run.next_batch(), accepted_us, None if ended is None else since_epoch_us(ended), None,
+        len(batch.rows), in_stream(run.next_batch()), accepted_us,
+        None if ended is None else since_epoch_us(ended), None,
         row["region"], (row["worker_key"], row["worker_rest"]), row["received"], row["order_id"],
         texts(None, row["agency_uscc"], row["employer_insurance_no"]),
     )  # fmt: skip

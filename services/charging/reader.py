@@ -9,7 +9,7 @@ rate. Everything else is read alone, with every check; that way makes the forms,
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime, timedelta
 from hashlib import sha256
 from typing import Any, Final
 
@@ -26,8 +26,8 @@ from services.charging.batch import (
     since_epoch_us,
 )
 from services.charging.decode import Parked, decode
-from services.charging.forms import Form, Texts, Token, texts
-from services.charging.glance import CHUNK_EVENTS, PLAIN_KINDS, glance, token_of
+from services.charging.forms import Form, Texts, Token, in_stream, texts
+from services.charging.glance import CHUNK_EVENTS, Glance, token_of
 from services.charging.rows import CANCEL_REASONS, EXCLUSION_REASONS, TotalKey
 from shared.contracts.events import (
     SOURCE_PREFIX,
@@ -94,12 +94,14 @@ class Reader:
         self._timelines: dict[tuple[str, str, str], tuple[list[int], list[Any]]] = {}
         self._industry_codes = {industry.value: industry.code for industry in Industry}
         self._skew_us, self._age_us = limits.max_skew_seconds * _SECOND_US, limits.max_age_days * _DAY_US
-        self._batch, self._number = Batch(), 0
+        self._glance = Glance(regions, [lane.source for lane in self._lanes.values()], limits.max_event_bytes)
+        self._zone, self._zone_epoch = SHANGHAI_EPOCH.tzinfo, SHANGHAI_EPOCH
+        self._batch, self._number = Batch(), b""
 
     def read(self, records: Iterable[Record], batch_number: int) -> Batch:
         """A batch of records in (topic, partition, offset) order; `batch_number` goes into each row."""
         self._batch = batch = Batch(records=list(records))
-        self._number = batch_number
+        self._number = in_stream(batch_number)
         for lane in self._lanes.values():
             lane.first_record_ms = _LAST_RECORD_MS
         for start in range(0, len(batch.records), CHUNK_EVENTS):
@@ -114,22 +116,23 @@ class Reader:
         return batch
 
     def _read_chunk(self, start: int, chunk: Sequence[Record]) -> None:
-        seen = glance([record.value for record in chunk], self._limits.max_event_bytes)
+        seen = self._glance.look([record.value for record in chunk])
         for index, (record, plain) in enumerate(zip(chunk, seen, strict=True), start):
             if plain is None or not self._lay_plain(index, record, *plain):
                 self._read_alone(index, record)
 
     def _lay_plain(self, index: int, record: Record, event: Any, token: Token) -> bool:
         """Lay out an event of a known enterprise, place and rate; False when any of it is not known or not right."""
-        lane, data, kind = self._lanes.get(record.topic), event.data, PLAIN_KINDS[type(event)]
-        place = self._regions.get(data.acceptance_region)
-        if lane is None or place is None or event.source != lane.source:
+        lane, data, kind = self._lanes.get(record.topic), event.data, self._glance.kinds[type(event)]
+        if lane is None or event.source != lane.source:
             return False
-        since = data.accepted_at - SHANGHAI_EPOCH
-        form = lane.forms.get(_key(kind, since.days, place[0], data))
+        province, region = self._regions[data.acceptance_region]
+        since = self._since(data.accepted_at)
+        day = since.days
+        form = lane.forms.get(_key(kind, day, province, data))
         if form is None:
             return False
-        accepted_us = _SHANGHAI_US + (since.days * 86_400 + since.seconds) * _SECOND_US + since.microseconds
+        accepted_us = _SHANGHAI_US + (day * 86_400 + since.seconds) * _SECOND_US + since.microseconds
         now_us = record.timestamp * 1000
         if not (
             form.begin_us <= accepted_us < form.end_us
@@ -137,26 +140,34 @@ class Reader:
             and _FIRST_RECORD_MS <= record.timestamp < _LAST_RECORD_MS
         ):
             return False
-        series, ended_us = None, None
         if kind == _ACCEPTANCE:
-            series = data.series
-            if series not in self._texts:
+            said = self._texts.get(data.series)
+            if said is None:
                 return False
-        else:
-            ended_us = since_epoch_us(data.completed_at if kind == _COMPLETION else data.cancelled_at)
-            if ended_us < accepted_us + (kind == _COMPLETION) or ended_us > now_us + self._skew_us:
-                return False
-        self._lay(index, record, lane, form, data, accepted_us, ended_us, place[1], token, series)
+            self._lay(index, record, lane, form, data, accepted_us, None, region, token, said)
+            return True
+        ended = self._since(data.completed_at if kind == _COMPLETION else data.cancelled_at)
+        ended_us = _SHANGHAI_US + (ended.days * 86_400 + ended.seconds) * _SECOND_US + ended.microseconds
+        if ended_us < accepted_us + (kind == _COMPLETION) or ended_us > now_us + self._skew_us:
+            return False
+        self._lay(index, record, lane, form, data, accepted_us, ended_us, region, token, self._texts[None])
         return True
+
+    def _since(self, instant: datetime) -> timedelta:
+        """Since the epoch of Shanghai; in the zone of the time before, no offset has to be asked for."""
+        if instant.tzinfo is not self._zone:
+            self._zone, self._zone_epoch = instant.tzinfo, SHANGHAI_EPOCH.astimezone(instant.tzinfo)
+        return instant - self._zone_epoch
 
     def _lay(
         self, index: int, record: Record, lane: Lane, form: Form, data: Any, accepted_us: int, ended_us: int | None,
-        region: int, token: Token, series: str | None,
+        region: int, token: Token, said: Texts,
     ) -> None:  # fmt: skip
         """Append the row, its leaf and its total."""
         batch, agency, insurance_no = self._batch, data.agency_uscc, data.employer_insurance_no
-        said = self._texts[series] if agency is insurance_no is None else texts(series, agency, insurance_no)
         sequence = data.sequence if ended_us is None else None
+        if not (agency is insurance_no is None):
+            said = texts(data.series if ended_us is None else None, agency, insurance_no)
         row, leaf = form.lay(
             index, self._number, accepted_us, ended_us, sequence, region, token, sha256(record.value or b"").digest(),
             data.order_id, said,
@@ -208,7 +219,7 @@ class Reader:
         if series is not None:
             self._keep_series(series)
         token = token_of(data.worker_id)
-        self._lay(index, record, lane, form, data, accepted_us, ended_us, place[1], token, series)
+        self._lay(index, record, lane, form, data, accepted_us, ended_us, place[1], token, self._texts[series])
         return None
 
     def _time_fault(self, data: Any, day: int, accepted_us: int, now_us: int) -> Parked | None:

@@ -8,10 +8,12 @@ depends on a database's own ids, so a third party can compute it from the publis
 
 from dataclasses import dataclass
 from enum import IntEnum
+from hashlib import sha256
 from struct import Struct
 from typing import Final
 
 from shared.domain.errors import Refused
+from shared.domain.merkle import LEAF_PREFIX
 
 VERSION: Final = 1
 NO_INT64: Final = -(2**63)
@@ -24,8 +26,9 @@ _LENGTH = Struct(">H")
 _NO_TEXT: Final = b"\xff\xff"
 _SHARED: Final = (slice(0, 20), slice(44, 52), slice(56, 67))
 """Of `_ORDER`: version to USCC, the premium, tariff line to departed."""
-_OWN = Struct(">20sqqq8si11sq24s32sH")
-"""`_ORDER` with these as they stand, the token as its first 8 bytes and the other 24, and the order id's length."""
+_OWN = Struct(">21sqqq8si11sq24s32sH")
+"""What RFC 6962 puts before a leaf, then `_ORDER` with these as they stand, the token as its first 8 bytes and the
+other 24, and the order id's length."""
 
 
 class RowKind(IntEnum):
@@ -118,21 +121,19 @@ class OrderLeaf:
             kind, uscc, 0, 0, 0, premium, 0, tariff_line, token_key, industry, reason, departed, bytes(32), bytes(32),
             b"", None, None, None,
         )  # fmt: skip
-        self._head, self._premium, self._departed = (whole[part] for part in _SHARED)
+        head, self._premium, self._departed = (whole[part] for part in _SHARED)
+        self._head = LEAF_PREFIX + head
 
-    def content(
+    def hash(
         self, accepted_at_us: int, ended_at_us: int, sequence: int, region: int, worker_key: int, worker_rest: bytes,
         received: bytes, order_id: bytes, texts: bytes,
     ) -> bytes:  # fmt: skip
-        """What `order_leaf` gives for the same columns; `texts` are series, agency and insurance number."""
-        return (
-            _OWN.pack(
-                self._head, accepted_at_us, ended_at_us, sequence, self._premium, region, self._departed,
-                worker_key, worker_rest, received, len(order_id),
-            )
-            + order_id
-            + texts
+        """`leaf_hash` of what `order_leaf` gives for the same columns; `texts` are series, agency, insurance number."""
+        own = _OWN.pack(
+            self._head, accepted_at_us, ended_at_us, sequence, self._premium, region, self._departed,
+            worker_key, worker_rest, received, len(order_id),
         )  # fmt: skip
+        return sha256(own + order_id + texts).digest()
 
 
 def text_leaf(text: bytes | None) -> bytes:

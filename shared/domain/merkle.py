@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import Final
 
 EMPTY_ROOT: Final = sha256(b"").digest()
+LEAF_PREFIX: Final = b"\x00"
 Range = tuple[int, int]
 """Leaves `[start, end)` of a tree; every hash of a proof is the root over one."""
 Place = tuple[int, int]
@@ -16,7 +17,7 @@ Place = tuple[int, int]
 
 def leaf_hash(data: bytes) -> bytes:
     """32 bytes: the hash of a leaf's content."""
-    return sha256(b"\x00" + data).digest()
+    return sha256(LEAF_PREFIX + data).digest()
 
 
 def root(leaf_hashes: Sequence[bytes]) -> bytes:

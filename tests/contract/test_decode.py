@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from services.charging.batch import Batch
 from services.charging.decode import DETAIL_LENGTH, Parked, decode
-from services.charging.glance import glance
+from services.charging.glance import Glance
 from services.charging.reader import Reader
 from shared.adapters.regions import known_regions
+from shared.contracts.events import SOURCE_PREFIX
 from shared.contracts.parking import ParkReason
 from shared.contracts.topics import orders_topic
 from tests.integration.charging_house import (
@@ -281,8 +282,9 @@ def test_no_record_time_is_seen_by_one_way_alone(usual: Sent, shift_ms: int) -> 
 def test_plain_events_are_laid_out_at_a_glance() -> None:
     """Else the two ways above would be one."""
     values = [each.value for each in USUAL]
-    assert None not in glance(values, LIMITS.max_event_bytes)
-    assert [each is None for each in glance([*values, b"{", *values], LIMITS.max_event_bytes)].count(True) == 1
+    glance = Glance(known_regions(), [SOURCE_PREFIX + RIDES], LIMITS.max_event_bytes)
+    assert None not in glance.look(values)
+    assert [each is None for each in glance.look([*values, b"{", *values])].count(True) == 1
     ids = {uscc: number for number, uscc in enumerate(sorted(demo_scheme().enterprises), 1)}
     watched = Watched(demo_scheme(), known_regions(), ids, LIMITS)
     for _ in range(2):
