@@ -11,12 +11,13 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
 from benchmarks.orders import Event, acceptances, preload
+from benchmarks.rivals.race import FAIR, NAIVE, race
 from benchmarks.table import Row, from_runs
 from benchmarks.workers import CHARGING, House, cpu_an_event, embedded_parts, open_house
 from deploy.embedded.stack import EmbeddedStack
@@ -27,38 +28,56 @@ BATCH: Final = 8_000
 COPIES: Final = 3
 
 
-def rows(orders: int = 400_000, runs: int = 5, target: float = 0.6) -> list[Row]:
-    """The row of the table: two workers beside one stream of COPY."""
-    return [
-        from_runs(
-            "charging", "charging beside raw COPY of the same rows, two workers", "x",
-            [run(orders=orders, workers=2) for _ in range(runs)], "ratio", target,
-        )
-    ]  # fmt: skip
+RUNS: Final = 5
+RIVALS: Final = {"fair_rival": FAIR, "naive_rival": NAIVE}
+TARGETS: Final = {"charging": 0.6, "fair_rival": 5.0, "naive_rival": 100.0}
 
 
-def run(*, orders: int = 400_000, workers: int = 1, module: str = CHARGING) -> dict[str, Any]:
-    """Measure; returns rates (per second), their ratio, CPU an order, and what was measured. In the main thread.
+def rows(
+    wanted: Collection[str], orders: int = 400_000, runs: int = RUNS, targets: Mapping[str, float] = TARGETS
+) -> list[Row]:
+    """Of the wanted rows those against COPY and rivals: everything raced in each of the runs."""
+    rivals = [name for name in RIVALS if name in wanted]
+    found = [run(orders=orders, workers=2, rivals=rivals) for _ in range(runs)]
+    told = {
+        "charging": "charging beside raw COPY of the same rows, two workers",
+        "fair_rival": "charging beside batches of 500, pydantic, SQLAlchemy Core, one commit a batch",
+        "naive_rival": "charging beside a message a handler, pydantic, SQLAlchemy ORM, one commit each",
+    }
+    return [from_runs(name, told[name], "x", found, name, targets[name]) for name in told if name in wanted]
 
-    `module` is what a worker runs.
+
+def run(
+    *, orders: int = 400_000, workers: int = 1, module: str = CHARGING, rivals: Iterable[str] = ()
+) -> dict[str, Any]:
+    """Measure; returns rates (per second), their ratios, CPU an order, and what was measured. In the main thread.
+
+    `module` is what a worker runs, `rivals` are of RIVALS.
     """
     with embedded_parts() as (stack, folder):
-        return asyncio.run(_measure(stack, folder, orders, workers, module))
+        return asyncio.run(_measure(stack, folder, orders, workers, module, rivals))
 
 
-async def _measure(stack: EmbeddedStack, folder: Path, orders: int, workers: int, module: str) -> dict[str, Any]:
+async def _measure(
+    stack: EmbeddedStack, folder: Path, orders: int, workers: int, module: str, rivals: Iterable[str]
+) -> dict[str, Any]:
     async with open_house(stack, folder) as house:
         found = await charge(house, acceptances(orders), orders, workers, module)
-        copies = [await copy_rate(house.pool, number) for number in range(COPIES)]
-    copy = median(copies)
-    rate = found.pop("events_per_second")
+        rate = found.pop("events_per_second")
+        rates = {
+            "charging": median([await copy_rate(house.pool, number) for number in range(COPIES)]),
+            **{name: await race(house, folder, RIVALS[name], workers, orders) for name in rivals},
+        }
     return {
+        **{name: round(rate / other, 3) for name, other in rates.items()},
         "charging_orders_per_second": rate,
-        "copy_rows_per_second": round(copy),
-        "ratio": round(rate / copy, 3),
+        **{f"{_OTHER[name]}_per_second": round(other) for name, other in rates.items()},
         "orders": orders,
         **found,
     }
+
+
+_OTHER: Final = {"charging": "copied_rows", "fair_rival": "fair_rival_orders", "naive_rival": "naive_rival_orders"}
 
 
 async def charge(

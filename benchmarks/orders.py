@@ -5,9 +5,11 @@ Acceptances are spread over some 500 regions of the provinces that have joined, 
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from hashlib import sha256
+from itertools import count, islice
 from typing import Any, Final
 from zlib import crc32
 
@@ -30,6 +32,15 @@ SERIES: Final = 16
 PARTITIONS: Final = 4
 SENT_TOGETHER: Final = 1_000
 """Records in one batch of the log."""
+
+LASTING: Final = timedelta(minutes=5)
+CALLED_OFF: Final = timedelta(seconds=40)
+CANCELLED: Final = 12
+LATE: Final = 100
+LATE_BY: Final = timedelta(days=1)
+REPEATED: Final = 50
+REPEATED_LATER: Final = 10_000
+"""Events between one and its repeat; of every other one that is repeated, none."""
 
 Event = tuple[str, bytes, bytes, int]
 """Topic, key, value (380 bytes of an acceptance), and record time in milliseconds since 1970."""
@@ -56,21 +67,19 @@ class Writer:
         self._regions = insured_regions()
         self._tokens = [sha256(f"worker {number}".encode()).hexdigest() for number in range(WORKERS)]
 
-    def accepted(self, number: int, at: datetime, padding: str = "") -> Event:
-        """`order.accepted.v1`; `padding` makes it longer, in an attribute that nobody reads."""
+    def accepted(self, number: int, at: datetime, sent_at: datetime | None = None, padding: str = "") -> Event:
+        """`order.accepted.v1`, sent at once if not said otherwise; `padding` is in an attribute that nobody reads."""
         own = f'"series":"s{number % SERIES}","sequence":{number + 1}'
         more = f'"padding":"{padding}",' if padding else ""
-        return self._event("order.accepted.v1", f"{number}", number, at, at, own, more)
+        return self._event("order.accepted.v1", f"{number}", number, at, sent_at or at, own, more)
 
-    def completed(self, number: int, at: datetime, completed_at: datetime) -> Event:
-        """`order.completed.v1`"""
-        own = f'"completed_at":"{completed_at.isoformat()}"'
-        return self._event("order.completed.v1", f"{number}-f", number, at, completed_at, own)
-
-    def cancelled(self, number: int, at: datetime, cancelled_at: datetime) -> Event:
-        """`order.cancelled.v1`, by the customer, before the worker had set out."""
-        own = f'"cancelled_at":"{cancelled_at.isoformat()}","reason":"customer","departed":false'
-        return self._event("order.cancelled.v1", f"{number}-c", number, at, cancelled_at, own)
+    def ended(self, number: int, at: datetime, sent_at: datetime) -> Event:
+        """`order.completed.v1`; of each CANCELLED-th order `order.cancelled.v1`, early enough to be reversed."""
+        if number % CANCELLED == 0:
+            own = f'"cancelled_at":"{(at + CALLED_OFF).isoformat()}","reason":"customer","departed":false'
+            return self._event("order.cancelled.v1", f"{number}-c", number, at, sent_at, own)
+        own = f'"completed_at":"{(at + LASTING).isoformat()}"'
+        return self._event("order.completed.v1", f"{number}-f", number, at, sent_at, own)
 
     def _event(
         self, kind: str, name: str, number: int, at: datetime, sent_at: datetime, own: str, more: str = ""
@@ -102,6 +111,41 @@ def acceptances(orders: int, begin: datetime = BEGIN, span: timedelta = SPAN, fi
     writer, step = Writer(), span / orders
     for number in range(orders):
         yield writer.accepted(first + number, begin + number * step)
+
+
+def day_mix(events: int, begin: datetime = BEGIN, span: timedelta = SPAN) -> Iterator[Event]:
+    """`events` of a day, with the share of each kind as over a whole day all the time.
+
+    Each order is accepted and ends; every twelfth is cancelled. One in a hundred is late by a day. One event in fifty
+    comes twice: at once, or 10,000 events later.
+    """
+    return islice(_with_repeats(_orders_of_a_day(span / (events * REPEATED / (REPEATED + 1) / 2), begin)), events)
+
+
+def _orders_of_a_day(step: timedelta, begin: datetime) -> Iterator[Event]:
+    writer, lasting = Writer(), LASTING // step
+    for number in count():
+        sent_at = begin + number * step
+        yield writer.accepted(number, _accepted_at(number, begin + number * step), sent_at)
+        if number >= lasting:
+            ended = number - lasting
+            yield writer.ended(ended, _accepted_at(ended, begin + ended * step), sent_at + step)
+
+
+def _accepted_at(number: int, due: datetime) -> datetime:
+    return due - LATE_BY if number % LATE == LATE // 2 else due
+
+
+def _with_repeats(events: Iterator[Event]) -> Iterator[Event]:
+    waiting: deque[tuple[int, Event]] = deque()
+    for place, event in enumerate(events):
+        yield event
+        if place % (2 * REPEATED) == 0:
+            yield event
+        elif place % REPEATED == 0:
+            waiting.append((place + REPEATED_LATER, event))
+        if waiting and waiting[0][0] <= place:
+            yield waiting.popleft()[1]
 
 
 async def preload(bootstrap: str, events: Iterable[Event]) -> None:

@@ -1,0 +1,52 @@
+"""A full day's mix beside acceptances alone, per event, both topic to commit with everything on, in one run.
+
+The mix: orders accepted, completed or cancelled (one in twelve), 2 % of events sent twice, 1 % of orders a day late;
+cancellations are settled and reversed meanwhile, as always.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.charging import charge
+from benchmarks.orders import Event, acceptances, day_mix
+from benchmarks.table import Row, from_runs
+from benchmarks.workers import embedded_parts, open_house
+from deploy.embedded.stack import EmbeddedStack
+
+FEEDS: Final[dict[str, Callable[[int], Iterator[Event]]]] = {"acceptances": acceptances, "mix": day_mix}
+
+
+def rows(_: object = None, events: int = 400_000, runs: int = 5, target: float = 0.6) -> list[Row]:
+    """The row of the table."""
+    what = "a day's mix beside acceptances alone, per event, two workers"
+    return [from_runs("day_mix", what, "x", [run(events) for _ in range(runs)], "ratio", target)]
+
+
+def run(events: int) -> dict[str, Any]:
+    """One pair; rates in events a second and their ratio. In the main thread."""
+    found = {}
+    for name in FEEDS:
+        with embedded_parts() as (stack, folder):
+            found[name] = asyncio.run(_measure(stack, folder, name, events))
+    rates = {name: each["events_per_second"] for name, each in found.items()}
+    return {"ratio": round(rates["mix"] / rates["acceptances"], 3), "events": events, **found}
+
+
+async def _measure(stack: EmbeddedStack, folder: Path, name: str, events: int) -> dict[str, Any]:
+    async with open_house(stack, folder) as house:
+        found = await charge(house, FEEDS[name](events), events, workers=2)
+        found["ended_as"] = json.loads(await house.pool.fetchval(_OUTCOMES))
+    return found
+
+
+_OUTCOMES: Final = """select json_object_agg(outcome, orders) from (
+    select total->>'outcome' as outcome, sum((total->>'orders')::bigint) as orders
+    from charging.manifest, jsonb_array_elements(convert_from(payload, 'UTF8')::jsonb->'totals') as total
+    group by 1 order by 1) told"""
+
+
+if __name__ == "__main__":
+    print(json.dumps(run(400_000), indent=2))
