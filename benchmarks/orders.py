@@ -5,8 +5,9 @@ Acceptances are spread over some 500 regions of the provinces that have joined, 
 """
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
 from itertools import count, islice
@@ -30,6 +31,7 @@ WORKERS: Final = 200_000
 REGIONS: Final = 500
 SERIES: Final = 16
 PARTITIONS: Final = 4
+PACE_SECONDS: Final = 0.01
 SENT_TOGETHER: Final = 1_000
 """Records in one batch of the log."""
 
@@ -162,10 +164,7 @@ class Sender:
     """Sends batches of records laid out here, which costs a tenth of handing them to the client one by one."""
 
     def __init__(self, bootstrap: str) -> None:
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=bootstrap, max_batch_size=1024 * 1024, max_request_size=16 * 1024 * 1024, acks="all",
-            enable_idempotence=False,
-        )  # fmt: skip
+        self._producer = _producer(bootstrap)
         self._filling: dict[tuple[str, int], Any] = {}
         self._under_way: list[asyncio.Future[Any]] = []
 
@@ -179,8 +178,8 @@ class Sender:
 
     async def add(self, event: Event) -> tuple[str, int]:
         """Send it with the next batch of its partition, which is returned."""
-        topic, key, value, at_ms = event
-        place = topic, crc32(key) % PARTITIONS
+        _, key, value, at_ms = event
+        place = place_of(event)
         batch = self._filling.get(place)
         if batch is None:
             batch = self._filling[place] = self._producer.create_batch()
@@ -203,3 +202,52 @@ class Sender:
         topic, partition = place
         future = await self._producer.send_batch(self._filling.pop(place), topic, partition=partition)
         self._under_way.append(future)
+
+
+def place_of(event: Event) -> tuple[str, int]:
+    """The topic and partition that an event is sent to."""
+    return event[0], crc32(event[1]) % PARTITIONS
+
+
+async def send_evenly(bootstrap: str, events: Sequence[Event], rate: int, began: float) -> float:
+    """Send the n-th event n / rate seconds after `began` (`time.monotonic`), what is due every PACE_SECONDS together.
+
+    Returns by how many seconds the latest one left too late. One request is under way at a time, as with a client that
+    lingers, so one that is slow makes the next larger.
+    """
+    producer, sent, latest = _producer(bootstrap), 0, 0.0
+    await producer.start()
+    try:
+        while sent < len(events):
+            await asyncio.sleep(max(PACE_SECONDS, began + sent / rate - time.monotonic()))
+            now = time.monotonic() - began
+            latest = max(latest, now - sent / rate)
+            sent += await _send_together(producer, events[sent : sent + _most_together(now, rate, sent)])
+    finally:
+        await producer.stop()
+    return latest
+
+
+def _most_together(now: float, rate: int, sent: int) -> int:
+    return min(int(now * rate) + 1 - sent, SENT_TOGETHER * PARTITIONS)
+
+
+async def _send_together(producer: AIOKafkaProducer, events: Sequence[Event]) -> int:
+    batches: dict[tuple[str, int], Any] = {}
+    for event in events:
+        place = place_of(event)
+        if place not in batches:
+            batches[place] = producer.create_batch()
+        assert batches[place].append(timestamp=event[3], key=event[1], value=event[2]) is not None
+    sending = [
+        await producer.send_batch(batch, topic, partition=partition) for (topic, partition), batch in batches.items()
+    ]
+    await asyncio.gather(*sending)
+    return len(events)
+
+
+def _producer(bootstrap: str) -> AIOKafkaProducer:
+    return AIOKafkaProducer(
+        bootstrap_servers=bootstrap, max_batch_size=1024 * 1024, max_request_size=16 * 1024 * 1024, acks="all",
+        enable_idempotence=False,
+    )  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from benchmarks import charging, evidence, mix
+from benchmarks import charging, evidence, latency, memory, mix, start_up
 from benchmarks.table import Row, machine
 
 
@@ -22,6 +22,9 @@ class Measurement:
 MEASUREMENTS: Final = (
     Measurement(("charging", "fair_rival", "naive_rival"), 270, charging.rows),
     Measurement(("day_mix",), 225, mix.rows),
+    Measurement(latency.NAMES, 110, latency.rows),
+    Measurement(("memory",), 60, memory.rows),
+    Measurement(("start_up",), 45, start_up.rows),
     Measurement(("evidence",), 90, evidence.rows),
 )
 GENEROUS: Final = {"charging": 0.2, "fair_rival": 2.0}
@@ -51,18 +54,23 @@ def choose(measurements: Sequence[Measurement], names: Sequence[str]) -> list[Me
 
 
 def run(names: Sequence[str], *, is_short: bool = False) -> tuple[list[Row], dict[str, Any]]:
-    """Measure the named rows, or all; returns them and what they were measured on. In the main thread.
+    """Measure the named rows, or all; returns them, and what they were measured on with what failed. Main thread only.
 
     Raises:
         UnknownRowError: No row has such a name.
     """
-    about = machine()
+    chosen = choose(SHORT if is_short else MEASUREMENTS, names)
+    about, began = machine(), time.monotonic()
     rows: list[Row] = []
-    began = time.monotonic()
-    for each in choose(SHORT if is_short else MEASUREMENTS, names):
-        _tell(f"{', '.join(each.rows)}: about {each.seconds} s")
-        rows += each.run([name for name in each.rows if not names or name in names])
-    return rows, {**about, "seconds": round(time.monotonic() - began)}
+    failures: dict[str, str] = {}
+    for each in chosen:
+        wanted = [name for name in each.rows if not names or name in names]
+        _tell(f"{', '.join(wanted)}: about {each.seconds} s")
+        try:
+            rows += each.run(wanted)
+        except Exception as error:  # noqa: BLE001 - the others are measured all the same, and this is told
+            failures |= dict.fromkeys(wanted, repr(error))
+    return rows, {**about, "seconds": round(time.monotonic() - began), "failures": failures}
 
 
 def _tell(words: str) -> None:

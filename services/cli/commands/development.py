@@ -34,6 +34,10 @@ def bench(
     except suite.UnknownRowError as error:
         raise typer.BadParameter(str(error)) from error
     print(json.dumps({"rows": [row.told() for row in rows], "about": about}) if as_json else as_text(rows))
+    if about["failures"]:
+        raise CommandFailed(
+            "; ".join(f"{name} could not be measured: {why}" for name, why in about["failures"].items())
+        )
     return Exit.FAILED if is_short and not all(row.holds for row in rows) else Exit.OK
 
 
