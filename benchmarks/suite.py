@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from benchmarks import charging, evidence, latency, memory, mix, start_up
+from benchmarks import charging, evidence, latency, memory, millions, mix, start_up
 from benchmarks.table import Row, machine
 
 
@@ -25,6 +25,7 @@ MEASUREMENTS: Final = (
     Measurement(latency.NAMES, 110, latency.rows),
     Measurement(("memory",), 60, memory.rows),
     Measurement(("start_up",), 45, start_up.rows),
+    Measurement(millions.NAMES, 330, millions.rows),
     Measurement(("evidence",), 90, evidence.rows),
 )
 GENEROUS: Final = {"charging": 0.2, "fair_rival": 2.0}

@@ -57,7 +57,7 @@ class House:
     def __init__(self, stack: EmbeddedStack, folder: Path, pool: Pool) -> None:
         self.stack, self.pool, self.owner = stack, pool, stack.database()
         self.login = with_login(self.owner, "danbao_charging", "bench-charging")
-        self._folder = folder
+        self.folder = folder
         self.children: list[Child] = []
         self.ports: list[int] = []
 
@@ -77,7 +77,7 @@ class House:
         }
         name = f"charging-{len(self.children)}"
         command = [sys.executable, "-m", module]
-        child = start_child(name, command, env=environment, cwd=HOUSE, log=self._folder / f"{name}.log")
+        child = start_child(name, command, env=environment, cwd=HOUSE, log=self.folder / f"{name}.log")
         self.children.append(child)
         self.ports.append(port)
         return child

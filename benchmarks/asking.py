@@ -1,0 +1,107 @@
+"""Asks charging workers about orders drawn at random, over HTTP, and tells how long each answer took.
+
+A process of its own beside the workers; `BENCH_ASKING` holds what to ask as JSON. Three ask at once, one for each kind
+of question: the rows of an order by its id, a worker's covers at an instant, an order's proof. Each waits PAUSE_SECONDS
+between an answer and its next question.
+"""
+
+import asyncio
+import json
+import os
+import random
+import sys
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import msgspec
+
+from benchmarks.orders import Writer
+from benchmarks.workers import KEY, House
+from deploy.embedded.children import Child, start_child
+from shared.runtime.settings import HOUSE
+
+PAUSE_SECONDS: Final = 0.02
+PATIENCE_SECONDS: Final = 30.0
+KINDS: Final = ("order", "covers", "proof")
+
+
+class Wanted(msgspec.Struct):
+    """Which orders there are, and whom to ask for how long; the n-th order was accepted n steps after `begin`."""
+
+    ports: list[int]
+    begin: datetime
+    step_us: float
+    orders: int
+    seconds: float
+    answer: str
+
+
+def start_asking(house: House, wanted: Wanted) -> Child:
+    """Begin; it ends by itself and leaves its answer in the file `wanted.answer`."""
+    environment = {"BENCH_ASKING": msgspec.json.encode(wanted).decode(), "PATH": os.environ.get("PATH", os.defpath)}
+    command = [sys.executable, "-m", "benchmarks.asking"]
+    return start_child("asking", command, env=environment, cwd=HOUSE, log=house.folder / "asking.log")
+
+
+def read_answer(child: Child, wanted: Wanted) -> dict[str, dict[str, float]]:
+    """Milliseconds by kind of question, once it has ended; it does so soon after the workers have."""
+    if child.wait(PATIENCE_SECONDS) != 0:
+        raise RuntimeError(f"asking failed: {child.last_words()}")
+    found: dict[str, dict[str, float]] = json.loads(Path(wanted.answer).read_bytes())
+    return found
+
+
+async def ask(wanted: Wanted) -> dict[str, dict[str, float]]:
+    """Ask until the time is over."""
+    writer, until = Writer(), time.monotonic() + wanted.seconds
+    headers = {"Authorization": f"Bearer {KEY}"}
+    async with httpx.AsyncClient(headers=headers, timeout=PATIENCE_SECONDS, trust_env=False) as api:
+        found = await asyncio.gather(*(_keep_asking(api, writer, wanted, kind, until) for kind in KINDS))
+    return dict(zip(KINDS, found, strict=True))
+
+
+async def _keep_asking(
+    api: httpx.AsyncClient, writer: Writer, wanted: Wanted, kind: str, until: float
+) -> dict[str, float]:
+    drawn = random.Random(kind)
+    taken: list[float] = []
+    while time.monotonic() < until or not taken:
+        number = drawn.randrange(wanted.orders)
+        path, check = _question(writer, wanted, kind, number)
+        url = f"http://127.0.0.1:{drawn.choice(wanted.ports)}{path}"
+        began = time.perf_counter()
+        answer = await api.get(url)
+        taken.append((time.perf_counter() - began) * 1_000)
+        assert answer.status_code == 200, (url, answer.text)
+        assert check(answer.json()), (url, answer.text[:500])
+        await asyncio.sleep(PAUSE_SECONDS)
+    taken.sort()
+    shares = {"p50": 0.5, "p99": 0.99}
+    return {
+        "asked": len(taken),
+        **{name: round(taken[int(share * len(taken))], 1) for name, share in shares.items()},
+        "most": round(taken[-1], 1),
+    }
+
+
+def _question(writer: Writer, wanted: Wanted, kind: str, number: int) -> tuple[str, Callable[[Any], bool]]:
+    """The path, and whether an answer to it holds the order."""
+    at = wanted.begin + timedelta(microseconds=wanted.step_us) * number
+    order, day = f"B{number:019}", at.date().isoformat()
+    if kind == "covers":
+        instant = (at + timedelta(seconds=1)).isoformat().replace("+", "%2B")
+        return (
+            f"/v1/workers/{writer.token(number)}/covers?at={instant}",
+            lambda told: any(row["order_id"] == order for row in told["covers"]),
+        )
+    tail = "/proof" if kind == "proof" else ""
+    return f"/v1/orders/{writer.uscc(number)}/{order}{tail}?day={day}", lambda told: len(told["rows"]) == 1
+
+
+if __name__ == "__main__":
+    asked = msgspec.json.decode(os.environ["BENCH_ASKING"], type=Wanted)
+    Path(asked.answer).write_text(json.dumps(asyncio.run(ask(asked))))
