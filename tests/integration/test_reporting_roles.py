@@ -3,7 +3,6 @@
 import re
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,16 +12,21 @@ from services.reporting.access.viewers import Role
 from tests.integration.other_services import OtherServices
 from tests.integration.portal_rules import NOBODY_TOO, RULES
 from tests.integration.reporting_house import BLUE, WORKER, House, bearer, make_keys, reporting_house
+from tests.servers import Postgres, drop_database, make_database
 
 SCOPES = {Role.PROVINCE: "44", Role.ENTERPRISE: BLUE}
 FILLED = {"day": "2026-10-03", "province": "44", "enterprise": BLUE, "uscc": BLUE, "period": "2026-10", "key_id": "999"}
 REFUSED = {401, 403}
 
 
-@pytest.fixture
-async def house(database: str, platform_database: str, tmp_path: Path) -> AsyncIterator[House]:
-    async with reporting_house(database, platform_database, make_keys(tmp_path), OtherServices()) as house:
+@pytest.fixture(scope="module")
+async def house(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    own, platform = await make_database(postgres), await make_database(postgres)
+    keys = make_keys(tmp_path_factory.mktemp("keys"))
+    async with reporting_house(postgres.url(own), postgres.url(platform), keys, OtherServices()) as house:
         yield house
+    for name in (own, platform):
+        await drop_database(postgres, name)
 
 
 def routes_of(house: House) -> dict[str, tuple[str, str]]:

@@ -1,0 +1,73 @@
+"""What the tests of the portal's door stand on: reporting for a whole file of them, and browsers."""
+
+import itertools
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+import httpx
+
+from tests.integration.other_services import OtherServices
+from tests.integration.reporting_house import (
+    House,
+    make_keys,
+    reporting_house,
+)
+from tests.servers import Postgres, drop_database, make_database
+
+PASSWORD = "correct horse battery"
+HTML = {"Accept": "text/html"}
+NETWORKS = itertools.count(1)
+TOKEN = re.compile(r'name="form_token" value="([0-9a-f]{64})"')
+
+
+@asynccontextmanager
+async def access_house(postgres: Postgres, folder: Path) -> AsyncIterator[tuple[House, asyncpg.Connection]]:
+    """Reporting for a whole file of tests, and the owner of its schema: each test has accounts of its own."""
+    own, platform = await make_database(postgres), await make_database(postgres)
+    async with reporting_house(postgres.url(own), postgres.url(platform), make_keys(folder), OtherServices()) as house:
+        owner = await asyncpg.connect(postgres.url(own))
+        yield house, owner
+        await owner.close()
+    for name in (own, platform):
+        await drop_database(postgres, name)
+
+
+@asynccontextmanager
+async def browser(house: House, scheme: str = "http") -> AsyncIterator[httpx.AsyncClient]:
+    """A client without a key, with cookies and an address of its own."""
+    transport = httpx.ASGITransport(house.service.app, client=(f"2001:db8:0:{next(NETWORKS):x}::1", 1))
+    async with httpx.AsyncClient(transport=transport, base_url=f"{scheme}://test.local", headers=HTML) as client:
+        yield client
+
+
+async def add(house: House, name: str, role: str, scope: str | None = None, password: str = PASSWORD) -> httpx.Response:
+    return await house.client.post(
+        "/v1/accounts", json={"name": name, "role": role, "scope": scope, "password": password}
+    )
+
+
+async def sign_in(client: httpx.AsyncClient, name: str, password: str = PASSWORD, **fields: str) -> httpx.Response:
+    page = await client.get("/sign-in")
+    (token,) = TOKEN.findall(page.text)
+    return await client.post("/sign-in", data={"form_token": token, "name": name, "password": password} | fields)
+
+
+async def enter(house: House, client: httpx.AsyncClient, name: str, role: str, scope: str | None = None) -> str:
+    """Make an account, sign in with it, and return the form token of its session."""
+    (await add(house, name, role, scope)).raise_for_status()
+    assert (await sign_in(client, name)).status_code == 303
+    return str(TOKEN.findall((await client.get("/sign-in")).text)[0])
+
+
+async def status_of(client: httpx.AsyncClient, path: str = "/v1/discrepancies") -> int:
+    """401 once the session is over."""
+    return (await client.get(path)).status_code
+
+
+def use(client: httpx.AsyncClient, session: str) -> None:
+    """Have the client show this session and no other cookie."""
+    client.cookies.clear()
+    client.cookies.set("danbao_session", session, domain="test.local", path="/")
