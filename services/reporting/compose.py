@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from services.reporting import api, portal
+from services.reporting import api
 from services.reporting.access.account_api import make_account_router
 from services.reporting.access.entering import Access
 from services.reporting.access.passwords import Passwords
@@ -15,6 +15,9 @@ from services.reporting.intake import Intake
 from services.reporting.loop import Loop
 from services.reporting.metrics import Metrics
 from services.reporting.order_receipts import OrderReceipts
+from services.reporting.pages import portal
+from services.reporting.pages.desk import Desk
+from services.reporting.pages.site import Site
 from services.reporting.read_model.projector import Projector
 from services.reporting.read_model.rebuild_api import make_rebuild_router
 from services.reporting.receipt_api import make_page_router, make_receipt_router
@@ -65,7 +68,7 @@ async def assemble(service: Service) -> AsyncIterator[Intake]:
     settings = service.settings
     if settings.signing_key is None:
         raise Refused("DANBAO_SIGNING_KEY is not set: reports could not be signed")
-    signer, names = Signer(settings.signing_key), load_scheme(settings.scheme).names
+    signer, scheme = Signer(settings.signing_key), load_scheme(settings.scheme)
     note_signer = NoteSigner(settings.signing_key, settings.acknowledgement_name, ED25519)
     metrics, timeout = Metrics(service.registry), settings.report_timeout_seconds
     async with AsyncExitStack() as stack:
@@ -101,7 +104,7 @@ async def assemble(service: Service) -> AsyncIterator[Intake]:
             examining.wake()
             projecting.wake()
 
-        access, passwords = Access(engine, service.keys), Passwords()
+        access, passwords, site = Access(engine, service.keys), Passwords(), Site(scheme.names)
         service.app.include_router(api.routes(service.keys, engine, sources, platform, sending.wake))
         service.app.include_router(make_rebuild_router(service.keys, projector, projecting.wake))
         service.app.include_router(make_acknowledgement_router(access, sources, note_signer))
@@ -109,10 +112,13 @@ async def assemble(service: Service) -> AsyncIterator[Intake]:
         receipts = OrderReceipts(charging, ledger)
         vkeys = [str(key) for key in read_vkeys(settings.vkeys)] if settings.vkeys else []
         service.app.include_router(make_receipt_router(access, engine, receipts, ledger, settings.receipt_page))
-        service.app.include_router(make_page_router(vkeys, names))
-        pages = portal.install(service.app, access, engine, names)
+        service.app.include_router(make_page_router(vkeys, scheme.names))
+        portal.install(
+            service.app,
+            Desk(engine, site, access, sources, charging, ledger, receipts, scheme.joined_at, settings.receipt_page),
+        )
         service.app.include_router(make_account_router(engine, access, passwords))
-        service.app.include_router(make_sign_in_router(engine, access, passwords, pages.form_page))
+        service.app.include_router(make_sign_in_router(engine, access, passwords, site.page))
         for loop in (building, sending, examining, projecting):
             _start(service, loop)
         yield Intake(engine, wake)

@@ -44,9 +44,20 @@ class InternalApi:
         """The same, of what may take PATIENCE_SECONDS."""
         return await self._ask(path, {}, httpx.Timeout(PATIENCE_SECONDS))
 
-    async def _ask(self, path: str, params: Mapping[str, str | int], timeout: httpx.Timeout) -> dict[str, Any]:
+    async def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer to an object that is asked about; nothing is tried twice."""
+        return await self._ask(path, {}, self._client.timeout, body)
+
+    async def _ask(
+        self,
+        path: str,
+        params: Mapping[str, str | int],
+        timeout: httpx.Timeout,
+        body: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        method = "GET" if body is None else "POST"
         try:
-            response = await self._client.get(path, params=params, timeout=timeout)
+            response = await self._client.request(method, path, params=params, json=body, timeout=timeout)
             response.raise_for_status()
             answer = response.json()
         except (httpx.HTTPError, ValueError) as error:

@@ -18,6 +18,7 @@ class OtherServices:
     payments: list[dict[str, Any]] = field(default_factory=list)
     findings: dict[str, DayFindings] = field(default_factory=dict)
     covers: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    parked: list[dict[str, Any]] = field(default_factory=list)
     is_away: bool = False
 
     def app(self) -> FastAPI:
@@ -49,7 +50,21 @@ class OtherServices:
             self._answers()
             return {"items": self.payments}
 
+        self._add_parked(app)
         return app
+
+    def _add_parked(self, app: FastAPI) -> None:
+        @app.get("/v1/parked")
+        async def parked(enterprise: str) -> dict[str, Any]:
+            self._answers()
+            return {"parked": [each for each in self.parked if each["topic"].endswith(enterprise)]}
+
+        @app.get("/v1/parked/{batch}/{leaf_index}")
+        async def parked_event(batch: int, leaf_index: int) -> dict[str, Any]:
+            found = [each for each in self.parked if each["cursor"] == f"{batch}.{leaf_index}"]
+            if not found:
+                raise HTTPException(404, "nothing is parked there")
+            return found[0]
 
     def _answers(self) -> None:
         if self.is_away:

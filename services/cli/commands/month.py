@@ -13,12 +13,16 @@ from services.cli.exits import Exit
 
 if TYPE_CHECKING:
     from services.cli.month.summary import Summary
+    from services.cli.month.visitors import Visitors
     from services.cli.replaying.csv_orders import RegionRule
     from shared.domain.industry import Industry
 
 Orders = Annotated[int, typer.Option("--orders", min=100, max=50_000_000, help="Orders accepted in the month.")]
 Seed = Annotated[int, typer.Option("--seed", help="The same seed gives the same events, byte for byte.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Stay = Annotated[
+    bool, typer.Option("--stay", help="Keep the services and the portal running when all is shown, until Ctrl-C.")
+]
 MonthName = Annotated[str, typer.Option("--month", help="The month, such as 2026-10.")]
 SchemeDirs = Annotated[
     str,
@@ -38,32 +42,36 @@ def add_commands(app: typer.Typer) -> None:
     app.command()(replay)
 
 
-def demo(orders: Orders = DEMO_ORDERS, seed: Seed = 1, as_json: Json = False) -> int:
+def demo(orders: Orders = DEMO_ORDERS, seed: Seed = 1, as_json: Json = False, stays: Stay = False) -> int:
     """Stream a month of orders through a system of its own: charge, close, bill, report, audit; then show it."""
     from services.cli.month.demo import Asked, run_demo
     from services.cli.month.progress import progress_bar
     from services.cli.running.loop import run_work, state_directory
 
-    with state_directory("demo") as folder:
-        with progress_bar("demo", None) as watcher:
-            summary = run_work(run_demo(Asked(orders, seed, folder), watcher))
+    def show(summary: "Summary", visitors: "Visitors") -> None:
         if as_json:
-            print(json.dumps(summary.as_json(), ensure_ascii=False))
+            print(json.dumps(summary.as_json(), ensure_ascii=False), flush=True)
         else:
-            _show(summary)
+            _show(summary, visitors, stays=stays)
+
+    with state_directory("demo") as folder:
+        summary = run_work(run_demo(Asked(orders, seed, folder, stays), progress_bar("demo", None), show))
     return Exit.OK if summary.has_passed else Exit.FAILED
 
 
-def _show(summary: "Summary") -> None:
+def _show(summary: "Summary", visitors: "Visitors", *, stays: bool) -> None:
     from rich.console import Console
 
-    from services.cli.month.tables import print_summary
+    from services.cli.month.tables import print_summary, print_visitors
     from services.cli.running.system import DEMO_SCHEME
     from shared.adapters.scheme_files import load_scheme
 
     names = load_scheme([Path(part) for part in DEMO_SCHEME.split(":")]).names
     console = Console()
-    print_summary(console if console.is_terminal else Console(width=160), summary, names)
+    console = console if console.is_terminal else Console(width=160)
+    print_summary(console, summary, names)
+    print_visitors(console, visitors, names, stays=stays)
+    sys.stdout.flush()
 
 
 def up(

@@ -1,8 +1,10 @@
 """The main job: a month of orders in, a billed and reported month out, on a system of its own."""
 
+import asyncio
 import csv
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -18,6 +20,7 @@ from services.cli.generating.plan import Employee, make_plan
 from services.cli.month.driver import MonthDriver, Stream, open_stream, until
 from services.cli.month.progress import Watcher
 from services.cli.month.summary import Summary, summarise
+from services.cli.month.visitors import Visitors, invite
 from services.cli.running.system import System, Wishes, running_system
 from shared.adapters.scheme_files import load_scheme
 from shared.contracts.manifests import RemittanceReceived
@@ -39,16 +42,28 @@ class Asked:
     orders: int
     seed: int
     directory: Path
+    stays: bool = False
 
 
-async def run_demo(asked: Asked, watcher: Watcher) -> Summary:
-    """Run the whole month and return what came of it; raises CommandFailed and its kin when something fails."""
+async def run_demo(
+    asked: Asked, watching: AbstractContextManager[Watcher], show: Callable[[Summary, Visitors], None]
+) -> Summary:
+    """Run the whole month, show what came of it while everything still runs, and return it.
+
+    With `stays` this goes on until it is cancelled. Raises CommandFailed and its kin when something fails.
+    """
     began = time.monotonic()
     wanted = Wanted(asked.orders, asked.seed, OCTOBER)
-    watcher.stage("starting database, broker and services")
-    async with running_system(wishes_of(asked, wanted)) as system:
-        summary = await system.supervisor.guard(play_month(system, wanted, watcher))
-    summary.seconds = round(time.monotonic() - began, 1)
+    async with AsyncExitStack() as stack:
+        with watching as watcher:
+            watcher.stage("starting database, broker and services")
+            system = await stack.enter_async_context(running_system(wishes_of(asked, wanted)))
+            summary = await system.supervisor.guard(play_month(system, wanted, watcher))
+            visitors = await system.supervisor.guard(invite(system, wanted))
+        summary.seconds = round(time.monotonic() - began, 1)
+        show(summary, visitors)
+        if asked.stays:
+            await system.supervisor.guard(asyncio.Event().wait())
     return summary
 
 

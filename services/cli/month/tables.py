@@ -6,6 +6,8 @@ from rich.console import Console
 from rich.table import Table
 
 from services.cli.month.summary import Place, Summary
+from services.cli.month.visitors import Visitors
+from shared.domain.calendar import SHANGHAI
 from shared.domain.money import Amount, yuan
 from shared.domain.province import PROVINCES
 
@@ -23,6 +25,24 @@ def print_summary(console: Console, summary: Summary, names: Mapping[str, str]) 
             console.print(f"       {finding}", highlight=False, markup=False)
     console.print(_sum_line(summary), highlight=False)
     console.print(_verdict(summary), highlight=False)
+
+
+def print_visitors(console: Console, visitors: Visitors, names: Mapping[str, str], *, stays: bool) -> None:
+    """Where the portal is, and how each role gets in."""
+    table = Table(title=f"\nportal: {visitors.address}/", title_justify="left")
+    for column in ("account", "password", "role", "sees"):
+        table.add_column(column, no_wrap=True)
+    for each in visitors.accounts:
+        scope = each.scope or ""
+        seen = PROVINCES[scope].chinese if scope in PROVINCES else names.get(scope, "everything")
+        table.add_row(each.name, visitors.password, each.role, seen)
+    console.print(table)
+    at = visitors.covered_at.astimezone(SHANGHAI).replace(tzinfo=None)
+    console.print(
+        f"a worker's link: {visitors.worker_link}  (insured by an order at {at})", highlight=False, soft_wrap=True
+    )
+    end = "It runs until Ctrl-C." if stays else "All of it is stopped now; `make demo ARGS=--stay` keeps it running."
+    console.print(end, highlight=False, markup=False)
 
 
 def _sum_line(summary: Summary) -> str:

@@ -38,8 +38,8 @@ def _print(system: System) -> None:
     """Where everything is, for a person; flushed, because a script may wait for it."""
     reporting = system.settings.reporting_url
     lines = [
-        f"portal             {reporting}/  (user: any, password: the key)",
-        f"key                {system.operator_key}",
+        f"portal             {reporting}/  (accounts: danbao user add)",
+        f"operator's key     {system.operator_key}",
         f"charging           {system.settings.charging_url}",
         f"ledger             {system.settings.ledger_url}",
         f"national platform  {system.settings.platform_url}",

@@ -64,7 +64,7 @@ class Access:
         """The fields of the form; 403 where its token is not the one of the cookie."""
         if request.method in _READING:
             return {}
-        fields = await _fields(request)
+        fields = await form_fields(request)
         shown = request.headers.get(HEADER) or fields.get(FIELD, "")
         if not hmac.compare_digest(shown.encode(), form_token(request).encode()) or not _hung_on(request):
             raise HTTPException(403, "this form is out of date: go back, load the page again, and send it once more")
@@ -78,7 +78,8 @@ class Access:
         return await find_key(self._engine, key.strip()) if kind.lower() == "bearer" else None
 
 
-async def _fields(request: Request) -> dict[str, str]:
+async def form_fields(request: Request) -> dict[str, str]:
+    """What a form says, for a route whose viewer is known: that has checked the token of a session."""
     if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         return {}
     length = request.headers.get("content-length", "")

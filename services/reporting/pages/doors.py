@@ -1,0 +1,67 @@
+"""API keys and the trail of looks, for those who may see them."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response
+
+from services.reporting.access.account_api import KEY_DAYS
+from services.reporting.access.api_keys import add_key, list_keys, revoke_key
+from services.reporting.access.entering import form_fields
+from services.reporting.access.looks import NEWEST, list_looks
+from services.reporting.access.viewers import Role, Viewer, viewing
+from services.reporting.pages.desk import Desk, address, see_other
+from shared.domain.errors import Refused
+
+LOOKS_SHOWN = 100
+
+
+def make_router(desk: Desk) -> APIRouter:
+    """`/keys` for an enterprise and operators, `/looks` for the national regulator and operators."""
+    router = APIRouter(include_in_schema=False)
+    _add_keys(router, desk)
+
+    @router.get("/looks")
+    async def looks(
+        request: Request,
+        viewer: Annotated[Viewer, Depends(desk.access.require(Role.NATIONAL, Role.OPERATOR))],
+        before: Annotated[int, Query(ge=0, le=NEWEST)] = NEWEST,
+    ) -> Response:
+        async with viewing(desk.engine, viewer) as connection:
+            rows = await list_looks(connection, before, LOOKS_SHOWN)
+        more = address("/looks", before=rows[-1].id) if len(rows) == LOOKS_SHOWN else None
+        return desk.site.page(request, "looks.html", viewer=viewer, rows=rows, next_href=more)
+
+    return router
+
+
+def _add_keys(router: APIRouter, desk: Desk) -> None:
+    Maker = Annotated[Viewer, Depends(desk.access.require(Role.OPERATOR, Role.ENTERPRISE))]  # noqa: N806 - a type
+
+    async def page(request: Request, viewer: Viewer, status: int = 200, **values: Any) -> Response:
+        async with desk.engine.connect() as connection:
+            rows = await list_keys(connection, viewer)
+        return desk.site.page(
+            request, "keys.html", status, viewer=viewer, rows=rows, **{"fresh": None, "refused": None} | values
+        )
+
+    @router.get("/keys")
+    async def keys(request: Request, viewer: Maker) -> Response:
+        return await page(request, viewer)
+
+    @router.post("/keys")
+    async def make(request: Request, viewer: Maker) -> Response:
+        name = (await form_fields(request)).get("name", "").strip()
+        try:
+            made = await add_key(desk.engine, viewer, name, viewer.role, viewer.scope, KEY_DAYS)
+        except Refused as error:
+            return await page(request, viewer, 409, refused=str(error))
+        return await page(request, viewer, fresh=made.key)
+
+    @router.post("/keys/{key_id}/revoke")
+    async def revoke(request: Request, viewer: Maker, key_id: int) -> Response:
+        try:
+            await revoke_key(desk.engine, viewer, key_id)
+        except Refused as error:
+            return await page(request, viewer, 404, refused=str(error))
+        return see_other("/keys")
