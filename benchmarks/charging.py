@@ -11,14 +11,14 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
 from benchmarks.orders import Event, acceptances, preload
 from benchmarks.rivals.race import FAIR, NAIVE, race
-from benchmarks.table import Row, from_runs
+from benchmarks.table import Row, Scale, from_runs
 from benchmarks.workers import CHARGING, House, cpu_an_event, embedded_parts, open_house
 from deploy.embedded.stack import EmbeddedStack
 from services.charging.rows import ENTRY_COLUMNS
@@ -28,23 +28,20 @@ BATCH: Final = 8_000
 COPIES: Final = 3
 
 
-RUNS: Final = 5
 RIVALS: Final = {"fair_rival": FAIR, "naive_rival": NAIVE}
-TARGETS: Final = {"charging": 0.6, "fair_rival": 5.0, "naive_rival": 100.0}
+FULL: Final = Scale({"charging": 0.6, "fair_rival": 5.0, "naive_rival": 100.0})
 
 
-def rows(
-    wanted: Collection[str], orders: int = 400_000, runs: int = RUNS, targets: Mapping[str, float] = TARGETS
-) -> list[Row]:
+def rows(wanted: Collection[str], scale: Scale = FULL) -> list[Row]:
     """Of the wanted rows those against COPY and rivals: everything raced in each of the runs."""
     rivals = [name for name in RIVALS if name in wanted]
-    found = [run(orders=orders, workers=2, rivals=rivals) for _ in range(runs)]
+    found = [run(orders=scale.events, workers=scale.workers, rivals=rivals) for _ in range(scale.runs)]
     told = {
-        "charging": "charging beside raw COPY of the same rows, two workers",
+        "charging": f"charging beside raw COPY of the same rows, workers: {scale.workers}",
         "fair_rival": "charging beside batches of 500, pydantic, SQLAlchemy Core, one commit a batch",
         "naive_rival": "charging beside a message a handler, pydantic, SQLAlchemy ORM, one commit each",
     }
-    return [from_runs(name, told[name], "x", found, name, targets[name]) for name in told if name in wanted]
+    return [from_runs(name, told[name], "x", found, name, scale.targets[name]) for name in told if name in wanted]
 
 
 def run(

@@ -12,32 +12,34 @@ from typing import Any, Final
 
 from benchmarks.charging import charge
 from benchmarks.orders import Event, acceptances, day_mix
-from benchmarks.table import Row, from_runs
+from benchmarks.table import Row, Scale, from_runs
 from benchmarks.workers import embedded_parts, open_house
 from deploy.embedded.stack import EmbeddedStack
 
+FULL: Final = Scale({"day_mix": 0.6}, runs=3)
 FEEDS: Final[dict[str, Callable[[int], Iterator[Event]]]] = {"acceptances": acceptances, "mix": day_mix}
 
 
-def rows(_: object = None, events: int = 400_000, runs: int = 5, target: float = 0.6) -> list[Row]:
+def rows(_: object = None, scale: Scale = FULL) -> list[Row]:
     """The row of the table."""
-    what = "a day's mix beside acceptances alone, per event, two workers"
-    return [from_runs("day_mix", what, "x", [run(events) for _ in range(runs)], "ratio", target)]
+    what = f"a day's mix beside acceptances alone, per event, workers: {scale.workers}"
+    found = [run(scale.events, scale.workers) for _ in range(scale.runs)]
+    return [from_runs("day_mix", what, "x", found, "ratio", scale.targets["day_mix"])]
 
 
-def run(events: int) -> dict[str, Any]:
+def run(events: int, workers: int) -> dict[str, Any]:
     """One pair; rates in events a second and their ratio. In the main thread."""
     found = {}
     for name in FEEDS:
         with embedded_parts() as (stack, folder):
-            found[name] = asyncio.run(_measure(stack, folder, name, events))
+            found[name] = asyncio.run(_measure(stack, folder, name, events, workers))
     rates = {name: each["events_per_second"] for name, each in found.items()}
     return {"ratio": round(rates["mix"] / rates["acceptances"], 3), "events": events, **found}
 
 
-async def _measure(stack: EmbeddedStack, folder: Path, name: str, events: int) -> dict[str, Any]:
+async def _measure(stack: EmbeddedStack, folder: Path, name: str, events: int, workers: int) -> dict[str, Any]:
     async with open_house(stack, folder) as house:
-        found = await charge(house, FEEDS[name](events), events, workers=2)
+        found = await charge(house, FEEDS[name](events), events, workers)
         found["ended_as"] = json.loads(await house.pool.fetchval(_OUTCOMES))
     return found
 
@@ -49,4 +51,4 @@ _OUTCOMES: Final = """select json_object_agg(outcome, orders) from (
 
 
 if __name__ == "__main__":
-    print(json.dumps(run(400_000), indent=2))
+    print(json.dumps(run(400_000, 2), indent=2))

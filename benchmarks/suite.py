@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from benchmarks import charging, evidence, latency, memory, millions, mix, start_up
-from benchmarks.table import Row, machine
+from benchmarks import charging, evidence, growth, latency, memory, millions, mix, start_up
+from benchmarks.table import Row, Scale, machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,19 +21,18 @@ class Measurement:
 
 MEASUREMENTS: Final = (
     Measurement(("charging", "fair_rival", "naive_rival"), 270, charging.rows),
-    Measurement(("day_mix",), 225, mix.rows),
+    Measurement(("day_mix",), 140, mix.rows),
     Measurement(latency.NAMES, 110, latency.rows),
     Measurement(("memory",), 60, memory.rows),
     Measurement(("start_up",), 45, start_up.rows),
     Measurement(millions.NAMES, 330, millions.rows),
+    Measurement(("growth",), 240, growth.rows),
     Measurement(("evidence",), 90, evidence.rows),
 )
-GENEROUS: Final = {"charging": 0.2, "fair_rival": 2.0}
+GENEROUS: Final = Scale({"charging": 0.15, "fair_rival": 1.5, "day_mix": 0.2}, events=150_000, runs=1, workers=1)
 SHORT: Final = (
-    Measurement(
-        ("charging", "fair_rival"), 45, lambda wanted: charging.rows(wanted, orders=200_000, runs=1, targets=GENEROUS)
-    ),
-    Measurement(("day_mix",), 40, lambda _: mix.rows(events=200_000, runs=1, target=0.2)),
+    Measurement(("charging", "fair_rival"), 35, lambda wanted: charging.rows(wanted, GENEROUS)),
+    Measurement(("day_mix",), 35, lambda wanted: mix.rows(wanted, GENEROUS)),
 )
 """For a noisy machine: ratios only, small, with limits that only a real loss breaks."""
 

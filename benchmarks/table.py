@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -47,6 +47,16 @@ class Row:
             "spread": list(self.spread) if self.spread else None,
             "measured": self.measured,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How large a measurement is, and against what it is held."""
+
+    targets: Mapping[str, float]
+    events: int = 400_000
+    runs: int = 5
+    workers: int = 2
 
 
 def from_runs(
