@@ -18,6 +18,7 @@ from services.reporting.order_receipts import OrderReceipts
 from services.reporting.pages import portal
 from services.reporting.pages.desk import Desk
 from services.reporting.pages.site import Site
+from services.reporting.read_api.routes import Reading, make_read_router
 from services.reporting.read_model.projector import Projector
 from services.reporting.read_model.rebuild_api import make_rebuild_router
 from services.reporting.receipt_api import make_page_router, make_receipt_router
@@ -106,6 +107,8 @@ async def assemble(service: Service) -> AsyncIterator[Intake]:
 
         access, passwords, site = Access(engine, service.keys), Passwords(), Site(scheme.names)
         service.app.include_router(api.routes(service.keys, engine, sources, platform, sending.wake))
+        reading = Reading(engine, access, sources, scheme.joined_at, scheme.names)
+        service.app.include_router(make_read_router(reading))
         service.app.include_router(make_rebuild_router(service.keys, projector, projecting.wake))
         service.app.include_router(make_acknowledgement_router(access, sources, note_signer))
         service.app.include_router(register_routes(access, engine))

@@ -4,7 +4,7 @@ The national regulator and provinces change states, each of what it sees; an ent
 """
 
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, HTTPException, Query
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,9 +13,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.reporting.access.entering import Access
 from services.reporting.access.looks import note_look
 from services.reporting.access.viewers import Role, Viewer, viewing
+from services.reporting.read_api.cells import Table
+from services.reporting.read_api.formats import DOWNLOADS, Format, in_form
 from services.reporting.register import State, Wanted, change_state, find_one, list_findings
 from shared.contracts.findings import FindingKind
 
+COLUMNS: Final = (
+    "id", "kind", "state", "count", "found_at", "last_seen_at", "times_seen", "noted_at", "actor", "note", "report_id",
+    "period", "day", "province", "enterprise", "declared", "reported", "detail",
+)  # fmt: skip
 Cursor = Annotated[int, Query(ge=0, lt=2**63, description="`next` of the answer before")]
 Limit = Annotated[int, Query(ge=1, le=5_000)]
 Uscc = Annotated[str | None, Query(pattern=r"^[0-9A-Z]{18}$")]
@@ -40,7 +46,7 @@ def register_routes(access: Access, engine: AsyncEngine) -> APIRouter:
     Asking = Annotated[Viewer, Depends(access.require(*_REGULATORS, Role.ENTERPRISE))]  # noqa: N806 - a type, made here
     Regulator = Annotated[Viewer, Depends(access.require(*_REGULATORS))]  # noqa: N806 - since it holds the engine
 
-    @router.get("")
+    @router.get("", responses=DOWNLOADS)
     async def list_them(
         asking: Asking,
         kind: FindingKind | None = None,
@@ -51,14 +57,17 @@ def register_routes(access: Access, engine: AsyncEngine) -> APIRouter:
         period: Period = None,
         after: Cursor = 0,
         limit: Limit = 1_000,
-    ) -> dict[str, Any]:
+        format: Format = "json",  # noqa: A002 - the name in the address
+    ) -> Any:
+        """Findings by id, within what the reader sees; as CSV and XLSX without their evidence."""
         wanted = Wanted(
             kind=kind, state=state, enterprise=enterprise, province=province, day=day, period=period, after=after,
             limit=limit,
         )  # fmt: skip
         async with viewing(engine, asking) as connection:
             found = await list_findings(connection, wanted)
-        return {"discrepancies": found, "next": found[-1]["id"] if len(found) == limit else None}
+        told = {"discrepancies": found, "next": found[-1]["id"] if len(found) == limit else None}
+        return in_form(format, told, "discrepancies", lambda _: [Table("discrepancies", COLUMNS, found)])
 
     @router.get("/{discrepancy_id}")
     async def show_one(asking: Asking, discrepancy_id: int) -> dict[str, Any]:

@@ -145,6 +145,14 @@ class Sources:
         """What charging received of an enterprise for a counted day."""
         return await self._charging.find(f"/v1/enterprises/{enterprise}/received/{day}")
 
+    async def log_state(self) -> dict[str, Any]:
+        """How far the evidence log is: `entries`, `signed`, `cosigned`, `witness`."""
+        answer = await self._ledger.get("/v1/status")
+        try:
+            return dict(answer["log"])
+        except (LookupError, TypeError, ValueError) as error:
+            raise Retry(f"ledger, state of the log: {error!r}") from error
+
     async def checkpoint(self, day: date) -> str | None:
         """The note of the checkpoint of a day's close; None where there is none."""
         answer = await self._ledger.find("/v1/log/checkpoints", day=day.isoformat())

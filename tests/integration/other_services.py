@@ -45,6 +45,11 @@ class OtherServices:
             self._answers()
             return {"covers": self.covers.get(worker_id, [])}
 
+        @app.get("/v1/status")
+        async def status() -> dict[str, Any]:
+            self._answers()
+            return {"log": {"entries": 7, "signed": 7, "cosigned": 5, "witness": "witness.example"}}
+
         @app.get("/v1/payment-states")
         async def payment_states(period: str, as_of: str) -> dict[str, Any]:
             self._answers()

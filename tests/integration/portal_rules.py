@@ -62,6 +62,16 @@ RULES: Final[dict[str, frozenset[Role] | None]] = {
     "POST /v1/reports/{report_id}/retry": SERVICES,
     "GET /v1/read-model": SERVICES,
     "POST /v1/read-model/rebuild": SERVICES,
+    # Figures, statements, reports.
+    "GET /v1/overview": OFFICES,
+    "GET /v1/sheets": OFFICES,
+    "GET /v1/statements": OFFICES,
+    "GET /v1/statements/{statement_id}": OFFICES,
+    "GET /v1/remittances": OFFICES,
+    "GET /v1/arrivals": OFFICES,
+    "GET /v1/reports": OFFICES,
+    "GET /v1/reports/{report_id}": OFFICES,
+    "GET /v1/evidence": OFFICES,
     # The register.
     "GET /v1/discrepancies": OFFICES,
     "GET /v1/discrepancies/{discrepancy_id}": OFFICES,

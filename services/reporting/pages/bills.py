@@ -1,17 +1,17 @@
 """Statements: the list with the state of each, and one with everything behind it."""
 
 from collections.abc import Sequence
-from datetime import date
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 from fastapi.responses import Response
 
 from services.reporting.access.viewers import Role, Viewer, viewing
-from services.reporting.pages.desk import AnyDay, AnyPeriod, AnyProvince, AnyUscc, Desk, address, day_of, if_there
+from services.reporting.pages.desk import AnyDay, AnyPeriod, AnyProvince, AnyUscc, Desk, address, day_of
 from services.reporting.pages.sent_reports import find_declaration
 from services.reporting.pages.site import EVERYWHERE, OFFICES
 from services.reporting.read_model.answers import Statement
+from services.reporting.read_model.standing import STATES, read_payments, state_of
 from services.reporting.read_model.statements import Wanted, find_statement, list_periods, list_statements
 from shared.contracts.reports import PaymentItem
 from shared.domain.calendar import insured_day
@@ -19,7 +19,6 @@ from shared.domain.money import Amount, parse_yuan, yuan
 from shared.runtime.clock import now
 
 StatementId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.:-]{1,128}$")]
-STATES: Final = ("issued", "declared", "part_paid", "paid", "overdue")
 MOST: Final = 1_000
 """Statements of a month on one page: 32 provinces of 31 enterprises; the API has a cursor."""
 
@@ -45,7 +44,7 @@ def make_router(desk: Desk) -> APIRouter:
             wanted = Wanted(period=shown, province=province or None, enterprise=enterprise or None, limit=MOST)
             found = await list_statements(connection, wanted) if periods else []
         day = day_of(as_of) or insured_day(now())
-        payments = await _payments(desk, {each.period for each in found}, day)
+        payments = await read_payments(desk.sources, {each.period for each in found}, day)
         rows = [_row(each, payments.get(each.statement_id)) for each in found]
         if state:
             rows = [row for row in rows if row["state"] == state]
@@ -64,7 +63,7 @@ def make_router(desk: Desk) -> APIRouter:
         if found is None:
             raise HTTPException(404, "no such statement in your share")
         day = day_of(as_of) or insured_day(now())
-        payment = (await _payments(desk, {found.statement.period}, day)).get(statement_id)
+        payment = (await read_payments(desk.sources, {found.statement.period}, day)).get(statement_id)
         row, kinds = _row(found.statement, payment), ("line", "adjustment", "assessed")
         lines = {kind: [_line(line) for line in found.lines if line.kind == kind] for kind in kinds}
         period = found.statement.period
@@ -100,33 +99,13 @@ def _exports(period: str | None, province: str | None, enterprise: str | None) -
     return [(kind.upper(), address("/v1/statements", **known, format=kind)) for kind in ("xlsx", "csv")]
 
 
-async def _payments(desk: Desk, periods: set[str], as_of: date) -> dict[str, PaymentItem]:
-    """By statement; empty while the ledger does not answer. Only statements that were found are looked up in it."""
-    found: dict[str, PaymentItem] = {}
-    for period in periods:
-        states = await if_there(desk.sources.payment_states(period, as_of))
-        for items in (states or {}).values():
-            found |= {item.statement_id: item for item in items}
-    return found
-
-
 def _row(statement: Statement, payment: PaymentItem | None) -> dict[str, Any]:
     """A statement with where its payment stands, for the templates."""
     told = statement.model_dump(mode="json", by_alias=True) | {"orders": statement.orders}
     told |= {"remitted_yuan": None, "outstanding_yuan": None, "late_fee_yuan": None}
     if payment is not None:
         told |= payment.model_dump(include={"remitted_yuan", "outstanding_yuan", "late_fee_yuan"})
-    return told | {"state": _state(statement, payment)}
-
-
-def _state(statement: Statement, payment: PaymentItem | None) -> str:
-    if payment is not None and parse_yuan(payment.outstanding_yuan) <= 0:
-        return "paid"
-    if payment is not None and parse_yuan(payment.arrears_yuan) > 0:
-        return "overdue"
-    if payment is not None and parse_yuan(payment.remitted_yuan) > 0:
-        return "part_paid"
-    return "issued" if statement.receipt_id is None else "declared"
+    return told | {"state": state_of(statement, payment)}
 
 
 def _line(line: Any) -> dict[str, Any]:

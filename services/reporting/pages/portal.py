@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from fastapi import APIRouter, FastAPI, Request
-from fastapi.exception_handlers import http_exception_handler, request_validation_exception_handler
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
@@ -12,6 +11,7 @@ from starlette.exceptions import HTTPException
 from services.reporting.pages import bills, doors, findings, proofs, reports, sheets, streams
 from services.reporting.pages.desk import Desk
 from services.reporting.pages.site import Site
+from services.reporting.read_api.problems import tell_problem
 
 SAID: Final = frozenset({401, 403, 404, 409, 422, 503})
 
@@ -43,18 +43,13 @@ def show_error(site: Site, request: Request, error: HTTPException | RequestValid
 
 
 def install(app: FastAPI, desk: Desk) -> None:
-    """Add the pages to the app; people are told of errors in a page, programs in JSON."""
+    """Add the pages to the app; people are told of errors in a page, programs in a problem."""
     for router in page_routers(desk):
         app.include_router(router)
 
     @app.exception_handler(HTTPException)
-    async def refused(request: Request, error: HTTPException) -> Response:
-        return (
-            show_error(desk.site, request, error) if is_page(request) else await http_exception_handler(request, error)
-        )
-
     @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> Response:
-        if is_page(request):
-            return show_error(desk.site, request, error)
-        return await request_validation_exception_handler(request, error)
+    async def say(request: Request, error: HTTPException | RequestValidationError) -> Response:
+        return show_error(desk.site, request, error) if is_page(request) else await tell_problem(request, error)
+
+    app.add_exception_handler(Exception, tell_problem)
