@@ -1,7 +1,7 @@
 """Make what a deployment needs once: keys that sign reports and checkpoints, and the files of who may read.
 
 `python -m deploy.first_keys`, run by the compose file before the services. What exists is left as it is, so that it
-can be run again; to add a reader, edit the file in the volume (the form is in `shared/runtime/access.py`).
+can be run again. People and programs that read have accounts and keys of their own: `danbao user`, `danbao key`.
 """
 
 import os

@@ -27,6 +27,7 @@ from services.charging.rerating_api import Rerater, make_rerating_router
 from services.charging.series_api import make_series_router
 from services.charging.settle import settle
 from services.charging.store import start_run
+from services.charging.trials import Trials, make_trial_router
 from shared.adapters.kafka import consume, ensure_topics, open_broker, until_done
 from shared.adapters.outbox import Outbox
 from shared.adapters.postgres import Pool, Waits, open_engine, open_pool
@@ -65,8 +66,12 @@ async def compose(service: Service) -> AsyncIterator[None]:
             )
         run.limit_seconds = settlement_run.limit_seconds = settings.transaction_seconds
         outbox = Outbox(engine, "charging", lambda topic, key, payload: _publish(broker, topic, key, payload))
-        reader = Reader(scheme, known_regions(), await _register(pool, scheme), _limits(settings))
-        consumer = Consumer(settings, pool, reader, run, metrics, service.die, outbox.wake)
+        ids = await _register(pool, scheme)
+
+        def make_reader() -> Reader:
+            return Reader(scheme, known_regions(), ids, _limits(settings))
+
+        consumer = Consumer(settings, pool, make_reader(), run, metrics, service.die, outbox.wake)
         consumer.subscribe(broker)
 
         async def close(payload: bytes) -> None:
@@ -93,6 +98,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
             make_router(service.keys, consumer, Lookup(pool), finder, ParkedEvents(pool, broker), settle_once)
         )
         service.app.include_router(make_proof_router(service.keys, Proofs(pool)))
+        service.app.include_router(make_trial_router(service.keys, Trials(pool, make_reader)))
         rerater = Rerater(whole_days, scheme, metrics, outbox.wake)
         service.app.include_router(make_series_router(service.keys, pool))
         service.app.include_router(make_rerating_router(service.keys, rerater))

@@ -28,12 +28,12 @@ RUN_SHIFT: Final = 32
 
 _COLUMNS: Final = ", ".join(ENTRY_COLUMNS)
 _KEY: Final = ", ".join(KEY_COLUMNS)
-_INBOX: Final = (
+INBOX: Final = (
     "create temporary table if not exists inbox (like charging.entry including defaults) on commit delete rows"
 )
 _INSERT: Final = f"""insert into charging.entry ({_COLUMNS}) select {_COLUMNS} from inbox
     order by {_KEY}, leaf_index on conflict do nothing returning leaf_index"""
-_COMPARE: Final = f"""select i.leaf_index,
+COMPARE: Final = f"""select i.leaf_index,
         (i.ended_at, i.region, i.token_key, i.industry, i.departed, i.worker_rest, i.agency_uscc,
             i.employer_insurance_no, case i.kind when 3 then i.reason end)
         is not distinct from
@@ -283,7 +283,7 @@ async def copy_rows(connection: Connection, rows: Sequence[Row]) -> None:
 
 async def _insert_rows(connection: Connection, rows: Sequence[Row]) -> set[int]:
     """The general way; returns the leaf indexes of the rows that met their own key."""
-    await connection.execute(_INBOX)
+    await connection.execute(INBOX)
     await connection.copy_to_table("inbox", columns=COPY_COLUMNS, source=stream(rows), format="binary")
     inserted = {record[0] for record in await connection.fetch(_INSERT)}
     return {index for row in rows if (index := row[LEAF_INDEX]) not in inserted}
@@ -291,7 +291,7 @@ async def _insert_rows(connection: Connection, rows: Sequence[Row]) -> set[int]:
 
 async def _sort_out(connection: Connection, run: Run, batch: Batch, met: set[int]) -> None:
     """Tell repeats from conflicts: a repeat leaves no row and no leaf, a conflict is kept with its bytes."""
-    same = {r["leaf_index"]: r["is_same"] for r in await connection.fetch(_COMPARE, sorted(met))}
+    same = {r["leaf_index"]: r["is_same"] for r in await connection.fetch(COMPARE, sorted(met))}
     keys = {row[LEAF_INDEX]: (instant_of(row[0]), *row[1:LEAF_INDEX]) for row in batch.rows if row[LEAF_INDEX] in met}
     conflicts = []
     for index in sorted(met):

@@ -120,7 +120,7 @@ async def assemble(service: Service) -> AsyncIterator[Intake]:
             service.app,
             Desk(engine, site, access, sources, charging, ledger, receipts, scheme.joined_at, settings.receipt_page),
         )
-        service.app.include_router(make_account_router(engine, access, passwords))
+        service.app.include_router(make_account_router(engine, access, passwords, settings.receipt_page))
         service.app.include_router(make_sign_in_router(engine, access, passwords, site.page))
         for loop in (building, sending, examining, projecting):
             _start(service, loop)

@@ -1,5 +1,6 @@
 """The register (差异登记) for its readers: lists with a cursor, one finding with its history, a change of state."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
@@ -51,6 +52,11 @@ async def find_one(connection: AsyncConnection, discrepancy_id: int) -> dict[str
         "sightings": await _beside(connection, DISCREPANCY_SIGHTING, discrepancy_id, "count", "detail", "seen_at"),
         "orders": await _beside(connection, DISCREPANCY_ORDER, discrepancy_id, "order_id", "accepted_at", "worker_id"),
     }
+
+
+def tells_orders(found: Mapping[str, Any]) -> bool:
+    """Whether a finding, as it is told, names single orders or workers."""
+    return bool(found.get("orders")) or not {"order_id", "worker_id"}.isdisjoint(found["evidence"] or {})
 
 
 async def change_state(

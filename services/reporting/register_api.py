@@ -6,7 +6,7 @@ The national regulator and provinces change states, each of what it sees; an ent
 from datetime import date
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, HTTPException, Query
+from fastapi import APIRouter, Depends, HTTPException, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -15,7 +15,7 @@ from services.reporting.access.looks import note_look
 from services.reporting.access.viewers import Role, Viewer, viewing
 from services.reporting.read_api.cells import Table
 from services.reporting.read_api.formats import DOWNLOADS, Format, in_form
-from services.reporting.register import State, Wanted, change_state, find_one, list_findings
+from services.reporting.register import State, Wanted, change_state, find_one, list_findings, tells_orders
 from shared.contracts.findings import FindingKind
 
 COLUMNS: Final = (
@@ -27,6 +27,9 @@ Limit = Annotated[int, Query(ge=1, le=5_000)]
 Uscc = Annotated[str | None, Query(pattern=r"^[0-9A-Z]{18}$")]
 Province = Annotated[str | None, Query(pattern=r"^[0-9]{2}$")]
 Period = Annotated[str | None, Query(pattern=r"^[0-9]{4}-[0-9]{2}$")]
+
+
+Number = Annotated[int, Path(ge=1, lt=2**63)]
 
 
 class StateChange(BaseModel):
@@ -66,15 +69,18 @@ def register_routes(access: Access, engine: AsyncEngine) -> APIRouter:
         )  # fmt: skip
         async with viewing(engine, asking) as connection:
             found = await list_findings(connection, wanted)
+        named = [str(each["id"]) for each in found if tells_orders(each)]
+        if named and format == "json":
+            await note_look(engine, asking, "evidence_of_findings", f"{named[0]} to {named[-1]}: {len(named)}")
         told = {"discrepancies": found, "next": found[-1]["id"] if len(found) == limit else None}
         return in_form(format, told, "discrepancies", lambda _: [Table("discrepancies", COLUMNS, found)])
 
     @router.get("/{discrepancy_id}")
-    async def show_one(asking: Asking, discrepancy_id: int) -> dict[str, Any]:
+    async def show_one(asking: Asking, discrepancy_id: Number) -> dict[str, Any]:
         return await _find(engine, asking, discrepancy_id)
 
     @router.post("/{discrepancy_id}/states")
-    async def change(asking: Regulator, discrepancy_id: int, body: StateChange) -> dict[str, Any]:
+    async def change(asking: Regulator, discrepancy_id: Number, body: StateChange) -> dict[str, Any]:
         await _find(engine, asking, discrepancy_id)
         async with engine.begin() as connection:
             if not await change_state(connection, discrepancy_id, body.state, body.comment, asking.name):
@@ -89,6 +95,6 @@ async def _find(engine: AsyncEngine, asking: Viewer, discrepancy_id: int) -> dic
         found = await find_one(connection, discrepancy_id)
     if found is None:
         raise HTTPException(404, f"no finding {discrepancy_id} within what this key sees")
-    if found["orders"]:
+    if tells_orders(found):
         await note_look(engine, asking, "orders_of_finding", str(discrepancy_id))
     return found

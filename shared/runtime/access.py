@@ -2,11 +2,9 @@
 
 The file is TOML: `[[key]]` tables with `name`, `sha256` (hex of the key's SHA-256; the key itself is not kept) and
 `scopes`, a list of `service`, `operator`, `national`, `province:<2 digits>`, `enterprise:<USCC>`. `service` and
-`operator` see everything. A key comes as `Authorization: Bearer <key>` or, for pages, as the password of basic auth.
+`operator` see everything. A key comes as `Authorization: Bearer <key>`: nothing that a browser sends by itself.
 """
 
-import base64
-import binascii
 import hashlib
 import hmac
 import tomllib
@@ -77,7 +75,7 @@ class AccessKeys:
         found = self.find(request)
         if found is not None:
             return found
-        raise HTTPException(401, "an API key is needed", {"WWW-Authenticate": 'Basic realm="danbao", charset="UTF-8"'})
+        raise HTTPException(401, "an API key is needed", {"WWW-Authenticate": "Bearer"})
 
     def require(self, *scopes: str) -> Callable[[Request], Reader]:
         """A FastAPI dependency: the reader, when it holds one of the scopes (or sees everything); else 403."""
@@ -98,11 +96,4 @@ def sha256_hex(key: str) -> str:
 
 def _shown_key(request: Request) -> str:
     kind, _, value = request.headers.get("authorization", "").partition(" ")
-    if kind.lower() == "bearer":
-        return value.strip()
-    if kind.lower() == "basic":
-        try:
-            return base64.b64decode(value).decode().partition(":")[2]
-        except (binascii.Error, UnicodeDecodeError):
-            return ""
-    return ""
+    return value.strip() if kind.lower() == "bearer" else ""

@@ -30,6 +30,8 @@ from shared.runtime.settings import Settings
 log = structlog.get_logger(__name__)
 Readiness = Callable[[], Awaitable[str | None]]
 """None when ready, else the reason why not, in a few words."""
+MOST_BODY_BYTES: Final = 64 * 1024 * 1024
+"""A larger body of a request is refused (413) before anybody reads it: the largest report is some megabytes."""
 CHECK_SECONDS: Final = 3.0
 """One condition of /readyz: a database that is silent must not keep the answer from whoever asks."""
 Compose = Callable[["Service"], AbstractAsyncContextManager[None]]
@@ -48,7 +50,13 @@ class Service:
         self._compose = compose
         self._readiness: dict[str, Readiness] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self.app = FastAPI(title=f"Danbao {name}", lifespan=self._lifespan, docs_url=None, redoc_url=None)
+        self.app = FastAPI(
+            title=f"Danbao {name}",
+            lifespan=self._lifespan,
+            docs_url=None,
+            redoc_url=None,
+            max_body_size=MOST_BODY_BYTES,
+        )
         self.app.add_middleware(StrictHeaders)
         self._add_probes()
         self.server = _Server(

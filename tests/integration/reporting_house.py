@@ -265,7 +265,7 @@ class House:
         return [each for each in found if each["state"] == state]
 
     async def page(self, path: str, key: str) -> httpx.Response:
-        return await self.client.get(path, auth=("anybody", key), headers={"Accept": "text/html"})
+        return await self.client.get(path, headers=bearer(key) | {"Accept": "text/html"})
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 
 from services.charging.rows import CONTENT_COLUMNS, ENTRY_COLUMNS, KEY_COLUMNS
-from services.charging.store import _COMPARE
+from services.charging.store import COMPARE
 from shared.adapters.postgres import with_login
 from tests.integration.charging_house import PASSWORD, House, Sent, accepted, cancelled, declared
 
@@ -107,7 +107,7 @@ async def test_the_code_knows_the_columns_of_the_rows(house: House) -> None:
 
 
 def test_what_is_compared_is_the_content() -> None:
-    assert [name for name in CONTENT_COLUMNS if f"i.{name}" not in _COMPARE or f"e.{name}" not in _COMPARE] == []
+    assert [name for name in CONTENT_COLUMNS if f"i.{name}" not in COMPARE or f"e.{name}" not in COMPARE] == []
 
 
 async def test_a_part_is_a_day_in_shanghai_and_made_once(house: House) -> None:

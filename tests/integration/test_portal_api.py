@@ -176,6 +176,7 @@ def test_nothing_that_somebody_sent_runs_in_a_table() -> None:
     assert [line[1] for line in lines[1:]] == [guarded(each) for each in EVIL]
     assert not [line for line in lines if is_run(line[1])]
     assert guarded("a;=1+1") == "a;'=1+1"
+    assert guarded("＝1+1") == "'＝1+1"
     assert guarded("-1.5") == "-1.5"
     assert visible("a\x00\x7f\u202e\u2028b 单") == "a␀␡\\u202e\\u2028b 单"
     rows = read_xlsx(write_xlsx([table]))["rows"]

@@ -71,7 +71,7 @@ async def test_a_workers_link_opens_receipts_and_nothing_else(house: House) -> N
     link = (await house.client.post("/v1/worker-links", json=body, headers=bearer("key-blue"))).json()
     async with browser(house) as client:
         assert (await client.get("/w/danbao_made-up")).status_code == 404
-        opened = await client.get(link["path"])
+        opened = await client.get(link["link"])
         assert (opened.status_code, opened.headers["location"]) == (303, "/my-receipts")
         asked = {"worker": WORKER, "at": "2026-10-03T12:00:00+08:00"}
         assert (await client.get("/v1/order-receipts", params=asked)).json() == {"orders": []}
@@ -79,11 +79,11 @@ async def test_a_workers_link_opens_receipts_and_nothing_else(house: House) -> N
         (look,) = (await house.client.get("/v1/looks?limit=1", headers=bearer("key-national"))).json()["looks"]
         assert (look["role"], look["scope"], look["what"]) == ("worker", f"{WORKER}:{BLUE}", "order_receipt")
         assert look["subject"].startswith(f"worker {WORKER} at ")
-        as_a_key = {"Authorization": f"Bearer {link['path'].removeprefix('/w/')}"}
+        as_a_key = {"Authorization": f"Bearer {link['link'].rpartition('/')[2]}"}
         assert (await client.get("/v1/order-receipts", params=asked, headers=as_a_key)).status_code == 401
         await house.client.post(f"/v1/api-keys/{link['key_id']}/revoke")
         assert (await client.get("/v1/order-receipts", params=asked)).status_code == 401
-        assert (await client.get(link["path"])).status_code == 404
+        assert (await client.get(link["link"])).status_code == 404
 
 
 def test_a_worker_sees_the_orders_of_its_link() -> None:

@@ -4,6 +4,7 @@ import re
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -50,11 +51,11 @@ def _walk(routes: Iterable[Any], prefix: str = "") -> Iterator[tuple[str, set[st
 @asynccontextmanager
 async def client_as(house: House, role: Role | None) -> AsyncIterator[httpx.AsyncClient]:
     """A client with an API key of the role; a worker's has the cookie that a link gave it."""
-    transport = httpx.ASGITransport(house.service.app)
+    transport = httpx.ASGITransport(house.service.app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         if role is Role.WORKER:
             link = (await house.client.post("/v1/worker-links", json={"worker_id": WORKER})).raise_for_status().json()
-            assert (await client.get(link["path"])).status_code == 303
+            assert (await client.get(link["link"])).status_code == 303
         elif role is not None:
             body = {"name": "test", "role": role, "scope": SCOPES.get(role)}
             made = (await house.client.post("/v1/api-keys", json=body)).raise_for_status().json()
@@ -78,3 +79,49 @@ async def test_every_route_asked_by_every_role(house: House, role: Role | None) 
             if answer.status_code == 500 or (rule is not NOBODY_TOO and is_refused != (role not in rule)):
                 wrong[name] = answer.status_code
     assert wrong == {}
+
+
+HOSTILE = [
+    {
+        "day": "0001-01-01",
+        "period": "0000-01",
+        "province": "00",
+        "enterprise": "0" * 18,
+        "at": "0001-01-01T00:00+14:00",
+    },
+    {
+        "day": "9999-12-31",
+        "period": "9999-12",
+        "province": "99",
+        "enterprise": "Z" * 18,
+        "at": "9999-12-31T23:59-12:00",
+    },
+    {"day": "2026-02-30", "period": "2026-13", "province": "44\n", "enterprise": "\x00", "at": "xx", "lang": "xx"},
+    {"day": "2026-10-03", "period": "2099-12", "province": "71", "enterprise": BLUE, "at": "2026-10-03"},
+]
+
+
+@pytest.mark.parametrize("number", range(len(HOSTILE)))
+async def test_no_address_makes_a_page_fail(house: House, number: int) -> None:
+    """Whatever stands in the address, asked by who sees everything: an answer or a refusal, never an error of ours."""
+    odd = HOSTILE[number]
+    known = odd | {"code": odd["province"], "uscc": odd["enterprise"], "name": "<script>", "back": odd["period"]}
+    known |= {name: str(2**63 - number % 2) for name in ("discrepancy_id", "key_id", "after", "before")}
+    known |= dict.fromkeys(("cursor", "report_id", "statement_id"), "9" * 18 + ".999999999")
+    known |= {"as_of": odd["day"], "first": odd["day"]}
+    wishes = [
+        {},
+        *({name: known[name]} for name in ("day", "period", "at", "as_of", "back", "after", "before", "first")),
+    ]
+    failed = set()
+    for role in (Role.OPERATOR, Role.WORKER):
+        async with client_as(house, role) as client:
+            client.headers["Accept"] = "text/html"
+            for name in routes_of(house):
+                method, _, path = name.partition(" ")
+                filled = re.sub(r"{(\w+)(:\w+)?}", lambda match: quote(known.get(match[1], "1"), safe=""), path)
+                for query in wishes if role in (RULES[name] or ()) else [{}]:
+                    answer = await client.request(method, filled, params=query)
+                    if answer.status_code == 500:
+                        failed.add(f"{name} {query}")
+    assert failed == set()

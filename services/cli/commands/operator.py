@@ -107,14 +107,22 @@ def receipt(
     worker: Annotated[str, typer.Option(help="Instead: a worker's token, with --at.")] = "",
     at: Annotated[str, typer.Option(help="The instant at which the worker's orders were open, RFC 3339.")] = "",
     qr: Annotated[bool, typer.Option("--qr", help="Draw each receipt as a QR code.")] = False,
+    link: Annotated[bool, typer.Option("--link", help="Instead: a link with which the worker sees them.")] = False,
+    days: Annotated[int, typer.Option(min=1, max=31, help="How long the link holds.")] = 7,
     state: State = None,
     as_json: Json = False,
 ) -> int:
     """Make receipts (参保凭证): of an order, or of every order that a worker had open at an instant."""
     from services.cli.operating import print_receipts, read_receipts
+    from services.cli.readers import post
     from services.cli.running.loop import run_work
     from services.cli.running.state import settings_from
 
+    if link:
+        body = {"worker_id": worker, "enterprise": enterprise or None, "days": days}
+        made = run_work(post(settings_from(state), "/v1/worker-links", body))
+        print(json.dumps(made) if as_json else made["link"])
+        return Exit.OK
     wish = {"enterprise": enterprise, "order_id": order, "worker": worker, "at": at}
     found = run_work(read_receipts(settings_from(state), wish))
     if as_json:

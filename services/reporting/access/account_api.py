@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, Final
+from urllib.parse import urljoin
 
-from fastapi import APIRouter, Depends, HTTPException, Query
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.reporting.access import accounts, api_keys, looks
+from services.reporting.access.accounts import NAME
 from services.reporting.access.entering import Access
 from services.reporting.access.passwords import Passwords
 from services.reporting.access.viewers import Role, Viewer, viewing
@@ -17,6 +19,8 @@ from shared.domain.errors import Refused
 KEY_DAYS: Final = 90
 LINK_DAYS: Final = 7
 Scope = Annotated[str | None, Field(max_length=100)]
+KeyId = Annotated[int, Path(ge=1, lt=2**63)]
+AccountName = Annotated[str, Path(pattern=NAME.pattern)]
 
 
 class _Body(BaseModel):
@@ -54,11 +58,15 @@ class NewLink(_Body):
     days: int = LINK_DAYS
 
 
-def make_account_router(engine: AsyncEngine, access: Access, passwords: Passwords) -> APIRouter:
-    """Operators make accounts, and keys for anybody; an enterprise keys and links of its own."""
+def make_account_router(engine: AsyncEngine, access: Access, passwords: Passwords, receipt_page: str) -> APIRouter:
+    """Operators make accounts, and keys for anybody; an enterprise keys and links of its own.
+
+    `receipt_page` is where workers reach /receipt; empty: as the request came.
+    """
     router = APIRouter(prefix="/v1")
     _add_accounts(router, engine, access, passwords)
     _add_keys(router, engine, access)
+    _add_links(router, engine, access, receipt_page)
 
     @router.get("/looks")
     async def list_looks(
@@ -89,13 +97,13 @@ def _add_accounts(router: APIRouter, engine: AsyncEngine, access: Access, passwo
         return {"name": body.name}
 
     @router.post("/accounts/{name}/disable")
-    async def disable_account(operator: Operator, name: str) -> dict[str, str]:
+    async def disable_account(operator: Operator, name: AccountName) -> dict[str, str]:
         with _refusals(404):
             await accounts.disable_account(engine, name, operator.name)
         return {"name": name}
 
     @router.post("/accounts/{name}/password")
-    async def change_password(operator: Operator, name: str, body: Password) -> dict[str, str]:
+    async def change_password(operator: Operator, name: AccountName, body: Password) -> dict[str, str]:
         with _refusals(409):
             password = body.password.get_secret_value()
             await accounts.change_password(engine, passwords, name, password, operator.name)
@@ -118,18 +126,25 @@ def _add_keys(router: APIRouter, engine: AsyncEngine, access: Access) -> None:
             return await api_keys.add_key(engine, maker, body.name, body.role, body.scope, body.days)
 
     @router.post("/api-keys/{key_id}/revoke")
-    async def revoke_key(maker: Maker, key_id: int) -> dict[str, int]:
+    async def revoke_key(maker: Maker, key_id: KeyId) -> dict[str, int]:
         with _refusals(404):
             await api_keys.revoke_key(engine, maker, key_id)
         return {"key_id": key_id}
 
+
+def _add_links(router: APIRouter, engine: AsyncEngine, access: Access, receipt_page: str) -> None:
     @router.post("/worker-links", status_code=201)
-    async def add_link(maker: Maker, body: NewLink) -> dict[str, Any]:
+    async def add_link(
+        request: Request,
+        maker: Annotated[Viewer, Depends(access.require(Role.OPERATOR, Role.ENTERPRISE))],
+        body: NewLink,
+    ) -> dict[str, Any]:
         enterprise = maker.scope or body.enterprise
         scope = f"{body.worker_id}:{enterprise}" if enterprise else body.worker_id
         with _refusals(409):
             made = await api_keys.add_key(engine, maker, "link", Role.WORKER, scope, body.days)
-        return {"key_id": made.key_id, "path": f"/w/{made.key}", "ends_at": made.ends_at}
+        link = urljoin(receipt_page or str(request.base_url), f"/w/{made.key}")
+        return {"key_id": made.key_id, "link": link, "ends_at": made.ends_at}
 
 
 @contextmanager

@@ -23,7 +23,7 @@ What = Literal[
     "attempted", "signed_in", "signed_out", "account_added", "account_disabled", "password_changed", "key_added",
     "key_revoked", "link_opened",
 ]  # fmt: skip
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
+NAME: Final = re.compile(r"^[a-z0-9][a-z0-9._@-]{0,63}$")
 _ADD: Final = text(
     "insert into reporting.account (name, role, scope, password_hash) values (:name, :role, :scope, :hash)"
     " on conflict do nothing returning 1"
@@ -74,7 +74,7 @@ async def add_account(
     engine: AsyncEngine, passwords: Passwords, name: str, role: Role, scope: str | None, password: str, actor: str
 ) -> None:
     """Make an account; raises Refused where its name is taken, or name and scope are not of the form."""
-    if not _NAME.fullmatch(name) or role is Role.WORKER:
+    if not NAME.fullmatch(name) or role is Role.WORKER:
         raise Refused("a name has up to 64 small letters, digits and . _ @ -; workers have links, not accounts")
     check_scope(role, scope)
     row = {"name": name, "role": role, "scope": scope, "hash": await passwords.hash(password)}

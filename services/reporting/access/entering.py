@@ -25,6 +25,8 @@ VISIT: Final = "danbao_visit"
 """The cookie that form tokens of visitors without a session hang on."""
 FIELD: Final = "form_token"
 HEADER: Final = "Danbao-Form-Token"
+LIVE: Final = "Danbao-Live"
+"""The header of what a page asks by itself, again and again: it keeps no session awake."""
 MOST_FORM_BYTES: Final = 256 * 1024
 """A larger form is refused: the largest event, with every byte escaped, still fits."""
 _READING: Final = {"GET", "HEAD"}
@@ -38,13 +40,14 @@ class Access:
 
     async def viewer(self, request: Request) -> Viewer:
         """Who asks; 401 for a program, the way to /sign-in for a person."""
-        if "authorization" in request.headers:
-            found = await self._of_key(request)
-        elif found := await find_session(self._engine, cookie(request, SESSION)):
+        key = _shown_key(request)
+        if key:
+            found = await self._of_key(request, key)
+        elif found := await find_session(self._engine, cookie(request, SESSION), is_asked=LIVE not in request.headers):
             await self.form(request)
         if found is not None:
             return found
-        if request.url.path.startswith("/v1/") or "authorization" in request.headers:
+        if request.url.path.startswith("/v1/") or key:
             raise HTTPException(401, "an API key is needed", {"WWW-Authenticate": "Bearer"})
         asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         where = f"?next={quote(asked, safe='')}" if request.method in _READING and asked != "/" else ""
@@ -70,12 +73,15 @@ class Access:
             raise HTTPException(403, "this form is out of date: go back, load the page again, and send it once more")
         return fields
 
-    async def _of_key(self, request: Request) -> Viewer | None:
+    async def _of_key(self, request: Request, key: str) -> Viewer | None:
         known = self._keys.find(request)
-        if known is not None:
-            return viewer_of(known)
-        kind, _, key = request.headers["authorization"].partition(" ")
-        return await find_key(self._engine, key.strip()) if kind.lower() == "bearer" else None
+        return await find_key(self._engine, key) if known is None else viewer_of(known)
+
+
+def _shown_key(request: Request) -> str:
+    """An API key; not what a proxy before us has a browser send as basic authentication."""
+    kind, _, key = request.headers.get("authorization", "").partition(" ")
+    return key.strip() if kind.lower() == "bearer" else ""
 
 
 async def form_fields(request: Request) -> dict[str, str]:

@@ -58,8 +58,8 @@ async def end_session(engine: AsyncEngine, token: str) -> None:
         await connection.execute(_SWEEP, {"digest": sha256_hex(token), "idle": IDLE_MINUTES})
 
 
-async def find_session(engine: AsyncEngine, token: str) -> Viewer | None:
-    """Whose session this is; None where it is over or never was."""
+async def find_session(engine: AsyncEngine, token: str, *, is_asked: bool = True) -> Viewer | None:
+    """Whose session this is; None where it is over or never was. What nobody asked for does not keep it from ending."""
     digest = sha256_hex(token)
     async with engine.begin() as connection:
         wish = {"digest": digest, "idle": IDLE_MINUTES, "seen": SEEN_SECONDS}
@@ -67,6 +67,6 @@ async def find_session(engine: AsyncEngine, token: str) -> Viewer | None:
         if found is None:
             return None
         name, role, scope, is_long_ago = found
-        if is_long_ago:
+        if is_long_ago and is_asked:
             await connection.execute(_SEEN, {"digest": digest})
     return Viewer(name, Role(role), scope)

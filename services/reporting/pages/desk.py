@@ -18,8 +18,11 @@ from services.reporting.sources import InternalApi, Sources
 from shared.domain.errors import Refused, Retry
 
 T = TypeVar("T")
-Period = Annotated[str, Path(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])$")]
-AnyPeriod = Annotated[str | None, Query(pattern=r"^([0-9]{4}-(0[1-9]|1[0-2]))?$")]
+FIRST, LAST = date(2022, 1, 1), date(2099, 12, 31)
+"""No day before or after them is shown: what stands in an address goes into arithmetic with days."""
+Period = Annotated[str, Path(pattern=r"^20[2-9][0-9]-(0[1-9]|1[0-2])$")]
+AnyPeriod = Annotated[str | None, Query(pattern=r"^(20[2-9][0-9]-(0[1-9]|1[0-2]))?$")]
+PathDay = Annotated[date, Path(ge=FIRST, le=LAST)]
 Province = Annotated[str, Path(pattern=r"^[0-9]{2}$")]
 AnyProvince = Annotated[str | None, Query(pattern=r"^([0-9]{2})?$")]
 Uscc = Annotated[str, Path(pattern=r"^[0-9A-Z]{18}$")]
@@ -45,9 +48,12 @@ class Desk:
 def day_of(text: str | None) -> date | None:
     """A day of a form; an empty field is none, and what is no day is 422."""
     try:
-        return date.fromisoformat(text) if text else None
+        day = date.fromisoformat(text) if text else None
     except ValueError as error:
         raise HTTPException(422, f"not a day: {text}") from error
+    if day is not None and not FIRST <= day <= LAST:
+        raise HTTPException(422, f"not between {FIRST} and {LAST}: {day}")
+    return day
 
 
 def check_seen(viewer: Viewer, province: str | None, enterprise: str | None) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
-from services.reporting.access.account_api import KEY_DAYS
+from services.reporting.access.account_api import KEY_DAYS, KeyId
 from services.reporting.access.api_keys import add_key, list_keys, revoke_key
 from services.reporting.access.entering import form_fields
 from services.reporting.access.looks import NEWEST, list_looks
@@ -59,7 +59,7 @@ def _add_keys(router: APIRouter, desk: Desk) -> None:
         return await page(request, viewer, fresh=made.key)
 
     @router.post("/keys/{key_id}/revoke")
-    async def revoke(request: Request, viewer: Maker, key_id: int) -> Response:
+    async def revoke(request: Request, viewer: Maker, key_id: KeyId) -> Response:
         try:
             await revoke_key(desk.engine, viewer, key_id)
         except Refused as error:

@@ -11,7 +11,7 @@ from services.reporting.access.looks import note_look
 from services.reporting.access.viewers import Role, Viewer, viewing
 from services.reporting.pages.desk import AnyDay, AnyPeriod, AnyProvince, AnyUscc, Desk, address, day_of, see_other
 from services.reporting.pages.site import EVERYWHERE, OFFICES
-from services.reporting.register import State, Wanted, change_state, find_one, list_findings
+from services.reporting.register import State, Wanted, change_state, find_one, list_findings, tells_orders
 from shared.contracts.findings import FindingKind
 
 STATES: Final[tuple[str, ...]] = get_args(State)
@@ -98,7 +98,7 @@ async def _show(
     desk: Desk, request: Request, viewer: Viewer, discrepancy_id: int, refused: str | None = None
 ) -> Response:
     found, t = await _find(desk, viewer, discrepancy_id), desk.site.speech(request)
-    if found["orders"]:
+    if tells_orders(found):
         await note_look(desk.engine, viewer, "orders_of_finding", str(discrepancy_id))
     sides, rest = _sides(found)
     return desk.site.page(

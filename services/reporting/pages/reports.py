@@ -1,6 +1,5 @@
 """A day's coverage report as it was sent, with its receipt: for those who see the province whole."""
 
-from datetime import date
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Request
@@ -8,7 +7,7 @@ from fastapi.responses import Response
 
 from services.reporting.access.looks import note_look
 from services.reporting.access.viewers import Role, Viewer, viewing
-from services.reporting.pages.desk import Desk, Province
+from services.reporting.pages.desk import Desk, PathDay, Province
 from services.reporting.pages.sent_reports import find_coverage
 from services.reporting.pages.site import EVERYWHERE
 
@@ -21,7 +20,7 @@ def make_router(desk: Desk) -> APIRouter:
     async def report(
         request: Request,
         viewer: Annotated[Viewer, Depends(desk.access.require(*EVERYWHERE, Role.PROVINCE))],
-        day: date,
+        day: PathDay,
         code: Province,
     ) -> Response:
         async with viewing(desk.engine, viewer) as connection:

@@ -14,6 +14,7 @@ from services.reporting.pages.desk import (
     AnyProvince,
     AnyUscc,
     Desk,
+    PathDay,
     Period,
     Province,
     Uscc,
@@ -72,11 +73,11 @@ def _add_days(router: APIRouter, desk: Desk) -> None:
     Asking = Annotated[Viewer, Depends(desk.access.require(*OFFICES))]  # noqa: N806 - a type, it holds the engine
 
     @router.get("/days/{day}")
-    async def one_day(request: Request, viewer: Asking, day: date) -> Response:
+    async def one_day(request: Request, viewer: Asking, day: PathDay) -> Response:
         return await show_sheet(desk, request, viewer, Where(), None, day)
 
     @router.get("/days/{day}/{code}")
-    async def day_in_province(request: Request, viewer: Asking, day: date, code: Province) -> Response:
+    async def day_in_province(request: Request, viewer: Asking, day: PathDay, code: Province) -> Response:
         return await show_sheet(desk, request, viewer, Where(province=code), None, day)
 
     @router.get("/months/{period}")

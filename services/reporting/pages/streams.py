@@ -1,7 +1,7 @@
 """For an enterprise about its own stream: what arrives, what was parked and why, its numbers, and trying an event."""
 
 import json
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -207,7 +207,8 @@ def _add_trials(router: APIRouter, desk: Desk) -> None:
         _check(desk, viewer, uscc)
         event, t = (await form_fields(request)).get("event", ""), desk.site.speech(request)
         try:
-            answer = await desk.charging.post("/v1/trials", {"enterprise": uscc, "value": event})
+            wish = {"enterprise": uscc, "event": b64encode(event.encode()).decode()}
+            answer = (await desk.charging.post("/v1/trials", wish))["trial"]
         except (Refused, Retry):
             return _trial_page(desk, request, viewer, uscc, event, refused=t("error.away"))
         return _trial_page(desk, request, viewer, uscc, event, answer=_answer(answer, t))
@@ -228,7 +229,7 @@ def _trial_page(
 
 def _answer(answer: dict[str, Any], t: Speech) -> dict[str, Any]:
     outcome, reason = answer["outcome"], answer.get("reason")
-    facts = [(t("own.tried_premium"), answer.get("premium_yuan")), (t("own.tried_line"), answer.get("tariff_line"))]
+    facts = [(t("own.tried_premium"), answer.get("amount_yuan")), (t("own.tried_line"), answer.get("tariff_line"))]
     return {
         "outcome": outcome,
         "tone": TONES.get(outcome, "bad"),

@@ -19,8 +19,9 @@ import xlsxwriter
 LONGEST: Final = 32_767
 """Characters that a cell of a spreadsheet holds."""
 _NUMBER: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?")
-_RUN_BY_SPREADSHEETS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
-_BEHIND_A_SEMICOLON: Final = re.compile(r";(?=\s*[=+\-@])")
+_RUN_BY_SPREADSHEETS: Final = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r", "\n")
+"""The wide ones count, too: a spreadsheet in Chinese takes them for the narrow."""
+_BEHIND_A_SEMICOLON: Final = re.compile(r";(?=\s*[=+\-@＝＋－＠])")
 """Where a semicolon separates cells, as in some countries, what follows one begins a cell."""
 _NOT_SHOWN: Final = frozenset({"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"})
 _MONEY: Final = "_yuan"

@@ -41,7 +41,7 @@
     const renew = async () => {
       if (!document.hidden) {
         try {
-          const answer = await fetch(part.dataset.live, { credentials: "same-origin", headers: { Accept: "text/html" } });
+          const answer = await fetch(part.dataset.live, { credentials: "same-origin", headers: { Accept: "text/html", "Danbao-Live": "1" } });
           if (answer.redirected || !answer.ok) throw new Error(String(answer.status));
           const found = new DOMParser().parseFromString(await answer.text(), "text/html");
           const fresh = found.getElementById(part.id);
