@@ -13,6 +13,7 @@ from services.reporting.access.accounts import ATTEMPT_MINUTES, ATTEMPTS_FROM_AD
 from services.reporting.access.entering import local_path
 from services.reporting.access.viewers import Role, Viewer, viewing
 from shared.adapters.postgres import open_engine
+from shared.runtime.service import MOST_BODY_BYTES
 from tests.integration.access_house import PASSWORD, TOKEN, access_house, add, browser, enter, sign_in, status_of, use
 from tests.integration.reporting_house import (
     BLUE,
@@ -154,6 +155,28 @@ async def test_a_session_ends(house: House, name: str, owner: asyncpg.Connection
             digest = hashlib.sha256(client.cookies["danbao_session"].encode()).hexdigest()
             assert (await owner.execute(what.format(digest=digest)))[-2:] == " 1", "it is kept by its hash"
             assert await status_of(client) == 401, what
+
+
+async def test_what_a_page_asks_by_itself_keeps_no_session_awake(
+    house: House, name: str, owner: asyncpg.Connection
+) -> None:
+    seen = "select last_seen_at from reporting.session where account = $1"
+    async with browser(house) as client:
+        await enter(house, client, name, "enterprise", BLUE)
+        earlier = "update reporting.session set last_seen_at = last_seen_at - interval '5 minutes' where account = $1"
+        await owner.execute(earlier, name)
+        before = await owner.fetchval(seen, name)
+        assert (await client.get("/v1/discrepancies", headers={"Danbao-Live": "1"})).status_code == 200
+        assert await owner.fetchval(seen, name) == before
+        assert await status_of(client) == 200
+        assert await owner.fetchval(seen, name) > before
+
+
+async def test_a_body_that_is_too_large_is_not_read(house: House) -> None:
+    async with browser(house) as client:
+        for path in ("/sign-in", "/v1/accounts"):
+            told = {"Content-Length": str(MOST_BODY_BYTES + 1), "Content-Type": "application/x-www-form-urlencoded"}
+            assert (await client.post(path, content=b"x", headers=told)).status_code == 413, path
 
 
 async def test_disabling_an_account_or_changing_its_password_ends_its_sessions(house: House, name: str) -> None:
