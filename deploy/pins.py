@@ -30,8 +30,8 @@ def main(arguments: list[str]) -> None:
         python = Path(folder) / "bin" / "python"
         subprocess.run([python, "-m", "pip", "install", "--quiet", TOOL], check=True, env=env)
         base: list[str | Path] = [python, "-m", "piptools", "compile", *COMPILE, *arguments]
-        subprocess.run([*base, "-o", RUNTIME, "pyproject.toml"], check=True, env=env, cwd=ROOT)
-        extras = ["--extra", "embedded", "--extra", "dev", "-c", RUNTIME]
+        subprocess.run([*base, "--extra", "archive", "-o", RUNTIME, "pyproject.toml"], check=True, env=env, cwd=ROOT)
+        extras = ["--extra", "archive", "--extra", "embedded", "--extra", "dev", "-c", RUNTIME]
         subprocess.run([*base, *extras, "-o", DEV, "pyproject.toml"], check=True, env=env, cwd=ROOT)
 
 

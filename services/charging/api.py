@@ -8,6 +8,7 @@ import msgspec
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from services.charging.archived_api import tell_archived
 from services.charging.consumer import Consumer
 from services.charging.findings import DayFinder
 from services.charging.lookup import Lookup
@@ -52,7 +53,7 @@ def make_router(
     settle: Callable[[], Any],
 ) -> APIRouter:
     """The routes; they need a service or operator key, but for an enterprise's look at its own parked events."""
-    ours = APIRouter(dependencies=[Depends(keys.require("service"))])
+    ours = APIRouter(dependencies=[Depends(keys.require("service")), Depends(tell_archived)])
     _add_progress(ours, consumer, lookup, settle)
     _add_days(ours, lookup, finder)
     _add_orders(ours, lookup)

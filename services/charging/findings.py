@@ -12,12 +12,13 @@ from typing import Any, Final, NamedTuple
 
 from msgspec.structs import replace
 
+from services.charging.archived import refuse_archived
 from services.charging.cut import COUNTED, NEW_IN_CUT, Batches, Late, find_late, read_counted_cut, read_previous_cut
 from services.charging.rows import EXCLUSION_REASONS
 from services.charging.series import series_findings
 from shared.adapters.postgres import Connection, Pool
 from shared.contracts.findings import MOST_ORDERS, DayFindings, Delays, Finding, FindingKind, OrderRef
-from shared.domain.calendar import day_bounds
+from shared.domain.calendar import day_bounds, insured_day
 from shared.domain.delays import BOUNDS_SECONDS, BUCKETS
 from shared.domain.industry import Industry
 
@@ -157,7 +158,9 @@ class DayFinder:
 
 
 async def _scope(connection: Connection, cut: Batches, previous: Batches, day: date) -> _Scope:
-    return _Scope(cut.lasts, *day_bounds(day), await find_late(connection, cut, previous, day))
+    late = await find_late(connection, cut, previous, day)
+    await refuse_archived(connection, insured_day(late.begin), day)
+    return _Scope(cut.lasts, *day_bounds(day), late)
 
 
 def _findings(kind: FindingKind, day: date, rows: Iterable[Any], detail: str, what: str = "") -> Iterable[Finding]:

@@ -3,11 +3,12 @@
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
+from services.charging.archived import refuse_archived
 from services.charging.cut import read_counted_cut
 from services.charging.rows import EXCLUSION_REASONS, is_charge_sql, is_last_charge_sql, kind_word, reason_word
 from shared.adapters.postgres import Pool
 from shared.contracts.topics import orders_topic
-from shared.domain.calendar import day_bounds
+from shared.domain.calendar import day_bounds, insured_day
 from shared.domain.industry import Industry
 from shared.domain.money import Amount, yuan
 
@@ -67,6 +68,7 @@ class Lookup:
 
     async def employee_exclusions(self, day: date, province: str) -> list[dict[str, Any]]:
         """Orders accepted on the day, within its cut, that were excluded because the worker is an employee."""
+        await refuse_archived(self._pool, day)
         async with self._pool.acquire() as connection:
             cut = await read_counted_cut(connection, day)
             if cut is None:
@@ -88,6 +90,7 @@ class Lookup:
     async def order(self, enterprise: str, order_id: str, day: date) -> list[dict[str, Any]]:
         """Every row of an order accepted on the day."""
         begin, end = day_bounds(day)
+        await refuse_archived(self._pool, day)
         rows = await self._pool.fetch(
             """select e.uscc, n.* from charging.entry n join charging.enterprise e on e.id = n.enterprise
             where uscc = $1 and order_id = $2 and accepted_at >= $3 and accepted_at < $4
@@ -102,6 +105,7 @@ class Lookup:
         `recorded_at`: its acceptance was sent then or later; None where nobody noted it.
         """
         token = bytes.fromhex(worker_id)
+        await refuse_archived(self._pool, insured_day(at - LONGEST_ORDER), insured_day(at))
         rows = await self._pool.fetch(
             f"""select e.uscc, a.*, x.ended_at as cover_ended_at, r.first_record_at
             from charging.entry a join charging.enterprise e on e.id = a.enterprise

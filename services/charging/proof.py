@@ -11,12 +11,15 @@ from typing import Any, Final
 
 import msgspec
 
+from services.charging.archived import prove_beside, read_subtrees, refuse_archived, refuse_unknown_day
 from services.charging.batch import since_epoch_us
 from shared.adapters.postgres import Connection, Pool
 from shared.contracts.manifests import PremiumsCharged, head_of
 from shared.domain.calendar import day_bounds
+from shared.domain.errors import Refused
 from shared.domain.leaf import NO_INT64, order_leaf
 from shared.domain.merkle import inclusion_proof, leaf_hash, verify_inclusion
+from shared.domain.partial_tree import Nodes
 
 _NONE: Final = r"'\x8000000000000000'::bytea"
 _PREFIX: Final = r"'\x0001'::bytea"
@@ -107,19 +110,25 @@ class Proofs:
         self._pool = pool
 
     async def order(self, enterprise: str, order_id: str, day: date | None) -> list[RowProof]:
-        """Every row of an order accepted on the day, or whenever; raises `Altered` where a batch was changed."""
+        """Every row of an order accepted on the day, or whenever.
+
+        Raises `Altered` where a batch was changed, `Archived` where there may be rows in archived days.
+        """
         sql = _ROWS.format(begin="-infinity", end="infinity") if day is None else _bounded(_ROWS, day)
         async with self._pool.acquire() as connection:
             rows = await connection.fetch(sql, enterprise, order_id)
+            if not rows:
+                await (refuse_unknown_day(connection) if day is None else refuse_archived(connection, day))
             batches = {batch: await _read_batch(connection, batch) for batch in {row["batch"] for row in rows}}
         return [_prove(row, *batches[row["batch"]]) for row in rows]
 
 
-async def _read_batch(connection: Connection, batch: int) -> tuple[PremiumsCharged, list[int], list[bytes]]:
+async def _read_batch(connection: Connection, batch: int) -> tuple[PremiumsCharged, list[int], list[bytes], Nodes]:
     payload = await connection.fetchval("select payload from charging.manifest where batch = $1", batch)
     if payload is None:
         raise Altered(f"there are rows of batch {batch}, which has no manifest")
-    return msgspec.json.decode(payload, type=PremiumsCharged), *await read_leaves(connection, batch)
+    manifest = msgspec.json.decode(payload, type=PremiumsCharged)
+    return manifest, *await read_leaves(connection, batch), await read_subtrees(connection, batch)
 
 
 async def read_leaves(connection: Connection, batch: int) -> tuple[list[int], list[bytes]]:
@@ -138,12 +147,17 @@ def _bounded(sql: str, day: date) -> str:
     return sql.format(begin=begin.isoformat(), end=end.isoformat())
 
 
-def _prove(row: Any, manifest: PremiumsCharged, indexes: list[int], hashes: list[bytes]) -> RowProof:
+def _prove(row: Any, manifest: PremiumsCharged, indexes: list[int], hashes: list[bytes], subtrees: Nodes) -> RowProof:
     content = entry_content(row)
     rank = indexes.index(row["leaf_index"])
-    proof = inclusion_proof(hashes, rank)
-    told = bytes.fromhex(manifest.root)
-    if len(hashes) != manifest.leaves or not verify_inclusion(leaf_hash(content), rank, len(hashes), proof, told):
+    if subtrees:
+        try:
+            rank, proof = prove_beside(subtrees, manifest.leaves, hashes, rank)
+        except Refused as error:
+            raise Altered(f"run {manifest.run} number {manifest.number}: {error}") from error
+    else:
+        proof = inclusion_proof(hashes, rank)
+    if not verify_inclusion(leaf_hash(content), rank, manifest.leaves, proof, bytes.fromhex(manifest.root)):
         raise Altered(f"the rows of run {manifest.run} number {manifest.number} do not give its root")
     worker = row["worker_key"].to_bytes(8, signed=True) + row["worker_rest"]
     return RowProof(content, row["kind"], row["accepted_at"], worker.hex(), rank, proof, manifest)

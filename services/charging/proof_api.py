@@ -5,13 +5,14 @@ from typing import Any
 from fastapi import APIRouter, Depends, HTTPException
 
 from services.charging.api import OrderId, QueryDay, Uscc
+from services.charging.archived_api import tell_archived
 from services.charging.proof import Altered, Proofs
 from shared.runtime.access import AccessKeys
 
 
 def make_proof_router(keys: AccessKeys, proofs: Proofs) -> APIRouter:
     """The route; it needs a service or operator key, for it tells workers' tokens."""
-    router = APIRouter(prefix="/v1", dependencies=[Depends(keys.require("service"))])
+    router = APIRouter(prefix="/v1", dependencies=[Depends(keys.require("service")), Depends(tell_archived)])
 
     @router.get("/orders/{enterprise}/{order_id}/proof")
     async def prove_order(enterprise: Uscc, order_id: OrderId, day: QueryDay | None = None) -> dict[str, Any]:

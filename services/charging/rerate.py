@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
+from services.charging.archived import refuse_archived
 from services.charging.batch import Batch
 from services.charging.own_rows import add_row
 from services.charging.rows import EXCLUSION_REASONS, RERATED, is_charge_sql, is_superseded_sql
@@ -120,10 +121,12 @@ class Difference:
 
 
 async def find_differences(pool: Pool, scheme: Scheme, window: Window) -> list[Difference]:
-    """What a re-rating of the window would change, by day; writes nothing."""
+    """What a re-rating of the window would change, by day; writes nothing. `Archived` where rows have left."""
     found: list[Difference] = []
+    days = window.days()
     async with pool.acquire() as connection:
-        for day in window.days():
+        await refuse_archived(connection, days[0], days[-1])
+        for day in days:
             rules = await _rules(connection, scheme, window, day)
             found += [_difference(day, row) for row in await connection.fetch(_SUMS, *rules.columns, *day_bounds(day))]
     return found

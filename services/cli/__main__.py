@@ -10,6 +10,7 @@ import typer
 from deploy.embedded.children import EmbeddedError
 from services.cli.commands import (
     access,
+    archive,
     correcting,
     development,
     evidence,
@@ -32,7 +33,7 @@ app: Final = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-for part in (month, operator, correcting, parking, evidence, portal, topics, verifying, access, development):
+for part in (month, operator, archive, correcting, parking, evidence, portal, topics, verifying, access, development):
     part.add_commands(app)
 
 

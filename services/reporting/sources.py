@@ -30,6 +30,9 @@ class Cover(Struct, frozen=True, kw_only=True):
     recorded_at: datetime | None
 
 
+_REFUSED: Final = (httpx.codes.CONFLICT, httpx.codes.GONE)
+
+
 class InternalApi:
     """JSON from one service."""
 
@@ -67,14 +70,14 @@ class InternalApi:
         return answer
 
     async def find(self, path: str, **params: str | int) -> dict[str, Any] | None:
-        """The same; None where there is no such thing (404), `Refused` where things do not agree (409)."""
+        """The same; None where there is none (404), `Refused` where things do not agree (409) or are archived (410)."""
         try:
             return await self.get(path, **params)
         except Retry as error:
             match error.__cause__:
                 case httpx.HTTPStatusError(response=response) if response.status_code == httpx.codes.NOT_FOUND:
                     return None
-                case httpx.HTTPStatusError(response=response) if response.status_code == httpx.codes.CONFLICT:
+                case httpx.HTTPStatusError(response=response) if response.status_code in _REFUSED:
                     raise Refused(f"{self._name}: {response.text}") from error
             raise
 

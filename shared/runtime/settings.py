@@ -108,6 +108,14 @@ class Settings(BaseSettings):
         3, ge=1, description="days after which an order's missing acceptance, or an injury's order, is not waited for"
     )
 
+    # Archive
+    archive: Path = Field(Path("archive"), description="folder of archived days; beside the database's backups")
+    archive_after_days: int = Field(
+        62, ge=1, description="days before the last closed one that stay: how late orders may be, and what Kafka keeps"
+    )
+    retention_days: int = Field(1_826, ge=1, description="days for which an archived day is kept: five years")
+    archive_processes: int = Field(2, ge=1, description="files of an archive that are worked on at once, 400 MB each")
+
     # Ledger
     books_open_on: date | None = Field(None, description="first day of the books; today when migrated without one")
     scheduler: bool = Field(True, description="close, bill and assess by the clock; off where a command does it")

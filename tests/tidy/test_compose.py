@@ -13,7 +13,7 @@ from tests.tidy.source import ROOT
 
 COMPOSE = ROOT / "docker-compose.yml"
 JOBS = {"keys", "migrate"}  # run once and end
-TOOLS = {"danbao"}  # not started with the others
+TOOLS = {"danbao", "archive"}  # not started with the others
 SERVICES: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())["services"]
 REFERENCE = re.compile(r"\$\{([A-Z_]+)(:\?|:-)?")
 
@@ -52,9 +52,9 @@ def test_no_secret_is_in_the_file() -> None:
     assert re.findall(r"postgresql://\w+:(?!\$\{)", COMPOSE.read_text()) == []
 
 
-def test_only_the_migration_knows_the_owners_passwords() -> None:
+def test_only_who_changes_tables_knows_the_owners_passwords() -> None:
     knowing = {name for name, service in SERVICES.items() if "POSTGRES_PASSWORD" in str(service.get("environment"))}
-    assert knowing == {"postgres", "platform-postgres", "migrate"}
+    assert knowing == {"postgres", "platform-postgres", "migrate", "archive"}
 
 
 def test_make_env_gives_all_that_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -38,7 +38,8 @@ async def check_assessments(connection: Connection, facts: Facts, verdict: Verdi
     closed = {each.day for each in facts.closed}
     gaps = await connection.fetch(_PRESUMED)
     # What a close presumed that the books do not know yet cannot be worked out from their cuts.
-    pending = {_key(gap) for gap in gaps if gap["judged_on"] not in closed}
+    # Nor can it be where the day's rows have left the table: what they said was checked before.
+    pending = {_key(gap) for gap in gaps if gap["judged_on"] not in closed or gap["insured_on"] in facts.archived}
     rows = await connection.fetch(_ROWS)
     charged = {_key(row): _basis(row) for row in rows if row["of_batch"] is None and _key(row) not in pending}
     expected = await _expected(connection, facts, [gap for gap in gaps if _key(gap) not in pending])

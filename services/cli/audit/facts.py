@@ -3,12 +3,14 @@
 import json
 from bisect import bisect_left
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
 
+from services.cli.audit.archived import read_archived
 from services.cli.audit.verdict import Check
 from shared.adapters.postgres import Connection
 from shared.contracts.manifests import DayClosed, PremiumsCharged
@@ -65,6 +67,7 @@ class Facts:
     manifests: dict[int, Manifest]
     closed: list[ClosedDay]
     run_ids: dict[str, int]
+    archived: Mapping[date, str] = field(default_factory=dict)
     _reached: dict[int, list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
 
     def __post_init__(self) -> None:
@@ -103,6 +106,7 @@ async def read_facts(connection: Connection, scheme: Scheme, check: Check) -> Fa
         manifests={row["batch"]: _manifest(row, check) for row in await connection.fetch(_MANIFESTS)},
         closed=[_closed(row, check) for row in await connection.fetch("select * from ledger.day_closed order by day")],
         run_ids={row["run"]: row["id"] for row in await connection.fetch("select id, run from charging.run")},
+        archived=await read_archived(connection),
     )
 
 

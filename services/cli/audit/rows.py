@@ -10,8 +10,10 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, Final
 
+from services.cli.audit.archived import archived_rows
 from services.cli.audit.facts import Facts
 from services.cli.audit.verdict import Check
 from shared.adapters.postgres import Connection
@@ -39,6 +41,8 @@ REVERSALS: Final = ("", "cancelled", "resent", RERATED)
 ASSESSMENTS: Final = ("presumed", "declared_unused", "arrived")
 """What the codes in `reason` mean; services/charging/migrations/versions/0001_charging.py describes the columns."""
 FETCH_ROWS: Final = 5_000
+ARCHIVE: Final = Path("archive")
+"""Where archived days are, unless somebody says where."""
 _EPOCH_DAY: Final = date(1970, 1, 1)
 _DAY_US: Final = 86_400_000_000
 _HOUR_US: Final = 3_600_000_000
@@ -100,20 +104,25 @@ class RowReader:
         self.workers = Workers()
         self.kept: Counter[tuple[str, int, int]] = Counter()
 
-    async def read(self, connection: Connection) -> None:
-        """Read entries, parked events, conflicts and declarations."""
+    async def read(self, connection: Connection, archive: Path = ARCHIVE) -> None:
+        """Read entries, those of archived days too, parked events, conflicts and declarations."""
         async for row in connection.cursor(ENTRIES, prefetch=FETCH_ROWS):
-            try:
-                self._take_entry(row)
-            except (LookupError, ValueError, OverflowError, struct.error) as error:
-                order = f"order {row['order_id']} of batch {row['batch']}, kind {row['kind']}"
-                self._rates.find(f"charging.entry {order}: {type(error).__name__}: {error}")
+            self._try_entry(row)
+        for archived in await archived_rows(connection, archive, self._facts.archived):
+            self._try_entry(archived)
         async for row in connection.cursor(_KEPT, prefetch=FETCH_ROWS):
             self._take_kept(row)
         for row in await connection.fetch("select * from charging.declaration"):
             self._take_declaration(row)
         async for row in connection.cursor("select * from charging.assessment", prefetch=FETCH_ROWS):
             self._take_assessment(row)
+
+    def _try_entry(self, row: Any) -> None:
+        try:
+            self._take_entry(row)
+        except (LookupError, ValueError, OverflowError, struct.error) as error:
+            order = f"order {row['order_id']} of batch {row['batch']}, kind {row['kind']}"
+            self._rates.find(f"charging.entry {order}: {type(error).__name__}: {error}")
 
     def _take_entry(self, row: Any) -> None:
         uscc = self._facts.enterprises.get(row["enterprise"], "")

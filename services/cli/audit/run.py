@@ -19,7 +19,7 @@ from services.cli.audit.identity import check_identities
 from services.cli.audit.manifests import check_counts, check_manifests
 from services.cli.audit.register import check_register
 from services.cli.audit.reports import Reports
-from services.cli.audit.rows import RowReader
+from services.cli.audit.rows import ARCHIVE, RowReader
 from services.cli.audit.settlements import check_settlements
 from services.cli.audit.verdict import Verdict
 from shared.adapters.postgres import Connection, open_pool
@@ -30,12 +30,13 @@ from shared.runtime.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where the audit reads: URLs of both databases, the scheme's directories, the keys that sign the log."""
+    """Where the audit reads: URLs of both databases, the scheme's directories, the log's keys, archived days."""
 
     database: str
     platform_database: str
     scheme: tuple[Path, ...]
     vkeys: Path | None = None
+    archive: Path = ARCHIVE
 
 
 def sources_from(settings: Settings) -> Sources:
@@ -45,6 +46,7 @@ def sources_from(settings: Settings) -> Sources:
         os.environ.get("DANBAO_AUDIT_PLATFORM_DATABASE") or settings.platform_database.get_secret_value(),
         tuple(settings.scheme),
         settings.vkeys,
+        settings.archive,
     )
 
 
@@ -61,7 +63,7 @@ async def audit_all(sources: Sources) -> Verdict:
         facts = await read_facts(connection, scheme, reads)
         rates = verdict.check("I4", "every acceptance rated anew from the scheme files has the stored premium and line")
         rows, books = RowReader(facts, rates), Books(facts, verdict)
-        await rows.read(connection)
+        await rows.read(connection, sources.archive)
         for name, work in {
             "manifests": lambda: check_manifests(connection, facts, rows, verdict),
             "assessments": lambda: check_assessments(connection, facts, verdict),

@@ -111,7 +111,7 @@ async def play_month(system: System, wanted: Wanted, watcher: Watcher) -> Summar
 def audit_sources(system: System) -> Sources:
     """Where the audit of a running system reads, logged in as the auditor."""
     database, platform = (system.variables[f"DANBAO_AUDIT_{name}"] for name in ("DATABASE", "PLATFORM_DATABASE"))
-    return Sources(database, platform, tuple(system.settings.scheme), system.settings.vkeys)
+    return Sources(database, platform, tuple(system.settings.scheme), system.settings.vkeys, system.settings.archive)
 
 
 async def bill(system: System, month: Month, as_of: datetime) -> list[dict[str, Any]]:

@@ -1,0 +1,134 @@
+"""Rows as tables: how they are read, and how their leaves are worked out, a column at a time.
+
+The leaf is `shared.domain.leaf.order_leaf`; here it is laid out for many rows at once, because a function call a row
+would cost more than the hash. `tests/integration/test_archive.py` holds both together.
+"""
+
+from collections.abc import Collection, Mapping
+from hashlib import sha256
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from shared.adapters.arrow_rows import TOKEN, ArrowDatabase
+from shared.domain.leaf import NO_INT64, VERSION
+
+COLUMNS: Final = """batch, leaf_index, kind, enterprise, accepted_at, ended_at, sequence, premium, region, tariff_line,
+    token_key, industry, reason, departed, int8send(worker_key) || worker_rest as worker, received, order_id, series,
+    agency_uscc, employer_insurance_no"""
+ORDER: Final = [("batch", "ascending"), ("leaf_index", "ascending")]
+_TEXTS: Final = ("order_id", "series", "agency_uscc", "employer_insurance_no")
+_FIXED: Final = [
+    ("prefix", "u1"), ("version", "u1"), ("kind", "u1"), ("uscc", "S18"), ("accepted_at", ">i8"), ("ended_at", ">i8"),
+    ("sequence", ">i8"), ("premium", ">i8"), ("region", ">i4"), ("tariff_line", ">i4"), ("token_key", ">u2"),
+    ("industry", ">u2"), ("reason", ">u2"), ("departed", "i1"), ("worker", "V32"), ("received", "V32"),
+]  # fmt: skip
+_HASH: Final = 32
+_LONGEST: Final = 2**15
+"""No text is as long: an event is at most 64 kB and its texts are bounded far below."""
+Array = np.ndarray[Any, Any]
+
+
+def read_rows(database: ArrowDatabase, table: str, batches: Collection[int]) -> pa.Table:
+    """The rows of these batches in a table of `charging`, sorted by batch and leaf; `worker` is the whole token."""
+    return exact(database.read(f"select {COLUMNS} from charging.{table} where {among(batches)}")).sort_by(ORDER)
+
+
+def among(batches: Collection[int]) -> str:
+    """SQL: the row is of one of these batches. The range is for an index that knows no lists."""
+    if not batches:
+        return "false"
+    wanted = ",".join(map(str, batches))
+    return f"batch between {min(batches)} and {max(batches)} and batch = any('{{{wanted}}}')"
+
+
+def exact(rows: pa.Table) -> pa.Table:
+    """With tokens and hashes as 32 bytes, which they are; `ArrowInvalid` where one is not."""
+    for name in ("worker", "received"):
+        rows = rows.set_column(rows.schema.get_field_index(name), name, rows[name].cast(TOKEN))
+    return rows
+
+
+def leaf_hashes(rows: pa.Table, enterprises: Mapping[int, str]) -> bytes:
+    """32 bytes a row, in the rows' order: the hash of each one's leaf."""
+    fixed = _fixed(rows, enterprises)
+    texts = [_Text(rows[name]) for name in _TEXTS]
+    hashes = np.empty((rows.num_rows, _HASH), np.uint8)
+    form = np.zeros(rows.num_rows, np.int64)  # rows of one form have texts as long as one another's
+    for text in texts:
+        form = form * _LONGEST + text.lengths + 1
+    for each in np.unique(form):
+        places = np.flatnonzero(form == each)
+        laid = _lay(fixed, texts, places)
+        raw, width = laid.tobytes(), laid.itemsize
+        digests = b"".join([sha256(raw[at : at + width]).digest() for at in range(0, len(raw), width)])
+        hashes[places] = np.frombuffer(digests, np.uint8).reshape(-1, _HASH)
+    return hashes.tobytes()
+
+
+def _fixed(rows: pa.Table, enterprises: Mapping[int, str]) -> Array:
+    """What is as wide in every leaf, with the 0x00 of a leaf's hash before it."""
+    laid = np.zeros(rows.num_rows, _FIXED)
+    laid["version"] = VERSION
+    usccs = np.zeros(max(enterprises, default=0) + 1, "S18")
+    for number, uscc in enterprises.items():
+        usccs[number] = uscc.encode()
+    laid["uscc"] = usccs[_numbers(rows["enterprise"])]
+    for name in ("accepted_at", "ended_at", "sequence"):
+        laid[name] = _numbers(rows[name], NO_INT64)
+    for name in ("kind", "premium", "region", "tariff_line", "token_key", "industry", "reason"):
+        laid[name] = _numbers(rows[name])
+    laid["departed"] = _numbers(pc.cast(rows["departed"], pa.int8()), -1)
+    for name in ("worker", "received"):
+        laid[name] = fixed_bytes(rows[name]).view("V32").reshape(-1)
+    return laid
+
+
+def _numbers(column: pa.ChunkedArray, missing: int = 0) -> Array:
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.int64())
+    found: Array = pc.fill_null(column, missing).to_numpy()
+    return found
+
+
+def fixed_bytes(column: pa.ChunkedArray) -> Array:
+    """Columns of 32 bytes as they lie in memory: an array of rows by 32."""
+    array = column.combine_chunks()
+    width = column.type.byte_width
+    whole = np.frombuffer(array.buffers()[1], np.uint8).reshape(-1, width)
+    found: Array = whole[array.offset : array.offset + len(array)]
+    return found
+
+
+class _Text:
+    """A column of texts: where each begins, and how long it is; -1 for one that is missing."""
+
+    def __init__(self, column: pa.ChunkedArray) -> None:
+        array = column.combine_chunks()
+        offsets = np.frombuffer(array.buffers()[1], np.int32)[array.offset : array.offset + len(array) + 1]
+        self.starts = offsets[:-1]
+        self.lengths = np.where(array.is_null().to_numpy(zero_copy_only=False), -1, np.diff(offsets))
+        data = array.buffers()[2]
+        self.data = np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(0, np.uint8)
+
+    def of(self, places: Array, length: int) -> Array:
+        """The bytes of texts that are all of this length."""
+        found: Array = self.data[self.starts[places][:, None] + np.arange(length)]
+        return found
+
+
+def _lay(fixed: Array, texts: list[_Text], places: Array) -> Array:
+    """Leaves of rows whose texts are as long as one another's."""
+    lengths = [int(text.lengths[places[0]]) for text in texts]
+    fields: list[Any] = [("fixed", fixed.dtype)]
+    for number, length in enumerate(lengths):
+        fields += [(f"length{number}", ">u2"), (f"text{number}", "u1", (max(length, 0),))]
+    laid = np.zeros(len(places), fields)
+    laid["fixed"] = fixed[places]
+    for number, (text, length) in enumerate(zip(texts, lengths, strict=True)):
+        laid[f"length{number}"] = length if length >= 0 else 0xFFFF
+        if length > 0:
+            laid[f"text{number}"] = text.of(places, length)
+    return laid

@@ -1,0 +1,161 @@
+"""`danbao archive`: sealed days as files that prove themselves, and back. Needs the owner's DANBAO_DATABASE."""
+
+# ruff: noqa: PLC0415 - a command imports its own work, so that --help is quick
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from services.cli.commands.operator import AsOf, Json, State
+from services.cli.exits import Exit
+
+if TYPE_CHECKING:
+    from services.cli.archiving.archive import Archive
+    from shared.runtime.settings import Settings
+
+Day = Annotated[str, typer.Argument(help="An insured day, such as 2026-10-03.")]
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Give the application these commands."""
+    archive = typer.Typer(help="Sealed days as files that prove themselves, and back (docs/operating.md).")
+    archive.callback(invoke_without_command=True)(archive_days)
+    archive.command("restore")(restore)
+    archive.command("verify")(verify)
+    archive.command("list")(show)
+    archive.command("prune")(prune)
+    app.add_typer(archive, name="archive")
+
+
+def archive_days(context: typer.Context, state: State = None) -> int:
+    """Archive every day that is old enough, oldest first; again, it goes on where it was cut short."""
+    from services.cli.month.progress import progress_bar
+    from services.cli.running.loop import run_work
+    from services.cli.running.state import settings_from
+
+    if context.invoked_subcommand is not None:
+        return Exit.OK
+
+    async def work() -> None:
+        async with _open(settings_from(state)) as archive:
+            days = await archive.due()
+            for day in days:
+                with progress_bar(f"archiving {day}", None) as bar:
+                    index = await archive.archive(day, bar.advance)
+                share = index.bytes / max(1, index.rows)
+                print(f"{day}: {index.rows:,} rows in {len(index.rows_files)} files, {share:.1f} bytes a row")
+            print(f"{len(days)} days archived" if days else "no day is old enough")
+
+    run_work(work())
+    return Exit.OK
+
+
+def restore(day: Day, state: State = None) -> int:
+    """Bring an archived day back into the table, every row checked."""
+    from services.cli.month.progress import progress_bar
+    from services.cli.operating import parse_day
+    from services.cli.running.loop import run_work
+    from services.cli.running.state import settings_from
+
+    async def work() -> bool:
+        async with _open(settings_from(state)) as archive:
+            with progress_bar(f"restoring {day}", None) as bar:
+                return await archive.restore(parse_day(day), bar.advance)
+
+    print(f"{day} is in the table again" if run_work(work()) else f"{day} is in the table")
+    return Exit.OK
+
+
+def verify(
+    day: Annotated[str, typer.Argument(help="An archived day; all of them when not given.")] = "", state: State = None
+) -> int:
+    """Check archived files: their hashes, and every batch's root worked out from their rows. 1 names what is wrong."""
+    from services.cli.month.progress import progress_bar
+    from services.cli.operating import parse_day
+    from services.cli.running.loop import run_work
+    from services.cli.running.state import settings_from
+    from shared.domain.errors import Refused
+
+    async def work() -> Exit:
+        status = Exit.OK
+        async with _open(settings_from(state)) as archive:
+            kept = [row["day"] for row in await archive.states() if row["is_kept"]]
+            for each in map(parse_day, [day] if day else kept):
+                with progress_bar(f"checking {each}", None) as bar:
+                    try:
+                        index = await archive.verify(each, bar.advance)
+                    except Refused as error:
+                        status = Exit.FAILED
+                        print(f"{each} FAILED: {error}")
+                        continue
+                print(f"{each} passed: {index.rows:,} rows give the roots of their manifests")
+        return status
+
+    return run_work(work())
+
+
+def show(state: State = None, as_json: Json = False) -> int:
+    """List the days that were ever archived."""
+    from services.cli.running.loop import run_work
+    from services.cli.running.state import settings_from
+
+    async def work() -> list[dict[str, object]]:
+        async with _open(settings_from(state)) as archive:
+            return await archive.states()
+
+    found = run_work(work())
+    if as_json:
+        print(json.dumps({"days": found}))
+    for each in [] if as_json else found:
+        print(f"{each['day']}  {each['state']:<12} {each['rows']:>12,} rows {each['bytes']:>14,} bytes")
+    return Exit.OK
+
+
+def prune(
+    is_agreed: Annotated[bool, typer.Option("--yes", help="Delete them. Without it they are only listed.")] = False,
+    as_of: AsOf = "",
+    state: State = None,
+) -> int:
+    """Delete archived days that are older than DANBAO_RETENTION_DAYS. They cannot be proved or restored afterwards."""
+    from services.cli.operating import parse_instant
+    from services.cli.running.loop import run_work
+    from services.cli.running.state import settings_from
+
+    settings, today = settings_from(state), parse_instant(as_of).date()
+
+    async def work() -> None:
+        async with _open(settings) as archive:
+            days = await archive.past_retention(today, settings.retention_days)
+            for each in days:
+                if is_agreed:
+                    await archive.prune(each)
+                print(f"{each} {'deleted' if is_agreed else 'would be deleted: --yes does it'}")
+            print(f"{len(days)} days older than {settings.retention_days} days on {today}")
+
+    run_work(work())
+    return Exit.OK
+
+
+@asynccontextmanager
+async def _open(settings: "Settings") -> "AsyncIterator[Archive]":
+    from shared.adapters.postgres import open_pool
+    from shared.domain.errors import Refused
+
+    try:
+        from services.cli.archiving.archive import LOCK, Archive
+    except ImportError as error:
+        raise Refused(f"danbao archive needs the extra `archive` (pip install 'danbao[archive]'): {error}") from error
+    if settings.archive_after_days <= settings.max_age_days:
+        raise Refused(
+            f"DANBAO_ARCHIVE_AFTER_DAYS has to be more than DANBAO_MAX_AGE_DAYS ({settings.max_age_days}):"
+            " orders that come late would find no part"
+        )
+    url = settings.database.get_secret_value()
+    async with open_pool(url, size=1) as pool, pool.acquire() as connection:
+        if not await connection.fetchval("select pg_try_advisory_lock($1)", LOCK):
+            raise Refused("another danbao archive is at work")
+        yield Archive(url, connection, Path(settings.archive), settings.archive_after_days, settings.archive_processes)

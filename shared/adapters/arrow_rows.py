@@ -1,0 +1,44 @@
+"""Rows of charging by the column: out of PostgreSQL and into it as Arrow tables, a million a second or so.
+
+The one room that knows ADBC. It is not for asyncio: an archive's jobs are processes of their own. Needs the extra
+`archive`.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import adbc_driver_postgresql.dbapi as adbc
+import pyarrow as pa
+from sqlalchemy.engine import make_url
+
+TOKEN: Final = pa.binary(32)
+
+
+class ArrowDatabase:
+    """One connection; every read is a statement of its own."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def read(self, sql: str) -> pa.Table:
+        """What a query finds; it takes no parameters."""
+        with self._connection.cursor() as cursor:
+            cursor.execute(sql)
+            found: pa.Table = cursor.fetch_arrow_table()
+        # The driver notes PostgreSQL's types beside each column, which keeps equal tables from being equal.
+        return found.replace_schema_metadata().cast(pa.schema([(each.name, each.type) for each in found.schema]))
+
+    def append(self, schema: str, table: str, rows: pa.Table) -> None:
+        """COPY rows into a table that is there, and commit."""
+        with self._connection.cursor() as cursor:
+            cursor.adbc_ingest(table, rows, mode="append", db_schema_name=schema)
+        self._connection.commit()
+
+
+@contextmanager
+def open_arrow(url: str) -> Iterator[ArrowDatabase]:
+    """A connection to `postgresql://…`, whatever the driver it names."""
+    plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    with adbc.connect(plain) as connection:
+        yield ArrowDatabase(connection)
