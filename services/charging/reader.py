@@ -113,6 +113,7 @@ class Reader:
             for lane in self._lanes.values()
             if lane.first_record_ms < _LAST_RECORD_MS
         }
+        self._batch = Batch()  # its records may be large, and are let go with it
         return batch
 
     def _read_chunk(self, start: int, chunk: Sequence[Record]) -> None:

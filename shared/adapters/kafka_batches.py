@@ -33,16 +33,22 @@ async def as_read(records: Any) -> KafkaMessage:
 
 
 Polled = Mapping[TopicPartition, Sequence[Any]]
+SLICE_EVENTS: Final = 100
+"""Taken out of the client's buffer at once: what is compressed grows there, so its size is looked at in between."""
 
 
 def poll_with(
     subscriber: Any,
     timeout_ms: int,
     max_records: int,
+    max_bytes: int,
     on_polled: Callable[[Polled], Awaitable[None]],
     on_failure: Callable[[Exception], Awaitable[None]],
 ) -> None:
     """Poll for this batch subscriber.
+
+    A poll ends with what is there, with `max_records`, or when its values reach `max_bytes`; the last slice may go
+    beyond.
 
     `on_polled` is awaited before a batch is handled, and when nothing came: then all that came before was handled.
     `on_failure` is awaited before the next poll and makes up for the lost one.
@@ -50,7 +56,7 @@ def poll_with(
 
     async def poll(consumer: AIOKafkaConsumer) -> tuple[Any, ...]:
         try:
-            found: Polled = await consumer.getmany(timeout_ms=timeout_ms, max_records=max_records)
+            found = await _take_slices(consumer, timeout_ms, max_records, max_bytes)
             await on_polled(found)
         except ConsumerStoppedError:
             raise
@@ -60,6 +66,20 @@ def poll_with(
         return tuple(chain.from_iterable(found.values()))
 
     subscriber.get_msg = poll
+
+
+async def _take_slices(consumer: AIOKafkaConsumer, timeout_ms: int, max_records: int, max_bytes: int) -> Polled:
+    found: dict[TopicPartition, list[Any]] = {}
+    while True:
+        part: Polled = await consumer.getmany(
+            timeout_ms=0 if found else timeout_ms, max_records=min(SLICE_EVENTS, max_records)
+        )
+        for tp, records in part.items():
+            found.setdefault(tp, []).extend(records)
+            max_records -= len(records)
+            max_bytes -= sum(record.serialized_value_size for record in records)
+        if not part or max_records <= 0 or max_bytes <= 0:
+            return found
 
 
 def is_unreadable(error: Exception) -> bool:

@@ -86,7 +86,10 @@ class Settings(BaseSettings):
     topic_replicas: int = 1
 
     # Charging
-    batch_events: int = Field(8_000, gt=0, description="events in one batch; fewer cost rate, more cost memory")
+    batch_events: int = Field(16_000, gt=0, description="most events in one batch; fewer cost rate, more cost memory")
+    fetch_bytes: int = Field(
+        3 * 1024 * 1024, gt=0, description="asked of a broker at once: a batch's worth, sent while one is charged"
+    )
     max_event_bytes: int = Field(64 * 1024, description="a larger event is parked as too_large")
     max_skew_seconds: int = Field(300, description="an acceptance further after its record time is parked")
     max_age_days: int = Field(30, description="an acceptance older than its record time by more is parked")
