@@ -74,6 +74,8 @@ class Batch:
     days: set[int] = field(default_factory=set)
     first_record_ms: dict[int, int] = field(default_factory=dict)
     """Enterprise's id to the earliest record time of its acceptances."""
+    doubtful: set[int] = field(default_factory=set)
+    """Leaf indexes of rows that are looked up before they are written: they may well be there already."""
 
 
 def kept_record_leaf(kind: RowKind, record: Record, reason: str) -> bytes:

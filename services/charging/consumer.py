@@ -38,7 +38,7 @@ from shared.runtime.settings import Settings
 log = structlog.get_logger(__name__)
 GROUP: Final = "charging"
 GENERAL_AFTER_HIT: Final = 16
-"""Batches that stay on the general way after one met a repeat: repeats come in crowds."""
+"""Batches that stay on the general way after one met a repeat that nobody had looked for: they come in crowds."""
 COLLECT_EVERY: Final = 200
 """Batches between two garbage collections; the collector is off otherwise."""
 WATCH_SECONDS: Final = 2.0

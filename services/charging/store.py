@@ -7,6 +7,7 @@ import json
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, TypeVar
 from uuid import uuid4
 
@@ -33,6 +34,10 @@ INBOX: Final = (
 )
 _INSERT: Final = f"""insert into charging.entry ({_COLUMNS}) select {_COLUMNS} from inbox
     order by {_KEY}, leaf_index on conflict do nothing returning leaf_index"""
+# LIMIT keeps the planner from joining: a look into the key's index for each row, whatever it believes of the sizes.
+_LOOK: Final = f"""select i.leaf_index from inbox i, lateral (
+        select from charging.entry e
+        where {" and ".join(f"e.{name} = i.{name}" for name in KEY_COLUMNS)} limit 1) known"""
 COMPARE: Final = f"""select i.leaf_index,
         (i.ended_at, i.region, i.token_key, i.industry, i.departed, i.worker_rest, i.agency_uscc,
             i.employer_insurance_no, case i.kind when 3 then i.reason end)
@@ -175,7 +180,7 @@ async def write_batch(
     optimistic: bool,
     overruns: Sequence[Overrun] = (),
 ) -> tuple[PremiumsCharged, bool]:
-    """Write a batch whole or not at all; returns its manifest and whether it held a repeat or conflict.
+    """Write a batch whole or not at all; returns its manifest and whether an unexpected repeat or conflict was in it.
 
     Raises Fenced when a position is not where it was held, Stop when the sum of D10 does not come out.
     """
@@ -241,37 +246,45 @@ async def _move_positions(connection: Connection, cluster_id: str, moves: Sequen
 
 
 async def _write_rows(connection: Connection, run: Run, batch: Batch, *, optimistic: bool) -> bool:
-    """COPY the rows; True when one met its own key."""
+    """Write the rows that are new; True when one met its own key where none was expected to."""
     rows = sorted(batch.rows)  # leaf_index is unique and in sixth place: no comparison goes further
-    cancelled = rows
-    has_hit = False
-    if not (optimistic and await _copy_rows(connection, rows)):
+    twice = {row[LEAF_INDEX] for before, row in pairwise(rows) if before[0] == row[0] and before[:5] == row[:5]}
+    met = await _copy_new(connection, rows, batch.doubtful | twice, twice) if optimistic else None
+    if met is None:
         met = await _insert_rows(connection, rows)
-        has_hit = bool(met)
-        if met:
-            await _sort_out(connection, run, batch, met)
-            cancelled = [row for row in rows if row[LEAF_INDEX] not in met]
+    if met:
+        await _sort_out(connection, run, batch, met)
     await connection.copy_records_to_table(
         "unsettled",
         schema_name="charging",
         columns=("accepted_at", "enterprise", "order_id", "worker_key", "batch"),
         records=[
             (instant_of(row[0]), *row[1:KIND], run.next_batch())
-            for row in cancelled
-            if row[KIND] == RowKind.CANCELLATION
+            for row in rows
+            if row[KIND] == RowKind.CANCELLATION and row[LEAF_INDEX] not in met
         ],
     )
-    return has_hit
+    return bool(met - twice - batch.doubtful)
 
 
-async def _copy_rows(connection: Connection, rows: Sequence[Row]) -> bool:
-    """The fast way: straight into the table, False when a key is taken or comes twice."""
+async def _copy_new(
+    connection: Connection, rows: Sequence[Row], doubtful: set[int], twice: set[int]
+) -> set[int] | None:
+    """The fast way: straight into the table, without the doubtful rows whose key is taken, and those that come twice.
+
+    Returns the leaf indexes of these, or None when the key of another row was taken: then nothing is written. One
+    sorted pass writes, whoever looked before, so two workers cannot wait for each other.
+    """
     try:
         async with connection.transaction():
-            await copy_rows(connection, rows)
+            met = set(twice)
+            if doubtful:
+                await _fill_inbox(connection, [row for row in rows if row[LEAF_INDEX] in doubtful])
+                met.update(record[0] for record in await connection.fetch(_LOOK))
+            await copy_rows(connection, [row for row in rows if row[LEAF_INDEX] not in met] if met else rows)
     except UniqueViolation:
-        return False
-    return True
+        return None
+    return met
 
 
 async def copy_rows(connection: Connection, rows: Sequence[Row]) -> None:
@@ -283,10 +296,14 @@ async def copy_rows(connection: Connection, rows: Sequence[Row]) -> None:
 
 async def _insert_rows(connection: Connection, rows: Sequence[Row]) -> set[int]:
     """The general way; returns the leaf indexes of the rows that met their own key."""
-    await connection.execute(INBOX)
-    await connection.copy_to_table("inbox", columns=COPY_COLUMNS, source=stream(rows), format="binary")
+    await _fill_inbox(connection, rows)
     inserted = {record[0] for record in await connection.fetch(_INSERT)}
     return {index for row in rows if (index := row[LEAF_INDEX]) not in inserted}
+
+
+async def _fill_inbox(connection: Connection, rows: Sequence[Row]) -> None:
+    await connection.execute(INBOX)
+    await connection.copy_to_table("inbox", columns=COPY_COLUMNS, source=stream(rows), format="binary")
 
 
 async def _sort_out(connection: Connection, run: Run, batch: Batch, met: set[int]) -> None:

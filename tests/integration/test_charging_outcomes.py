@@ -6,19 +6,23 @@ from typing import Any
 import pytest
 
 from services.charging.rows import EXCLUSION_REASONS
+from services.charging.store import write_batch
 from shared.contracts.manifests import Outcome
 from tests.contract.test_decode import BYTES, CONTENT, SHAPE
 from tests.integration.charging_house import (
     BEIJING,
+    CLUSTER,
     FREIGHT,
     NOON,
     OTHER_RIDES,
     House,
     Sent,
+    Worker,
     accepted,
     cancelled,
     completed,
     declared,
+    moves_of,
     told,
     worker,
 )
@@ -37,6 +41,29 @@ async def test_a_repeat_is_counted_once_at_once_in_one_batch_and_after_days(hous
     assert told(await one.charge(much_later, optimistic=optimistic)) == {("repeat", None): 1}
     assert await house.value("select count(*) from charging.entry") == 2
     assert await house.value("select sum(premium) from charging.entry") == 200
+
+
+async def test_a_repeat_that_was_looked_for_is_found_before_anything_is_written(house: House) -> None:
+    """The same worker read the order before: it looks, and takes no other way for it."""
+    one, first, second = await house.worker(), accepted("o1"), accepted("o2", NOON + timedelta(minutes=1))
+    late, third = accepted("o0", NOON - timedelta(hours=1)), accepted("o3", NOON + timedelta(minutes=2))
+    assert not await is_surprised(one, first, second, first)
+    assert not await is_surprised(one, third, first, late, accepted("o2", NOON + timedelta(minutes=1), sequence=9))
+    two, fourth = await house.worker(), accepted("o4", NOON + timedelta(minutes=3))
+    assert await is_surprised(two, fourth, third)
+    assert not await is_surprised(two, fourth, third)
+    found = await house.fetch("select order_id from charging.entry order by accepted_at")
+    assert found == [("o0",), ("o1",), ("o2",), ("o3",), ("o4",)]
+
+
+async def is_surprised(one: Worker, *sent: Sent) -> bool:
+    """Charge one batch, the fast way first: did it meet a key where it had not looked?"""
+    records = await one.house.place(sent)
+    batch = one.reader.read(records, one.run.next_batch())
+    await one.parts.ensure(batch.days)
+    async with one.house.pool.acquire() as connection:
+        _, surprised = await write_batch(connection, CLUSTER, one.run, batch, moves_of(records), optimistic=True)
+    return surprised
 
 
 async def test_series_sequence_envelope_and_offset_of_the_clock_do_not_make_another_content(house: House) -> None:
