@@ -43,10 +43,6 @@ COLLECT_EVERY: Final = 200
 """Batches between two garbage collections; the collector is off otherwise."""
 WATCH_SECONDS: Final = 2.0
 POLL_MS: Final = 50
-BATCH_BYTES: Final = 8 * 1024 * 1024
-"""Of values in a batch: what was compressed to a batch's worth may be much more."""
-MOST_OF_ONE: Final = 1024 * 1024
-"""Bytes of one partition in one answer of a broker, so that a long queue in one does not fill it."""
 RETRY_SECONDS: Final = 0.2
 """A fault that stays must not become a busy loop."""
 
@@ -100,14 +96,12 @@ class Consumer(ConsumerRebalanceListener):
             listener=self,
             max_records=self._settings.batch_events,
             batch_timeout_ms=POLL_MS,
-            max_partition_fetch_bytes=min(self._settings.fetch_bytes, MOST_OF_ONE),
+            max_partition_fetch_bytes=self._settings.fetch_bytes // 3,  # one long queue must not fill the answer
             fetch_max_bytes=self._settings.fetch_bytes,
             parser=as_read,
             **consumer_options(self._settings),
         )
-        poll_with(
-            self._subscriber, POLL_MS, self._settings.batch_events, BATCH_BYTES, self._polled, self._poll_failed
-        )  # fmt: skip
+        poll_with(self._subscriber, POLL_MS, self._settings.batch_events, self._polled, self._poll_failed)
 
         @self._subscriber  # type: ignore[untyped-decorator]  # FastStream leaves it untyped
         async def take(message: KafkaMessage) -> None:

@@ -6,12 +6,11 @@ An event goes one of two ways. What is plainly right is laid out by the form of 
 rate. Everything else is read alone, with every check; that way makes the forms, and is the only one that parks.
 """
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from hashlib import sha256
-from operator import attrgetter, itemgetter
 from typing import Any, Final
 
 import msgspec
@@ -27,9 +26,10 @@ from services.charging.batch import (
     since_epoch_us,
 )
 from services.charging.decode import Parked, decode
+from services.charging.doubts import Doubts
 from services.charging.forms import Form, Texts, Token, in_stream, texts
 from services.charging.glance import CHUNK_EVENTS, Glance, token_of
-from services.charging.rows import CANCEL_REASONS, EXCLUSION_REASONS, LEAF_INDEX, TotalKey
+from services.charging.rows import CANCEL_REASONS, EXCLUSION_REASONS, TotalKey
 from shared.contracts.events import (
     SOURCE_PREFIX,
     Cancellation,
@@ -58,7 +58,6 @@ _FIRST_RECORD_MS: Final = 1_640_995_200_000
 _LAST_RECORD_MS: Final = 4_102_444_800_000
 """2100-01-01T00:00Z: a clock in another unit, or a lie."""
 _FOOD_CLOSED_DAY: Final = FOOD_DELIVERY_CLOSED_ON.toordinal() - date(1970, 1, 1).toordinal()
-_PLACE: Final = attrgetter("topic", "partition")
 _EMPLOYEE: Final = Excluded(ExclusionReason.INSURED_AS_EMPLOYEE)
 _FOREVER_US: Final = 2**63
 _ACCEPTANCE, _COMPLETION, _CANCELLATION = int(RowKind.ACCEPTANCE), int(RowKind.COMPLETION), int(RowKind.CANCELLATION)
@@ -100,7 +99,7 @@ class Reader:
         self._zone, self._zone_epoch = SHANGHAI_EPOCH.tzinfo, SHANGHAI_EPOCH
         self._batch, self._number = Batch(), b""
         self._moments: list[int] = []
-        self._newest: dict[tuple[str, int], int] = {}
+        self._doubts = Doubts()
 
     def read(self, records: Iterable[Record], batch_number: int) -> Batch:
         """A batch of records in (topic, partition, offset) order; `batch_number` goes into each row."""
@@ -117,27 +116,10 @@ class Reader:
             for lane in self._lanes.values()
             if lane.first_record_ms < _LAST_RECORD_MS
         }
-        self._find_doubtful(batch)
+        self._doubts.find(batch, self._moments)
+        self._moments = []
         self._batch = Batch()  # its records may be large, and are let go with it
         return batch
-
-    def _find_doubtful(self, batch: Batch) -> None:
-        """What happened no later than something read of its partition before: late, out of order, or a repeat.
-
-        A guess that saves work: the table's key decides. What orders say last, acceptance or end, is what grows.
-        """
-        start, at = 0, 0
-        while start < len(batch.records):
-            place = _PLACE(batch.records[start])
-            start = bisect_right(batch.records, place, start, key=_PLACE)
-            upto = bisect_left(batch.rows, start, at, key=itemgetter(LEAF_INDEX))
-            moments, newest = self._moments[at:upto], self._newest.get(place, -_FOREVER_US)
-            if moments and min(moments) <= newest:
-                pairs = zip(batch.rows[at:upto], moments, strict=True)
-                batch.doubtful.update(row[LEAF_INDEX] for row, moment in pairs if moment <= newest)
-            self._newest[place] = max(newest, max(moments, default=newest))
-            at = upto
-        self._moments = []
 
     def _read_chunk(self, start: int, chunk: Sequence[Record]) -> None:
         seen = self._glance.look([record.value for record in chunk])

@@ -3,8 +3,6 @@
 Raw asyncpg on purpose: COPY needs it, and a transaction opened here is open.
 """
 
-import json
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -389,7 +387,7 @@ async def _write_parked(connection: Connection, run: Run, batch: Batch) -> None:
         records=[
             (
                 run.next_batch(), p.leaf_index, p.record.topic, p.record.partition, p.record.offset,
-                p.record.timestamp, p.record.key, _headers_json(p), p.record.value, p.reason,
+                p.record.timestamp, p.record.key, p.headers_json, p.record.value, p.reason,
                 p.detail.replace("\0", "\N{REPLACEMENT CHARACTER}"),
             )
             for p in batch.parked
@@ -402,12 +400,3 @@ async def _write_pauses(connection: Connection, overruns: Sequence[Overrun]) -> 
         "insert into charging.pause (topic, is_paused, events, parked, reason) values ($1, true, $2, $3, $4)",
         [(each.topic, each.events, each.parked, each.reason) for each in overruns],
     )
-
-
-def _headers_json(kept: KeptRecord) -> str:
-    """Headers as JSON pairs of name and base64 value: values are bytes, and names may hold anything."""
-    pairs = [
-        [name.replace("\0", "\N{REPLACEMENT CHARACTER}"), b64encode(value or b"").decode()]
-        for name, value in kept.record.headers
-    ]
-    return json.dumps(pairs)

@@ -33,6 +33,8 @@ async def as_read(records: Any) -> KafkaMessage:
 
 
 Polled = Mapping[TopicPartition, Sequence[Any]]
+POLL_BYTES: Final = 8 * 1024 * 1024
+"""Of values in a poll: what was compressed to a batch's worth may be much more."""
 SLICE_EVENTS: Final = 100
 """Taken out of the client's buffer at once: what is compressed grows there, so its size is looked at in between."""
 
@@ -41,13 +43,12 @@ def poll_with(
     subscriber: Any,
     timeout_ms: int,
     max_records: int,
-    max_bytes: int,
     on_polled: Callable[[Polled], Awaitable[None]],
     on_failure: Callable[[Exception], Awaitable[None]],
 ) -> None:
     """Poll for this batch subscriber.
 
-    A poll ends with what is there, with `max_records`, or when its values reach `max_bytes`; the last slice may go
+    A poll ends with what is there, with `max_records`, or when its values reach `POLL_BYTES`; the last slice may go
     beyond.
 
     `on_polled` is awaited before a batch is handled, and when nothing came: then all that came before was handled.
@@ -56,7 +57,7 @@ def poll_with(
 
     async def poll(consumer: AIOKafkaConsumer) -> tuple[Any, ...]:
         try:
-            found = await _take_slices(consumer, timeout_ms, max_records, max_bytes)
+            found = await _take_slices(consumer, timeout_ms, max_records)
             await on_polled(found)
         except ConsumerStoppedError:
             raise
@@ -68,7 +69,8 @@ def poll_with(
     subscriber.get_msg = poll
 
 
-async def _take_slices(consumer: AIOKafkaConsumer, timeout_ms: int, max_records: int, max_bytes: int) -> Polled:
+async def _take_slices(consumer: AIOKafkaConsumer, timeout_ms: int, max_records: int) -> Polled:
+    max_bytes = POLL_BYTES
     found: dict[TopicPartition, list[Any]] = {}
     while True:
         part: Polled = await consumer.getmany(
