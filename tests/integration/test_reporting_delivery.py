@@ -248,8 +248,8 @@ async def test_unconfirmed_exclusions_become_discrepancies(open_house: OPEN, tmp
         found = await house.discrepancies()
         assert [(each["kind"], each["enterprise"]) for each in found] == [("unconfirmed_exclusion", BLUE)]
         assert "E-2" in found[0]["detail"]
-        page = (await house.page("/days/2026-10-03/44", "key-44")).text
-        assert page.count("not confirmed") == 1
+        page = (await house.page("/reports/2026-10-03/44", "key-44")).text
+        assert page.count('<span class="state bad">') == 1
 
 
 @pytest.mark.parametrize("path", ["/v1/status", "/v1/receipts"])

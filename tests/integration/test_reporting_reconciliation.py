@@ -107,7 +107,7 @@ async def test_the_state_of_payment_is_reported_once_a_day(open_house: OPEN) -> 
             assert answer.json() == {"reports": 1, "new": new}
         assert (await house.settled())["receipts"] == 2
         assert "payment.2026-10.44.2026-11-20" in (await house.platform.get("/v1/reports")).text
-        page = (await house.page(f"/statements/2026-10.44.{BLUE}", "key-blue")).text
+        page = (await house.page(f"/statements/2026-10.44.{BLUE}?as_of=2026-11-20", "key-blue")).text
         assert "2026-11-20" in page
         assert "20.00" in page
         others.is_away = True

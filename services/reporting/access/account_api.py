@@ -144,7 +144,7 @@ def _add_links(router: APIRouter, engine: AsyncEngine, access: Access, receipt_p
         with _refusals(409):
             made = await api_keys.add_key(engine, maker, "link", Role.WORKER, scope, body.days)
         link = urljoin(receipt_page or str(request.base_url), f"/w/{made.key}")
-        return {"key_id": made.key_id, "link": link, "ends_at": made.ends_at}
+        return {"key_id": made.key_id, "link": link, "path": f"/w/{made.key}", "ends_at": made.ends_at}
 
 
 @contextmanager
