@@ -119,8 +119,7 @@ async def test_each_page_with_each_key(house: House) -> None:
 
 
 async def test_a_browser_without_a_session_is_led_to_the_sign_in(house: House) -> None:
-    answer = await house.client.get(SHEET, headers={"Authorization": "", "Accept": "text/html"})
-    assert answer.status_code == 401
+    assert (await show(house, SHEET, "no-such-key"))[0] == 401
     del house.client.headers["Authorization"]
     answer = await house.client.get(SHEET, headers={"Accept": "text/html"})
     assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in?next=%2Fdays%2F2026-10-03%2F44")
