@@ -17,11 +17,12 @@ from services.reporting.metrics import Metrics
 from services.reporting.order_receipts import OrderReceipts
 from services.reporting.pages import portal
 from services.reporting.pages.desk import Desk
+from services.reporting.pages.receipt_page import make_page_router
 from services.reporting.pages.site import Site
 from services.reporting.read_api.routes import Reading, make_read_router
 from services.reporting.read_model.projector import Projector
 from services.reporting.read_model.rebuild_api import make_rebuild_router
-from services.reporting.receipt_api import make_page_router, make_receipt_router
+from services.reporting.receipt_api import make_receipt_router
 from services.reporting.register_api import register_routes
 from services.reporting.sending import Sender
 from services.reporting.sources import Sources, open_apis

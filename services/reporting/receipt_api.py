@@ -1,9 +1,6 @@
 """Evidence over HTTP within the scope of the reader's key: order receipts, a statement's; and the page /receipt."""
 
-import base64
-import hashlib
-import json
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -11,8 +8,6 @@ from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from fastapi import Path as InPath
-from fastapi.responses import HTMLResponse, Response
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import AwareDatetime
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -24,8 +19,6 @@ from services.reporting.sources import InternalApi
 from shared.adapters.qr_codes import receipt_code, svg_of
 from shared.domain.calendar import epoch_instant
 from shared.domain.errors import Refused, Retry
-from shared.domain.industry import Industry
-from shared.domain.province import PROVINCES
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 SCRIPTS: Final = ("noble-ed25519.js", "check.js", "page.js")
@@ -121,45 +114,3 @@ def _told(order: Order, page: str, *, has_qr: bool) -> dict[str, Any]:
         code = None if receipt is None else receipt_code(page, receipt)
         found["qr_svg"] = None if code is None else svg_of(code)
     return found
-
-
-def make_page_router(vkeys: Sequence[str], names: Mapping[str, str]) -> APIRouter:
-    """The page: the same bytes for everybody, with everything it needs in it."""
-    router = APIRouter()
-    body, headers = render_page(vkeys, names)
-
-    @router.get("/receipt", include_in_schema=False)
-    async def receipt_page() -> Response:
-        return HTMLResponse(body, headers=headers)
-
-    return router
-
-
-def render_page(vkeys: Sequence[str], names: Mapping[str, str]) -> tuple[str, dict[str, str]]:
-    """The page and its headers: it may run its own script and style, and may ask nobody anything."""
-    style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
-    script = "\n".join((TEMPLATES / "receipt" / name).read_text(encoding="utf-8") for name in SCRIPTS)
-    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
-    body = environment.get_template("receipt.html").render(style=style, script=script, known=_known(vkeys, names))
-    policy = f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; frame-ancestors 'none'"
-    return body, {
-        "Content-Security-Policy": policy,
-        "Referrer-Policy": "no-referrer",
-        "X-Content-Type-Options": "nosniff",
-        "Cache-Control": "public, max-age=300",
-    }
-
-
-def _known(vkeys: Sequence[str], names: Mapping[str, str]) -> str:
-    """JSON for within a script element: no tag can begin in it."""
-    known = {
-        "keys": list(vkeys),
-        "enterprises": dict(names),
-        "provinces": {code: f"{each.chinese} {each.english}" for code, each in PROVINCES.items()},
-        "industries": {each.code: f"{each.chinese} {each.value.replace('_', ' ')}" for each in Industry},
-    }
-    return json.dumps(known, ensure_ascii=False).replace("<", "\\u003c")
-
-
-def _digest(content: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}"

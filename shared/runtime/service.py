@@ -139,6 +139,7 @@ class Service:
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         try:
             async with self._compose(self):
+                self.app.middleware_stack = None  # built for this lifespan, before handlers of errors were added
                 gc.collect()
                 gc.freeze()
                 log.info("started", service=self.name, port=self.settings.port)

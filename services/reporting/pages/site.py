@@ -81,8 +81,8 @@ class Site:
         }  # fmt: skip
 
     def speech(self, request: Request) -> Speech:
-        """The language of this request: as the address says, else as the cookie does, else Chinese."""
-        return self._speech[_language(request)]
+        """What is said in the language of this request."""
+        return self._speech[language_of(request)]
 
     def page(self, request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         """An HTML page; `viewer` is None where nobody has signed in."""
@@ -121,7 +121,8 @@ class Site:
         return f"/static/{name}?{hashlib.sha256(self._files[name]).hexdigest()[:12]}"
 
 
-def _language(request: Request) -> Language:
+def language_of(request: Request) -> Language:
+    """As the address says, else as the cookie does, else Chinese."""
     for wanted in (request.query_params.get("lang"), request.cookies.get(COOKIE)):
         for language in LANGUAGES:
             if wanted == language:

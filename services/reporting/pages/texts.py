@@ -18,6 +18,8 @@ from shared.domain.province import PROVINCES
 
 Language = Literal["zh", "en"]
 LANGUAGES: Final[tuple[Language, ...]] = ("zh", "en")
+LARGEST_CHANGE: Final = 10
+"""More than so many times the period before compares with a beginning, and tells nothing."""
 TEXTS: Final = Path(__file__).with_name("texts.toml")
 
 
@@ -103,8 +105,8 @@ def share_text(part: int, whole: int) -> str:
 
 
 def change_text(now: int, before: int | None) -> str:
-    """By how much it changed against the period before; empty where there is nothing to compare with."""
-    if not before:
+    """By how much it changed against the period before; empty where that is nothing, or next to nothing."""
+    if not before or now > LARGEST_CHANGE * before:
         return ""
     change = Decimal(100 * (now - before)) / before
     return f"{'+' if change >= 0 else '−'}{abs(change):.1f}%"
