@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from playwright.async_api import Browser
 
 from services.cli.generating.month import Wanted
 from services.cli.month.demo import OCTOBER, Asked, play_month, wishes_of
 from services.cli.month.progress import Silent
 from services.cli.month.summary import Summary
+from services.cli.month.visitors import Visitors, invite
 from services.cli.running.system import System, running_system
+from tests.e2e.browsing import open_browser
 from tests.servers import (
     Broker,
     Kind,
@@ -59,6 +62,19 @@ async def month(tmp_path_factory: pytest.TempPathFactory, parts: dict[str, str])
     """The month of ORDERS and SEED."""
     async with played_month(Asked(ORDERS, SEED, tmp_path_factory.mktemp("month")), parts) as played:
         yield played
+
+
+@pytest.fixture(scope="package")
+async def visitors(month: Month) -> Visitors:
+    """Accounts and a worker's link for the month's portal."""
+    return await invite(month.system, Wanted(ORDERS, SEED, OCTOBER))
+
+
+@pytest.fixture(scope="package")
+async def browser() -> AsyncIterator[Browser]:
+    """One browser for all tests of this room; each visit has a context of its own."""
+    async with open_browser() as opened:
+        yield opened
 
 
 @asynccontextmanager

@@ -1,0 +1,83 @@
+"""A real browser on a real portal: Debian's Chromium, driven by Playwright; never skipped."""
+
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, Page, async_playwright
+
+from services.cli.month.visitors import Visitors
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+PHONE, DESK = {"width": 360, "height": 780}, {"width": 1280, "height": 900}
+
+
+def chromium() -> str:
+    """Where the browser is; the test fails where there is none."""
+    found = next((path for name in NAMES if (path := shutil.which(name))), None)
+    if found is None:
+        pytest.fail("the portal's tests need Chromium: apt-get install chromium")
+    return found
+
+
+@asynccontextmanager
+async def open_browser() -> AsyncIterator[Browser]:
+    """The browser, closed at the end."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        await browser.close()
+
+
+@dataclass(slots=True)
+class Visit:
+    """A window on the portal; `faults` are errors of its script, and what the content policy or the network refused."""
+
+    page: Page
+    visitors: Visitors
+    faults: list[str]
+
+    async def sign_in(self, name: str) -> None:
+        await self.go("/sign-in")
+        await self.page.fill("#name", name)
+        await self.page.fill("#password", self.visitors.password)
+        await self.page.click("main button")
+        await self.page.wait_for_selector("nav.tabs")
+
+    async def go(self, path: str, status: int = 200) -> str:
+        """Open a page and return its text."""
+        answer = await self.page.goto(self.visitors.address + path)
+        assert answer is not None
+        assert answer.status == status, (path, answer.status)
+        return await self.text()
+
+    async def follow(self, name: str) -> str:
+        """Click the link with these words within the page's content, and return the text of where it leads."""
+        await self.page.locator("main").get_by_role("link", name=name, exact=True).first.click()
+        return await self.text()
+
+    async def text(self) -> str:
+        return await self.page.inner_text("main")
+
+
+@asynccontextmanager
+async def visiting(
+    browser: Browser, visitors: Visitors, name: str | None, *, lang: str = "zh", **more: Any
+) -> AsyncIterator[Visit]:
+    """A visit of an account, in a context of its own; without faults at its end."""
+    context = await browser.new_context(**{"viewport": DESK} | more)
+    await context.add_cookies([{"name": "danbao_language", "value": lang, "url": visitors.address}])
+    page = await context.new_page()
+    page.set_default_timeout(20_000)
+    visit = Visit(page, visitors, [])
+    page.on("pageerror", lambda error: visit.faults.append(str(error)))
+    page.on("console", lambda said: visit.faults.append(said.text) if said.type == "error" else None)
+    page.on("dialog", lambda dialog: visit.faults.append(f"a dialog: {dialog.message}"))
+    if name is not None:
+        await visit.sign_in(name)
+    yield visit
+    await context.close()
+    assert [fault for fault in visit.faults if "status of" not in fault] == []

@@ -1,0 +1,90 @@
+"""How the pages look to everybody: no fault that axe finds, no page wider than a phone, one language at a time."""
+
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser
+
+from services.cli.month.visitors import PROVINCE, Visitors
+from tests.e2e.browsing import DESK, PHONE, visiting
+
+pytestmark = pytest.mark.slow
+AXE = Path(__file__).parent / "axe" / "axe.min.js"
+TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+RUN = "tags => axe.run(document, {runOnly: tags, resultTypes: ['violations']}).then(found => found.violations)"
+
+
+async def main_pages(visitors: Visitors) -> list[str]:
+    own = next(str(each.scope) for each in visitors.accounts if each.role == "enterprise")
+    return [
+        "/", "/provinces/31", f"/enterprises/{own}", "/days/2026-10-05", "/months", "/statements", "/discrepancies",
+        "/discrepancies/1", "/evidence", f"/enterprises/{own}/parked", f"/enterprises/{own}/series",
+        f"/enterprises/{own}/trial", "/looks", "/reports/2026-10-05/31",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("theme", "lang", "size"), [("light", "zh", DESK), ("dark", "en", PHONE)])
+async def test_axe_finds_nothing_serious(
+    browser: Browser, visitors: Visitors, theme: str, lang: str, size: dict[str, int]
+) -> None:
+    found: dict[str, list[str]] = {}
+    # The test puts its own script into the page; the policy, which would refuse it, is held by other tests.
+    more = {"color_scheme": theme, "viewport": size, "bypass_csp": True}
+    async with visiting(browser, visitors, "national", lang=lang, **more) as visit:
+        paths = await main_pages(visitors)
+        owed = await visit.go("/statements") and await visit.page.locator("tbody th a").first.get_attribute("href")
+        for path in [*paths, str(owed), "/receipt"]:
+            await visit.go(path)
+            await visit.page.add_script_tag(path=AXE)
+            for each in await visit.page.evaluate(RUN, TAGS):
+                if each["impact"] in {"serious", "critical"}:
+                    found.setdefault(path, []).append(f"{each['id']}: {each['nodes'][0]['html'][:160]}")
+        await visit.page.goto(visitors.address + "/sign-in")
+    assert found == {}
+
+
+@pytest.mark.parametrize("name", ["national", "enterprise"])
+async def test_no_page_is_wider_than_a_phone(browser: Browser, visitors: Visitors, name: str) -> None:
+    wide = {}
+    async with visiting(browser, visitors, name, viewport=PHONE, lang="en") as visit:
+        own = next(str(each.scope) for each in visitors.accounts if each.role == "enterprise")
+        paths = await main_pages(visitors) if name == "national" else ["/", "/keys", f"/enterprises/{own}/arriving"]
+        for path in [*paths, "/receipt"]:
+            await visit.go(path)
+            width = await visit.page.evaluate("document.documentElement.scrollWidth")
+            if width > PHONE["width"]:
+                wide[path] = width
+    assert wide == {}
+
+
+async def test_the_switch_keeps_the_page_and_stays(browser: Browser, visitors: Visitors) -> None:
+    async with visiting(browser, visitors, "guangdong") as visit:
+        await visit.go(f"/statements?period=2026-10&province={PROVINCE}")
+        await visit.page.click("a[hreflang=en]")
+        assert "province=44" in visit.page.url
+        assert await visit.page.get_attribute("html", "lang") == "en"
+        assert "Statements" in await visit.text()
+        await visit.go("/months")
+        assert "Months" in await visit.text()
+        assert "月报" not in await visit.page.inner_text("body")
+
+
+async def test_a_statement_prints_without_the_frame(browser: Browser, visitors: Visitors) -> None:
+    async with visiting(browser, visitors, "national") as visit:
+        await visit.go("/statements")
+        await visit.page.locator("tbody th a").first.click()
+        await visit.page.emulate_media(media="print")
+        assert not await visit.page.locator("nav.tabs").is_visible()
+        assert not await visit.page.locator(".downloads").first.is_visible()
+        assert await visit.page.locator("h1").is_visible()
+        assert len(await visit.page.pdf()) > 10_000
+
+
+async def test_the_keyboard_reaches_the_content_first(browser: Browser, visitors: Visitors) -> None:
+    async with visiting(browser, visitors, "national") as visit:
+        await visit.go("/")
+        await visit.page.keyboard.press("Tab")
+        assert await visit.page.evaluate("document.activeElement.className") == "skip"
+        await visit.page.keyboard.press("Enter")
+        await visit.page.keyboard.press("Tab")
+        assert await visit.page.evaluate("document.querySelector('main').contains(document.activeElement)")
