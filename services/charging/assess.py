@@ -12,7 +12,7 @@ from datetime import date
 from typing import Any, Final
 
 from services.charging.batch import Batch
-from services.charging.cut import NEW_IN_CUT, Batches
+from services.charging.cut import NEW_IN_CUT, Batches, reached_sql
 from services.charging.declared import around, declared_numbers, read_declared
 from services.charging.numbering import Key, Reach
 from services.charging.store import start_run, write_manifest
@@ -38,11 +38,10 @@ _PRESUMED: Final = """
     from charging.number_gap g join charging.judged_day j on (j.day, j.is_presumed) = (g.insured_on, g.is_presumed)
     join charging.enterprise e on e.id = g.enterprise
     where j.judged_on = $1 and g.is_presumed order by g.insured_on, e.uscc, g.series, g.first"""
-_SEEN: Final = """
+_SEEN: Final = f"""
     select enterprise, series, region / 10000 as province, industry, tariff_line, premium, count(*) as orders
     from charging.entry where kind = 1 and reason = 0 and accepted_at >= $1 and accepted_at < $2
-        and enterprise = any($3::smallint[]) and exists (
-            select 1 from unnest($4::bigint[]) as last where batch <= last and batch >> 32 = last >> 32)
+        and enterprise = any($3::smallint[]) and {reached_sql(parameter=4)}
     group by 1, 2, 3, 4, 5, 6"""
 _OUTSTANDING: Final = """
     select a.*, e.uscc, array_agg(int8range(r.first, r.last, '[]')) filter (where r.batch is not null) as taken_back

@@ -11,7 +11,8 @@ from typing import Any, Final
 import msgspec
 
 from services.charging.assess import assess, count_assessed
-from services.charging.cut import COUNTED, Batches, Late, find_late, resolve
+from services.charging.count_workers import count_first_time, count_workers
+from services.charging.cut import Batches, fetch_counted, find_late, reached_sql, resolve
 from services.charging.gaps import judge_days
 from services.charging.numbering import Reach, account_numbers
 from services.charging.rows import is_charge_sql, is_reversal_sql, told_outcome, told_reason
@@ -21,10 +22,8 @@ from shared.contracts.manifests import (
     AcceptancesByHour,
     DayClosing,
     DayCounted,
-    FirstTime,
     PremiumsCharged,
     Total,
-    WorkerCount,
 )
 from shared.contracts.topics import DAYS_COUNTED
 from shared.domain.calendar import SHANGHAI, day_bounds, insured_day
@@ -32,57 +31,19 @@ from shared.domain.industry import Industry
 from shared.domain.leaf import RowKind
 from shared.domain.rating import Scheme
 
-_ON: Final = "(accepted_at at time zone interval '8 hours')::date"
 _TOTALS: Final = f"""
-    select date_bin('1 hour', accepted_at, 'epoch') as accepted_in, e.uscc, region / 10000 as province, industry,
-        tariff_line,
-        case when not {is_charge_sql("entry")} then 4 when kind = 1 then 1 else 8 end as kind, reason,
-        count(*) as orders, sum(premium)::bigint as premium
-    from charging.entry join charging.enterprise e on e.id = enterprise
-    where ({is_charge_sql("entry")} or {is_reversal_sql("entry")}) and {COUNTED}
-    group by 1, 2, 3, 4, 5, 6, 7"""
-# Orders charged by a correction count like late ones: their workers, where that day had not counted them before.
-_HAS_CHARGE: Final = f"{is_charge_sql('entry')} and reason = 0"
-_WORKERS: Final = f"""
-    with pair as materialized (
-        select distinct enterprise, region / 10000 as province, worker_key, worker_rest
-        from charging.entry where {_HAS_CHARGE} and accepted_at >= $2 and accepted_at < $3 and exists (
-            select 1 from unnest($1::bigint[]) as last where batch <= last and batch >> 32 = last >> 32))
-    select e.uscc, province, count(*) as workers
-    from pair join charging.enterprise e on e.id = enterprise group by 1, 2
-    union all
-    select null, province, count(*) from (select distinct province, worker_key, worker_rest from pair) person group by 2
-    order by 2, 1 nulls last"""
-_LATE_WORKERS: Final = f"""
-    with charged as materialized (
-        select {_ON} as insured_on, enterprise, region / 10000 as province, worker_key, worker_rest,
-            batch = any($3::bigint[]) as is_late
-        from charging.entry where {_HAS_CHARGE} and accepted_at >= $4 and accepted_at < $2
-            and {_ON} in (select insured_on from charging.batch_day where batch = any($3::bigint[]))
-            and exists (select 1 from unnest($1::bigint[]) as last where batch <= last and batch >> 32 = last >> 32)),
-    by_enterprise as (
-        select insured_on, enterprise, province from charged
-        group by 1, 2, 3, worker_key, worker_rest having bool_and(is_late)),
-    by_province as (
-        select insured_on, province from charged group by 1, 2, worker_key, worker_rest having bool_and(is_late))
-    select insured_on, e.uscc, province, count(*) as workers
-    from by_enterprise join charging.enterprise e on e.id = enterprise group by 1, 2, 3
-    union all
-    select insured_on, null, province, count(*) from by_province group by 1, 3
-    order by 1, 3, 2 nulls last"""
-_PARTICIPANTS: Final = f"""
-    insert into charging.participant (province, worker, first_on)
-    select distinct region / 10000, int8send(worker_key) || worker_rest, $6::date
-    from charging.entry where {_HAS_CHARGE} and {COUNTED}
-    order by 1, 2 on conflict do nothing"""
-_FIRST_TIME: Final = """
-    select province, count(*) as workers from charging.participant where first_on = $1 group by 1 order by 1"""
-_UNMATCHED: Final = """
+    select accepted_in, e.uscc, province, industry, tariff_line, kind, reason, orders, premium
+    from (
+        select date_bin('1 hour', accepted_at, 'epoch') as accepted_in, enterprise, region / 10000 as province,
+            industry, tariff_line, kind, reason, count(*) as orders, sum(premium)::bigint as premium
+        from charging.entry where ({is_charge_sql("entry")} or {is_reversal_sql("entry")}) and {{scope}}
+        group by 1, 2, 3, 4, 5, 6, 7) counted
+    join charging.enterprise e on e.id = enterprise"""
+_UNMATCHED: Final = f"""
     select count(*) from charging.unsettled u
     join charging.entry c on (c.accepted_at, c.enterprise, c.order_id, c.worker_key, c.kind)
         = (u.accepted_at, u.enterprise, u.order_id, u.worker_key, 3)
-    where u.accepted_at < $2 and exists (
-        select 1 from unnest($1::bigint[]) as last where u.batch <= last and u.batch >> 32 = last >> 32)
+    where u.accepted_at < $2 and {reached_sql("u.batch")}
     and not exists (select 1 from charging.entry a where (a.accepted_at, a.enterprise, a.order_id, a.worker_key, a.kind)
         = (u.accepted_at, u.enterprise, u.order_id, u.worker_key, 1) and a.worker_rest = c.worker_rest)"""
 
@@ -92,6 +53,7 @@ async def count_day(pool: Pool, scheme: Scheme, closing: DayClosing, gap_days: i
     async with pool.acquire() as connection:
         async with connection.transaction():
             await connection.execute("select pg_advisory_xact_lock($1)", LOCK)
+            await connection.execute("set local work_mem = '128MB'")
             payload = await connection.fetchval(
                 "select payload from charging.day_count where (day, attempt) = ($1, $2)",
                 closing.day,
@@ -118,13 +80,15 @@ async def _count(connection: Connection, scheme: Scheme, closing: DayClosing, ga
     settlement = await _settlement(connection, scheme, closing.day, cut)
     if settlement is not None:
         cut = cut.with_batch(settlement[0])
-    begin, end = day_bounds(closing.day)
+    # A day's rows come to few groups, which the planner cannot know: it would sort all of them.
+    await connection.execute("set local enable_sort = off")
     late = await find_late(connection, cut, previous, closing.day)
     reach = Reach(cut, previous, late)
     if await account_numbers(connection, closing.day, reach):
         await judge_days(connection, closing.day, reach, gap_days)
         await assess(connection, scheme, closing.day, reach)
-    found = await connection.fetch(_TOTALS, cut.lasts, begin, end, *late)
+    found = await fetch_counted(connection, _TOTALS, closing.day, cut, late)
+    workers = await count_workers(connection, closing.day, cut, late)
     resends = "select count(*) from charging.resend where found_on = $1"
     return DayCounted(
         day=closing.day,
@@ -132,10 +96,10 @@ async def _count(connection: Connection, scheme: Scheme, closing: DayClosing, ga
         cut=closing.cut,
         settlement=None if settlement is None else settlement[1],
         totals=_totals(found) + await count_assessed(connection, cut, previous),
-        workers=await _workers(connection, closing.day, cut, late),
-        first_time=await _first_time(connection, closing.day, cut, late),
+        workers=workers,
+        first_time=await count_first_time(connection, closing.day),
         resends=await connection.fetchval(resends, closing.day),
-        unmatched_cancellations=await connection.fetchval(_UNMATCHED, cut.lasts, end),
+        unmatched_cancellations=await connection.fetchval(_UNMATCHED, cut.lasts, day_bounds(closing.day)[1]),
         hours=_hours(found),
     )
 
@@ -166,22 +130,22 @@ def _totals(rows: list[Any]) -> list[Total]:
     """What the rows, which are by hour, come to in days."""
     orders: Counter[tuple[Any, ...]] = Counter()
     premium: Counter[tuple[Any, ...]] = Counter()
-    for accepted_in, *key, count, amount in rows:
-        on = insured_day(accepted_in)
-        orders[on, *key] += count
-        premium[on, *key] += amount
-    return [_total(key, orders[key], premium[key]) for key in sorted(orders)]
+    for accepted_in, *place, kind, reason, count, amount in rows:
+        key = (insured_day(accepted_in), *place, told_outcome(kind, reason), told_reason(kind, reason))
+        orders[key] += count
+        premium[key] += amount
+    return [_total(key, orders[key], premium[key]) for key in sorted(orders, key=repr)]
 
 
 def _total(key: tuple[Any, ...], orders: int, premium: int) -> Total:
-    insured_on, uscc, province, industry, tariff_line, kind, reason = key
+    insured_on, uscc, province, industry, tariff_line, outcome, reason = key
     return Total(
         insured_on=insured_on,
         enterprise=uscc,
         province=f"{province:02}",
         industry=Industry.of_code(industry).value,
-        outcome=told_outcome(kind, reason),
-        reason=told_reason(kind, reason),
+        outcome=outcome,
+        reason=reason,
         tariff_line=tariff_line or None,
         orders=orders,
         premium=premium,
@@ -200,22 +164,3 @@ def _hours(rows: list[Any]) -> list[AcceptancesByHour]:
         AcceptancesByHour(insured_on=on, enterprise=uscc, province=f"{province:02}", orders=counts)
         for (on, uscc, province), counts in sorted(found.items())
     ]
-
-
-async def _workers(connection: Connection, day: date, cut: Batches, late: Late) -> list[WorkerCount]:
-    begin, end = day_bounds(day)
-    found = [(day, r) for r in await connection.fetch(_WORKERS, cut.lasts, begin, end)]
-    if late.batches:
-        rows = await connection.fetch(_LATE_WORKERS, cut.lasts, begin, *late)
-        found += [(r["insured_on"], r) for r in rows]
-    return [
-        WorkerCount(insured_on=on, enterprise=r["uscc"], province=f"{r['province']:02}", workers=r["workers"])
-        for on, r in found
-    ]
-
-
-async def _first_time(connection: Connection, day: date, cut: Batches, late: Late) -> list[FirstTime]:
-    begin, end = day_bounds(day)
-    await connection.execute(_PARTICIPANTS, cut.lasts, begin, end, *late, day)
-    rows = await connection.fetch(_FIRST_TIME, day)
-    return [FirstTime(province=f"{row['province']:02}", workers=row["workers"]) for row in rows]

@@ -13,20 +13,19 @@ from typing import Any, Final
 
 import msgspec
 
-from services.charging.cut import Batches
+from services.charging.cut import Batches, reached_sql
 from shared.adapters.postgres import Connection
 from shared.contracts.events import Declaration, DeclaredSeries
 from shared.domain.numbers import Range, Ranges, united
 
-_DECLARED: Final = """
-    select d.enterprise, e.uscc, d.declaration_id, d.declared_day, d.body, d.received, not exists (
-            select 1 from unnest($2::bigint[]) as last where d.batch <= last and d.batch >> 32 = last >> 32) as is_new
+_DECLARED: Final = f"""
+    select d.enterprise, e.uscc, d.declaration_id, d.declared_day, d.body, d.received,
+        ({reached_sql("d.batch", parameter=2)}) is not true as is_new
     from charging.declaration d
     join charging.enterprise e on e.id = d.enterprise
     join charging.manifest m using (batch)
     where ($3::date[] is null or d.declared_day = any($3)) and ($4::text is null or e.uscc = $4)
-        and ($1::bigint[] is null or exists (
-            select 1 from unnest($1::bigint[]) as last where d.batch <= last and d.batch >> 32 = last >> 32))
+        and ($1::bigint[] is null or {reached_sql("d.batch")})
     order by m.turn, d.leaf_index"""
 
 

@@ -13,7 +13,16 @@ from typing import Any, Final, NamedTuple
 from msgspec.structs import replace
 
 from services.charging.archived import refuse_archived
-from services.charging.cut import COUNTED, NEW_IN_CUT, Batches, Late, find_late, read_counted_cut, read_previous_cut
+from services.charging.cut import (
+    COUNTED,
+    NEW_IN_CUT,
+    Batches,
+    Late,
+    find_late,
+    reached_sql,
+    read_counted_cut,
+    read_previous_cut,
+)
 from services.charging.rows import EXCLUSION_REASONS
 from services.charging.series import series_findings
 from shared.adapters.postgres import Connection, Pool
@@ -43,7 +52,7 @@ _UNACCEPTED: Final = f"""
         where (a.accepted_at, a.enterprise, a.order_id, a.worker_key, a.worker_rest, a.kind)
             = (e.accepted_at, e.enterprise, e.order_id, e.worker_key, e.worker_rest, 1)
         and a.accepted_at >= $5 and a.accepted_at < $3
-        and exists (select 1 from unnest($1::bigint[]) as last where a.batch <= last and a.batch >> 32 = last >> 32))"""
+        and {reached_sql("a.batch")})"""
 _LATE: Final = f"""
     select enterprise, province, insured_on, 0 as what, {_ORDER}
     from {_ACCEPTED} join charging.batch_received using (batch, enterprise)

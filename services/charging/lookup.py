@@ -4,7 +4,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from services.charging.archived import refuse_archived
-from services.charging.cut import read_counted_cut
+from services.charging.cut import IN_CUT, read_counted_cut
 from services.charging.rows import EXCLUSION_REASONS, is_charge_sql, is_last_charge_sql, kind_word, reason_word
 from shared.adapters.postgres import Pool
 from shared.contracts.topics import orders_topic
@@ -80,8 +80,7 @@ class Lookup:
                 from charging.entry join charging.enterprise e on e.id = enterprise
                 where {is_charge_sql("entry")} and reason = $5 and region / 10000 = $4
                     and accepted_at >= $2 and accepted_at < $3
-                    and exists (select 1 from unnest($1::bigint[]) as last
-                        where batch <= last and batch >> 32 = last >> 32)
+                    and {IN_CUT}
                 group by 1, 2, 3 order by 1, 2, 3""",
                 cut.lasts, begin, end, int(province), EXCLUSION_REASONS.index("insured_as_employee"),
             )  # fmt: skip

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 
-from services.charging.cut import IN_CUT, NEW_IN_CUT, Batches, Late
+from services.charging.cut import IN_CUT, NEW_IN_CUT, Batches, Late, reading_few
 from shared.adapters.postgres import Connection
 from shared.contracts.events import SOURCE_PREFIX, Series
 from shared.contracts.events import Sequence as SequenceNumber
@@ -24,7 +24,7 @@ from shared.contracts.topics import enterprise_of
 from shared.domain.calendar import day_bounds
 from shared.domain.numbers import Range, Ranges, bitmap, common, ranges_of_words, united, without
 
-# $1 cut, then the day's bounds. Read with sorting off: the planner expects as many words as rows, and would sort them.
+# $1 cut, then the day's bounds.
 _BITS: Final = """enterprise, series, sequence >> 6 as word, count(*) as uses,
         bit_or(1::bigint << (sequence & 63)::int) as seen,
         bit_or(case when reason = 0 then 0 else 1::bigint << (sequence & 63)::int end) as excluded
@@ -119,11 +119,10 @@ def _rows(state: str, day: date, found: dict[Key, Ranges]) -> list[tuple[Any, ..
 async def _read_words(connection: Connection, day: date, reach: Reach) -> dict[tuple[date, Key], _Words]:
     begin, end = day_bounds(day)
     found: dict[tuple[date, Key], _Words] = defaultdict(_Words)
-    await connection.execute("set local enable_sort = off")
     rows = await connection.fetch(_WORDS, reach.cut.lasts, begin, end, day)
     if reach.late.batches:
-        rows += await connection.fetch(_LATE_WORDS, reach.late.batches, begin, reach.late.begin)
-    await connection.execute("set local enable_sort = on")
+        async with reading_few(connection):
+            rows += await connection.fetch(_LATE_WORDS, reach.late.batches, begin, reach.late.begin)
     for row in rows:
         found[row["insured_on"], (row["enterprise"], row["series"])].take(row)
     return found

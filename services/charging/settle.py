@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from typing import Any, Final
 
 from services.charging.batch import Batch, since_epoch_us
-from services.charging.cut import Batches
+from services.charging.cut import Batches, reached_sql
 from services.charging.own_rows import add_row
 from services.charging.rows import KIND, REVERSAL_REASONS, is_last_charge_sql
 from services.charging.store import Run, copy_rows, limit_transaction, read_last_number, start_run, write_manifest
@@ -35,31 +35,30 @@ _REVERSAL: Final = """left join charging.entry r on (r.accepted_at, r.enterprise
 
 _WAITING: Final = f"""
     select {_CHARGE}, c.ended_at, c.departed, c.received, r.kind is not null as is_reversed
-    from (select {_KEY} from charging.unsettled u where $1::bigint[] is null or exists (
-            select 1 from unnest($1::bigint[]) as last where u.batch <= last and u.batch >> 32 = last >> 32)) u
+    from (select {_KEY} from charging.unsettled u where $1::bigint[] is null or {reached_sql("u.batch")}) u
     join charging.entry a using ({_KEY})
     join charging.entry c using ({_KEY})
     join charging.enterprise e on e.id = a.enterprise
     {_REVERSAL}
     where {is_last_charge_sql("a")} and c.kind = 3 and a.worker_rest = c.worker_rest
-        and ($1::bigint[] is null or exists (
-            select 1 from unnest($1::bigint[]) as last where a.batch <= last and a.batch >> 32 = last >> 32))
+        and ($1::bigint[] is null or {reached_sql("a.batch")})
     order by {_ORDER} limit {STEP_ROWS}"""
 
+_HASH: Final = "hashint8extended({0}.worker_key, hashtextextended({0}.order_id, {0}.enterprise))"
+"""64 bits of an order's key but its time: what is compared first. That two differ says that the orders do."""
 _RESENT: Final = f"""
-    with candidate as (
-        select enterprise, order_id, worker_key, worker_rest from charging.entry
-        where kind = 1 and accepted_at >= $2 and accepted_at < $3
-        group by enterprise, order_id, worker_key, worker_rest having count(*) > 1),
+    with twice as materialized (
+        select hash from (
+            select {_HASH.format("e")} as hash from charging.entry e
+            where kind = 1 and accepted_at >= $2 and accepted_at < $3) accepted
+        group by hash having count(*) > 1),
     received as (
-        select a.*, first_value(a.accepted_at) over (
+        select a.accepted_at, a.enterprise, a.order_id, a.worker_key, first_value(a.accepted_at) over (
             partition by a.enterprise, a.order_id, a.worker_key, a.worker_rest
             order by m.turn, a.leaf_index) as kept_accepted_at
-        from charging.entry a
-        join candidate using (enterprise, order_id, worker_key, worker_rest)
+        from twice join charging.entry a on {_HASH.format("a")} = twice.hash
         join charging.manifest m on m.batch = a.batch
-        where a.kind = 1 and a.accepted_at >= $2 and a.accepted_at < $3 and exists (
-            select 1 from unnest($1::bigint[]) as last where a.batch <= last and a.batch >> 32 = last >> 32))
+        where a.kind = 1 and a.accepted_at >= $2 and a.accepted_at < $3 and {reached_sql("a.batch")})
     select {_CHARGE}, x.kept_accepted_at, a.received, null::timestamptz as ended_at, null::boolean as departed,
         r.kind is not null as is_reversed
     from received x
