@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 import structlog
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.ledger import tables
@@ -35,6 +35,13 @@ log = structlog.get_logger(__name__)
 DECODER: Final = msgspec.json.Decoder(DayCounted)
 COMPARED: Final = (Outcome.CHARGED, Outcome.EXCLUDED, Outcome.REVERSED)
 Key = tuple[str, str, str, str, int | None, str, str | None]
+_SUM_UP: Final = text("""
+insert into ledger.day_sum
+select posting_day, insured_on, enterprise, province, industry, tariff_line, outcome, reason, abs(premium) / orders,
+       sum(orders), sum(premium)
+from ledger.day_line where posting_day = :day and outcome in ('charged', 'reversed')
+group by 1, 2, 3, 4, 5, 6, 7, 8, 9
+""")
 
 
 async def take_count(engine: AsyncEngine, payload: bytes) -> str:
@@ -182,6 +189,7 @@ async def _close(connection: AsyncConnection, closing: Closing, count: DayCounte
         "unmatched_cancellations": count.unmatched_cancellations,
     }
     await connection.execute(insert(tables.day_closed).values(row))
+    await connection.execute(_SUM_UP, {"day": count.day})
     await put_out(connection, DAYS_CLOSED, count.day.isoformat(), told)
     log.info("day closed", day=str(count.day), attempt=count.attempt)
 

@@ -95,11 +95,11 @@ async def _issue(
 
 
 async def read_booked_sums(connection: AsyncConnection, period: Month) -> dict[Party, list[BookedSum]]:
-    """The charged and reversed lines posted in the month, by party, insured month, industry and tariff line.
+    """What was charged and reversed on the closed days of the month, by party, insured month, industry and tariff line.
 
     Assessed numbers stand apart, by series and insured day.
     """
-    line = tables.day_line.c
+    line = tables.day_sum.c
     month = func.date_trunc("month", line.insured_on)
     charged = line.outcome == Outcome.CHARGED.value
     is_assessed = line.reason.startswith(assessed_reason(""))
@@ -109,7 +109,7 @@ async def read_booked_sums(connection: AsyncConnection, period: Month) -> dict[P
         select(
             line.enterprise,
             line.province,
-            func.cast(month, tables.day_line.c.insured_on.type).label("month"),
+            func.cast(month, line.insured_on.type).label("month"),
             line.industry,
             line.tariff_line,
             assessed,
@@ -117,10 +117,9 @@ async def read_booked_sums(connection: AsyncConnection, period: Month) -> dict[P
             func.coalesce(func.sum(line.orders).filter(charged), 0).label("charged"),
             func.coalesce(func.sum(line.orders).filter(~charged), 0).label("reversed"),
             func.sum(line.premium).label("premium"),
-            func.array_agg(func.abs(line.premium).op("/")(line.orders).distinct()).label("base_amounts"),
+            func.array_agg(line.base_amount.distinct()).label("base_amounts"),
         )
         .where(line.posting_day.between(period.first_day, period.last_day))
-        .where(line.outcome.in_([Outcome.CHARGED.value, Outcome.REVERSED.value]))
         .group_by(line.enterprise, line.province, "month", line.industry, line.tariff_line, "assessed", "assessed_on")
     )
     found: dict[Party, list[BookedSum]] = defaultdict(list)

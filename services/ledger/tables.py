@@ -166,6 +166,22 @@ posting = Table(
     Column("amount", BigInteger),
 )
 
+day_sum = Table(
+    "day_sum",
+    metadata,
+    Column("posting_day", Date),
+    Column("insured_on", Date),
+    Column("enterprise", Text),
+    Column("province", Text),
+    Column("industry", Text),
+    Column("tariff_line", Integer),
+    Column("outcome", Text),
+    Column("reason", Text),
+    Column("base_amount", BigInteger),
+    Column("orders", BigInteger),
+    Column("premium", BigInteger),
+)
+
 day_line = Table(
     "day_line",
     metadata,

@@ -92,6 +92,7 @@ CASES = [
     Tampering("ledger.day_closed", "totals", "totals - 0", named="ledger.day_closed"),
     Tampering("ledger.day_closed", "hours", "hours - 0", named="ledger.day_closed"),
     Tampering("ledger.day_closed", "cut", "'{}'::jsonb", named="ledger.day_closed"),
+    Tampering("ledger.day_sum", "enterprise", "enterprise || 'X'", named="ledger.day_sum"),
     Tampering("ledger.day_closing", "cut", "'{}'::jsonb", named="ledger.day_closed"),
     Tampering("ledger.day_count", "answer", "jsonb_set(answer, '{resends}', '99')", named="ledger.day_count"),
     Tampering("ledger.statement", "amount", "amount + 100", named="ledger.statement"),

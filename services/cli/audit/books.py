@@ -14,7 +14,8 @@ from shared.contracts.manifests import Outcome
 
 APPEND_ONLY: Final = (
     "books", "account", "manifest_booked", "day_closing", "day_count", "day_closed", "statement", "statement_line",
-    "period_issued", "remittance", "journal_entry", "posting", "day_line", "allocation", "late_fee", "refused_message",
+    "period_issued", "remittance", "journal_entry", "posting", "day_line", "day_sum", "allocation", "late_fee",
+    "refused_message",
 )  # fmt: skip
 COMPARED: Final = ("charged", "excluded", "reversed")
 _ENTRIES: Final = """
@@ -46,6 +47,7 @@ class Books:
         self._check_lines()
         self._check_premium_entries()
         self._check_days()
+        await self._check_sums(connection)
         await self._check_closings(connection)
 
     def _check_balance(self) -> None:
@@ -170,6 +172,20 @@ class Books:
             orders = sum(total.orders * signs.get(total.outcome, 0) for total in closed.told.totals)
             premium = sum(total.premium for total in closed.told.totals)
             check.compare(f"ledger.day_closed {closed.day}", (closed.orders, closed.premium), (orders, premium))
+
+    async def _check_sums(self, connection: Connection) -> None:
+        check = self._verdict.check("I4", "the sums that statements are drawn up from are those of the day's lines")
+        orders: Counter[tuple[Any, ...]] = Counter()
+        premium: Counter[tuple[Any, ...]] = Counter()
+        for lines in self.lines.values():
+            for line, times in lines.items():
+                posted, *_, outcome, _reason, count, amount = line
+                if outcome in {"charged", "reversed"} and self._facts.closed_on(posted):
+                    key = (*line[:8], abs(amount) // count)
+                    orders[key] += count * times
+                    premium[key] += amount * times
+        stored = {tuple(row[:9]): tuple(row[9:]) for row in await connection.fetch("select * from ledger.day_sum")}
+        check.compare_all("ledger.day_sum", stored, {key: (orders[key], premium[key]) for key in orders})
 
     async def _check_closings(self, connection: Connection) -> None:
         """Cuts only grow, and each close was asked for with the cut it was done with."""
