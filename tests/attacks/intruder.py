@@ -59,13 +59,13 @@ class Intruder:
     async def repair_manifest(self, batch: int) -> PremiumsCharged:
         """Let the batch's manifest say what its rows come to now: leaves, root, charged orders and premium."""
         facts = await read_facts(self.connection, self.system.scheme, Check("", ""))
+        facts.manifests.clear()  # of a batch that may have any number of leaves, all are kept
         rows = RowReader(facts, Check("", ""))
         async with self.connection.transaction():
             await rows.read(self.connection)
         found = rows.found[batch]
-        leaves = [leaf for _, leaf in sorted(found.leaves)]
         old = await self.manifest(batch)
-        told = replace(old, leaves=len(leaves), root=merkle.root(leaves).hex(), totals=_totals(old, found))
+        told = replace(old, leaves=found.count, root=found.root().hex(), totals=_totals(old, found))
         more = sum(each.orders for each in told.totals) - sum(each.orders for each in old.totals)
         await self.connection.execute(
             "update charging.manifest set leaves = $2, root = $3, payload = $4, events = events + $5 where batch = $1",

@@ -10,7 +10,6 @@ from services.cli.audit.verdict import Check, Verdict
 from shared.adapters.postgres import Connection
 from shared.contracts.manifests import AcceptancesByHour, DayCounted, FirstTime, Outcome, Total, WorkerCount
 from shared.contracts.topics import enterprise_of
-from shared.domain.merkle import root
 
 _WITHOUT_PLACE = ("parked", "conflict")
 """Outcomes whose day and place only the kept bytes tell: counted by enterprise and reason."""
@@ -23,14 +22,13 @@ async def check_manifests(connection: Connection, facts: Facts, rows: RowReader,
     leaves = verdict.check("I4", "every leaf and root worked out anew from the rows is the manifest's")
     totals = verdict.check("I4", "rows = manifests: orders and premium of every batch")
     for batch, manifest in facts.manifests.items():
-        found = rows.found.get(batch, Found())
-        hashes = [leaf for _, leaf in sorted(found.leaves)]
-        worked_out = (len(hashes), root(hashes).hex())
+        found = rows.found.get(batch, Found(0))
+        worked_out = (found.count, found.root().hex())
         leaves.compare(manifest.name, (manifest.leaves, manifest.root), worked_out)
         leaves.compare(f"{manifest.name}, payload", (manifest.told.leaves, manifest.told.root), worked_out)
         totals.compare_all(f"{manifest.name},", _told(manifest), _sums(found))
     for batch in rows.found.keys() - facts.manifests.keys():
-        totals.find(f"{len(rows.found[batch].leaves)} rows of batch {batch}, which has no manifest")
+        totals.find(f"{rows.found[batch].count} rows of batch {batch}, which has no manifest")
     await _check_batch_days(connection, rows, verdict)
 
 

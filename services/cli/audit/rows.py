@@ -1,4 +1,7 @@
-"""Every row of charging, read once in the order of its leaves: rated again, hashed again, counted again.
+"""Every row of charging, read once: rated again, hashed again, counted again.
+
+Rows come as they lie in the table, which is nearly in the order of batches: a batch's leaves are held until it has as
+many as its manifest says, and then only their root. So memory holds the leaves of a few batches, whatever there is.
 
 Nothing here is shared with the code that wrote the rows but the encoding of a leaf (shared.domain.leaf), the tree and
 the scheme. What is worked out per batch is held against the manifest by `manifests.py`.
@@ -32,6 +35,7 @@ from shared.domain.leaf import (
     order_leaf,
 )
 from shared.domain.merkle import leaf_hash
+from shared.domain.merkle import root as merkle_root
 from shared.domain.rating import Charged, Excluded, ExclusionReason
 from shared.domain.tariff import TariffLine
 
@@ -48,19 +52,20 @@ _DAY_US: Final = 86_400_000_000
 _HOUR_US: Final = 3_600_000_000
 _SHANGHAI_US: Final = 8 * _HOUR_US
 
-ENTRIES: Final = """
+ENTRY: Final = """
+    batch, leaf_index, kind, enterprise, order_id, worker_key, worker_rest, sequence, premium, region, tariff_line,
+    token_key, industry, reason, departed, received, series, agency_uscc, employer_insurance_no,
+    (extract(epoch from accepted_at) * 1000000)::bigint as accepted,
+    (extract(epoch from ended_at) * 1000000)::bigint as ended"""
+"""The columns of a row that its leaf is made of."""
+_ENTRIES: Final = f"""
     with own as (
         select accepted_at, enterprise, order_id, worker_key, max(kind) as last
         from charging.entry where kind >= 4 group by 1, 2, 3, 4)
-    select batch, leaf_index, kind, enterprise, order_id, worker_key, worker_rest, sequence, premium, region,
-        tariff_line, token_key, industry, reason, departed, received, series, agency_uscc, employer_insurance_no,
-        (extract(epoch from accepted_at) * 1000000)::bigint as accepted,
-        (extract(epoch from ended_at) * 1000000)::bigint as ended,
-        coalesce(own.last > kind, false) or resend.found_on is not null as is_history
+    select {ENTRY}, coalesce(own.last > kind, false) or resend.found_on is not null as is_history
     from charging.entry
     left join own using (accepted_at, enterprise, order_id, worker_key)
-    left join charging.resend using (accepted_at, enterprise, order_id, worker_key)
-    order by batch, leaf_index"""
+    left join charging.resend using (accepted_at, enterprise, order_id, worker_key)"""
 _KEPT: Final = """
     select batch, leaf_index, topic, partition, record_offset, record_time_ms, value, 5 as kind, reason
     from charging.parked
@@ -76,10 +81,27 @@ TotalKey = tuple[date | None, str, str | None, str | None, str, str | None, int 
 class Found:
     """What the rows of one batch come to."""
 
-    leaves: list[tuple[int, bytes]] = field(default_factory=list)
+    expected: int
+    """Leaves that its manifest says it has."""
     orders: Counter[TotalKey] = field(default_factory=Counter)
     premium: Counter[TotalKey] = field(default_factory=Counter)
     days: set[date] = field(default_factory=set)
+    count: int = 0
+    _leaves: list[tuple[int, bytes]] = field(default_factory=list)
+    _root: bytes | None = None
+
+    def take_leaf(self, index: int, leaf: bytes) -> None:
+        """One more leaf, in any order; what comes after the last expected one makes `count` another."""
+        self.count += 1
+        if self._root is None:
+            self._leaves.append((index, leaf))
+            if self.count == self.expected:
+                self._root = self.root()
+                self._leaves = []
+
+    def root(self) -> bytes:
+        """The root over the leaves, in the order of their indexes."""
+        return merkle_root([leaf for _, leaf in sorted(self._leaves)]) if self._root is None else self._root
 
 
 @dataclass(slots=True)
@@ -100,22 +122,46 @@ class RowReader:
     def __init__(self, facts: Facts, rates: Check) -> None:
         self._facts, self._rates = facts, rates
         self._timelines: dict[tuple[str, str, Industry], tuple[list[int], list[Any]]] = {}
-        self.found: dict[int, Found] = defaultdict(Found)
+        self._places: dict[tuple[int, ...], tuple[TotalKey, str, str, Industry, date]] = {}
+        self.found: dict[int, Found] = {}
         self.workers = Workers()
         self.kept: Counter[tuple[str, int, int]] = Counter()
 
     async def read(self, connection: Connection, archive: Path = ARCHIVE) -> None:
-        """Read entries, those of archived days too, parked events, conflicts and declarations."""
-        async for row in connection.cursor(ENTRIES, prefetch=FETCH_ROWS):
-            self._try_entry(row)
-        for archived in await archived_rows(connection, archive, self._facts.archived):
-            self._try_entry(archived)
+        """Read all, archived days too, in a transaction; entries come last."""
+        # A join that does not fit gives its rows in another order, and leaves would wait for each other.
+        await connection.execute("set local work_mem = '256MB'")
         async for row in connection.cursor(_KEPT, prefetch=FETCH_ROWS):
             self._take_kept(row)
         for row in await connection.fetch("select * from charging.declaration"):
             self._take_declaration(row)
         async for row in connection.cursor("select * from charging.assessment", prefetch=FETCH_ROWS):
             self._take_assessment(row)
+        async for row in connection.cursor(_ENTRIES, prefetch=FETCH_ROWS):
+            self._try_entry(row)
+        for archived in await archived_rows(connection, archive, self._facts.archived):
+            self._try_entry(archived)
+
+    def _of_batch(self, batch: int) -> Found:
+        found = self.found.get(batch)
+        if found is None:
+            manifest = self._facts.manifests.get(batch)
+            found = self.found[batch] = Found(manifest.leaves if manifest else 0)
+        return found
+
+    def _place_of(self, row: Any) -> tuple[TotalKey, str, str, Industry, date]:
+        """What a row counts as; the same for all rows of one day and kind in one place."""
+        like = (
+            (row["accepted"] + _SHANGHAI_US) // _DAY_US, row["enterprise"], row["region"] // 10_000, row["industry"],
+            row["kind"], row["reason"], row["tariff_line"],
+        )  # fmt: skip
+        known = self._places.get(like)
+        if known is None:
+            day, uscc = insured_on(row["accepted"]), self._facts.enterprises.get(row["enterprise"], "")
+            province, industry = f"{row['region'] // 10_000:02}", Industry.of_code(row["industry"])
+            key = (day, uscc, province, industry.value, *_outcome(row), row["tariff_line"] or None)
+            known = self._places[like] = (key, uscc, province, industry, day)
+        return known
 
     def _try_entry(self, row: Any) -> None:
         try:
@@ -125,14 +171,10 @@ class RowReader:
             self._rates.find(f"charging.entry {order}: {type(error).__name__}: {error}")
 
     def _take_entry(self, row: Any) -> None:
-        uscc = self._facts.enterprises.get(row["enterprise"], "")
-        found = self.found[row["batch"]]
-        found.leaves.append((row["leaf_index"], leaf_hash(entry_leaf(row, uscc))))
-        day, province = insured_on(row["accepted"]), f"{row['region'] // 10_000:02}"
-        industry = Industry.of_code(row["industry"])
-        outcome, reason = _outcome(row)
-        line = row["tariff_line"] or None
-        key: TotalKey = (day, uscc, province, industry.value, outcome, reason, line)
+        found = self._of_batch(row["batch"])
+        leaf = entry_leaf(row, self._facts.enterprises.get(row["enterprise"], ""))
+        found.take_leaf(row["leaf_index"], leaf_hash(leaf))
+        key, uscc, province, industry, day = self._place_of(row)
         found.orders[key] += 1
         found.premium[key] += row["premium"]
         found.days.add(day)
@@ -141,35 +183,35 @@ class RowReader:
             self._note_worker(row, uscc, province, day)
 
     def _take_kept(self, row: Any) -> None:
-        found = self.found[row["batch"]]
+        found = self._of_batch(row["batch"])
         received = sha256(row["value"] or b"").digest()
         leaf = kept_leaf(
             row["kind"], row["topic"], row["partition"], row["record_offset"], row["record_time_ms"], row["reason"],
             received,
         )  # fmt: skip
-        found.leaves.append((row["leaf_index"], leaf_hash(leaf)))
+        found.take_leaf(row["leaf_index"], leaf_hash(leaf))
         outcome, reason = ("parked", row["reason"]) if row["kind"] == RowKind.PARKED else ("conflict", None)
         found.orders[None, enterprise_of(row["topic"]) or "", None, None, outcome, reason, None] += 1
         self.kept[row["topic"], row["partition"], row["record_offset"]] += 1
 
     def _take_declaration(self, row: Any) -> None:
         uscc = self._facts.enterprises.get(row["enterprise"], "")
-        found = self.found[row["batch"]]
+        found = self._of_batch(row["batch"])
         leaf = declaration_leaf(
             uscc.encode(), row["declaration_id"], row["declared_day"].toordinal(), row["received"],
             sha256(row["body"]).digest(),
         )  # fmt: skip
-        found.leaves.append((row["leaf_index"], leaf_hash(leaf)))
+        found.take_leaf(row["leaf_index"], leaf_hash(leaf))
         found.orders[None, uscc, None, None, "recorded", "declaration", None] += 1
 
     def _take_assessment(self, row: Any) -> None:
         uscc, why = self._facts.enterprises.get(row["enterprise"], ""), ASSESSMENTS.index(row["why"])
-        found = self.found[row["batch"]]
+        found = self._of_batch(row["batch"])
         leaf = assessed_leaf(
             uscc.encode(), row["insured_on"].toordinal(), row["first"], row["last"], row["base_amount"],
             row["province"], row["industry"], row["tariff_line"], why, row["series"],
         )  # fmt: skip
-        found.leaves.append((row["leaf_index"], leaf_hash(leaf)))
+        found.take_leaf(row["leaf_index"], leaf_hash(leaf))
         place = (row["insured_on"], uscc, f"{row['province']:02}", Industry.of_code(row["industry"]).value)
         numbers, sign = row["last"] - row["first"] + 1, -1 if why else 1
         key: TotalKey = (*place, "reversed" if why else "charged", f"assessed:{row['series']}", row["tariff_line"])

@@ -47,9 +47,14 @@ _DUE: Final = f"""
     {_REVERSED}
     {_ANEW}
     where c.kind = 3 and {_IS_LAST} and a.premium > 0 and u.order_id is null and r.kind is null"""
+# 64 bits of the order's key are compared first: orders that differ in them are not the same.
+_HASH: Final = "hashint8extended(a.worker_key, hashtextextended(a.order_id, a.enterprise))"
 _TWICE: Final = f"""
+    with alike as materialized (
+        select hash from (select {_HASH} as hash from charging.entry a where {_IS_CHARGE} and a.premium > 0) charged
+        group by hash having count(*) > 1)
     select a.enterprise, a.order_id, a.worker_key, min(a.accepted_at) as accepted_at, count(*) as times
-    from charging.entry a
+    from alike join charging.entry a on {_HASH} = alike.hash
     {_REVERSED}
     where {_IS_CHARGE} and a.premium > 0 and r.kind is null
     group by a.enterprise, a.order_id, a.worker_key
