@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from benchmarks import charging, evidence, growth, latency, memory, millions, mix, start_up
+from benchmarks import audit, charging, evidence, growth, latency, memory, millions, mix, start_up
 from benchmarks.table import Row, Scale, machine
 
 
@@ -26,6 +26,7 @@ MEASUREMENTS: Final = (
     Measurement(("memory",), 60, memory.rows),
     Measurement(("start_up",), 45, start_up.rows),
     Measurement(millions.NAMES, 330, millions.rows),
+    Measurement(audit.NAMES, 150, audit.rows),
     Measurement(("growth",), 240, growth.rows),
     Measurement(("evidence",), 90, evidence.rows),
 )

@@ -1,0 +1,138 @@
+"""The audit of a day of orders, beside reading every row's leaf columns and hashing its leaf once.
+
+Audited is a closed day (`benchmarks/day.py`), by everything that grows with orders: rows rated, hashed and counted
+anew, manifests, assessments, settlements, the books, the counts of the close, statements. What grows with days only
+(reports, checkpoints, the register, identities) is left out. The rival reads the same columns in the same way, row by
+row as they lie in the table, and hashes each leaf: one process, as the audit is.
+"""
+
+import asyncio
+import json
+import resource
+import sys
+import time
+from collections.abc import Awaitable, Collection
+from typing import Any, Final
+
+from benchmarks import close, day
+from benchmarks.orders import SCHEME
+from benchmarks.table import Row
+from deploy.embedded.postgres import EmbeddedPostgres
+from services.cli.audit.assessments import check_assessments
+from services.cli.audit.billing import check_billing
+from services.cli.audit.books import Books
+from services.cli.audit.facts import read_facts
+from services.cli.audit.manifests import check_counts, check_manifests
+from services.cli.audit.rows import ENTRY, FETCH_ROWS, RowReader, entry_leaf
+from services.cli.audit.settlements import check_settlements
+from services.cli.audit.verdict import Verdict
+from shared.adapters.postgres import Connection, open_pool
+from shared.adapters.scheme_files import load_scheme
+from shared.domain.merkle import leaf_hash
+
+_RIVAL: Final = f"select {ENTRY} from charging.entry"
+
+
+ORDERS: Final = 2_000_000
+NAMES: Final = ("close", "statements", "audit")
+
+
+def rows(wanted: Collection[str] = NAMES, orders: int = ORDERS) -> list[Row]:
+    """The rows of the table: a day is made, closed, audited, and then billed as a month of such days."""
+    with EmbeddedPostgres() as postgres:
+        postgres.create_database("bench")
+        found = asyncio.run(_make_and_measure(postgres.url("bench"), orders))
+    return [row for row in _rows(found) if row.name in wanted]
+
+
+def _rows(found: dict[str, Any]) -> list[Row]:
+    return [
+        Row("close", "close of a day against one GROUP BY with distinct workers over its rows", "times",
+            found["close_to_group_by"], 3.0, is_at_most=True, measured=found),
+        Row("statements", "statements of a month of 31 such days against one close", "of a close",
+            round(found["statements_seconds"] / found["close_seconds"], 3), 0.05, is_at_most=True, measured=found),
+        Row("audit", "audit of the day against reading and hashing its rows once", "times",
+            found["audit_to_reading_and_hashing"], 3.0, is_at_most=True, measured=found),
+    ]  # fmt: skip
+
+
+async def _make_and_measure(owner: str, orders: int) -> dict[str, Any]:
+    await day.make_day(owner, orders)
+    return await measure_all(owner)
+
+
+async def measure_all(owner: str) -> dict[str, Any]:
+    """All figures, for a database in which `make_day` has made a day that is not closed yet."""
+    async with open_pool(owner, size=1) as pool, pool.acquire() as connection:
+        closed = await close.measure_close(owner, connection)
+        audited = await measure(owner)
+        return {**closed, **audited, **await close.measure_month(owner, connection)}
+
+
+async def measure(owner: str) -> dict[str, Any]:
+    """The same for a database in which the day is closed."""
+    async with open_pool(day.login(owner, "danbao_auditor"), size=1) as pool, pool.acquire() as connection:
+        began = time.perf_counter()
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            rows = await _hash_rows(connection)
+        rival, before = time.perf_counter() - began, _megabytes()
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            spans = await _audit(connection)
+    whole = sum(spans.values())
+    return {
+        "rows": rows,
+        "reading_and_hashing_seconds": round(rival, 1),
+        "audit_seconds": round(whole, 1),
+        "audit_to_reading_and_hashing": round(whole / rival, 2),
+        **{f"{name}_seconds": round(each, 1) for name, each in spans.items()},
+        "rival_memory_mb": before,
+        "audit_memory_mb": _megabytes(),
+    }
+
+
+async def _hash_rows(connection: Connection) -> int:
+    enterprises = {row["id"]: row["uscc"] for row in await connection.fetch("select * from charging.enterprise")}
+    count = 0
+    async for row in connection.cursor(_RIVAL, prefetch=FETCH_ROWS):
+        leaf_hash(entry_leaf(row, enterprises[row["enterprise"]]))
+        count += 1
+    return count
+
+
+async def _audit(connection: Connection) -> dict[str, float]:
+    """Seconds of each part; raises when the audit does not pass."""
+    spans: dict[str, float] = {}
+
+    async def timed(name: str, work: Awaitable[None]) -> None:
+        began = time.perf_counter()
+        await work
+        spans[name] = time.perf_counter() - began
+
+    verdict = Verdict()
+    facts = await read_facts(connection, load_scheme(SCHEME), verdict.check("I4", "messages"))
+    rows, books = RowReader(facts, verdict.check("I4", "rates")), Books(facts, verdict)
+    await timed("rows", rows.read(connection))
+    await timed("manifests", check_manifests(connection, facts, rows, verdict))
+    await timed("assessments", check_assessments(connection, facts, verdict))
+    await timed("settlements", check_settlements(connection, facts, verdict))
+    await timed("books", books.check(connection))
+    await timed("counts", check_counts(connection, facts, rows, verdict))
+    await timed("billing", check_billing(connection, facts, books, verdict))
+    if not verdict.has_passed:
+        raise RuntimeError("\n".join(verdict.lines()))
+    return spans
+
+
+def _megabytes() -> int:
+    """The most that this process ever held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def main() -> None:
+    """`python -m benchmarks.audit [orders]`"""
+    told = rows(orders=int(sys.argv[1]) if len(sys.argv) > 1 else ORDERS)
+    print(json.dumps([row.told() for row in told], indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+"""A day of orders in the books, as the services write it: what closes and audits are measured on.
+
+Orders are read from memory and written by charging's own reader and writer, two runs at a time, each batch with its
+leaves, root and manifest; the ledger books the manifests. A worker has a home region and one enterprise, and every
+tenth order of another one; orders are spread over 24 hours, 500 regions and 30 orders a worker. Of a hundred orders two
+are cancelled, half of them so that the charge is taken back; of a thousand one is sent again under another time.
+"""
+
+import asyncio
+import multiprocessing
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from hashlib import sha256
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from benchmarks.orders import SCHEME, insured_regions
+from services.charging.batch import Limits
+from services.charging.parts import Parts
+from services.charging.reader import Reader
+from services.charging.settle import settle
+from services.charging.store import Move, start_run, write_batch
+from services.ledger.booking import receive_manifest
+from services.ledger.books import open_books
+from shared.adapters.migrations import migrate
+from shared.adapters.postgres import Pool, open_engine, open_pool, with_login
+from shared.adapters.regions import known_regions
+from shared.adapters.scheme_files import load_scheme
+from shared.contracts.manifests import PremiumsCharged
+from shared.contracts.topics import orders_topic
+from shared.domain.calendar import day_start
+from shared.runtime.settings import HOUSE
+
+DAY: Final = date(2026, 10, 1)
+BATCH: Final = 8_000
+RUNS: Final = 2
+ORDERS_A_WORKER: Final = 30
+ENTERPRISES: Final = (
+    ("91000000FAKE00001F", "ride_hailing"),
+    ("91000000FAKE00002J", "ride_hailing"),
+    ("91000000FAKE00003M", "ride_hailing"),
+    ("91000000FAKE00006Y", "instant_delivery"),
+)
+"""Enrolled in every province."""
+CLUSTER: Final = "bench"
+ROLES: Final = {role: f"bench-{role}" for role in ("danbao_charging", "danbao_ledger", "danbao_auditor")}
+_LIMITS: Final = Limits(max_event_bytes=65_536, max_skew_seconds=300, max_age_days=30)
+_BEGIN: Final = day_start(DAY)
+
+
+@dataclass
+class Record:
+    """As the Kafka client hands it over."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Any = ()
+
+
+def login(owner: str, role: str) -> str:
+    """The URL of a service's role on the owner's database."""
+    return with_login(owner, role, ROLES[role])
+
+
+async def make_day(owner: str, orders: int) -> None:
+    """Migrate charging and ledger, write the day of so many orders, book its manifests. In the main thread."""
+    for schema in ("charging", "ledger"):
+        roles = {role: password for role, password in ROLES.items() if role in {f"danbao_{schema}", "danbao_auditor"}}
+        await migrate(owner, schema, HOUSE / "services" / schema / "migrations", roles)
+    async with open_pool(login(owner, "danbao_charging"), size=1) as pool:
+        enterprises = sorted(load_scheme(SCHEME).enterprises)
+        await pool.execute("insert into charging.enterprise (uscc) select unnest($1::text[])", enterprises)
+        await Parts(pool, 1).ensure([(DAY - date(1970, 1, 1)).days])
+    with ProcessPoolExecutor(RUNS, mp_context=multiprocessing.get_context("spawn")) as processes:
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(*(loop.run_in_executor(processes, write_run, owner, run, orders) for run in range(RUNS)))
+    async with (
+        open_pool(login(owner, "danbao_charging"), size=1) as pool,
+        open_engine(login(owner, "danbao_ledger"), size=1) as engine,
+    ):
+        await _settle_all(pool)
+        await open_books(engine, DAY)
+        await _book_all(pool, engine)
+    async with open_pool(owner, size=1) as pool:
+        await pool.execute("vacuum analyze")  # as autovacuum has done by the time of a close
+
+
+def write_run(owner: str, run: int, orders: int) -> None:
+    """Every second batch of the day, by a run of its own; in a process of its own."""
+    asyncio.run(_write_run(owner, run, orders))
+
+
+async def _write_run(owner: str, run: int, orders: int) -> None:
+    async with open_pool(login(owner, "danbao_charging"), size=1) as pool:
+        ids = {row["uscc"]: row["id"] for row in await pool.fetch("select uscc, id from charging.enterprise")}
+        for uscc, _ in ENTERPRISES:
+            await pool.execute(
+                "insert into charging.position values ($1, $2, $3, 0, 0)", CLUSTER, orders_topic(uscc), run
+            )
+        reader = Reader(load_scheme(SCHEME), known_regions(), ids, _LIMITS)
+        async with pool.acquire() as connection:
+            started = await start_run(connection, "orders")
+            for records in _polls(run, orders):
+                batch = reader.read(records, started.next_batch())
+                await write_batch(connection, CLUSTER, started, batch, _moves(records), optimistic=True)
+
+
+def _polls(run: int, orders: int) -> Iterator[list[Record]]:
+    """Records of a run as polls bring them, sorted by topic and offset."""
+    offsets = dict.fromkeys((orders_topic(uscc) for uscc, _ in ENTERPRISES), 0)
+    days = _Day(orders, run)
+    for first in range(run * BATCH, orders, RUNS * BATCH):
+        found: dict[str, list[Record]] = {topic: [] for topic in offsets}
+        for number in range(first, min(first + BATCH, orders)):
+            for topic, key, value, at_ms in days.events(number):
+                found[topic].append(Record(topic, run, offsets[topic], at_ms, key, value))
+                offsets[topic] += 1
+        yield [record for topic in sorted(found) for record in found[topic]]
+
+
+def _moves(records: list[Record]) -> list[Move]:
+    ends: dict[str, list[Record]] = {}
+    for record in records:
+        ends.setdefault(record.topic, []).append(record)
+    return [Move(topic, own[0].partition, own[0].offset, own[-1].offset + 1, len(own)) for topic, own in ends.items()]
+
+
+class _Day:
+    """What happens on the day, by an order's number; each run has series of its own, without a gap."""
+
+    def __init__(self, orders: int, run: int) -> None:
+        self._run, self._given = run, Counter[tuple[str, str]]()
+        self._step = timedelta(days=1) / (orders + 1)
+        self._regions = insured_regions()
+        self._tokens = [sha256(f"worker {n}".encode()).hexdigest() for n in range(max(1, orders // ORDERS_A_WORKER))]
+
+    def events(self, number: int) -> Iterator[tuple[str, bytes, bytes, int]]:
+        """Topic, key, value and record time of each event of an order."""
+        at, worker = _BEGIN + number * self._step, number * 7919 % len(self._tokens)
+        uscc, industry = ENTERPRISES[(worker + (number % 10 == 3)) % len(ENTERPRISES)]
+        topic, order = orders_topic(uscc), f"B{number:019}"
+        data = (
+            f'"order_id":"{order}","worker_id":"{self._tokens[worker]}","token_key":1,"industry":"{industry}",'
+            f'"acceptance_region":"{self._regions[worker * 31 % len(self._regions)]}"'
+        )
+
+        def event(kind: str, at: datetime, sent: datetime, said: str) -> tuple[str, bytes, bytes, int]:
+            value = (
+                f'{{"specversion":"1.0","id":"{kind}-{number}","source":"urn:uscc:{uscc}","type":"order.{kind}.v1",'
+                f'"data":{{{data},"accepted_at":"{at.isoformat()}",{said}}}}}'
+            )
+            return topic, order.encode(), value.encode(), int(sent.timestamp() * 1000)
+
+        numbered = self._number(uscc, number)
+        yield event("accepted", at, at, numbered)
+        if number % 50 == 0:
+            end = at + timedelta(seconds=30 if number % 100 else 300)
+            yield event(
+                "cancelled", at, end, f'"cancelled_at":"{end.isoformat()}","reason":"customer","departed":false'
+            )
+        if number % 1000 == 7:
+            later = at + timedelta(seconds=1)
+            yield event("accepted", later, later, numbered)
+
+    def _number(self, uscc: str, number: int) -> str:
+        series = f"{self._run}-{number % 8}"
+        self._given[uscc, series] += 1
+        return f'"series":"{series}","sequence":{self._given[uscc, series]}'
+
+
+async def _settle_all(pool: Pool) -> None:
+    """What a worker does every few seconds: by the time of a close nothing waits."""
+    async with pool.acquire() as connection:
+        run = await start_run(connection, "settlement")
+    while await pool.fetchval("select exists (select from charging.unsettled)"):
+        await settle(pool, load_scheme(SCHEME), run)
+
+
+async def _book_all(pool: Pool, engine: AsyncEngine) -> None:
+    for row in await pool.fetch("select payload from charging.manifest order by run_id, number"):
+        await receive_manifest(engine, msgspec.json.decode(row["payload"], type=PremiumsCharged))
