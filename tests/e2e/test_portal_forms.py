@@ -6,7 +6,9 @@ import pytest
 from playwright.async_api import Browser
 
 from services.cli.month.visitors import PROVINCE, Visitors
-from tests.e2e.browsing import DESK, PHONE, visiting
+from shared.contracts.topics import enterprise_of
+from tests.e2e.browsing import DESK, PHONE, Visit, visiting
+from tests.e2e.conftest import Month
 
 pytestmark = pytest.mark.slow
 AXE = Path(__file__).parent / "axe" / "axe.min.js"
@@ -17,30 +19,49 @@ RUN = "tags => axe.run(document, {runOnly: tags, resultTypes: ['violations']}).t
 async def main_pages(visitors: Visitors) -> list[str]:
     own = next(str(each.scope) for each in visitors.accounts if each.role == "enterprise")
     return [
-        "/", "/provinces/31", f"/enterprises/{own}", "/days/2026-10-05", "/months", "/statements", "/discrepancies",
-        "/discrepancies/1", "/evidence", f"/enterprises/{own}/parked", f"/enterprises/{own}/series",
+        "/", "/provinces/31", "/provinces/54", f"/enterprises/{own}", "/industries/instant_delivery",
+        "/days/2026-10-05", "/months", "/months/2026-10", "/statements", "/discrepancies", "/discrepancies/1",
+        "/evidence", f"/enterprises/{own}/arriving", f"/enterprises/{own}/parked", f"/enterprises/{own}/series",
         f"/enterprises/{own}/trial", "/looks", "/reports/2026-10-05/31",
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("theme", "lang", "size"), [("light", "zh", DESK), ("dark", "en", PHONE)])
 async def test_axe_finds_nothing_serious(
-    browser: Browser, visitors: Visitors, theme: str, lang: str, size: dict[str, int]
+    month: Month, browser: Browser, visitors: Visitors, theme: str, lang: str, size: dict[str, int]
 ) -> None:
     found: dict[str, list[str]] = {}
+
+    async def examine(visit: Visit, path: str) -> None:
+        await visit.page.add_script_tag(path=AXE)
+        for each in await visit.page.evaluate(RUN, TAGS):
+            if each["impact"] in {"serious", "critical"}:
+                found.setdefault(path, []).append(f"{each['id']}: {each['nodes'][0]['html'][:160]}")
+
     # The test puts its own script into the page; the policy, which would refuse it, is held by other tests.
     more = {"color_scheme": theme, "viewport": size, "bypass_csp": True}
     async with visiting(browser, visitors, "national", lang=lang, **more) as visit:
         paths = await main_pages(visitors)
         owed = await visit.go("/statements") and await visit.page.locator("tbody th a").first.get_attribute("href")
-        for path in [*paths, str(owed), "/receipt"]:
+        for path in [*paths, str(owed), await a_parked_event(month), "/receipt", "/sign-in"]:
             await visit.go(path)
-            await visit.page.add_script_tag(path=AXE)
-            for each in await visit.page.evaluate(RUN, TAGS):
-                if each["impact"] in {"serious", "critical"}:
-                    found.setdefault(path, []).append(f"{each['id']}: {each['nodes'][0]['html'][:160]}")
-        await visit.page.goto(visitors.address + "/sign-in")
+            await examine(visit, path)
+        await visit.go("/keys", 403)
+        await examine(visit, "an error")
+    async with visiting(browser, visitors, "operator", lang=lang, **more) as visit:
+        await visit.go("/keys")
+        await examine(visit, "/keys")
+    async with visiting(browser, visitors, None, lang=lang, **more) as visit:
+        await visit.go(visitors.worker_link.removeprefix(visitors.address))
+        await visit.go(f"/my-receipts?at={visitors.covered_at:%Y-%m-%dT%H:%M:%S}")
+        assert await visit.page.locator(".qr").count() > 0
+        await examine(visit, "/my-receipts")
     assert found == {}
+
+
+async def a_parked_event(month: Month) -> str:
+    parked = (await month.system.apis.charging.get("/v1/parked", limit="1"))["parked"][0]
+    return f"/enterprises/{enterprise_of(parked['topic'])}/parked/{parked['cursor']}"
 
 
 @pytest.mark.parametrize("name", ["national", "enterprise"])
@@ -88,3 +109,23 @@ async def test_the_keyboard_reaches_the_content_first(browser: Browser, visitors
         await visit.page.keyboard.press("Enter")
         await visit.page.keyboard.press("Tab")
         assert await visit.page.evaluate("document.querySelector('main').contains(document.activeElement)")
+
+
+async def test_what_is_typed_waits_for_the_button(browser: Browser, visitors: Visitors) -> None:
+    async with visiting(browser, visitors, "national") as visit:
+        await visit.go("/statements")
+        await visit.page.focus("#f-state")
+        await visit.page.keyboard.press("ArrowDown")
+        await visit.page.keyboard.press("Tab")
+        assert "state=" not in visit.page.url
+        await visit.page.keyboard.press("Enter")
+        await visit.page.wait_for_url("**state=issued**")
+
+
+async def test_the_register_is_told_in_the_readers_language(browser: Browser, visitors: Visitors) -> None:
+    async with visiting(browser, visitors, "national") as visit:
+        await visit.go("/discrepancies")
+        assert await visit.page.locator("tbody tr").count() == 50
+        assert await visit.page.locator("tbody td span[lang=en]").all_inner_texts() == []
+        await visit.follow("下一页")
+        assert await visit.page.locator("tbody td span[lang=en]").all_inner_texts() == []

@@ -24,8 +24,8 @@ async def test_a_province_begins_at_home_and_sees_no_other(browser: Browser, vis
         assert "广东省" in text
         for path in ("/months", "/statements", "/discrepancies", "/evidence", f"/days/2026-10-05/{PROVINCE}"):
             assert "上海市" not in (await visit.go(path)), path
-        shown = await visit.go("/provinces/31?period=2026-10")
-        assert "\n0\n" in shown
+        for path in ("/provinces/31?period=2026-10", "/days/2026-10-05/31", "/industries/instant_delivery?province=31"):
+            await visit.go(path, 404)
         for path in ("/looks", "/keys", f"/enterprises/{scope_of(visitors, 'enterprise')}/parked"):
             await visit.go(path, 403)
 
@@ -58,6 +58,8 @@ async def test_an_enterprise_sees_its_stream_and_tries_an_event(
         assert "s1" in text
         await visit.follow("试报")
         event = json.loads(await visit.page.input_value("#event"))
+        await visit.page.click("main form button")
+        assert "不计费" in await visit.page.get_by_role("status").inner_text()
         await visit.page.fill("#event", json.dumps(event | {"id": EVIL}))
         await visit.page.click("main form button")
         assert EVIL in await visit.page.input_value("#event")
@@ -77,6 +79,25 @@ async def test_an_enterprise_makes_a_key_once_and_revokes_it(browser: Browser, v
         row = visit.page.locator("tbody tr", has_text="nightly")
         await row.get_by_role("button").click()
         assert "已吊销" in await row.inner_text()
+
+
+async def test_an_enterprise_makes_a_workers_link_that_opens_on_a_phone(browser: Browser, visitors: Visitors) -> None:
+    async with visiting(browser, visitors, "enterprise") as visit:
+        await visit.go("/keys")
+        await visit.page.fill("#worker", "0a" * 32)
+        await visit.page.get_by_role("button", name="生成链接").click()
+        link = (await visit.page.inner_text("pre")).strip()
+        assert link.startswith(visitors.address + "/w/danbao_")
+        await visit.go("/keys")
+        await visit.page.evaluate("document.querySelector('#worker').removeAttribute('pattern')")
+        await visit.page.fill("#worker", EVIL)
+        await visit.page.get_by_role("button", name="生成链接").click()
+        assert "64 位十六进制" in await visit.page.inner_text("[role=alert]")
+    async with visiting(browser, visitors, None, viewport=PHONE) as visit:
+        await visit.go(link.removeprefix(visitors.address))
+        await visit.page.fill("#at", f"{visitors.covered_at:%Y-%m-%dT%H:%M:%S}")
+        await visit.page.click("main form button")
+        assert "该时刻没有参保订单" in await visit.text()
 
 
 async def test_the_live_part_renews_itself(browser: Browser, visitors: Visitors) -> None:

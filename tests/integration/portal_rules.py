@@ -31,6 +31,7 @@ RULES: Final[dict[str, frozenset[Role] | None]] = {
     "GET /provinces/{code}": OFFICES,
     "GET /enterprises/{uscc}": OFFICES,
     "GET /industries/{name}": OFFICES,
+    "GET /days": OFFICES,
     "GET /days/{day}": OFFICES,
     "GET /days/{day}/{code}": OFFICES,
     "GET /months": OFFICES,
@@ -52,6 +53,7 @@ RULES: Final[dict[str, frozenset[Role] | None]] = {
     "POST /enterprises/{uscc}/trial": OFFICES - {Role.PROVINCE},
     "GET /keys": KEY_MAKERS,
     "POST /keys": KEY_MAKERS,
+    "POST /keys/links": KEY_MAKERS,
     "POST /keys/{key_id}/revoke": KEY_MAKERS,
     "GET /my-receipts": frozenset({Role.WORKER}),
     # Services and the command.

@@ -106,7 +106,7 @@ STATUSES = [
     ("key-national", {"/": 200, SHEET: 200, REPORT: 200, STATEMENT: 200, "/discrepancies": 200, STREAM: 200}),
     (SERVICE_KEY, {"/": 200, SHEET: 200, REPORT: 200, STATEMENT: 200, "/discrepancies": 200, STREAM: 200}),
     ("key-44", {"/": 303, SHEET: 200, REPORT: 200, STATEMENT: 200, "/discrepancies": 200, STREAM: 403}),
-    ("key-11", {"/": 303, SHEET: 200, REPORT: 404, STATEMENT: 404, "/discrepancies": 200, STREAM: 403}),
+    ("key-11", {"/": 303, SHEET: 404, REPORT: 404, STATEMENT: 404, "/discrepancies": 200, STREAM: 403}),
     ("key-blue", {"/": 303, SHEET: 200, REPORT: 403, STATEMENT: 200, "/discrepancies": 200, STREAM: 200}),
     ("key-green", {"/": 303, SHEET: 200, REPORT: 403, STATEMENT: 404, "/discrepancies": 200, STREAM: 404}),
 ]

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, Final
-from urllib.parse import urljoin
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
@@ -139,11 +138,9 @@ def _add_links(router: APIRouter, engine: AsyncEngine, access: Access, receipt_p
         maker: Annotated[Viewer, Depends(access.require(Role.OPERATOR, Role.ENTERPRISE))],
         body: NewLink,
     ) -> dict[str, Any]:
-        enterprise = maker.scope or body.enterprise
-        scope = f"{body.worker_id}:{enterprise}" if enterprise else body.worker_id
         with _refusals(409):
-            made = await api_keys.add_key(engine, maker, "link", Role.WORKER, scope, body.days)
-        link = urljoin(receipt_page or str(request.base_url), f"/w/{made.key}")
+            made = await api_keys.add_link(engine, maker, body.worker_id, body.enterprise, body.days)
+        link = api_keys.address_of_link(receipt_page or str(request.base_url), made)
         return {"key_id": made.key_id, "link": link, "path": f"/w/{made.key}", "ends_at": made.ends_at}
 
 

@@ -4,6 +4,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+from urllib.parse import urljoin
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -82,6 +83,17 @@ async def add_key(engine: AsyncEngine, maker: Viewer, name: str, role: Role, sco
         key_id, ends_at = (await connection.execute(_ADD, row)).one()
         await note(connection, "key_added", str(key_id), actor=maker.name)
     return NewKey(key_id, key, ends_at)
+
+
+async def add_link(engine: AsyncEngine, maker: Viewer, worker: str, enterprise: str | None, days: int) -> NewKey:
+    """A link to a worker's receipts: of the maker's own orders, else of one enterprise's, else of all."""
+    own = maker.scope or enterprise
+    return await add_key(engine, maker, "link", Role.WORKER, f"{worker}:{own}" if own else worker, days)
+
+
+def address_of_link(place: str, link: NewKey) -> str:
+    """Where a worker opens it; `place` is any address of the portal."""
+    return urljoin(place, f"/w/{link.key}")
 
 
 def _may_make(maker: Viewer, role: Role, scope: str | None) -> bool:

@@ -10,6 +10,7 @@ from services.reporting.access.viewers import Role, Viewer, viewing
 from services.reporting.pages.desk import AnyDay, AnyPeriod, AnyProvince, AnyUscc, Desk, address, day_of
 from services.reporting.pages.sent_reports import find_declaration
 from services.reporting.pages.site import EVERYWHERE, OFFICES
+from services.reporting.pages.texts import grouped
 from services.reporting.read_model.answers import Statement
 from services.reporting.read_model.standing import STATES, read_payments, state_of
 from services.reporting.read_model.statements import Wanted, find_statement, list_periods, list_statements
@@ -113,8 +114,12 @@ def _line(line: Any) -> dict[str, Any]:
 
 
 def _total(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Sums in yuan; a dash where one of the rows is not known."""
+
     def added(name: str) -> str:
-        return yuan(Amount(sum(parse_yuan(row[name]) for row in rows if row[name] is not None)))
+        if any(row[name] is None for row in rows):
+            return "–"
+        return grouped(yuan(Amount(sum(parse_yuan(row[name]) for row in rows))))
 
     names = {"amount": "amount_yuan", "remitted": "remitted_yuan", "outstanding": "outstanding_yuan"}
     return {name: added(column) for name, column in names.items()}

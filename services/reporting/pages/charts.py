@@ -83,13 +83,13 @@ def spark(values: Sequence[int]) -> Markup:
 
 def _chart(most: int, drawn: Iterable[Markup]) -> Markup:
     grid = [Markup('<line class="axis" x1="0" x2="100%" y1="{0}" y2="{0}"/>').format(HEIGHT - BOTTOM)]
-    step = _step(most)
+    step, said = _step(most), []
     for value in range(step, most + 1, step):
         y = HEIGHT - BOTTOM - _pixels(value, most)
         grid.append(Markup('<line class="grid" x1="0" x2="100%" y1="{0:.1f}" y2="{0:.1f}"/>').format(y))
-        grid.append(Markup('<text x="0" y="{:.1f}">{:,}</text>').format(y - 3, value))
+        said.append(Markup('<text x="0" y="{:.1f}">{:,}</text>').format(y - 3, value))
     return Markup('<svg class="chart" height="{}" role="group">{}</svg>').format(
-        HEIGHT, Markup("").join([*grid, *drawn])
+        HEIGHT, Markup("").join([*grid, *drawn, *said])
     )
 
 

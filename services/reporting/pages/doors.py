@@ -1,12 +1,12 @@
 """API keys and the trail of looks, for those who may see them."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
-from services.reporting.access.account_api import KEY_DAYS, KeyId
-from services.reporting.access.api_keys import add_key, list_keys, revoke_key
+from services.reporting.access.account_api import KEY_DAYS, LINK_DAYS, KeyId
+from services.reporting.access.api_keys import add_key, add_link, address_of_link, list_keys, revoke_key
 from services.reporting.access.entering import form_fields
 from services.reporting.access.looks import NEWEST, list_looks
 from services.reporting.access.viewers import Role, Viewer, viewing
@@ -37,31 +37,52 @@ def make_router(desk: Desk) -> APIRouter:
 
 def _add_keys(router: APIRouter, desk: Desk) -> None:
     Maker = Annotated[Viewer, Depends(desk.access.require(Role.OPERATOR, Role.ENTERPRISE))]  # noqa: N806 - a type
-
-    async def page(request: Request, viewer: Viewer, status: int = 200, **values: Any) -> Response:
-        async with desk.engine.connect() as connection:
-            rows = await list_keys(connection, viewer)
-        return desk.site.page(
-            request, "keys.html", status, viewer=viewer, rows=rows, **{"fresh": None, "refused": None} | values
-        )
+    _add_links(router, desk)
 
     @router.get("/keys")
     async def keys(request: Request, viewer: Maker) -> Response:
-        return await page(request, viewer)
+        return await _show_keys(desk, request, viewer)
 
     @router.post("/keys")
     async def make(request: Request, viewer: Maker) -> Response:
         name = (await form_fields(request)).get("name", "").strip()
         try:
             made = await add_key(desk.engine, viewer, name, viewer.role, viewer.scope, KEY_DAYS)
-        except Refused as error:
-            return await page(request, viewer, 409, refused=str(error))
-        return await page(request, viewer, fresh=made.key)
+        except Refused:
+            return await _show_keys(desk, request, viewer, refusal="no_name")
+        return await _show_keys(desk, request, viewer, fresh=made.key)
 
     @router.post("/keys/{key_id}/revoke")
     async def revoke(request: Request, viewer: Maker, key_id: KeyId) -> Response:
         try:
             await revoke_key(desk.engine, viewer, key_id)
-        except Refused as error:
-            return await page(request, viewer, 404, refused=str(error))
+        except Refused:
+            return await _show_keys(desk, request, viewer, refusal="not_there")
         return see_other("/keys")
+
+
+def _add_links(router: APIRouter, desk: Desk) -> None:
+    Maker = Annotated[Viewer, Depends(desk.access.require(Role.OPERATOR, Role.ENTERPRISE))]  # noqa: N806 - a type
+
+    @router.post("/keys/links")
+    async def make_link(request: Request, viewer: Maker) -> Response:
+        worker = (await form_fields(request)).get("worker", "").strip().lower()
+        try:
+            made = await add_link(desk.engine, viewer, worker, None, LINK_DAYS)
+        except Refused:
+            return await _show_keys(desk, request, viewer, refusal="no_token")
+        here = desk.receipt_page or str(request.base_url)
+        return await _show_keys(desk, request, viewer, fresh=address_of_link(here, made))
+
+
+async def _show_keys(
+    desk: Desk, request: Request, viewer: Viewer, *, fresh: str | None = None, refusal: str | None = None
+) -> Response:
+    """The page, with what was made just now, or with why nothing was (409)."""
+    async with desk.engine.connect() as connection:
+        rows = await list_keys(connection, viewer)
+    refused = desk.site.speech(request)(f"key.{refusal}") if refusal else None
+    return desk.site.page(
+        request, "keys.html", 409 if refusal else 200, viewer=viewer, rows=rows, fresh=fresh, refused=refused,
+        link_days=LINK_DAYS,
+    )  # fmt: skip

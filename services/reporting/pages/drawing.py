@@ -1,29 +1,40 @@
 """Sheets as drawings: the line of days, the bars of hours."""
 
-from collections.abc import Callable
-from datetime import date
+from collections.abc import Callable, Sequence
+from datetime import date, timedelta
 from typing import Final
 
 from markupsafe import Markup
 
 from services.reporting.pages.charts import Mark, bars, line_of_days
 from services.reporting.pages.texts import Speech, grouped
-from services.reporting.read_model.answers import Sheet
+from services.reporting.read_model.answers import DayPart, Sheet
 
 PEAKS: Final = frozenset({11, 12, 17, 18, 19})
 """Lunch and dinner."""
-LABELS: Final = 6
+LABELS: Final = 5
 """So many labels fit on a phone."""
 
 
 def draw_days(sheet: Sheet, t: Speech, link: Callable[[date], str]) -> Markup:
-    """Orders a day; every day is a link."""
+    """Orders a day, from the first one with an order on; every day is a link."""
     marks = []
-    for each in sheet.days:
+    for each in _in_a_row(sheet.days):
         key = "figure.said" if each.worker_days is None else "figure.said_workers"
         values = {"label": each.day, "value": grouped(each.orders), "workers": grouped(each.worker_days)}
         marks.append(Mark(f"{each.day:%m-%d}", each.orders, t(key, **values), href=link(each.day)))
     return line_of_days(marks, every=max(1, -(-len(marks) // LABELS)))
+
+
+def _in_a_row(days: Sequence[DayPart]) -> list[DayPart]:
+    """With the days between that nothing is known of, so that a day is as wide as any other."""
+    known = {each.day: each for each in days}
+    ordered = [each.day for each in days if each.orders]
+    if not ordered:
+        return []
+    first, last = min(ordered), max(known)
+    every = [first + timedelta(days=each) for each in range((last - first).days + 1)]
+    return [known.get(day) or DayPart(day=day) for day in every]
 
 
 def draw_hours(sheet: Sheet, t: Speech) -> Markup | None:

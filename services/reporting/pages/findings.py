@@ -10,18 +10,15 @@ from services.reporting.access.entering import form_fields
 from services.reporting.access.looks import note_look
 from services.reporting.access.viewers import Role, Viewer, viewing
 from services.reporting.pages.desk import AnyDay, AnyPeriod, AnyProvince, AnyUscc, Desk, address, day_of, see_other
+from services.reporting.pages.findings_told import show_evidence, tell
 from services.reporting.pages.site import EVERYWHERE, OFFICES
+from services.reporting.pages.texts import say_bound
 from services.reporting.register import State, Wanted, change_state, find_one, list_findings, tells_orders
 from shared.contracts.findings import FindingKind
 
 STATES: Final[tuple[str, ...]] = get_args(State)
 SHOWN: Final = 50
 MOST_COMMENT: Final = 2_000
-SIDES: Final = (
-    ("declared", ("declared", "declared_used", "expected", "usual_share", "notice", "injured_at")),
-    ("reported", ("reported", "received", "excluded", "most_share", "recorded_at")),
-)
-"""What of the evidence stands on which side; the rest stands below."""
 
 
 def make_router(desk: Desk) -> APIRouter:
@@ -53,7 +50,8 @@ def make_router(desk: Desk) -> APIRouter:
         more = address("/discrepancies", **here, after=rows[-1]["id"]) if len(rows) == SHOWN else None
         t = desk.site.speech(request)
         return desk.site.page(
-            request, "discrepancies.html", viewer=viewer, rows=rows, next_href=more,
+            request, "discrepancies.html", viewer=viewer, next_href=more,
+            rows=[row | {"told": tell(t, row)} for row in rows],
             first_href=address("/discrepancies", **here) if after else None,
             wanted=here, has_provinces=viewer.role is not Role.PROVINCE,
             has_enterprises=viewer.role is not Role.ENTERPRISE,
@@ -100,25 +98,13 @@ async def _show(
     found, t = await _find(desk, viewer, discrepancy_id), desk.site.speech(request)
     if tells_orders(found):
         await note_look(desk.engine, viewer, "orders_of_finding", str(discrepancy_id))
-    sides, rest = _sides(found)
     return desk.site.page(
         request, "finding.html", 200 if refused is None else 409, viewer=viewer, found=found, refused=refused,
-        sides=[{"heading": t(f"finding.{name}"), "value": value} for name, value in sides.items()], rest=rest,
+        told=tell(t, found), evidence=show_evidence(t, found), bound=lambda place: say_bound(t, place),
         story=_story(found), states=[(each, t.word("state", each)) for each in STATES],
         may_change=viewer.role in EVERYWHERE or (viewer.role is Role.PROVINCE and viewer.scope == found["province"]),
         sees_province=viewer.role in EVERYWHERE or viewer.role is Role.PROVINCE,
     )  # fmt: skip
-
-
-def _sides(found: Mapping[str, Any]) -> tuple[dict[str, dict[str, Any]], list[tuple[str, Any]]]:
-    """What was declared beside what was received, and what is neither."""
-    evidence: dict[str, Any] = {name: found[name] for name in ("declared", "reported") if found[name] is not None}
-    evidence |= found["evidence"] or {}
-    sides = {side: {name: evidence.pop(name) for name in names if name in evidence} for side, names in SIDES}
-    if not all(sides.values()):
-        evidence |= {name: value for each in sides.values() for name, value in each.items()}
-        sides = {}
-    return sides, sorted(evidence.items())
 
 
 def _story(found: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -85,5 +85,7 @@ def _legend(shades: Any, shade: str, t: Speech) -> Sequence[tuple[str, str]]:
                 return f"{value / 100:.2f}%"
 
     told = [(f"q{first + place}", t("overview.up_to", most=said(edge))) for place, edge in enumerate(edges)]
-    nothing = [("q0", t("overview.no_orders"))]
-    return [*nothing, *told, (f"q{CLASSES}", t("overview.above") if edges else t(f"overview.shade_{shade}"))]
+    nothing = [("q0", t("overview.no_orders"))] if any(each.value == 0 for each in shades) else []
+    last = t("overview.above") if edges else t(f"overview.shade_{shade}")
+    outside = [("outside", t("overview.outside"))] if any(each.value is None for each in shades) else []
+    return [*nothing, *told, (f"q{CLASSES}", last), *outside]

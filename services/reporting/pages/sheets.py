@@ -25,11 +25,10 @@ from services.reporting.pages.desk import (
 from services.reporting.pages.drawing import draw_days, draw_hours
 from services.reporting.pages.overview import show_overview
 from services.reporting.pages.site import EVERYWHERE, OFFICES, home_of
-from services.reporting.pages.texts import Speech
+from services.reporting.pages.texts import Speech, say_bound
 from services.reporting.read_model.answers import Figures, Sheet, Where
 from services.reporting.read_model.sheets import Span, read_months, read_sheet
-from shared.domain.calendar import Month
-from shared.domain.delays import BOUNDS_SECONDS
+from shared.domain.calendar import Month, insured_day
 from shared.domain.industry import Industry
 from shared.domain.province import PROVINCES
 
@@ -54,8 +53,8 @@ def make_router(desk: Desk) -> APIRouter:
     @router.get("/enterprises/{uscc}")
     async def enterprise(request: Request, viewer: Asking, uscc: Uscc, period: AnyPeriod = None, day: AnyDay = None,
                          province: AnyProvince = None) -> Response:  # fmt: skip
-        if uscc not in desk.site.enterprises or (viewer.role is Role.ENTERPRISE and viewer.scope != uscc):
-            raise HTTPException(404, f"no enterprise {uscc} in your share")
+        if uscc not in desk.site.enterprises:
+            raise HTTPException(404, f"no enterprise {uscc}")
         place = Where(enterprise=uscc, province=province or None)
         return await show_sheet(desk, request, viewer, place, period, day_of(day))
 
@@ -71,6 +70,13 @@ def make_router(desk: Desk) -> APIRouter:
 
 def _add_days(router: APIRouter, desk: Desk) -> None:
     Asking = Annotated[Viewer, Depends(desk.access.require(*OFFICES))]  # noqa: N806 - a type, it holds the engine
+
+    @router.get("/days")
+    async def any_day(_: Asking, day: AnyDay = None, province: AnyProvince = None, enterprise: AnyUscc = None,
+                      industry: Industry | None = None) -> Response:  # fmt: skip
+        place = Where(province=province or None, enterprise=enterprise or None, industry=industry)
+        wanted = day_of(day)
+        return see_other(_link(place, day=wanted) if wanted else _path(place) or "/months")
 
     @router.get("/days/{day}")
     async def one_day(request: Request, viewer: Asking, day: PathDay) -> Response:
@@ -115,23 +121,30 @@ def _add_months(router: APIRouter, desk: Desk) -> None:
 async def show_sheet(
     desk: Desk, request: Request, viewer: Viewer, place: Where, period: str | None, day: date | None
 ) -> Response:
-    """The sheet of a day, else of a month; of the newest month where neither is named."""
+    """The sheet of a day, else of a month; of the newest month where neither is named.
+
+    404 for another's province or enterprise: its figures would be nothing, which they are not.
+    """
+    if any(getattr(place, name) not in {None, own} for name, own in _own_place(viewer) if own is not None):
+        raise HTTPException(404, "not in your share")
     t = desk.site.speech(request)
     async with viewing(desk.engine, viewer) as connection:
         months = await read_months(connection, place)
-        known = [each.month for each in months]
+        known = [each.month for each in months or await read_months(connection, Where())]
         shown = period or (known[-1] if known else None)
         span = _span(day, shown)
         sheet = await read_sheet(connection, _with_own(place, viewer), span)
     return desk.site.page(
         request, "sheet.html", viewer=viewer, sheet=sheet, own=_has_own_pages(viewer, place),
         heading=_name_of(t, place), period_said=t.day(day) if day else t.month(str(Month.of(span.first))),
-        crumbs=_crumbs(t, place, span, viewer), steps=_steps(t, place, span), links=_exports(place, span),
-        form_path=_path(place) or "/months", periods=_periods(t, known, shown), chosen=None if day else shown,
+        crumbs=_crumbs(t, place, span, viewer), steps=_steps(t, place, span, known), links=_exports(place, span),
+        form_path=_path(place) or "/months", periods=_periods(t, known, span), chosen=str(Month.of(span.first)),
+        day=day,
         kept=[(name, value) for name, value in _beside(place).items() if value],
+        named=[(name, value) for name, value in place if value], joined_on=_joined_on(desk, place),
         line=draw_days(sheet, t, _day_link(place)),
         hours=draw_hours(sheet, t), parts=_parts(place, sheet, viewer, span), worker_days=_worker_days(sheet, span),
-        bound=lambda place: _bound(t, place), day_href=_day_link(place),
+        bound=lambda place: say_bound(t, place), day_href=_day_link(place),
         statements_href=_statements(place, span), reports=_reports(t, sheet, span, viewer),
     )  # fmt: skip
 
@@ -221,19 +234,30 @@ def _crumbs(t: Speech, place: Where, span: Span, viewer: Viewer) -> list[tuple[s
     return ways
 
 
-def _steps(t: Speech, place: Where, span: Span) -> list[tuple[str, str, str]]:
-    if span.is_day:
-        before, after = span.first - timedelta(days=1), span.last + timedelta(days=1)
-        return [(_link(place, day=before), t("figure.previous_day"), "prev"),
-                (_link(place, day=after), t("figure.next_day"), "next")]  # fmt: skip
-    earlier = str(Month.of(span.first - timedelta(days=1)))
-    later = str(Month.of(span.last + timedelta(days=1)))
-    return [(_link(place, period=earlier), t("figure.previous_month"), "prev"),
-            (_link(place, period=later), t("figure.next_month"), "next")]  # fmt: skip
+def _steps(t: Speech, place: Where, span: Span, known: Sequence[str]) -> list[tuple[str, str, str]]:
+    """To the days or months beside this one, as far as any is known."""
+    before, after = span.first - timedelta(days=1), span.last + timedelta(days=1)
+    ways = [(before, "previous", "prev"), (after, "next", "next")]
+    unit = "day" if span.is_day else "month"
+    return [
+        (
+            _link(place, day=day) if span.is_day else _link(place, period=str(Month.of(day))),
+            t(f"figure.{word}_{unit}"),
+            rel,
+        )
+        for day, word, rel in ways
+        if known and known[0] <= str(Month.of(day)) <= known[-1]
+    ]
 
 
-def _periods(t: Speech, known: Sequence[str], shown: str | None) -> list[tuple[str, str]]:
-    every = sorted({*known, *([shown] if shown else [])}, reverse=True)
+def _joined_on(desk: Desk, place: Where) -> date | None:
+    """When a province's first insured day began; None of what is no province, or of one that has not joined."""
+    joined = desk.joined.get(place.province or "")
+    return insured_day(joined) if joined else None
+
+
+def _periods(t: Speech, known: Sequence[str], span: Span) -> list[tuple[str, str]]:
+    every = sorted({*known, str(Month.of(span.first))}, reverse=True)
     return [(each, t.month(each)) for each in every]
 
 
@@ -257,22 +281,6 @@ def _parts(
 def _worker_days(sheet: Sheet, span: Span) -> list[Any]:
     """Newest first; of a day only itself."""
     return [each for each in reversed(sheet.days) if span.first <= each.day <= span.last]
-
-
-def _bound(t: Speech, place: int) -> str:
-    said = [_seconds(t, bound) for bound in BOUNDS_SECONDS]
-    if place == 0:
-        return t("figure.below", bound=said[0])
-    if place == len(said):
-        return t("figure.from_on", bound=said[-1])
-    return t("figure.between", from_bound=said[place - 1], to_bound=said[place])
-
-
-def _seconds(t: Speech, seconds: int) -> str:
-    for unit, name in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
-        if seconds >= unit and seconds % unit == 0:
-            return t(f"figure.{name}", count=seconds // unit)
-    return t("figure.seconds", count=seconds)
 
 
 def _statements(place: Where, span: Span) -> str:

@@ -248,7 +248,7 @@ def _example(uscc: str) -> str:
         "acceptance_region": "440305", "accepted_at": at.isoformat(), "series": "A", "sequence": 1,
     }  # fmt: skip
     event = {
-        "specversion": "1.0", "id": "trial-1", "source": f"uscc:{uscc}", "type": "order.accepted.v1",
+        "specversion": "1.0", "id": "trial-1", "source": f"urn:uscc:{uscc}", "type": "order.accepted.v1",
         "time": at.isoformat(), "data": data,
     }  # fmt: skip
     return json.dumps(event, ensure_ascii=False, indent=2)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from shared.domain.calendar import SHANGHAI
+from shared.domain.delays import BOUNDS_SECONDS
 from shared.domain.industry import Industry
 from shared.domain.money import Amount, yuan
 from shared.domain.province import PROVINCES
@@ -43,6 +44,13 @@ class Speech:
         """A text that has to be there, with its values."""
         text = self._texts[key]
         return text.format(**values) if values else text
+
+    def maybe(self, key: str, values: Mapping[str, str]) -> str | None:
+        """A text with its values; None where there is no such text, or one of its values is not known."""
+        try:
+            return self._texts[key].format_map(values)
+        except KeyError:
+            return None
 
     def word(self, section: str, code: str | None) -> str:
         """A word for a code of a closed list; one that is not known is said as it is."""
@@ -81,6 +89,23 @@ class Speech:
         if day is None:
             return ""
         return f"{day.year}年{day.month}月{day.day}日" if self.language == "zh" else f"{day.day} {day:%B %Y}"
+
+
+def say_bound(t: Speech, place: int) -> str:
+    """A bucket of shared.domain.delays in words."""
+    said = [_seconds(t, bound) for bound in BOUNDS_SECONDS]
+    if place == 0:
+        return t("figure.below", bound=said[0])
+    if place == len(said):
+        return t("figure.from_on", bound=said[-1])
+    return t("figure.between", from_bound=said[place - 1], to_bound=said[place])
+
+
+def _seconds(t: Speech, seconds: int) -> str:
+    for unit, name in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
+        if seconds >= unit and seconds % unit == 0:
+            return t(f"figure.{name}", count=seconds // unit)
+    return t("figure.seconds", count=seconds)
 
 
 def grouped(number: int | str | Decimal | None) -> str:

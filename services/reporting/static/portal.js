@@ -30,9 +30,12 @@
   for (const name of ["pointerleave", "focusout", "scroll", "blur"]) addEventListener(name, hide, true);
   addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
 
-  // --- choices that take effect at once: a select of a filter sends its form ------------------------------------------
+  // --- choices that take effect at once: what a pointer chooses in a filter is sent; whoever types presses the button ---
   for (const form of document.querySelectorAll("form[data-at-once]")) {
-    form.addEventListener("change", () => form.requestSubmit());
+    let types = false;
+    form.addEventListener("keydown", () => { types = true; });
+    form.addEventListener("pointerdown", () => { types = false; });
+    form.addEventListener("change", () => { if (!types) form.requestSubmit(); });
   }
 
   // --- live parts: what `data-live` names is fetched again every so many seconds, while the page is looked at ----------
