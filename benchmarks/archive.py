@@ -17,6 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from deploy.embedded.postgres import EmbeddedPostgres
+from services.charging.groups import Groups
 from services.cli.archiving import days as table
 from services.cli.archiving.archive import Archive
 from services.cli.archiving.rows import leaf_hashes, read_rows
@@ -25,7 +26,6 @@ from shared.adapters.migrations import migrate
 from shared.adapters.postgres import Connection, open_pool
 from shared.contracts.manifests import PremiumsCharged
 from shared.domain.calendar import SHANGHAI
-from shared.domain.merkle import root
 from shared.runtime.settings import HOUSE
 
 DAY: Final = date(2026, 10, 9)
@@ -112,13 +112,13 @@ async def fill(owner: str, connection: Connection, orders: int, order_ids: str =
 
 
 async def _write_manifest(connection: Connection, batch: int, leaves: list[bytes]) -> None:
-    number, found = batch & 0xFFFFFFFF, root(leaves)
-    told = PremiumsCharged(run=RUN, number=number, kind="orders", leaves=len(leaves), root=found.hex(), totals=[])
+    number, groups = batch & 0xFFFFFFFF, Groups.of(leaves)
+    told = PremiumsCharged(run=RUN, number=number, kind="orders", leaves=len(leaves), root=groups.root.hex(), totals=[])
     async with connection.transaction():
         await connection.execute(
-            "insert into charging.manifest (batch, run_id, number, events, leaves, root, payload)"
-            " values ($1, 1, $2, 0, $3, $4, $5)",
-            batch, number, told.leaves, found, msgspec.json.encode(told),
+            "insert into charging.manifest (batch, run_id, number, events, leaves, root, payload, groups)"
+            " values ($1, 1, $2, 0, $3, $4, $5, $6)",
+            batch, number, told.leaves, groups.root, msgspec.json.encode(told), bytes(groups),
         )  # fmt: skip
         await connection.execute("insert into charging.batch_day values ($1, $2)", DAY, batch)
 

@@ -1,8 +1,9 @@
-"""Proof of an order out of millions: how long charging takes from the question to the proof, and what it keeps for it.
+"""Lookups among millions: how long charging takes to answer one, with proof or without, and what it keeps for them.
 
-The rows are made in the database itself, in batches as a worker writes them, each with the manifest that follows from
-them; every tenth one is a completion of the order before it. Then orders drawn at random are proved, one after the
-other, first from a part that is still written to and then from the same part sealed.
+The rows are made in the database itself, in batches as a worker writes them; every tenth one is a completion of the
+order before it. The batches of the orders that are drawn have the manifest that follows from their rows. The orders are
+proved one after the other, first from a part that is still written to (vacuum goes over it as it grows, the newest rows
+it has not reached yet) and then from the same part sealed.
 """
 
 import asyncio
@@ -10,24 +11,29 @@ import json
 import random
 import sys
 import time
+from collections.abc import Awaitable
 from datetime import date, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from deploy.embedded.postgres import EmbeddedPostgres
-from services.charging.proof import Proofs, read_leaves
+from services.charging.asking import asking, fetch_of_days
+from services.charging.groups import Groups
+from services.charging.lookup import Lookup
+from services.charging.proof import Proofs, entry_content
 from shared.adapters.migrations import migrate
-from shared.adapters.postgres import Connection, open_pool, with_login
+from shared.adapters.postgres import Connection, Pool, open_pool, with_login
 from shared.contracts.manifests import PremiumsCharged
 from shared.domain.calendar import SHANGHAI
-from shared.domain.merkle import root
+from shared.domain.merkle import leaf_hash
 from shared.runtime.settings import HOUSE
 
 BATCH: Final = 8_000
 DAY: Final = date(2026, 10, 9)
 RUN: Final = "b" * 32
 USCC: Final = "91000000FAKE00001F"
+T = TypeVar("T")
 _START: Final = datetime(2026, 10, 9, tzinfo=SHANGHAI)
 _ROWS: Final = """insert into charging.entry (accepted_at, worker_key, batch, ended_at, sequence, leaf_index, premium,
         region, tariff_line, enterprise, token_key, industry, kind, reason, departed, order_id, worker_rest, received,
@@ -43,35 +49,38 @@ _ROWS: Final = """insert into charging.entry (accepted_at, worker_key, batch, en
     order by 1"""
 
 
-def run(*, orders: int = 10_000_000, proofs: int = 1_000) -> dict[str, Any]:
+def run(*, orders: int = 10_000_000, questions: int = 1_000) -> dict[str, Any]:
     """Measure; times in milliseconds, bytes a row. Runs in the main thread."""
     with EmbeddedPostgres({"max_wal_size": "1GB"}) as postgres:
         postgres.create_database("bench")
-        return asyncio.run(_measure(postgres.url("bench"), orders, proofs))
+        return asyncio.run(_measure(postgres.url("bench"), orders, questions))
 
 
-async def _measure(owner: str, orders: int, proofs: int) -> dict[str, Any]:
+async def _measure(owner: str, orders: int, questions: int) -> dict[str, Any]:
     roles = {"danbao_charging": "bench-charging", "danbao_auditor": "bench-auditor"}
     await migrate(owner, "charging", HOUSE / "services" / "charging" / "migrations", roles)
-    async with open_pool(owner, size=1) as pool, pool.acquire() as connection:
+    drawn = [random.Random(1).randrange(orders) for _ in range(questions)]
+    async with open_pool(owner, size=2) as pool, pool.acquire() as connection:
         await _fill(connection, orders)
-        await connection.execute("vacuum analyze charging.entry")
-        before = await _bytes(connection)
+        await _write_manifests(pool, {1 << 32 | place // BATCH + 1 for place in drawn})
+        summed_up = await _bytes(connection)
         async with open_pool(with_login(owner, "danbao_charging", "bench-charging"), size=1) as ours:
-            prover = Proofs(ours)
-            open_part = await _time(prover, orders, min(proofs, 10))
+            open_part = await _ask(ours, orders, drawn[: questions // 10])
             began = time.perf_counter()
             await connection.execute("select charging.seal_part($1)", DAY)
             sealing = time.perf_counter() - began
-            sealed_part = await _time(prover, orders, proofs)
+            sealed_part = await _ask(ours, orders, drawn)
+        key = int(await connection.fetchval(f"select pg_relation_size('charging.entry_{DAY:%Y%m%d}_pkey')"))
+        heap = int(await connection.fetchval(f"select pg_table_size('charging.entry_{DAY:%Y%m%d}')"))
         return {
             "rows": orders,
-            "proofs": proofs,
+            "questions": questions,
             "open_part_ms": open_part,
             "sealed_part_ms": sealed_part,
             "sealing_seconds": round(sealing, 1),
-            "bytes_a_row": round(before / orders, 1),
-            "bytes_a_row_added_by_sealing": round((await _bytes(connection) - before) / orders, 1),
+            "bytes_a_row_and_its_key": round((heap + key) / orders, 1),
+            "bytes_a_row_of_summaries_while_open": round((summed_up - heap - key) / orders, 1),
+            "bytes_a_row_of_indexes_when_sealed": round((await _bytes(connection) - heap - key) / orders, 1),
         }
 
 
@@ -88,49 +97,60 @@ async def _fill(connection: Connection, rows: int) -> None:
     for number, first in enumerate(range(0, rows, BATCH), 1):
         batch = 1 << 32 | number
         await connection.execute(_ROWS, batch, first, _START, step, min(BATCH, rows - first))
-    await _write_manifests(connection, rows)
 
 
-async def _write_manifests(connection: Connection, rows: int) -> None:
-    """What a worker writes with each batch; the index is for us alone, since a part being written to has none."""
-    await connection.execute(f"create index ours on charging.entry_{DAY:%Y%m%d} (batch)")
-    for number in range(1, -(-rows // BATCH) + 1):
-        async with connection.transaction():
-            await _write_manifest(connection, number)
-    await connection.execute("drop index charging.ours")
+async def _write_manifests(pool: Pool, batches: set[int]) -> None:
+    """What a worker writes with each batch; here the leaves are read from the rows."""
+    sql = """select u.uscc, n.* from charging.entry n join charging.enterprise u on u.id = n.enterprise
+        where batch = $1 order by leaf_index"""
+    for batch in sorted(batches):
+        async with asking(pool) as connection:
+            leaves = [leaf_hash(entry_content(row)) for row in await fetch_of_days(connection, sql, [DAY], batch)]
+        groups, number = Groups.of(leaves), batch & 0xFFFF_FFFF
+        told = PremiumsCharged(
+            run=RUN, number=number, kind="orders", leaves=len(leaves), root=groups.root.hex(), totals=[]
+        )
+        async with pool.acquire() as connection, connection.transaction():
+            await connection.execute("insert into charging.batch_day values ($1, $2)", DAY, batch)
+            await connection.execute(
+                "insert into charging.manifest (batch, run_id, number, events, leaves, root, payload, groups)"
+                " values ($1, 1, $2, 0, $3, $4, $5, $6)",
+                batch, number, told.leaves, groups.root, msgspec.json.encode(told), bytes(groups),
+            )  # fmt: skip
 
 
-async def _write_manifest(connection: Connection, number: int) -> None:
-    batch = 1 << 32 | number
-    await connection.execute("insert into charging.batch_day values ($1, $2)", DAY, batch)
-    _, hashes = await read_leaves(connection, batch)
-    told = PremiumsCharged(
-        run=RUN, number=number, kind="orders", leaves=len(hashes), root=root(hashes).hex(), totals=[]
-    )
-    await connection.execute(
-        "insert into charging.manifest (batch, run_id, number, events, leaves, root, payload)"
-        " values ($1, 1, $2, 0, $3, $4, $5)",
-        batch, number, told.leaves, bytes.fromhex(told.root), msgspec.json.encode(told),
-    )  # fmt: skip
-
-
-async def _time(prover: Proofs, rows: int, count: int) -> dict[str, float]:
-    """Milliseconds from the question to the proofs of all rows of an order, for orders drawn at random."""
-    drawn, took = random.Random(1), []
-    for _ in range(count):
-        place = drawn.randrange(rows)
+async def _ask(pool: Pool, rows: int, drawn: list[int]) -> dict[str, dict[str, float]]:
+    """Milliseconds from question to answer, for orders drawn at random: their proofs, their rows, their workers."""
+    prover, lookup = Proofs(pool), Lookup(pool)
+    took: dict[str, list[float]] = {"proof": [], "order": [], "worker_and_instant": []}
+    for place in drawn:
         order = place - (place % 10 == 9)
-        began = time.perf_counter()
-        found = await prover.order(USCC, f"B{order:019}", DAY)
-        took.append((time.perf_counter() - began) * 1000)
-        assert len(found) == 1 + (order % 10 == 8)
-    took.sort()
+        order_id, at = f"B{order:019}", _START + order * (timedelta(days=1) / (rows + 1)) + timedelta(seconds=1)
+        (row, *more), took_ms = await _timed(prover.order(USCC, order_id, DAY))
+        assert len(more) == (order % 10 == 8)
+        took["proof"].append(took_ms)
+        found, took_ms = await _timed(lookup.order(USCC, order_id, DAY))
+        assert len(found) == 1 + len(more)
+        took["order"].append(took_ms)
+        covers, took_ms = await _timed(lookup.covers(row.worker_id, at))
+        assert order_id in {each["order_id"] for each in covers}
+        took["worker_and_instant"].append(took_ms)
+    return {name: _quantiles(sorted(each)) for name, each in took.items()}
+
+
+async def _timed(question: Awaitable[T]) -> tuple[T, float]:
+    began = time.perf_counter()
+    answer = await question
+    return answer, (time.perf_counter() - began) * 1000
+
+
+def _quantiles(took: list[float]) -> dict[str, float]:
     return {name: round(took[int(len(took) * share)], 1) for name, share in (("p50", 0.5), ("p99", 0.99))}
 
 
 def main() -> None:
-    """`python -m benchmarks.proof [rows] [proofs]`"""
-    print(json.dumps(run(**dict(zip(("orders", "proofs"), map(int, sys.argv[1:]), strict=False))), indent=2))
+    """`python -m benchmarks.proof [rows] [questions]`"""
+    print(json.dumps(run(**dict(zip(("orders", "questions"), map(int, sys.argv[1:]), strict=False))), indent=2))
 
 
 if __name__ == "__main__":

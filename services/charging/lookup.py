@@ -4,6 +4,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from services.charging.archived import refuse_archived
+from services.charging.asking import asking, fetch_of_days, is_order_sql
 from services.charging.cut import IN_CUT, read_counted_cut
 from services.charging.rows import EXCLUSION_REASONS, is_charge_sql, is_last_charge_sql, kind_word, reason_word
 from shared.adapters.postgres import Pool
@@ -14,6 +15,22 @@ from shared.domain.money import Amount, yuan
 
 LONGEST_ORDER: Final = timedelta(days=2)
 """An open order older than this is not searched for when asked who was covered at an instant."""
+ORDER_ROWS: Final = f"""select u.uscc, n.* from charging.entry n join charging.enterprise u on u.id = n.enterprise
+    where u.uscc = $1 and {is_order_sql("n", "$2")} order by n.accepted_at, n.worker_key, n.kind"""
+"""Every row of an order; parameters are USCC and order id."""
+_COVERS: Final = f"""
+    select e.uscc, a.*, x.ended_at as cover_ended_at, r.first_record_at
+    from charging.entry a join charging.enterprise e on e.id = a.enterprise
+    left join charging.entry f on (f.accepted_at, f.enterprise, f.order_id, f.worker_key, f.kind)
+        = (a.accepted_at, a.enterprise, a.order_id, a.worker_key, 1)
+    left join charging.batch_received r on (r.batch, r.enterprise) = (f.batch, f.enterprise)
+    left join lateral (
+        select min(c.ended_at) as ended_at from charging.entry c
+        where (c.accepted_at, c.enterprise, c.order_id, c.worker_key)
+            = (a.accepted_at, a.enterprise, a.order_id, a.worker_key) and c.kind in (2, 3)) x on true
+    where a.worker_key = $1 and a.worker_rest = $2 and a.accepted_at <= $3 and a.accepted_at > $4
+        and {is_last_charge_sql("a")} and (x.ended_at is null or x.ended_at >= $3)
+    order by a.accepted_at"""
 
 
 class Lookup:
@@ -88,14 +105,9 @@ class Lookup:
 
     async def order(self, enterprise: str, order_id: str, day: date) -> list[dict[str, Any]]:
         """Every row of an order accepted on the day."""
-        begin, end = day_bounds(day)
         await refuse_archived(self._pool, day)
-        rows = await self._pool.fetch(
-            """select e.uscc, n.* from charging.entry n join charging.enterprise e on e.id = n.enterprise
-            where uscc = $1 and order_id = $2 and accepted_at >= $3 and accepted_at < $4
-            order by accepted_at, worker_key, kind""",
-            enterprise, order_id, begin, end,
-        )  # fmt: skip
+        async with asking(self._pool) as connection:
+            rows = await fetch_of_days(connection, ORDER_ROWS, [day], enterprise, order_id)
         return [_readable(row) for row in rows]
 
     async def covers(self, worker_id: str, at: datetime) -> list[dict[str, Any]]:
@@ -104,22 +116,12 @@ class Lookup:
         `recorded_at`: its acceptance was sent then or later; None where nobody noted it.
         """
         token = bytes.fromhex(worker_id)
-        await refuse_archived(self._pool, insured_day(at - LONGEST_ORDER), insured_day(at))
-        rows = await self._pool.fetch(
-            f"""select e.uscc, a.*, x.ended_at as cover_ended_at, r.first_record_at
-            from charging.entry a join charging.enterprise e on e.id = a.enterprise
-            left join charging.entry f on (f.accepted_at, f.enterprise, f.order_id, f.worker_key, f.kind)
-                = (a.accepted_at, a.enterprise, a.order_id, a.worker_key, 1)
-            left join charging.batch_received r on (r.batch, r.enterprise) = (f.batch, f.enterprise)
-            left join lateral (
-                select min(c.ended_at) as ended_at from charging.entry c
-                where (c.accepted_at, c.enterprise, c.order_id, c.worker_key)
-                    = (a.accepted_at, a.enterprise, a.order_id, a.worker_key) and c.kind in (2, 3)) x on true
-            where a.worker_key = $1 and a.worker_rest = $2 and a.accepted_at <= $3 and a.accepted_at > $4
-                and {is_last_charge_sql("a")} and (x.ended_at is null or x.ended_at >= $3)
-            order by a.accepted_at""",
-            int.from_bytes(token[:8], signed=True), token[8:], at, at - LONGEST_ORDER,
-        )  # fmt: skip
+        first, last = insured_day(at - LONGEST_ORDER), insured_day(at)
+        await refuse_archived(self._pool, first, last)
+        days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
+        key = int.from_bytes(token[:8], signed=True)
+        async with asking(self._pool) as connection:
+            rows = await fetch_of_days(connection, _COVERS, days, key, token[8:], at, at - LONGEST_ORDER)
         more = {"cover_ended_at": "cover_ended_at", "recorded_at": "first_record_at"}
         return [_readable(row) | {name: row[column] for name, column in more.items()} for row in rows]
 

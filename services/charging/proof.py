@@ -1,73 +1,36 @@
 """Proof of an order: its rows, each with the way from its leaf to the root of its batch. Reads only.
 
-Interior nodes are not stored (design D6): the leaves of a batch are worked out anew from all its rows. That is done in
-SQL, since 8,000 rows would take longer to fetch than to hash; the leaf of the order itself is made by
-`shared.domain.leaf`, and a proof that does not lead to the manifest's root is not given out.
+Interior nodes are not stored (design D6) but for the roots of groups: the leaves of a row's group are worked out anew
+from its rows. A proof that does not lead to the manifest's root is not given out.
 """
 
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Final
+from hashlib import sha256
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from services.charging.archived import prove_beside, read_subtrees, refuse_archived, refuse_unknown_day
+from services.charging.asking import asking, fetch_of_days
 from services.charging.batch import since_epoch_us
+from services.charging.groups import SIZE, Groups
+from services.charging.lookup import ORDER_ROWS
 from shared.adapters.postgres import Connection, Pool
 from shared.contracts.manifests import PremiumsCharged, head_of
-from shared.domain.calendar import day_bounds
 from shared.domain.errors import Refused
-from shared.domain.leaf import NO_INT64, order_leaf
-from shared.domain.merkle import inclusion_proof, leaf_hash, verify_inclusion
+from shared.domain.leaf import NO_INT64, RowKind, declaration_leaf, kept_leaf, order_leaf
+from shared.domain.merkle import leaf_hash, verify_inclusion
 from shared.domain.partial_tree import Nodes
 
-_NONE: Final = r"'\x8000000000000000'::bytea"
-_PREFIX: Final = r"'\x0001'::bytea"
-"""0x00 of a leaf's hash, and the version of its content."""
-
-
-def _microseconds(column: str) -> str:
-    return f"int8send((extract(epoch from {column}) * 1000000)::bigint)"
-
-
-def _text(column: str) -> str:
-    data = f"convert_to({column}, 'UTF8')"
-    return f"int2send(octet_length({column})::smallint) || {data}"
-
-
-def _optional(column: str) -> str:
-    return rf"case when {column} is null then '\xffff'::bytea else {_text(column)} end"
-
-
-# The same bytes as shared.domain.leaf makes: tests/integration/test_charging_proof.py holds both together.
-_ORDER_HASH: Final = rf"""sha256({_PREFIX} || substr(int2send(kind), 2) || convert_to(u.uscc, 'UTF8')
-    || {_microseconds("accepted_at")}
-    || case when ended_at is null then {_NONE} else {_microseconds("ended_at")} end
-    || coalesce(int8send(sequence), {_NONE}) || int8send(premium) || int4send(region) || int4send(tariff_line)
-    || int2send(token_key) || int2send(industry) || int2send(reason)
-    || case departed when true then '\x01'::bytea when false then '\x00'::bytea else '\xff'::bytea end
-    || int8send(worker_key) || worker_rest || received || {_text("order_id")} || {_optional("series")}
-    || {_optional("agency_uscc")} || {_optional("employer_insurance_no")})"""
-_KEPT_HASH: Final = rf"""sha256({_PREFIX} || '\x{{kind:02x}}'::bytea || int4send(partition) || int8send(record_offset)
-    || int8send(record_time_ms) || sha256(coalesce(value, '')) || {_text("topic")} || {_text("{reason}")})"""
-_DECLARED_HASH: Final = rf"""sha256({_PREFIX} || '\x07'::bytea || convert_to(u.uscc, 'UTF8')
-    || int4send(declared_day - date '0001-01-01' + 1) || received || sha256(body) || {_text("declaration_id")})"""
-_KEPT: Final = f"""
-    select leaf_index, {_KEPT_HASH.format(kind=5, reason="reason")} from charging.parked where batch = $1
-    union all
-    select leaf_index, {_KEPT_HASH.format(kind=6, reason="'conflict'")} from charging.conflict where batch = $1
-    union all
-    select leaf_index, {_DECLARED_HASH}
-    from charging.declaration join charging.enterprise u on u.id = enterprise where batch = $1"""
-_ENTRIES: Final = f"""
-    select leaf_index, {_ORDER_HASH} as hash from charging.entry join charging.enterprise u on u.id = enterprise
-    where batch = $1 and accepted_at >= '{{begin}}' and accepted_at < '{{end}}'"""
-_LEAVES: Final = """select string_agg(int4send(leaf_index) || hash, '' order by leaf_index)
-    from ({parts}) leaf (leaf_index, hash)"""
-_WIDTH: Final = 36
-_ROWS: Final = """select u.uscc, n.* from charging.entry n join charging.enterprise u on u.id = n.enterprise
-    where u.uscc = $1 and n.order_id = $2 and n.accepted_at >= '{begin}' and n.accepted_at < '{end}'
-    order by n.accepted_at, n.worker_key, n.kind"""
+_MANIFEST: Final = "select payload, groups from charging.manifest where batch = $1"
+_IN_GROUP: Final = "batch = $1 and leaf_index >= $2 and ($3::int is null or leaf_index < $3)"
+_ENTRIES: Final = f"""select u.uscc, n.* from charging.entry n join charging.enterprise u on u.id = n.enterprise
+    where {_IN_GROUP}"""
+_PARKED: Final = f"select * from charging.parked where {_IN_GROUP}"
+_CONFLICTS: Final = f"select *, 'conflict' as reason from charging.conflict where {_IN_GROUP}"
+_DECLARATIONS: Final = f"""
+    select u.uscc, d.* from charging.declaration d join charging.enterprise u on u.id = enterprise where {_IN_GROUP}"""
 
 
 class Altered(Exception):  # noqa: N818 - an outcome for the caller to tell
@@ -112,55 +75,89 @@ class Proofs:
     async def order(self, enterprise: str, order_id: str, day: date | None) -> list[RowProof]:
         """Every row of an order accepted on the day, or whenever.
 
-        Raises `Altered` where a batch was changed, `Archived` where there may be rows in archived days.
+        Raises `Altered` where its group was changed, `Archived` where there may be rows in archived days.
         """
-        sql = _ROWS.format(begin="-infinity", end="infinity") if day is None else _bounded(_ROWS, day)
-        async with self._pool.acquire() as connection:
-            rows = await connection.fetch(sql, enterprise, order_id)
+        async with asking(self._pool) as connection:
+            if day is None:
+                rows = await connection.fetch(ORDER_ROWS, enterprise, order_id)
+            else:
+                rows = await fetch_of_days(connection, ORDER_ROWS, [day], enterprise, order_id)
             if not rows:
                 await (refuse_unknown_day(connection) if day is None else refuse_archived(connection, day))
             batches = {batch: await _read_batch(connection, batch) for batch in {row["batch"] for row in rows}}
-        return [_prove(row, *batches[row["batch"]]) for row in rows]
+            return [await _prove(connection, row, batches[row["batch"]]) for row in rows]
 
 
-async def _read_batch(connection: Connection, batch: int) -> tuple[PremiumsCharged, list[int], list[bytes], Nodes]:
-    payload = await connection.fetchval("select payload from charging.manifest where batch = $1", batch)
-    if payload is None:
+class _Batch(NamedTuple):
+    manifest: PremiumsCharged
+    groups: Groups
+    days: list[date]
+    subtrees: Nodes
+
+
+async def _read_batch(connection: Connection, batch: int) -> _Batch:
+    found = await connection.fetchrow(_MANIFEST, batch)
+    if found is None:
         raise Altered(f"there are rows of batch {batch}, which has no manifest")
-    manifest = msgspec.json.decode(payload, type=PremiumsCharged)
-    return manifest, *await read_leaves(connection, batch), await read_subtrees(connection, batch)
-
-
-async def read_leaves(connection: Connection, batch: int) -> tuple[list[int], list[bytes]]:
-    """Index and hash of each leaf of a batch, in their order, from its rows of every kind."""
     days = await connection.fetch("select insured_on from charging.batch_day where batch = $1", batch)
-    parts = [_bounded(_ENTRIES, row["insured_on"]) for row in days]
-    packed = await connection.fetchval(_LEAVES.format(parts=" union all ".join([*parts, _KEPT])), batch) or b""
-    indexes = [int.from_bytes(packed[place : place + 4]) for place in range(0, len(packed), _WIDTH)]
-    hashes = [packed[place + 4 : place + _WIDTH] for place in range(0, len(packed), _WIDTH)]
-    return indexes, hashes
+    manifest = msgspec.json.decode(found["payload"], type=PremiumsCharged)
+    subtrees = await read_subtrees(connection, batch)
+    return _Batch(manifest, Groups.read(found["groups"]), [row["insured_on"] for row in days], subtrees)
 
 
-def _bounded(sql: str, day: date) -> str:
-    """With the day's bounds as constants, so that the plan holds the one part of that day."""
-    begin, end = day_bounds(day)
-    return sql.format(begin=begin.isoformat(), end=end.isoformat())
-
-
-def _prove(row: Any, manifest: PremiumsCharged, indexes: list[int], hashes: list[bytes], subtrees: Nodes) -> RowProof:
-    content = entry_content(row)
-    rank = indexes.index(row["leaf_index"])
-    if subtrees:
-        try:
-            rank, proof = prove_beside(subtrees, manifest.leaves, hashes, rank)
-        except Refused as error:
-            raise Altered(f"run {manifest.run} number {manifest.number}: {error}") from error
-    else:
-        proof = inclusion_proof(hashes, rank)
+async def _prove(connection: Connection, row: Any, batch: _Batch) -> RowProof:
+    manifest, content = batch.manifest, entry_content(row)
+    find_way = _way_beside if batch.subtrees else _way_in_group
+    try:
+        rank, proof = await find_way(connection, row, batch)
+    except Refused as error:
+        raise Altered(f"run {manifest.run} number {manifest.number}: {error}") from error
     if not verify_inclusion(leaf_hash(content), rank, manifest.leaves, proof, bytes.fromhex(manifest.root)):
         raise Altered(f"the rows of run {manifest.run} number {manifest.number} do not give its root")
     worker = row["worker_key"].to_bytes(8, signed=True) + row["worker_rest"]
     return RowProof(content, row["kind"], row["accepted_at"], worker.hex(), rank, proof, manifest)
+
+
+async def _way_in_group(connection: Connection, row: Any, batch: _Batch) -> tuple[int, list[bytes]]:
+    """Rank and proof of a row, by the rows of its group; Refused where the group does not hold it."""
+    group = batch.groups.holding(row["leaf_index"])
+    span = None if group < 0 else batch.groups.span(group)
+    leaves = {} if span is None else dict(await _read_leaves(connection, row["batch"], span, batch.days))
+    if row["leaf_index"] not in leaves:
+        raise Refused("it does not have the groups that it was written with")
+    place = list(leaves).index(row["leaf_index"])
+    return group * SIZE + place, batch.groups.proof(group, list(leaves.values()), place)
+
+
+async def _way_beside(connection: Connection, row: Any, batch: _Batch) -> tuple[int, list[bytes]]:
+    """The same where rows of the batch are archived, by all that are here and what stands for the others."""
+    leaves = dict(await _read_leaves(connection, row["batch"], (0, None), batch.days))
+    place = list(leaves).index(row["leaf_index"])
+    return prove_beside(batch.subtrees, batch.manifest.leaves, list(leaves.values()), place)
+
+
+async def _read_leaves(
+    connection: Connection, batch: int, span: tuple[int, int | None], days: list[date]
+) -> list[tuple[int, bytes]]:
+    """Index and hash of each leaf with an index in the span, in their order, from rows of every kind."""
+    rows = [(row, entry_content(row)) for row in await fetch_of_days(connection, _ENTRIES, days, batch, *span)]
+    for sql, kind in ((_PARKED, RowKind.PARKED), (_CONFLICTS, RowKind.CONFLICT)):
+        rows += [(row, _kept_content(row, kind)) for row in await connection.fetch(sql, batch, *span)]
+    rows += [(row, _declaration_content(row)) for row in await connection.fetch(_DECLARATIONS, batch, *span)]
+    return sorted((row["leaf_index"], leaf_hash(content)) for row, content in rows)
+
+
+def _kept_content(row: Any, kind: RowKind) -> bytes:
+    received = sha256(row["value"] or b"").digest()
+    where = (row["topic"], row["partition"], row["record_offset"], row["record_time_ms"])
+    return kept_leaf(kind, *where, row["reason"], received)
+
+
+def _declaration_content(row: Any) -> bytes:
+    return declaration_leaf(
+        row["uscc"].encode(), row["declaration_id"], row["declared_day"].toordinal(), row["received"],
+        sha256(row["body"]).digest(),
+    )  # fmt: skip
 
 
 def entry_content(row: Any) -> bytes:

@@ -13,6 +13,7 @@ import msgspec
 
 from services.charging.batch import Batch, KeptRecord, instant_of, kept_record_leaf, sum_totals
 from services.charging.forms import COPY_COLUMNS, stream
+from services.charging.groups import Groups
 from services.charging.logs import Log, Place
 from services.charging.rows import ENTRY_COLUMNS, KEY_COLUMNS, KIND, LEAF_INDEX, Row, TotalKey
 from shared.adapters.postgres import Connection, Pool, UniqueViolation
@@ -20,7 +21,6 @@ from shared.contracts.manifests import ManifestKind, Outcome, PremiumsCharged, T
 from shared.contracts.topics import MANIFESTS
 from shared.domain.errors import Stop
 from shared.domain.leaf import RowKind
-from shared.domain.merkle import root
 
 RUN_SHIFT: Final = 32
 """batch = run id << RUN_SHIFT | number."""
@@ -51,8 +51,8 @@ _MOVE: Final = """with moved as (
         returning 1)
     select count(*) from moved"""
 _MANIFEST: Final = """with written as (
-        insert into charging.manifest (batch, run_id, number, events, leaves, root, payload)
-        values ($1, $2, $3, $4, $5, $6, $7)),
+        insert into charging.manifest (batch, run_id, number, events, leaves, root, payload, groups)
+        values ($1, $2, $3, $4, $5, $6, $7, $13)),
     days as (
         insert into charging.batch_day (insured_on, batch)
         select date '1970-01-01' + day, $1 from unnest($10::int[]) as day),
@@ -207,7 +207,7 @@ async def write_manifest(
 
     `totals` are those of the batch's own, one for each row, unless they are given.
     """
-    leaves = [leaf for leaf in batch.leaves if leaf]
+    groups = Groups.of(batch.leaves)
     totals = sum_totals(batch.totals) if totals is None else totals
     counted = sum(total.orders for total in totals if kind == "orders")
     if counted != batch.events:
@@ -216,14 +216,14 @@ async def write_manifest(
         run=run.run,
         number=run.last + 1,
         kind=kind,
-        leaves=len(leaves),
-        root=root(leaves).hex(),
+        leaves=sum(map(bool, batch.leaves)),
+        root=groups.root.hex(),
         totals=totals,
     )
     await connection.execute(
         _MANIFEST, run.next_batch(), run.id, manifest.number, batch.events, manifest.leaves,
         bytes.fromhex(manifest.root), msgspec.json.encode(manifest), topic, run.run, sorted(batch.days),
-        list(batch.first_record_ms), list(batch.first_record_ms.values()),
+        list(batch.first_record_ms), list(batch.first_record_ms.values()), bytes(groups),
     )  # fmt: skip
     return manifest
 

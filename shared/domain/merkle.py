@@ -30,6 +30,14 @@ def root(leaf_hashes: Sequence[bytes]) -> bytes:
     return level[0]
 
 
+def subtree_roots(leaf_hashes: Sequence[bytes], height: int) -> Sequence[bytes]:
+    """The roots over each `2**height` leaves, the last over what is left of them; `root` of these is that of all."""
+    level = leaf_hashes
+    for _ in range(height):
+        level = _next_level(level)
+    return level
+
+
 def inclusion_proof(leaf_hashes: Sequence[bytes], index: int) -> list[bytes]:
     """The hashes, the leaf's sibling first, that lead from leaf `index` to the root; `IndexError` outside."""
     if not 0 <= index < len(leaf_hashes):

@@ -68,6 +68,14 @@ def test_the_root_is_that_of_the_recursion(hashes: list[bytes]) -> None:
     assert merkle.root(hashes) == model_root(hashes)
 
 
+@given(trees, st.integers(0, 7))
+def test_the_root_is_that_over_the_roots_of_equal_subtrees(hashes: list[bytes], height: int) -> None:
+    size = 1 << height
+    roots = list(merkle.subtree_roots(hashes, height))
+    assert roots == [model_root(hashes[first : first + size]) for first in range(0, len(hashes), size)]
+    assert merkle.root(roots) == merkle.root(hashes)
+
+
 @given(trees, st.data())
 def test_every_leaf_is_proved(hashes: list[bytes], data: st.DataObject) -> None:
     index = data.draw(st.integers(0, len(hashes) - 1))

@@ -43,6 +43,8 @@ create table charging.manifest (
     leaves integer not null check (leaves >= 0),
     root bytea not null check (length(root) = 32),
     payload bytea not null,
+    groups bytea storage external not null -- see services/charging/groups.py
+        constraint manifest_groups check (length(groups) = (leaves + 127) / 128 * 36),
     committed_at timestamptz not null default clock_timestamp(),
     unique (run_id, number),
     check (batch = run_id::bigint * 4294967296 + number)
@@ -91,46 +93,6 @@ create table charging.entry (
         when kind = 4 or kind >= 8 then premium < 0
         else premium = 0 end)
 ) partition by range (accepted_at);
-
--- A day's part is made beside open COPYs: LIKE and ATTACH do not wait for them, PARTITION OF would.
-create function charging.ensure_parts(first_on date, last_on date) returns void
-language plpgsql security definer set search_path = charging, pg_temp as $$
-declare
-    on_day date := first_on;
-    part text;
-begin
-    if last_on - first_on > 400 then
-        raise exception 'parts for % days at once are a mistake', last_on - first_on + 1;
-    end if;
-    perform pg_advisory_xact_lock(hashtextextended('charging.ensure_parts', 0));
-    while on_day <= last_on loop
-        part := 'entry_' || to_char(on_day, 'YYYYMMDD');
-        if to_regclass('charging.' || part) is null then
-            execute format('create table charging.%I (like charging.entry including all)', part);
-            execute format('alter table charging.entry attach partition charging.%I for values from (%L) to (%L)',
-                part, on_day::text || ' 00:00+08', (on_day + 1)::text || ' 00:00+08');
-            execute format('create trigger history before update or delete on charging.%I'
-                ' for each row execute function charging.refuse_change()', part);
-            execute format('create trigger history_whole before truncate on charging.%I'
-                ' for each statement execute function charging.refuse_change()', part);
-        end if;
-        on_day := on_day + 1;
-    end loop;
-end $$;
-
--- Indexes that only lookups need are built once the day is counted.
-create function charging.seal_part(on_day date) returns void
-language plpgsql security definer set search_path = charging, pg_temp as $$
-declare
-    part text := 'entry_' || to_char(on_day, 'YYYYMMDD');
-begin
-    if to_regclass('charging.' || part) is not null then
-        execute format('create index if not exists %I on charging.%I (worker_key, accepted_at)',
-            part || '_worker', part);
-        execute format('create index if not exists %I on charging.%I (batch)', part || '_batch', part);
-        execute format('create index if not exists %I on charging.%I using hash (order_id)', part || '_order', part);
-    end if;
-end $$;
 
 -- History is added to, never changed: this holds for the owner, too, until a trigger is dropped.
 create function charging.refuse_change() returns trigger language plpgsql as $$
@@ -285,7 +247,6 @@ grant update (id), delete on charging.outbox to danbao_charging;
 grant delete on charging.unsettled to danbao_charging;
 revoke insert on charging.alembic_version from danbao_charging;
 revoke execute on all functions in schema charging from public;
-grant execute on function charging.ensure_parts(date, date), charging.seal_part(date) to danbao_charging;
 do $$ begin
     execute format('grant temporary on database %I to danbao_charging', current_database());
 end $$;

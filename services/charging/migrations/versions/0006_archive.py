@@ -36,44 +36,6 @@ create view charging.archived_day as
         where inhparent = 'charging.entry'::regclass and not inhdetachpending
             and c.relname = 'entry_' || to_char(last.day, 'YYYYMMDD'));
 
--- What every part has beside what LIKE brings.
-create function charging.attach_part(on_day date) returns void
-language plpgsql set search_path = charging, pg_temp as $$
-declare
-    part text := 'entry_' || to_char(on_day, 'YYYYMMDD');
-begin
-    execute format('alter table charging.entry attach partition charging.%I for values from (%L) to (%L)',
-        part, on_day::text || ' 00:00+08', (on_day + 1)::text || ' 00:00+08');
-    execute format('create or replace trigger history before update or delete on charging.%I'
-        ' for each row execute function charging.refuse_change()', part);
-    execute format('create or replace trigger history_whole before truncate on charging.%I'
-        ' for each statement execute function charging.refuse_change()', part);
-end $$;
-
--- As before, and an archived day gets no new part: its orders would not be known and be charged a second time.
-create or replace function charging.ensure_parts(first_on date, last_on date) returns void
-language plpgsql security definer set search_path = charging, pg_temp as $$
-declare
-    on_day date := first_on;
-    part text;
-begin
-    if last_on - first_on > 400 then
-        raise exception 'parts for % days at once are a mistake', last_on - first_on + 1;
-    end if;
-    perform pg_advisory_xact_lock(hashtextextended('charging.ensure_parts', 0));
-    while on_day <= last_on loop
-        part := 'entry_' || to_char(on_day, 'YYYYMMDD');
-        if to_regclass('charging.' || part) is null then
-            if exists (select from charging.archived_day a where a.day = on_day) then
-                raise exception '% is archived: danbao archive restore %', on_day, on_day;
-            end if;
-            execute format('create table charging.%I (like charging.entry including all)', part);
-            perform charging.attach_part(on_day);
-        end if;
-        on_day := on_day + 1;
-    end loop;
-end $$;
-
 -- Drops what was taken out of the table when it is what was archived; else it becomes a part again. True when dropped.
 create function charging.drop_archived(on_day date) returns boolean
 language plpgsql set search_path = charging, pg_temp as $$
@@ -138,7 +100,7 @@ begin
 end $$;
 grant select on charging.archive, charging.archived_nodes, charging.archived_day
     to danbao_charging, danbao_auditor;
-revoke execute on function charging.attach_part, charging.drop_archived, charging.attach_restored from public;
+revoke execute on function charging.drop_archived, charging.attach_restored from public;
 """
 
 
