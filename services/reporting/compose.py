@@ -53,13 +53,14 @@ async def compose(service: Service) -> AsyncIterator[None]:
         for topic, group, take in (
             (DAYS_CLOSED, "days", intake.take_day_closed),
             (STATEMENTS, "statements", intake.take_statement),
+            (INJURIES, "injuries", intake.take_injury),
+            (REMITTANCES, "remittances", intake.take_remittance),
+            (TOTALS, "totals", intake.take_total),
         ):
             turn = consume(broker, service.settings, topic, f"{GROUP}.{group}", take, service.die)
             service.add_readiness(topic, turn.readiness)
-        consume(broker, service.settings, INJURIES, f"{GROUP}.injuries", intake.take_injury, service.die)
-        consume(broker, service.settings, REMITTANCES, f"{GROUP}.remittances", intake.take_remittance, service.die)
-        consume_told(broker, service.settings, MANIFESTS, f"{GROUP}.arrivals", intake.take_manifest, service.die)
-        consume(broker, service.settings, TOTALS, f"{GROUP}.totals", intake.take_total, service.die)
+        told = consume_told(broker, service.settings, MANIFESTS, f"{GROUP}.arrivals", intake.take_manifest, service.die)
+        service.add_readiness(MANIFESTS, told.readiness)
         async with service.running(broker):
             yield
 

@@ -8,13 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from services.cli.audit.evidence_log import Views, check_log
+from services.cli.audit.facts import Facts
+from services.cli.audit.verdict import Verdict
 from services.cli.verifying.keys import Keys
 from services.cli.verifying.log import verify_log
 from services.cli.verifying.verdict import NotProved
 from services.ledger.checkpoints import InconsistentError
+from shared.adapters.postgres import open_pool
 from shared.domain import merkle
 from shared.domain.checkpoint import Checkpoint
 from tests.domain.test_verify_log import entries_of, note_of, write_log
+from tests.integration.charging_house import NOON, demo_scheme
 from tests.integration.ledger_model import open_ledger
 from tests.integration.log_house import LogHouse, fill, forge, open_log_house
 from tests.receipt_cases import LOG_KEY, ORIGIN, WITNESS_KEY, sign
@@ -24,6 +29,15 @@ SIZE = 300
 ALTERED = "update ledger.log_entry set entry = overlay(entry placing '\\xff' from 30) where index = 1"
 CUT_OFF = "delete from ledger.log_entry where index >= 3"
 FORGET = ("delete from ledger.cosignature", "delete from ledger.checkpoint")
+
+
+async def audited(database: str, platform_database: str) -> set[str]:
+    """What the audit says of log, checkpoints and witness: the things it names."""
+    verdict, facts = Verdict(), Facts(demo_scheme(), NOON.date(), {}, {}, [], {})
+    async with open_pool(database, size=2) as pool, open_pool(platform_database, size=1) as theirs:
+        async with pool.acquire() as ours, pool.acquire() as later, theirs.acquire() as platform:
+            await check_log(Views(ours, platform, later), facts, verdict, None)
+    return {finding.partition(",")[0].partition(":")[0] for check in verdict.checks for finding in check.findings}
 
 
 @pytest.fixture
@@ -36,9 +50,13 @@ async def house(database: str, platform_database: str, tmp_path: Path) -> AsyncI
         yield opened
 
 
-async def test_the_ledger_itself_does_not_sign_over_what_was_changed(house: LogHouse) -> None:
+async def test_the_ledger_itself_does_not_sign_over_what_was_changed(
+    house: LogHouse, database: str, platform_database: str
+) -> None:
     """At the next checkpoint, with an alarm: the attacker has to take the signed ones away as well."""
+    assert await audited(database, platform_database) == set()
     await forge(house.ledger, ALTERED)
+    assert {"ledger.checkpoint 5", "national_platform.witnessed 5"} <= await audited(database, platform_database)
     await fill(house.ledger, 7)
     with pytest.raises(InconsistentError):
         await house.sign()
@@ -51,9 +69,12 @@ async def test_the_ledger_itself_does_not_sign_over_what_was_changed(house: LogH
     ids=["longer", "of the same size", "shorter"],
 )
 async def test_a_checkpoint_signed_anew_over_another_history(
-    house: LogHouse, change: str, grown_to: int, reason: str
+    house: LogHouse, database: str, platform_database: str, change: str, grown_to: int, reason: str
 ) -> None:
-    """The witness refuses it at once, keeps the signed proof, and nobody is shown a checkpoint without its line."""
+    """The witness refuses it at once, keeps the signed proof, and nobody is shown a checkpoint without its line.
+
+    The audit names what was cosigned and is not in the log any more, whatever was signed since.
+    """
     for statement in (change, *FORGET):
         await forge(house.ledger, statement)
     await fill(house.ledger, grown_to)
@@ -63,6 +84,8 @@ async def test_a_checkpoint_signed_anew_over_another_history(
     assert alarm.startswith(f"log {reason}:")
     async with house.api() as api:
         assert (await api.get("/log/checkpoint")).status_code == 404
+    named = {"national_platform.witnessed 5", "national_platform.witness_alarm 1"}
+    assert named <= await audited(database, platform_database)
 
 
 def refused_step(folder: Path, older: bytes | None, keys: Keys = KEYS) -> str:
