@@ -57,6 +57,9 @@ _NEW_BATCHES: Final = f"select array_agg(batch) from charging.manifest where eve
 _KEPT: Final = "select topic, value from charging.{} where batch = any($1::bigint[]) and value is not null"
 RESENT_WITHIN: Final = timedelta(days=62)
 """How far back re-sends are looked up: they are found within a month of each other."""
+MOST_RANGES: Final = 100_000
+"""Of a series and day. More are a fault of numbering: such a day of a series is a finding, and its numbers are neither
+seen nor missing, or random numbers would make a row an order, and gaps without end."""
 COLUMNS: Final = ("enterprise", "series", "first", "last", "state", "insured_on", "found_on", "excluded")
 
 Key = tuple[int, str]
@@ -92,7 +95,7 @@ class _Words:
         return ranges_of_words(sorted(self.seen.items()))
 
 
-async def account_numbers(connection: Connection, day: date, reach: Reach) -> bool:
+async def account_numbers(connection: Connection, day: date, reach: Reach, most_ranges: int = MOST_RANGES) -> bool:
     """Write the ranges of a day's acceptances and of late ones; once a day, False for another attempt."""
     if await connection.fetchval("select exists (select 1 from charging.accounted_day where day = $1)", day):
         return False
@@ -104,12 +107,22 @@ async def account_numbers(connection: Connection, day: date, reach: Reach) -> bo
         (*key, first, last, "seen", insured_on, day, bitmap(words[insured_on, key].excluded, first, last))
         for (insured_on, key), ranges in seen.items()
         for first, last in ranges
+        if len(ranges) <= most_ranges
     ]
+    rows += _rows("scattered", day, _scattered(seen, most_ranges))
     rows += _rows("repeated", day, repeated)
     for state in ("conflict", "parked"):
         rows += _rows(state, day, await _kept(connection, state, reach))
     await connection.copy_records_to_table("number_range", schema_name="charging", columns=COLUMNS, records=rows)
     return True
+
+
+def _scattered(seen: dict[tuple[date, Key], Ranges], most_ranges: int) -> dict[Key, Ranges]:
+    """From where to where the numbers of each such series lie."""
+    found: dict[Key, list[Range]] = defaultdict(list)
+    for (_, key), ranges in seen.items():
+        found[key] += ranges if len(ranges) > most_ranges else []
+    return {key: [(min(ranges)[0], max(ranges)[1])] for key, ranges in found.items() if ranges}
 
 
 def _rows(state: str, day: date, found: dict[Key, Ranges]) -> list[tuple[Any, ...]]:

@@ -7,6 +7,7 @@ given around midnight may be counted to either day.
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -14,6 +15,7 @@ import msgspec
 from services.charging.cut import NEW_IN_CUT, Batches, read_counted_cut, read_previous_cut
 from services.charging.declared import Declared, around, declared_numbers, holding, read_declared
 from services.charging.gaps import read_boxes, read_stretches
+from services.charging.numbering import MOST_RANGES as MOST_STRETCHES
 from services.charging.numbering import Key
 from shared.adapters.postgres import Connection
 from shared.contracts.findings import MOST_ORDERS, Finding, FindingKind, OrderRef
@@ -60,6 +62,11 @@ _CHANGED_ID: Final = f"""
     left join charging.declaration d on (d.enterprise, d.declaration_id) = (c.enterprise, c.order_id)
     order by 1, 2"""
 
+_SCATTERED: Final = """
+    select e.uscc, r.series, r.first, r.last from charging.number_range r
+    join charging.enterprise e on e.id = r.enterprise
+    where r.found_on = $1 and r.state = 'scattered' order by e.uscc, r.series"""
+
 Place = tuple[str, str]
 """Province and industry."""
 Sum = tuple[int, int]
@@ -78,6 +85,7 @@ async def series_findings(connection: Connection, day: date) -> list[Finding]:
     return [
         *await _used_twice(connection, day),
         *await _gaps(connection, day),
+        *map(partial(_scattered, day), await connection.fetch(_SCATTERED, day)),
         *await _manifests(connection, day, cuts, declared),
         *await _differences(connection, day - timedelta(days=1), day, declared),
     ]
@@ -142,6 +150,20 @@ def _gap(uscc: str, insured_on: date, series: str, is_presumed: bool, ranges: Ra
         count=count,
         detail=f"{count} numbers of series {series} {what}, and were not declared unused",
         evidence={"series": series, "numbers": told(ranges), "declared_used": declared},
+        orders=[],
+    )
+
+
+def _scattered(day: date, row: Any) -> Finding:
+    return Finding(
+        kind=FindingKind.SEQUENCE_GAP,
+        key=f"{row['uscc']}.{row['series']}.{day}.scattered",
+        enterprise=row["uscc"],
+        insured_on=day,
+        count=1,
+        detail=f"numbers of series {row['series']} are scattered over more than {MOST_STRETCHES} stretches: what is"
+        " missing cannot be told",
+        evidence={"series": row["series"], "numbers": told([(row["first"], row["last"])])},
         orders=[],
     )
 

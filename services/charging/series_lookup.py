@@ -10,7 +10,7 @@ from services.charging.declared import Declared, holding, read_declared
 from shared.adapters.postgres import Connection, Pool
 from shared.domain.numbers import Range, Ranges, clipped, count_of, described, ranges_of_bitmap, united
 
-STATES: Final = ("seen", "excluded", "repeated", "conflict", "parked", "declared_unused")
+STATES: Final = ("seen", "excluded", "repeated", "conflict", "parked", "scattered", "declared_unused")
 MISSING: Final = "missing"
 _ACCOUNTED: Final = "select max(day) from charging.accounted_day"
 _SPANS: Final = """

@@ -6,6 +6,8 @@ from typing import Any
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 
+from services.charging.cut import Batches, find_late, resolve
+from services.charging.numbering import Reach, account_numbers
 from services.charging.series import series_findings
 from services.charging.series_api import make_series_router
 from shared.contracts.findings import Finding
@@ -96,6 +98,22 @@ async def test_each_fault_is_found_at_its_close_and_found_again_alike(house: Hou
     assert await findings(house, DAY + 20 * ONE) == []
 
 
+async def test_numbers_at_random_are_one_finding_and_no_gaps(house: House) -> None:
+    one, close = await house.worker(), Closes(house)
+    await one.charge(*[number(n * n) for n in range(1, 9)], number(1, series="b"), number(3, series="b"))
+    await one.charge(number(90, NOON + ONE), manifest(DAY, [(1, 64)], more={"b": [(1, 3)]}))
+    async with house.pool.acquire() as connection, connection.transaction():
+        cut = await resolve(connection, await house.cut())
+        reach = Reach(cut, Batches([]), await find_late(connection, cut, Batches([]), DAY))
+        await account_numbers(connection, DAY, reach, most_ranges=7)
+    await close(DAY)
+    found = kinds(await findings(house, DAY))
+    assert [each for each in found if each[0] == "sequence_gap"] == [("sequence_gap", f"main.{DAY}.scattered", 1)]
+    await close(DAY + ONE)
+    gaps = [each for each in kinds(await findings(house, DAY + ONE)) if each[0] == "sequence_gap"]
+    assert gaps == [("sequence_gap", f"b.{DAY}", 1)], "nothing of a scattered series is missing"
+
+
 def client_of(house: House) -> AsyncClient:
     keys = AccessKeys(
         (sha256_hex(name), Reader(name, frozenset({scope})))
@@ -145,7 +163,8 @@ async def test_an_enterprise_is_told_what_became_of_every_number(house: House) -
             {"first": 10, "last": 10, "states": ["seen"]},
         ]
         assert main["counts"] == {
-            "seen": 5, "excluded": 1, "repeated": 1, "conflict": 1, "parked": 1, "declared_unused": 1, "missing": 3,
+            "seen": 5, "excluded": 1, "repeated": 1, "conflict": 1, "parked": 1, "scattered": 0, "declared_unused": 1,
+            "missing": 3,
         }  # fmt: skip
         _, whole = await ask("service", series="main", after=4, limit=2)
         assert whole["series"][0]["last"] == 20

@@ -14,13 +14,14 @@ create table charging.accounted_day (
 
 -- Numbers of a series, both ends included, as one close found them. seen: acceptances of one insured day that stand in
 -- rows; excluded marks those that bear no premium, number first + n is bit n (get_bit). repeated: the same number on
--- two orders. conflict and parked: what the kept bytes say. Of the last three insured_on is missing.
+-- two orders. conflict and parked: what the kept bytes say. scattered: acceptances in so many stretches that they are
+-- not told apart. Of the last four insured_on is missing.
 create table charging.number_range (
     enterprise smallint not null,
     series text collate "C" not null,
     first bigint not null check (first >= 1),
     last bigint not null,
-    state text not null check (state in ('seen', 'repeated', 'conflict', 'parked')),
+    state text not null check (state in ('seen', 'repeated', 'conflict', 'parked', 'scattered')),
     insured_on date,
     found_on date not null references charging.accounted_day,
     excluded bytea check (length(excluded) = (last - first + 8) / 8),
