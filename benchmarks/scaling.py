@@ -2,14 +2,15 @@
 
 Each as `benchmarks.charging` measures it, one after the other on parts of their own; the workers share partitions. On a
 machine whose cores are all busy the rate says little and the CPU an order everything: what grows with the workers is
-what a host more would not bring. `python -m benchmarks.scaling [orders]`.
+what a host more would not bring. Last, two deployments with a PostgreSQL and a worker each.
+`python -m benchmarks.scaling [orders]`.
 """
 
 import json
 import sys
 from typing import Any, Final
 
-from benchmarks import charging
+from benchmarks import charging, two_deployments
 
 WORKERS: Final = (1, 2, 4)
 _KEPT: Final = (
@@ -19,9 +20,10 @@ _KEPT: Final = (
 
 
 def run(*, orders: int = 400_000) -> list[dict[str, Any]]:
-    """A line for each number of workers. In the main thread."""
+    """A line for each number of workers, and one for two deployments. In the main thread."""
     found = [charging.run(orders=orders, workers=workers) for workers in WORKERS]
-    return [{name: each[name] for name in _KEPT if name in each} for each in found]
+    lines: list[dict[str, Any]] = [{name: each[name] for name in _KEPT if name in each} for each in found]
+    return [*lines, two_deployments.run(orders=orders)]
 
 
 if __name__ == "__main__":

@@ -60,6 +60,8 @@ class House:
         self.folder = folder
         self.children: list[Child] = []
         self.ports: list[int] = []
+        self.extra: dict[str, str] = {}
+        """Further variables for the workers."""
 
     def start_worker(self, module: str = CHARGING) -> Child:
         """One more worker."""
@@ -74,6 +76,7 @@ class House:
             "DANBAO_KAFKA_HEARTBEAT_MS": "300",
             "DANBAO_KAFKA_METADATA_MAX_AGE_MS": "1000",
             "DANBAO_KAFKA_IDEMPOTENT": "false",
+            **self.extra,
         }
         name = f"charging-{len(self.children)}"
         command = [sys.executable, "-m", module]

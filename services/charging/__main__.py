@@ -15,6 +15,7 @@ from services.charging.api import make_router
 from services.charging.batch import Limits
 from services.charging.consumer import Consumer
 from services.charging.count_day import count_day
+from services.charging.deployment import claim_database, own_group
 from services.charging.findings import DayFinder
 from services.charging.lookup import Lookup
 from services.charging.metrics import Metrics
@@ -28,6 +29,8 @@ from services.charging.series_api import make_series_router
 from services.charging.settle import settle
 from services.charging.store import start_run
 from services.charging.trials import Trials, make_trial_router
+from services.charging.worker_days import WorkerDays
+from services.charging.worker_days_api import make_worker_days_router
 from shared.adapters.kafka import consume, ensure_topics, open_broker, until_done
 from shared.adapters.outbox import Outbox
 from shared.adapters.postgres import Pool, Waits, open_engine, open_pool
@@ -39,6 +42,7 @@ from shared.domain.calendar import SHANGHAI
 from shared.domain.errors import Stop
 from shared.domain.rating import Scheme
 from shared.runtime import clock
+from shared.runtime.deployments import load_deployments
 from shared.runtime.service import Service, run_service
 from shared.runtime.settings import Settings
 
@@ -50,7 +54,7 @@ CLOSE_GROUP = "charging-close"
 async def compose(service: Service) -> AsyncIterator[None]:
     """Put the worker together."""
     settings = service.settings
-    scheme = load_scheme(settings.scheme)
+    scheme, topics = load_scheme(settings.scheme), load_deployments(settings).topics_pattern(settings.deployment)
     url = settings.database.get_secret_value()
     quick, long = Waits.of(settings), Waits.long(settings)
     async with (
@@ -60,6 +64,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
     ):
         broker, metrics = open_broker(settings), Metrics(service.registry)
         async with pool.acquire() as connection:
+            await claim_database(connection, settings.deployment)
             run, settlement_run = (
                 await start_run(connection, "orders"),
                 await start_run(connection, "settlement"),
@@ -72,7 +77,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
             return Reader(scheme, known_regions(), ids, _limits(settings))
 
         consumer = Consumer(settings, pool, make_reader(), run, metrics, service.die, outbox.wake)
-        consumer.subscribe(broker)
+        consumer.subscribe(broker, topics)
 
         async def close(payload: bytes) -> None:
             await count_day(whole_days, scheme, _read_closing(payload), settings.gap_days)
@@ -80,7 +85,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
 
         # The count of a large day takes as long as the ledger waits for it.
         counting = consume(
-            broker, settings, DAYS_CLOSING, CLOSE_GROUP, close, service.die,
+            broker, settings, DAYS_CLOSING, own_group(CLOSE_GROUP, settings.deployment), close, service.die,
             limit_seconds=settings.close_timeout_seconds,
         )  # fmt: skip
         service.add_readiness(DAYS_CLOSING, counting.readiness)
@@ -99,6 +104,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
         )
         service.app.include_router(make_proof_router(service.keys, Proofs(pool)))
         service.app.include_router(make_trial_router(service.keys, Trials(pool, make_reader)))
+        service.app.include_router(make_worker_days_router(service.keys, WorkerDays(whole_days)))
         rerater = Rerater(whole_days, scheme, metrics, outbox.wake)
         service.app.include_router(make_series_router(service.keys, pool))
         service.app.include_router(make_rerating_router(service.keys, rerater))

@@ -20,6 +20,7 @@ from aiokafka.errors import IllegalStateError, KafkaError
 from faststream.kafka import KafkaBroker
 from faststream.kafka.annotations import KafkaMessage
 
+from services.charging.deployment import own_group
 from services.charging.logs import Logs, Place, log_fault
 from services.charging.metrics import Metrics
 from services.charging.parts import Parts
@@ -84,15 +85,15 @@ class Consumer(ConsumerRebalanceListener):
         """The Kafka cluster whose positions are held; None before the first assignment."""
         return self._cluster_id
 
-    def subscribe(self, broker: KafkaBroker) -> None:
-        """Make the batch subscriber over every enterprise's topic."""
+    def subscribe(self, broker: KafkaBroker, topics: str = ORDERS_PATTERN) -> None:
+        """Make the batch subscriber over the topics of every enterprise of this deployment."""
         check_codecs()
         # FastStream reads {…} in a pattern as a path parameter unless the braces are doubled.
-        pattern = ORDERS_PATTERN.replace("{", "{{").replace("}", "}}")
+        pattern = topics.replace("{", "{{").replace("}", "}}")
         self._subscriber = broker.subscriber(
             pattern=pattern,
             batch=True,
-            group_id=GROUP,
+            group_id=own_group(GROUP, self._run.deployment),
             listener=self,
             max_records=self._settings.batch_events,
             batch_timeout_ms=POLL_MS,

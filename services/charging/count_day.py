@@ -13,6 +13,7 @@ import msgspec
 from services.charging.assess import assess, count_assessed
 from services.charging.count_workers import count_first_time, count_workers
 from services.charging.cut import Batches, fetch_counted, find_late, reached_sql, resolve
+from services.charging.deployment import read_deployment
 from services.charging.gaps import judge_days
 from services.charging.numbering import Reach, account_numbers
 from services.charging.rows import is_charge_sql, is_reversal_sql, told_outcome, told_reason
@@ -101,6 +102,7 @@ async def _count(connection: Connection, scheme: Scheme, closing: DayClosing, ga
         resends=await connection.fetchval(resends, closing.day),
         unmatched_cancellations=await connection.fetchval(_UNMATCHED, cut.lasts, day_bounds(closing.day)[1]),
         hours=_hours(found),
+        deployment=await read_deployment(connection),
     )
 
 

@@ -12,12 +12,13 @@ from uuid import uuid4
 import msgspec
 
 from services.charging.batch import Batch, KeptRecord, instant_of, kept_record_leaf, sum_totals
+from services.charging.deployment import read_deployment
 from services.charging.forms import COPY_COLUMNS, stream
 from services.charging.groups import Groups
 from services.charging.logs import Log, Place
 from services.charging.rows import ENTRY_COLUMNS, KEY_COLUMNS, KIND, LEAF_INDEX, Row, TotalKey
 from shared.adapters.postgres import Connection, Pool, UniqueViolation
-from shared.contracts.manifests import ManifestKind, Outcome, PremiumsCharged, Total
+from shared.contracts.manifests import ALONE, ManifestKind, Outcome, PremiumsCharged, Total
 from shared.contracts.topics import MANIFESTS
 from shared.domain.errors import Stop
 from shared.domain.leaf import RowKind
@@ -85,6 +86,7 @@ class Run:
     id: int
     run: str
     last: int = 0
+    deployment: str = ALONE
     limit_seconds: float = 30.0
 
     def next_batch(self) -> int:
@@ -123,7 +125,7 @@ async def start_run(connection: Connection, purpose: str) -> Run:
     """A new run; `purpose` orders, settlement, close or correction."""
     name = uuid4().hex
     sql = "insert into charging.run (run, purpose) values ($1, $2) returning id"
-    return Run(await connection.fetchval(sql, name, purpose), name)
+    return Run(await connection.fetchval(sql, name, purpose), name, deployment=await read_deployment(connection))
 
 
 async def read_last_number(connection: Connection, run: Run) -> None:
@@ -213,13 +215,9 @@ async def write_manifest(
     if counted != batch.events:
         raise Stop(f"run {run.run} number {run.last + 1}: {batch.events} events came in, {counted} are accounted for")
     manifest = PremiumsCharged(
-        run=run.run,
-        number=run.last + 1,
-        kind=kind,
-        leaves=sum(map(bool, batch.leaves)),
-        root=groups.root.hex(),
-        totals=totals,
-    )
+        run=run.run, number=run.last + 1, kind=kind, leaves=sum(map(bool, batch.leaves)), root=groups.root.hex(),
+        totals=totals, deployment=run.deployment,
+    )  # fmt: skip
     await connection.execute(
         _MANIFEST, run.next_batch(), run.id, manifest.number, batch.events, manifest.leaves,
         bytes.fromhex(manifest.root), msgspec.json.encode(manifest), topic, run.run, sorted(batch.days),

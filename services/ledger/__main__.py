@@ -2,7 +2,7 @@
 
 import functools
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import httpx
@@ -14,6 +14,7 @@ from services.ledger.booking import book_all_waiting, take_manifest
 from services.ledger.books import open_books
 from services.ledger.checkpoints import LogKeys, load_log_keys, sign_what_is_due
 from services.ledger.count_day import take_count
+from services.ledger.counting import Counters
 from services.ledger.evidence_api import make_evidence_router
 from services.ledger.gaps import ASK_SECONDS, fill_gaps
 from services.ledger.log_api import make_proof_router, make_public_router
@@ -24,6 +25,7 @@ from services.ledger.remit import take_remittance
 from services.ledger.repeating import keep_doing
 from services.ledger.scheduler import TICK_SECONDS, keep_time
 from services.ledger.witnessing import ask_witness
+from shared.adapters.charging_workers import ChargingWorkers, open_charging
 from shared.adapters.kafka import consume, ensure_topics, open_broker, until_done
 from shared.adapters.outbox import Outbox
 from shared.adapters.postgres import Waits, open_engine
@@ -31,6 +33,7 @@ from shared.adapters.working_days import is_working_day
 from shared.contracts.topics import DAYS_COUNTED, INTERNAL, MANIFESTS, REMITTANCES
 from shared.domain.calendar import insured_day
 from shared.runtime.clock import now
+from shared.runtime.deployments import load_deployments
 from shared.runtime.service import Service, run_service
 from shared.runtime.settings import Settings
 
@@ -50,12 +53,12 @@ async def compose(service: Service) -> AsyncIterator[None]:
     waits = Waits.of(settings)
     async with (
         open_engine(url, size=ENGINE_SIZE, waits=waits) as engine,
-        _charging(settings) as api,
+        open_charging(load_deployments(settings), settings) as charging,
         _witness(settings) as witness,
     ):
         await open_books(engine, settings.books_open_on or insured_day(now()))
         outbox = Outbox(engine, "ledger", lambda topic, key, payload: _publish(broker, topic, key, payload))
-        _subscribe(service, broker, engine, metrics, outbox)
+        _subscribe(service, broker, engine, metrics, outbox, Counters(frozenset(charging), ChargingWorkers(charging)))
         service.app.include_router(make_router(service.keys, engine, settings, is_working_day, outbox.wake))
         service.app.include_router(make_public_router(engine, log_keys))
         service.app.include_router(make_proof_router(engine, log_keys, service.keys))
@@ -63,7 +66,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
         service.add_readiness("books", lambda: check_progress(engine, settings.ready_commit_age_seconds))
         service.background("topics", until_done("topics", lambda: ensure_topics(settings, dict.fromkeys(INTERNAL, 1))))
         service.background("inbox", until_done("inbox", lambda: _catch_up(engine)))
-        _repeat(service, engine, metrics, outbox, api)
+        _repeat(service, engine, metrics, outbox, list(charging.values()))
         _keep_log(service, engine, log_keys, witness)
         async with service.running(broker):
             service.background("outbox", outbox.run())
@@ -71,12 +74,12 @@ async def compose(service: Service) -> AsyncIterator[None]:
 
 
 def _repeat(
-    service: Service, engine: AsyncEngine, metrics: Metrics, outbox: Outbox, charging: httpx.AsyncClient
+    service: Service, engine: AsyncEngine, metrics: Metrics, outbox: Outbox, charging: Sequence[httpx.AsyncClient]
 ) -> None:
     settings = service.settings
     overdue = Overdue(engine, settings.close_timeout_seconds, outbox.wake)
     work: dict[str, tuple[Callable[[], Awaitable[object]], float]] = {
-        "gaps": (lambda: fill_gaps(engine, charging), ASK_SECONDS),
+        "gaps": (lambda: fill_gaps(engine, *charging), ASK_SECONDS),
         "overdue": (overdue.look, LOOK_SECONDS),
         "metrics": (lambda: look(engine, metrics, settings), LOOK_SECONDS),
     }
@@ -101,19 +104,14 @@ def _witness(settings: Settings) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=settings.platform_url, timeout=WITNESS_SECONDS, trust_env=False)
 
 
-def _charging(settings: Settings) -> httpx.AsyncClient:
-    key = settings.service_key.get_secret_value()
-    return httpx.AsyncClient(
-        base_url=settings.charging_url, headers={"Authorization": f"Bearer {key}"}, timeout=10.0, trust_env=False
-    )
-
-
-def _subscribe(service: Service, broker: KafkaBroker, engine: AsyncEngine, metrics: Metrics, outbox: Outbox) -> None:
+def _subscribe(
+    service: Service, broker: KafkaBroker, engine: AsyncEngine, metrics: Metrics, outbox: Outbox, counters: Counters
+) -> None:
     async def manifest(payload: bytes) -> None:
         metrics.manifests.labels((await take_manifest(engine, payload)).state).inc()
 
     async def count(payload: bytes) -> None:
-        metrics.counts.labels(await take_count(engine, payload)).inc()
+        metrics.counts.labels(await take_count(engine, payload, counters)).inc()
         outbox.wake()
 
     async def remittance(payload: bytes) -> None:

@@ -53,6 +53,13 @@ select min(size) as size, extract(epoch from now() - min(signed_at)) as waited f
 where size > coalesce((select max(size) from ledger.cosignature), -1)
 """)
 
+_AWAITED = text("""
+select distinct deployment from ledger.enterprise_deployment d
+where exists (select from ledger.day_count c where (c.day, c.attempt) = (:day, :attempt))
+  and deployment not in (select deployment from ledger.day_count c where (c.day, c.attempt) = (:day, :attempt))
+order by 1
+""")
+
 
 def cosign_timeout(settings: Settings) -> float:
     """Seconds a checkpoint may be without a cosignature; without end where no witness is named."""
@@ -88,7 +95,9 @@ async def _of_closing(connection: AsyncConnection, closing: Closing | None, time
     waited = await read_waited_seconds(connection, closing.day, closing.attempt)
     if waited < timeout_seconds:
         return []
-    return [f"close_overdue: {closing.day}, attempt {closing.attempt}: no count for {waited:.0f} s"]
+    awaited = ", ".join(await connection.scalars(_AWAITED, {"day": closing.day, "attempt": closing.attempt}))
+    who = f" of {awaited}" if awaited else ""
+    return [f"close_overdue: {closing.day}, attempt {closing.attempt}: no count{who} for {waited:.0f} s"]
 
 
 async def read_waited_seconds(connection: AsyncConnection, day: date, attempt: int) -> float:

@@ -41,6 +41,16 @@ from unnest(cast(:posting_day as date[]), cast(:insured_on as date[]), cast(:ent
             cast(:premium as bigint[]), cast(:entry_id as bigint[])) l
 """)
 
+_CLAIM = text("""
+insert into ledger.enterprise_deployment (enterprise, deployment)
+select e, cast(:deployment as text) from unnest(cast(:enterprises as text[])) e
+where not exists (select from ledger.enterprise_deployment d where d.enterprise = e)
+""")
+_OTHERS = text("""
+select enterprise, deployment from ledger.enterprise_deployment
+where enterprise = any(cast(:enterprises as text[])) and deployment <> :deployment order by 1
+""")
+
 
 @dataclass(frozen=True, slots=True)
 class Received:
@@ -66,7 +76,7 @@ async def take_manifest(engine: AsyncEngine, payload: bytes) -> Received:
 async def receive_manifest(engine: AsyncEngine, manifest: PremiumsCharged) -> Received:
     """Book a sound manifest if it follows on the books of its run, else let it wait in the inbox."""
     async with holding_turn(engine) as connection:
-        if state := await known_state(connection, manifest):
+        if state := await known_state(connection, manifest) or await _foreign_state(connection, manifest):
             return Received(state)
         books = await read_books(connection)
         follows = manifest.number == await booked_through(connection, manifest.run) + 1
@@ -233,6 +243,19 @@ async def known_state(connection: AsyncConnection, manifest: PremiumsCharged) ->
         return "already_booked"
     detail = f"manifest {manifest.run}/{manifest.number} is known with other content"
     await keep_refused(connection, MANIFESTS, "different_content", detail, msgspec.json.encode(manifest))
+    return "refused"
+
+
+async def _foreign_state(connection: AsyncConnection, manifest: PremiumsCharged) -> str | None:
+    """Write down whose the enterprises are; `refused` where one is another deployment's: it would be charged twice."""
+    named = {"enterprises": sorted({total.enterprise for total in manifest.totals}), "deployment": manifest.deployment}
+    await connection.execute(_CLAIM, named)
+    others = (await connection.execute(_OTHERS, named)).all()
+    if not others:
+        return None
+    whose = ", ".join(f"{row.enterprise} is {row.deployment}'s" for row in others[:5])
+    detail = f"manifest {manifest.run}/{manifest.number} of {manifest.deployment}: {whose}"
+    await keep_refused(connection, MANIFESTS, "foreign_enterprise", detail, msgspec.json.encode(manifest))
     return "refused"
 
 

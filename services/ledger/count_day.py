@@ -1,5 +1,7 @@
 """Charging's count of a day, held against the books: equal closes the day, unequal leaves it open and is named.
 
+Where charging is several deployments, each answers; all but the last are kept, with the settlement booked.
+
 If the process dies here: the settlement may wait in the inbox, and nothing else is written; the answer, which was
 not acknowledged, comes again.
 """
@@ -25,6 +27,7 @@ from services.ledger.booking import (
     put_into_inbox,
 )
 from services.ledger.books import Books, Closing, as_json, holding_turn, put_out, read_books
+from services.ledger.counting import ONE_DEPLOYMENT, Counters, read_answers
 from services.ledger.evidence import content_hash
 from services.ledger.refused import Reason, keep_refused
 from shared.contracts.manifests import DayClosed, DayCounted, Outcome, PremiumsCharged, Total
@@ -44,8 +47,11 @@ group by 1, 2, 3, 4, 5, 6, 7, 8, 9
 """)
 
 
-async def take_count(engine: AsyncEngine, payload: bytes) -> str:
-    """Take one message of the topic of counts; returns what became of it. Raises Retry while a manifest is missing."""
+async def take_count(engine: AsyncEngine, payload: bytes, counters: Counters = ONE_DEPLOYMENT) -> str:
+    """Take one message of the topic of counts; returns what became of it.
+
+    Raises Retry while a manifest is missing, or a deployment does not tell its workers once all have counted.
+    """
     try:
         count = DECODER.decode(payload)
         if count.settlement:
@@ -57,51 +63,68 @@ async def take_count(engine: AsyncEngine, payload: bytes) -> str:
         return "refused"
     async with holding_turn(engine) as connection:
         books = await read_books(connection)
-        if state := await _answered_state(connection, books, count, payload):
+        if state := await _answered_state(connection, books, count, payload, counters):
             return state
+        answers = [*await read_answers(connection, count.day, count.attempt), count]
         if count.settlement and await known_state(connection, count.settlement) is None:
             await put_into_inbox(connection, count.settlement)
+    together = await counters.join(answers) if len(answers) == len(counters.names) else None
     async with holding_turn(engine) as connection:
-        state = await _compare_and_close(connection, count, payload)
+        state = await _compare_and_close(connection, count, together, payload, counters)
     if state == "closed":
         await book_all_waiting(engine)
     return state
 
 
-async def _answered_state(connection: AsyncConnection, books: Books, count: DayCounted, payload: bytes) -> str | None:
+async def _answered_state(
+    connection: AsyncConnection, books: Books, count: DayCounted, payload: bytes, counters: Counters
+) -> str | None:
     counted = tables.day_count
-    key = (counted.c.day == count.day, counted.c.attempt == count.attempt)
+    key = (
+        counted.c.day == count.day,
+        counted.c.attempt == count.attempt,
+        counted.c.deployment == count.deployment,
+    )
     known = await connection.scalar(select(counted.c.content_sha256).where(*key))
-    name = f"count of {count.day}, attempt {count.attempt}"
+    is_stranger = count.deployment not in counters.names
+    name = f"count of {count.day} by {count.deployment}, attempt {count.attempt}"
     if known == content_hash(count):
         return "already_counted"
     if known is not None:
         await keep_refused(connection, DAYS_COUNTED, "different_content", f"{name}: told twice", payload)
         return "refused"
     closing = books.closing
-    if closing is None or count.day != closing.day or count.attempt > closing.attempt or count.cut != closing.cut:
+    asked = None if closing is None else (closing.day, closing.cut)
+    if closing is None or asked != (count.day, count.cut) or count.attempt > closing.attempt or is_stranger:
         await keep_refused(connection, DAYS_COUNTED, "unexpected", f"{name}: nobody asked for it", payload)
         return "refused"
     return "outdated" if count.attempt < closing.attempt else None
 
 
-async def _compare_and_close(connection: AsyncConnection, count: DayCounted, payload: bytes) -> str:
+async def _compare_and_close(
+    connection: AsyncConnection, count: DayCounted, together: DayCounted | None, payload: bytes, counters: Counters
+) -> str:
     books = await read_books(connection)
-    if state := await _answered_state(connection, books, count, payload):
+    if state := await _answered_state(connection, books, count, payload, counters):
         return state
     closing = books.closing
     if closing is None:
         raise Retry(f"{count.day} is not being closed")
     if count.settlement:
         await _book_settlement(connection, count.settlement, books, count.day)
+    if together is None:
+        if len(await read_answers(connection, count.day, count.attempt)) + 1 == len(counters.names):
+            raise Retry(f"the other answers to the close of {count.day} came at the same time")
+        await _keep_count(connection, count, [])
+        return "awaiting_others"
     booked = await read_day_totals(connection, count.day)
-    counted = add_up(total for total in count.totals if _concerns(total, count.day))
+    counted = add_up(total for total in together.totals if _concerns(total, count.day))
     differences = name_differences(counted, booked)
     await _keep_count(connection, count, differences)
     if differences:
         log.error("day_not_equal", day=str(count.day), attempt=count.attempt, differences=differences)
         return "unequal"
-    await _close(connection, closing, count)
+    await _close(connection, closing, together)
     return "closed"
 
 
@@ -162,7 +185,8 @@ def name_differences(counted: dict[Key, tuple[int, int]], booked: dict[Key, tupl
 
 
 async def _keep_count(connection: AsyncConnection, count: DayCounted, differences: list[dict[str, Any]]) -> None:
-    row = {"day": count.day, "attempt": count.attempt, "answer": as_json(count), "differences": differences}
+    key = {"day": count.day, "attempt": count.attempt, "deployment": count.deployment}
+    row = {**key, "answer": as_json(count), "differences": differences}
     await connection.execute(insert(tables.day_count).values({**row, "content_sha256": content_hash(count)}))
 
 
@@ -208,7 +232,7 @@ async def latest_differences(connection: AsyncConnection, closing: Closing) -> l
     """What the last count of a day that is being closed differed in; empty while it is awaited."""
     counted = tables.day_count.c
     query = select(counted.differences).where(counted.day == closing.day, counted.attempt == closing.attempt)
-    return await connection.scalar(query) or []
+    return next((found for found in await connection.scalars(query) if found), [])
 
 
 async def read_closed(connection: AsyncConnection, day: date) -> dict[str, int] | None:

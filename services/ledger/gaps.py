@@ -41,18 +41,32 @@ async def read_gap_seconds(connection: AsyncConnection) -> float:
     return float(await connection.scalar(_OLDEST) or 0)
 
 
-async def fill_gaps(engine: AsyncEngine, charging: httpx.AsyncClient) -> int:
-    """Ask charging once for everything that is missing; returns how many came."""
+async def fill_gaps(engine: AsyncEngine, *charging: httpx.AsyncClient) -> int:
+    """Ask charging's deployments once for everything that is missing; returns how many came."""
     async with engine.connect() as connection:
         missing = await read_missing(connection)
-    count = 0
+    count, answering = 0, list(charging)
     for run, number in missing:
-        answer = await charging.get(f"/v1/manifests/{run}/{number}")
-        if answer.status_code != httpx.codes.OK:
-            log.warning("manifest missing", run=run, number=number, status=answer.status_code)
+        found = await _ask(answering, f"/v1/manifests/{run}/{number}")
+        if found is None:
+            log.warning("manifest missing", run=run, number=number)
             continue
-        received = await take_manifest(engine, answer.content)
+        received = await take_manifest(engine, found)
         log.info("manifest asked for", run=run, number=number, state=received.state)
         count += 1
     await book_all_waiting(engine)
     return count
+
+
+async def _ask(answering: list[httpx.AsyncClient], path: str) -> bytes | None:
+    """What the deployment that knows the run has, None where none does; one that does not answer is struck out."""
+    for client in list(answering):
+        try:
+            answer = await client.get(path)
+        except httpx.HTTPError as error:
+            log.warning("charging does not answer", url=str(client.base_url), error=repr(error))
+            answering.remove(client)
+            continue
+        if answer.status_code == httpx.codes.OK:
+            return answer.content
+    return None

@@ -54,6 +54,13 @@ manifest_booked = Table(
     Column("booked_at", INSTANT),
 )
 
+enterprise_deployment = Table(
+    "enterprise_deployment",
+    metadata,
+    Column("enterprise", Text, primary_key=True),
+    Column("deployment", Text),
+)
+
 day_closing = Table(
     "day_closing",
     metadata,
@@ -70,6 +77,7 @@ day_count = Table(
     metadata,
     Column("day", Date, primary_key=True),
     Column("attempt", Integer, primary_key=True),
+    Column("deployment", Text, primary_key=True),
     Column("answer", JSONB),
     Column("content_sha256", LargeBinary),
     Column("differences", JSONB),

@@ -77,9 +77,7 @@ async def assemble(service: Service) -> AsyncIterator[Intake]:
     async with AsyncExitStack() as stack:
         url, waits = settings.database.get_secret_value(), Waits.of(settings)
         engine = await stack.enter_async_context(open_engine(url, size=8, waits=waits))
-        charging, ledger = await stack.enter_async_context(
-            open_apis(settings.charging_url, settings.ledger_url, settings.service_key.get_secret_value(), timeout)
-        )
+        charging, ledger = await stack.enter_async_context(open_apis(settings))
         sources = Sources(charging, ledger)
         platform = await stack.enter_async_context(
             open_national_platform(settings.platform_url, settings.platform_key.get_secret_value(), signer, timeout)

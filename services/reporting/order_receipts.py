@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from services.reporting.sources import InternalApi
+from services.reporting.sources import Charging, InternalApi
 from shared.domain.calendar import insured_day
 from shared.domain.leaf import OrderRow, RowKind, read_order_leaf
 from shared.domain.order_receipt import OrderReceipt, ReceiptRow
@@ -31,13 +31,14 @@ class Order:
 class OrderReceipts:
     """Asks charging and the ledger. `Retry` when one does not answer, `Refused` when rows no longer give their root."""
 
-    def __init__(self, charging: InternalApi, ledger: InternalApi) -> None:
+    def __init__(self, charging: Charging, ledger: InternalApi) -> None:
         self._charging, self._ledger = charging, ledger
 
     async def of_order(self, enterprise: str, order_id: str, day: date | None) -> list[Order]:
         """An order's receipts: one for each worker and time of acceptance; `day` narrows the search."""
         wanted = {} if day is None else {"day": day.isoformat()}
-        answer = await self._charging.find(f"/v1/orders/{enterprise}/{order_id}/proof", **wanted) or {"rows": []}
+        path = f"/v1/orders/{enterprise}/{order_id}/proof"
+        answer = await self._charging.of(enterprise).find(path, **wanted) or {"rows": []}
         groups: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
         for row in answer["rows"]:
             groups[row["accepted_at"], row["worker_id"]].append(row)
@@ -45,9 +46,9 @@ class OrderReceipts:
 
     async def of_worker(self, worker_id: str, at: datetime) -> list[Order]:
         """Every order that the worker had accepted and not ended at the instant, over all enterprises."""
-        answer = await self._charging.get(f"/v1/workers/{worker_id}/covers", at=at.isoformat())
+        answers = await self._charging.get_all(f"/v1/workers/{worker_id}/covers", at=at.isoformat())
         found = []
-        for cover in answer["covers"]:
+        for cover in (each for answer in answers for each in answer["covers"]):
             day = insured_day(datetime.fromisoformat(cover["accepted_at"]))
             orders = await self.of_order(cover["enterprise"], cover["order_id"], day)
             found += [order for order in orders if order.first.worker.hex() == worker_id]

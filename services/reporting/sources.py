@@ -10,12 +10,14 @@ import msgspec
 from msgspec import Struct
 from pydantic import ValidationError
 
+from shared.adapters.charging_workers import ChargingWorkers, open_charging
 from shared.contracts.findings import DayFindings
+from shared.contracts.manifests import ALONE
 from shared.contracts.reports import EmployeeExclusion, PaymentItem
 from shared.domain.errors import Refused, Retry
+from shared.runtime.deployments import Deployment, Deployments, load_deployments
+from shared.runtime.settings import Settings
 
-PAGE: Final = 10_000
-"""Tokens asked for at a time."""
 PATIENCE_SECONDS: Final = 300.0
 """How long charging may look through a whole day."""
 
@@ -38,6 +40,11 @@ class InternalApi:
 
     def __init__(self, name: str, client: httpx.AsyncClient) -> None:
         self._name, self._client = name, client
+
+    @property
+    def client(self) -> httpx.AsyncClient:
+        """What it asks with."""
+        return self._client
 
     async def get(self, path: str, **params: str | int) -> dict[str, Any]:
         """The answer's object; raises `Retry` for anything else."""
@@ -82,48 +89,66 @@ class InternalApi:
             raise
 
 
+class Charging:
+    """Charging's deployments: one for an enterprise, all of them for what is no single enterprise's."""
+
+    def __init__(self, apis: Mapping[str, InternalApi], deployments: Deployments) -> None:
+        self._apis, self._deployments = apis, deployments
+        self.workers = ChargingWorkers({name: api.client for name, api in apis.items()})
+
+    @classmethod
+    def alone(cls, api: InternalApi) -> "Charging":
+        """The one that there is."""
+        return cls({ALONE: api}, Deployments([Deployment(ALONE, "")]))
+
+    def of(self, enterprise: str) -> InternalApi:
+        """The one that charges this enterprise's orders."""
+        return self._apis[self._deployments.of(enterprise).name]
+
+    async def get_all(self, path: str, **params: str | int) -> list[dict[str, Any]]:
+        """Every deployment's answer; raises `Retry` where one does not."""
+        return [await api.get(path, **params) for api in self._apis.values()]
+
+    async def get_all_patiently(self, path: str) -> list[dict[str, Any]]:
+        """The same, of what may take PATIENCE_SECONDS."""
+        return [await api.get_patiently(path) for api in self._apis.values()]
+
+
 class Sources:
     """Charging's and the ledger's answers in the words of the reports."""
 
-    def __init__(self, charging: InternalApi, ledger: InternalApi) -> None:
+    def __init__(self, charging: Charging, ledger: InternalApi) -> None:
         self._charging, self._ledger = charging, ledger
 
     async def registrations(self, day: date, province: str) -> list[str]:
         """Tokens of the workers charged in this province for the first time on the day, sorted."""
-        found: list[str] = []
-        while True:
-            after = found[-1] if found else ""
-            answer = await self._charging.get(
-                f"/v1/days/{day}/registrations", province=province, after=after, limit=PAGE
-            )
-            workers = answer.get("workers")
-            if not isinstance(workers, list) or any(worker <= after for worker in workers):
-                raise Retry(f"charging, registrations of {day} in {province}: not sorted tokens after {after!r}")
-            found += workers
-            if len(workers) < PAGE:
-                return found
+        return await self._charging.workers.first_time(day, province)
 
     async def employee_exclusions(self, day: date, province: str) -> list[EmployeeExclusion]:
         """Orders of the insured day that were excluded because the worker is insured as an employee."""
-        answer = await self._charging.get(f"/v1/days/{day}/employee-exclusions", province=province)
+        answers = await self._charging.get_all(f"/v1/days/{day}/employee-exclusions", province=province)
         try:
-            return [EmployeeExclusion.model_validate(each) for each in answer["exclusions"]]
+            return [EmployeeExclusion.model_validate(each) for answer in answers for each in answer["exclusions"]]
         except (ValidationError, LookupError, TypeError) as error:
             raise Retry(f"charging, employee exclusions of {day} in {province}: {error!r}") from error
 
     async def findings(self, day: date) -> DayFindings:
         """What charging names of a counted day; it goes over all rows of the day."""
-        answer = await self._charging.get_patiently(f"/v1/days/{day}/findings")
+        answers = await self._charging.get_all_patiently(f"/v1/days/{day}/findings")
         try:
-            return msgspec.convert(answer, DayFindings)
+            told = [msgspec.convert(answer, DayFindings) for answer in answers]
         except msgspec.ValidationError as error:
             raise Retry(f"charging, findings of {day}: {error}") from error
+        return DayFindings(
+            findings=[finding for each in told for finding in each.findings],
+            delays=[delays for each in told for delays in each.delays],
+        )
 
     async def covers(self, worker_id: str, at: datetime) -> list[Cover]:
         """Every order, of any enterprise, that was open for the worker at the instant."""
-        answer = await self._charging.get(f"/v1/workers/{worker_id}/covers", at=at.isoformat())
+        answers = await self._charging.get_all(f"/v1/workers/{worker_id}/covers", at=at.isoformat())
         try:
-            return msgspec.convert(answer["covers"], list[Cover])
+            return [cover for answer in answers for cover in msgspec.convert(answer["covers"], list[Cover])]
         except (msgspec.ValidationError, LookupError) as error:
             raise Retry(f"charging, covers of a worker: {error!r}") from error
 
@@ -146,7 +171,7 @@ class Sources:
 
     async def received(self, enterprise: str, day: date) -> dict[str, Any] | None:
         """What charging received of an enterprise for a counted day."""
-        return await self._charging.find(f"/v1/enterprises/{enterprise}/received/{day}")
+        return await self._charging.of(enterprise).find(f"/v1/enterprises/{enterprise}/received/{day}")
 
     async def log_state(self) -> dict[str, Any]:
         """How far the evidence log is: `entries`, `signed`, `cosigned`, `witness`."""
@@ -163,13 +188,13 @@ class Sources:
 
 
 @asynccontextmanager
-async def open_apis(
-    charging_url: str, ledger_url: str, service_key: str, timeout_seconds: float
-) -> AsyncIterator[tuple[InternalApi, InternalApi]]:
+async def open_apis(settings: Settings) -> AsyncIterator[tuple[Charging, InternalApi]]:
     """Clients of both services, showing the key that the services share; closed at the end."""
-    headers = {"Authorization": f"Bearer {service_key}"}
+    timeout, deployments = settings.report_timeout_seconds, load_deployments(settings)
+    headers = {"Authorization": f"Bearer {settings.service_key.get_secret_value()}"}
     async with (
-        httpx.AsyncClient(base_url=charging_url, headers=headers, timeout=timeout_seconds, trust_env=False) as charging,
-        httpx.AsyncClient(base_url=ledger_url, headers=headers, timeout=timeout_seconds, trust_env=False) as ledger,
+        open_charging(deployments, settings, timeout) as charging,
+        httpx.AsyncClient(base_url=settings.ledger_url, headers=headers, timeout=timeout, trust_env=False) as ledger,
     ):
-        yield InternalApi("charging", charging), InternalApi("ledger", ledger)
+        apis = {name: InternalApi(name, client) for name, client in charging.items()}
+        yield Charging(apis, deployments), InternalApi("ledger", ledger)

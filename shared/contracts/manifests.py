@@ -5,7 +5,7 @@ Amounts are integers of 0.0001 yuan (design D7), signed; counts are of events or
 
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -17,6 +17,9 @@ Amount = Annotated[int, Meta(description="0.0001 yuan, signed")]
 RunId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$", description="one start of one charging worker")]
 Number = Annotated[int, Meta(ge=1, description="manifests of a run count from 1 without a gap")]
 ManifestKind = Literal["orders", "settlement", "correction", "assessment"]
+ALONE: Final = "charging"
+"""What charging is called where it is one deployment."""
+DeploymentName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,30}" + END, description="charging's deployment")]
 Cut = Annotated[dict[str, int], Meta(description="how far a close reaches: run to its last number within")]
 
 
@@ -62,6 +65,7 @@ class PremiumsCharged(Struct, frozen=True, kw_only=True):
     leaves: int
     root: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$", description="Merkle root of the batch's rows, RFC 6962")]
     totals: list[Total]
+    deployment: DeploymentName = ALONE
 
 
 def total_content(total: Total) -> bytes:
@@ -126,7 +130,7 @@ class AcceptancesByHour(Struct, frozen=True, kw_only=True):
 
 
 class DayCounted(Struct, frozen=True, kw_only=True):
-    """Charging's answer. `settlement` was written for this close and belongs to its cut."""
+    """The answer of one deployment. `settlement` was written for this close and belongs to its cut."""
 
     day: date
     attempt: int
@@ -138,6 +142,7 @@ class DayCounted(Struct, frozen=True, kw_only=True):
     resends: int
     unmatched_cancellations: int
     hours: list[AcceptancesByHour] = []
+    deployment: DeploymentName = ALONE
 
 
 class DayClosed(Struct, frozen=True, kw_only=True):

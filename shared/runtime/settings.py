@@ -40,6 +40,12 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="address this service listens on")
     port: int = Field(0, ge=0, le=65535, description="port this service listens on; 0 takes a free one")
     charging_url: str = "http://127.0.0.1:8101"
+    deployments: Path | None = Field(
+        None,
+        description="TOML file of charging's deployments: names, URLs, enterprises; without it there is one, at "
+        "charging_url, that charges all",
+    )
+    deployment: str = Field("charging", description="which of them a charging worker belongs to")
     ledger_url: str = "http://127.0.0.1:8102"
     reporting_url: str = "http://127.0.0.1:8103"
     platform_url: str = "http://127.0.0.1:8104"

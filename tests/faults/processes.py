@@ -43,7 +43,7 @@ from services.reporting.building import Builder
 from services.reporting.intake import Intake
 from services.reporting.metrics import Metrics as ReportingMetrics
 from services.reporting.sending import Sender
-from services.reporting.sources import InternalApi, Sources
+from services.reporting.sources import Charging, InternalApi, Sources
 from shared.adapters.kafka_batches import as_read
 from shared.adapters.national_platform import NationalPlatform
 from shared.adapters.outbox import Outbox
@@ -192,7 +192,7 @@ class ReportingService:
             town.client(process, "national_platform", PLATFORM_KEY), Signer(town.place.private)
         )
         self.sender = Sender(engine, platform, metrics, attempts=200, retry_seconds=0.0)
-        self.sources = Sources(*apis)
+        self.sources = Sources(Charging.alone(apis[0]), apis[1])
         self.builder = Builder(engine, self.sources, metrics, most_tokens=2)
         self.intake = Intake(engine, lambda: None)
 

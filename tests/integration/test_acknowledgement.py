@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from services.charging.series_api import make_series_router
 from services.reporting.access.entering import Access
 from services.reporting.acknowledging import make_acknowledgement_router
-from services.reporting.sources import InternalApi, Sources
+from services.reporting.sources import Charging, InternalApi, Sources
 from shared.adapters.signing import NoteSigner, is_signed, make_key_pair
 from shared.domain.acknowledgement import Acknowledgement, check_acknowledgement
 from shared.domain.checkpoint import Checkpoint
@@ -65,7 +65,7 @@ async def test_an_enterprise_gets_a_note_of_what_was_received_for_a_closed_day(h
     charging.include_router(make_series_router(KEYS, house.pool))
     reporting = FastAPI()
     async with client_of(charging, "service") as to_charging, client_of(ledger.app, "") as to_ledger:
-        sources = Sources(InternalApi("charging", to_charging), InternalApi("ledger", to_ledger))
+        sources = Sources(Charging.alone(InternalApi("charging", to_charging)), InternalApi("ledger", to_ledger))
         access = Access(create_async_engine("postgresql+asyncpg://"), KEYS)  # keys of the file need no database
         reporting.include_router(make_acknowledgement_router(access, sources, signer))
         async with client_of(reporting, "own") as own, client_of(reporting, "other") as other:

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.reporting.examining import Examiner
 from services.reporting.intake import Intake
 from services.reporting.metrics import Metrics
-from services.reporting.sources import InternalApi, Sources
+from services.reporting.sources import Charging, InternalApi, Sources
 from services.reporting.tables import DISCREPANCY_NOW
 from shared.adapters.postgres import open_engine
 from shared.contracts.findings import DayFindings, Delays
@@ -71,7 +71,7 @@ async def open_register(database: str) -> AsyncIterator[Register]:
         httpx.AsyncClient(transport=transport, base_url="http://charging") as client,
     ):
         api = InternalApi("charging", client)
-        yield Register(engine, others, Sources(api, api))
+        yield Register(engine, others, Sources(Charging.alone(api), api))
 
 
 def clean_sheets(seed: int) -> dict[date, Sheet]:

@@ -25,6 +25,8 @@ from services.cli.audit.verdict import Verdict
 from shared.adapters.postgres import Connection, open_pool
 from shared.adapters.scheme_files import load_scheme
 from shared.adapters.vkey_files import read_vkeys
+from shared.domain.errors import Refused
+from shared.runtime.deployments import load_deployments
 from shared.runtime.settings import Settings
 
 
@@ -40,7 +42,12 @@ class Sources:
 
 
 def sources_from(settings: Settings) -> Sources:
-    """DANBAO_AUDIT_DATABASE and DANBAO_AUDIT_PLATFORM_DATABASE, else the URLs of the settings."""
+    """DANBAO_AUDIT_DATABASE and DANBAO_AUDIT_PLATFORM_DATABASE, else the URLs of the settings.
+
+    Raises Refused for several charging deployments: what one database holds is not what the books say.
+    """
+    if len(load_deployments(settings).names) > 1:
+        raise Refused("the audit reads the rows of one charging deployment, and DANBAO_DEPLOYMENTS names several")
     return Sources(
         os.environ.get("DANBAO_AUDIT_DATABASE") or settings.database.get_secret_value(),
         os.environ.get("DANBAO_AUDIT_PLATFORM_DATABASE") or settings.platform_database.get_secret_value(),

@@ -14,7 +14,7 @@ from services.reporting.access.entering import Access
 from services.reporting.access.viewers import Viewer
 from services.reporting.order_receipts import OrderReceipts
 from services.reporting.pages.site import Site
-from services.reporting.sources import InternalApi, Sources
+from services.reporting.sources import Charging, InternalApi, Sources
 from shared.domain.errors import Refused, Retry
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ class Desk:
     site: Site
     access: Access
     sources: Sources
-    charging: InternalApi
+    charging: Charging
     ledger: InternalApi
     receipts: OrderReceipts
     joined: Mapping[str, datetime]

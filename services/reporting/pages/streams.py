@@ -65,7 +65,7 @@ def make_router(desk: Desk) -> APIRouter:
         _check(desk, viewer, uscc)
         shown = day_of(day) or await _newest_day(desk, viewer)
         path = f"/v1/enterprises/{uscc}/series"
-        told = await if_there(desk.charging.find(path, day=str(shown), limit=200)) if shown else None
+        told = await if_there(desk.charging.of(uscc).find(path, day=str(shown), limit=200)) if shown else None
         return desk.site.page(request, "series.html", viewer=viewer, uscc=uscc, day=shown, told=told)
 
     return router
@@ -128,7 +128,7 @@ def _add_parked(router: APIRouter, desk: Desk) -> None:
             raise HTTPException(422, f"no reason for parking: {reason}")
         wanted = {"reason": reason} if reason else {}
         answer = await if_there(
-            desk.charging.get("/v1/parked", enterprise=uscc, after=after or "", limit=PARKED_SHOWN, **wanted)
+            desk.charging.of(uscc).get("/v1/parked", enterprise=uscc, after=after or "", limit=PARKED_SHOWN, **wanted)
         )
         rows = [_described(row) for row in answer["parked"]] if answer else None
         if rows:
@@ -159,7 +159,7 @@ def _add_parked(router: APIRouter, desk: Desk) -> None:
 async def _event(desk: Desk, viewer: Viewer, uscc: str, cursor: str) -> dict[str, Any]:
     """One parked event of the enterprise's topic, with all its bytes; the look is written down."""
     _check(desk, viewer, uscc)
-    found = await asked(desk.charging.find("/v1/parked/" + cursor.replace(".", "/")))
+    found = await asked(desk.charging.of(uscc).find("/v1/parked/" + cursor.replace(".", "/")))
     if found is None or found["topic"] != orders_topic(uscc):
         raise HTTPException(404, f"no event is parked as {cursor}")
     await note_look(desk.engine, viewer, "parked_event", cursor)
@@ -208,7 +208,7 @@ def _add_trials(router: APIRouter, desk: Desk) -> None:
         event, t = (await form_fields(request)).get("event", ""), desk.site.speech(request)
         try:
             wish = {"enterprise": uscc, "event": b64encode(event.encode()).decode()}
-            answer = (await desk.charging.post("/v1/trials", wish))["trial"]
+            answer = (await desk.charging.of(uscc).post("/v1/trials", wish))["trial"]
         except (Refused, Retry):
             return _trial_page(desk, request, viewer, uscc, event, refused=t("error.away"))
         return _trial_page(desk, request, viewer, uscc, event, answer=_answer(answer, t))

@@ -66,17 +66,26 @@ create table ledger.day_closing (
 );
 comment on table ledger.day_closing is 'Frozen cuts, run to last number; every attempt of a day has the same.';
 
+-- Which of charging's deployments charges an enterprise's orders (docs/decisions/0012).
+create table ledger.enterprise_deployment (
+    enterprise text primary key check (enterprise <> ''),
+    deployment text not null check (deployment ~ '^[a-z][a-z0-9-]{0,30}$')
+);
+comment on table ledger.enterprise_deployment is
+    'The deployment that first told of an enterprise, for good: a manifest of another one that names it is not booked.';
+
 create table ledger.day_count (
     day            date not null,
     attempt        integer not null,
+    deployment     text not null,
     answer         jsonb not null,
     content_sha256 bytea not null check (length(content_sha256) = 32),
     differences    jsonb not null,
     received_at    timestamptz not null default now(),
-    primary key (day, attempt),
+    primary key (day, attempt, deployment),
     foreign key (day, attempt) references ledger.day_closing
 );
-comment on table ledger.day_count is 'Charging''s answers, and every difference from the books; none: the day closed.';
+comment on table ledger.day_count is 'Answers of charging''s deployments; every difference from the books with the last.';
 
 create table ledger.day_closed (
     day                    date primary key,
@@ -92,7 +101,7 @@ create table ledger.day_closed (
     resends                bigint not null,
     unmatched_cancellations bigint not null,
     recorded_at            timestamptz not null default now(),
-    foreign key (day, attempt) references ledger.day_count
+    foreign key (day, attempt) references ledger.day_closing
 );
 comment on table ledger.day_closed is 'Closed days, in order without a gap. A closed day is never opened again.';
 comment on column ledger.day_closed.cut is 'The frozen cut with the settlements of the close; the next previous_cut.';
@@ -248,7 +257,8 @@ create index late_fee_statement on ledger.late_fee (statement_id);
 create table ledger.refused_message (
     refused_id  bigint generated always as identity primary key,
     topic       text not null,
-    reason      text not null check (reason in ('undecodable', 'absurd', 'different_content', 'unexpected')),
+    reason      text not null check (reason in (
+        'undecodable', 'absurd', 'different_content', 'unexpected', 'foreign_enterprise')),
     detail      text not null,
     payload     bytea not null,
     sha256      bytea not null,
@@ -285,7 +295,8 @@ end $$;
 do $$
 declare name text;
 begin
-    foreach name in array array['books', 'account', 'manifest_booked', 'day_closing', 'day_count', 'day_closed',
+    foreach name in array array['books', 'account', 'manifest_booked', 'enterprise_deployment', 'day_closing',
+        'day_count', 'day_closed',
         'statement', 'statement_line', 'period_issued', 'remittance', 'journal_entry', 'posting', 'day_line',
         'allocation', 'late_fee', 'refused_message', 'refused_review']
     loop
@@ -381,6 +392,9 @@ begin
     select coalesce((select max(day) + 1 from ledger.day_closed), opened_on) into expected from ledger.books;
     if new.day is distinct from expected then
         raise exception 'day % cannot be closed before %', new.day, expected using errcode = 'check_violation';
+    end if;
+    if not exists (select from ledger.day_count where (day, attempt) = (new.day, new.attempt)) then
+        raise exception 'day % was not counted', new.day using errcode = 'foreign_key_violation';
     end if;
     return new;
 end $$;

@@ -1,0 +1,167 @@
+"""Workers of charging's deployments, joined: who rode for several of them is one worker (docs/decisions/0012).
+
+What a deployment counted at a close does not change, so everything here can be asked again.
+"""
+
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any, Final
+
+import httpx
+
+from shared.domain.errors import Retry
+from shared.runtime.deployments import Deployments
+from shared.runtime.settings import Settings
+
+EPOCH: Final = date(1970, 1, 1)
+PLACE_BYTES: Final = 6
+RECORD_BYTES: Final = PLACE_BYTES + 32
+"""A worker-day: days since EPOCH (4 bytes), province (2), both big-endian, then the token (32)."""
+BLOCK_RECORDS: Final = 8_192
+PAGE: Final = 10_000
+"""Tokens asked for, or about, at a time."""
+PATIENCE_SECONDS: Final = 300.0
+"""How long a deployment may take until its stream begins: it sorts a day's workers first."""
+Place = tuple[date, str]
+"""Insured day, province."""
+
+
+@dataclass(slots=True)
+class _Stream:
+    """Records of one deployment, ascending; those of `waiting` are not merged yet."""
+
+    name: str
+    blocks: AsyncIterator[bytes]
+    waiting: list[bytes] = field(default_factory=list)
+    has_ended: bool = False
+
+    async def fill(self) -> None:
+        """Read the next block, if all that was read is merged."""
+        if self.waiting or self.has_ended:
+            return
+        block = await anext(self.blocks, b"")
+        found = [block[at : at + RECORD_BYTES] for at in range(0, len(block), RECORD_BYTES)]
+        if len(block) % RECORD_BYTES or sorted(found) != found:
+            raise Retry(f"worker-days of {self.name}: not sorted records of {RECORD_BYTES} bytes")
+        self.waiting, self.has_ended = found, not found
+
+    def take_until(self, bound: bytes) -> list[bytes]:
+        """Take out what is not above `bound`."""
+        end = bisect_right(self.waiting, bound)
+        taken, self.waiting = self.waiting[:end], self.waiting[end:]
+        return taken
+
+
+@dataclass(frozen=True, slots=True)
+class ChargingWorkers:
+    """Asks every deployment, by name; raises `Retry` naming one that does not answer."""
+
+    clients: Mapping[str, httpx.AsyncClient]
+
+    async def first_time(self, day: date, province: str) -> list[str]:
+        """Tokens of workers first charged in the province by the close of that day, sorted."""
+        told = {name: await self._registered(name, day, province) for name in self.clients}
+        return sorted(await self._fresh(told, day, province, None))
+
+    async def count_worker_days(self, day: date) -> dict[Place, int]:
+        """Workers that the close of `day` counted, distinct over all; late ones whom no close had counted before."""
+        counts: Counter[bytes] = Counter()
+        closing = (day - EPOCH).days.to_bytes(4)
+        async with AsyncExitStack() as stack:
+            streams = [await stack.enter_async_context(self._stream(name, day)) for name in self.clients]
+            async for window in _windows(streams):
+                records = set().union(*window)
+                counts.update(record[:PLACE_BYTES] for record in records if record >= closing)
+                late: dict[bytes, list[str]] = defaultdict(list)
+                for record in records:
+                    if record < closing:
+                        late[record[:PLACE_BYTES]].append(record[PLACE_BYTES:].hex())
+                for place, workers in late.items():
+                    insured_on, province = _place(place)
+                    # Who told of a late one is asked about him, too, so nobody is named here.
+                    counts[place] += len(await self._fresh({"": workers}, day, province, insured_on))
+        return {_place(place): counts[place] for place in sorted(counts) if counts[place]}
+
+    async def _fresh(
+        self, told: Mapping[str, Collection[str]], day: date, province: str, insured_on: date | None
+    ) -> set[str]:
+        """All that were told but those whom a deployment, other than who told, knew before the close of the day."""
+        everybody: set[str] = set().union(*told.values())
+        for name in self.clients:
+            others = sorted(everybody.difference(told.get(name, ())))
+            for page in _pages(others):
+                wish = {"province": province, "insured_on": insured_on and insured_on.isoformat(), "workers": page}
+                answer = await self._ask(name, "POST", f"/v1/days/{day}/counted-before", json=wish)
+                everybody.difference_update(answer)
+        return everybody
+
+    async def _registered(self, name: str, day: date, province: str) -> list[str]:
+        found: list[str] = []
+        while True:
+            after = found[-1] if found else ""
+            wanted = {"province": province, "after": after, "limit": PAGE}
+            workers = await self._ask(name, "GET", f"/v1/days/{day}/registrations", params=wanted)
+            if any(worker <= after for worker in workers):
+                raise Retry(f"{name}, registrations of {day} in {province}: not sorted tokens after {after!r}")
+            found += workers
+            if len(workers) < PAGE:
+                return found
+
+    async def _ask(self, name: str, method: str, path: str, **what: Any) -> list[str]:
+        try:
+            answer = await self.clients[name].request(method, path, **what)
+            answer.raise_for_status()
+            workers = answer.json()["workers"]
+        except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
+            raise Retry(f"{name}, {path}: {error!r}") from error
+        if not isinstance(workers, list):
+            raise Retry(f"{name}, {path}: no list of workers")
+        return workers
+
+    @asynccontextmanager
+    async def _stream(self, name: str, day: date) -> AsyncIterator[_Stream]:
+        path = f"/v1/days/{day}/worker-days"
+        try:
+            async with self.clients[name].stream("GET", path, timeout=PATIENCE_SECONDS) as answer:
+                answer.raise_for_status()
+                yield _Stream(name, answer.aiter_bytes(BLOCK_RECORDS * RECORD_BYTES))
+        except httpx.HTTPError as error:
+            raise Retry(f"{name}, {path}: {error!r}") from error
+
+
+@asynccontextmanager
+async def open_charging(
+    deployments: Deployments, settings: Settings, timeout_seconds: float = 10.0
+) -> AsyncIterator[dict[str, httpx.AsyncClient]]:
+    """A client for each deployment, by name, showing the key that the services share; closed at the end."""
+    headers = {"Authorization": f"Bearer {settings.service_key.get_secret_value()}"}
+    async with AsyncExitStack() as stack:
+        yield {
+            each.name: await stack.enter_async_context(
+                httpx.AsyncClient(base_url=each.url, headers=headers, timeout=timeout_seconds, trust_env=False)
+            )
+            for each in deployments
+        }
+
+
+async def _windows(streams: Sequence[_Stream]) -> AsyncIterator[list[list[bytes]]]:
+    """The next records of every stream, none of which comes again in a later window; at most a block of each."""
+    while True:
+        for stream in streams:
+            await stream.fill()
+        ends = [stream.waiting[-1] for stream in streams if stream.waiting]
+        if not ends:
+            return
+        yield [stream.take_until(min(ends)) for stream in streams]
+
+
+def _place(key: bytes) -> Place:
+    return EPOCH + timedelta(days=int.from_bytes(key[:4])), f"{int.from_bytes(key[4:]):02}"
+
+
+def _pages(workers: list[str]) -> Iterable[list[str]]:
+    return (workers[at : at + PAGE] for at in range(0, len(workers), PAGE))

@@ -1,0 +1,215 @@
+"""A month on two charging deployments, each with its own PostgreSQL: the reports are those of one, byte for byte."""
+
+import json
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import asyncpg
+import pytest
+
+from deploy.embedded.children import Child, start_child
+from deploy.embedded.ports import free_port
+from deploy.embedded.postgres import EmbeddedPostgres
+from services.cli.generating.month import Wanted, generate
+from services.cli.generating.records import Record, milliseconds
+from services.cli.month.demo import OCTOBER, Asked, bill, declared, wishes_of
+from services.cli.month.driver import MonthDriver, Stream, open_stream, request_close, until, wait_closed
+from services.cli.month.progress import Silent
+from services.cli.running.apis import Api, Apis, open_apis
+from services.cli.running.migrating import HISTORIES, given_passwords
+from services.cli.running.system import System, running_system, service_environment
+from shared.adapters.migrations import migrate
+from shared.adapters.scheme_files import load_scheme
+from shared.runtime.settings import HOUSE
+
+pytestmark = pytest.mark.slow
+WANTED = Wanted(600, 5, OCTOBER)
+PERSONS = 60
+BEFORE, DARK = date(2026, 10, 20), date(2026, 10, 21)
+"""The day at whose close one deployment is dead, and the one before."""
+_REPORTS = "select report_id, body from reporting.report where kind <> 'payment' order by report_id"
+_CLOSED = "select day, orders, premium, totals, workers, first_time, hours, resends from ledger.day_closed order by day"
+
+_ANSWERS = "select deployment, (answer -> 'workers')::text from ledger.day_count"
+
+
+class Both:
+    """Both deployments, as the driver asks charging."""
+
+    def __init__(self, apis: tuple[Api, ...]) -> None:
+        self._apis = apis
+
+    async def get(self, path: str) -> dict[str, Any]:
+        found = [await api.get(path) for api in self._apis]
+        return {
+            "runs": {run: last for each in found for run, last in each["runs"].items()},
+            "positions": [position for each in found for position in each["positions"]],
+            "paused": {topic: why for each in found for topic, why in each["paused"].items()},
+        }
+
+    async def post(self, path: str) -> dict[str, Any]:
+        found = [await api.post(path) for api in self._apis]
+        state = "settled" if all(each["state"] == "settled" for each in found) else "busy"
+        return {"state": state, "reversed": sum(each["reversed"] for each in found)}
+
+
+@dataclass
+class West:
+    """The second deployment: its own PostgreSQL and one worker that can be killed and started again."""
+
+    url: str
+    database: str
+    environment: Mapping[str, str]
+    log: Path
+    child: Child | None = None
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "services.charging"]
+        self.child = start_child("charging-west", command, env=self.environment, cwd=HOUSE, log=self.log)
+
+    def kill(self) -> None:
+        assert self.child is not None
+        self.child.stop(signal.SIGKILL)
+
+
+@asynccontextmanager
+async def two_deployments(folder: Path) -> AsyncIterator[tuple[System, West, Apis]]:
+    """A system whose charging has half of the enterprises, and `west` with the others."""
+    wishes = wishes_of(Asked(WANTED.orders, WANTED.seed, folder), WANTED)
+    urls = {name: f"http://127.0.0.1:{free_port()}" for name in ("charging", "west")}
+    enterprises = sorted(load_scheme([Path(part) for part in wishes.scheme.split(":")]).enterprises)[::2]
+    file = folder / "deployments.toml"
+    tables = [f"[[deployment]]\nname = {json.dumps(name)}\nurl = {json.dumps(url)}\n" for name, url in urls.items()]
+    file.write_text("".join(tables) + f"enterprises = {json.dumps(enterprises)}\n")
+    extra = {
+        **wishes.extra,
+        "DANBAO_DEPLOYMENTS": str(file),
+        "DANBAO_CHARGING_URL": urls["charging"],
+        "DANBAO_CLOSE_TIMEOUT_SECONDS": "3",
+    }
+    async with AsyncExitStack() as stack:
+        system = await stack.enter_async_context(running_system(replace(wishes, extra=extra)))
+        server = stack.enter_context(EmbeddedPostgres({"fsync": "off"}))
+        server.create_database("west")
+        west = await migrated_west(system, server.url("west"), urls["west"])
+        stack.callback(lambda: west.child and west.child.stop())
+        west.start()
+        settings = system.settings.model_copy(update={"charging_url": urls["west"]})
+        theirs = await stack.enter_async_context(open_apis(settings))
+        await until(lambda: is_ready(theirs.charging), "west to be ready")
+        charging = cast("Api", Both((system.apis.charging, theirs.charging)))
+        yield system, west, replace(system.apis, charging=charging)
+
+
+async def migrated_west(system: System, database: str, url: str) -> West:
+    passwords, _ = given_passwords(system.directory / "roles.env")
+    charging = HISTORIES[0]
+    roles = {role: passwords[role] for role in (charging.role, "danbao_auditor")}
+    await migrate(database, charging.schema, charging.scripts, roles)
+    own = {"DANBAO_DATABASE": database, "DANBAO_CHARGING_URL": url, "DANBAO_DEPLOYMENT": "west"}
+    environment = service_environment("charging", system.variables | own, passwords)
+    return West(url, database, environment, system.directory / "logs" / "charging-west.log")
+
+
+async def is_ready(api: Api) -> bool:
+    try:
+        await api.probe("/readyz")
+    except Exception:  # noqa: BLE001 - whatever it says, it is not ready
+        return False
+    return True
+
+
+def events(system: System) -> list[Record]:
+    """October's, with few workers, who ride for whatever enterprise comes."""
+
+    def shared(found: re.Match[bytes]) -> bytes:
+        return found[1] + b"%064x" % (int(found[2], 16) % PERSONS)
+
+    pattern = re.compile(rb'("worker_id": *")([0-9a-f]{64})')
+    return [each._replace(value=pattern.sub(shared, each.value)) for each in generate(system.scheme, WANTED)]
+
+
+async def play(system: System, apis: Apis, west: West | None) -> None:
+    """October, with west dead at the close of one day; billed and declared."""
+    hours = system.settings.close_after_hours
+    async with open_stream(system.settings, apis, Silent()) as stream:
+        driver = MonthDriver(stream, OCTOBER.first_day, hours)
+        records = events(system)
+        borders = [milliseconds(driver.closes_at(day)) for day in (BEFORE, DARK)]
+        await driver.play([each for each in records if each.time_ms <= borders[0]], BEFORE)
+        await stream.send(each for each in records if borders[0] < each.time_ms <= borders[1])
+        await stream.is_taken_in()
+        await close_in_the_dark(stream, west, driver.closes_at(DARK))
+        rest = MonthDriver(stream, DARK + timedelta(days=1), hours)
+        await rest.play([each for each in records if each.time_ms > borders[1]], OCTOBER.last_day)
+    statements = await bill(system, OCTOBER, driver.closes_at(OCTOBER.last_day))
+    await declared(system, OCTOBER, len(statements))
+
+
+async def close_in_the_dark(stream: Stream, west: West | None, as_of: datetime) -> None:
+    """Close DARK; where there is a second deployment, it is dead at first."""
+    if west is not None:
+        west.kill()
+    await request_close(stream.apis, DARK, as_of)
+    if west is not None:
+        await until(lambda: says(stream, "no count of west"), "the ledger to name who is awaited")
+        assert (await stream.apis.ledger.get(f"/v1/days/{DARK}"))["state"] == "closing"
+        west.start()
+    await wait_closed(stream.apis, DARK)
+
+
+async def says(stream: Stream, words: str) -> bool:
+    status = await stream.apis.ledger.get("/v1/status")
+    return any(alarm.startswith(f"close_overdue: {DARK}") and words in alarm for alarm in status["alarms"])
+
+
+async def read(url: str, *queries: str) -> list[list[tuple[Any, ...]]]:
+    connection = await asyncpg.connect(url)
+    try:
+        return [[tuple(row) for row in await connection.fetch(query)] for query in queries]
+    finally:
+        await connection.close()
+
+
+def in_no_order(days: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Closed days, their lists sorted."""
+    return [
+        tuple(sorted(map(repr, json.loads(each))) if isinstance(each, str) else each for each in day) for day in days
+    ]
+
+
+def of_provinces(lists: Iterable[str]) -> int:
+    """Workers by province and day, added up."""
+    return sum(each["workers"] for counts in lists for each in json.loads(counts) if each["enterprise"] is None)
+
+
+async def on_one(folder: Path) -> list[list[tuple[Any, ...]]]:
+    """Reports and closed days of the same events on one deployment."""
+    async with running_system(wishes_of(Asked(WANTED.orders, WANTED.seed, folder), WANTED)) as system:
+        await system.supervisor.guard(play(system, system.apis, None))
+        return await read(system.variables["DANBAO_AUDIT_DATABASE"], _REPORTS, _CLOSED)
+
+
+async def test_two_deployments_report_what_one_reports(
+    own_parts: None, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    one, closed = await on_one(tmp_path_factory.mktemp("one"))
+    async with two_deployments(tmp_path_factory.mktemp("two")) as (system, west, apis):
+        await system.supervisor.guard(play(system, apis, west))
+        two, days, answers = await read(system.variables["DANBAO_AUDIT_DATABASE"], _REPORTS, _CLOSED, _ANSWERS)
+        status = await apis.ledger.get("/v1/status")
+    assert {deployment for deployment, _ in answers} == {"charging", "west"}
+    apart, told = of_provinces(workers for _, workers in answers), of_provinces(day[4] for day in days)
+    assert apart > told > 0, "nobody rode for both"
+    assert status["alarms"] == []
+    assert in_no_order(days) == in_no_order(closed)
+    assert len(one) > 100
+    assert [name for name, _ in two] == [name for name, _ in one]
+    assert dict(two) == dict(one)
