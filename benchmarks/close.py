@@ -48,7 +48,7 @@ async def measure_close(owner: str, connection: Connection, rivals: int = RIVALS
         "acceptances": orders,
         "group_by_seconds": round(rival, 2),
         "close_seconds": round(whole, 2),
-        "close_to_group_by": round(whole / rival, 2),
+        "close": round(whole / rival, 2),
         **{f"{name}_seconds": round(each, 2) for name, each in spans.items()},
     }
 
@@ -58,7 +58,7 @@ async def measure_month(owner: str, connection: Connection) -> dict[str, Any]:
     async with open_engine(day.login(owner, "danbao_ledger"), size=1) as engine:
         statements, seconds = await _bill_month(engine, connection)
     lines = await connection.fetchval("select count(*) from ledger.day_line")
-    return {"lines": lines, "statements": statements, "statements_seconds": round(seconds, 2)}
+    return {"lines": lines, "statements_issued": statements, "statements_seconds": round(seconds, 2)}
 
 
 async def _time_rival(connection: Connection) -> float:

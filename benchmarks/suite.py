@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from benchmarks import audit, charging, evidence, growth, latency, memory, millions, mix, start_up
+from benchmarks import archive, audit, charging, evidence, growth, latency, memory, millions, mix, start_up
 from benchmarks.table import Row, Scale, machine
 
 
@@ -27,6 +27,7 @@ MEASUREMENTS: Final = (
     Measurement(("start_up",), 45, start_up.rows),
     Measurement(millions.NAMES, 330, millions.rows),
     Measurement(audit.NAMES, 150, audit.rows),
+    Measurement(archive.NAMES, 110, archive.rows),
     Measurement(("growth",), 240, growth.rows),
     Measurement(("evidence",), 90, evidence.rows),
 )
@@ -34,6 +35,7 @@ GENEROUS: Final = Scale({"charging": 0.15, "fair_rival": 1.5, "day_mix": 0.2}, e
 SHORT: Final = (
     Measurement(("charging", "fair_rival"), 35, lambda wanted: charging.rows(wanted, GENEROUS)),
     Measurement(("day_mix",), 35, lambda wanted: mix.rows(wanted, GENEROUS)),
+    Measurement(("close", "audit"), 25, lambda wanted: audit.rows(wanted, 200_000, {"close": 15.0, "audit": 8.0})),
 )
 """For a noisy machine: ratios only, small, with limits that only a real loss breaks."""
 
