@@ -19,7 +19,12 @@ USES_A_BROKER: Final = {"broker", "fresh_broker"}
 SAME_ON_BOTH: Final = {
     # file: why a run on the second broker would show nothing more
     "test_crash_at_every_step.py": "its logs are in memory; the broker is asked for its cluster id only",
+    "test_crash_while_closing.py": "likewise",
+    "test_crash_while_reporting.py": "likewise",
     "test_demo.py": "starts embedded parts of its own; the month on Apache Kafka is test_month.py",
+    "test_portal_forms.py": "looks at a month that is over; how it comes about is test_month.py",
+    "test_portal_roles.py": "likewise",
+    "test_portal_ways.py": "likewise",
     "test_tampering.py": "changes rows when the month is over; the broker has no part in it",
 }
 
