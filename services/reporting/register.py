@@ -5,11 +5,17 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
 
-from sqlalchemy import Table, select
+from sqlalchemy import ARRAY, BigInteger, Table, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.reporting.discrepancies import note_state
-from services.reporting.tables import DISCREPANCY_NOW, DISCREPANCY_ORDER, DISCREPANCY_SIGHTING
+from services.reporting.tables import (
+    DISCREPANCY,
+    DISCREPANCY_NOW,
+    DISCREPANCY_ORDER,
+    DISCREPANCY_SIGHTING,
+    DISCREPANCY_STANDING,
+)
 from services.reporting.tables import DISCREPANCY_STATE as STATE
 from shared.contracts.findings import FindingKind
 
@@ -32,13 +38,21 @@ class Wanted:
 
 async def list_findings(connection: AsyncConnection, wanted: Wanted) -> list[dict[str, Any]]:
     """Findings that the connection's viewer sees, by id, as they stand now."""
-    query = select(DISCREPANCY_NOW).where(DISCREPANCY_NOW.c.id > wanted.after)
-    for name in ("kind", "state", "enterprise", "province", "day", "period"):
+    found = select(DISCREPANCY.c.id).where(DISCREPANCY.c.id > wanted.after)
+    for name in ("kind", "enterprise", "province", "day", "period"):
         value = getattr(wanted, name)
         if value is not None:
-            query = query.where(DISCREPANCY_NOW.c[name] == value)
-    rows = await connection.execute(query.order_by(DISCREPANCY_NOW.c.id).limit(wanted.limit))
-    return [dict(row) for row in rows.mappings()]
+            found = found.where(DISCREPANCY.c[name] == value)
+    if wanted.state is not None:
+        now = DISCREPANCY_STANDING.c
+        found = found.join(DISCREPANCY_STANDING, now.discrepancy_id == DISCREPANCY.c.id).where(
+            now.state == wanted.state
+        )
+    # First which, by indexes; then all about these: history and sightings are not worked out for others.
+    ids = list((await connection.execute(found.order_by(DISCREPANCY.c.id).limit(wanted.limit))).scalars())
+    chosen = func.any(bindparam("ids", ids, ARRAY(BigInteger)))
+    query = select(DISCREPANCY_NOW).where(DISCREPANCY_NOW.c.id == chosen).order_by(DISCREPANCY_NOW.c.id)
+    return [dict(row) for row in (await connection.execute(query)).mappings()] if ids else []
 
 
 async def find_one(connection: AsyncConnection, discrepancy_id: int) -> dict[str, Any] | None:

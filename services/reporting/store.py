@@ -172,7 +172,7 @@ select (select count(*) from reporting.report) as reports,
        (select count(*) from reporting.statement_issued) as statements,
        (select count(*) from reporting.statement_issued s
          where not exists (select from reporting.report r where r.statement_id = s.statement_id)) as undeclared,
-       (select count(*) from reporting.discrepancy_now where state = 'open') as discrepancies
+       (select count(*) from reporting.discrepancy_standing where state = 'open') as discrepancies
 """)
 
 

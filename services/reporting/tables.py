@@ -146,6 +146,13 @@ DISCREPANCY_STATE: Final = Table(
     Column("note", Text),
     _instant("noted_at"),
 )
+DISCREPANCY_STANDING: Final = Table(
+    "discrepancy_standing",
+    METADATA,
+    Column("discrepancy_id", BigInteger, primary_key=True),
+    Column("state_id", BigInteger),
+    Column("state", Text),
+)
 DISCREPANCY_NOW: Final = Table(
     "discrepancy_now",
     METADATA,

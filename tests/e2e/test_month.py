@@ -8,9 +8,11 @@ from services.cli.generating.month import Wanted, generate
 from services.cli.generating.records import milliseconds
 from services.cli.month.demo import OCTOBER
 from services.cli.month.driver import closes_at
+from services.cli.rebuilding import rebuild_read_model
 from shared.contracts.parking import ParkReason
 from shared.domain.money import parse_yuan
 from tests.e2e.conftest import ORDERS, SEED, Month
+from tests.integration.read_model_house import misplaced_findings, read_tables
 
 pytestmark = pytest.mark.slow
 ALWAYS_FOUND = {
@@ -90,3 +92,17 @@ def test_orders_are_excluded_with_a_reason(month: Month) -> None:
 def test_the_audit_passes(month: Month) -> None:
     assert [each for each in month.summary.audit if not each["passed"]] == []
     assert month.summary.has_passed
+
+
+async def test_the_portal_made_anew_is_what_it_became_day_by_day(month: Month) -> None:
+    """With the late days, reversals and findings of the month in it; told as `danbao portal rebuild` tells it."""
+    url = month.system.variables["DANBAO_DATABASE"]
+    before = await read_tables(url)
+    assert all(before.values())
+    sums = [row.strip("()").split(",") for row in before["daily_sum"]]
+    assert [row for row in sums if row[0] != row[4]], "told by a later close"
+    assert [row for row in sums if int(row[6])], "reversed"
+    told = await rebuild_read_model(month.system.settings)
+    assert told == f"{len(before['day_projected'])} days and {len(before['statement_sum'])} statements are projected"
+    assert await read_tables(url) == before
+    assert await misplaced_findings(url) == []

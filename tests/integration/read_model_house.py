@@ -13,7 +13,7 @@ from tests.waiting import eventually_async
 
 TABLES = (
     "day_projected", "daily_sum", "daily_reason", "participation", "daily_hours", "first_time", "monthly_sum",
-    "monthly_first_time", "statement_sum",
+    "whole_sum", "monthly_first_time", "statement_sum",
 )  # fmt: skip
 PROVINCES = ("44", "11", "31")
 INDUSTRIES = {"instant_delivery": (7, 2_500), "ride_hailing": (8, 401)}
@@ -86,3 +86,22 @@ async def read_tables(owner_url: str) -> dict[str, list[str]]:
         }
     finally:
         await connection.close()
+
+
+async def misplaced_findings(owner_url: str) -> list[str]:
+    """Findings that do not stand where the newest state of their history says, in one snapshot."""
+    connection = await asyncpg.connect(owner_url)
+    try:
+        return [row[0] for row in await connection.fetch(_MISPLACED)]
+    finally:
+        await connection.close()
+
+
+_MISPLACED = """
+select coalesce(d.id, n.discrepancy_id)::text
+from (select distinct on (d.id) d.id, s.id as state_id, s.state, d.province, d.enterprise
+      from reporting.discrepancy d join reporting.discrepancy_state s on s.discrepancy_id = d.id
+      order by d.id, s.id desc) d
+full join reporting.discrepancy_standing n on n.discrepancy_id = d.id
+where (n.state_id, n.state, n.province, n.enterprise) is distinct from (d.state_id, d.state, d.province, d.enterprise)
+"""

@@ -1,14 +1,17 @@
 """The read model says what the closed days and the reports say, and made anew it is the same, row by row."""
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import msgspec
 import pytest
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.reporting.read_model.answers import Part, Where
@@ -22,7 +25,7 @@ from shared.contracts.manifests import DayClosed, Outcome, PremiumsCharged, Remi
 from shared.domain.calendar import Month, day_start
 from shared.domain.money import parse_yuan
 from tests.integration.other_services import OtherServices
-from tests.integration.read_model_house import play, projected, read_tables
+from tests.integration.read_model_house import misplaced_findings, play, projected, read_tables
 from tests.integration.reporting_house import (
     BLUE,
     GREEN,
@@ -35,8 +38,13 @@ from tests.integration.reporting_house import (
     total,
     worker_count,
 )
+from tests.waiting import eventually_async
 
 FIRST = date(2026, 9, 12)
+CUT_OFF = """
+select pg_terminate_backend(pid) from pg_stat_activity
+where usename = 'danbao_reporting' and datname = current_database()
+"""
 DAY, EARLIER = date(2026, 10, 3), date(2026, 10, 2)
 
 
@@ -56,13 +64,49 @@ async def test_live_and_rebuilt_are_equal_row_by_row(house: House, database: str
     for closed in play(1, FIRST, 40):
         await house.tell(closed)
     await house.tell(statement(12_341), statement(777, GREEN), statement(9, BLUE, "11", "2026-09"))
+    await house.intake.take_statement(b"not a message, so a finding")
     await projected(house)
     live = await read_tables(database)
     assert all(live.values()), {name for name, rows in live.items() if not rows}
     due = (await house.client.post("/v1/read-model/rebuild")).raise_for_status().json()
     assert (due["due_days"], due["due_statements"]) == (40, 3)
+    assert await misplaced_findings(database) == []
     await projected(house)
     assert await read_tables(database) == live
+
+
+async def test_a_rebuild_that_is_cut_off_and_begun_again_ends_the_same(house: House, database: str) -> None:
+    """While pages are read and days come in; the database drops everybody in its middle, again and again."""
+    told = list(play(4, FIRST, 30))
+    await house.tell(*told[:25], statement(12_341))
+    await house.intake.take_statement(b"not a message, so a finding")
+    await projected(house)
+    owner = await asyncpg.connect(database)
+    try:
+        for number, closed in enumerate(told[25:]):
+            asked = [house.client.post("/v1/read-model/rebuild"), house.client.post("/v1/read-model/rebuild")]
+            asked += [house.page(f"/days/{DAY}", "key-national"), house.page("/", "key-national")]
+            assert {answer.status_code for answer in await asyncio.gather(*asked)} == {200}, number
+            await house.tell(closed)
+            await owner.execute(CUT_OFF)
+            await eventually_async(lambda: answers(house), "reporting to have a connection again")
+    finally:
+        await owner.close()
+    await projected(house)
+    model = await read_tables(database)
+    assert await misplaced_findings(database) == []
+    (await house.client.post("/v1/read-model/rebuild")).raise_for_status()
+    await projected(house)
+    assert await read_tables(database) == model
+    async with asking(database) as connection:
+        start, end = FIRST - timedelta(days=50), FIRST + timedelta(days=99)
+        assert counted(await read_since_start(connection, Where())) == expected(told, Where(), start, end)
+
+
+async def answers(house: House) -> bool:
+    with suppress(DBAPIError):
+        return (await house.client.get("/v1/read-model")).is_success
+    return False
 
 
 async def test_sheets_are_the_sums_of_what_was_told(house: House, database: str) -> None:

@@ -23,6 +23,7 @@ GUARDED: Final = {
     "discrepancy_order": BOTH,
     "discrepancy_sighting": BOTH,
     "discrepancy_state": BOTH,
+    "discrepancy_standing": BOTH,
     "discrepancy_now": BOTH,
     "day_figure": BOTH,
     "injury_notice": COUNTRY,
@@ -37,6 +38,7 @@ GUARDED: Final = {
     "daily_hours": BOTH,
     "first_time": PROVINCE,
     "monthly_sum": BOTH,
+    "whole_sum": BOTH,
     "monthly_first_time": PROVINCE,
     "statement_sum": BOTH,
     "arrival": ENTERPRISE,
@@ -108,7 +110,7 @@ async def test_each_viewer_sees_its_own_rows_of_every_table(owner: asyncpg.Conne
     columns = {row["relname"]: set(row["columns"]) for row in await owner.fetch(_RELATIONS)}
     await owner.execute(_LOOSENED)
     for table in GUARDED:
-        if table != "discrepancy_now":
+        if table not in {"discrepancy_now", "discrepancy_standing"}:  # a view, and what a trigger keeps
             await seed(owner, table, columns[table])
     wrong = []
     for viewer in VIEWERS:

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.reporting.read_model.answers import MapPart, Overview, Sheet, Where
 from services.reporting.read_model.projector import last_day
 from services.reporting.read_model.sheets import Span, read_months, read_sheet, read_since_start
-from services.reporting.tables import DISCREPANCY_NOW
+from services.reporting.tables import DISCREPANCY_STANDING
 from shared.domain.calendar import insured_day
 from shared.domain.province import PROVINCES
 
@@ -36,7 +36,7 @@ async def read_overview(
 
 async def count_open(connection: AsyncConnection) -> int:
     """Open discrepancies that the reader may see."""
-    query = select(func.count()).select_from(DISCREPANCY_NOW).where(DISCREPANCY_NOW.c.state == "open")
+    query = select(func.count()).select_from(DISCREPANCY_STANDING).where(DISCREPANCY_STANDING.c.state == "open")
     return int(await connection.scalar(query) or 0)
 
 

@@ -117,12 +117,15 @@ async def _add_to_months(
     connection: AsyncConnection, day: date, sums: Mapping[Place, Counter[str]], first_time: Counter[str]
 ) -> None:
     months: dict[tuple[Hashable, ...], Counter[str]] = defaultdict(lambda: Counter(dict.fromkeys(tables.COUNTS, 0)))
+    whole: dict[tuple[Hashable, ...], Counter[str]] = defaultdict(lambda: Counter(dict.fromkeys(tables.COUNTS, 0)))
     for (insured_on, *place), row in sums.items():
         for name, count in row.items():
             months[insured_on.replace(day=1), *place][name] += count
-    names = ("month", "province", "enterprise", "industry")
-    rows = [dict(zip(names, key, strict=True)) | row for key, row in sorted(months.items(), key=str)]
-    await _upsert(connection, tables.MONTHLY_SUM, names, rows)
+            whole[tuple(place)][name] += count
+    names = ("province", "enterprise", "industry")
+    for table, key, found in ((tables.MONTHLY_SUM, ("month", *names), months), (tables.WHOLE_SUM, names, whole)):
+        rows = [dict(zip(key, values, strict=True)) | row for values, row in sorted(found.items(), key=str)]
+        await _upsert(connection, table, key, rows)
     new = [{"month": day.replace(day=1), "province": each, "workers": count} for each, count in first_time.items()]
     await _upsert(connection, tables.MONTHLY_FIRST_TIME, ("month", "province"), new)
 

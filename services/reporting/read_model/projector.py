@@ -4,12 +4,12 @@ from datetime import date
 from typing import Final
 
 import msgspec
-from sqlalchemy import ColumnElement, exists, func, select, text
+from sqlalchemy import ColumnElement, delete, exists, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.reporting.read_model.projecting import project_day, project_statement
 from services.reporting.read_model.tables import DAY_PROJECTED, PROJECTED, STATEMENT_SUM
-from services.reporting.tables import DAY_CLOSED, STATEMENT_ISSUED
+from services.reporting.tables import DAY_CLOSED, DISCREPANCY_STANDING, STATEMENT_ISSUED
 from shared.contracts.manifests import DayClosed, StatementIssued
 
 STATEMENTS_A_STEP: Final = 500
@@ -31,10 +31,17 @@ class Projector:
             return days + await _project_statements(connection)
 
     async def rebuild(self) -> dict[str, int]:
-        """Empty the model; what is due is then everything. Returns how many days and statements that is."""
+        """Empty the model; what is due is then everything. Returns how many days and statements that is.
+
+        Readers are not held up, and see the old model until it is empty; who projects waits. Where the findings stand
+        is made anew at once: it is one statement.
+        """
         async with self._engine.begin() as connection:
-            names = ", ".join(f"reporting.{table.name}" for table in PROJECTED)
-            await connection.execute(text(f"truncate {names}"))
+            await connection.execute(_ALONE)
+            for table in PROJECTED:
+                await connection.execute(delete(table))
+            await connection.execute(delete(DISCREPANCY_STANDING))
+            await connection.execute(_STAND)
         return await self.count_due()
 
     async def count_due(self) -> dict[str, int]:
@@ -44,6 +51,16 @@ class Projector:
         return dict(row)
 
 
+_ALONE: Final = text("""
+lock table reporting.day_projected, reporting.statement_sum, reporting.discrepancy_standing
+in share row exclusive mode
+""")
+"""Each transaction that projects begins with one of them, so none is half in the model when it is emptied."""
+_STAND: Final = text("""
+insert into reporting.discrepancy_standing (discrepancy_id, state_id, state, province, enterprise)
+select distinct on (d.id) d.id, s.id, s.state, d.province, d.enterprise
+from reporting.discrepancy d join reporting.discrepancy_state s on s.discrepancy_id = d.id order by d.id, s.id desc
+""")
 _COUNTS: Final = text("""
 select (select count(*) from reporting.day_closed) as days,
        (select count(*) from reporting.day_closed d

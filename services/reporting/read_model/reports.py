@@ -40,18 +40,20 @@ async def list_reports(
 ) -> list[ReportListed]:
     """The newest first, below the number of the last one seen."""
     own = REPORT.c
-    columns = (own.number, own.report_id, own.kind, own.day, own.period, own.province, own.enterprise)
-    query = (
-        select(*columns, DELIVERY.c.state, RECEIPT.c.receipt_id, RECEIPT.c.received_at)
-        .join(DELIVERY, DELIVERY.c.report_id == own.report_id)
-        .outerjoin(RECEIPT, RECEIPT.c.report_id == own.report_id)
-    )
+    chosen = select(own.number, own.report_id, own.kind, own.day, own.period, own.province, own.enterprise)
     for column, value in ((own.kind, kind), (own.period, period), (own.province, province)):
         if value is not None:
-            query = query.where(column == value)
+            chosen = chosen.where(column == value)
     if after is not None:
-        query = query.where(own.number < after)
-    rows = await connection.execute(query.order_by(own.number.desc()).limit(limit))
+        chosen = chosen.where(own.number < after)
+    # Before the joins, so that these few are looked up, and not all.
+    page = chosen.order_by(own.number.desc()).limit(limit).subquery()
+    query = (
+        select(page, DELIVERY.c.state, RECEIPT.c.receipt_id, RECEIPT.c.received_at)
+        .join(DELIVERY, DELIVERY.c.report_id == page.c.report_id)
+        .outerjoin(RECEIPT, RECEIPT.c.report_id == page.c.report_id)
+    )
+    rows = await connection.execute(query.order_by(page.c.number.desc()))
     return [ReportListed(**row) for row in rows.mappings()]
 
 

@@ -87,15 +87,18 @@ async def read_sheet(connection: AsyncConnection, where: Where, span: Span) -> S
 
 
 async def read_months(connection: AsyncConnection, where: Where, months: int = 13) -> list[MonthPart]:
-    """The newest months with figures, oldest first, by insured month."""
-    sql = f"select month, {_SUMS} from reporting.monthly_sum where true{_within(where)} group by month"
-    rows = await _fetch(connection, f"{sql} order by month desc limit :months", {"months": months, **_values(where)})
+    """The newest months with figures, and no older ones than so many, oldest first, by insured month."""
+    own = f"from reporting.monthly_sum where true{_within(where)}"
+    sql = f"""
+        select month, {_SUMS} {own} and month > (select max(month) {own}) - make_interval(months => :months)
+        group by month order by month desc"""
+    rows = await _fetch(connection, sql, {"months": months, **_values(where)})
     return [MonthPart(month=str(Month.of(row["month"])), **_counts(row)) for row in reversed(rows)]
 
 
 async def read_since_start(connection: AsyncConnection, where: Where) -> Figures:
-    """Everything of every insured day, by the sums of months."""
-    sql = f"select {_SUMS} from reporting.monthly_sum where true{_within(where)}"
+    """Everything of every insured day."""
+    sql = f"select {_SUMS} from reporting.whole_sum where true{_within(where)}"
     (row,) = await _fetch(connection, sql, _values(where))
     return Figures(**_counts(row))
 
@@ -208,10 +211,15 @@ async def _read_hours(connection: AsyncConnection, where: Where, span: Span) -> 
 
 
 async def _read_amendments(connection: AsyncConnection, where: Where, span: Span) -> list[Amendment]:
+    # Two questions, each with an index of its own: for one, the planner may read all that an enterprise ever had.
     sql = f"""
-        select day, insured_on, {_SUMS} from reporting.daily_sum
-        where day <> insured_on and (insured_on between :first and :last or day between :first and :last)
-            {_within(where)}
+        select day, insured_on, {_SUMS} from (
+            select * from reporting.daily_sum
+            where day <> insured_on and insured_on between :first and :last{_within(where)}
+            union all
+            select * from reporting.daily_sum
+            where day <> insured_on and day between :first and :last and insured_on not between :first and :last
+                {_within(where)}) told
         group by 1, 2 order by 1 desc, 2 desc limit {MOST_AMENDMENTS}"""
     rows = await _fetch(connection, sql, {"first": span.first, "last": span.last, **_values(where)})
     return [Amendment(day=row["day"], insured_on=row["insured_on"], **_counts(row)) for row in rows]

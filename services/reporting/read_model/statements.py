@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Row, Select, select, tuple_
+from sqlalchemy import Row, Select, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.reporting.read_model.answers import Remittance, Statement, StatementLineShown, StatementShown
@@ -13,6 +13,15 @@ from services.reporting.tables import RECEIPT, REPORT, STATEMENT_ISSUED
 from shared.contracts.manifests import StatementIssued
 
 MOST_REMITTANCES: Final = 200
+_PERIODS: Final = text("""
+with recursive found as (
+    select max(period) as period from reporting.statement_sum
+    union all
+    select (select max(s.period) from reporting.statement_sum s where s.period < f.period) from found f
+    where f.period is not null)
+select period from found where period is not null
+""")
+"""From month to month by the index, so that it costs as much as there are months."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +48,7 @@ async def list_statements(connection: AsyncConnection, wanted: Wanted) -> list[S
         if last is None:
             return []
         later = tuple_(own.enterprise, own.province) > (last.enterprise, last.province)
-        query = query.where((own.period < last.period) | ((own.period == last.period) & later))
+        query = query.where(own.period <= last.period, (own.period < last.period) | later)
     order = (own.period.desc(), own.enterprise, own.province)
     return [_statement(row) for row in await connection.execute(query.order_by(*order).limit(wanted.limit))]
 
@@ -80,8 +89,7 @@ async def list_remittances(
 
 async def list_periods(connection: AsyncConnection) -> list[str]:
     """Months with a statement, newest first."""
-    query = select(STATEMENT_SUM.c.period).distinct().order_by(STATEMENT_SUM.c.period.desc())
-    return list((await connection.execute(query)).scalars())
+    return list((await connection.execute(_PERIODS)).scalars())
 
 
 def _statements() -> Select[Any]:

@@ -32,6 +32,7 @@ DAILY_HOURS: Final = Table(
 )
 FIRST_TIME: Final = _table("first_time", ("day",), ("province",), ("workers",))
 MONTHLY_SUM: Final = _table("monthly_sum", ("month",), _PLACE, COUNTS)
+WHOLE_SUM: Final = _table("whole_sum", (), _PLACE, COUNTS)
 MONTHLY_FIRST_TIME: Final = _table("monthly_first_time", ("month",), ("province",), ("workers",))
 STATEMENT_SUM: Final = Table(
     "statement_sum",
@@ -50,8 +51,8 @@ STATEMENT_SUM: Final = Table(
     Column("assessed", Integer),
 )
 PROJECTED: Final = (
-    DAY_PROJECTED, DAILY_SUM, DAILY_REASON, PARTICIPATION, DAILY_HOURS, FIRST_TIME, MONTHLY_SUM, MONTHLY_FIRST_TIME,
-    STATEMENT_SUM,
+    DAY_PROJECTED, DAILY_SUM, DAILY_REASON, PARTICIPATION, DAILY_HOURS, FIRST_TIME, MONTHLY_SUM, WHOLE_SUM,
+    MONTHLY_FIRST_TIME, STATEMENT_SUM,
 )  # fmt: skip
 """What a rebuild empties: all of it follows from the messages that reporting keeps."""
 REMITTANCE: Final = Table(

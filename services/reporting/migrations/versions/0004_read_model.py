@@ -15,8 +15,9 @@ create table reporting.remittance (
     received_on date not null,
     received_at timestamptz not null default clock_timestamp()
 );
-create index remittance_by_enterprise on reporting.remittance (enterprise, province, received_on);
-create index remittance_by_province on reporting.remittance (province, received_on);
+create index remittance_newest on reporting.remittance (received_on, remittance_id);
+create index remittance_of_enterprise on reporting.remittance (enterprise, received_on, remittance_id);
+create index remittance_of_province on reporting.remittance (province, received_on, remittance_id);
 create trigger append_only before update or delete or truncate on reporting.remittance
     for each statement execute function reporting.refuse_change();
 grant select, insert on reporting.remittance to danbao_reporting;
@@ -87,7 +88,7 @@ create table reporting.first_time (
     workers bigint not null,
     primary key (day, province)
 );
--- Sums of whole months, so that "since the start" costs as many rows as there were months.
+-- Sums of whole months, and of everything, so that neither a month nor "since the start" reads days.
 create table reporting.monthly_sum (
     month date not null check (extract(day from month) = 1), -- of the insured days
     province text not null,
@@ -100,7 +101,20 @@ create table reporting.monthly_sum (
     premium bigint not null,
     primary key (month, province, enterprise, industry)
 );
+create index monthly_sum_of_province on reporting.monthly_sum (province, month);
 create index monthly_sum_of_enterprise on reporting.monthly_sum (enterprise, month);
+create table reporting.whole_sum (
+    province text not null,
+    enterprise text not null,
+    industry text not null,
+    charged bigint not null,
+    reversed bigint not null,
+    presumed bigint not null,
+    excluded bigint not null,
+    premium bigint not null,
+    primary key (province, enterprise, industry)
+);
+create index whole_sum_of_enterprise on reporting.whole_sum (enterprise);
 create table reporting.monthly_first_time (
     month date not null check (extract(day from month) = 1),
     province text not null,
@@ -121,9 +135,9 @@ create table reporting.statement_sum (
     adjusted bigint not null, -- and what they are of the amount
     assessed int not null -- lines for numbers that nothing bears
 );
-create index statement_sum_by_period on reporting.statement_sum (period, enterprise, province);
-create index statement_sum_of_enterprise on reporting.statement_sum (enterprise, period, province);
-create index statement_sum_of_province on reporting.statement_sum (province, period, enterprise);
+create index statement_sum_by_period on reporting.statement_sum (period desc, enterprise, province);
+create index statement_sum_of_enterprise on reporting.statement_sum (enterprise, period desc, province);
+create index statement_sum_of_province on reporting.statement_sum (province, period desc, enterprise);
 """
 
 _ARRIVALS = """
@@ -154,6 +168,7 @@ select reporting.guard('participation', 'province', 'enterprise');
 select reporting.guard('daily_hours', 'province', 'enterprise');
 select reporting.guard('first_time', 'province', null);
 select reporting.guard('monthly_sum', 'province', 'enterprise');
+select reporting.guard('whole_sum', 'province', 'enterprise');
 select reporting.guard('monthly_first_time', 'province', null);
 select reporting.guard('statement_sum', 'province', 'enterprise');
 select reporting.guard('arrival', null, 'enterprise');
@@ -162,9 +177,9 @@ declare
     name text;
 begin
     foreach name in array array['day_projected', 'daily_sum', 'daily_reason', 'participation', 'daily_hours',
-                                'first_time', 'monthly_sum', 'monthly_first_time', 'statement_sum', 'arrival',
-                                'arrived_manifest'] loop
-        execute format('grant select, insert, update, delete, truncate on reporting.%I to danbao_reporting', name);
+                                'first_time', 'monthly_sum', 'whole_sum', 'monthly_first_time', 'statement_sum',
+                                'arrival', 'arrived_manifest'] loop
+        execute format('grant select, insert, update, delete on reporting.%I to danbao_reporting', name);
         execute format('grant select on reporting.%I to danbao_auditor', name);
     end loop;
 end $$;
