@@ -113,6 +113,9 @@ CASES = [
     Tampering("reporting.discrepancy", "count", "count + 1", "kind = 'several_acceptance_times'", "several_acceptance"),
     Tampering("charging.resend", "found_on", "found_on + 1", named="reporting.discrepancy several_acceptance_times"),
     Tampering("reporting.receipt", "receipt_id", "'R0'", named="national_platform.report"),
+    Tampering("reporting.daily_sum", "premium", "premium + 100", named="reporting.daily_sum"),
+    Tampering("reporting.statement_sum", "amount", "amount + 100", named="reporting.statement_sum"),
+    Tampering("reporting.remittance", "amount", "amount + 100", named="reporting.remittance"),
     # What the national platform holds
     Tampering("national_platform.delivery", "body", "body || ' '::bytea", "outcome = 'taken'", "national_platform"),
     Tampering("national_platform.report", "province", "'99'", named="national_platform.report"),

@@ -68,7 +68,7 @@ class Reports:
             told, closed = check.read(name, row["body"], DayClosed, empty), days.get(row["day"])
             if closed is None or day_content_of(told) != day_content_of(closed.told):
                 check.find(f"{name}: not what ledger.day_closed holds")
-        statements = await _statements(connection)
+        statements = await read_statements(connection)
         for row in await connection.fetch("select * from reporting.statement_issued"):
             name = f"reporting.statement_issued {row['statement_id']}"
             check.compare(f"{name}, SHA-256", row["body_sha256"], sha256(row["body"]).hexdigest())
@@ -150,7 +150,7 @@ class Reports:
 
     async def _check_declarations(self, connection: Connection) -> None:
         check = self._verdict.check("I6", "declarations and payment reports = statements")
-        statements = await _statements(connection)
+        statements = await read_statements(connection)
         declared = {each.statement_id: each for each in self._told.values() if isinstance(each, DeclarationReport)}
         issued = await connection.fetch("select statement_id from reporting.statement_issued")
         for row in issued:
@@ -236,7 +236,7 @@ async def _check_platform(platform: Connection, held: dict[str, Any], verdict: V
             check.compare(f"national_platform.declaration {report_id}", stored, worked_out)
 
 
-async def _statements(connection: Connection) -> dict[str, StatementIssued]:
+async def read_statements(connection: Connection) -> dict[str, StatementIssued]:
     """The ledger's statements as the message told them."""
     lines: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in await connection.fetch("select * from ledger.statement_line order by statement_id, number"):

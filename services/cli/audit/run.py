@@ -17,6 +17,7 @@ from services.cli.audit.evidence_log import Views, check_log
 from services.cli.audit.facts import read_facts
 from services.cli.audit.identity import check_identities
 from services.cli.audit.manifests import check_counts, check_manifests
+from services.cli.audit.portal import check_portal
 from services.cli.audit.register import check_register
 from services.cli.audit.reports import Reports
 from services.cli.audit.rows import ARCHIVE, RowReader
@@ -81,6 +82,7 @@ async def audit_all(sources: Sources) -> Verdict:
             "reports": lambda: Reports(facts, rows, verdict).check(connection, platform, later),
             "the log": lambda: check_log(Views(connection, platform, later), facts, verdict, vkeys),
             "register": lambda: check_register(connection, verdict),
+            "the portal": lambda: check_portal(connection, [closed.told for closed in facts.closed], verdict),
             "identities": lambda: check_identities(connection, verdict),
         }.items():
             async with verdict.part(name):
