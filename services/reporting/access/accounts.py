@@ -15,7 +15,10 @@ from shared.domain.errors import Refused
 
 ATTEMPT_MINUTES: Final = 15
 ATTEMPTS_OF_ACCOUNT: Final = 10
-"""So many failed attempts in ATTEMPT_MINUTES, and nobody signs in to the account until the oldest is older."""
+"""So many failed attempts in ATTEMPT_MINUTES, and nobody signs in to the account until the oldest is older: nobody but
+from an address that its owner has used, which is counted by itself: else a stranger could keep the owner out."""
+KNOWN_DAYS: Final = 90
+"""An address has been used by an account's owner when somebody signed in from there within so many days."""
 ATTEMPTS_FROM_ADDRESS: Final = 30
 """The same for all that comes from one address (one /64 network of IPv6), whichever accounts are named."""
 
@@ -46,8 +49,12 @@ _FAILED: Final = """
 select coalesce(sum(case what when 'attempted' then 1 when 'signed_in' then -1 else 0 end), 0) as failed
 from reporting.access_note where noted_at > clock_timestamp() - make_interval(mins => :minutes) and
 """
-_FAILED_OF: Final = text(_FAILED + "subject = :value")
+_FAILED_OF: Final = text(_FAILED + "subject = :value and (address = :network or not :is_known)")
 _FAILED_FROM: Final = text(_FAILED + "address = :value")
+_IS_KNOWN: Final = text("""
+select exists (select from reporting.access_note where subject = :name and address = :network and what = 'signed_in'
+               and noted_at > clock_timestamp() - make_interval(days => :days))
+""")
 _ONE_AT_A_TIME: Final = text(
     "select pg_advisory_xact_lock(1, hashtext(:name)), pg_advisory_xact_lock(2, hashtext(:network))"
 )
@@ -118,12 +125,7 @@ async def check_password(engine: AsyncEngine, passwords: Passwords, name: str, p
     name, network = name[:64], _network(address)
     async with engine.begin() as connection:
         await connection.execute(_ONE_AT_A_TIME, {"name": name, "network": network})
-        for query, value, most in (
-            (_FAILED_OF, name, ATTEMPTS_OF_ACCOUNT),
-            (_FAILED_FROM, network, ATTEMPTS_FROM_ADDRESS),
-        ):
-            if await connection.scalar(query, {"value": value, "minutes": ATTEMPT_MINUTES}) >= most:
-                raise Throttled("too many failed attempts to sign in")
+        await _check_throttle(connection, name, network)
         await note(connection, "attempted", name, address=network)
         kept = await connection.scalar(_HASH, {"name": name})
     if not await passwords.is_right(kept, password):
@@ -131,6 +133,16 @@ async def check_password(engine: AsyncEngine, passwords: Passwords, name: str, p
     async with engine.begin() as connection:
         await note(connection, "signed_in", name, address=network)
     return True
+
+
+async def _check_throttle(connection: AsyncConnection, name: str, network: str) -> None:
+    is_known = await connection.scalar(_IS_KNOWN, {"name": name, "network": network, "days": KNOWN_DAYS})
+    since = {"minutes": ATTEMPT_MINUTES}
+    of_account = await connection.scalar(_FAILED_OF, since | {"value": name, "network": network, "is_known": is_known})
+    if of_account >= ATTEMPTS_OF_ACCOUNT:
+        raise Throttled("too many failed attempts to sign in to this account")
+    if await connection.scalar(_FAILED_FROM, since | {"value": network}) >= ATTEMPTS_FROM_ADDRESS:
+        raise Throttled("too many failed attempts to sign in from this address")
 
 
 async def note(
