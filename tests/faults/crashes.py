@@ -22,9 +22,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from deploy.embedded.postgres import EmbeddedPostgres
 from services.cli.audit.run import Sources, audit_all
 from services.cli.running.migrating import HISTORIES
+from services.ledger.checkpoints import LogKeys
 from shared.adapters.migrations import migrate
 from shared.adapters.postgres import Pool, open_engine, open_pool, with_login
-from shared.adapters.signing import make_key_pair
+from shared.adapters.signing import NoteSigner, make_key_pair, make_note_key
+from shared.domain.signed_note import COSIGNATURE, ED25519
 from tests.faults.engines import Engines
 from tests.faults.figures import Figures, read_figures
 from tests.faults.history import AT, STAGES, Stage, play
@@ -46,7 +48,7 @@ AUDIT_EACH = 10
 """Figures are compared after each crash; the audit is asked after every tenth, and after each COMMIT."""
 SHARES = {
     "charging": ("charge", "sort out", "send anew", "charge late", "bill"),
-    "closing": ("close", "close the next", "pay", "report the payments"),
+    "closing": ("close", "sign", "close the next", "sign the next", "pay", "report the payments"),
     "reporting": ("report", "declare", "report the next"),
 }
 """Stages by test file."""
@@ -131,12 +133,22 @@ async def open_scene(bootstrap: str) -> AsyncIterator[Scene]:
         private, public = Path(folder, "signing.pem"), Path(folder, "signing.pub")
         make_key_pair(private, public)
         urls = urls | {"auditor": auditor}
-        place = Place(urls, engines, owner, bootstrap, demo_scheme(), private, public, AT.date())
+        keys, witness = make_log_keys(Path(folder))
+        place = Place(urls, engines, owner, bootstrap, demo_scheme(), private, public, AT.date(), keys, witness)
         async with open_pool(auditor, size=1) as books, open_engine(auditor, size=1) as engine:
             made = Scene(owner, place, books, engine, {})
             await _record(made)
             yield made
         await owner.close()
+
+
+def make_log_keys(folder: Path) -> tuple[LogKeys, NoteSigner]:
+    """A key of the log, and one of a witness."""
+    for name, kind in (("log", ED25519), ("witness", COSIGNATURE)):
+        make_note_key(folder / f"{name}.pem", f"{name}.example", kind)
+    signer = NoteSigner(folder / "log.pem", "log.example", ED25519)
+    witness = NoteSigner(folder / "witness.pem", "witness.example", COSIGNATURE)
+    return LogKeys("log.example", (signer,), (witness.verifier,)), witness
 
 
 async def _record(scene: Scene) -> None:

@@ -17,7 +17,7 @@ from shared.contracts.topics import REMITTANCES, orders_topic
 from shared.domain.calendar import SHANGHAI
 from shared.domain.errors import Retry
 from tests.faults.logs import Logs
-from tests.faults.processes import ChargingService
+from tests.faults.processes import ChargingService, LedgerService
 from tests.faults.steps import Crash, ask
 from tests.faults.town import SERVICE_KEY, Town
 from tests.integration.charging_house import (
@@ -62,6 +62,7 @@ class Stage:
     remittances: tuple[RemittanceReceived, ...] = ()
     commands: tuple[Command, ...] = ()
     may_settle: bool = True
+    may_sign: bool = False
 
 
 def _late(sent: Sent) -> Sent:
@@ -119,11 +120,13 @@ STAGES = (
     Stage("sort out", BOOKS, events=SECOND_BATCH),
     Stage("send anew", BOOKS, events=BEFORE_CLOSE, may_settle=False),
     Stage("close", BOOKS, commands=(_close("2026-10-31", "2026-11-01T12:00:00+08:00"),), may_settle=False),
+    Stage("sign", BANK, ("national_platform",), may_sign=True),
     Stage("report", REPORTS, ("national_platform", "charging")),
     Stage("charge late", BOOKS, events=AFTER_CLOSE),
     Stage("bill", BANK, commands=(BILLING,)),
     Stage("declare", REPORTS, ("national_platform", "ledger")),
     Stage("close the next", BOOKS, commands=(_close("2026-11-01", "2026-11-02T12:00:00+08:00"),)),
+    Stage("sign the next", BANK, ("national_platform",), may_sign=True),
     Stage("report the next", REPORTS, ("national_platform", "charging")),
     Stage("pay", BANK, remittances=(REMITTANCE, REMITTANCE), commands=(LATE_FEES,)),
     Stage("report the payments", REPORTS, ("national_platform", "ledger"), commands=(PAYMENTS,)),
@@ -164,6 +167,8 @@ async def _turn(town: Town, name: str, stage: Stage) -> bool:
         service = await town.service(name)
         if isinstance(service, ChargingService):
             service.may_settle = stage.may_settle
+        if isinstance(service, LedgerService):
+            service.may_sign = stage.may_sign
         turn = town.steps.begin_turn()
         has_moved = name in stage.services and await service.process.run(service.turn())
         if not has_moved:

@@ -6,6 +6,7 @@ again until it is acknowledged. Order events are polled from such logs, too, thr
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import Any, cast
 
@@ -29,27 +30,34 @@ from services.charging.store import start_run
 from services.ledger import api as ledger_api
 from services.ledger.booking import book_all_waiting, take_manifest
 from services.ledger.books import open_books
+from services.ledger.checkpoints import sign_what_is_due
 from services.ledger.count_day import take_count
 from services.ledger.gaps import fill_gaps
 from services.ledger.remit import take_remittance
+from services.ledger.witnessing import ask_witness
 from services.national_platform.api import Doors
 from services.national_platform.api import routes as platform_routes
 from services.national_platform.faults import FaultKnobs
 from services.national_platform.metrics import Metrics as PlatformMetrics
 from services.national_platform.reception import Reception
 from services.national_platform.roster import Roster
+from services.national_platform.witness import Witness
+from services.national_platform.witness_api import make_witness_router
 from services.reporting import api as reporting_api
 from services.reporting.building import Builder
+from services.reporting.examining import Examiner
 from services.reporting.intake import Intake
 from services.reporting.metrics import Metrics as ReportingMetrics
+from services.reporting.read_model.projector import Projector
 from services.reporting.sending import Sender
 from services.reporting.sources import Charging, InternalApi, Sources
+from shared.adapters.kafka import Told
 from shared.adapters.kafka_batches import as_read
 from shared.adapters.national_platform import NationalPlatform
 from shared.adapters.outbox import Outbox
 from shared.adapters.regions import known_regions
 from shared.adapters.signing import Signer, Verifier
-from shared.adapters.working_days import is_working_day
+from shared.adapters.working_days import is_regular_day, is_working_day
 from shared.contracts.topics import (
     DAYS_CLOSED,
     DAYS_CLOSING,
@@ -63,6 +71,11 @@ from shared.runtime.settings import Settings
 from tests.faults.logs import LogBroker, LogConsumer, Logs, LogSubscriber
 from tests.faults.steps import Process, Steps
 from tests.faults.town import PLATFORM_KEY, SERVICE_KEY, Handler, Place, Start, Town
+
+ARRIVED_AT = datetime(2026, 11, 1, 5, tzinfo=UTC)
+"""The record time of every manifest: logs in memory keep none."""
+ONLY_FOR_CLOSED_DAYS = 1e9
+"""Seconds after which a checkpoint is old: what is signed does not hang on how long a run takes."""
 
 
 def app_of(router: APIRouter) -> FastAPI:
@@ -147,6 +160,8 @@ class LedgerService:
         self.town, self.process, self.engine = town, process, engine
         self.outbox = Outbox(engine, "ledger", town.publisher(process))
         self.charging = town.client(process, "charging", SERVICE_KEY)
+        self.witness = town.client(process, "national_platform", PLATFORM_KEY)
+        self.may_sign = False
 
     @classmethod
     async def start(cls, town: Town, process: Process) -> "LedgerService":
@@ -173,12 +188,21 @@ class LedgerService:
         for topic, handle in handlers.items():
             has_moved |= await self.town.take(self.process, "ledger", topic, handle)
         has_moved |= await fill_gaps(self.engine, self.charging) > 0
+        if self.may_sign:
+            has_moved |= await self._keep_log()
         while await self.outbox.publish_once():
             has_moved = True
         return has_moved
 
     async def let_go(self) -> None:
         await self.engine.dispose(close=False)
+
+    async def _keep_log(self) -> bool:
+        keys = self.town.place.log_keys
+        signed = await sign_what_is_due(self.engine, keys, ONLY_FOR_CLOSED_DAYS)
+        heard = await ask_witness(self.engine, keys, self.witness)
+        assert heard in {"nothing", "cosigned"}, heard
+        return signed is not None or heard == "cosigned"
 
 
 class ReportingService:
@@ -195,6 +219,8 @@ class ReportingService:
         self.sources = Sources(Charging.alone(apis[0]), apis[1])
         self.builder = Builder(engine, self.sources, metrics, most_tokens=2)
         self.intake = Intake(engine, lambda: None)
+        self.projector = Projector(engine)
+        self.examiner = Examiner(engine, self.sources, metrics, is_regular_day, wait_days=30)
 
     @classmethod
     async def start(cls, town: Town, process: Process) -> "ReportingService":
@@ -209,12 +235,19 @@ class ReportingService:
         town, process = self.town, self.process
         has_moved = await town.take(process, "reporting", DAYS_CLOSED, self.intake.take_day_closed)
         has_moved |= await town.take(process, "reporting", STATEMENTS, self.intake.take_statement)
+        has_moved |= await town.take(process, "reporting", REMITTANCES, self.intake.take_remittance)
+        has_moved |= await town.take(process, "reporting", MANIFESTS, self._take_manifest)
         has_moved |= await self.builder.step() > 0
+        has_moved |= await self.projector.step() > 0
+        has_moved |= await self.examiner.step() > 0
         while await self.sender.step():
             has_moved = True
             if (platform := town.at("national_platform")) is None or platform[0].is_dead:
                 break  # it is started again between two turns, and attempts have a limit
         return has_moved
+
+    async def _take_manifest(self, body: bytes) -> None:
+        await self.intake.take_manifest(Told(body, ARRIVED_AT))
 
     async def let_go(self) -> None:
         await self.sender.close()
@@ -240,7 +273,10 @@ class PlatformService:
         doors = Doors(AccessKeys.load(None, ""), PLATFORM_KEY)
         knobs = FaultKnobs(self.town.place.settings("national_platform"))
         metrics = PlatformMetrics(CollectorRegistry())
-        return app_of(platform_routes(doors, reception, self.engine, knobs, metrics))
+        app = app_of(platform_routes(doors, reception, self.engine, knobs, metrics))
+        keys = [signer.verifier for signer in self.town.place.log_keys.signers]
+        app.include_router(make_witness_router(Witness(self.engine, self.town.place.witness, keys), metrics))
+        return app
 
     async def turn(self) -> bool:
         return False

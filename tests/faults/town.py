@@ -11,6 +11,8 @@ import httpx
 from fastapi import FastAPI
 from pydantic import SecretStr
 
+from services.ledger.checkpoints import LogKeys
+from shared.adapters.signing import NoteSigner
 from shared.domain.rating import Scheme
 from shared.runtime.settings import Settings
 from tests.faults.engines import Engines
@@ -39,6 +41,8 @@ class Place:
     private: Path
     public: Path
     first_day: Any
+    log_keys: LogKeys
+    witness: NoteSigner
     made: dict[str, Any] = field(default_factory=dict)
 
     def settings(self, role: str) -> Settings:
