@@ -82,7 +82,7 @@ class Books:
             row = booked.pop((manifest.run, manifest.number), None)
             if row is None:
                 if manifest.is_old:
-                    check.find(f"{manifest.name}: not booked after ten minutes")
+                    check.find(f"{manifest.name}: not booked after {self._facts.patience}")
                 continue
             content = sha256(msgspec.json.encode(manifest.told)).hexdigest()
             stored = (row["kind"], row["leaves"], row["root"], row["content_sha256"].hex())

@@ -18,6 +18,8 @@ from shared.domain.rating import Scheme
 
 RUN_SHIFT: Final = 32
 """A batch's number is its run's id and, in the low 32 bits, its manifest's number."""
+PATIENCE: Final = timedelta(minutes=10)
+"""How long one service may wait for another before the audit finds that something is missing."""
 Cut = dict[str, int]
 
 
@@ -68,6 +70,7 @@ class Facts:
     closed: list[ClosedDay]
     run_ids: dict[str, int]
     archived: Mapping[date, str] = field(default_factory=dict)
+    patience: timedelta = PATIENCE
     _reached: dict[int, list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
 
     def __post_init__(self) -> None:
@@ -97,21 +100,22 @@ class Facts:
         return self.closed[index] if 0 <= index < len(self.closed) else None
 
 
-async def read_facts(connection: Connection, scheme: Scheme, check: Check) -> Facts:
+async def read_facts(connection: Connection, scheme: Scheme, check: Check, patience: timedelta = PATIENCE) -> Facts:
     """Read them; what is not of the agreed shape is a finding of `check` and counts as empty."""
     return Facts(
         scheme=scheme,
         opened_on=await connection.fetchval("select opened_on from ledger.books"),
         enterprises={row["id"]: row["uscc"] for row in await connection.fetch("select * from charging.enterprise")},
-        manifests={row["batch"]: _manifest(row, check) for row in await connection.fetch(_MANIFESTS)},
+        manifests={row["batch"]: _manifest(row, check) for row in await connection.fetch(_MANIFESTS, patience)},
         closed=[_closed(row, check) for row in await connection.fetch("select * from ledger.day_closed order by day")],
         run_ids={row["run"]: row["id"] for row in await connection.fetch("select id, run from charging.run")},
         archived=await read_archived(connection),
+        patience=patience,
     )
 
 
 _MANIFESTS: Final = """
-    select m.*, r.run, r.purpose, m.committed_at < now() - interval '10 minutes' as is_old
+    select m.*, r.run, r.purpose, m.committed_at < now() - $1::interval as is_old
     from charging.manifest m join charging.run r on r.id = m.run_id order by m.batch"""
 
 

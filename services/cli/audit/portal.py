@@ -6,9 +6,10 @@ yet is none of it (a rebuild may be under way), unless its time is long over.
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, Final
 
+from services.cli.audit.facts import PATIENCE, Facts
 from services.cli.audit.reports import read_statements
 from services.cli.audit.verdict import Check, Verdict
 from shared.adapters.postgres import Connection
@@ -17,10 +18,10 @@ from shared.contracts.manifests import DayClosed, Outcome, StatementIssued, Tota
 COUNTED: Final = ("charged", "reversed", "presumed", "excluded", "premium")
 Rows = dict[tuple[Any, ...], Any]
 _OVERDUE: Final = """
-    select d.day::text as name from reporting.day_closed d where d.received_at < now() - interval '10 minutes'
+    select d.day::text as name from reporting.day_closed d where d.received_at < now() - $1::interval
         and not exists (select from reporting.day_projected p where p.day = d.day)
     union all
-    select s.statement_id from reporting.statement_issued s where s.received_at < now() - interval '10 minutes'
+    select s.statement_id from reporting.statement_issued s where s.received_at < now() - $1::interval
         and not exists (select from reporting.statement_sum m where m.statement_id = s.statement_id)"""
 _STANDING: Final = """
     select distinct on (d.id) d.id, s.id as state_id, s.state, d.province, d.enterprise
@@ -34,21 +35,24 @@ _PAID: Final = """
 """What the ledger keeps aside is shown, too, and is in no book to be held against."""
 
 
-async def check_portal(connection: Connection, days: Sequence[DayClosed], verdict: Verdict) -> None:
+async def check_portal(connection: Connection, facts: Facts, verdict: Verdict) -> None:
     """All of it, against the ledger's closed days and its statements."""
-    check = await check_read_model(connection, days, verdict)
+    days = [closed.told for closed in facts.closed]
+    check = await check_read_model(connection, days, verdict, facts.patience)
     await check_shown_money(connection, await read_statements(connection), check)
 
 
-async def check_read_model(connection: Connection, days: Sequence[DayClosed], verdict: Verdict) -> Check:
+async def check_read_model(
+    connection: Connection, days: Sequence[DayClosed], verdict: Verdict, patience: timedelta = PATIENCE
+) -> Check:
     """Every table of the model of days and of the register, row by row."""
     check = verdict.check("I6", "the portal's figures are those of the closed days, the statements and the register")
     projected = {row["day"] for row in await connection.fetch("select day from reporting.day_projected")}
     known = [day for day in days if day.day in projected]
     for day in sorted(projected - {day.day for day in known}):
         check.find(f"reporting.day_projected {day}: no such day is closed")
-    for row in await connection.fetch(_OVERDUE):
-        check.find(f"the portal's read model lacks {row['name']} after ten minutes")
+    for row in await connection.fetch(_OVERDUE, patience):
+        check.find(f"the portal's read model lacks {row['name']} after {patience}")
     for table, key, worked_out in (
         ("daily_sum", 5, sums_of(known)),
         ("daily_reason", 7, reasons_of(known)),

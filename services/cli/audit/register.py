@@ -1,13 +1,14 @@
 """The register is whole: what charging's own tables, and the national platform's receipts, show is named in it."""
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any, Final
 
 from services.cli.audit.verdict import Check, Verdict
 from shared.adapters.postgres import Connection
 
 _UNEXAMINED: Final = """
-    select c.day from reporting.day_closed c where c.received_at < now() - interval '10 minutes'
+    select c.day from reporting.day_closed c where c.received_at < now() - $1::interval
         and not exists (select from reporting.day_examined e where e.day = c.day)"""
 _RESENT: Final = """
     select e.uscc, r.found_on as day, count(*) as orders from charging.resend r
@@ -30,11 +31,11 @@ _UNCONFIRMED: Final = """
     where jsonb_array_length(unconfirmed::jsonb) > 0"""
 
 
-async def check_register(connection: Connection, verdict: Verdict) -> None:
+async def check_register(connection: Connection, verdict: Verdict, patience: timedelta) -> None:
     """Every finding of a counted day is in the register, and every entry of it has a state."""
     check = verdict.check("I6", "the discrepancy register holds every finding of the days that were counted")
-    for row in await connection.fetch(_UNEXAMINED):
-        check.find(f"reporting.day_examined {row['day']}: not examined after ten minutes")
+    for row in await connection.fetch(_UNEXAMINED, patience):
+        check.find(f"reporting.day_examined {row['day']}: not examined after {patience}")
     await _compare(connection, check, "several_acceptance_times", "enterprise, evidence ->> 'close'", _RESENT)
     await _compare(connection, check, "other_content", "enterprise", _CONFLICTS)
     await _compare(connection, check, "unconfirmed_exclusion", "report_id", _UNCONFIRMED, counted="count(*)")

@@ -97,13 +97,13 @@ class Reports:
             "I6", "daily reports = closed days and rows: orders, premium, workers, registrations"
         )
         built = {row["day"] for row in await connection.fetch("select day from reporting.day_built")}
-        overdue = {row["day"] for row in await connection.fetch(_OVERDUE)}
+        overdue = {row["day"] for row in await connection.fetch(_OVERDUE, self._facts.patience)}
         told, registered = self._daily()
         for closed in self._facts.closed:
             if closed.day in built:
                 self._compare_day(check, closed, told, registered)
             elif closed.day in overdue:
-                check.find(f"reporting.day_built {closed.day}: not built after ten minutes")
+                check.find(f"reporting.day_built {closed.day}: not built after {self._facts.patience}")
         closed_days = {closed.day for closed in self._facts.closed}
         for day, province in told:
             if day in built or day not in closed_days:  # else the day's reports are being built just now
@@ -198,7 +198,7 @@ class Reports:
         await _check_platform(platform, held, self._verdict)
 
 
-_OVERDUE: Final = "select day from ledger.day_closed where recorded_at < now() - interval '10 minutes'"
+_OVERDUE: Final = "select day from ledger.day_closed where recorded_at < now() - $1::interval"
 _HELD: Final = """
     select r.*, d.body, d.body_sha256, c.receipt_id, c.body_sha256 as receipt_sha256
     from national_platform.report r join national_platform.delivery d on d.id = r.delivery_id

@@ -8,13 +8,14 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from services.cli.audit.assessments import check_assessments
 from services.cli.audit.billing import check_billing
 from services.cli.audit.books import Books
 from services.cli.audit.evidence_log import Views, check_log
-from services.cli.audit.facts import read_facts
+from services.cli.audit.facts import PATIENCE, read_facts
 from services.cli.audit.identity import check_identities
 from services.cli.audit.manifests import check_counts, check_manifests
 from services.cli.audit.portal import check_portal
@@ -33,13 +34,17 @@ from shared.runtime.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where the audit reads: URLs of both databases, the scheme's directories, the log's keys, archived days."""
+    """Where the audit reads: URLs of both databases, the scheme's directories, the log's keys, archived days.
+
+    `patience`: what waits for another service is missing only when it has waited so long.
+    """
 
     database: str
     platform_database: str
     scheme: tuple[Path, ...]
     vkeys: Path | None = None
     archive: Path = ARCHIVE
+    patience: timedelta = PATIENCE
 
 
 def sources_from(settings: Settings) -> Sources:
@@ -68,7 +73,7 @@ async def audit_all(sources: Sources) -> Verdict:
         _connection(sources.database) as later,
     ):
         reads = verdict.check("I4", "every kept message reads as what it is")
-        facts = await read_facts(connection, scheme, reads)
+        facts = await read_facts(connection, scheme, reads, sources.patience)
         rates = verdict.check("I4", "every acceptance rated anew from the scheme files has the stored premium and line")
         rows, books = RowReader(facts, rates), Books(facts, verdict)
         await rows.read(connection, sources.archive)
@@ -81,8 +86,8 @@ async def audit_all(sources: Sources) -> Verdict:
             "billing": lambda: check_billing(connection, facts, books, verdict),
             "reports": lambda: Reports(facts, rows, verdict).check(connection, platform, later),
             "the log": lambda: check_log(Views(connection, platform, later), facts, verdict, vkeys),
-            "register": lambda: check_register(connection, verdict),
-            "the portal": lambda: check_portal(connection, [closed.told for closed in facts.closed], verdict),
+            "register": lambda: check_register(connection, verdict, facts.patience),
+            "the portal": lambda: check_portal(connection, facts, verdict),
             "identities": lambda: check_identities(connection, verdict),
         }.items():
             async with verdict.part(name):
