@@ -50,7 +50,7 @@ AUDIT_EACH = 10
 SHARES = {
     "charging": ("charge", "sort out", "send anew", "charge late", "bill"),
     "closing": ("close", "sign", "close the next", "sign the next", "pay", "report the payments"),
-    "reporting": ("report", "declare", "report the next"),
+    "reporting": ("report", "declare", "report the next", "show", "show the rest"),
 }
 """Stages by test file."""
 Verdicts = list[tuple[str, str, bool]]

@@ -17,7 +17,7 @@ from shared.contracts.topics import REMITTANCES, orders_topic
 from shared.domain.calendar import SHANGHAI
 from shared.domain.errors import Retry
 from tests.faults.logs import Logs
-from tests.faults.processes import ChargingService, LedgerService
+from tests.faults.processes import ChargingService, LedgerService, ReportingService
 from tests.faults.steps import Crash, ask
 from tests.faults.town import SERVICE_KEY, Town
 from tests.integration.charging_house import (
@@ -63,6 +63,7 @@ class Stage:
     commands: tuple[Command, ...] = ()
     may_settle: bool = True
     may_sign: bool = False
+    may_show: bool = False
 
 
 def _late(sent: Sent) -> Sent:
@@ -122,6 +123,7 @@ STAGES = (
     Stage("close", BOOKS, commands=(_close("2026-10-31", "2026-11-01T12:00:00+08:00"),), may_settle=False),
     Stage("sign", BANK, ("national_platform",), may_sign=True),
     Stage("report", REPORTS, ("national_platform", "charging")),
+    Stage("show", REPORTS, ("charging",), may_show=True),
     Stage("charge late", BOOKS, events=AFTER_CLOSE),
     Stage("bill", BANK, commands=(BILLING,)),
     Stage("declare", REPORTS, ("national_platform", "ledger")),
@@ -130,6 +132,7 @@ STAGES = (
     Stage("report the next", REPORTS, ("national_platform", "charging")),
     Stage("pay", BANK, remittances=(REMITTANCE, REMITTANCE), commands=(LATE_FEES,)),
     Stage("report the payments", REPORTS, ("national_platform", "ledger"), commands=(PAYMENTS,)),
+    Stage("show the rest", REPORTS, ("charging",), may_show=True),
 )
 """A service takes part where it has something to do or is asked; where all have come to rest, the next stage begins."""
 
@@ -169,6 +172,8 @@ async def _turn(town: Town, name: str, stage: Stage) -> bool:
             service.may_settle = stage.may_settle
         if isinstance(service, LedgerService):
             service.may_sign = stage.may_sign
+        if isinstance(service, ReportingService):
+            service.may_show = stage.may_show
         turn = town.steps.begin_turn()
         has_moved = name in stage.services and await service.process.run(service.turn())
         if not has_moved:

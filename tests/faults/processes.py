@@ -219,6 +219,7 @@ class ReportingService:
         self.sources = Sources(Charging.alone(apis[0]), apis[1])
         self.builder = Builder(engine, self.sources, metrics, most_tokens=2)
         self.intake = Intake(engine, lambda: None)
+        self.may_show = False
         self.projector = Projector(engine)
         self.examiner = Examiner(engine, self.sources, metrics, is_regular_day, wait_days=30)
 
@@ -232,19 +233,26 @@ class ReportingService:
         return app_of(reporting_api.routes(keys, self.engine, self.sources, self.platform, lambda: None))
 
     async def turn(self) -> bool:
+        return await self._show() if self.may_show else await self._report()
+
+    async def _report(self) -> bool:
         town, process = self.town, self.process
         has_moved = await town.take(process, "reporting", DAYS_CLOSED, self.intake.take_day_closed)
         has_moved |= await town.take(process, "reporting", STATEMENTS, self.intake.take_statement)
-        has_moved |= await town.take(process, "reporting", REMITTANCES, self.intake.take_remittance)
-        has_moved |= await town.take(process, "reporting", MANIFESTS, self._take_manifest)
         has_moved |= await self.builder.step() > 0
-        has_moved |= await self.projector.step() > 0
-        has_moved |= await self.examiner.step() > 0
         while await self.sender.step():
             has_moved = True
             if (platform := town.at("national_platform")) is None or platform[0].is_dead:
                 break  # it is started again between two turns, and attempts have a limit
         return has_moved
+
+    async def _show(self) -> bool:
+        """What feeds pages and register, which wait for nothing that is reported."""
+        town, process = self.town, self.process
+        has_moved = await town.take(process, "reporting", REMITTANCES, self.intake.take_remittance)
+        has_moved |= await town.take(process, "reporting", MANIFESTS, self._take_manifest)
+        has_moved |= await self.projector.step() > 0
+        return await self.examiner.step() > 0 or has_moved
 
     async def _take_manifest(self, body: bytes) -> None:
         await self.intake.take_manifest(Told(body, ARRIVED_AT))
