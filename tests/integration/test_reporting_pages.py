@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from services.reporting.pages.texts import change_text, grouped, read_texts
+from shared.domain.province import PROVINCES
 from tests.integration.other_services import OtherServices
 from tests.integration.read_model_house import projected
 from tests.integration.reporting_house import (
@@ -116,6 +117,14 @@ async def test_each_page_with_each_key(house: House) -> None:
     for key, pages in STATUSES:
         for path, status in pages.items():
             assert (await show(house, path, key))[0] == status, (key, path)
+
+
+async def test_provinces_outside_the_pilot_are_shown_as_such(house: House) -> None:
+    _, text = await show(house, "/", "key-national")
+    assert text.count('<path class="outside"') == 31 - 2
+    assert text.count(">尚未试点</td>") == len(PROVINCES) - 2  # the Corps (66) has a row, and no place on the map
+    assert "山西省：尚未试点" in text
+    assert "广东省：尚未试点" not in text
 
 
 async def test_a_browser_without_a_session_is_led_to_the_sign_in(house: House) -> None:
