@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from services.cli.audit.facts import _MANIFESTS, Facts, _manifest
+from services.cli.audit.facts import _MANIFESTS, PATIENCE, Facts, _manifest
 from services.cli.audit.manifests import check_manifests
 from services.cli.audit.rows import RowReader
 from services.cli.audit.verdict import Verdict
@@ -59,7 +59,7 @@ async def audit_finds(house: House) -> list[str]:
             scheme=demo_scheme(),
             opened_on=None,
             enterprises={row["id"]: row["uscc"] for row in await owner.fetch("select * from charging.enterprise")},
-            manifests={row["batch"]: _manifest(row, check) for row in await owner.fetch(_MANIFESTS)},
+            manifests={row["batch"]: _manifest(row, check) for row in await owner.fetch(_MANIFESTS, PATIENCE)},
             closed=[],
             run_ids={},
         )
