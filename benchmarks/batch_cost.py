@@ -6,12 +6,12 @@ machine is.
 
 import gc
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Final
 
 from benchmarks.orders import SCHEME, acceptances, ride_hailing_enterprises
-from services.charging.batch import Batch, Limits, sum_totals
+from benchmarks.records import LIMITS, Record
+from services.charging.batch import Batch, sum_totals
 from services.charging.decode import decode
 from services.charging.forms import stream
 from services.charging.glance import CHUNK_EVENTS, Glance
@@ -23,20 +23,6 @@ from shared.domain.merkle import root
 
 EVENTS: Final = 8_000
 ROUNDS: Final = 25
-_LIMITS: Final = Limits(max_event_bytes=65_536, max_skew_seconds=300, max_age_days=30)
-
-
-@dataclass
-class Record:
-    """As the Kafka client hands it over."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
 
 
 def measure() -> dict[str, float]:
@@ -47,13 +33,13 @@ def measure() -> dict[str, float]:
     ]
     values = [record.value for record in records]
     reader = _reader()
-    glance = Glance(known_regions(), map(SOURCE_PREFIX.__add__, ride_hailing_enterprises()), _LIMITS.max_event_bytes)
+    glance = Glance(known_regions(), map(SOURCE_PREFIX.__add__, ride_hailing_enterprises()), LIMITS.max_event_bytes)
     batch = reader.read(records, 1)
     rows = sorted(batch.rows)
     gc.freeze()
     gc.disable()
     return {
-        "decode, each with every check": _cost(lambda: [decode(value, _LIMITS.max_event_bytes) for value in values]),
+        "decode, each with every check": _cost(lambda: [decode(value, LIMITS.max_event_bytes) for value in values]),
         "decode at a glance": _cost(lambda: _look_at_all(glance, values)),
         "read: decode, rate, hash, lay out": _cost(lambda: reader.read(records, 1)),
         "sort": _cost(lambda: sorted(batch.rows)),
@@ -67,7 +53,7 @@ def measure() -> dict[str, float]:
 def _reader() -> Reader:
     scheme = load_scheme(SCHEME)
     ids = {uscc: number for number, uscc in enumerate(sorted(scheme.enterprises), 1)}
-    return Reader(scheme, known_regions(), ids, _LIMITS)
+    return Reader(scheme, known_regions(), ids, LIMITS)
 
 
 def _look_at_all(glance: Glance, values: list[bytes | None]) -> None:

@@ -11,20 +11,19 @@ import multiprocessing
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from hashlib import sha256
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from benchmarks.orders import SCHEME, insured_regions
-from services.charging.batch import Limits
+from benchmarks.records import LIMITS, Record, moves
 from services.charging.parts import Parts
 from services.charging.reader import Reader
 from services.charging.settle import settle
-from services.charging.store import Move, start_run, write_batch
+from services.charging.store import start_run, write_batch
 from services.ledger.booking import receive_manifest
 from services.ledger.books import open_books
 from shared.adapters.migrations import migrate
@@ -49,21 +48,7 @@ ENTERPRISES: Final = (
 """Enrolled in every province."""
 CLUSTER: Final = "bench"
 ROLES: Final = {role: f"bench-{role}" for role in ("danbao_charging", "danbao_ledger", "danbao_auditor")}
-_LIMITS: Final = Limits(max_event_bytes=65_536, max_skew_seconds=300, max_age_days=30)
 _BEGIN: Final = day_start(DAY)
-
-
-@dataclass
-class Record:
-    """As the Kafka client hands it over."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Any = ()
 
 
 def login(owner: str, role: str) -> str:
@@ -106,12 +91,12 @@ async def _write_run(owner: str, run: int, orders: int) -> None:
             await pool.execute(
                 "insert into charging.position values ($1, $2, $3, 0, 0)", CLUSTER, orders_topic(uscc), run
             )
-        reader = Reader(load_scheme(SCHEME), known_regions(), ids, _LIMITS)
+        reader = Reader(load_scheme(SCHEME), known_regions(), ids, LIMITS)
         async with pool.acquire() as connection:
             started = await start_run(connection, "orders")
             for records in _polls(run, orders):
                 batch = reader.read(records, started.next_batch())
-                await write_batch(connection, CLUSTER, started, batch, _moves(records), optimistic=True)
+                await write_batch(connection, CLUSTER, started, batch, moves(records), optimistic=True)
 
 
 def _polls(run: int, orders: int) -> Iterator[list[Record]]:
@@ -125,13 +110,6 @@ def _polls(run: int, orders: int) -> Iterator[list[Record]]:
                 found[topic].append(Record(topic, run, offsets[topic], at_ms, key, value))
                 offsets[topic] += 1
         yield [record for topic in sorted(found) for record in found[topic]]
-
-
-def _moves(records: list[Record]) -> list[Move]:
-    ends: dict[str, list[Record]] = {}
-    for record in records:
-        ends.setdefault(record.topic, []).append(record)
-    return [Move(topic, own[0].partition, own[0].offset, own[-1].offset + 1, len(own)) for topic, own in ends.items()]
 
 
 class _Day:

@@ -13,17 +13,16 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import chain
 from typing import Any, Final
 
 from benchmarks.orders import SCHEME, Event, Writer, ride_hailing_enterprises
+from benchmarks.records import LIMITS, Record, moves
 from benchmarks.table import Row
 from deploy.embedded.postgres import EmbeddedPostgres
-from services.charging.batch import Limits
 from services.charging.reader import Reader
-from services.charging.store import Move, start_run, write_batch
+from services.charging.store import start_run, write_batch
 from shared.adapters.migrations import migrate
 from shared.adapters.postgres import open_pool, with_login
 from shared.adapters.regions import known_regions
@@ -39,21 +38,7 @@ BATCH: Final = 8_000
 WINDOW: Final = 1_000_000
 DAY: Final = date(2026, 10, 9)
 CLUSTER: Final = "bench"
-_LIMITS: Final = Limits(max_event_bytes=65_536, max_skew_seconds=300, max_age_days=30)
 _BEGIN: Final = datetime(DAY.year, DAY.month, DAY.day, tzinfo=SHANGHAI)
-
-
-@dataclass
-class Record:
-    """As the Kafka client hands it over."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
 
 
 Written = tuple[float, int, float]
@@ -124,14 +109,14 @@ async def _write(login: str, writer: int, count: int) -> list[Written]:
     gc.disable()  # as in a worker
     async with open_pool(login, size=1) as pool, pool.acquire() as connection:
         ids = {row["uscc"]: row["id"] for row in await connection.fetch("select uscc, id from charging.enterprise")}
-        reader, run = Reader(load_scheme(SCHEME), known_regions(), ids, _LIMITS), await start_run(connection, "orders")
+        reader, run = Reader(load_scheme(SCHEME), known_regions(), ids, LIMITS), await start_run(connection, "orders")
         for uscc in ids:
             sql = "insert into charging.position values ($1, $2, $3, 0, 0)"
             await connection.execute(sql, CLUSTER, orders_topic(uscc), writer)
         for records in _polls(writer, count):
             batch = reader.read(records, run.next_batch())
             began = time.perf_counter()
-            await write_batch(connection, CLUSTER, run, batch, _moves(records), optimistic=True)
+            await write_batch(connection, CLUSTER, run, batch, moves(records), optimistic=True)
             written.append((time.time(), len(records), time.perf_counter() - began))
     return written
 
@@ -153,13 +138,6 @@ def _records(writer: int, events: Sequence[Event], offsets: dict[str, int]) -> I
     for topic, key, value, at_ms in events:
         yield Record(topic, writer, offsets[topic], at_ms, key, value)
         offsets[topic] += 1
-
-
-def _moves(records: Sequence[Record]) -> list[Move]:
-    ends: dict[str, list[Record]] = {}
-    for record in records:
-        ends.setdefault(record.topic, []).append(record)
-    return [Move(topic, own[0].partition, own[0].offset, own[-1].offset + 1, len(own)) for topic, own in ends.items()]
 
 
 if __name__ == "__main__":
