@@ -2,6 +2,7 @@
 its own description allows, asked by every role, is answered without a failure and without a row of somebody else's."""
 
 import csv
+import html
 import io
 import re
 import zipfile
@@ -226,6 +227,26 @@ async def test_a_statement_says_where_it_stands(house: House) -> None:
     assert (await house.client.get(path)).json()["statement"]["state"] == "declared"
     assert (await house.client.get("/v1/evidence")).status_code == 503
     house.others.is_away = False
+
+
+async def test_a_download_holds_the_statements_of_its_page(house: House) -> None:
+    paid = {
+        "enterprise": BLUE, "province": "44", "statement_id": f"2026-10.44.{BLUE}", "due_on": "2026-11-16",
+        "due_yuan": "3085.25", "remitted_yuan": "3085.25", "outstanding_yuan": "0.00", "arrears_yuan": "0.00",
+        "late_fee_yuan": "0.00",
+    }  # fmt: skip
+    house.others.payments = [paid]
+    links = {}
+    for state, count in (("paid", 1), ("declared", 3), ("overdue", 0), ("", 4)):
+        page = (await house.client.get("/statements", params={"state": state})).text
+        links[state] = html.unescape(re.findall(r'href="(/v1/statements[^"]*format=csv)"', page)[0])
+        told = csv.DictReader(io.StringIO((await house.client.get(links[state])).text.lstrip("\ufeff")))
+        standing = [row["state"] for row in told]
+        assert (len(standing), set(standing) - {state}) == (count, set() if state else {"paid", "declared"}), state
+    house.others.payments = []
+    assert "limit=1000" in links[""]
+    whole = (await house.client.get("/v1/statements", params={"state": "paid", "limit": 1})).json()
+    assert (whole["statements"], whole["next"] is None) == ([], False)
 
 
 async def test_the_description_is_openapi_3_1_with_examples(house: House) -> None:

@@ -51,7 +51,7 @@ def make_router(desk: Desk) -> APIRouter:
             rows = [row for row in rows if row["state"] == state]
         return desk.site.page(
             request, "statements.html", viewer=viewer, rows=rows, total=_total(rows), as_of=day, period=shown,
-            links=_exports(shown, province, enterprise),
+            links=_exports(period=shown, province=province, enterprise=enterprise, state=state, as_of=as_of),
             wanted={"province": province, "enterprise": enterprise, "state": state},
             **_choices(desk, request, viewer, periods),
         )  # fmt: skip
@@ -95,9 +95,9 @@ def _choices(desk: Desk, request: Request, viewer: Viewer, periods: Sequence[str
     }
 
 
-def _exports(period: str | None, province: str | None, enterprise: str | None) -> list[tuple[str, str]]:
-    known = {"period": period, "province": province, "enterprise": enterprise}
-    return [(kind.upper(), address("/v1/statements", **known, format=kind)) for kind in ("xlsx", "csv")]
+def _exports(**wanted: object) -> list[tuple[str, str]]:
+    """The same rows as on the page, as downloads."""
+    return [(kind.upper(), address("/v1/statements", **wanted, limit=MOST, format=kind)) for kind in ("xlsx", "csv")]
 
 
 def _row(statement: Statement, payment: PaymentItem | None) -> dict[str, Any]:

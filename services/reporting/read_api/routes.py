@@ -43,7 +43,7 @@ from services.reporting.read_model.arrivals import Arrived, read_arrivals
 from services.reporting.read_model.overview import read_overview
 from services.reporting.read_model.reports import AnyReport, ReportListed, find_report, list_reports
 from services.reporting.read_model.sheets import read_sheet
-from services.reporting.read_model.standing import Standing, read_payments, stand
+from services.reporting.read_model.standing import Standing, State, read_payments, stand
 from services.reporting.read_model.statements import Wanted, find_statement, list_remittances, list_statements
 from services.reporting.sources import Sources
 from shared.domain.calendar import insured_day
@@ -54,6 +54,9 @@ StatementId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.:-]{1,128}$", examples=
 ReportId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.:-]{1,128}$", examples=["coverage.2026-10-03.44"])]
 After = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_.:-]{1,128}$", description="`next` of the answer before")]
 Kind = Annotated[str | None, Query(pattern=r"^(coverage|registration|declaration|payment)$", examples=["coverage"])]
+AnyState = Annotated[
+    State | None, Query(description="only these of a page, which then has fewer; `next` leads on all the same")
+]
 PROBLEMS: Final = told(401, 403, 422)
 ONE: Final = told(404)
 MINUTES: Final = 24 * 60
@@ -164,6 +167,7 @@ def _add_statements(router: APIRouter, reading: Reading, asking: Any) -> None:
         period: AnyPeriod = None,
         province: AnyProvince = None,
         enterprise: AnyUscc = None,
+        state: AnyState = None,
         after: After = None,
         limit: Limit = 100,
         as_of: AnyDay = None,
@@ -176,8 +180,9 @@ def _add_statements(router: APIRouter, reading: Reading, asking: Any) -> None:
             found = await list_statements(connection, wanted)
         day = as_of or insured_day(clock.now())
         payments = await read_payments(reading.sources, {each.period for each in found}, day)
+        standing = [stand(each, payments, day) for each in found]
         told = Statements(
-            statements=[stand(each, payments, day) for each in found],
+            statements=[each for each in standing if state in {None, each.state}],
             next=found[-1].statement_id if len(found) == limit else None,
         )
         return in_form(format, told, f"statements-{period or 'all'}", lambda each: [_rows(tables, each.statements)])
