@@ -21,8 +21,10 @@ from deploy.embedded.postgres import EmbeddedPostgres
 from services.cli.audit.assessments import check_assessments
 from services.cli.audit.billing import check_billing
 from services.cli.audit.books import Books
+from services.cli.audit.counts import check_counts
+from services.cli.audit.deployments import Charging
 from services.cli.audit.facts import read_facts
-from services.cli.audit.manifests import check_counts, check_manifests
+from services.cli.audit.manifests import check_manifests
 from services.cli.audit.rows import ENTRY, FETCH_ROWS, RowReader, entry_leaf
 from services.cli.audit.settlements import check_settlements
 from services.cli.audit.verdict import Verdict
@@ -113,7 +115,7 @@ async def _audit(connection: Connection) -> dict[str, float]:
     await timed("assessments", check_assessments(connection, facts, verdict))
     await timed("settlements", check_settlements(connection, facts, verdict))
     await timed("books", books.check(connection))
-    await timed("counts", check_counts(connection, facts, rows, verdict))
+    await timed("counts", check_counts(connection, [Charging(connection, facts, rows)], verdict))
     await timed("billing", check_billing(connection, facts, books, verdict))
     if not verdict.has_passed:
         raise RuntimeError("\n".join(verdict.lines()))

@@ -17,16 +17,19 @@ import pytest
 from deploy.embedded.children import Child, start_child
 from deploy.embedded.ports import free_port
 from deploy.embedded.postgres import EmbeddedPostgres
+from services.cli.audit.run import CHARGING_DATABASES, Sources, audit_all, sources_from
 from services.cli.generating.month import Wanted, generate
 from services.cli.generating.records import Record, milliseconds
 from services.cli.month.demo import OCTOBER, Asked, bill, declared, wishes_of
 from services.cli.month.driver import MonthDriver, Stream, open_stream, request_close, until, wait_closed
 from services.cli.month.progress import Silent
 from services.cli.running.apis import Api, Apis, open_apis
-from services.cli.running.migrating import HISTORIES, given_passwords
+from services.cli.running.migrating import AUDITOR, HISTORIES, given_passwords
 from services.cli.running.system import System, running_system, service_environment
 from shared.adapters.migrations import migrate
+from shared.adapters.postgres import with_login
 from shared.adapters.scheme_files import load_scheme
+from shared.domain.errors import Refused
 from shared.runtime.settings import HOUSE
 
 pytestmark = pytest.mark.slow
@@ -37,6 +40,8 @@ BEFORE, DARK = date(2026, 10, 20), date(2026, 10, 21)
 _REPORTS = "select report_id, body from reporting.report where kind <> 'payment' order by report_id"
 _CLOSED = "select day, orders, premium, totals, workers, first_time, hours, resends from ledger.day_closed order by day"
 
+_TAMPER = """update charging.entry set premium = premium + 100 where (batch, leaf_index)
+    = (select batch, leaf_index from charging.entry where kind = 1 and premium > 0 order by 1, 2 limit 1)"""
 _ANSWERS = "select deployment, (answer -> 'workers')::text from ledger.day_count"
 
 
@@ -66,6 +71,7 @@ class West:
 
     url: str
     database: str
+    audited: str
     environment: Mapping[str, str]
     log: Path
     child: Child | None = None
@@ -111,11 +117,12 @@ async def two_deployments(folder: Path) -> AsyncIterator[tuple[System, West, Api
 async def migrated_west(system: System, database: str, url: str) -> West:
     passwords, _ = given_passwords(system.directory / "roles.env")
     charging = HISTORIES[0]
-    roles = {role: passwords[role] for role in (charging.role, "danbao_auditor")}
+    roles = {role: passwords[role] for role in (charging.role, AUDITOR)}
     await migrate(database, charging.schema, charging.scripts, roles)
     own = {"DANBAO_DATABASE": database, "DANBAO_CHARGING_URL": url, "DANBAO_DEPLOYMENT": "west"}
     environment = service_environment("charging", system.variables | own, passwords)
-    return West(url, database, environment, system.directory / "logs" / "charging-west.log")
+    audited = with_login(database, AUDITOR, passwords[AUDITOR])
+    return West(url, database, audited, environment, system.directory / "logs" / "charging-west.log")
 
 
 async def is_ready(api: Api) -> bool:
@@ -197,14 +204,44 @@ async def on_one(folder: Path) -> list[list[tuple[Any, ...]]]:
         return await read(system.variables["DANBAO_AUDIT_DATABASE"], _REPORTS, _CLOSED)
 
 
+def audit_sources(system: System, west: West, monkeypatch: pytest.MonkeyPatch) -> Sources:
+    """As `danbao audit` has them from the environment; it refuses while a deployment is missing."""
+    first = system.variables["DANBAO_AUDIT_DATABASE"]
+    monkeypatch.setenv("DANBAO_AUDIT_DATABASE", first)
+    monkeypatch.setenv("DANBAO_AUDIT_PLATFORM_DATABASE", system.variables["DANBAO_AUDIT_PLATFORM_DATABASE"])
+    for databases in ("", f"charging={first}", f"charging={first} west={west.audited} east={west.audited}"):
+        monkeypatch.setenv(CHARGING_DATABASES, databases)
+        with pytest.raises(Refused, match="the deployments are charging, west"):
+            sources_from(system.settings)
+    monkeypatch.setenv(CHARGING_DATABASES, f"charging={first} west={west.audited}")
+    return sources_from(system.settings)
+
+
+async def check_audit(sources: Sources, west: West) -> None:
+    """It passes over both, takes neither database for the other's, and finds what was changed in one of them."""
+    verdict = await audit_all(sources)
+    assert verdict.has_passed, "\n".join(verdict.lines())
+    first = sources.charging["charging"]
+    with pytest.raises(Refused, match="for west is that of charging"):
+        await audit_all(replace(sources, charging={"charging": first, "west": first}))
+    connection = await asyncpg.connect(west.database)
+    await connection.execute("set session_replication_role = replica")
+    await connection.execute(_TAMPER)
+    await connection.close()
+    findings = [finding for check in (await audit_all(sources)).checks for finding in check.findings]
+    assert [finding for finding in findings if finding.startswith("charging.manifest")]
+    assert not [finding for finding in findings if finding.startswith(("ledger.", "reporting."))], findings
+
+
 async def test_two_deployments_report_what_one_reports(
-    own_parts: None, tmp_path_factory: pytest.TempPathFactory
+    own_parts: None, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, closed = await on_one(tmp_path_factory.mktemp("one"))
     async with two_deployments(tmp_path_factory.mktemp("two")) as (system, west, apis):
         await system.supervisor.guard(play(system, apis, west))
         two, days, answers = await read(system.variables["DANBAO_AUDIT_DATABASE"], _REPORTS, _CLOSED, _ANSWERS)
         status = await apis.ledger.get("/v1/status")
+        await check_audit(audit_sources(system, west, monkeypatch), west)
     assert {deployment for deployment, _ in answers} == {"charging", "west"}
     apart, told = of_provinces(workers for _, workers in answers), of_provinces(day[4] for day in days)
     assert apart > told > 0, "nobody rode for both"

@@ -14,8 +14,10 @@ from services.charging.rerate import Difference, Window, book_differences, find_
 from services.cli.audit.assessments import check_assessments
 from services.cli.audit.billing import check_billing
 from services.cli.audit.books import Books as AuditBooks
+from services.cli.audit.counts import check_counts
+from services.cli.audit.deployments import Charging
 from services.cli.audit.facts import read_facts
-from services.cli.audit.manifests import check_counts, check_manifests
+from services.cli.audit.manifests import check_manifests
 from services.cli.audit.rows import RowReader
 from services.cli.audit.settlements import check_settlements
 from services.cli.audit.verdict import Verdict
@@ -145,7 +147,7 @@ async def audit(books: Books, scheme: Corrected) -> list[str]:
         await check_settlements(connection, facts, verdict)
         await check_assessments(connection, facts, verdict)
         await kept.check(connection)
-        await check_counts(connection, facts, rows, verdict)
+        await check_counts(connection, [Charging(connection, facts, rows)], verdict)
         await check_billing(connection, facts, kept, verdict)
     return [finding for check in verdict.checks for finding in check.findings]
 

@@ -3,7 +3,7 @@
 import json
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, Final
@@ -13,7 +13,7 @@ import msgspec
 from services.cli.audit.archived import read_archived
 from services.cli.audit.verdict import Check
 from shared.adapters.postgres import Connection
-from shared.contracts.manifests import DayClosed, PremiumsCharged
+from shared.contracts.manifests import ALONE, DayClosed, PremiumsCharged
 from shared.domain.rating import Scheme
 
 RUN_SHIFT: Final = 32
@@ -61,7 +61,7 @@ class ClosedDay:
 
 @dataclass(slots=True)
 class Facts:
-    """Read once, in one snapshot."""
+    """Read once, in one snapshot of the books and a later one (or the same) of one deployment of charging."""
 
     scheme: Scheme
     opened_on: date | None
@@ -71,6 +71,8 @@ class Facts:
     run_ids: dict[str, int]
     archived: Mapping[date, str] = field(default_factory=dict)
     patience: timedelta = PATIENCE
+    deployment: str = ALONE
+    billed: Collection[str] = ()
     _reached: dict[int, list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
 
     def __post_init__(self) -> None:
@@ -100,17 +102,28 @@ class Facts:
         return self.closed[index] if 0 <= index < len(self.closed) else None
 
 
-async def read_facts(connection: Connection, scheme: Scheme, check: Check, patience: timedelta = PATIENCE) -> Facts:
-    """Read them; what is not of the agreed shape is a finding of `check` and counts as empty."""
+async def read_facts(
+    books: Connection, scheme: Scheme, check: Check, patience: timedelta = PATIENCE, charging: Connection | None = None
+) -> Facts:
+    """Read them; what is not of the agreed shape is a finding of `check` and counts as empty.
+
+    `charging` None: its schema lies beside the books. Else it is read after them: it may know more, never less.
+    """
+    opened_on = await books.fetchval("select opened_on from ledger.books")
+    closed = [_closed(row, check) for row in await books.fetch("select * from ledger.day_closed order by day")]
+    billed = {row["period"] for row in await books.fetch("select period from ledger.period_issued")}
+    own = charging or books
     return Facts(
         scheme=scheme,
-        opened_on=await connection.fetchval("select opened_on from ledger.books"),
-        enterprises={row["id"]: row["uscc"] for row in await connection.fetch("select * from charging.enterprise")},
-        manifests={row["batch"]: _manifest(row, check) for row in await connection.fetch(_MANIFESTS, patience)},
-        closed=[_closed(row, check) for row in await connection.fetch("select * from ledger.day_closed order by day")],
-        run_ids={row["run"]: row["id"] for row in await connection.fetch("select id, run from charging.run")},
-        archived=await read_archived(connection),
+        opened_on=opened_on,
+        enterprises={row["id"]: row["uscc"] for row in await own.fetch("select * from charging.enterprise")},
+        manifests={row["batch"]: _manifest(row, check) for row in await own.fetch(_MANIFESTS, patience)},
+        closed=closed,
+        run_ids={row["run"]: row["id"] for row in await own.fetch("select id, run from charging.run")},
+        archived=await read_archived(own),
         patience=patience,
+        deployment=await own.fetchval("select name from charging.deployment") or ALONE,
+        billed=billed,
     )
 
 

@@ -1,6 +1,7 @@
 """I8: no clear-text identity of a worker is stored. Looked for wherever an enterprise's text could carry one."""
 
 import re
+from collections.abc import Sequence
 from datetime import date
 from typing import Final
 
@@ -31,15 +32,17 @@ TOKENS: Final = (
 )
 
 
-async def check_identities(connection: Connection, verdict: Verdict) -> None:
+async def check_identities(books: Connection, charging: Sequence[Connection], verdict: Verdict) -> None:
     """Citizen numbers with a right check digit and a possible birthday; tokens that are not 32 bytes."""
     check = verdict.check("I8", "no citizen number stands in the books or reports, and workers are tokens of 32 bytes")
     for table, column in FIELDS:
-        await _check_field(connection, check, table, column)
+        for connection in charging if table.startswith("charging.") else [books]:
+            await _check_field(connection, check, table, column)
     for table, column, wrong in TOKENS:
-        count = await connection.fetchval(f"select count(*) from {table} where {column} {wrong}")
-        if count:
-            check.find(f"{table}: {count} rows whose worker is no token")
+        for connection in charging:
+            count = await connection.fetchval(f"select count(*) from {table} where {column} {wrong}")
+            if count:
+                check.find(f"{table}: {count} rows whose worker is no token")
 
 
 async def _check_field(connection: Connection, check: Check, table: str, column: str) -> None:

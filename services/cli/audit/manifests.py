@@ -1,14 +1,13 @@
-"""Rows against manifests, positions and what the close counted: I1, I2 and the first half of I4."""
+"""Rows against manifests and positions: I1, I2 and the first half of I4."""
 
 from collections import Counter, defaultdict
-from datetime import date
-from typing import Any, Final
+from typing import Final
 
 from services.cli.audit.facts import Facts, Manifest
 from services.cli.audit.rows import Found, RowReader, TotalKey
-from services.cli.audit.verdict import Check, Verdict
+from services.cli.audit.verdict import Verdict
 from shared.adapters.postgres import Connection
-from shared.contracts.manifests import AcceptancesByHour, DayCounted, FirstTime, Outcome, Total, WorkerCount
+from shared.contracts.manifests import Outcome, Total
 from shared.contracts.topics import enterprise_of
 
 _WITHOUT_PLACE = ("parked", "conflict")
@@ -105,90 +104,3 @@ async def _check_batch_days(connection: Connection, rows: RowReader, verdict: Ve
         for day in found.days:
             if (batch, day) not in said:
                 check.find(f"charging.batch_day: batch {batch} has rows of {day}")
-
-
-def _check_hours(facts: Facts, rows: RowReader, verdict: Verdict) -> None:
-    check = verdict.check("I4", "acceptances by hour of every closed day, worked out anew from the rows")
-    for closed in facts.closed:
-        stored = {(each.insured_on, each.enterprise, each.province): each.orders for each in closed.told.hours}
-        check.compare_all(f"ledger.day_closed {closed.day}, hours", stored, rows.workers.hours.get(closed.day, {}))
-
-
-async def check_counts(connection: Connection, facts: Facts, rows: RowReader, verdict: Verdict) -> None:
-    """What the close counted beside money: hours, distinct workers, those insured for the first time."""
-    _check_hours(facts, rows, verdict)
-    check = verdict.check("I4", "distinct and first-time workers of every closed day, worked out anew from the rows")
-    workers, first_time = (
-        _worker_counts(rows),
-        Counter((day, place) for (place, _), day in rows.workers.first_time.items()),
-    )
-    for closed in facts.closed:
-        stored = {(each.insured_on, each.enterprise, each.province): each.workers for each in closed.told.workers}
-        check.compare_all(f"ledger.day_closed {closed.day}, workers", stored, workers.get(closed.day, {}))
-        new = {each.province: each.workers for each in closed.told.first_time}
-        worked_out = {place: count for (day, place), count in first_time.items() if day == closed.day}
-        check.compare_all(f"ledger.day_closed {closed.day}, first-time workers of", new, worked_out)
-    last = facts.closed[-1].day if facts.closed else None
-    stored_participants = {
-        (f"{row['province']:02}", bytes(row["worker"])): row["first_on"]
-        for row in await connection.fetch("select * from charging.participant")
-        if last is not None and row["first_on"] <= last
-    }
-    found = {(place, worker): day for (place, worker), day in rows.workers.first_time.items() if last and day <= last}
-    for key in stored_participants.keys() | found.keys():
-        check.compare(
-            f"charging.participant {key[0]}/{key[1].hex()}", stored_participants.get(key), found.get(key)
-        )  # fmt: skip
-    await _check_answers(connection, facts, verdict)
-
-
-def _worker_counts(rows: RowReader) -> dict[Any, dict[tuple[Any, str | None, str], int]]:
-    counts: dict[Any, dict[tuple[Any, str | None, str], int]] = defaultdict(lambda: defaultdict(int))
-    for (day, uscc, province, _), counted_on in rows.workers.by_enterprise.items():
-        counts[counted_on][day, uscc, province] += 1
-    for (day, province, _), counted_on in rows.workers.by_province.items():
-        counts[counted_on][day, None, province] += 1
-    return counts
-
-
-async def _check_answers(connection: Connection, facts: Facts, verdict: Verdict) -> None:
-    """Charging's kept answer, the ledger's kept answer and the closed day say the same."""
-    check = verdict.check(
-        "I5", "charging's answers to the close, as both sides keep them, are what the days were closed on"
-    )
-    answers = await _read_answers(connection, check, "charging.day_count", "payload")
-    heard = await _read_answers(connection, check, "ledger.day_count", "answer")
-    for key in heard.keys() & answers.keys():
-        if heard[key] != answers[key]:
-            check.find(f"ledger.day_count {key[0]}, attempt {key[1]}: not what charging.day_count keeps")
-    for closed in facts.closed:
-        answer = answers.get((closed.day, closed.attempt))
-        if answer is None or (closed.day, closed.attempt) not in heard:
-            check.find(f"ledger.day_closed {closed.day}: no kept answer of attempt {closed.attempt}")
-            continue
-        check.compare(f"charging.day_count {closed.day}, workers", _set(answer.workers), _set(closed.told.workers))
-        check.compare(
-            f"charging.day_count {closed.day}, first time", _set(answer.first_time), _set(closed.told.first_time)
-        )
-        check.compare(f"charging.day_count {closed.day}, hours", _set(answer.hours), _set(closed.told.hours))
-        figures = (answer.resends, answer.unmatched_cancellations)
-        check.compare(f"ledger.day_closed {closed.day}", (closed.resends, closed.unmatched_cancellations), figures)
-
-
-async def _read_answers(
-    connection: Connection, check: Check, table: str, column: str
-) -> dict[tuple[date, int], DayCounted]:
-    """The answers that a table keeps, by day and attempt."""
-    found = {}
-    for row in await connection.fetch(f"select day, attempt, {column} as body from {table}"):
-        key = (row["day"], row["attempt"])
-        empty = DayCounted(
-            day=key[0], attempt=key[1], cut={}, settlement=None, totals=[], workers=[], first_time=[], resends=-1,
-            unmatched_cancellations=-1,
-        )  # fmt: skip
-        found[key] = check.read(f"{table} {key[0]}, attempt {key[1]}", row["body"], DayCounted, empty)
-    return found
-
-
-def _set(counts: list[WorkerCount] | list[FirstTime] | list[AcceptancesByHour]) -> set[str]:
-    return {repr(each) for each in counts}

@@ -19,7 +19,7 @@ from services.cli.audit.figures import (
     stated_of,
     worked_out_figures,
 )
-from services.cli.audit.rows import RowReader
+from services.cli.audit.rows import Workers
 from services.cli.audit.verdict import Check, Verdict
 from shared.adapters.postgres import Connection
 from shared.contracts.manifests import DayClosed, StatementIssued
@@ -43,8 +43,8 @@ _REPORTS: Final = """
 class Reports:
     """Reads every report once and holds it against the closed days, the rows and the statements."""
 
-    def __init__(self, facts: Facts, rows: RowReader, verdict: Verdict) -> None:
-        self._facts, self._rows, self._verdict = facts, rows, verdict
+    def __init__(self, facts: Facts, workers: Workers, verdict: Verdict) -> None:
+        self._facts, self._workers, self._verdict = facts, workers, verdict
         self._kept: dict[str, Any] = {}
         self._told: dict[str, AnyReport] = {}
 
@@ -137,7 +137,7 @@ class Reports:
             if report is None:
                 check.find(f"{name} is missing")
                 continue
-            stored, worked_out = figures_of(report), worked_out_figures(sheet, self._rows.workers)
+            stored, worked_out = figures_of(report), worked_out_figures(sheet, self._workers)
             for what, figures in worked_out.items():
                 check.compare_all(f"{name}, {what}", stored[what], figures)
             tokens = registered.get((closed.day, sheet.province), [])
@@ -145,7 +145,7 @@ class Reports:
                 check.find(f"reporting.report registration.{closed.day}.{sheet.province}: not the workers of the rows")
 
     def _first_times(self, closed: ClosedDay) -> dict[tuple[str, str], Any]:
-        found = self._rows.workers.first_time.items()
+        found = self._workers.first_time.items()
         return {(province, worker.hex()): day for (province, worker), day in found if day == closed.day}
 
     async def _check_declarations(self, connection: Connection) -> None:

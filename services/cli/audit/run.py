@@ -5,19 +5,22 @@ more than reporting knows of, never less.
 """
 
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Final
 
 from services.cli.audit.assessments import check_assessments
 from services.cli.audit.billing import check_billing
 from services.cli.audit.books import Books
+from services.cli.audit.counts import check_counts
+from services.cli.audit.deployments import Charging, join_facts, join_workers
 from services.cli.audit.evidence_log import Views, check_log
 from services.cli.audit.facts import PATIENCE, read_facts
 from services.cli.audit.identity import check_identities
-from services.cli.audit.manifests import check_counts, check_manifests
+from services.cli.audit.manifests import check_manifests
 from services.cli.audit.portal import check_portal
 from services.cli.audit.register import check_register
 from services.cli.audit.reports import Reports
@@ -31,12 +34,15 @@ from shared.domain.errors import Refused
 from shared.runtime.deployments import load_deployments
 from shared.runtime.settings import Settings
 
+CHARGING_DATABASES: Final = "DANBAO_AUDIT_CHARGING_DATABASES"
+
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where the audit reads: URLs of both databases, the scheme's directories, the log's keys, archived days.
+    """Where the audit reads: URLs of the databases, the scheme's directories, the log's keys, archived days.
 
-    `patience`: what waits for another service is missing only when it has waited so long.
+    `patience`: what waits for another service is missing only when it has waited so long. `charging`: the database of
+    each deployment by its name, whose archive is the folder of that name; empty where there is one, beside the books.
     """
 
     database: str
@@ -45,55 +51,97 @@ class Sources:
     vkeys: Path | None = None
     archive: Path = ARCHIVE
     patience: timedelta = PATIENCE
+    charging: Mapping[str, str] = field(default_factory=dict)
 
 
 def sources_from(settings: Settings) -> Sources:
     """DANBAO_AUDIT_DATABASE and DANBAO_AUDIT_PLATFORM_DATABASE, else the URLs of the settings.
 
-    Raises Refused for several charging deployments: what one database holds is not what the books say.
+    Where charging is several deployments, DANBAO_AUDIT_CHARGING_DATABASES has `name=URL` of each, separated by spaces.
+    Raises Refused where that is not all of them: what some databases hold is not what the books say.
     """
-    if len(load_deployments(settings).names) > 1:
-        raise Refused("the audit reads the rows of one charging deployment, and DANBAO_DEPLOYMENTS names several")
+    names = load_deployments(settings).names
+    charging = dict(part.partition("=")[::2] for part in os.environ.get(CHARGING_DATABASES, "").split())
+    if charging.keys() != (names if len(names) > 1 else set()):
+        raise Refused(f"{CHARGING_DATABASES} names {_listed(charging)}; the deployments are {_listed(names)}")
     return Sources(
         os.environ.get("DANBAO_AUDIT_DATABASE") or settings.database.get_secret_value(),
         os.environ.get("DANBAO_AUDIT_PLATFORM_DATABASE") or settings.platform_database.get_secret_value(),
         tuple(settings.scheme),
         settings.vkeys,
         settings.archive,
+        charging=charging,
     )
 
 
 async def audit_all(sources: Sources) -> Verdict:
     """Every check; raises what the databases raise when they do not answer."""
     verdict = Verdict()
-    scheme, vkeys = load_scheme(sources.scheme), read_vkeys(sources.vkeys) if sources.vkeys else None
-    async with (
-        _snapshot(sources.database) as connection,
-        _snapshot(sources.platform_database) as platform,
-        _connection(sources.database) as later,
-    ):
-        reads = verdict.check("I4", "every kept message reads as what it is")
-        facts = await read_facts(connection, scheme, reads, sources.patience)
-        rates = verdict.check("I4", "every acceptance rated anew from the scheme files has the stored premium and line")
-        rows, books = RowReader(facts, rates), Books(facts, verdict)
-        await rows.read(connection, sources.archive)
+    vkeys = read_vkeys(sources.vkeys) if sources.vkeys else None
+    async with AsyncExitStack() as stack:
+        connection = await stack.enter_async_context(_snapshot(sources.database))
+        charging = await _read_charging(stack, sources, connection, verdict)
+        platform = await stack.enter_async_context(_snapshot(sources.platform_database))
+        later = await stack.enter_async_context(_connection(sources.database))
+        for each in charging:
+            await _check_charging(each, verdict)
+        facts = join_facts([each.facts for each in charging])
+        workers, books = join_workers([each.rows.workers for each in charging]), Books(facts, verdict)
+        rows = [each.connection for each in charging]
         for name, work in {
-            "manifests": lambda: check_manifests(connection, facts, rows, verdict),
-            "assessments": lambda: check_assessments(connection, facts, verdict),
-            "settlements": lambda: check_settlements(connection, facts, verdict),
             "books": lambda: books.check(connection),
-            "counts": lambda: check_counts(connection, facts, rows, verdict),
+            "counts": lambda: check_counts(connection, charging, verdict),
             "billing": lambda: check_billing(connection, facts, books, verdict),
-            "reports": lambda: Reports(facts, rows, verdict).check(connection, platform, later),
+            "reports": lambda: Reports(facts, workers, verdict).check(connection, platform, later),
             "the log": lambda: check_log(Views(connection, platform, later), facts, verdict, vkeys),
-            "register": lambda: check_register(connection, verdict, facts.patience),
+            "register": lambda: check_register(connection, rows, verdict, facts.patience),
             "the portal": lambda: check_portal(connection, facts, verdict),
-            "identities": lambda: check_identities(connection, verdict),
+            "identities": lambda: check_identities(connection, rows, verdict),
         }.items():
             async with verdict.part(name):
                 await work()
     verdict.checks.sort(key=lambda check: (check.invariant[0] != "I", int(check.invariant[1:])))
     return verdict
+
+
+async def _read_charging(
+    stack: AsyncExitStack, sources: Sources, books: Connection, verdict: Verdict
+) -> list[Charging]:
+    """Every row of every deployment, each in one snapshot that is not older than the books'."""
+    scheme = load_scheme(sources.scheme)
+    reads = verdict.check("I4", "every kept message reads as what it is")
+    rates = verdict.check("I4", "every acceptance rated anew from the scheme files has the stored premium and line")
+    if not sources.charging:
+        facts = await read_facts(books, scheme, reads, sources.patience)
+        found = [Charging(books, facts, RowReader(facts, rates))]
+    else:
+        found = []
+    for name, url in sources.charging.items():
+        connection = await stack.enter_async_context(_snapshot(url))
+        facts = await read_facts(books, scheme, reads, sources.patience, connection)
+        if facts.deployment != name:
+            raise Refused(f"the database that {CHARGING_DATABASES} names for {name} is that of {facts.deployment}")
+        found.append(Charging(connection, facts, RowReader(facts, rates)))
+    for each in found:
+        archive = sources.archive / each.facts.deployment if sources.charging else sources.archive
+        await each.rows.read(each.connection, archive)
+    return found
+
+
+async def _check_charging(charging: Charging, verdict: Verdict) -> None:
+    """What one deployment's database says of itself."""
+    connection, facts = charging.connection, charging.facts
+    for name, work in {
+        "manifests": lambda: check_manifests(connection, facts, charging.rows, verdict),
+        "assessments": lambda: check_assessments(connection, facts, verdict),
+        "settlements": lambda: check_settlements(connection, facts, verdict),
+    }.items():
+        async with verdict.part(name):
+            await work()
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "none"
 
 
 @asynccontextmanager

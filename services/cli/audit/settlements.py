@@ -151,9 +151,8 @@ async def _check_resends(connection: Connection, facts: Facts, verdict: Verdict)
             continue  # what was checked before its rows left: they are not in the table to be joined
         if not (row["has_row"] and row["has_kept"]) or row["is_charged"] != row["was_charged"]:
             check.find(f"charging.resend order {_name(facts, row)}: not what the acceptances say")
-    billed = {row["period"] for row in await connection.fetch("select period from ledger.period_issued")}
     for row in await connection.fetch(_TWICE):
-        if f"{insured_day(row['accepted_at']):%Y-%m}" in billed:
+        if f"{insured_day(row['accepted_at']):%Y-%m}" in facts.billed:
             check.find(f"charging.entry order {_name(facts, row)}: charged {row['times']} times")
 
 
