@@ -96,13 +96,17 @@ class House:
             if child.poll() is not None:
                 raise RuntimeError(f"a worker ended: {child.last_words()}")
 
-    async def wait_for(self, events: int, time_out_seconds: float = TIME_OUT_SECONDS) -> list[Look]:
-        """Look at what is used until so many events are committed."""
-        groups = {
+    @property
+    def groups(self) -> dict[str, list[int]]:
+        """The processes of each part, by id."""
+        return {
             "worker": [child.pid for child in self.children],
             "database": [self.stack.postgres.server.pid],
             "broker": [self.stack.broker.server.pid],
         }
+
+    async def wait_for(self, events: int, time_out_seconds: float = TIME_OUT_SECONDS) -> list[Look]:
+        """Look at what is used until so many events are committed."""
         deadline = time.monotonic() + time_out_seconds
         looks: list[Look] = []
         while not looks or looks[-1].events < events:
@@ -114,7 +118,7 @@ class House:
                 "select extract(epoch from clock_timestamp())::float8 as at, coalesce(sum(events), 0)::bigint as events"
                 " from charging.manifest"
             )
-            looks.append(Look(row["at"], row["events"], cpu_seconds(groups)))
+            looks.append(Look(row["at"], row["events"], cpu_seconds(self.groups)))
         return looks
 
     async def stretch(self, workers: int, expected: int) -> Stretch:
