@@ -28,7 +28,7 @@ from services.charging.pauses import ParkLimit, Pauses
 from services.charging.reader import Reader
 from services.charging.reading import Reading, Stale
 from services.charging.store import Fenced, Run, pass_over, read_last_number, read_positions, write_batch
-from shared.adapters.kafka import check_codecs, consumer_options, read_cluster_id, until_done
+from shared.adapters.kafka import check_codecs, consumer_options, fetch_options, read_cluster_id, until_done
 from shared.adapters.kafka_batches import Polled, as_read, find_unreadable, is_unreadable, poll_with
 from shared.adapters.postgres import BadData, BrokenConstraint, Pool
 from shared.contracts.manifests import PremiumsCharged
@@ -97,9 +97,8 @@ class Consumer(ConsumerRebalanceListener):
             listener=self,
             max_records=self._settings.batch_events,
             batch_timeout_ms=POLL_MS,
-            max_partition_fetch_bytes=self._settings.fetch_bytes // 3,  # one long queue must not fill the answer
-            fetch_max_bytes=self._settings.fetch_bytes,
             parser=as_read,
+            **fetch_options(self._settings),
             **consumer_options(self._settings),
         )
         poll_with(self._subscriber, POLL_MS, self._settings.batch_events, self._polled, self._poll_failed)

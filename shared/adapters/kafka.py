@@ -65,6 +65,15 @@ def consumer_options(settings: Settings) -> dict[str, Any]:
     }
 
 
+def fetch_options(settings: Settings) -> dict[str, Any]:
+    """What a subscriber that takes batches asks of a broker at once, and how long it lets one wait that has nothing."""
+    return {
+        "max_partition_fetch_bytes": settings.fetch_bytes // 3,  # one long queue must not fill the answer
+        "fetch_max_bytes": settings.fetch_bytes,
+        "fetch_max_wait_ms": settings.fetch_wait_ms,
+    }
+
+
 @dataclass
 class Turn:
     """The message of a topic that is being handled, since when (the loop's time), and how long that is no matter."""

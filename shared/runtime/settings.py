@@ -96,6 +96,9 @@ class Settings(BaseSettings):
     fetch_bytes: int = Field(
         3 * 1024 * 1024, gt=0, description="asked of a broker at once: a batch's worth, sent while one is charged"
     )
+    fetch_wait_ms: int = Field(
+        50, gt=0, description="a broker with nothing answers after it; the embedded one looks again after half of it"
+    )
     max_event_bytes: int = Field(64 * 1024, description="a larger event is parked as too_large")
     max_skew_seconds: int = Field(300, description="an acceptance further after its record time is parked")
     max_age_days: int = Field(30, description="an acceptance older than its record time by more is parked")
