@@ -75,8 +75,9 @@ class Archive:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         jobs = await self._jobs(day, partial)
-        await asyncio.to_thread(self._write_tokens, day, partial)
-        written = await self._run(write_file, jobs, lambda one: progress(one.file.rows))
+        with _processes(self._workers) as pool:
+            await asyncio.to_thread(self._write_tokens, day, partial)
+            written = await _run(pool, write_file, jobs, lambda one: progress(one.file.rows))
         index = await self._write_index(day, partial, jobs, written)
         shutil.rmtree(self._of(day), ignore_errors=True)
         partial.rename(self._of(day))
@@ -118,7 +119,8 @@ class Archive:
     async def verify(self, day: date, progress: Progress) -> files.Index:
         """Every file of an archived day is what was archived, and gives the roots of the manifests as they are now."""
         index, jobs = await self._archived_jobs(day)
-        await self._run(check_again, jobs, progress)
+        with _processes(self._workers) as pool:
+            await _run(pool, check_again, jobs, progress)
         return index
 
     async def restore(self, day: date, progress: Progress) -> bool:
@@ -128,7 +130,8 @@ class Archive:
             return False
         _, jobs = await self._archived_jobs(day)
         await table.begin_restoring(self._connection, day)
-        await self._run(bring_back, jobs, progress)
+        with _processes(self._workers) as pool:
+            await _run(pool, bring_back, jobs, progress)
         await table.end_restoring(self._connection, day)
         return True
 
@@ -185,24 +188,31 @@ class Archive:
     def _of(self, day: date) -> Path:
         return self._folder / day.isoformat()
 
-    async def _run(self, work: Callable[[Job], T], jobs: Sequence[Job], done: Callable[[T], None]) -> list[T]:
-        """All jobs, some at once, each in a process; the results in the jobs' order. The first failure ends it."""
-        loop = asyncio.get_running_loop()
 
-        async def one(pool: ProcessPoolExecutor, job: Job) -> T:
-            found = await loop.run_in_executor(pool, work, job)
-            done(found)
-            return found
+async def _run(
+    pool: ProcessPoolExecutor, work: Callable[[Job], T], jobs: Sequence[Job], done: Callable[[T], None]
+) -> list[T]:
+    """All jobs, some at once, each in a process; the results in the jobs' order. The first failure ends it."""
+    loop = asyncio.get_running_loop()
 
-        with _processes(self._workers) as pool:
-            return list(await asyncio.gather(*(one(pool, job) for job in jobs)))
+    async def one(job: Job) -> T:
+        found = await loop.run_in_executor(pool, work, job)
+        done(found)
+        return found
+
+    return list(await asyncio.gather(*(one(job) for job in jobs)))
 
 
 @contextmanager
 def _processes(count: int) -> Iterator[ProcessPoolExecutor]:
-    """Fresh processes, not copies of this one with its connections; what waits is given up when one fails."""
+    """Fresh processes, not copies of this one with its connections; what waits is given up when one fails.
+
+    They start and import at once, while the caller still prepares their jobs.
+    """
     pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"))
     try:
+        for _ in range(count):
+            pool.submit(part_of, date.min)
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
