@@ -31,6 +31,7 @@ from services.charging.store import start_run
 from services.charging.trials import Trials, make_trial_router
 from services.charging.worker_days import WorkerDays
 from services.charging.worker_days_api import make_worker_days_router
+from shared.adapters.hashing import check_hashing
 from shared.adapters.kafka import consume, ensure_topics, open_broker, until_done
 from shared.adapters.outbox import Outbox
 from shared.adapters.postgres import Pool, Waits, open_engine, open_pool
@@ -54,6 +55,7 @@ CLOSE_GROUP = "charging-close"
 async def compose(service: Service) -> AsyncIterator[None]:
     """Put the worker together."""
     settings = service.settings
+    check_hashing()
     scheme, topics = load_scheme(settings.scheme), load_deployments(settings).topics_pattern(settings.deployment)
     url = settings.database.get_secret_value()
     quick, long = Waits.of(settings), Waits.long(settings)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from struct import Struct
 from typing import Final, Self
 
+from shared.adapters.hashing import hash_all
 from shared.domain.merkle import inclusion_proof, root, subtree_roots
 
 HEIGHT: Final = 7
@@ -28,7 +29,7 @@ class Groups:
         """Of a batch's leaf hashes, empty where a repeat left none."""
         indexes = [index for index, leaf in enumerate(leaves) if leaf]
         hashes = leaves if len(indexes) == len(leaves) else [leaves[index] for index in indexes]
-        return cls(tuple(indexes[::SIZE]), tuple(subtree_roots(hashes, HEIGHT)))
+        return cls(tuple(indexes[::SIZE]), tuple(subtree_roots(hashes, HEIGHT, hash_all)))
 
     @classmethod
     def read(cls, stored: bytes) -> Self:

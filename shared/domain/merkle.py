@@ -11,6 +11,8 @@ EMPTY_ROOT: Final = sha256(b"").digest()
 LEAF_PREFIX: Final = b"\x00"
 Range = tuple[int, int]
 """Leaves `[start, end)` of a tree; every hash of a proof is the root over one."""
+HashAll = Callable[[Sequence[bytes], Sequence[bytes], Sequence[bytes]], Sequence[bytes]]
+"""SHA-256 of many messages at once, each made of a piece of each argument (`shared.adapters.hashing.hash_all`)."""
 Place = tuple[int, int]
 """Height and index of a full subtree: the one over leaves `[index << height, (index + 1) << height)`."""
 
@@ -30,11 +32,14 @@ def root(leaf_hashes: Sequence[bytes]) -> bytes:
     return level[0]
 
 
-def subtree_roots(leaf_hashes: Sequence[bytes], height: int) -> Sequence[bytes]:
-    """The roots over each `2**height` leaves, the last over what is left of them; `root` of these is that of all."""
+def subtree_roots(leaf_hashes: Sequence[bytes], height: int, hash_all: HashAll | None = None) -> Sequence[bytes]:
+    """The roots over each `2**height` leaves, the last over what is left of them; `root` of these is that of all.
+
+    `hash_all` hashes a level at once; without it each node by itself.
+    """
     level = leaf_hashes
     for _ in range(height):
-        level = _next_level(level)
+        level = _next_level(level) if hash_all is None else _level_at_once(level, hash_all)
     return level
 
 
@@ -176,3 +181,12 @@ def _next_level(level: Sequence[bytes]) -> Sequence[bytes]:
     if len(level) % 2:
         parents.append(level[-1])
     return parents
+
+
+def _level_at_once(level: Sequence[bytes], hash_all: HashAll) -> Sequence[bytes]:
+    """`_next_level`, by few calls for all nodes."""
+    count = len(level) // 2
+    if not count:
+        return level
+    parents = hash_all([b"\x01"] * count, level[: 2 * count : 2], level[1::2])
+    return [*parents, level[-1]] if len(level) % 2 else parents

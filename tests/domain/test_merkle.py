@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.adapters.hashing import hash_all
 from shared.domain import merkle
 
 CONTENT = [
@@ -68,10 +69,13 @@ def test_the_root_is_that_of_the_recursion(hashes: list[bytes]) -> None:
     assert merkle.root(hashes) == model_root(hashes)
 
 
+@pytest.mark.parametrize("hash_all", [None, hash_all])
 @given(trees, st.integers(0, 7))
-def test_the_root_is_that_over_the_roots_of_equal_subtrees(hashes: list[bytes], height: int) -> None:
+def test_the_root_is_that_over_the_roots_of_equal_subtrees(
+    hash_all: merkle.HashAll | None, hashes: list[bytes], height: int
+) -> None:
     size = 1 << height
-    roots = list(merkle.subtree_roots(hashes, height))
+    roots = list(merkle.subtree_roots(hashes, height, hash_all))
     assert roots == [model_root(hashes[first : first + size]) for first in range(0, len(hashes), size)]
     assert merkle.root(roots) == merkle.root(hashes)
 
