@@ -28,6 +28,8 @@ _BY_FIELD: Final = {
 DETAIL_LENGTH: Final = 300
 DEEPEST: Final = 500
 """Arrays and objects within each other; ours go to 7. The parser's own limit depends on how deep its caller is."""
+DEEP_BYTES: Final = 2 * DEEPEST
+"""What is no longer cannot be deep and whole: each level opens and closes."""
 # What is no bracket: texts (to the end, where one does not end) and everything else.
 _FLAT: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[^]["{}]+', re.DOTALL)
 
@@ -61,7 +63,7 @@ def decode(value: bytes | None, max_bytes: int) -> Event | Parked:
 
 def may_be_deep(value: bytes) -> bool:
     """Whether there are enough brackets for it."""
-    return len(value) > 2 * DEEPEST and value.count(b"[") + value.count(b"{") > DEEPEST
+    return len(value) > DEEP_BYTES and value.count(b"[") + value.count(b"{") > DEEPEST
 
 
 def _is_deep(value: bytes) -> bool:

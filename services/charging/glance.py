@@ -6,16 +6,15 @@ those, and the texts of many events are checked together. Whatever is not plainl
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from struct import Struct as Packing
-from typing import Any, Final, Literal, Union, get_args
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, Literal, NamedTuple, Union, get_args
 
 import msgspec
 from msgspec import NODEFAULT, Struct
 from msgspec.structs import fields
+from stringzilla import count
 
-from services.charging.decode import may_be_deep
-from services.charging.forms import Token
+from services.charging.decode import DEEP_BYTES, may_be_deep
 from shared.contracts.events import END, OrderAccepted, OrderCancelled, OrderCompleted, OrderId
 from shared.domain.leaf import RowKind
 
@@ -26,12 +25,22 @@ CHECKED_TOGETHER: Final = frozenset({"order_id", "worker_id", "series"})
 _IDS: Final = b'er_id"'
 """How the names of order and worker end, and no other."""
 _SERIES: Final = b'"series"'
-_TOKEN: Final = Packing(">q24s")
 _TOKEN_DIGITS: Final = 64
 
 
 class NotPlainError(Exception):
     """Something among these events has to be looked at one by one."""
+
+
+class Seen(NamedTuple):
+    """What is plainly right of the values looked at: their places, the events, and the workers' tokens, 32 bytes each.
+
+    An event has the fields of its type; its series may be anything.
+    """
+
+    places: list[int]
+    events: list[Any]
+    tokens: bytes
 
 
 class Glance:
@@ -48,24 +57,34 @@ class Glance:
         }
         self.kinds = {_without_patterns(struct, known): int(kind) for struct, kind in _KINDS}
         self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(Union[tuple(self.kinds)]).decode  # noqa: UP007 - made here
+        self._acceptance = next(struct for struct, kind in self.kinds.items() if kind == RowKind.ACCEPTANCE)
         self._max_bytes = max_bytes
 
-    def look(self, values: Sequence[bytes | None]) -> list[tuple[Any, Token] | None]:
-        """Event and worker's token of each received value, None where it has to be looked at alone; never raises.
+    def look(self, values: Sequence[bytes | None]) -> Seen:
+        """The others have to be looked at alone; never raises."""
+        places: list[int] = []
+        events: list[Any] = []
+        tokens: list[bytes] = []
+        for first in range(0, len(values), CHUNK_EVENTS):
+            for start, some, theirs in self._look_closer(first, values[first : first + CHUNK_EVENTS]):
+                places.extend(range(start, start + len(some)))
+                events += some
+                tokens.append(theirs)
+        return Seen(places, events, b"".join(tokens))
 
-        An event has the fields of its type; its series may be anything.
-        """
+    def _look_closer(self, first: int, values: Sequence[bytes | None]) -> Iterator[tuple[int, list[Any], bytes]]:
+        """Stretches of events that are plainly right, each with the place of its first and its tokens."""
         try:
-            return self._look(values)
+            yield first, *self._look(values)
         except (NotPlainError, msgspec.DecodeError, ValueError, TypeError, OverflowError, RecursionError):
-            if len(values) == 1:
-                return [None]
             middle = len(values) // 2
-            return [*self.look(values[:middle]), *self.look(values[middle:])]
+            if middle:
+                yield from self._look_closer(first, values[:middle])
+                yield from self._look_closer(first + middle, values[middle:])
 
-    def _look(self, values: Sequence[Any]) -> list[tuple[Any, Token] | None]:
-        # TypeError: a message without bytes
-        if max(map(len, values)) > self._max_bytes or any(map(may_be_deep, values)):
+    def _look(self, values: Sequence[Any]) -> tuple[list[Any], bytes]:
+        longest = max(map(len, values))  # TypeError: a message without bytes
+        if longest > self._max_bytes or (longest > DEEP_BYTES and any(map(may_be_deep, values))):
             raise NotPlainError
         joined = b"".join(values)
         if not joined.isascii():
@@ -73,26 +92,21 @@ class Glance:
                 value.decode("utf-8")  # the decoder skips over text that it does not keep
         events = list(map(self._decode, values))
         self._check_none_doubled(joined, events)
-        _check_order_ids([event.data.order_id for event in events])
-        tokens = _read_tokens([event.data.worker_id for event in events])
-        return list(zip(events, tokens, strict=True))
+        datas = [event.data for event in events]
+        _check_order_ids([data.order_id for data in datas])
+        return events, _read_tokens([data.worker_id for data in datas])
 
     def _check_none_doubled(self, joined: bytes, events: Sequence[Any]) -> None:
         """Of a field that stands twice only the last value is seen here; an escape could hide its name.
 
         Each event has its fields at least once, so it is enough to count. Every scan of the bytes is a cost.
         """
-        with_series = sum(self.kinds[type(event)] == RowKind.ACCEPTANCE for event in events)
-        if joined.count(_IDS) != 2 * len(events) or joined.count(_SERIES) != with_series:
+        if count(joined, _IDS) != 2 * len(events):
+            raise NotPlainError
+        if count(joined, _SERIES) != list(map(type, events)).count(self._acceptance):
             raise NotPlainError
         if b"\\" in joined and b"\\u" in joined:
             raise NotPlainError
-
-
-def token_of(worker_id: str) -> Token:
-    """A checked token as it is laid out."""
-    key, rest = _TOKEN.unpack(bytes.fromhex(worker_id))
-    return key, rest
 
 
 def _check_order_ids(names: Sequence[str]) -> None:
@@ -101,12 +115,12 @@ def _check_order_ids(names: Sequence[str]) -> None:
         raise NotPlainError
 
 
-def _read_tokens(tokens: Sequence[str]) -> list[Any]:
+def _read_tokens(tokens: Sequence[str]) -> bytes:
     digits = "".join(tokens)
     data = bytes.fromhex(digits)  # takes capitals and spaces, too
     if digits != digits.lower() or 2 * len(data) != len(digits) or set(map(len, tokens)) != {_TOKEN_DIGITS}:
         raise NotPlainError
-    return list(_TOKEN.iter_unpack(data))
+    return data
 
 
 def _one_of(texts: Iterable[str]) -> Any:

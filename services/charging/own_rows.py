@@ -3,36 +3,60 @@
 Such a row repeats what the charge before it says of the order; a cancellation adds when it ended.
 """
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from services.charging.batch import SHANGHAI_EPOCH, Batch, since_epoch_us
-from services.charging.forms import Form, in_stream, texts
+from services.charging.forms import Form, texts
+from services.charging.layout import Orders, lay_out
 from services.charging.rows import TotalKey, told_outcome, told_reason
 from services.charging.store import Run
 from shared.domain.industry import Industry
+from shared.domain.leaf import NO_INT64
 
 
-def add_row(batch: Batch, run: Run, row: Any, kind: int, premium: int, tariff_line: int, reason: int) -> None:
-    """Row, leaf and total of one; `row` is the charge that it follows on, `premium` is 0.0001 yuan, signed."""
-    day, accepted_us, ended = (
-        (row["accepted_at"] - SHANGHAI_EPOCH).days,
-        since_epoch_us(row["accepted_at"]),
-        row["ended_at"],
-    )
+@dataclass(frozen=True, slots=True)
+class OwnRow:
+    """One to be written: `charge` is the row that it follows on, `premium` is 0.0001 yuan, signed."""
+
+    charge: Any
+    kind: int
+    premium: int
+    tariff_line: int
+    reason: int
+
+
+def add_rows(batch: Batch, run: Run, own: Iterable[OwnRow]) -> None:
+    """Row, leaf and total of each, behind what the batch has."""
+    orders = Orders()
+    for index, each in enumerate(own, len(batch.rows)):
+        row = each.charge
+        form = _form(each)
+        orders.indexes.append(index)
+        orders.forms.append(form)
+        orders.accepted_us.append(form.begin_us)
+        orders.ended_us.append(NO_INT64 if row["ended_at"] is None else since_epoch_us(row["ended_at"]))
+        orders.sequences.append(NO_INT64)
+        orders.regions.append(row["region"])
+        orders.tokens.append(row["worker_key"].to_bytes(8, signed=True) + row["worker_rest"])
+        orders.received.append(row["received"])
+        orders.names.append(row["order_id"])
+        orders.texts.append(texts(None, row["agency_uscc"], row["employer_insurance_no"]))
+        batch.totals.append(form.total)
+        batch.days.add(form.total.insured_on)
+    rows, leaves = lay_out(orders, run.next_batch())
+    batch.rows += rows
+    batch.leaves += leaves
+
+
+def _form(own: OwnRow) -> Form:
+    row, kind, reason = own.charge, own.kind, own.reason
+    day, accepted_us = (row["accepted_at"] - SHANGHAI_EPOCH).days, since_epoch_us(row["accepted_at"])
     province, industry = f"{row['region'] // 10_000:02}", Industry.of_code(row["industry"]).value
     outcome, why = told_outcome(kind, reason), told_reason(kind, reason)
-    total = TotalKey(day, row["uscc"], province, industry, outcome, why, tariff_line or None, premium)
-    form = Form(
-        row["enterprise"], kind, row["token_key"], row["industry"], reason, row["departed"], premium, total,
+    total = TotalKey(day, row["uscc"], province, industry, outcome, why, own.tariff_line or None, own.premium)
+    return Form(
+        row["enterprise"], kind, row["token_key"], row["industry"], reason, row["departed"], own.premium, total,
         accepted_us, accepted_us + 1,
     )  # fmt: skip
-    laid, leaf = form.lay(
-        len(batch.rows), in_stream(run.next_batch()), accepted_us,
-        None if ended is None else since_epoch_us(ended), None,
-        row["region"], (row["worker_key"], row["worker_rest"]), row["received"], row["order_id"],
-        texts(None, row["agency_uscc"], row["employer_insurance_no"]),
-    )  # fmt: skip
-    batch.rows.append(laid)
-    batch.leaves.append(leaf)
-    batch.totals.append(total)
-    batch.days.add(day)

@@ -7,14 +7,17 @@ rate. Everything else is read alone, with every check; that way makes the forms,
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
 from hashlib import sha256
+from itertools import compress
+from struct import Struct
 from typing import Any, Final
 
 import msgspec
 
+from services.charging.alike import FIRST_RECORD_MS, LAST_RECORD_MS, Alike, key_of
 from services.charging.batch import (
     SHANGHAI_EPOCH,
     Batch,
@@ -27,9 +30,11 @@ from services.charging.batch import (
 )
 from services.charging.decode import Parked, decode
 from services.charging.doubts import Doubts
-from services.charging.forms import Form, Texts, Token, in_stream, texts
-from services.charging.glance import CHUNK_EVENTS, Glance, token_of
+from services.charging.forms import Form, texts
+from services.charging.glance import Glance
+from services.charging.layout import Orders, lay_out
 from services.charging.rows import CANCEL_REASONS, EXCLUSION_REASONS, TotalKey
+from shared.adapters.hashing import hash_all
 from shared.contracts.events import (
     SOURCE_PREFIX,
     Cancellation,
@@ -43,23 +48,17 @@ from shared.contracts.manifests import Outcome
 from shared.contracts.parking import ParkReason
 from shared.contracts.topics import enterprise_of, orders_topic
 from shared.domain.industry import FOOD_DELIVERY_CLOSED_ON, Industry
-from shared.domain.leaf import RowKind, declaration_leaf
+from shared.domain.leaf import NO_INT64, RowKind, declaration_leaf
 from shared.domain.merkle import leaf_hash
 from shared.domain.rating import Charged, Excluded, ExclusionReason, Scheme
 
-FORMS_LIMIT: Final = 4_096
-"""Forms kept for an enterprise; reaching it begins anew. A day needs some hundred."""
-SERIES_LIMIT: Final = 65_536
 _SECOND_US: Final = 1_000_000
 _DAY_US: Final = 86_400 * _SECOND_US
-_SHANGHAI_US: Final = since_epoch_us(SHANGHAI_EPOCH)
-_FIRST_RECORD_MS: Final = 1_640_995_200_000
-"""2022-01-01T00:00Z: no order was insured before."""
-_LAST_RECORD_MS: Final = 4_102_444_800_000
-"""2100-01-01T00:00Z: a clock in another unit, or a lie."""
 _FOOD_CLOSED_DAY: Final = FOOD_DELIVERY_CLOSED_ON.toordinal() - date(1970, 1, 1).toordinal()
+_TOKEN: Final = Struct("32s")
+_NOTHING_YET: Final = TotalKey(-1, "", None, None, Outcome.PARKED, None, None, 0)
 _EMPLOYEE: Final = Excluded(ExclusionReason.INSURED_AS_EMPLOYEE)
-_FOREVER_US: Final = 2**63
+_FOREVER_US: Final = 2**63 - 1
 _ACCEPTANCE, _COMPLETION, _CANCELLATION = int(RowKind.ACCEPTANCE), int(RowKind.COMPLETION), int(RowKind.CANCELLATION)
 _KINDS: Final[Mapping[type, int]] = {
     OrderAccepted: _ACCEPTANCE,
@@ -68,15 +67,13 @@ _KINDS: Final[Mapping[type, int]] = {
 }
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Lane:
     """One enterprise's topic."""
 
     uscc: str
     enterprise: int
     source: str
-    forms: dict[tuple[object, ...], Form] = field(default_factory=dict)
-    first_record_ms: int = _LAST_RECORD_MS
 
 
 class Reader:
@@ -91,99 +88,52 @@ class Reader:
             for uscc, enterprise in enterprise_ids.items()
         }
         self._regions = {region: (region[:2], int(region)) for region in regions}
-        self._texts: dict[str | None, Texts] = {None: texts(None, None, None)}
         self._timelines: dict[tuple[str, str, str], tuple[list[int], list[Any]]] = {}
         self._industry_codes = {industry.value: industry.code for industry in Industry}
         self._skew_us, self._age_us = limits.max_skew_seconds * _SECOND_US, limits.max_age_days * _DAY_US
         self._glance = Glance(regions, [lane.source for lane in self._lanes.values()], limits.max_event_bytes)
-        self._zone, self._zone_epoch = SHANGHAI_EPOCH.tzinfo, SHANGHAI_EPOCH
-        self._batch, self._number = Batch(), b""
-        self._moments: list[int] = []
+        self._alike = Alike(self._regions, limits)
+        self._batch, self._orders = Batch(), Orders()
         self._doubts = Doubts()
 
     def read(self, records: Iterable[Record], batch_number: int) -> Batch:
         """A batch of records in (topic, partition, offset) order; `batch_number` goes into each row."""
-        self._batch = batch = Batch(records=list(records))
-        self._number = in_stream(batch_number)
-        for lane in self._lanes.values():
-            lane.first_record_ms = _LAST_RECORD_MS
-        for start in range(0, len(batch.records), CHUNK_EVENTS):
-            self._read_chunk(start, batch.records[start : start + CHUNK_EVENTS])
+        self._batch, self._orders = batch, orders = Batch(records=list(records)), Orders()
         batch.events = len(batch.records)
-        batch.days = {total.insured_on for total in set(batch.totals)} - {-1}
-        batch.first_record_ms = {
-            lane.enterprise: lane.first_record_ms
-            for lane in self._lanes.values()
-            if lane.first_record_ms < _LAST_RECORD_MS
-        }
-        self._doubts.find(batch, self._moments)
-        self._moments = []
-        self._batch = Batch()  # its records may be large, and are let go with it
+        batch.leaves, batch.totals = [b""] * batch.events, [_NOTHING_YET] * batch.events
+        for place in self._take_alike():
+            self._read_alone(place, batch.records[place])
+        orders.sort()
+        orders.received = hash_all([batch.records[place].value or b"" for place in orders.indexes])
+        batch.rows, leaves = lay_out(orders, batch_number)
+        if len(leaves) == batch.events:
+            batch.leaves, batch.totals = leaves, [form.total for form in orders.forms]
+        else:
+            for place, leaf, form in zip(orders.indexes, leaves, orders.forms, strict=True):
+                batch.leaves[place], batch.totals[place] = leaf, form.total
+        batch.days = {form.total.insured_on for form in set(orders.forms)}
+        batch.first_record_ms = _first_records(batch, orders)
+        self._doubts.find(batch, orders.moments())
+        self._batch, self._orders = Batch(), Orders()  # its records may be large, and are let go with it
         return batch
 
-    def _read_chunk(self, start: int, chunk: Sequence[Record]) -> None:
-        seen = self._glance.look([record.value for record in chunk])
-        for index, (record, plain) in enumerate(zip(chunk, seen, strict=True), start):
-            if plain is None or not self._lay_plain(index, record, *plain):
-                self._read_alone(index, record)
-
-    def _lay_plain(self, index: int, record: Record, event: Any, token: Token) -> bool:
-        """Lay out an event of a known enterprise, place and rate; False when any of it is not known or not right."""
-        lane, data, kind = self._lanes.get(record.topic), event.data, self._glance.kinds[type(event)]
-        if lane is None or event.source != lane.source:
-            return False
-        province, region = self._regions[data.acceptance_region]
-        since = self._since(data.accepted_at)
-        day = since.days
-        form = lane.forms.get(_key(kind, day, province, data))
-        if form is None:
-            return False
-        accepted_us = _SHANGHAI_US + (day * 86_400 + since.seconds) * _SECOND_US + since.microseconds
-        now_us = record.timestamp * 1000
-        if not (
-            form.begin_us <= accepted_us < form.end_us
-            and now_us - self._age_us <= accepted_us <= now_us + self._skew_us
-            and _FIRST_RECORD_MS <= record.timestamp < _LAST_RECORD_MS
-        ):
-            return False
-        if kind == _ACCEPTANCE:
-            said = self._texts.get(data.series)
-            if said is None:
-                return False
-            self._lay(index, record, lane, form, data, accepted_us, None, region, token, said)
-            return True
-        ended = self._since(data.completed_at if kind == _COMPLETION else data.cancelled_at)
-        ended_us = _SHANGHAI_US + (ended.days * 86_400 + ended.seconds) * _SECOND_US + ended.microseconds
-        if ended_us < accepted_us + (kind == _COMPLETION) or ended_us > now_us + self._skew_us:
-            return False
-        self._lay(index, record, lane, form, data, accepted_us, ended_us, region, token, self._texts[None])
-        return True
-
-    def _since(self, instant: datetime) -> timedelta:
-        """Since the epoch of Shanghai; in the zone of the time before, no offset has to be asked for."""
-        if instant.tzinfo is not self._zone:
-            self._zone, self._zone_epoch = instant.tzinfo, SHANGHAI_EPOCH.astimezone(instant.tzinfo)
-        return instant - self._zone_epoch
-
-    def _lay(
-        self, index: int, record: Record, lane: Lane, form: Form, data: Any, accepted_us: int, ended_us: int | None,
-        region: int, token: Token, said: Texts,
-    ) -> None:  # fmt: skip
-        """Append the row, its leaf and its total."""
-        batch, agency, insurance_no = self._batch, data.agency_uscc, data.employer_insurance_no
-        sequence = data.sequence if ended_us is None else None
-        if not (agency is insurance_no is None):
-            said = texts(data.series if ended_us is None else None, agency, insurance_no)
-        row, leaf = form.lay(
-            index, self._number, accepted_us, ended_us, sequence, region, token, sha256(record.value or b"").digest(),
-            data.order_id, said,
-        )  # fmt: skip
-        batch.rows.append(row)
-        self._moments.append(accepted_us if ended_us is None else ended_us)
-        batch.leaves.append(leaf)
-        batch.totals.append(form.total)
-        if ended_us is None and record.timestamp < lane.first_record_ms:
-            lane.first_record_ms = record.timestamp
+    def _take_alike(self) -> list[int]:
+        """Take the events that are plainly right and have a like; returns the places of the others, in their order."""
+        records = self._batch.records
+        seen = self._glance.look([record.value for record in records])
+        left = set(range(len(records))).difference(seen.places) if len(seen.places) < len(records) else set()
+        tokens, kinds = [token for (token,) in _TOKEN.iter_unpack(seen.tokens)], list(map(type, seen.events))
+        for struct in set(kinds):
+            columns, events = Orders(), seen.events
+            columns.indexes, columns.tokens = seen.places, tokens
+            if kinds.count(struct) < len(kinds):
+                mine = [kind is struct for kind in kinds]
+                columns.indexes, columns.tokens = list(compress(seen.places, mine)), list(compress(tokens, mine))
+                events = list(compress(events, mine))
+            own = [records[place] for place in columns.indexes]
+            left.update(self._alike.take(self._glance.kinds[struct], own, events, columns))
+            self._orders.add(columns)
+        return sorted(left)
 
     def _read_alone(self, index: int, record: Record) -> None:
         uscc = enterprise_of(record.topic) or ""
@@ -199,7 +149,7 @@ class Reader:
         lane = self._lanes.get(record.topic)
         if lane is None:
             return Parked(ParkReason.UNKNOWN_ENTERPRISE, f"{uscc} is not registered")
-        if not _FIRST_RECORD_MS <= record.timestamp < _LAST_RECORD_MS:
+        if not FIRST_RECORD_MS <= record.timestamp < LAST_RECORD_MS:
             return Parked(ParkReason.IMPOSSIBLE_TIME, f"record time {record.timestamp} ms")
         if isinstance(event, DayDeclared):
             self._declare(index, record, lane, event)
@@ -222,12 +172,23 @@ class Reader:
         form = self._form(lane, kind, day, accepted_us, place[0], data) if fault is None else None
         if form is None:
             return fault or Parked(ParkReason.NO_TARIFF_LINE, f"no line for {data.industry} in province {place[0]}")
-        series = data.series if kind == _ACCEPTANCE else None
-        if series is not None:
-            self._keep_series(series)
-        token = token_of(data.worker_id)
-        self._lay(index, record, lane, form, data, accepted_us, ended_us, place[1], token, self._texts[series])
+        self._add(index, form, data, accepted_us, ended_us, place[1])
         return None
+
+    def _add(self, index: int, form: Form, data: Any, accepted_us: int, ended_us: int | None, region: int) -> None:
+        orders, agency, insurance_no = self._orders, data.agency_uscc, data.employer_insurance_no
+        series = data.series if ended_us is None else None
+        if series is not None:
+            self._alike.keep_series(series)
+        orders.indexes.append(index)
+        orders.forms.append(form)
+        orders.accepted_us.append(accepted_us)
+        orders.ended_us.append(NO_INT64 if ended_us is None else ended_us)
+        orders.sequences.append(data.sequence if ended_us is None else NO_INT64)
+        orders.regions.append(region)
+        orders.tokens.append(bytes.fromhex(data.worker_id))
+        orders.names.append(data.order_id)
+        orders.texts.append(texts(series, agency, insurance_no))
 
     def _time_fault(self, data: Any, day: int, accepted_us: int, now_us: int) -> Parked | None:
         limits = self._limits
@@ -254,26 +215,17 @@ class Reader:
             return Parked(ParkReason.IN_FUTURE, f"ended over {self._limits.max_skew_seconds} s after the record's time")
         return None
 
-    def _keep_series(self, series: str) -> None:
-        """Lay out a series that was decoded with every check."""
-        if series not in self._texts:
-            if len(self._texts) >= SERIES_LIMIT:
-                self._texts = {None: self._texts[None]}
-            self._texts[series] = texts(series, None, None)
-
     def _form(self, lane: Lane, kind: int, day: int, accepted_us: int, province: str, data: Any) -> Form | None:
         """The form of such an order, made when it is missing; None when no tariff line holds."""
-        key = _key(kind, day, province, data)
-        form = lane.forms.get(key)
+        key = key_of(kind, orders_topic(lane.uscc), lane.source, day, province, data)
+        form = self._alike.form(key)
         if form is None or not form.begin_us <= accepted_us < form.end_us:
             if kind == _ACCEPTANCE:
                 form = self._accepted_form(lane, day, accepted_us, province, data)
             else:
                 form = self._ended_form(lane, kind, day, province, data)
             if form is not None:
-                if len(lane.forms) >= FORMS_LIMIT:
-                    lane.forms.clear()
-                lane.forms[key] = form
+                self._alike.keep(key, form)
         return form
 
     def _accepted_form(self, lane: Lane, day: int, accepted_us: int, province: str, data: Any) -> Form | None:
@@ -308,30 +260,30 @@ class Reader:
         body = msgspec.json.encode(data)
         row = DeclarationRow(index, lane.enterprise, data.declaration_id, data.day, body, received)
         self._batch.declarations.append(row)
-        self._batch.leaves.append(
-            leaf_hash(
-                declaration_leaf(
-                    lane.uscc.encode(), data.declaration_id, data.day.toordinal(), received, sha256(body).digest()
-                )
+        self._batch.leaves[index] = leaf_hash(
+            declaration_leaf(
+                lane.uscc.encode(), data.declaration_id, data.day.toordinal(), received, sha256(body).digest()
             )
         )
-        self._batch.totals.append(TotalKey(-1, lane.uscc, None, None, Outcome.RECORDED, "declaration", None, 0))
+        self._batch.totals[index] = TotalKey(-1, lane.uscc, None, None, Outcome.RECORDED, "declaration", None, 0)
 
     def _park(self, index: int, record: Record, uscc: str, fault: Parked, event: Any) -> None:
         region = getattr(event.data, "acceptance_region", None) if event is not None else None
         province = region[:2] if region in self._regions else None
         self._batch.parked.append(KeptRecord(index, record, fault.reason, fault.detail))
-        self._batch.leaves.append(kept_record_leaf(RowKind.PARKED, record, fault.reason))
-        self._batch.totals.append(TotalKey(-1, uscc, province, None, Outcome.PARKED, fault.reason, None, 0))
+        self._batch.leaves[index] = kept_record_leaf(RowKind.PARKED, record, fault.reason)
+        self._batch.totals[index] = TotalKey(-1, uscc, province, None, Outcome.PARKED, fault.reason, None, 0)
 
 
-def _key(kind: int, day: int, province: str, data: Any) -> tuple[object, ...]:
-    """What decides about an order's form, its own instant within the day apart."""
-    if kind == _ACCEPTANCE:
-        return kind, day, province, data.industry, data.token_key, data.employer_insurance_no is None
-    if kind == _COMPLETION:
-        return kind, day, province, data.industry, data.token_key
-    return kind, day, province, data.industry, data.token_key, data.reason, data.departed
+def _first_records(batch: Batch, orders: Orders) -> dict[int, int]:
+    """Of each enterprise the earliest record time of its acceptances."""
+    first: dict[int, int] = {}
+    for form, place in zip(orders.forms, orders.indexes, strict=True):
+        if form.kind == _ACCEPTANCE:
+            stamp = batch.records[place].timestamp
+            if stamp < first.get(form.enterprise, LAST_RECORD_MS):
+                first[form.enterprise] = stamp
+    return first
 
 
 def _acceptance_total(day: int, uscc: str, province: str, industry: str, outcome: object) -> TotalKey | None:

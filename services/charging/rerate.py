@@ -14,10 +14,10 @@ from typing import Any, Final
 
 from services.charging.archived import refuse_archived
 from services.charging.batch import Batch
-from services.charging.own_rows import add_row
+from services.charging.own_rows import OwnRow, add_rows
 from services.charging.rows import EXCLUSION_REASONS, RERATED, is_charge_sql, is_superseded_sql
 from services.charging.rules import NO_LINE, Rules, rules_of
-from services.charging.settle import LOCK, add_reversal, write_own
+from services.charging.settle import LOCK, reversal, write_own
 from services.charging.store import Run, read_last_number, start_run
 from shared.adapters.postgres import Connection, Pool
 from shared.contracts.parking import ParkReason
@@ -188,11 +188,12 @@ class _CorrectionRun:
 
 
 async def _book_chunk(connection: Connection, run: Run, rows: list[Any], bounds: tuple[datetime, datetime]) -> None:
-    batch = Batch()
+    batch, own = Batch(), []
     for row in rows:
         if row["premium"]:
-            add_reversal(batch, run, row, RERATED)
-        add_row(batch, run, row, next_charge(row["kind"]), row["new_premium"], row["new_line"], row["new_reason"])
+            own.append(reversal(row, RERATED))
+        own.append(OwnRow(row, next_charge(row["kind"]), row["new_premium"], row["new_line"], row["new_reason"]))
+    add_rows(batch, run, own)
     await write_own(connection, run, batch, "correction", MANIFESTS)
     newly = [row for row in rows if row["new_premium"] and not row["premium"]]
     names = ("accepted_at", "enterprise", "order_id", "worker_key", "worker_rest")

@@ -1,7 +1,7 @@
 """The rows of a batch as COPY takes them, and the key that makes an event counted once (design D3).
 
 A row begins with the five columns of its key, so a plain sort of rows is a sort by key, and `leaf_index` behind them
-keeps two rows of one key in the order they were received. What COPY takes comes last (`services/charging/forms.py`).
+keeps two rows of one key in the order they were received. What COPY takes comes last (`services/charging/layout.py`).
 """
 
 from typing import Final, NamedTuple
@@ -20,8 +20,9 @@ CONTENT_COLUMNS: Final = tuple(
 )
 """What makes two events of one key the same content: `data` without series and sequence (design D10)."""
 
-Row = tuple[int, int, str, int, int, int, bytes]
-"""accepted_at in microseconds since 1970, enterprise, order id, worker key, kind; leaf index; the columns for COPY."""
+Row = tuple[int, int, str, int, int, int, tuple[bytes, ...]]
+"""accepted_at in microseconds since 1970, enterprise, order id, worker key, kind; leaf index; the columns for COPY, in
+pieces that follow one another."""
 KIND: Final = 4
 LEAF_INDEX: Final = 5
 COPIED: Final = 6

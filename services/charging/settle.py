@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from services.charging.batch import Batch, since_epoch_us
 from services.charging.cut import Batches, reached_sql
-from services.charging.own_rows import add_row
+from services.charging.own_rows import OwnRow, add_rows
 from services.charging.rows import KIND, REVERSAL_REASONS, is_last_charge_sql
 from services.charging.store import Run, copy_rows, limit_transaction, read_last_number, start_run, write_manifest
 from shared.adapters.postgres import Connection, Pool
@@ -120,11 +120,13 @@ async def _settle_cancellations(
     """Reverse what the dated rule reverses; returns how many cancellations were settled."""
     lasts = None if cut is None else cut.lasts
     waiting = await connection.fetch(_WAITING, lasts)
+    due = []
     for row in waiting:
         rule = scheme.cancellation_rule(row["accepted_at"])
         is_due = row["premium"] > 0 and not row["is_reversed"]
         if is_due and reverses(rule, row["accepted_at"], row["ended_at"], row["departed"]):
-            add_reversal(batch, run, row, "cancelled")
+            due.append(reversal(row, "cancelled"))
+    add_rows(batch, run, due)
     await connection.executemany(
         "delete from charging.unsettled where (accepted_at, enterprise, order_id, worker_key) = ($1, $2, $3, $4)",
         [tuple(row[:4]) for row in waiting],
@@ -138,17 +140,18 @@ async def _reverse_resends(connection: Connection, run: Run, batch: Batch, day: 
     first = day.replace(day=1) if is_month_end else day - timedelta(days=1)
     begin, end = day_bounds(first)[0], day_bounds(day + timedelta(days=1))[1]
     already = {row[:KIND] for row in batch.rows}
+    due = []
     for row in await connection.fetch(_RESENT, cut.lasts, begin, end):
         if row["premium"] > 0 and not row["is_reversed"] and (since_epoch_us(row[0]), *row[1:KIND]) not in already:
-            add_reversal(batch, run, row, "resent")
+            due.append(reversal(row, "resent"))
         await connection.execute(
             "insert into charging.resend values ($1, $2, $3, $4, $5, $6, $7)",
             row["enterprise"], row["order_id"], row["worker_key"], row["accepted_at"], row["kept_accepted_at"],
             row["premium"] > 0, day,
         )  # fmt: skip
+    add_rows(batch, run, due)
 
 
-def add_reversal(batch: Batch, run: Run, row: Any, reason: str) -> None:
-    """Row, leaf and total of one reversal; `row` is a charge, and exactly what it charged is taken back."""
-    kind, code = reversal_of(row["kind"]), REVERSAL_REASONS.index(reason)
-    add_row(batch, run, row, kind, -row["premium"], row["tariff_line"], code)
+def reversal(row: Any, reason: str) -> OwnRow:
+    """What reverses a charge: exactly what it charged is taken back."""
+    return OwnRow(row, reversal_of(row["kind"]), -row["premium"], row["tariff_line"], REVERSAL_REASONS.index(reason))

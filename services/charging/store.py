@@ -13,8 +13,8 @@ import msgspec
 
 from services.charging.batch import Batch, KeptRecord, instant_of, kept_record_leaf, sum_totals
 from services.charging.deployment import read_deployment
-from services.charging.forms import COPY_COLUMNS, stream
 from services.charging.groups import Groups
+from services.charging.layout import COPY_COLUMNS, stream
 from services.charging.logs import Log, Place
 from services.charging.rows import ENTRY_COLUMNS, KEY_COLUMNS, KIND, LEAF_INDEX, Row, TotalKey
 from shared.adapters.postgres import Connection, Pool, UniqueViolation

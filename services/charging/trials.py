@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, HTTPException
 from pydantic import AwareDatetime, Base64Bytes, BaseModel, ConfigDict, Field
 
 from services.charging.batch import EPOCH, Batch
-from services.charging.forms import COPY_COLUMNS, stream
+from services.charging.layout import COPY_COLUMNS, stream
 from services.charging.reader import Reader
 from services.charging.rows import LEAF_INDEX
 from services.charging.store import COMPARE, INBOX

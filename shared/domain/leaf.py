@@ -8,9 +8,8 @@ depends on a database's own ids, so a third party can compute it from the publis
 
 from dataclasses import dataclass
 from enum import IntEnum
-from hashlib import sha256
 from struct import Struct
-from typing import Final
+from typing import Final, NamedTuple
 
 from shared.domain.errors import Refused
 from shared.domain.merkle import LEAF_PREFIX
@@ -24,11 +23,6 @@ _DECLARED = Struct(">BB18si32s32s")
 _ASSESSED = Struct(">BB18siqqiHHHB")
 _LENGTH = Struct(">H")
 _NO_TEXT: Final = b"\xff\xff"
-_SHARED: Final = (slice(0, 20), slice(44, 52), slice(56, 67))
-"""Of `_ORDER`: version to USCC, the premium, tariff line to departed."""
-_OWN = Struct(">21sqqq8si11sq24s32sH")
-"""What RFC 6962 puts before a leaf, then `_ORDER` with these as they stand, the token as its first 8 bytes and the
-other 24, and the order id's length."""
 
 
 class RowKind(IntEnum):
@@ -105,35 +99,25 @@ def order_leaf(
     )
 
 
-class OrderLeaf:
-    """`order_leaf` for many orders alike: what they share is laid out once, the rest is put between.
-
-    A token comes as its first 8 bytes, a signed number, and the other 24; a text as `text_leaf` gives it.
+class SharedLeaf(NamedTuple):
+    """What the leaves of orders alike share. Whoever lays out many puts the rest between: `head`, accepted, ended,
+    sequence, `premium`, region, `rated`, worker, received, texts.
     """
 
-    __slots__ = ("_departed", "_head", "_premium")
+    head: bytes
+    premium: bytes
+    rated: bytes
 
-    def __init__(
-        self, kind: int, uscc: bytes, premium: int, tariff_line: int, token_key: int, industry: int, reason: int,
-        departed: int,
-    ) -> None:  # fmt: skip
-        whole = order_leaf(
-            kind, uscc, 0, 0, 0, premium, 0, tariff_line, token_key, industry, reason, departed, bytes(32), bytes(32),
-            b"", None, None, None,
-        )  # fmt: skip
-        head, self._premium, self._departed = (whole[part] for part in _SHARED)
-        self._head = LEAF_PREFIX + head
 
-    def hash(
-        self, accepted_at_us: int, ended_at_us: int, sequence: int, region: int, worker_key: int, worker_rest: bytes,
-        received: bytes, order_id: bytes, texts: bytes,
-    ) -> bytes:  # fmt: skip
-        """`leaf_hash` of what `order_leaf` gives for the same columns; `texts` are series, agency, insurance number."""
-        own = _OWN.pack(
-            self._head, accepted_at_us, ended_at_us, sequence, self._premium, region, self._departed,
-            worker_key, worker_rest, received, len(order_id),
-        )  # fmt: skip
-        return sha256(own + order_id + texts).digest()
+def shared_leaf(
+    kind: int, uscc: bytes, premium: int, tariff_line: int, token_key: int, industry: int, reason: int, departed: int
+) -> SharedLeaf:
+    """Version to USCC behind the prefix of a leaf's hash; the premium; tariff line to departed. See `order_leaf`."""
+    whole = order_leaf(
+        kind, uscc, 0, 0, 0, premium, 0, tariff_line, token_key, industry, reason, departed, bytes(32), bytes(32),
+        b"", None, None, None,
+    )  # fmt: skip
+    return SharedLeaf(LEAF_PREFIX + whole[0:20], whole[44:52], whole[56:67])
 
 
 def text_leaf(text: bytes | None) -> bytes:

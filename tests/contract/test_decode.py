@@ -283,8 +283,10 @@ def test_plain_events_are_laid_out_at_a_glance() -> None:
     """Else the two ways above would be one."""
     values = [each.value for each in USUAL]
     glance = Glance(known_regions(), [SOURCE_PREFIX + RIDES], LIMITS.max_event_bytes)
-    assert None not in glance.look(values)
-    assert [each is None for each in glance.look([*values, b"{", *values])].count(True) == 1
+    assert glance.look(values).places == list(range(len(values)))
+    more = glance.look([*values, b"{", *values])
+    assert set(range(2 * len(values) + 1)) - set(more.places) == {len(values)}
+    assert len(more.events) == len(more.places) == len(more.tokens) // 32
     ids = {uscc: number for number, uscc in enumerate(sorted(demo_scheme().enterprises), 1)}
     watched = Watched(demo_scheme(), known_regions(), ids, LIMITS)
     for _ in range(2):
