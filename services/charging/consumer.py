@@ -9,8 +9,6 @@ import asyncio
 import gc
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from itertools import groupby
-from operator import attrgetter
 from typing import Any, Final
 from uuid import UUID
 
@@ -29,7 +27,7 @@ from services.charging.reader import Reader
 from services.charging.reading import Reading, Stale
 from services.charging.store import Fenced, Run, pass_over, read_last_number, read_positions, write_batch
 from shared.adapters.kafka import check_codecs, consumer_options, fetch_options, read_cluster_id, until_done
-from shared.adapters.kafka_batches import Polled, as_read, find_unreadable, is_unreadable, poll_with
+from shared.adapters.kafka_batches import Flat, Polled, as_read, find_unreadable, is_unreadable, poll_with
 from shared.adapters.postgres import BadData, BrokenConstraint, Pool
 from shared.contracts.manifests import PremiumsCharged
 from shared.contracts.topics import ORDERS_PATTERN
@@ -202,12 +200,10 @@ class Consumer(ConsumerRebalanceListener):
             await self._seek(waiting)
             consumer.resume(*(tp for tp in waiting if tp.topic not in self.paused))
 
-    async def _take(self, records: Sequence[Any]) -> None:
+    async def _take(self, records: Flat) -> None:
         if self._is_stopping:
             return
-        by_partition: dict[TopicPartition, list[Any]] = {}
-        for place, group in groupby(records, attrgetter("topic", "partition")):
-            by_partition.setdefault(TopicPartition(*place), []).extend(group)
+        by_partition = records.by_partition
         async with self._lock:
             held = {tp: self._held.pop(tp, None) for tp in by_partition}
             try:
@@ -226,9 +222,7 @@ class Consumer(ConsumerRebalanceListener):
         self._on_commit()
         await self._hint(ends)
 
-    async def _charge(
-        self, by_partition: dict[TopicPartition, list[Any]], held: dict[TopicPartition, int | None]
-    ) -> dict[TopicPartition, int]:
+    async def _charge(self, by_partition: Polled, held: dict[TopicPartition, int | None]) -> dict[TopicPartition, int]:
         """Write the batch; returns the new positions. Nothing of it holds before this returns."""
         moves = await self._reading.moves_of(self._subscriber.consumer, by_partition, held)
         ordered = [record for tp in sorted(by_partition) for record in by_partition[tp]]

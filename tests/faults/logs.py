@@ -10,6 +10,7 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
+from shared.adapters.kafka_batches import Flat
 from tests.faults.steps import Process
 from tests.integration.charging_house import Record
 
@@ -58,12 +59,13 @@ class LogConsumer:
     async def _take_commit(self, offsets: dict[TopicPartition, int]) -> None:
         """A hint, and nothing here needs hints."""
 
-    def poll(self) -> list[Record]:
-        found = []
+    def poll(self) -> Flat:
+        found = {}
         for tp, records in self._logs.records.items():
-            found += records[self._positions[tp] :]
+            if new := records[self._positions[tp] :]:
+                found[tp] = new
             self._positions[tp] = len(records)
-        return found
+        return Flat.of(found)
 
 
 class LogSubscriber:
