@@ -250,16 +250,14 @@ async def _write_rows(connection: Connection, run: Run, batch: Batch, *, optimis
         met = await _insert_rows(connection, rows)
     if met:
         await _sort_out(connection, run, batch, met)
-    await connection.copy_records_to_table(
-        "unsettled",
-        schema_name="charging",
-        columns=("accepted_at", "enterprise", "order_id", "worker_key", "batch"),
-        records=[
-            (instant_of(row[0]), *row[1:KIND], run.next_batch())
-            for row in rows
-            if row[KIND] == RowKind.CANCELLATION and row[LEAF_INDEX] not in met
-        ],
-    )
+    cancelled = [row for row in rows if row[KIND] == RowKind.CANCELLATION and row[LEAF_INDEX] not in met]
+    if cancelled:
+        await connection.copy_records_to_table(
+            "unsettled",
+            schema_name="charging",
+            columns=("accepted_at", "enterprise", "order_id", "worker_key", "batch"),
+            records=[(instant_of(row[0]), *row[1:KIND], run.next_batch()) for row in cancelled],
+        )
     return bool(met - twice - batch.doubtful)
 
 
@@ -332,6 +330,8 @@ def _as_outcome(batch: Batch, index: int, outcome: Outcome) -> TotalKey:
 
 
 async def _write_conflicts(connection: Connection, run: Run, conflicts: Sequence[KeptRecord]) -> None:
+    if not conflicts:
+        return
     await connection.copy_records_to_table(
         "conflict",
         schema_name="charging",
@@ -375,6 +375,8 @@ async def _write_declarations(connection: Connection, run: Run, batch: Batch) ->
 
 
 async def _write_parked(connection: Connection, run: Run, batch: Batch) -> None:
+    if not batch.parked:
+        return
     await connection.copy_records_to_table(
         "parked",
         schema_name="charging",
@@ -394,6 +396,8 @@ async def _write_parked(connection: Connection, run: Run, batch: Batch) -> None:
 
 
 async def _write_pauses(connection: Connection, overruns: Sequence[Overrun]) -> None:
+    if not overruns:
+        return
     await connection.executemany(
         "insert into charging.pause (topic, is_paused, events, parked, reason) values ($1, true, $2, $3, $4)",
         [(each.topic, each.events, each.parked, each.reason) for each in overruns],
