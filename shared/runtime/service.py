@@ -21,6 +21,7 @@ from faststream.kafka import KafkaBroker
 from prometheus_client import CollectorRegistry, generate_latest
 from pydantic import ValidationError
 
+from shared.adapters.kafka import start_broker
 from shared.domain.errors import Refused
 from shared.runtime.access import AccessKeys
 from shared.runtime.headers import StrictHeaders
@@ -91,7 +92,7 @@ class Service:
     @asynccontextmanager
     async def running(self, broker: KafkaBroker) -> AsyncIterator[None]:
         """Start the broker as a task (joining a group takes seconds) and stop it at the end."""
-        started = self.background("broker", broker.start())
+        started = self.background("broker", start_broker(broker))
 
         async def check() -> str | None:
             if not started.done():
