@@ -24,7 +24,8 @@ from services.charging import count_day as counting
 from services.ledger.close_day import close_day
 from services.ledger.count_day import take_count
 from services.ledger.issue_statement import issue_statements
-from shared.adapters.postgres import Connection, open_engine, open_pool
+from shared.adapters.engines import open_engine
+from shared.adapters.postgres import Connection, open_pool
 from shared.adapters.scheme_files import load_scheme
 from shared.adapters.working_days import is_working_day
 from shared.contracts.manifests import DayClosing

@@ -26,8 +26,9 @@ from services.charging.settle import settle
 from services.charging.store import start_run, write_batch
 from services.ledger.booking import receive_manifest
 from services.ledger.books import open_books
+from shared.adapters.engines import open_engine
 from shared.adapters.migrations import migrate
-from shared.adapters.postgres import Pool, open_engine, open_pool, with_login
+from shared.adapters.postgres import Pool, open_pool, with_login
 from shared.adapters.regions import known_regions
 from shared.adapters.scheme_files import load_scheme
 from shared.contracts.manifests import PremiumsCharged

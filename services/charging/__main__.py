@@ -34,7 +34,7 @@ from services.charging.worker_days_api import make_worker_days_router
 from shared.adapters.hashing import check_hashing
 from shared.adapters.kafka import consume, ensure_topics, open_broker, until_done
 from shared.adapters.outbox import Outbox
-from shared.adapters.postgres import Pool, Waits, open_engine, open_pool
+from shared.adapters.postgres import Pool, Waits, open_pool
 from shared.adapters.regions import known_regions
 from shared.adapters.scheme_files import load_scheme
 from shared.contracts.manifests import DayClosing
@@ -62,7 +62,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
     async with (
         open_pool(url, size=6, waits=quick) as pool,
         open_pool(url, size=2, waits=long) as whole_days,
-        open_engine(url, size=2, waits=quick) as engine,
+        open_pool(url, size=1, waits=quick) as outgoing,
     ):
         broker, metrics = open_broker(settings), Metrics(service.registry)
         async with pool.acquire() as connection:
@@ -72,7 +72,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
                 await start_run(connection, "settlement"),
             )
         run.limit_seconds = settlement_run.limit_seconds = settings.transaction_seconds
-        outbox = Outbox(engine, "charging", lambda topic, key, payload: _publish(broker, topic, key, payload))
+        outbox = Outbox(outgoing, "charging", lambda topic, key, payload: _publish(broker, topic, key, payload))
         ids = await _register(pool, scheme)
 
         def make_reader() -> Reader:

@@ -26,9 +26,10 @@ from services.ledger.repeating import keep_doing
 from services.ledger.scheduler import TICK_SECONDS, keep_time
 from services.ledger.witnessing import ask_witness
 from shared.adapters.charging_workers import ChargingWorkers, open_charging
+from shared.adapters.engines import open_engine
 from shared.adapters.kafka import consume, ensure_topics, open_broker, until_done
 from shared.adapters.outbox import Outbox
-from shared.adapters.postgres import Waits, open_engine
+from shared.adapters.postgres import Waits, open_pool
 from shared.adapters.working_days import is_working_day
 from shared.contracts.topics import DAYS_COUNTED, INTERNAL, MANIFESTS, REMITTANCES
 from shared.domain.calendar import insured_day
@@ -53,11 +54,12 @@ async def compose(service: Service) -> AsyncIterator[None]:
     waits = Waits.of(settings)
     async with (
         open_engine(url, size=ENGINE_SIZE, waits=waits) as engine,
+        open_pool(url, size=1, waits=waits) as outgoing,
         open_charging(load_deployments(settings), settings) as charging,
         _witness(settings) as witness,
     ):
         await open_books(engine, settings.books_open_on or insured_day(now()))
-        outbox = Outbox(engine, "ledger", lambda topic, key, payload: _publish(broker, topic, key, payload))
+        outbox = Outbox(outgoing, "ledger", lambda topic, key, payload: _publish(broker, topic, key, payload))
         _subscribe(service, broker, engine, metrics, outbox, Counters(frozenset(charging), ChargingWorkers(charging)))
         service.app.include_router(make_router(service.keys, engine, settings, is_working_day, outbox.wake))
         service.app.include_router(make_public_router(engine, log_keys))

@@ -13,7 +13,8 @@ from services.national_platform.reception import Reception
 from services.national_platform.roster import Roster
 from services.national_platform.witness import Witness
 from services.national_platform.witness_api import make_witness_router
-from shared.adapters.postgres import Waits, open_engine
+from shared.adapters.engines import open_engine
+from shared.adapters.postgres import Waits
 from shared.adapters.signing import NoteSigner, Verifier
 from shared.adapters.vkey_files import read_vkeys
 from shared.domain.errors import Refused

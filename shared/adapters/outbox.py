@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
+
+from shared.adapters.postgres import Pool
 
 log = structlog.get_logger(__name__)
 Publish = Callable[[str, str, bytes], Awaitable[None]]
@@ -21,8 +21,8 @@ BATCH: Final = 200
 class Outbox:
     """Publishes the rows of one schema's outbox in the order they were written."""
 
-    def __init__(self, engine: AsyncEngine, schema: str, publish: Publish, *, poll_seconds: float = 0.2) -> None:
-        self._engine, self._schema, self._publish, self._poll = engine, schema, publish, poll_seconds
+    def __init__(self, pool: Pool, schema: str, publish: Publish, *, poll_seconds: float = 0.2) -> None:
+        self._pool, self._schema, self._publish, self._poll = pool, schema, publish, poll_seconds
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
@@ -46,21 +46,16 @@ class Outbox:
 
     async def publish_once(self) -> int:
         """Publish up to BATCH rows; returns how many. They are gone from the table only after the broker has them."""
-        async with self._engine.begin() as connection:
-            rows = (
-                await connection.execute(
-                    text(
-                        f"select id, topic, key, payload from {self._schema}.outbox"
-                        " order by id limit :n for update skip locked"
-                    ),
-                    {"n": BATCH},
-                )
-            ).all()
+        async with self._pool.acquire() as connection, connection.transaction():
+            rows = await connection.fetch(
+                f"select id, topic, key, payload from {self._schema}.outbox"
+                " order by id limit $1 for update skip locked",
+                BATCH,
+            )
             for row in rows:
-                await self._publish(row.topic, row.key, row.payload)
+                await self._publish(row["topic"], row["key"], row["payload"])
             if rows:
                 await connection.execute(
-                    text(f"delete from {self._schema}.outbox where id = any(:ids)"),
-                    {"ids": [row.id for row in rows]},
+                    f"delete from {self._schema}.outbox where id = any($1)", [row["id"] for row in rows]
                 )
         return len(rows)

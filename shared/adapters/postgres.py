@@ -1,19 +1,20 @@
-"""The one room that knows asyncpg and SQLAlchemy's way to it.
+"""The one room that knows asyncpg; SQLAlchemy's way to it is in `engines`, which only those import who need it.
 
 URLs are `postgresql://role:password@host:port/database`, whatever the driver.
 """
 
+import re
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import quote, unquote
 
 import asyncpg
 import stamina
-from sqlalchemy.engine import make_url
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from shared.domain.errors import Refused
 from shared.runtime.settings import Settings
 
 Connection = asyncpg.Connection
@@ -24,8 +25,11 @@ BrokenConstraint = asyncpg.IntegrityConstraintViolationError
 CONNECT_SECONDS: Final = 30.0
 """How long a starting service waits for PostgreSQL before it gives up and says so."""
 
-_NOT_YET = (OSError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError)
+NOT_YET: Final = (OSError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError)
+"""What a server that is starting answers."""
 _PROBES: Final = 3
+# As SQLAlchemy reads it, so that one URL means the same to both: a password may hold what others want written as %2F.
+_URL: Final = re.compile(r"[\w+]+://(?:([^:/]*)(?::([^@]*))?@)?([^/?]*)(/[^?]*)?(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +99,31 @@ def _keep_alive(sock: socket.socket, silence_seconds: int) -> None:
 
 def with_login(url: str, role: str, password: str, database: str | None = None) -> str:
     """The same server, another role (and database)."""
-    changed = make_url(url).set(username=role, password=password)
-    return (changed.set(database=database) if database else changed).render_as_string(hide_password=False)
+    _, _, server, own, rest = _parts(url)
+    return f"postgresql://{quote(role, '')}:{quote(password, '')}@{server}{f'/{database}' if database else own}{rest}"
+
+
+def plain_url(url: str) -> str:
+    """The same without a driver's name, and a login that every reader of URLs takes for the same one."""
+    role, password, server, database, rest = _parts(url)
+    login = ":".join(quote(unquote(part), "") for part in (role, password) if part is not None)
+    return f"postgresql://{login}{'@' if login else ''}{server}{database}{rest}"
+
+
+def _parts(url: str) -> tuple[str | None, str | None, str, str, str]:
+    found = _URL.fullmatch(url)
+    if found is None:
+        raise Refused("a database is named by a URL: postgresql://role:password@host:port/database")
+    role, password, server, database, rest = found.groups()
+    return role, password, server, database or "", rest
 
 
 @asynccontextmanager
 async def open_pool(url: str, *, size: int = 4, waits: Waits = PATIENT) -> AsyncIterator[Pool]:
     """A pool of raw asyncpg connections, for COPY; waits CONNECT_SECONDS for a server that is starting."""
-    plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    plain = plain_url(url)
     pool: Pool | None = None
-    async for attempt in stamina.retry_context(on=_NOT_YET, attempts=None, timeout=CONNECT_SECONDS, wait_max=1.0):
+    async for attempt in stamina.retry_context(on=NOT_YET, attempts=None, timeout=CONNECT_SECONDS, wait_max=1.0):
         with attempt:
             pool = await asyncpg.create_pool(plain, connect=waits.connect, min_size=1, max_size=size, **waits.options)
     assert pool is not None
@@ -112,23 +131,3 @@ async def open_pool(url: str, *, size: int = 4, waits: Waits = PATIENT) -> Async
         yield pool
     finally:
         pool.terminate()
-
-
-@asynccontextmanager
-async def open_engine(url: str, *, size: int = 4, waits: Waits = PATIENT) -> AsyncIterator[AsyncEngine]:
-    """A SQLAlchemy engine over asyncpg; waits CONNECT_SECONDS for a server that is starting."""
-    engine = create_async_engine(
-        make_url(url).set(drivername="postgresql+asyncpg"),
-        pool_size=size,
-        max_overflow=0,
-        pool_pre_ping=True,
-        connect_args={"async_creator_fn": waits.connect, **waits.options},
-    )
-    async for attempt in stamina.retry_context(on=_NOT_YET, attempts=None, timeout=CONNECT_SECONDS, wait_max=1.0):
-        with attempt:
-            async with engine.connect():
-                pass
-    try:
-        yield engine
-    finally:
-        await engine.dispose()

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from functools import cached_property, partial
-from typing import Any, cast
+from typing import cast
 
 import asyncpg
 from fastapi import APIRouter, FastAPI
@@ -89,24 +89,28 @@ def never_dies(error: BaseException) -> None:
     raise AssertionError(f"a service wants to stop: {error!r}") from error
 
 
+async def open_pool(process: Process, url: str, size: int) -> asyncpg.Pool:
+    """A pool as the adapter opens it, with connections whose statements are counted; it ends with the process."""
+    pool: asyncpg.Pool = await asyncpg.create_pool(
+        url, min_size=1, max_size=size, connection_class=process.connection_class(), server_settings={"timezone": "UTC"}
+    )
+    process.pools.append(pool)
+    return pool
+
+
 class ChargingService:
     """A worker of charging."""
 
-    def __init__(self, town: Town, process: Process, pool: Any, engine: AsyncEngine) -> None:
-        self.town, self.process, self.pool, self.engine = town, process, pool, engine
-        self.outbox = Outbox(engine, "charging", town.publisher(process))
+    def __init__(self, town: Town, process: Process, pool: asyncpg.Pool) -> None:
+        self.town, self.process, self.pool = town, process, pool
+        self.outbox = Outbox(pool, "charging", town.publisher(process))
         self.subscriber = LogSubscriber(LogConsumer(process, town.logs))
         self.may_settle = True
 
     @classmethod
     async def start(cls, town: Town, process: Process) -> "ChargingService":
         settings = town.place.settings("charging")
-        pool = await asyncpg.create_pool(
-            settings.database.get_secret_value(), min_size=1, max_size=3,
-            connection_class=process.connection_class(), server_settings={"timezone": "UTC"},
-        )  # fmt: skip
-        process.pools.append(pool)
-        made = cls(town, process, pool, town.place.engines.open(process))
+        made = cls(town, process, await open_pool(process, settings.database.get_secret_value(), 3))
         await made._compose(settings)
         return made
 
@@ -150,22 +154,23 @@ class ChargingService:
 
     async def let_go(self) -> None:
         self.pool.terminate()
-        await self.engine.dispose(close=False)
 
 
 class LedgerService:
     """The ledger."""
 
-    def __init__(self, town: Town, process: Process, engine: AsyncEngine) -> None:
-        self.town, self.process, self.engine = town, process, engine
-        self.outbox = Outbox(engine, "ledger", town.publisher(process))
+    def __init__(self, town: Town, process: Process, engine: AsyncEngine, pool: asyncpg.Pool) -> None:
+        self.town, self.process, self.engine, self.pool = town, process, engine, pool
+        self.outbox = Outbox(pool, "ledger", town.publisher(process))
         self.charging = town.client(process, "charging", SERVICE_KEY)
         self.witness = town.client(process, "national_platform", PLATFORM_KEY)
         self.may_sign = False
 
     @classmethod
     async def start(cls, town: Town, process: Process) -> "LedgerService":
-        made = cls(town, process, town.place.engines.open(process))
+        url = town.place.settings("ledger").database.get_secret_value()
+        engine = town.place.engines.open(process)
+        made = cls(town, process, engine, await open_pool(process, url, 1))
         await open_books(made.engine, town.place.first_day)
         await book_all_waiting(made.engine)
         return made
@@ -195,6 +200,7 @@ class LedgerService:
         return has_moved
 
     async def let_go(self) -> None:
+        self.pool.terminate()
         await self.engine.dispose(close=False)
 
     async def _keep_log(self) -> bool:

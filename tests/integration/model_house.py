@@ -17,7 +17,6 @@ import asyncpg
 import httpx
 import msgspec
 import pytest
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.charging.batch import Batch
 from services.charging.count_day import count_day
@@ -32,8 +31,9 @@ from services.ledger.books import open_books
 from services.ledger.close_day import close_day
 from services.ledger.count_day import take_count
 from services.ledger.gaps import fill_gaps
+from shared.adapters.engines import open_engine
 from shared.adapters.outbox import Outbox
-from shared.adapters.postgres import open_engine, open_pool, with_login
+from shared.adapters.postgres import Pool, open_pool, with_login
 from shared.adapters.regions import known_regions
 from shared.adapters.scheme_files import load_scheme
 from shared.contracts import topics
@@ -92,7 +92,8 @@ class Play(Money):
     """The services of one database, the model beside them, and what is on its way between them."""
 
     owner_url: str
-    charging: AsyncEngine
+    outgoing: Pool
+    """Of the ledger's role, for its outbox."""
     scheme: Scheme
     ids: dict[str, int]
     parts: Parts
@@ -124,15 +125,15 @@ class Play(Money):
         arguments = {name: value for name, value in step.items() if name != "do"}
         await getattr(self, f"do_{step['do']}")(**arguments)
         if step["do"] in {"send", "settle"}:
-            await self._publish(self.charging, "charging")
+            await self._publish(self.pool, "charging")
         elif step["do"] == "freeze":
-            await self._publish(self.ledger, "ledger")
+            await self._publish(self.outgoing, "ledger")
 
-    async def _publish(self, engine: AsyncEngine, schema: str) -> None:
+    async def _publish(self, pool: Pool, schema: str) -> None:
         async def publish(topic: str, _key: str, payload: bytes) -> None:
             self.way.setdefault(topic, []).append(payload)
 
-        await Outbox(engine, schema, publish).publish_once()
+        await Outbox(pool, schema, publish).publish_once()
 
     # What enterprises and workers do
 
@@ -225,7 +226,7 @@ class Play(Money):
         booked = sum([count async for count in book_differences(self.pool, self.scheme, window)])
         same("orders rated anew", booked, len(expected))
         if booked:
-            await self._publish(self.charging, "charging")
+            await self._publish(self.pool, "charging")
             run = msgspec.json.decode(self.way[topics.MANIFESTS][-1], type=PremiumsCharged).run
             self.model.rerate(run, expected)
             mine = [manifest for (name, _), manifest in self.model.manifests.items() if name == run]
@@ -290,7 +291,7 @@ class Play(Money):
             return
         closing = msgspec.json.decode(questions[-1], type=DayClosing)
         await count_day(self.pool, self.scheme, closing)
-        await self._publish(self.charging, "charging")
+        await self._publish(self.pool, "charging")
         if self.model.closing is not None:
             told = msgspec.json.decode(self.way[topics.DAYS_COUNTED][-1], type=DayCounted)
             count = self.model.count()
@@ -308,7 +309,7 @@ class Play(Money):
         same("the answer", await take_count(self.ledger, answers[-1]), "closed" if is_due else "already_counted")
         if is_due:
             count = self.model.close()
-            await self._publish(self.ledger, "ledger")
+            await self._publish(self.outgoing, "ledger")
             same_day(msgspec.json.decode(self.way[topics.DAYS_CLOSED][-1], type=DayClosed), count)
             await self._same_workers(count)
         if twice:
@@ -350,13 +351,13 @@ async def open_play(server: Postgres, template: str, opened_on: date = OPENED_ON
         charging, ledger = (with_login(url, f"danbao_{schema}", PASSWORD) for schema in ("charging", "ledger"))
         async with (
             open_pool(charging, size=3) as pool,
-            open_engine(charging, size=1) as outbox,
+            open_pool(ledger, size=1) as outgoing,
             open_engine(ledger, size=2) as engine,
         ):
             await pool.execute("insert into charging.enterprise (uscc) select unnest($1::text[])", list(REGISTERED))
             ids = {row["uscc"]: row["id"] for row in await pool.fetch("select uscc, id from charging.enterprise")}
             await open_books(engine, opened_on)
-            play = Play(pool, engine, model, url, outbox, scheme, ids, Parts(pool, 0))
+            play = Play(pool, engine, model, url, outgoing, scheme, ids, Parts(pool, 0))
             for uscc in (*REGISTERED, UNREGISTERED):
                 for partition in range(PARTITIONS):
                     play.offsets[topics.orders_topic(uscc), partition] = 0

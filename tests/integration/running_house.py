@@ -14,7 +14,8 @@ from services.cli.month.demo import bill
 from services.cli.month.driver import Stream, close_day, open_stream, until
 from services.cli.month.progress import Silent
 from services.cli.running.system import System, Wishes, running_system
-from shared.adapters.postgres import open_engine, open_pool
+from shared.adapters.engines import open_engine
+from shared.adapters.postgres import open_pool
 from shared.adapters.regions import known_regions
 from shared.domain.calendar import Month
 from tests.faults.shaken import environment

@@ -3,38 +3,30 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.adapters.outbox import BATCH, Outbox
-from shared.adapters.postgres import open_engine
+from shared.adapters.postgres import Pool, open_pool
 
 TABLE = """create table told.outbox (
     id bigint generated always as identity primary key, topic text, key text, payload bytea)"""
 
 
 @pytest.fixture
-async def engine(database: str) -> AsyncIterator[AsyncEngine]:
+async def pool(database: str) -> AsyncIterator[Pool]:
     """A schema with an outbox."""
-    async with open_engine(database, size=3) as engine:
-        async with engine.begin() as connection:
-            await connection.execute(text("create schema told"))
-            await connection.execute(text(TABLE))
-        yield engine
+    async with open_pool(database, size=3) as pool:
+        await pool.execute("create schema told")
+        await pool.execute(TABLE)
+        yield pool
 
 
-async def write(engine: AsyncEngine, *payloads: bytes) -> None:
-    async with engine.begin() as connection:
-        for payload in payloads:
-            values = {"payload": payload}
-            await connection.execute(
-                text("insert into told.outbox (topic, key, payload) values ('t', 'k', :payload)"), values
-            )
+async def write(pool: Pool, *payloads: bytes) -> None:
+    sql = "insert into told.outbox (topic, key, payload) values ('t', 'k', $1)"
+    await pool.executemany(sql, [(payload,) for payload in payloads])
 
 
-async def left(engine: AsyncEngine) -> list[bytes]:
-    async with engine.connect() as connection:
-        return list((await connection.execute(text("select payload from told.outbox order by id"))).scalars())
+async def left(pool: Pool) -> list[bytes]:
+    return [row["payload"] for row in await pool.fetch("select payload from told.outbox order by id")]
 
 
 class Broker:
@@ -51,35 +43,35 @@ class Broker:
         self.taken.append(payload)
 
 
-async def test_messages_leave_in_the_order_they_were_written(engine: AsyncEngine) -> None:
+async def test_messages_leave_in_the_order_they_were_written(pool: Pool) -> None:
     payloads = [b"%d" % number for number in range(BATCH + 5)]
-    await write(engine, *payloads)
+    await write(pool, *payloads)
     broker = Broker()
-    outbox = Outbox(engine, "told", broker.publish)
+    outbox = Outbox(pool, "told", broker.publish)
     assert [await outbox.publish_once() for _ in range(3)] == [BATCH, 5, 0]
     assert broker.taken == payloads
-    assert await left(engine) == []
+    assert await left(pool) == []
 
 
-async def test_what_the_broker_did_not_take_stays(engine: AsyncEngine) -> None:
-    await write(engine, b"a", b"b", b"c")
+async def test_what_the_broker_did_not_take_stays(pool: Pool) -> None:
+    await write(pool, b"a", b"b", b"c")
     with pytest.raises(ConnectionError):
-        await Outbox(engine, "told", Broker(refuses_from=1).publish).publish_once()
-    assert await left(engine) == [b"a", b"b", b"c"]
+        await Outbox(pool, "told", Broker(refuses_from=1).publish).publish_once()
+    assert await left(pool) == [b"a", b"b", b"c"]
     broker = Broker()
-    await Outbox(engine, "told", broker.publish).publish_once()
+    await Outbox(pool, "told", broker.publish).publish_once()
     assert broker.taken == [b"a", b"b", b"c"]
-    assert await left(engine) == []
+    assert await left(pool) == []
 
 
-async def test_two_processes_share_the_work_and_tell_nothing_twice(engine: AsyncEngine) -> None:
-    await write(engine, b"a", b"b")
+async def test_two_processes_share_the_work_and_tell_nothing_twice(pool: Pool) -> None:
+    await write(pool, b"a", b"b")
     second = Broker()
     inner: list[int] = []
 
     async def publish(topic: str, key: str, payload: bytes) -> None:
-        inner.append(await Outbox(engine, "told", second.publish).publish_once())
+        inner.append(await Outbox(pool, "told", second.publish).publish_once())
 
-    assert await Outbox(engine, "told", publish).publish_once() == 2
+    assert await Outbox(pool, "told", publish).publish_once() == 2
     assert inner == [0, 0]
     assert second.taken == []

@@ -48,9 +48,9 @@ MUTANTS: Final = (
     Mutant(
         "outbox transaction",
         "shared/adapters/outbox.py",
-        "            for row in rows:\n                await self._publish(row.topic, row.key, row.payload)\n",
-        "        for row in rows:\n            await self._publish(row.topic, row.key, row.payload)\n"
-        "        async with self._engine.begin() as connection:\n",
+        '            for row in rows:\n                await self._publish(row["topic"], row["key"], row["payload"])\n',
+        '        for row in rows:\n            await self._publish(row["topic"], row["key"], row["payload"])\n'
+        "        async with self._pool.acquire() as connection, connection.transaction():\n",
         ("tests/integration/test_outbox.py",),
     ),
     Mutant(
