@@ -23,9 +23,10 @@ from services.charging.logs import Logs, Place, log_fault
 from services.charging.metrics import Metrics
 from services.charging.parts import Parts
 from services.charging.pauses import ParkLimit, Pauses
+from services.charging.positions import Fenced, pass_over, read_positions
 from services.charging.reader import Reader
 from services.charging.reading import Reading, Stale
-from services.charging.store import Fenced, Run, pass_over, read_last_number, read_positions, write_batch
+from services.charging.store import Run, read_last_number, write_batch
 from shared.adapters.kafka import check_codecs, consumer_options, fetch_options, read_cluster_id, until_done
 from shared.adapters.kafka_batches import Flat, Polled, as_read, find_unreadable, is_unreadable, poll_with
 from shared.adapters.postgres import BadData, BrokenConstraint, Pool

@@ -9,7 +9,7 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
-from services.charging.store import Move
+from services.charging.positions import Move
 from shared.adapters.kafka_batches import Polled
 
 

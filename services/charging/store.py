@@ -3,10 +3,10 @@
 Raw asyncpg on purpose: COPY needs it, and a transaction opened here is open.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final, TypeVar
+from typing import Final
 from uuid import uuid4
 
 import msgspec
@@ -15,9 +15,9 @@ from services.charging.batch import Batch, KeptRecord, instant_of, kept_record_l
 from services.charging.deployment import read_deployment
 from services.charging.groups import Groups
 from services.charging.layout import COPY_COLUMNS, stream
-from services.charging.logs import Log, Place
+from services.charging.positions import Move, move_positions
 from services.charging.rows import ENTRY_COLUMNS, KEY_COLUMNS, KIND, LEAF_INDEX, Row, TotalKey
-from shared.adapters.postgres import Connection, Pool, UniqueViolation
+from shared.adapters.postgres import Connection, UniqueViolation
 from shared.contracts.manifests import ALONE, ManifestKind, Outcome, PremiumsCharged, Total
 from shared.contracts.topics import MANIFESTS
 from shared.domain.errors import Stop
@@ -44,13 +44,6 @@ COMPARE: Final = f"""select i.leaf_index,
         (e.ended_at, e.region, e.token_key, e.industry, e.departed, e.worker_rest, e.agency_uscc,
             e.employer_insurance_no, case e.kind when 3 then e.reason end) as is_same
     from inbox i join charging.entry e using ({_KEY}) where i.leaf_index = any($1::int[])"""
-_MOVE: Final = """with moved as (
-        update charging.position p set next_offset = m.next, events = p.events + m.events
-        from unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[])
-            as m (topic, partition, held, next, events)
-        where p.cluster_id = $1 and p.topic = m.topic and p.partition = m.partition and p.next_offset = m.held
-        returning 1)
-    select count(*) from moved"""
 _MANIFEST: Final = """with written as (
         insert into charging.manifest (batch, run_id, number, events, leaves, root, payload, groups)
         values ($1, $2, $3, $4, $5, $6, $7, $13)),
@@ -66,14 +59,6 @@ _MANIFEST: Final = """with written as (
 
 RUN_LOCK: Final = 0x72756E
 """Advisory lock of a run: whoever asks for its last number waits for a commit that is still under way."""
-
-
-_Partition = TypeVar("_Partition", bound=tuple[str, int])
-"""A topic and a partition's number, in whatever type the caller has for it."""
-
-
-class Fenced(Exception):  # noqa: N818 - an expected outcome, told by raising so that the transaction rolls back
-    """Another worker moved a position of this batch: nothing of it may be written."""
 
 
 @dataclass(slots=True)
@@ -92,17 +77,6 @@ class Run:
     def next_batch(self) -> int:
         """The batch number of the next manifest."""
         return self.id << RUN_SHIFT | (self.last + 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """A position to move: `held` must be what is stored."""
-
-    topic: str
-    partition: int
-    held: int
-    next: int
-    events: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,30 +110,6 @@ async def read_last_number(connection: Connection, run: Run) -> None:
         run.last = await connection.fetchval(sql, run.id)
 
 
-async def read_positions(pool: Pool, cluster_id: str | None, logs: Mapping[_Partition, Log]) -> dict[_Partition, Place]:
-    """What is stored for each partition; one seen for the first time begins where its log does."""
-    rows = await pool.fetch(
-        """insert into charging.position as p (cluster_id, topic, partition, first_offset, next_offset, topic_id)
-        select $1, topic, partition, first, first, id
-        from unnest($2::text[], $3::int[], $4::bigint[], $5::uuid[]) as u (topic, partition, first, id)
-        on conflict (cluster_id, topic, partition) do update set topic_id = coalesce(p.topic_id, excluded.topic_id)
-        returning topic, partition, next_offset, topic_id""",
-        cluster_id,
-        [topic for topic, _ in logs],
-        [partition for _, partition in logs],
-        [log.first for log in logs.values()],
-        [log.topic_id for log in logs.values()],
-    )
-    stored = {(row["topic"], row["partition"]): Place(row["next_offset"], row["topic_id"]) for row in rows}
-    return {partition: stored[partition] for partition in logs}
-
-
-async def pass_over(pool: Pool, cluster_id: str, moves: Sequence[Move]) -> None:
-    """Move positions over offsets that hold no event; raises Fenced when one is not where it was held."""
-    async with pool.acquire() as connection, connection.transaction():
-        await _move_positions(connection, cluster_id, moves)
-
-
 async def limit_transaction(connection: Connection, run: Run) -> None:
     """Let the database end this transaction after so long: a worker that was stopped in it holds rows others need."""
     milliseconds = str(round(run.limit_seconds * 1000))
@@ -187,7 +137,7 @@ async def write_batch(
     async with connection.transaction():
         await limit_transaction(connection, run)
         await _lock(connection, run)
-        await _move_positions(connection, cluster_id, moves)
+        await move_positions(connection, cluster_id, moves)
         has_hit = await _write_rows(connection, run, batch, optimistic=optimistic)
         await _write_declarations(connection, run, batch)
         await _write_parked(connection, run, batch)
@@ -224,21 +174,6 @@ async def write_manifest(
         list(batch.first_record_ms), list(batch.first_record_ms.values()), bytes(groups),
     )  # fmt: skip
     return manifest
-
-
-async def _move_positions(connection: Connection, cluster_id: str, moves: Sequence[Move]) -> None:
-    ordered = sorted(moves, key=lambda move: (move.topic, move.partition))
-    moved = await connection.fetchval(
-        _MOVE,
-        cluster_id,
-        [move.topic for move in ordered],
-        [move.partition for move in ordered],
-        [move.held for move in ordered],
-        [move.next for move in ordered],
-        [move.events for move in ordered],
-    )
-    if moved != len(ordered):
-        raise Fenced(f"{moved} of {len(ordered)} positions were where they were held")
 
 
 async def _write_rows(connection: Connection, run: Run, batch: Batch, *, optimistic: bool) -> bool:

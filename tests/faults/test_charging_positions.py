@@ -7,7 +7,8 @@ import asyncpg
 import pytest
 from asyncpg.exceptions._base import InterfaceError, InternalClientError
 
-from services.charging.store import Fenced, read_last_number, write_batch
+from services.charging.positions import Fenced
+from services.charging.store import read_last_number, write_batch
 from shared.adapters.postgres import open_pool
 from shared.domain.errors import Stop
 from tests.faults.database_proxy import database_proxy

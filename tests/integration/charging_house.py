@@ -16,9 +16,10 @@ import msgspec
 from services.charging.batch import Limits
 from services.charging.count_day import count_day
 from services.charging.parts import Parts
+from services.charging.positions import Move
 from services.charging.reader import Reader
 from services.charging.settle import settle
-from services.charging.store import Move, Run, start_run, write_batch
+from services.charging.store import Run, start_run, write_batch
 from shared.adapters.migrations import migrate
 from shared.adapters.postgres import Connection, Pool, open_pool, with_login
 from shared.adapters.regions import known_regions

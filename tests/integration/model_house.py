@@ -22,10 +22,11 @@ from services.charging.batch import Batch
 from services.charging.count_day import count_day
 from services.charging.lookup import Lookup
 from services.charging.parts import Parts
+from services.charging.positions import Fenced, Move
 from services.charging.reader import Reader
 from services.charging.rerate import Window, book_differences, find_differences
 from services.charging.settle import settle
-from services.charging.store import Fenced, Move, Run, start_run, write_batch
+from services.charging.store import Run, start_run, write_batch
 from services.ledger.booking import take_manifest
 from services.ledger.books import open_books
 from services.ledger.close_day import close_day
@@ -359,8 +360,7 @@ async def open_play(server: Postgres, template: str, opened_on: date = OPENED_ON
             await open_books(engine, opened_on)
             play = Play(pool, engine, model, url, outgoing, scheme, ids, Parts(pool, 0))
             for uscc in (*REGISTERED, UNREGISTERED):
-                for partition in range(PARTITIONS):
-                    play.offsets[topics.orders_topic(uscc), partition] = 0
+                play.offsets |= {(topics.orders_topic(uscc), partition): 0 for partition in range(PARTITIONS)}
             sql = "insert into charging.position select $1, unnest($2::text[]), unnest($3::int[]), 0, 0, 0"
             places = sorted(play.offsets)
             await pool.execute(sql, CLUSTER, [topic for topic, _ in places], [number for _, number in places])

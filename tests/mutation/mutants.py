@@ -33,7 +33,7 @@ class Mutant:
 MUTANTS: Final = (
     Mutant(
         "compare-and-set of the position",
-        "services/charging/store.py",
+        "services/charging/positions.py",
         " and p.partition = m.partition and p.next_offset = m.held",
         " and p.partition = m.partition",
         ("tests/faults/test_charging_positions.py",),
