@@ -1,8 +1,9 @@
 """Ten million orders in one open day: catching up with them, what they take on disk, and looking into them meanwhile.
 
 The orders of most of a day wait in the topics, as after an outage, and two workers charge them. Then orders go on to
-be offered at 80 % of the rate that was reached, first with nobody asking, then while three ask about orders drawn at
-random (`benchmarks/asking.py`): first of the open day, then of the same day sealed, while the next one is charged.
+be offered, as fast as charging takes them with a producer on the same cores, then at 80 % of that: first with nobody
+asking, then while three ask about orders drawn at random (`benchmarks/asking.py`): first of the open day, then of the
+same day sealed, while the next one is charged.
 """
 
 import asyncio
@@ -93,39 +94,41 @@ async def _measure(stack: EmbeddedStack, folder: Path, orders: int, *, has_looku
             "disk": {"orders": orders, "bytes_unsealed": await _bytes_an_order(house)},
         }
         if has_lookups:
-            found["lookups"] = await _lookups(house, orders, round(OFFERED_SHARE * stretch.rate), found["disk"])
+            found["lookups"] = await _lookups(house, orders, round(stretch.rate), found["disk"])
         else:
             await _seal(house, found["disk"])
         return found
 
 
-async def _lookups(house: House, orders: int, rate: int, disk: dict[str, Any]) -> dict[str, Any]:
-    offered = iter(_offers(orders, rate))
+async def _lookups(house: House, orders: int, top_rate: int, disk: dict[str, Any]) -> dict[str, Any]:
     wanted = Wanted(
         house.ports, BEGIN, SPAN / orders / timedelta(microseconds=1), orders, OFFERED_SECONDS,
         str(house.folder / "answer.json"),
     )  # fmt: skip
-    alone = await _offer(house, next(offered), rate)
-    beside_open, open_day = await _offer_and_ask(house, next(offered), rate, wanted)
+    # Of the same day, then of the next one.
+    begins = [
+        *(BEGIN + SPAN + timedelta(hours=n) for n in range(3)),
+        *(BEGIN + timedelta(days=1, hours=n) for n in (0, 1)),
+    ]
+    top = await _offer(house, (orders, begins[0]), top_rate)
+    first, rate = orders + top_rate * OFFERED_SECONDS, round(OFFERED_SHARE * top)
+    offers = [(first + place * rate * OFFERED_SECONDS, begin) for place, begin in enumerate(begins[1:])]
+    alone = await _offer(house, offers[0], rate)
+    beside_open, open_day = await _offer_and_ask(house, offers[1], rate, wanted)
     await _seal(house, disk)
-    alone_again = await _offer(house, next(offered), rate)
-    beside_sealed, sealed_day = await _offer_and_ask(house, next(offered), rate, wanted)
+    alone_again = await _offer(house, offers[2], rate)
+    beside_sealed, sealed_day = await _offer_and_ask(house, offers[3], rate, wanted)
     return {
         "open_day": open_day,
         "sealed_day": sealed_day,
         "lost": round(1 - min(beside_open / alone, beside_sealed / alone_again), 3),
         "offered": {
             "orders_per_second": rate,
+            "committed_per_second_at_most": round(top),
             "committed_per_second_alone": [round(alone), round(alone_again)],
             "committed_per_second_beside_lookups": [round(beside_open), round(beside_sealed)],
         },
     }
-
-
-def _offers(orders: int, rate: int) -> list[tuple[int, datetime]]:
-    """Four stretches of orders: number of the first, and when it begins; the last two are of the next day."""
-    begins = [BEGIN + SPAN, BEGIN + SPAN + timedelta(hours=1), *(BEGIN + timedelta(days=1, hours=n) for n in (0, 1))]
-    return [(orders + place * rate * OFFERED_SECONDS, begin) for place, begin in enumerate(begins)]
 
 
 async def _offer_and_ask(
