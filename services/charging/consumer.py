@@ -18,6 +18,7 @@ from aiokafka.errors import IllegalStateError, KafkaError
 from faststream.kafka import KafkaBroker
 from faststream.kafka.annotations import KafkaMessage
 
+from services.charging.batch import Batch
 from services.charging.deployment import own_group
 from services.charging.logs import Logs, Place, log_fault
 from services.charging.metrics import Metrics
@@ -226,8 +227,9 @@ class Consumer(ConsumerRebalanceListener):
     async def _charge(self, by_partition: Polled, held: dict[TopicPartition, int | None]) -> dict[TopicPartition, int]:
         """Write the batch; returns the new positions. Nothing of it holds before this returns."""
         moves = await self._reading.moves_of(self._subscriber.consumer, by_partition, held)
-        ordered = [record for tp in sorted(by_partition) for record in by_partition[tp]]
-        batch = self._reader.read(ordered, self._run.next_batch())
+        batch = Batch(records=[record for tp in sorted(by_partition) for record in by_partition[tp]])
+        for _ in self._reader.steps(batch, self._run.next_batch()):
+            await asyncio.sleep(0)
         await self._parts.ensure(batch.days)
         overruns = self._pauses.overruns(moves, batch.parked)
         optimistic = self._general == 0

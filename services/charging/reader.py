@@ -7,7 +7,7 @@ rate. Everything else is read alone, with every check; that way makes the forms,
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from hashlib import sha256
@@ -52,6 +52,8 @@ from shared.domain.leaf import NO_INT64, RowKind, declaration_leaf
 from shared.domain.merkle import leaf_hash
 from shared.domain.rating import Charged, Excluded, ExclusionReason, Scheme
 
+STEP_EVENTS: Final = 1_024
+"""Read without a pause: some 4 ms, in which a worker answers no question. Fewer would cost more, more save nothing."""
 _SECOND_US: Final = 1_000_000
 _DAY_US: Final = 86_400 * _SECOND_US
 _FOOD_CLOSED_DAY: Final = FOOD_DELIVERY_CLOSED_ON.toordinal() - date(1970, 1, 1).toordinal()
@@ -98,37 +100,50 @@ class Reader:
 
     def read(self, records: Iterable[Record], batch_number: int) -> Batch:
         """A batch of records in (topic, partition, offset) order; `batch_number` goes into each row."""
-        self._batch, self._orders = batch, orders = Batch(records=list(records)), Orders()
-        batch.events = len(batch.records)
+        batch = Batch(records=list(records))
+        for _ in self.steps(batch, batch_number):
+            continue
+        return batch
+
+    def steps(self, batch: Batch, batch_number: int) -> Iterator[None]:
+        """Read what `batch` has of records, some at a time: what else a process does comes in between."""
+        self._batch = batch
+        batch.events, moments = len(batch.records), list[int]()
         batch.leaves, batch.totals = [b""] * batch.events, [_NOTHING_YET] * batch.events
-        for place in self._take_alike():
+        for start in range(0, batch.events, STEP_EVENTS):
+            self._orders = Orders()
+            self._read_step(range(start, min(start + STEP_EVENTS, batch.events)), batch_number)
+            moments += self._orders.moments()
+            yield
+        self._doubts.find(batch, moments)
+        self._batch, self._orders = Batch(), Orders()  # its records may be large, and are let go with it
+
+    def _read_step(self, places: range, batch_number: int) -> None:
+        batch, orders = self._batch, self._orders
+        for place in self._take_alike(places):
             self._read_alone(place, batch.records[place])
         orders.sort()
         orders.received = hash_all([batch.records[place].value or b"" for place in orders.indexes])
-        batch.rows, leaves = lay_out(orders, batch_number)
-        if len(leaves) == batch.events:
-            batch.leaves, batch.totals = leaves, [form.total for form in orders.forms]
-        else:
-            for place, leaf, form in zip(orders.indexes, leaves, orders.forms, strict=True):
-                batch.leaves[place], batch.totals[place] = leaf, form.total
-        batch.days = {form.total.insured_on for form in set(orders.forms)}
-        batch.first_record_ms = _first_records(batch, orders)
-        self._doubts.find(batch, orders.moments())
-        self._batch, self._orders = Batch(), Orders()  # its records may be large, and are let go with it
-        return batch
+        rows, leaves = lay_out(orders, batch_number)
+        batch.rows += rows
+        for place, leaf, form in zip(orders.indexes, leaves, orders.forms, strict=True):
+            batch.leaves[place], batch.totals[place] = leaf, form.total
+        batch.days |= {form.total.insured_on for form in set(orders.forms)}
+        _note_first_records(batch, orders)
 
-    def _take_alike(self) -> list[int]:
+    def _take_alike(self, places: range) -> list[int]:
         """Take the events that are plainly right and have a like; returns the places of the others, in their order."""
         records = self._batch.records
-        seen = self._glance.look([record.value for record in records])
-        left = set(range(len(records))).difference(seen.places) if len(seen.places) < len(records) else set()
+        seen = self._glance.look([records[place].value for place in places])
+        right = [places[place] for place in seen.places]
+        left = set(places).difference(right) if len(right) < len(places) else set()
         tokens, kinds = [token for (token,) in _TOKEN.iter_unpack(seen.tokens)], list(map(type, seen.events))
         for struct in set(kinds):
             columns, events = Orders(), seen.events
-            columns.indexes, columns.tokens = seen.places, tokens
+            columns.indexes, columns.tokens = right, tokens
             if kinds.count(struct) < len(kinds):
                 mine = [kind is struct for kind in kinds]
-                columns.indexes, columns.tokens = list(compress(seen.places, mine)), list(compress(tokens, mine))
+                columns.indexes, columns.tokens = list(compress(right, mine)), list(compress(tokens, mine))
                 events = list(compress(events, mine))
             own = [records[place] for place in columns.indexes]
             left.update(self._alike.take(self._glance.kinds[struct], own, events, columns))
@@ -275,15 +290,14 @@ class Reader:
         self._batch.totals[index] = TotalKey(-1, uscc, province, None, Outcome.PARKED, fault.reason, None, 0)
 
 
-def _first_records(batch: Batch, orders: Orders) -> dict[int, int]:
+def _note_first_records(batch: Batch, orders: Orders) -> None:
     """Of each enterprise the earliest record time of its acceptances."""
-    first: dict[int, int] = {}
+    first = batch.first_record_ms
     for form, place in zip(orders.forms, orders.indexes, strict=True):
         if form.kind == _ACCEPTANCE:
             stamp = batch.records[place].timestamp
             if stamp < first.get(form.enterprise, LAST_RECORD_MS):
                 first[form.enterprise] = stamp
-    return first
 
 
 def _acceptance_total(day: int, uscc: str, province: str, industry: str, outcome: object) -> TotalKey | None:
