@@ -12,17 +12,38 @@ from shared.contracts.events import Declaration
 from shared.domain.calendar import insured_day
 from shared.domain.cancellation import reverses
 
-# Kinds of row (docs/decisions/0005): charges 1, 8, 10 ..., the reversal of each 4, 9, 11 ...
-_IS_CHARGE: Final = "(a.kind = 1 or a.kind >= 8 and a.kind % 2 = 0)"
-_REVERSED: Final = """left join charging.entry r on (r.accepted_at, r.enterprise, r.order_id, r.worker_key, r.kind)
-        = (a.accepted_at, a.enterprise, a.order_id, a.worker_key, case a.kind when 1 then 4 else a.kind + 1 end)"""
-_ANEW: Final = """left join (
-        select accepted_at, enterprise, order_id, worker_key, max(kind) as kind
-        from charging.entry where kind >= 8 and kind % 2 = 0 group by 1, 2, 3, 4) l
-        on (l.accepted_at, l.enterprise, l.order_id, l.worker_key)
-        = (a.accepted_at, a.enterprise, a.order_id, a.worker_key)"""
-_IS_LAST: Final = f"{_IS_CHARGE} and a.kind = coalesce(l.kind, 1)"
-_REVERSALS: Final = """
+
+def _is_charge(name: str) -> str:
+    """Kinds of row (docs/decisions/0005): charges 1, 8, 10 ..., the reversal of each 4, 9, 11 ..."""
+    return f"({name}.kind = 1 or {name}.kind >= 8 and {name}.kind % 2 = 0)"
+
+
+def _order(name: str) -> str:
+    """Which order a row is of: the table's key but the kind."""
+    return f"({name}.accepted_at, {name}.enterprise, {name}.order_id, {name}.worker_key)"
+
+
+def _look(name: str, of: str, which: str) -> str:
+    """Beside each row of `of` that row of the same order, or nothing, by one look into the key.
+
+    LIMIT keeps the planner from any other join: by the four columns of an order it expects one row where there are
+    thousands, and then reads a day for each of them; or it hashes whole days to find a few.
+    """
+    return f"""left join lateral (
+        select e.* from charging.entry e where {_order("e")} = {_order(of)} and {which} limit 1) {name} on true"""
+
+
+def _reversal(name: str, of: str) -> str:
+    """What took that charge back."""
+    return _look(name, of, f"e.kind = case {of}.kind when 1 then 4 else {of}.kind + 1 end")
+
+
+def _last_charge(name: str, of: str) -> str:
+    """The charge that holds: of an order that was rated anew the last one."""
+    return _look(name, of, f"{_is_charge('e')} order by e.kind desc")
+
+
+_REVERSALS: Final = f"""
     select r.accepted_at, r.enterprise, r.order_id, r.worker_key, r.premium, r.reason, a.premium as charged,
         coalesce(n.batch = r.batch, false) as is_anew, n.kind is not null as is_followed,
         c.ended_at, c.departed, s.was_charged,
@@ -30,42 +51,38 @@ _REVERSALS: Final = """
             is not distinct from (a.region, a.tariff_line, a.token_key, a.industry, a.worker_rest, a.agency_uscc,
                 a.employer_insurance_no) as is_same
     from charging.entry r
-    left join charging.entry a on (a.accepted_at, a.enterprise, a.order_id, a.worker_key, a.kind)
-        = (r.accepted_at, r.enterprise, r.order_id, r.worker_key, case r.kind when 4 then 1 else r.kind - 1 end)
-    left join charging.entry n on (n.accepted_at, n.enterprise, n.order_id, n.worker_key, n.kind)
-        = (r.accepted_at, r.enterprise, r.order_id, r.worker_key, case r.kind when 4 then 8 else r.kind + 1 end)
-    left join charging.entry c on (c.accepted_at, c.enterprise, c.order_id, c.worker_key, c.kind)
-        = (r.accepted_at, r.enterprise, r.order_id, r.worker_key, 3)
-    left join charging.resend s on (s.enterprise, s.order_id, s.worker_key, s.accepted_at)
-        = (r.enterprise, r.order_id, r.worker_key, r.accepted_at)
+    {_look("a", "r", "e.kind = case r.kind when 4 then 1 else r.kind - 1 end")}
+    {_look("n", "r", "e.kind = case r.kind when 4 then 8 else r.kind + 1 end")}
+    {_look("c", "r", "e.kind = 3")}
+    left join charging.resend s on {_order("s")} = {_order("r")}
     where r.kind = 4 or r.kind >= 9 and r.kind % 2 = 1 order by r.accepted_at, r.enterprise, r.order_id"""
 _DUE: Final = f"""
-    select a.accepted_at, a.enterprise, a.order_id, a.worker_key, c.ended_at, c.departed
+    select c.accepted_at, c.enterprise, c.order_id, c.worker_key, c.ended_at, c.departed
     from charging.entry c
-    join charging.entry a using (accepted_at, enterprise, order_id, worker_key)
     left join charging.unsettled u using (accepted_at, enterprise, order_id, worker_key)
-    {_REVERSED}
-    {_ANEW}
-    where c.kind = 3 and {_IS_LAST} and a.premium > 0 and u.order_id is null and r.kind is null"""
+    {_last_charge("a", "c")}
+    {_reversal("r", "a")}
+    where c.kind = 3 and a.premium > 0 and u.order_id is null and r.kind is null"""
 # 64 bits of the order's key are compared first: orders that differ in them are not the same.
 _HASH: Final = "hashint8extended(a.worker_key, hashtextextended(a.order_id, a.enterprise))"
 _TWICE: Final = f"""
     with alike as materialized (
-        select hash from (select {_HASH} as hash from charging.entry a where {_IS_CHARGE} and a.premium > 0) charged
+        select hash from (
+            select {_HASH} as hash from charging.entry a where {_is_charge("a")} and a.premium > 0) charged
         group by hash having count(*) > 1)
     select a.enterprise, a.order_id, a.worker_key, min(a.accepted_at) as accepted_at, count(*) as times
     from alike join charging.entry a on {_HASH} = alike.hash
-    {_REVERSED}
-    where {_IS_CHARGE} and a.premium > 0 and r.kind is null
+    {_reversal("r", "a")}
+    where {_is_charge("a")} and a.premium > 0 and r.kind is null
     group by a.enterprise, a.order_id, a.worker_key
     having count(*) > 1"""
 _RESENDS: Final = f"""
     select s.*, a.kind is not null as has_row, k.kind is not null as has_kept, a.premium > 0 as is_charged
     from charging.resend s
-    left join (select a.* from charging.entry a {_ANEW} where {_IS_LAST}) a
-        using (accepted_at, enterprise, order_id, worker_key)
-    left join charging.entry k on (k.accepted_at, k.enterprise, k.order_id, k.worker_key, k.kind)
-        = (s.kept_accepted_at, s.enterprise, s.order_id, s.worker_key, 1)"""
+    {_last_charge("a", "s")}
+    left join lateral (
+        select e.kind from charging.entry e where (e.accepted_at, e.enterprise, e.order_id, e.worker_key, e.kind)
+            = (s.kept_accepted_at, s.enterprise, s.order_id, s.worker_key, 1) limit 1) k on true"""
 _CORRECTED: Final = f"""
     select c.accepted_at, c.enterprise, c.order_id, a.premium as charged, r.kind is not null as is_reversed,
         (c.region, c.token_key, c.industry, c.worker_rest, c.agency_uscc, c.employer_insurance_no)
@@ -73,16 +90,15 @@ _CORRECTED: Final = f"""
                 a.employer_insurance_no) as is_same,
         coalesce(r.reason = 3 and r.batch = c.batch, false) as is_taken_back
     from charging.entry c
-    left join charging.entry a on (a.accepted_at, a.enterprise, a.order_id, a.worker_key, a.kind)
-        = (c.accepted_at, c.enterprise, c.order_id, c.worker_key, case c.kind when 8 then 1 else c.kind - 2 end)
-    {_REVERSED}
+    {_look("a", "c", "e.kind = case c.kind when 8 then 1 else c.kind - 2 end")}
+    {_reversal("r", "a")}
     where c.kind >= 8 and c.kind % 2 = 0 order by c.accepted_at, c.enterprise, c.order_id"""
-
+_UNKNOWN_UNSETTLED: Final = f"""
+    select u.* from charging.unsettled u {_look("c", "u", "e.kind = 3")} where c.kind is null"""
 
 async def check_settlements(connection: Connection, facts: Facts, verdict: Verdict) -> None:
+
     """All of it, in a transaction."""
-    # By four columns of a key the planner expects one row where there are thousands, and would read a day for each.
-    await connection.execute("set local enable_nestloop = off")
     check = verdict.check("I4", "every reversal takes back its own charge, and every one that is due was written")
     async for row in connection.cursor(_REVERSALS, prefetch=FETCH_ROWS):
         if fault := _fault(facts, row):
@@ -96,7 +112,6 @@ async def check_settlements(connection: Connection, facts: Facts, verdict: Verdi
     await _check_resends(connection, facts, verdict)
     await _check_uncovered(connection, verdict)
     await _check_declarations(connection, facts, verdict)
-    await connection.execute("set local enable_nestloop = on")
 
 
 def _fault(facts: Facts, row: Any) -> str | None:
@@ -123,10 +138,7 @@ def _name(facts: Facts, row: Any) -> str:
 
 
 async def _check_unsettled(connection: Connection, facts: Facts, check: Check) -> None:
-    query = """select u.* from charging.unsettled u left join charging.entry c
-        on (c.accepted_at, c.enterprise, c.order_id, c.worker_key, c.kind)
-        = (u.accepted_at, u.enterprise, u.order_id, u.worker_key, 3) where c.kind is null"""
-    for row in await connection.fetch(query):
+    for row in await connection.fetch(_UNKNOWN_UNSETTLED):
         if insured_day(row["accepted_at"]) in facts.archived:
             continue
         check.find(f"charging.unsettled order {_name(facts, row)}: there is no such cancellation")
