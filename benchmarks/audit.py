@@ -23,9 +23,10 @@ from services.cli.audit.billing import check_billing
 from services.cli.audit.books import Books
 from services.cli.audit.counts import check_counts
 from services.cli.audit.deployments import Charging
+from services.cli.audit.entries import ENTRY, encoded_uscc, entry_leaf, token_of
 from services.cli.audit.facts import read_facts
 from services.cli.audit.manifests import check_manifests
-from services.cli.audit.rows import ENTRY, FETCH_ROWS, RowReader, entry_leaf
+from services.cli.audit.rows import FETCH_ROWS, RowReader
 from services.cli.audit.settlements import check_settlements
 from services.cli.audit.verdict import Verdict
 from shared.adapters.postgres import Connection, open_pool
@@ -90,10 +91,11 @@ async def measure(owner: str) -> dict[str, Any]:
 
 
 async def _hash_rows(connection: Connection) -> int:
-    enterprises = {row["id"]: row["uscc"] for row in await connection.fetch("select * from charging.enterprise")}
+    known = await connection.fetch("select * from charging.enterprise")
+    enterprises = {row["id"]: encoded_uscc(row["uscc"]) for row in known}
     count = 0
     async for row in connection.cursor(_RIVAL, prefetch=FETCH_ROWS):
-        leaf_hash(entry_leaf(row, enterprises[row["enterprise"]]))
+        leaf_hash(entry_leaf(row, enterprises[row["enterprise"]], token_of(row)))
         count += 1
     return count
 

@@ -11,8 +11,9 @@ import asyncpg
 import msgspec
 from msgspec.structs import replace
 
+from services.cli.audit.batches import Found
 from services.cli.audit.facts import read_facts
-from services.cli.audit.rows import Found, RowReader
+from services.cli.audit.rows import RowReader
 from services.cli.audit.verdict import Check
 from services.cli.running.system import System
 from shared.adapters.signing import NoteSigner
@@ -187,10 +188,9 @@ def _totals(old: PremiumsCharged, found: Found) -> list[Total]:
     charged = [
         Total(
             insured_on=day, enterprise=uscc, province=province, industry=industry, outcome=Outcome.CHARGED,
-            reason=reason, tariff_line=line, orders=orders, premium=found.premium[key],
+            reason=reason, tariff_line=line, orders=orders, premium=premium,
         )
-        for key, orders in found.orders.items()
-        for day, uscc, province, industry, outcome, reason, line in [key]
+        for (day, uscc, province, industry, outcome, reason, line), (orders, premium) in found.sums().items()
         if outcome == Outcome.CHARGED
     ]  # fmt: skip
     return [*charged, *kept]

@@ -1,14 +1,14 @@
 """What the close counted beside money: hours, distinct workers, those insured for the first time (I4, I5)."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Any, Final
 
 from services.cli.audit.deployments import Charging, join_workers
 from services.cli.audit.facts import ClosedDay, Facts
-from services.cli.audit.rows import Workers
 from services.cli.audit.verdict import Check, Verdict
+from services.cli.audit.workers import Workers
 from shared.adapters.postgres import Connection
 from shared.contracts.manifests import DayCounted
 
@@ -23,7 +23,7 @@ async def check_counts(books: Connection, charging: Sequence[Charging], verdict:
     closed, workers = charging[0].facts.closed, join_workers([each.rows.workers for each in charging])
     hours = verdict.check("I4", "acceptances by hour of every closed day, worked out anew from the rows")
     distinct = verdict.check("I4", "distinct and first-time workers of every closed day, worked out anew from the rows")
-    counts, first_time = _worker_counts(workers), _first_time_counts(workers)
+    counts, first_time = workers.distinct(), _first_time_counts(workers)
     for each in closed:
         name, told = f"ledger.day_closed {each.day}", each.told
         hours.compare_all(f"{name}, hours", _by_place(told.hours, "orders"), workers.hours.get(each.day, {}))
@@ -39,19 +39,10 @@ def _by_place(counts: Iterable[Any], figure: str) -> dict[Any, Any]:
     return {(each.insured_on, each.enterprise, each.province): getattr(each, figure) for each in counts}
 
 
-def _worker_counts(workers: Workers) -> dict[date, dict[tuple[date, str | None, str], int]]:
-    counts: dict[date, dict[tuple[date, str | None, str], int]] = defaultdict(lambda: defaultdict(int))
-    for (day, uscc, province, _), counted_on in workers.by_enterprise.items():
-        counts[counted_on][day, uscc, province] += 1
-    for (day, province, _), counted_on in workers.by_province.items():
-        counts[counted_on][day, None, province] += 1
-    return counts
-
-
 def _first_time_counts(workers: Workers) -> dict[date, dict[str, int]]:
-    counts: dict[date, dict[str, int]] = defaultdict(Counter)
-    for (province, _), counted_on in workers.first_time.items():
-        counts[counted_on][province] += 1
+    counts: dict[date, dict[str, int]] = defaultdict(dict)
+    for (counted_on, province), new in workers.first_time().items():
+        counts[counted_on][province] = len(new)
     return counts
 
 
@@ -62,7 +53,8 @@ async def _check_participants(connection: Connection, facts: Facts, workers: Wor
         "select province, worker, first_on from charging.participant where first_on <= $1", last
     )
     stored = {(f"{row['province']:02}", bytes(row["worker"])): row["first_on"] for row in rows}
-    found = {key: day for key, day in workers.first_time.items() if day <= last}
+    new = workers.first_time().items()
+    found = {(province, worker): day for (day, province), known in new if day <= last for worker in known}
     for key in stored.keys() | found.keys():
         check.compare(f"charging.participant {key[0]}/{key[1].hex()}", stored.get(key), found.get(key))
 

@@ -4,12 +4,13 @@ An enterprise has one deployment, so what is said of enterprises is put together
 deployments, and counts where he was met first.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 from services.cli.audit.facts import Facts, Manifest
-from services.cli.audit.rows import RowReader, Workers
+from services.cli.audit.rows import RowReader
+from services.cli.audit.workers import Workers
 from shared.adapters.postgres import Connection
 
 _RUNS: Final = 32
@@ -55,15 +56,5 @@ def join_workers(parts: Sequence[Workers]) -> Workers:
         return parts[0]
     whole = Workers()
     for part in parts:
-        whole.by_enterprise |= part.by_enterprise
-        _keep_first(whole.by_province, part.by_province)
-        _keep_first(whole.first_time, part.first_time)
-        whole.employees += part.employees
-        for day, hours in part.hours.items():
-            whole.hours[day] |= hours
+        whole.join(part)
     return whole
-
-
-def _keep_first(known: dict[Any, Any], more: Mapping[Any, Any]) -> None:
-    for key, day in more.items():
-        known[key] = min(day, known.get(key, day))

@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any
 
-from services.cli.audit.rows import Workers
+from services.cli.audit.workers import Workers
 from shared.contracts.manifests import DayClosed, StatementIssued
 from shared.contracts.reports import CoverageReport, DeclarationReport, PaymentReport, RegistrationReport
 from shared.domain.coverage import Coverage

@@ -3,8 +3,9 @@
 from collections import Counter, defaultdict
 from typing import Final
 
+from services.cli.audit.batches import Found, TotalKey
 from services.cli.audit.facts import Facts, Manifest
-from services.cli.audit.rows import Found, RowReader, TotalKey
+from services.cli.audit.rows import RowReader
 from services.cli.audit.verdict import Verdict
 from shared.adapters.postgres import Connection
 from shared.contracts.manifests import Outcome, Total
@@ -25,7 +26,7 @@ async def check_manifests(connection: Connection, facts: Facts, rows: RowReader,
         worked_out = (found.count, found.root().hex())
         leaves.compare(manifest.name, (manifest.leaves, manifest.root), worked_out)
         leaves.compare(f"{manifest.name}, payload", (manifest.told.leaves, manifest.told.root), worked_out)
-        totals.compare_all(f"{manifest.name},", _told(manifest), _sums(found))
+        totals.compare_all(f"{manifest.name},", _told(manifest), found.sums())
     for batch in rows.found.keys() - facts.manifests.keys():
         totals.find(f"{rows.found[batch].count} rows of batch {batch}, which has no manifest")
     await _check_batch_days(connection, rows, verdict)
@@ -91,10 +92,6 @@ def _told(manifest: Manifest) -> dict[TotalKey, tuple[int, int]]:
         orders, premium = found.get(key, (0, 0))
         found[key] = (orders + total.orders, premium + total.premium)
     return found
-
-
-def _sums(found: Found) -> dict[TotalKey, tuple[int, int]]:
-    return {key: (orders, found.premium[key]) for key, orders in found.orders.items()}
 
 
 async def _check_batch_days(connection: Connection, rows: RowReader, verdict: Verdict) -> None:

@@ -19,8 +19,8 @@ from services.cli.audit.figures import (
     stated_of,
     worked_out_figures,
 )
-from services.cli.audit.rows import Workers
 from services.cli.audit.verdict import Check, Verdict
+from services.cli.audit.workers import Workers
 from shared.adapters.postgres import Connection
 from shared.contracts.manifests import DayClosed, StatementIssued
 from shared.contracts.reports import (
@@ -45,6 +45,7 @@ class Reports:
 
     def __init__(self, facts: Facts, workers: Workers, verdict: Verdict) -> None:
         self._facts, self._workers, self._verdict = facts, workers, verdict
+        self._first_time = workers.first_time()
         self._kept: dict[str, Any] = {}
         self._told: dict[str, AnyReport] = {}
 
@@ -127,10 +128,6 @@ class Reports:
         told: dict[tuple[Any, str], CoverageReport],
         registered: dict[tuple[Any, str], list[str]],
     ) -> None:
-        new: dict[str, set[str]] = defaultdict(set)
-        for (province, worker), day in self._first_times(closed).items():
-            assert day == closed.day
-            new[province].add(worker)
         for sheet in build_coverage(closed.day, closed.told.totals, closed.told.workers, closed.told.first_time):
             name = f"reporting.report coverage.{closed.day}.{sheet.province}"
             report = told.pop((closed.day, sheet.province), None)
@@ -141,12 +138,9 @@ class Reports:
             for what, figures in worked_out.items():
                 check.compare_all(f"{name}, {what}", stored[what], figures)
             tokens = registered.get((closed.day, sheet.province), [])
-            if set(tokens) != new[sheet.province] or len(tokens) != len(set(tokens)):
+            new = self._first_time.get((closed.day, sheet.province), set())
+            if sorted(tokens) != sorted(worker.hex() for worker in new):
                 check.find(f"reporting.report registration.{closed.day}.{sheet.province}: not the workers of the rows")
-
-    def _first_times(self, closed: ClosedDay) -> dict[tuple[str, str], Any]:
-        found = self._workers.first_time.items()
-        return {(province, worker.hex()): day for (province, worker), day in found if day == closed.day}
 
     async def _check_declarations(self, connection: Connection) -> None:
         check = self._verdict.check("I6", "declarations and payment reports = statements")

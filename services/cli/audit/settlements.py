@@ -4,8 +4,9 @@ from typing import Any, Final
 
 import msgspec
 
+from services.cli.audit.entries import RERATED, REVERSALS
 from services.cli.audit.facts import Facts
-from services.cli.audit.rows import FETCH_ROWS, RERATED, REVERSALS
+from services.cli.audit.rows import FETCH_ROWS
 from services.cli.audit.verdict import Check, Verdict
 from shared.adapters.postgres import Connection
 from shared.contracts.events import Declaration
@@ -96,8 +97,8 @@ _CORRECTED: Final = f"""
 _UNKNOWN_UNSETTLED: Final = f"""
     select u.* from charging.unsettled u {_look("c", "u", "e.kind = 3")} where c.kind is null"""
 
-async def check_settlements(connection: Connection, facts: Facts, verdict: Verdict) -> None:
 
+async def check_settlements(connection: Connection, facts: Facts, verdict: Verdict) -> None:
     """All of it, in a transaction."""
     check = verdict.check("I4", "every reversal takes back its own charge, and every one that is due was written")
     async for row in connection.cursor(_REVERSALS, prefetch=FETCH_ROWS):
