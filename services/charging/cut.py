@@ -1,7 +1,7 @@
 """A cut (截点) as SQL sees it: which batches a close reaches."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Final, NamedTuple
@@ -76,11 +76,16 @@ async def find_late(connection: Connection, cut: Batches, previous: Batches, day
 
 
 @asynccontextmanager
-async def reading_few(connection: Connection) -> AsyncIterator[None]:
-    """For late rows: few in many large days, which the planner would read whole, as any batch may be anywhere."""
-    await connection.execute("set local enable_seqscan = off")
+async def planning_without(connection: Connection, *ways: str) -> AsyncIterator[None]:
+    """Statements of this transaction that the planner would get wrong go without some of its ways, like `seqscan`."""
+    await connection.execute("; ".join(f"set local enable_{way} = off" for way in ways))
     yield
-    await connection.execute("set local enable_seqscan = on")
+    await connection.execute("; ".join(f"set local enable_{way} = on" for way in ways))
+
+
+def reading_few(connection: Connection) -> AbstractAsyncContextManager[None]:
+    """For late rows: few in many large days, which the planner would read whole, as any batch may be anywhere."""
+    return planning_without(connection, "seqscan")
 
 
 async def fetch_counted(connection: Connection, sql: str, day: date, cut: Batches, late: Late) -> list[Any]:

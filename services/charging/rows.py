@@ -55,9 +55,10 @@ def is_superseded_sql(row: str, later: str = "true") -> str:
         and n.kind >= 4 and n.kind > {row}.kind and {later})"""
 
 
-def is_last_charge_sql(row: str) -> str:
-    """SQL: a charge, and the order was not rated anew after it; `row` is not called n."""
-    return f"{is_charge_sql(row)} and not {is_superseded_sql(row, is_charge_sql('n'))}"
+def is_last_charge_sql(row: str, later: str = "true") -> str:
+    """SQL: a charge, and the order was not rated anew after it; `row` is not called n. `later` says where n may lie."""
+    anew = f"{is_charge_sql('n')} and {later}"
+    return f"{is_charge_sql(row)} and not {is_superseded_sql(row, anew)}"
 
 
 def told_outcome(kind: int, reason: int) -> Outcome:
