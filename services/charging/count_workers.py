@@ -12,13 +12,16 @@ from shared.adapters.postgres import Connection
 from shared.contracts.manifests import FirstTime, WorkerCount
 from shared.domain.calendar import day_bounds
 
+_WORKER: Final = "enterprise, region / 10000 as province, worker_key, worker_rest"
 # Orders charged by a correction count like late ones.
-_CHARGED: Final = f"""
-    select distinct (accepted_at at time zone interval '8 hours')::date as insured_on, enterprise,
-        region / 10000 as province, worker_key, worker_rest
-    from charging.entry where {is_charge_sql("entry")} and reason = 0 and """
-_READ: Final = f"create temporary table charged_worker on commit drop as {_CHARGED} {ON_DAY}"
-_READ_LATE: Final = f"insert into charged_worker {_CHARGED} {LATE}"
+_CHARGED: Final = f"from charging.entry where {is_charge_sql('entry')} and reason = 0 and"
+# The day's rows are of that day: it is not worked out for each of them.
+_READ: Final = f"""
+    create temporary table charged_worker on commit drop as
+    select $4::date as insured_on, worker.* from (select distinct {_WORKER} {_CHARGED} {ON_DAY}) worker"""
+_READ_LATE: Final = f"""
+    insert into charged_worker
+    select distinct (accepted_at at time zone interval '8 hours')::date, {_WORKER} {_CHARGED} {LATE}"""
 _WORKERS: Final = """
     select e.uscc, province, count(*) as workers
     from charged_worker join charging.enterprise e on e.id = enterprise where insured_on = $1 group by 1, 2
@@ -58,7 +61,7 @@ _FIRST_TIME: Final = """
 async def count_workers(connection: Connection, day: date, cut: Batches, late: Late) -> list[WorkerCount]:
     """Distinct workers by enterprise and place and by place alone; leaves `charged_worker` for the transaction."""
     begin, end = day_bounds(day)
-    await connection.execute(_READ, cut.lasts, begin, end)
+    await connection.execute(_READ, cut.lasts, begin, end, day)
     if late.batches:
         async with reading_few(connection):
             await connection.execute(_READ_LATE, late.batches, late.begin, begin)
