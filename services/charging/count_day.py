@@ -32,6 +32,9 @@ from shared.domain.industry import Industry
 from shared.domain.leaf import RowKind
 from shared.domain.rating import Scheme
 
+# For statements over a whole day: to sort and hash in memory, and to share the rows out among parallel workers, each of
+# which hands on its groups. There are far fewer of these than the planner can know: by its usual price it would not.
+_SETTINGS: Final = "set local work_mem = '128MB'; set local parallel_tuple_cost = 0.05"
 _TOTALS: Final = f"""
     select accepted_in, e.uscc, province, industry, tariff_line, kind, reason, orders, premium
     from (
@@ -54,7 +57,7 @@ async def count_day(pool: Pool, scheme: Scheme, closing: DayClosing, gap_days: i
     async with pool.acquire() as connection:
         async with connection.transaction():
             await connection.execute("select pg_advisory_xact_lock($1)", LOCK)
-            await connection.execute("set local work_mem = '128MB'")
+            await connection.execute(_SETTINGS)
             payload = await connection.fetchval(
                 "select payload from charging.day_count where (day, attempt) = ($1, $2)",
                 closing.day,
