@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 
-from services.charging.cut import IN_CUT, NEW_IN_CUT, Batches, Late, reading_few
+from services.charging.cut import IN_CUT, NEW_IN_CUT, Batches, Late, reached_sql, reading_few
 from shared.adapters.postgres import Connection
 from shared.contracts.events import SOURCE_PREFIX, Series
 from shared.contracts.events import Sequence as SequenceNumber
@@ -36,6 +36,17 @@ _LATE_WORDS: Final = f"""
     select (accepted_at at time zone interval '8 hours')::date as insured_on, {_BITS}
         and accepted_at >= $3 and accepted_at < $2 and batch = any($1::bigint[])
     group by 1, enterprise, series, sequence >> 6"""
+# Numbers that an order sent again within the day bears once more: that is one order, and no row of it needs comparing.
+_SENT_TWICE: Final = f"""
+    select n.enterprise, n.series, n.sequence >> 6 as word, count(*) as uses from charging.resend s
+    join charging.entry n on (n.accepted_at, n.enterprise, n.order_id, n.worker_key, n.kind)
+        = (s.accepted_at, s.enterprise, s.order_id, s.worker_key, 1)
+    join charging.entry k on (k.accepted_at, k.enterprise, k.order_id, k.worker_key, k.kind, k.worker_rest)
+        = (s.kept_accepted_at, s.enterprise, s.order_id, s.worker_key, 1, n.worker_rest)
+    where (n.series, n.sequence) = (k.series, k.sequence) and s.accepted_at >= $2 and s.accepted_at < $3
+        and n.accepted_at >= $2 and n.accepted_at < $3 and {reached_sql("n.batch")}
+        and k.accepted_at >= $2 and k.accepted_at < $3 and {reached_sql("k.batch")}
+    group by 1, 2, 3"""
 # Numbers of the words in $3 to $5 that two orders bear, or one order with two workers, accepted from $6 up to $2.
 _TWICE: Final = f"""
     select enterprise, series, sequence from charging.entry
@@ -81,14 +92,15 @@ class _Words:
     seen: dict[int, int] = field(default_factory=dict)
     excluded: dict[int, int] = field(default_factory=dict)
     torn: list[int] = field(default_factory=list)
-    """Words with more uses than numbers."""
+    """Words with more uses than numbers, orders sent again aside."""
 
-    def take(self, row: Any) -> None:
+    def take(self, row: Any, repeats: int) -> None:
+        """`repeats` of the row's uses are orders sent again, beside the same number's use by the same order."""
         word, seen = row["word"], row["seen"] & 0xFFFF_FFFF_FFFF_FFFF
         self.seen[word] = seen
         if row["excluded"]:
             self.excluded[word] = row["excluded"] & 0xFFFF_FFFF_FFFF_FFFF
-        if row["uses"] != seen.bit_count():
+        if row["uses"] - repeats != seen.bit_count():
             self.torn.append(word)
 
     def ranges(self) -> Ranges:
@@ -136,8 +148,11 @@ async def _read_words(connection: Connection, day: date, reach: Reach) -> dict[t
     if reach.late.batches:
         async with reading_few(connection):
             rows += await connection.fetch(_LATE_WORDS, reach.late.batches, begin, reach.late.begin)
+    repeats = {tuple(row[:3]): row["uses"] for row in await connection.fetch(_SENT_TWICE, reach.cut.lasts, begin, end)}
     for row in rows:
-        found[row["insured_on"], (row["enterprise"], row["series"])].take(row)
+        insured_on, enterprise, series, word = row[:4]
+        of_order = repeats.get((enterprise, series, word), 0) if insured_on == day else 0
+        found[insured_on, (enterprise, series)].take(row, of_order)
     return found
 
 

@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import msgspec
+import pytest
 
 from shared.contracts.events import DayDeclared, Declaration, DeclaredSeries, DeclaredTotal, NumberRange
 from shared.domain.numbers import Ranges, ranges_of_bitmap, united
@@ -132,6 +133,27 @@ async def test_a_number_on_two_orders_is_repeated_and_one_sent_again_is_not(hous
         (RIDES, "main", DAY): [(5, 5)],
         (RIDES, "main", DAY + timedelta(days=1)): [(2, 2), (7, 7)],
     }
+
+
+@pytest.mark.parametrize("is_first_on_the_day", [True, False])
+@pytest.mark.parametrize("again", [2, 9])
+@pytest.mark.parametrize("other", [5, 6])
+async def test_an_order_sent_again_hides_no_number_of_two_orders(
+    house: House, other: int, again: int, is_first_on_the_day: bool
+) -> None:
+    """With its own number or another one, which makes up for a number too few; of the day or of the day before."""
+    one, close = await house.worker(), Closes(house)
+    first = NOON if is_first_on_the_day else NOON - timedelta(hours=13)
+    await one.charge(
+        *map(number, (1, 3, 4, 5)),
+        accepted("other", sequence=other),
+        accepted("twice", first, sequence=2),
+        accepted("twice", NOON + timedelta(minutes=1), sequence=again),
+    )
+    for day in (DAY - timedelta(days=1), DAY):
+        await close(day)
+    assert await house.value("select count(*) from charging.resend") == 1
+    assert await ranges(house, "repeated") == ({(RIDES, "main", None): [(5, 5)]} if other == 5 else {})
 
 
 async def test_numbers_of_parked_events_and_conflicts_are_read_from_their_bytes(house: House) -> None:
