@@ -16,9 +16,10 @@ import pyarrow as pa
 from services.cli.archiving import files
 from services.cli.archiving.others import OtherLeaves
 from services.cli.archiving.rows import fixed_bytes, leaf_hashes, read_rows
+from shared.adapters.array_hashing import merkle_root
 from shared.adapters.arrow_rows import open_arrow
+from shared.adapters.hashing import check_hashing
 from shared.domain.errors import Refused
-from shared.domain.merkle import root
 from shared.domain.partial_tree import fold, free_ranks, pack, unpack, whole_root
 
 _HASH: Final = 32
@@ -63,7 +64,7 @@ def write_file(job: Job) -> Written:
     with open_arrow(job.url) as database:
         rows = read_rows(database, part_of(job.day), [each.batch for each in job.batches])
         files.write_rows(job.folder / job.name, rows, tokens)
-        counts = Counter(rows["batch"].to_pylist())
+        counts = Counter({batch: to - at for batch, (at, to) in _spans(rows["batch"]).items()})
         there = [each for each in job.batches if counts[each.batch]]
         mixed = [each for each in there if counts[each.batch] < each.leaves]
         others = OtherLeaves(database, job.day, job.enterprises, mixed).read(_leaf_indexes(rows, mixed))
@@ -87,25 +88,26 @@ def check_file(
 
     Returns the subtrees over the file's rows of batches that have other leaves, too.
     """
+    check_hashing()
     rows = files.read_rows_file(job.folder / job.name, tokens) if rows is None else rows
-    hashes = leaf_hashes(rows, job.enterprises)
+    hashes = np.frombuffer(leaf_hashes(rows, job.enterprises), np.uint8).reshape(-1, _HASH)
     manifests = {each.batch: each for each in job.batches}
-    starts = _starts(rows["batch"])
-    if sum(each["rows"] for each in told) != rows.num_rows or starts.keys() != {each["batch"] for each in told}:
+    spans = _spans(rows["batch"])
+    if [(each["batch"], each["rows"]) for each in told] != [(batch, to - at) for batch, (at, to) in spans.items()]:
         raise Refused(f"{job.name}: {rows.num_rows} rows, which are not those of its batches")
     own: dict[int, dict[tuple[int, int], bytes]] = {}
     for each in told:
-        first = starts[each["batch"]] * _HASH
-        leaves = [hashes[at : at + _HASH] for at in range(first, first + each["rows"] * _HASH, _HASH)]
+        at, to = spans[each["batch"]]
+        leaves = hashes[at:to]
         manifest, others = manifests.get(each["batch"]), unpack(each["others"])
         if manifest is None or (each["leaves"], each["root"]) != (manifest.leaves, manifest.root):
             raise Refused(f"{job.name}: run {each['run']} number {each['number']} has another manifest, or none")
         if others:
             ranks = free_ranks(manifest.leaves, others)
-            own[each["batch"]] = fold({(0, rank): leaf for rank, leaf in zip(ranks, leaves, strict=False)})
+            own[each["batch"]] = fold({(0, rank): leaf.tobytes() for rank, leaf in zip(ranks, leaves, strict=False)})
             found = whole_root(manifest.leaves, own[each["batch"]] | others) if len(ranks) == len(leaves) else b""
         else:
-            found = root(leaves)
+            found = merkle_root(leaves)
         if found != manifest.root or (not others and len(leaves) != manifest.leaves):
             raise Refused(f"{job.name}: the rows of run {each['run']} number {each['number']} do not give its root")
     return own
@@ -158,11 +160,12 @@ def _stored(rows: pa.Table) -> pa.Table:
     )
 
 
-def _starts(batches: pa.ChunkedArray) -> dict[int, int]:
-    """Where the rows of each batch begin, in a table that is sorted by them."""
+def _spans(batches: pa.ChunkedArray) -> dict[int, tuple[int, int]]:
+    """Where the rows of each batch begin and end, in a table that is sorted by them."""
     numbers = batches.to_numpy()
     first = np.flatnonzero(np.r_[True, numbers[1:] != numbers[:-1]]) if len(numbers) else np.zeros(0, np.int64)
-    return {int(numbers[at]): int(at) for at in first}
+    ends = [*first[1:].tolist(), len(numbers)]
+    return dict(zip(numbers[first].tolist(), zip(first.tolist(), ends, strict=False), strict=True))
 
 
 def _leaf_indexes(rows: pa.Table, mixed: Sequence[Batch]) -> dict[int, list[int]]:

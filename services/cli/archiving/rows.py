@@ -5,13 +5,13 @@ would cost more than the hash. `tests/integration/test_archive.py` holds both to
 """
 
 from collections.abc import Collection, Mapping
-from hashlib import sha256
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from shared.adapters.array_hashing import hash_rows
 from shared.adapters.arrow_rows import TOKEN, ArrowDatabase
 from shared.domain.leaf import NO_INT64, VERSION
 
@@ -69,9 +69,7 @@ def _leaf_hashes(rows: pa.Table, enterprises: Mapping[int, str]) -> bytes:
     for each in np.unique(form):
         places = np.flatnonzero(form == each)
         laid = _lay(fixed, texts, places)
-        raw, width = laid.tobytes(), laid.itemsize
-        digests = b"".join([sha256(raw[at : at + width]).digest() for at in range(0, len(raw), width)])
-        hashes[places] = np.frombuffer(digests, np.uint8).reshape(-1, _HASH)
+        hashes[places] = hash_rows(laid)
     return hashes.tobytes()
 
 
@@ -115,25 +113,27 @@ class _Text:
     def __init__(self, column: pa.ChunkedArray) -> None:
         array = column.combine_chunks()
         offsets = np.frombuffer(array.buffers()[1], np.int32)[array.offset : array.offset + len(array) + 1]
-        self.starts = offsets[:-1]
-        self.lengths = np.where(array.is_null().to_numpy(zero_copy_only=False), -1, np.diff(offsets))
+        self.starts, self.lengths = offsets[:-1], np.diff(offsets)
+        if array.null_count:
+            self.lengths[array.is_null().to_numpy(zero_copy_only=False)] = -1
         data = array.buffers()[2]
-        self.data = np.frombuffer(data, np.uint8) if data is not None and data.size else np.zeros(0, np.uint8)
+        self._data = data if data is not None else b""
 
     def of(self, places: Array, length: int) -> Array:
         """The bytes of texts that are all of this length."""
-        found: Array = self.data[self.starts[places][:, None] + np.arange(length)]
+        each_byte = np.ndarray((len(self._data) - length + 1,), f"V{length}", self._data, strides=(1,))
+        found: Array = each_byte[self.starts[places]]
         return found
 
 
 def _lay(fixed: Array, texts: list[_Text], places: Array) -> Array:
-    """Leaves of rows whose texts are as long as one another's."""
+    """Leaves of rows whose texts are as long as one another's; bytes are laid as a whole, not field by field."""
     lengths = [int(text.lengths[places[0]]) for text in texts]
-    fields: list[Any] = [("fixed", fixed.dtype)]
+    fields: list[tuple[str, str]] = [("fixed", f"V{fixed.itemsize}")]
     for number, length in enumerate(lengths):
-        fields += [(f"length{number}", ">u2"), (f"text{number}", "u1", (max(length, 0),))]
-    laid = np.zeros(len(places), fields)
-    laid["fixed"] = fixed[places]
+        fields += [(f"length{number}", ">u2")] + [(f"text{number}", f"V{length}")] * (length > 0)
+    laid = np.empty(len(places), fields)
+    laid["fixed"] = fixed.view(f"V{fixed.itemsize}")[places]
     for number, (text, length) in enumerate(zip(texts, lengths, strict=True)):
         laid[f"length{number}"] = length if length >= 0 else 0xFFFF
         if length > 0:
