@@ -22,7 +22,8 @@ from deploy.embedded.postgres import EmbeddedPostgres
 from services.charging.groups import Groups
 from services.cli.archiving import days as table
 from services.cli.archiving.archive import Archive
-from services.cli.archiving.rows import leaf_hashes, read_rows
+from services.cli.archiving.reading import read_rows
+from services.cli.archiving.rows import leaf_hashes
 from shared.adapters.arrow_rows import open_arrow
 from shared.adapters.migrations import migrate
 from shared.adapters.postgres import Connection, open_pool
@@ -118,7 +119,7 @@ async def fill(owner: str, connection: Connection, orders: int, order_ids: str =
     with open_arrow(owner) as database:
         for first in range(1, numbers.stop, 50):
             group = [1 << 32 | number for number in range(first, min(first + 50, numbers.stop))]
-            found = read_rows(database, f"entry_{DAY:%Y%m%d}", group)
+            found = read_rows(database, f"entry_{DAY:%Y%m%d}", dict.fromkeys(group, BATCH))
             hashes, at = leaf_hashes(found, USCCS), 0
             for batch in group:
                 count = min(BATCH, orders - ((batch & 0xFFFFFFFF) - 1) * BATCH)

@@ -16,7 +16,9 @@ from services.charging.batch import since_epoch_us
 from services.cli.archiving import days as table
 from services.cli.archiving import files
 from services.cli.archiving.archive import Archive
+from services.cli.archiving.reading import read_rows
 from services.cli.archiving.rows import exact, leaf_hashes
+from shared.adapters.arrow_rows import open_arrow
 from shared.adapters.migrations import migrate
 from shared.adapters.postgres import Connection, open_pool
 from shared.domain.errors import Refused
@@ -34,6 +36,7 @@ ROWS_FILE = "rows-0001.parquet"
 class Shelf:
     """A filled day, and where it is archived to."""
 
+    url: str
     connection: Connection
     folder: Path
     archive: Archive
@@ -64,7 +67,7 @@ async def shelf(postgres: Postgres, tmp_path: Path) -> AsyncIterator[Shelf]:
     await migrate(url, "ledger", ROOT / "services" / "ledger" / "migrations", roles)
     async with open_pool(url, size=1) as pool, pool.acquire() as connection:
         await fill(url, connection, ORDERS)
-        yield Shelf(connection, tmp_path, Archive(url, connection, tmp_path, 1, workers=2, leaves=10_000))
+        yield Shelf(url, connection, tmp_path, Archive(url, connection, tmp_path, 1, workers=2, leaves=10_000))
     await drop_database(postgres, name)
 
 
@@ -153,6 +156,33 @@ async def test_leaves_by_the_column_are_those_of_the_domain(shelf: Shelf) -> Non
     assert leaf_hashes(pa.concat_tables([found] * 50), USCCS) == hashes * 50  # more than are laid out together
     for number, row in enumerate(rows):
         assert hashes[number * 32 : number * 32 + 32] == leaf_hash(_leaf(row)), row
+
+
+async def test_rows_by_the_column_are_those_of_the_table(shelf: Shelf) -> None:
+    """Each column missing and there, texts of many lengths, the ends of each range; of some batches of several."""
+    await shelf.connection.execute("set session_replication_role = replica")
+    await shelf.connection.execute(f"""update {PART} set
+        ended_at = case when leaf_index % 2 = 0 then accepted_at + leaf_index * interval '1 us' end,
+        sequence = case leaf_index % 5 when 0 then null when 1 then 9223372036854775807 when 2 then 0 else sequence end,
+        departed = case leaf_index % 3 when 0 then true when 1 then false end,
+        kind = case when leaf_index % 7 = 0 then 4 else kind end,
+        premium = case when leaf_index % 7 = 0 then -premium else premium end,
+        order_id = repeat('单', leaf_index % 4) || repeat(E'x|\\n', leaf_index % 6) || leaf_index,
+        series = case when leaf_index % 3 = 0 then repeat('s', leaf_index % 6) end,
+        agency_uscc = case when leaf_index % 4 = 0 then '91000001FAKE00001F' end,
+        employer_insurance_no = case when leaf_index % 8 = 0 then 'GS' || leaf_index end where leaf_index < 300""")
+    wanted = [1 << 32 | 1, 1 << 32 | 3]
+    stored = await shelf.connection.fetch(
+        f"select *, int8send(worker_key) || worker_rest as worker from {PART} where batch = any($1)"
+        " order by batch, leaf_index",
+        wanted,
+    )
+    with open_arrow(shelf.url) as database:
+        for leaves in (8_000, 20_000):  # each batch by itself, and both together
+            rows = read_rows(database, PART.removeprefix("charging."), dict.fromkeys(wanted, leaves))
+            expected = [{name: row[name] for name in rows.column_names} for row in stored]
+            assert rows.to_pylist() == expected
+        assert read_rows(database, PART.removeprefix("charging."), {}).num_rows == 0
 
 
 def _leaf(row: dict[str, Any]) -> bytes:

@@ -74,6 +74,7 @@ class Archive:
         partial = self._of(day).with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
+        await table.index_late_rows(self._connection, day)
         jobs = await self._jobs(day, partial)
         with _processes(self._workers) as pool:
             await asyncio.to_thread(self._write_tokens, day, partial)

@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from services.cli.archiving import files
 from services.cli.archiving.others import OtherLeaves
-from services.cli.archiving.rows import fixed_bytes, leaf_hashes, read_rows
+from services.cli.archiving.reading import read_rows
+from services.cli.archiving.rows import fixed_bytes, leaf_hashes
 from shared.adapters.array_hashing import merkle_root
 from shared.adapters.arrow_rows import open_arrow
 from shared.adapters.hashing import check_hashing
@@ -62,7 +63,7 @@ def write_file(job: Job) -> Written:
     """Rows from the database to a file, and back: every root is worked out from what the file says."""
     tokens = files.read_tokens(job.folder)
     with open_arrow(job.url) as database:
-        rows = read_rows(database, part_of(job.day), [each.batch for each in job.batches])
+        rows = read_rows(database, part_of(job.day), {each.batch: each.leaves for each in job.batches})
         files.write_rows(job.folder / job.name, rows, tokens)
         counts = Counter({batch: to - at for batch, (at, to) in _spans(rows["batch"]).items()})
         there = [each for each in job.batches if counts[each.batch]]
@@ -128,7 +129,8 @@ def bring_back(job: Job) -> int:
     check_file(job, tokens, told, rows)
     with open_arrow(job.url) as database:
         database.append("charging", restoring_of(job.day), _stored(rows))
-        back = read_rows(database, restoring_of(job.day), [each["batch"] for each in told])
+        database.read(f"select brin_summarize_new_values('charging.{restoring_of(job.day)}_by_batch')")
+        back = read_rows(database, restoring_of(job.day), {each["batch"]: each["rows"] for each in told})
     if not back.equals(rows):
         raise Refused(f"{job.name}: the rows that were brought back are not those of the file")
     return int(rows.num_rows)

@@ -6,7 +6,8 @@ from datetime import date
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
-from services.cli.archiving.rows import among, leaf_hashes, read_rows
+from services.cli.archiving.reading import among, read_rows
+from services.cli.archiving.rows import leaf_hashes
 from shared.adapters.arrow_rows import ArrowDatabase
 from shared.domain.errors import Refused
 from shared.domain.leaf import assessed_leaf, declaration_leaf, kept_leaf
@@ -64,7 +65,8 @@ class OtherLeaves:
         for day in sorted({day for each in self._batches for day in each.days} - {self._day}):
             part = f"entry_{day:%Y%m%d}"
             if part in attached:
-                rows = read_rows(self._database, part, [each.batch for each in self._batches if day in each.days])
+                wanted = {each.batch: each.leaves for each in self._batches if day in each.days}
+                rows = read_rows(self._database, part, wanted)
                 hashes = leaf_hashes(rows, self._enterprises)
                 places = zip(rows["batch"].to_pylist(), rows["leaf_index"].to_pylist(), strict=True)
                 for place, (batch, index) in enumerate(places):

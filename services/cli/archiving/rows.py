@@ -4,7 +4,7 @@ The leaf is `shared.domain.leaf.order_leaf`; here it is laid out for many rows a
 would cost more than the hash. `tests/integration/test_archive.py` holds both together.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -12,14 +12,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shared.adapters.array_hashing import hash_rows
-from shared.adapters.arrow_rows import TOKEN, ArrowDatabase
+from shared.adapters.arrow_rows import TOKEN
 from shared.domain.leaf import NO_INT64, VERSION
 
-COLUMNS: Final = """batch, leaf_index, kind, enterprise, accepted_at, ended_at, sequence, premium, region, tariff_line,
-    token_key, industry, reason, departed, int8send(worker_key) || worker_rest as worker, received, order_id, series,
-    agency_uscc, employer_insurance_no"""
+SCHEMA: Final = pa.schema(
+    [
+        ("batch", pa.int64()), ("leaf_index", pa.int32()), ("kind", pa.int16()), ("enterprise", pa.int16()),
+        ("accepted_at", pa.timestamp("us", "UTC")), ("ended_at", pa.timestamp("us", "UTC")), ("sequence", pa.int64()),
+        ("premium", pa.int32()), ("region", pa.int32()), ("tariff_line", pa.int16()), ("token_key", pa.int16()),
+        ("industry", pa.int16()), ("reason", pa.int16()), ("departed", pa.bool_()), ("worker", TOKEN),
+        ("received", TOKEN), ("order_id", pa.string()), ("series", pa.string()), ("agency_uscc", pa.string()),
+        ("employer_insurance_no", pa.string()),
+    ]
+)  # fmt: skip
 ORDER: Final = [("batch", "ascending"), ("leaf_index", "ascending")]
-_TEXTS: Final = ("order_id", "series", "agency_uscc", "employer_insurance_no")
+TEXTS: Final = ("order_id", "series", "agency_uscc", "employer_insurance_no")
 _FIXED: Final = [
     ("prefix", "u1"), ("version", "u1"), ("kind", "u1"), ("uscc", "S18"), ("accepted_at", ">i8"), ("ended_at", ">i8"),
     ("sequence", ">i8"), ("premium", ">i8"), ("region", ">i4"), ("tariff_line", ">i4"), ("token_key", ">u2"),
@@ -31,19 +38,6 @@ _LONGEST: Final = 2**15
 _AT_ONCE: Final = 16_384
 """Rows whose leaves are laid out together: some 5 MB, which are used again instead of new memory for a whole file."""
 Array = np.ndarray[Any, Any]
-
-
-def read_rows(database: ArrowDatabase, table: str, batches: Collection[int]) -> pa.Table:
-    """The rows of these batches in a table of `charging`, sorted by batch and leaf; `worker` is the whole token."""
-    return exact(database.read(f"select {COLUMNS} from charging.{table} where {among(batches)}")).sort_by(ORDER)
-
-
-def among(batches: Collection[int]) -> str:
-    """SQL: the row is of one of these batches. The range is for an index that knows no lists."""
-    if not batches:
-        return "false"
-    wanted = ",".join(map(str, batches))
-    return f"batch between {min(batches)} and {max(batches)} and batch = any('{{{wanted}}}')"
 
 
 def exact(rows: pa.Table) -> pa.Table:
@@ -61,7 +55,7 @@ def leaf_hashes(rows: pa.Table, enterprises: Mapping[int, str]) -> bytes:
 
 def _leaf_hashes(rows: pa.Table, enterprises: Mapping[int, str]) -> bytes:
     fixed = _fixed(rows, enterprises)
-    texts = [_Text(rows[name]) for name in _TEXTS]
+    texts = [_Text(rows[name]) for name in TEXTS]
     hashes = np.empty((rows.num_rows, _HASH), np.uint8)
     form = np.zeros(rows.num_rows, np.int64)  # rows of one form have texts as long as one another's
     for text in texts:
