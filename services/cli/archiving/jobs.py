@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from services.cli.archiving import files
 from services.cli.archiving.others import OtherLeaves
-from services.cli.archiving.reading import read_rows
+from services.cli.archiving.reading import LEAVES_AT_ONCE, read_rows
 from services.cli.archiving.rows import fixed_bytes, leaf_hashes
 from shared.adapters.array_hashing import merkle_root
 from shared.adapters.arrow_rows import open_arrow
@@ -130,7 +130,9 @@ def bring_back(job: Job) -> int:
     with open_arrow(job.url) as database:
         database.append("charging", restoring_of(job.day), _stored(rows))
         database.read(f"select brin_summarize_new_values('charging.{restoring_of(job.day)}_by_batch')")
-        back = read_rows(database, restoring_of(job.day), {each["batch"]: each["rows"] for each in told})
+        # More at a time than elsewhere: each look passes over what other jobs are copying, which no index knows yet.
+        wanted = {each["batch"]: each["rows"] for each in told}
+        back = read_rows(database, restoring_of(job.day), wanted, 4 * LEAVES_AT_ONCE)
     if not back.equals(rows):
         raise Refused(f"{job.name}: the rows that were brought back are not those of the file")
     return int(rows.num_rows)

@@ -33,21 +33,23 @@ _EPOCH_US: Final = 946_684_800_000_000
 """PostgreSQL counts time from 2000, everybody else from 1970."""
 _TOKEN: Final = (8, 24)
 """Bytes of a token's two columns."""
-_LEAVES_AT_ONCE: Final = 16_384
+LEAVES_AT_ONCE: Final = 16_384
 """Of how many leaves the rows are put together: PostgreSQL has them in memory, some 200 bytes each."""
 _SETTINGS: Final = "select set_config('work_mem', '64MB', false), set_config('enable_sort', 'off', false)"
 """Put together as they come: to sort whole rows first costs half as much again."""
 Array = np.ndarray[Any, Any]
 
 
-def read_rows(database: ArrowDatabase, table: str, batches: Mapping[int, int]) -> pa.Table:
+def read_rows(
+    database: ArrowDatabase, table: str, batches: Mapping[int, int], at_once: int = LEAVES_AT_ONCE
+) -> pa.Table:
     """The rows of these batches in a table of `charging`, sorted by batch and leaf; `worker` is the whole token.
 
     With each batch stands how many leaves it has, which are at least its rows.
     """
     database.read(_SETTINGS)
     found = [SCHEMA.empty_table()]
-    for part in _parts(batches):
+    for part in _parts(batches, at_once):
         alike = database.read(_SQL.format(table=table, among=among(part))).to_pylist()
         if alike:
             found.append(pa.concat_tables(map(_rows, alike)).combine_chunks().sort_by(ORDER))
@@ -62,12 +64,12 @@ def among(batches: Collection[int]) -> str:
     return f"batch between {min(batches)} and {max(batches)} and batch = any('{{{wanted}}}')"
 
 
-def _parts(batches: Mapping[int, int]) -> Iterator[list[int]]:
+def _parts(batches: Mapping[int, int], at_once: int) -> Iterator[list[int]]:
     """The batches, ascending, some at a time."""
     part: list[int] = []
     leaves = 0
     for batch in sorted(batches):
-        if part and leaves + batches[batch] > _LEAVES_AT_ONCE:
+        if part and leaves + batches[batch] > at_once:
             yield part
             part, leaves = [], 0
         part.append(batch)
