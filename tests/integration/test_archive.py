@@ -16,6 +16,7 @@ from services.charging.batch import since_epoch_us
 from services.cli.archiving import days as table
 from services.cli.archiving import files
 from services.cli.archiving.archive import Archive
+from services.cli.archiving.by_time import lay_by_leaf
 from services.cli.archiving.reading import read_rows
 from services.cli.archiving.rows import exact, leaf_hashes
 from shared.adapters.arrow_rows import open_arrow
@@ -110,6 +111,24 @@ async def test_what_was_altered_is_named_and_what_was_added_is_not_dropped(shelf
     await shelf.forge(path, rows)
     assert await shelf.archive.restore(DAY, nothing)
     assert await table.count_rows(shelf.connection, DAY) == ORDERS
+
+
+async def test_an_archive_of_the_first_version_is_read_as_before(shelf: Shelf) -> None:
+    """Its rows stood by batch and leaf, with the leaf's index."""
+    index = await shelf.archive.write(DAY, nothing)
+    assert await shelf.let_go()
+    for name in index.rows_files:
+        rows = lay_by_leaf(pq.read_table(shelf.day / name))
+        assert rows["leaf_index"].to_pylist()[:3] == [0, 1, 2]
+        await shelf.forge(shelf.day / name, rows)
+    text = (shelf.day / files.INDEX).read_bytes().replace(b'"version": 2', b'"version": 1')
+    (shelf.day / files.INDEX).write_bytes(text)
+    await table.note(shelf.connection, DAY, "archived", index.rows, 1, files.digest(text))
+    assert b'"version": 1' in text
+    assert (await shelf.archive.verify(DAY, nothing)).rows == ORDERS
+    assert await shelf.archive.restore(DAY, nothing)
+    with pytest.raises(Refused, match="version 3, and this program reads up to 2"):
+        files.Index.decode(text.replace(b'"version": 1', b'"version": 3'))
 
 
 async def test_files_are_given_up_only_after_their_time(shelf: Shelf) -> None:

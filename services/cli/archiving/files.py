@@ -1,7 +1,8 @@
 """An archived day as files: `index.json`, `workers.parquet`, `batches.parquet` and `rows-0001.parquet`, `rows-0002…`.
 
 The index names every other file with its SHA-256; the hash of the index stands in `charging.archive`. A file of rows is
-whole batches, sorted by batch and leaf; `worker` is the place of the token in `workers.parquet`, which is sorted.
+whole batches, each by time (`services.cli.archiving.by_time`); `worker` is the place of the token in `workers.parquet`,
+which is sorted.
 `batches.parquet` has a row for each batch of the day: what its manifest says, how many rows of the day it has, and the
 subtrees over its other leaves (`shared.domain.partial_tree.pack`).
 """
@@ -19,18 +20,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from services.cli.archiving.by_time import RUN, SKIPPED, lay_by_leaf, lay_by_time
 from services.cli.archiving.rows import exact
 from shared.domain.errors import Refused
 
-VERSION: Final = 1
+VERSION: Final = 2
+_READ: Final = (1, 2)
+"""Versions that are read: the first had rows by leaf (`services.cli.archiving.by_time`)."""
 INDEX: Final = "index.json"
 WORKERS: Final = "workers.parquet"
 BATCHES: Final = "batches.parquet"
-_RISING: Final = ("batch", "leaf_index", "accepted_at", "ended_at", "sequence", "worker")
-"""Runs on within a partition of a batch: differences are written."""
+_RISING: Final = ("batch", "accepted_at", "ended_at", "sequence")
+"""Runs on within a batch: differences are written."""
+_RANDOM: Final = ("worker",)
+"""Numbers below a bound that is far below their type's: first bytes apart from second ones, and so on."""
 _REPEATED: Final = (
     "kind", "enterprise", "premium", "region", "tariff_line", "token_key", "industry", "reason", "departed", "series",
-    "agency_uscc", "employer_insurance_no",
+    "agency_uscc", "employer_insurance_no", RUN, SKIPPED,
 )  # fmt: skip
 _LEVEL: Final = 1
 """Of zstd: higher ones made random digits larger, hardly anything smaller, and took up to six times as long."""
@@ -65,8 +71,8 @@ class Index:
         """What `encode` made; `Refused` for anything else."""
         try:
             told = json.loads(text)
-            if told["version"] != VERSION:
-                raise Refused(f"an archive of version {told['version']}, and this program reads version {VERSION}")
+            if told["version"] not in _READ:
+                raise Refused(f"an archive of version {told['version']}, and this program reads up to {VERSION}")
             enterprises = {int(number): str(uscc) for number, uscc in told["enterprises"].items()}
             files = tuple(File(**each) for each in told["files"])
             return cls(date.fromisoformat(told["day"]), int(told["rows"]), enterprises, files)
@@ -136,12 +142,13 @@ def write_rows(path: Path, rows: pa.Table, tokens: pa.ChunkedArray) -> None:
     places = pc.index_in(rows["worker"], tokens.combine_chunks())
     if places.null_count:
         raise Refused(f"{path.name}: {places.null_count} rows of workers who were not there before")
-    _write(path, rows.set_column(rows.schema.get_field_index("worker"), "worker", places), _RISING, _REPEATED)
+    rows = rows.set_column(rows.schema.get_field_index("worker"), "worker", places)
+    _write(path, lay_by_time(rows), _RISING, _REPEATED)
 
 
 def read_rows_file(path: Path, tokens: pa.ChunkedArray) -> pa.Table:
     """The rows with whole tokens, as `services.cli.archiving.rows.read_rows` gives them."""
-    rows = pq.read_table(path)
+    rows = lay_by_leaf(pq.read_table(path))
     place = rows.schema.get_field_index("worker")
     return exact(rows.set_column(place, "worker", tokens.take(rows["worker"])))
 
@@ -166,7 +173,7 @@ def read_batches(folder: Path) -> list[dict[str, Any]]:
 def _write(path: Path, table: pa.Table, rising: Sequence[str], repeated: Sequence[str]) -> None:
     encodings = dict.fromkeys(rising, "DELTA_BINARY_PACKED")
     if "order_id" in table.column_names:
-        encodings["order_id"] = "DELTA_BYTE_ARRAY"
+        encodings |= dict.fromkeys(_RANDOM, "BYTE_STREAM_SPLIT") | {"order_id": "DELTA_BYTE_ARRAY"}
     pq.write_table(
         table, path, compression="zstd", compression_level=_LEVEL, row_group_size=max(1, table.num_rows),
         use_dictionary=list(repeated), column_encoding=encodings, write_statistics=False,
