@@ -310,8 +310,6 @@ async def _write_declarations(connection: Connection, run: Run, batch: Batch) ->
 
 
 async def _write_parked(connection: Connection, run: Run, batch: Batch) -> None:
-    if not batch.parked:
-        return
     await connection.copy_records_to_table(
         "parked",
         schema_name="charging",
