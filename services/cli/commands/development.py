@@ -27,8 +27,10 @@ def bench(
     try:
         from benchmarks import suite
         from benchmarks.table import as_text
+        from shared.runtime.observability import configure_logging
     except ImportError as error:
         raise CommandFailed("the benchmarks are part of a checkout, not of an installed package") from error
+    configure_logging("bench", "warning")  # what closes and bills in this process would tell it on standard output
     try:
         rows, about = suite.run(names or [], is_short=is_short)
     except suite.UnknownRowError as error:
