@@ -13,7 +13,7 @@ import numpy as np
 
 from services.charging.batch import SHANGHAI_EPOCH, Limits, Record, since_epoch_us
 from services.charging.forms import Form, Texts, texts
-from services.charging.layout import Array, Orders
+from services.charging.layout import Array, Orders, number_forms
 from services.charging.rows import TotalKey
 from shared.contracts.manifests import Outcome
 from shared.domain.leaf import NO_INT64, RowKind
@@ -123,10 +123,9 @@ def _keys(
 
 def _hold(forms: Sequence[Form], accepted_us: Array) -> Array:
     """Of each whether its form holds at its instant."""
-    numbers = {form: number for number, form in enumerate(dict.fromkeys(forms))}
-    which = np.array([numbers[form] for form in forms])
-    begin = np.array([form.begin_us for form in numbers], np.int64)[which]
-    end = np.array([form.end_us for form in numbers], np.int64)[which]
+    distinct, which = number_forms(forms)
+    begin = np.array([form.begin_us for form in distinct], np.int64)[which]
+    end = np.array([form.end_us for form in distinct], np.int64)[which]
     held: Array = (begin <= accepted_us) & (accepted_us < end)
     return held
 

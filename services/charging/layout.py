@@ -124,6 +124,12 @@ class Orders:
                 setattr(self, name, [column[place] for place in order])
 
 
+def number_forms(forms: Sequence[Form]) -> tuple[list[Form], Array]:
+    """The distinct forms, and for each of `forms` which of these it is: what they say is then taken as columns."""
+    numbers = {form: number for number, form in enumerate(dict.fromkeys(forms))}
+    return list(numbers), np.array([numbers[form] for form in forms])
+
+
 def lay_out(orders: Orders, batch_number: int) -> tuple[list[Row], list[bytes]]:
     """Each order's row and the hash of its leaf; see `shared.domain.leaf.order_leaf` for the columns."""
     if not orders.indexes:
@@ -158,11 +164,10 @@ def stream(rows: Iterable[Row]) -> memoryview:
 
 def _leaves(forms: Sequence[Form], columns: dict[str, Array]) -> list[bytes]:
     """The leaves up to their texts."""
-    numbers = {form: number for number, form in enumerate(dict.fromkeys(forms))}
-    places = np.array([numbers[form] for form in forms])
+    distinct, places = number_forms(forms)
     laid = np.empty(len(forms), _LEAF)
     for name in ("head", "premium", "rated"):
-        shared = b"".join(getattr(form.leaf, name) for form in numbers)
+        shared = b"".join(getattr(form.leaf, name) for form in distinct)
         laid[name] = np.frombuffer(shared, _LEAF[name])[places]
     return _filled(laid, columns)
 
