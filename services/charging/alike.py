@@ -26,7 +26,6 @@ FIRST_RECORD_MS: Final = 1_640_995_200_000
 LAST_RECORD_MS: Final = 4_102_444_800_000
 """2100-01-01T00:00Z: a clock in another unit, or a lie."""
 _SECOND_US: Final = 1_000_000
-_DAY_US: Final = 86_400 * _SECOND_US
 _SHANGHAI_US: Final = since_epoch_us(SHANGHAI_EPOCH)
 _NO_FORM: Final = Form(0, 0, 0, 0, 0, None, 0, TotalKey(0, "", None, None, Outcome.RECORDED, None, None, 0), 0, 0)
 """Holds at no time."""
@@ -35,14 +34,18 @@ _NO_TEXTS: Final = texts(None, None, None)
 Key = tuple[object, ...]
 
 
-def key_of(kind: int, topic: str, source: str, day: int, province: str, data: Any) -> Key:
-    """What decides about an order's form; `source` must be the topic's own when a form is kept under it."""
-    more: tuple[object, ...] = ()
+def keys_of(
+    kind: int, topics: Sequence[str], sources: Sequence[str], days: Sequence[int], provinces: Sequence[str],
+    datas: Sequence[Any],
+) -> Iterable[Key]:  # fmt: skip
+    """What decides about the form of each order; a source must be its topic's own when a form is kept under its key."""
+    more: tuple[list[object], ...] = ()
     if kind == RowKind.ACCEPTANCE:
-        more = (data.employer_insurance_no is None,)
+        more = ([data.employer_insurance_no is None for data in datas],)
     elif kind == RowKind.CANCELLATION:
-        more = data.reason, data.departed
-    return kind, topic, source, day, province, data.industry, data.token_key, *more
+        more = [data.reason for data in datas], [data.departed for data in datas]
+    industries, token_keys = [data.industry for data in datas], [data.token_key for data in datas]
+    return zip(repeat(kind, len(datas)), topics, sources, days, provinces, industries, token_keys, *more, strict=True)
 
 
 class Alike:
@@ -50,7 +53,7 @@ class Alike:
 
     def __init__(self, places: dict[str, tuple[str, int]], limits: Limits) -> None:
         self._places = places
-        self._skew_us, self._age_us = limits.max_skew_seconds * _SECOND_US, limits.max_age_days * _DAY_US
+        self._limits = limits
         self._forms: dict[Key, Form] = {}
         self._texts: dict[str | None, Texts] = {None: _NO_TEXTS}
 
@@ -79,12 +82,15 @@ class Alike:
         datas = [event.data for event in events]
         accepted = _since([data.accepted_at for data in datas])
         places = [self._places[data.acceptance_region] for data in datas]
-        columns.forms = [
-            self._forms.get(key, _NO_FORM) for key in _keys(kind, records, events, datas, accepted, places)
-        ]
+        keys = keys_of(
+            kind, [record.topic for record in records], [event.source for event in events],
+            [since.days for since in accepted], [province for province, _ in places], datas,
+        )  # fmt: skip
+        columns.forms = [self._forms.get(key, _NO_FORM) for key in keys]
         accepted_us, now_us = _microseconds(accepted), _record_times(records)
         is_right = _hold(columns.forms, accepted_us) & (now_us >= 0)
-        is_right &= (now_us - self._age_us <= accepted_us) & (accepted_us <= now_us + self._skew_us)
+        latest_us = now_us + self._limits.max_skew_us
+        is_right &= (now_us - self._limits.max_age_us <= accepted_us) & (accepted_us <= latest_us)
         columns.accepted_us = accepted_us.tolist()
         if kind == RowKind.ACCEPTANCE:
             said = [self._texts.get(data.series) for data in datas]
@@ -96,29 +102,12 @@ class Alike:
             ended_us = _microseconds(
                 _since([data.completed_at if is_completion else data.cancelled_at for data in datas])
             )
-            is_right &= (ended_us >= accepted_us + is_completion) & (ended_us <= now_us + self._skew_us)
+            is_right &= (ended_us >= accepted_us + is_completion) & (ended_us <= latest_us)
             columns.ended_us, columns.sequences = ended_us.tolist(), [NO_INT64] * len(datas)
         columns.texts = _with_others(datas, said)
         columns.regions = [region for _, region in places]
         columns.names = [data.order_id for data in datas]
         return columns.leave_out(is_right)
-
-
-def _keys(
-    kind: int, records: Sequence[Record], events: Sequence[Any], datas: Sequence[Any], accepted: Sequence[timedelta],
-    places: Sequence[tuple[str, int]],
-) -> Iterable[Key]:  # fmt: skip
-    """`key_of` each."""
-    more: tuple[list[object], ...] = ()
-    if kind == RowKind.ACCEPTANCE:
-        more = ([data.employer_insurance_no is None for data in datas],)
-    elif kind == RowKind.CANCELLATION:
-        more = [data.reason for data in datas], [data.departed for data in datas]
-    return zip(
-        repeat(kind, len(datas)), [record.topic for record in records], [event.source for event in events],
-        [since.days for since in accepted], [province for province, _ in places], [data.industry for data in datas],
-        [data.token_key for data in datas], *more, strict=True,
-    )  # fmt: skip
 
 
 def _hold(forms: Sequence[Form], accepted_us: Array) -> Array:

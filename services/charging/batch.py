@@ -38,6 +38,16 @@ class Limits:
     max_skew_seconds: int
     max_age_days: int
 
+    @property
+    def max_skew_us(self) -> int:
+        """In microseconds."""
+        return self.max_skew_seconds * 1_000_000
+
+    @property
+    def max_age_us(self) -> int:
+        """In microseconds."""
+        return self.max_age_days * 86_400 * 1_000_000
+
 
 @dataclass(slots=True)
 class KeptRecord:

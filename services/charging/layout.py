@@ -92,6 +92,21 @@ class Orders:
         self.names: list[str] = []
         self.texts: list[Texts] = []
 
+    def append(
+        self, index: int, form: Form, accepted_us: int, ended_us: int | None, sequence: int | None, region: int,
+        token: bytes, order_id: str, texts: Texts,
+    ) -> None:  # fmt: skip
+        """One more order, but for what `received` says of it."""
+        self.indexes.append(index)
+        self.forms.append(form)
+        self.accepted_us.append(accepted_us)
+        self.ended_us.append(NO_INT64 if ended_us is None else ended_us)
+        self.sequences.append(NO_INT64 if sequence is None else sequence)
+        self.regions.append(region)
+        self.tokens.append(token)
+        self.names.append(order_id)
+        self.texts.append(texts)
+
     def add(self, others: "Orders") -> None:
         """Put others behind these."""
         for name in self.__slots__:

@@ -13,7 +13,6 @@ from services.charging.layout import Orders, lay_out
 from services.charging.rows import TotalKey, told_outcome, told_reason
 from services.charging.store import Run
 from shared.domain.industry import Industry
-from shared.domain.leaf import NO_INT64
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +30,14 @@ def add_rows(batch: Batch, run: Run, own: Iterable[OwnRow]) -> None:
     """Row, leaf and total of each, behind what the batch has."""
     orders = Orders()
     for index, each in enumerate(own, len(batch.rows)):
-        row = each.charge
-        form = _form(each)
-        orders.indexes.append(index)
-        orders.forms.append(form)
-        orders.accepted_us.append(form.begin_us)
-        orders.ended_us.append(NO_INT64 if row["ended_at"] is None else since_epoch_us(row["ended_at"]))
-        orders.sequences.append(NO_INT64)
-        orders.regions.append(row["region"])
-        orders.tokens.append(row["worker_key"].to_bytes(8, signed=True) + row["worker_rest"])
+        row, form = each.charge, _form(each)
+        ended_us = None if row["ended_at"] is None else since_epoch_us(row["ended_at"])
+        orders.append(
+            index, form, form.begin_us, ended_us, None, row["region"],
+            row["worker_key"].to_bytes(8, signed=True) + row["worker_rest"], row["order_id"],
+            texts(None, row["agency_uscc"], row["employer_insurance_no"]),
+        )  # fmt: skip
         orders.received.append(row["received"])
-        orders.names.append(row["order_id"])
-        orders.texts.append(texts(None, row["agency_uscc"], row["employer_insurance_no"]))
         batch.totals.append(form.total)
         batch.days.add(form.total.insured_on)
     rows, leaves = lay_out(orders, run.next_batch())

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import msgspec
 
-from services.charging.alike import FIRST_RECORD_MS, LAST_RECORD_MS, Alike, key_of
+from services.charging.alike import FIRST_RECORD_MS, LAST_RECORD_MS, Alike, keys_of
 from services.charging.batch import (
     SHANGHAI_EPOCH,
     Batch,
@@ -48,14 +48,12 @@ from shared.contracts.manifests import Outcome
 from shared.contracts.parking import ParkReason
 from shared.contracts.topics import enterprise_of, orders_topic
 from shared.domain.industry import FOOD_DELIVERY_CLOSED_ON, Industry
-from shared.domain.leaf import NO_INT64, RowKind, declaration_leaf
+from shared.domain.leaf import RowKind, declaration_leaf
 from shared.domain.merkle import leaf_hash
 from shared.domain.rating import Charged, Excluded, ExclusionReason, Scheme
 
 STEP_EVENTS: Final = 1_024
 """Read without a pause: some 4 ms, in which a worker answers no question. Fewer would cost more, more save nothing."""
-_SECOND_US: Final = 1_000_000
-_DAY_US: Final = 86_400 * _SECOND_US
 _FOOD_CLOSED_DAY: Final = FOOD_DELIVERY_CLOSED_ON.toordinal() - date(1970, 1, 1).toordinal()
 _TOKEN: Final = Struct("32s")
 _NOTHING_YET: Final = TotalKey(-1, "", None, None, Outcome.PARKED, None, None, 0)
@@ -92,7 +90,6 @@ class Reader:
         self._regions = {region: (region[:2], int(region)) for region in regions}
         self._timelines: dict[tuple[str, str, str], tuple[list[int], list[Any]]] = {}
         self._industry_codes = {industry.value: industry.code for industry in Industry}
-        self._skew_us, self._age_us = limits.max_skew_seconds * _SECOND_US, limits.max_age_days * _DAY_US
         self._glance = Glance(regions, [lane.source for lane in self._lanes.values()], limits.max_event_bytes)
         self._alike = Alike(self._regions, limits)
         self._batch, self._orders = Batch(), Orders()
@@ -187,29 +184,20 @@ class Reader:
         form = self._form(lane, kind, day, accepted_us, place[0], data) if fault is None else None
         if form is None:
             return fault or Parked(ParkReason.NO_TARIFF_LINE, f"no line for {data.industry} in province {place[0]}")
-        self._add(index, form, data, accepted_us, ended_us, place[1])
-        return None
-
-    def _add(self, index: int, form: Form, data: Any, accepted_us: int, ended_us: int | None, region: int) -> None:
-        orders, agency, insurance_no = self._orders, data.agency_uscc, data.employer_insurance_no
-        series = data.series if ended_us is None else None
+        series, sequence = (data.series, data.sequence) if kind == _ACCEPTANCE else (None, None)
         if series is not None:
             self._alike.keep_series(series)
-        orders.indexes.append(index)
-        orders.forms.append(form)
-        orders.accepted_us.append(accepted_us)
-        orders.ended_us.append(NO_INT64 if ended_us is None else ended_us)
-        orders.sequences.append(data.sequence if ended_us is None else NO_INT64)
-        orders.regions.append(region)
-        orders.tokens.append(bytes.fromhex(data.worker_id))
-        orders.names.append(data.order_id)
-        orders.texts.append(texts(series, agency, insurance_no))
+        self._orders.append(
+            index, form, accepted_us, ended_us, sequence, place[1], bytes.fromhex(data.worker_id), data.order_id,
+            texts(series, data.agency_uscc, data.employer_insurance_no),
+        )  # fmt: skip
+        return None
 
     def _time_fault(self, data: Any, day: int, accepted_us: int, now_us: int) -> Parked | None:
         limits = self._limits
-        if accepted_us > now_us + self._skew_us:
+        if accepted_us > now_us + limits.max_skew_us:
             return Parked(ParkReason.IN_FUTURE, f"accepted over {limits.max_skew_seconds} s after the record's time")
-        if accepted_us < now_us - self._age_us:
+        if accepted_us < now_us - limits.max_age_us:
             return Parked(ParkReason.TOO_OLD, f"accepted over {limits.max_age_days} days before the record's time")
         if data.industry == "food_delivery" and day >= _FOOD_CLOSED_DAY:
             return Parked(ParkReason.UNKNOWN_INDUSTRY, "food_delivery was merged into instant_delivery on 2025-07-01")
@@ -226,13 +214,13 @@ class Reader:
             if ended < data.accepted_at:
                 reason = ParkReason.CANCELLATION_BEFORE_ACCEPTANCE
                 return Parked(reason, f"cancelled at {ended}, accepted at {data.accepted_at}")
-        if since_epoch_us(ended) > record.timestamp * 1000 + self._skew_us:
+        if since_epoch_us(ended) > record.timestamp * 1000 + self._limits.max_skew_us:
             return Parked(ParkReason.IN_FUTURE, f"ended over {self._limits.max_skew_seconds} s after the record's time")
         return None
 
     def _form(self, lane: Lane, kind: int, day: int, accepted_us: int, province: str, data: Any) -> Form | None:
         """The form of such an order, made when it is missing; None when no tariff line holds."""
-        key = key_of(kind, orders_topic(lane.uscc), lane.source, day, province, data)
+        (key,) = keys_of(kind, [orders_topic(lane.uscc)], [lane.source], [day], [province], [data])
         form = self._alike.form(key)
         if form is None or not form.begin_us <= accepted_us < form.end_us:
             if kind == _ACCEPTANCE:
