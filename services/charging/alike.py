@@ -96,6 +96,7 @@ class Alike:
             said = [self._texts.get(data.series) for data in datas]
             is_right &= np.array([text is not None for text in said])
             columns.ended_us, columns.sequences = [NO_INT64] * len(datas), [data.sequence for data in datas]
+            columns.recorded_us = now_us.tolist()
         else:
             said = [_NO_TEXTS] * len(datas)
             is_completion = kind == RowKind.COMPLETION
@@ -104,6 +105,7 @@ class Alike:
             )
             is_right &= (ended_us >= accepted_us + is_completion) & (ended_us <= latest_us)
             columns.ended_us, columns.sequences = ended_us.tolist(), [NO_INT64] * len(datas)
+            columns.recorded_us = columns.sequences.copy()
         columns.texts = _with_others(datas, said)
         columns.regions = [region for _, region in places]
         columns.names = [data.order_id for data in datas]

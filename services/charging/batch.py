@@ -93,8 +93,6 @@ class Batch:
     totals: list[TotalKey] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
     days: set[int] = field(default_factory=set)
-    first_record_ms: dict[int, int] = field(default_factory=dict)
-    """Enterprise's id to the earliest record time of its acceptances."""
     doubtful: set[int] = field(default_factory=set)
     """Leaf indexes of rows that are looked up before they are written: they may well be there already."""
 

@@ -33,7 +33,7 @@ from shared.domain.industry import Industry
 
 _ON: Final = "(accepted_at at time zone interval '8 hours')::date as insured_on"
 _ORDER: Final = "accepted_at, order_id, worker_key, worker_rest"
-_ACCEPTED: Final = f"""(select enterprise, region / 10000 as province, {_ON}, {_ORDER}, batch, industry, reason
+_ACCEPTED: Final = f"""(select enterprise, region / 10000 as province, {_ON}, {_ORDER}, recorded_at, industry, reason
     from charging.entry where kind = 1 and {COUNTED}) a"""
 _CONFLICTS: Final = f"""
     select enterprise, region / 10000 as province, {_ON}, 0 as what, {_ORDER}
@@ -55,8 +55,7 @@ _UNACCEPTED: Final = f"""
         and {reached_sql("a.batch")})"""
 _LATE: Final = f"""
     select enterprise, province, insured_on, 0 as what, {_ORDER}
-    from {_ACCEPTED} join charging.batch_received using (batch, enterprise)
-    where first_record_at - accepted_at > $6 * interval '1 second'"""
+    from {_ACCEPTED} where recorded_at - accepted_at > $6 * interval '1 second'"""
 _NOT_ENROLLED: Final = f"""
     select enterprise, province, insured_on, industry as what, {_ORDER} from {_ACCEPTED} where reason = $6"""
 _GROUPED: Final = f"""
@@ -70,8 +69,8 @@ _GROUPED: Final = f"""
     order by uscc, province, insured_on, what, place"""
 _DELAYS: Final = f"""
     select uscc, province, insured_on,
-        width_bucket(first_record_at - accepted_at, $7::interval[]) as bucket, count(*) as orders
-    from {_ACCEPTED} join charging.batch_received using (batch, enterprise)
+        width_bucket(coalesce(recorded_at - accepted_at, '0'), $7::interval[]) as bucket, count(*) as orders
+    from {_ACCEPTED}
     join charging.enterprise e on e.id = enterprise
     where not exists (select from charging.resend s where (s.enterprise, s.order_id, s.worker_key, s.accepted_at)
         = (a.enterprise, a.order_id, a.worker_key, a.accepted_at) and s.found_on <= $6)

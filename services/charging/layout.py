@@ -14,12 +14,13 @@ import numpy as np
 from services.charging.forms import NULL, Form, Texts
 from services.charging.rows import COPIED, Row
 from shared.adapters.hashing import hash_all
+from shared.domain.delays import BOUNDS_SECONDS
 from shared.domain.leaf import NO_INT64
 
 COPY_COLUMNS: Final = (
     "accepted_at", "worker_key", "leaf_index", "batch", "region", "ended_at", "sequence", "worker_rest", "received",
     "order_id", "enterprise", "kind", "premium", "tariff_line", "token_key", "industry", "reason", "departed",
-    "series", "agency_uscc", "employer_insurance_no",
+    "series", "agency_uscc", "employer_insurance_no", "recorded_at",
 )  # fmt: skip
 """The order in which a row's columns stand in the stream."""
 Array = np.ndarray[Any, Any]
@@ -28,6 +29,9 @@ _HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER: Final = b"\xff\xff"
 _POSTGRES_EPOCH_US: Final = 946_684_800_000_000
 """2000-01-01T00:00Z, from which PostgreSQL counts, in microseconds since 1970."""
+_MINUTE_US: Final = BOUNDS_SECONDS[0] * 1_000_000
+"""What was sent within it counts as sent at once, and says no time."""
+_TIME: Final = struct.Struct(">iq")
 _LEAF_COLUMNS: Final = (
     ("head", "V21"), ("accepted_us", ">i8"), ("ended_us", ">i8"), ("sequence", ">i8"), ("premium", "V8"),
     ("region", ">i4"), ("rated", "V11"), ("worker", "V32"), ("received", "V32"), ("name_length", ">u2"),
@@ -72,12 +76,14 @@ _NEITHER: Final = _Head(*_OPENING, ("ended_us", None), ("sequence", None), *_CLO
 class Orders:
     """Orders to be laid out, as columns, all equally long.
 
-    Times are microseconds since 1970; what has not ended, and what has no number, has NO_INT64. `indexes` are those of
-    their leaves, `tokens` and `received` have 32 bytes each, `regions` are the six digits as a number.
+    Times are microseconds since 1970; what has not ended, has no number, or is no acceptance and was recorded at no
+    time that matters, has NO_INT64. `indexes` are those of their leaves, `tokens` and `received` have 32 bytes each,
+    `regions` are the six digits as a number.
     """
 
     __slots__ = (
-        "accepted_us", "ended_us", "forms", "indexes", "names", "received", "regions", "sequences", "texts", "tokens",
+        "accepted_us", "ended_us", "forms", "indexes", "names", "received", "recorded_us", "regions", "sequences",
+        "texts", "tokens",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -91,10 +97,11 @@ class Orders:
         self.received: list[bytes] = []
         self.names: list[str] = []
         self.texts: list[Texts] = []
+        self.recorded_us: list[int] = []
 
     def append(
         self, index: int, form: Form, accepted_us: int, ended_us: int | None, sequence: int | None, region: int,
-        token: bytes, order_id: str, texts: Texts,
+        token: bytes, order_id: str, texts: Texts, recorded_us: int = NO_INT64,
     ) -> None:  # fmt: skip
         """One more order, but for what `received` says of it."""
         self.indexes.append(index)
@@ -106,6 +113,7 @@ class Orders:
         self.tokens.append(token)
         self.names.append(order_id)
         self.texts.append(texts)
+        self.recorded_us.append(recorded_us)
 
     def add(self, others: "Orders") -> None:
         """Put others behind these."""
@@ -164,12 +172,21 @@ def lay_out(orders: Orders, batch_number: int) -> tuple[list[Row], list[bytes]]:
     leaves = hash_all(fixed, names, [each.in_leaf for each in orders.texts])
     heads = _heads(columns | {"key": workers["key"], "rest": workers["rest"]}, orders.indexes, batch_number)
     copied = zip(
-        heads, names, [form.in_stream for form in orders.forms], [each.in_stream for each in orders.texts], strict=True
-    )
+        heads, names, [form.in_stream for form in orders.forms], [each.in_stream for each in orders.texts],
+        _late(columns["accepted_us"], orders.recorded_us), strict=True,
+    )  # fmt: skip
     keys = workers["key"].copy().view(">i8").tolist()
     enterprises, kinds = [form.enterprise for form in orders.forms], [form.kind for form in orders.forms]
     rows = zip(orders.accepted_us, enterprises, orders.names, keys, kinds, orders.indexes, copied, strict=True)
     return list(rows), leaves
+
+
+def _late(accepted_us: Array, recorded_us: Sequence[int]) -> list[bytes]:
+    """The field of each that tells when it was sent, where that was a minute or more after it was accepted."""
+    fields = [NULL] * len(recorded_us)
+    for place in np.flatnonzero(np.array(recorded_us) >= accepted_us + _MINUTE_US).tolist():
+        fields[place] = _TIME.pack(8, recorded_us[place] - _POSTGRES_EPOCH_US)
+    return fields
 
 
 def stream(rows: Iterable[Row]) -> memoryview:

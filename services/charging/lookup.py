@@ -19,11 +19,10 @@ ORDER_ROWS: Final = f"""select u.uscc, n.* from charging.entry n join charging.e
     where u.uscc = $1 and {is_order_sql("n", "$2")} order by n.accepted_at, n.worker_key, n.kind"""
 """Every row of an order; parameters are USCC and order id."""
 _COVERS: Final = f"""
-    select e.uscc, a.*, x.ended_at as cover_ended_at, r.first_record_at
+    select e.uscc, a.*, x.ended_at as cover_ended_at, coalesce(f.recorded_at, a.accepted_at) as sent_at
     from charging.entry a join charging.enterprise e on e.id = a.enterprise
     left join charging.entry f on (f.accepted_at, f.enterprise, f.order_id, f.worker_key, f.kind)
         = (a.accepted_at, a.enterprise, a.order_id, a.worker_key, 1)
-    left join charging.batch_received r on (r.batch, r.enterprise) = (f.batch, f.enterprise)
     left join lateral (
         select min(c.ended_at) as ended_at from charging.entry c
         where (c.accepted_at, c.enterprise, c.order_id, c.worker_key)
@@ -113,7 +112,7 @@ class Lookup:
     async def covers(self, worker_id: str, at: datetime) -> list[dict[str, Any]]:
         """Every order, of any enterprise, that the worker had accepted and not ended at the instant.
 
-        `recorded_at`: its acceptance was sent then or later; None where nobody noted it.
+        `recorded_at`: when its acceptance was sent; when it was accepted, if it was sent within the minute.
         """
         token = bytes.fromhex(worker_id)
         first, last = insured_day(at - LONGEST_ORDER), insured_day(at)
@@ -122,7 +121,7 @@ class Lookup:
         key = int.from_bytes(token[:8], signed=True)
         async with asking(self._pool) as connection:
             rows = await fetch_of_days(connection, _COVERS, days, key, token[8:], at, at - LONGEST_ORDER)
-        more = {"cover_ended_at": "cover_ended_at", "recorded_at": "first_record_at"}
+        more = {"cover_ended_at": "cover_ended_at", "recorded_at": "sent_at"}
         return [_readable(row) | {name: row[column] for name, column in more.items()} for row in rows]
 
 

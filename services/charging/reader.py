@@ -48,7 +48,7 @@ from shared.contracts.manifests import Outcome
 from shared.contracts.parking import ParkReason
 from shared.contracts.topics import enterprise_of, orders_topic
 from shared.domain.industry import FOOD_DELIVERY_CLOSED_ON, Industry
-from shared.domain.leaf import RowKind, declaration_leaf
+from shared.domain.leaf import NO_INT64, RowKind, declaration_leaf
 from shared.domain.merkle import leaf_hash
 from shared.domain.rating import Charged, Excluded, ExclusionReason, Scheme
 
@@ -126,7 +126,6 @@ class Reader:
         for place, leaf, form in zip(orders.indexes, leaves, orders.forms, strict=True):
             batch.leaves[place], batch.totals[place] = leaf, form.total
         batch.days |= {form.total.insured_on for form in set(orders.forms)}
-        _note_first_records(batch, orders)
 
     def _take_alike(self, places: range) -> list[int]:
         """Take the events that are plainly right and have a like; returns the places of the others, in their order."""
@@ -184,12 +183,14 @@ class Reader:
         form = self._form(lane, kind, day, accepted_us, place[0], data) if fault is None else None
         if form is None:
             return fault or Parked(ParkReason.NO_TARIFF_LINE, f"no line for {data.industry} in province {place[0]}")
-        series, sequence = (data.series, data.sequence) if kind == _ACCEPTANCE else (None, None)
+        series, sequence, recorded_us = None, None, NO_INT64
+        if kind == _ACCEPTANCE:
+            series, sequence, recorded_us = data.series, data.sequence, record.timestamp * 1000
         if series is not None:
             self._alike.keep_series(series)
         self._orders.append(
             index, form, accepted_us, ended_us, sequence, place[1], bytes.fromhex(data.worker_id), data.order_id,
-            texts(series, data.agency_uscc, data.employer_insurance_no),
+            texts(series, data.agency_uscc, data.employer_insurance_no), recorded_us,
         )  # fmt: skip
         return None
 
@@ -276,16 +277,6 @@ class Reader:
         self._batch.parked.append(KeptRecord(index, record, fault.reason, fault.detail))
         self._batch.leaves[index] = kept_record_leaf(RowKind.PARKED, record, fault.reason)
         self._batch.totals[index] = TotalKey(-1, uscc, province, None, Outcome.PARKED, fault.reason, None, 0)
-
-
-def _note_first_records(batch: Batch, orders: Orders) -> None:
-    """Of each enterprise the earliest record time of its acceptances."""
-    first = batch.first_record_ms
-    for form, place in zip(orders.forms, orders.indexes, strict=True):
-        if form.kind == _ACCEPTANCE:
-            stamp = batch.records[place].timestamp
-            if stamp < first.get(form.enterprise, LAST_RECORD_MS):
-                first[form.enterprise] = stamp
 
 
 def _acceptance_total(day: int, uscc: str, province: str, industry: str, outcome: object) -> TotalKey | None:

@@ -12,11 +12,13 @@ from shared.domain.leaf import RowKind, is_reversal
 ENTRY_COLUMNS: Final = (
     "accepted_at", "enterprise", "order_id", "worker_key", "kind", "leaf_index", "batch", "ended_at", "sequence",
     "premium", "region", "tariff_line", "token_key", "industry", "reason", "departed", "worker_rest", "received",
-    "series", "agency_uscc", "employer_insurance_no",
+    "series", "agency_uscc", "employer_insurance_no", "recorded_at",
 )  # fmt: skip
 KEY_COLUMNS: Final = ENTRY_COLUMNS[:5]
 CONTENT_COLUMNS: Final = tuple(
-    name for name in ENTRY_COLUMNS[7:] if name not in {"sequence", "series", "received", "premium", "tariff_line"}
+    name
+    for name in ENTRY_COLUMNS[7:]
+    if name not in {"sequence", "series", "received", "premium", "tariff_line", "recorded_at"}
 )
 """What makes two events of one key the same content: `data` without series and sequence (design D10)."""
 

@@ -46,14 +46,10 @@ COMPARE: Final = f"""select i.leaf_index,
     from inbox i join charging.entry e using ({_KEY}) where i.leaf_index = any($1::int[])"""
 _MANIFEST: Final = """with written as (
         insert into charging.manifest (batch, run_id, number, events, leaves, root, payload, groups)
-        values ($1, $2, $3, $4, $5, $6, $7, $13)),
+        values ($1, $2, $3, $4, $5, $6, $7, $11)),
     days as (
         insert into charging.batch_day (insured_on, batch)
-        select date '1970-01-01' + day, $1 from unnest($10::int[]) as day),
-    received as (
-        insert into charging.batch_received (batch, enterprise, first_record_at)
-        select $1, id, timestamptz 'epoch' + first_ms * interval '1 millisecond'
-        from unnest($11::smallint[], $12::bigint[]) as u (id, first_ms))
+        select date '1970-01-01' + day, $1 from unnest($10::int[]) as day)
     insert into charging.outbox (topic, key, payload) select $8::text, $9::text, $7 where $8::text is not null"""
 
 
@@ -171,7 +167,7 @@ async def write_manifest(
     await connection.execute(
         _MANIFEST, run.next_batch(), run.id, manifest.number, batch.events, manifest.leaves,
         bytes.fromhex(manifest.root), msgspec.json.encode(manifest), topic, run.run, sorted(batch.days),
-        list(batch.first_record_ms), list(batch.first_record_ms.values()), bytes(groups),
+        bytes(groups),
     )  # fmt: skip
     return manifest
 

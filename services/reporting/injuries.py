@@ -54,7 +54,7 @@ def judge_notice(notice: InjuryNoticed, covers: list[Cover], checked_on: date, w
     named = [each for each in covers if _is_named(notice, each)]
     if not named:
         return _Judged("no_order", checked_on >= insured_day(notice.injured_at) + timedelta(days=wait_days), [])
-    before = [each for each in named if each.recorded_at is None or each.recorded_at <= notice.noticed_at]
+    before = [each for each in named if each.recorded_at <= notice.noticed_at]
     return _Judged("covered" if before else "covered_later", True, before or named)
 
 
@@ -91,7 +91,7 @@ def _without_order(notice: InjuryNoticed) -> Discrepancy:
 
 
 def _order_after(notice: InjuryNoticed, covers: list[Cover]) -> Discrepancy:
-    first = min(each.recorded_at for each in covers if each.recorded_at is not None)
+    first = min(each.recorded_at for each in covers)
     return Discrepancy(
         kind=FindingKind.ORDER_AFTER_INJURY,
         key=notice.notice_id,
@@ -99,7 +99,7 @@ def _order_after(notice: InjuryNoticed, covers: list[Cover]) -> Discrepancy:
         enterprise=covers[0].enterprise,
         province=covers[0].province,
         count=len(covers),
-        detail=f"injury notice {notice.notice_id}: the acceptance was sent after it, at {first.isoformat()} or later",
+        detail=f"injury notice {notice.notice_id}: the acceptance was sent after it, at {first.isoformat()}",
         evidence=_evidence(notice) | {"recorded_at": first.isoformat()},
         orders=[
             OrderRef(order_id=each.order_id, accepted_at=each.accepted_at, worker_id=notice.worker_id)

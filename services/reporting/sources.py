@@ -23,13 +23,13 @@ PATIENCE_SECONDS: Final = 300.0
 
 
 class Cover(Struct, frozen=True, kw_only=True):
-    """An order that covers a worker at an instant; it was sent at `recorded_at` or later."""
+    """An order that covers a worker at an instant; it was sent at `recorded_at`, or within a minute of it."""
 
     enterprise: str
     order_id: str
     accepted_at: datetime
     province: str
-    recorded_at: datetime | None
+    recorded_at: datetime
 
 
 _REFUSED: Final = (httpx.codes.CONFLICT, httpx.codes.GONE)

@@ -115,7 +115,7 @@ class Settings(BaseSettings):
     days_ahead: int = Field(7, ge=1, description="parts of rows that are made ahead of the day")
     least_days_ahead: int = Field(3, ge=1, description="fewer parts ahead of the day are an alarm: not ready")
 
-    late_acceptance_seconds: int = Field(3_600, gt=0, description="an acceptance sent later than this is a finding")
+    late_acceptance_seconds: int = Field(3_600, ge=60, description="an acceptance sent later than this is a finding")
     acceptance_wait_days: int = Field(
         3, ge=1, description="days after which an order's missing acceptance, or an injury's order, is not waited for"
     )

@@ -246,7 +246,7 @@ USUAL: Final = (
 
 def told(batch: Batch) -> tuple[Any, ...]:
     kept = [(each.leaf_index, each.reason, each.detail) for each in batch.parked]
-    return batch.rows, batch.leaves, batch.totals, batch.days, batch.first_record_ms, batch.declarations, kept
+    return batch.rows, batch.leaves, batch.totals, batch.days, batch.declarations, kept
 
 
 def assert_same_both_ways(*sent: Sent) -> None:

@@ -38,6 +38,7 @@ ORDERS = st.fixed_dictionaries(
         "received": st.binary(min_size=32, max_size=32),
         "order_id": TEXT,
         "texts": st.tuples(st.none() | TEXT, st.none() | TEXT, st.none() | TEXT),
+        "delay_us": st.none() | st.integers(-300_000_000, 300_000_000) | st.sampled_from([59_999_999, 60_000_000]),
     }
 )  # fmt: skip
 
@@ -64,6 +65,8 @@ def columns_of(orders: list[dict[str, Any]]) -> Orders:
         columns.received.append(order["received"])
         columns.names.append(order["order_id"])
         columns.texts.append(texts(*order["texts"]))
+        delay_us = order["delay_us"]
+        columns.recorded_us.append(NO_INT64 if delay_us is None else order["accepted_us"] + delay_us)
     return columns
 
 
@@ -83,6 +86,8 @@ def model_leaf(order: dict[str, Any]) -> bytes:
 def model_fields(index: int, order: dict[str, Any]) -> dict[str, bytes | None]:
     name, value = order["when"]
     series, agency, insurance = (None if text is None else text.encode() for text in order["texts"])
+    delay_us = order["delay_us"] or 0
+    recorded_at = struct.pack(">q", order["accepted_us"] + delay_us - EPOCH_2000_US)
     return {
         "accepted_at": struct.pack(">q", order["accepted_us"] - EPOCH_2000_US),
         "worker_key": order["token"][:8],
@@ -105,6 +110,7 @@ def model_fields(index: int, order: dict[str, Any]) -> dict[str, bytes | None]:
         "series": series,
         "agency_uscc": agency,
         "employer_insurance_no": insurance,
+        "recorded_at": recorded_at if delay_us >= 60_000_000 else None,
     }
 
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from itertools import pairwise
 
 import pytest
@@ -12,7 +12,6 @@ from services.charging.lookup import Lookup
 from shared.contracts.findings import MOST_ORDERS, DayFindings, Finding, FindingKind
 from tests.integration.charging_house import (
     BEIJING,
-    GUANGDONG,
     NOON,
     RIDES,
     House,
@@ -146,7 +145,7 @@ async def test_a_close_speaks_of_its_own_rows_only(house: House) -> None:
     await house.close(str(tomorrow), previous=first)
     assert await found_on(house, DAY) == []
     told = {each.kind: each.insured_on for each in await found_on(house, tomorrow)}
-    assert told == {K.OTHER_CONTENT: DAY}, "c came with a record of the first's time: at least that late, not more"
+    assert told == {K.OTHER_CONTENT: DAY, K.LATE_ACCEPTANCES: DAY}
 
 
 async def test_delays_are_counted_for_each_enterprise_and_province(house: House) -> None:
@@ -178,8 +177,19 @@ async def test_a_finding_names_a_hundred_orders_and_counts_all(house: House) -> 
     assert all(earlier < later for earlier, later in pairwise(times) if earlier is not None and later is not None)
 
 
-async def test_a_cover_says_when_its_acceptance_was_sent_at_the_earliest(house: House) -> None:
-    await charge_each(house, [sent_after(accepted("a", acceptance_region=GUANGDONG), 120)])
-    (cover,) = await Lookup(house.pool).covers(worker(1), NOON + timedelta(seconds=1))
-    assert cover["recorded_at"] == NOON + timedelta(seconds=120)
-    assert isinstance(cover["accepted_at"], datetime)
+async def test_how_late_an_acceptance_was_does_not_hang_on_the_batch_it_came_in(house: House) -> None:
+    sent = [sent_after(accepted(f"o{n}", worker_id=worker(n)), delay) for n, delay in enumerate([0, 3_600, 3_601])]
+    await (await house.worker()).charge(*sent)
+    await house.close(str(DAY))
+    (late,) = await found_on(house, DAY)
+    assert (late.kind, [order.order_id for order in late.orders]) == (K.LATE_ACCEPTANCES, ["o2"])
+
+
+@pytest.mark.parametrize(("delay", "told"), [(-5, 0), (59, 0), (60, 60), (120, 120)])
+async def test_a_cover_says_when_its_acceptance_was_sent_unless_within_the_minute(
+    house: House, delay: int, told: int
+) -> None:
+    early, late = accepted("early"), sent_after(accepted("late", worker_id=worker(2)), delay)
+    await (await house.worker()).charge(early, late)
+    (cover,) = await Lookup(house.pool).covers(worker(2), NOON + timedelta(seconds=1))
+    assert cover["recorded_at"] == NOON + timedelta(seconds=told)

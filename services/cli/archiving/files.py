@@ -21,16 +21,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from services.cli.archiving.by_time import RUN, SKIPPED, lay_by_leaf, lay_by_time
-from services.cli.archiving.rows import exact
+from services.cli.archiving.rows import SCHEMA, exact
 from shared.domain.errors import Refused
 
 VERSION: Final = 2
 _READ: Final = (1, 2)
-"""Versions that are read: the first had rows by leaf (`services.cli.archiving.by_time`)."""
+"""Versions that are read: the first had rows by leaf (`services.cli.archiving.by_time`) and no `recorded_at`."""
 INDEX: Final = "index.json"
 WORKERS: Final = "workers.parquet"
 BATCHES: Final = "batches.parquet"
-_RISING: Final = ("batch", "accepted_at", "ended_at", "sequence")
+_RISING: Final = ("batch", "accepted_at", "ended_at", "sequence", "recorded_at")
 """Runs on within a batch: differences are written."""
 _RANDOM: Final = ("worker",)
 """Numbers below a bound that is far below their type's: first bytes apart from second ones, and so on."""
@@ -149,6 +149,8 @@ def write_rows(path: Path, rows: pa.Table, tokens: pa.ChunkedArray) -> None:
 def read_rows_file(path: Path, tokens: pa.ChunkedArray) -> pa.Table:
     """The rows with whole tokens, as `services.cli.archiving.rows.read_rows` gives them."""
     rows = lay_by_leaf(pq.read_table(path))
+    if (late := SCHEMA.field("recorded_at")).name not in rows.column_names:
+        rows = rows.append_column(late, pa.nulls(rows.num_rows, late.type))
     place = rows.schema.get_field_index("worker")
     return exact(rows.set_column(place, "worker", tokens.take(rows["worker"])))
 

@@ -80,9 +80,10 @@ def _parts(batches: Mapping[int, int], at_once: int) -> Iterator[list[int]]:
 
 def _select() -> str:
     lengths = [f"octet_length({text})" for text in TEXTS]
-    alike = ", ".join([*_ALIKE, *lengths])
+    alike = ", ".join([*_ALIKE, *lengths, "recorded_at is null"])
     columns = [*_ALIKE, *(f"{length} as {text}_length" for text, length in zip(TEXTS, lengths, strict=True))]
     columns += [f"array_send(array_agg({sql})) as {name}" for name, (sql, _) in _NUMBERS.items()]
+    columns.append("array_send(array_agg(recorded_at) filter (where recorded_at is not null)) as recorded_at")
     columns += [f"string_agg({text}, '') as {text}" for text in TEXTS]
     columns += [f"string_agg({name}, '') as {name}" for name in ("worker_rest", "received")]
     return f"select count(*) as rows, {', '.join(columns)} from charging.{{table}} where {{among}} group by {alike}"
@@ -101,6 +102,9 @@ def _rows(alike: dict[str, Any]) -> pa.Table:
     columns["sequence"] = _unless_missing(numbers["sequence"], numbers["sequence"])
     for name in ("accepted_at", "ended_at"):
         columns[name] = _unless_missing(numbers[name] + _EPOCH_US, numbers[name]).cast(SCHEMA.field(name).type)
+    late = alike["recorded_at"]  # of all or of none
+    sent = np.full(count, NO_INT64) if late is None else _numbers(late, ">i8", count)
+    columns["recorded_at"] = _unless_missing(sent + _EPOCH_US, sent).cast(SCHEMA.field("recorded_at").type)
     for name in TEXTS:
         columns[name] = _texts(alike[name], alike[f"{name}_length"], count)
     key, rest = _TOKEN

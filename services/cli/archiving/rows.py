@@ -22,7 +22,7 @@ SCHEMA: Final = pa.schema(
         ("premium", pa.int32()), ("region", pa.int32()), ("tariff_line", pa.int16()), ("token_key", pa.int16()),
         ("industry", pa.int16()), ("reason", pa.int16()), ("departed", pa.bool_()), ("worker", TOKEN),
         ("received", TOKEN), ("order_id", pa.string()), ("series", pa.string()), ("agency_uscc", pa.string()),
-        ("employer_insurance_no", pa.string()),
+        ("employer_insurance_no", pa.string()), ("recorded_at", pa.timestamp("us", "UTC")),
     ]
 )  # fmt: skip
 ORDER: Final = [("batch", "ascending"), ("leaf_index", "ascending")]
