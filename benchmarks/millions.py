@@ -10,6 +10,7 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -103,7 +104,7 @@ async def _measure(stack: EmbeddedStack, folder: Path, orders: int, *, has_looku
 async def _lookups(house: House, orders: int, top_rate: int, disk: dict[str, Any]) -> dict[str, Any]:
     wanted = Wanted(
         house.ports, BEGIN, SPAN / orders / timedelta(microseconds=1), orders, OFFERED_SECONDS,
-        str(house.folder / "answer.json"),
+        str(house.folder / "answer.json"), str(house.folder / "ask"),
     )  # fmt: skip
     # Of the same day, then of the next one.
     begins = [
@@ -134,21 +135,22 @@ async def _lookups(house: House, orders: int, top_rate: int, disk: dict[str, Any
 async def _offer_and_ask(
     house: House, offer: tuple[int, datetime], rate: int, wanted: Wanted
 ) -> tuple[float, dict[str, dict[str, float]]]:
-    child: list[Any] = []
+    child = start_asking(house, wanted)
     try:
-        committed = await _offer(house, offer, rate, lambda: child.append(start_asking(house, wanted)))
-        return committed, read_answer(child[0], wanted)
+        committed = await _offer(house, offer, rate, Path(wanted.signal).touch)
+        return committed, read_answer(child, wanted)
     finally:
-        for each in child:
-            each.stop()
+        child.stop()
+        Path(wanted.signal).unlink(missing_ok=True)
 
 
-async def _offer(house: House, offer: tuple[int, datetime], rate: int, begun: Any = None) -> float:
+async def _offer(
+    house: House, offer: tuple[int, datetime], rate: int, begin_beside: Callable[[], None] = lambda: None
+) -> float:
     """Offer orders evenly for OFFERED_SECONDS; returns how many a second were committed, from the first being due."""
     first, begin = offer
     events: list[Event] = list(acceptances(rate * OFFERED_SECONDS, begin, timedelta(minutes=30), first))
-    if begun is not None:
-        begun()
+    begin_beside()
     began = time.monotonic()
     await send_evenly(house.stack.kafka, events, rate, began)
     await house.wait_for(first + len(events))
