@@ -18,12 +18,12 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from deploy.embedded.postgres import EmbeddedPostgres
-from services.charging.asking import asking, fetch_of_days
+from services.charging.asking import fetch_of_days, open_asking
 from services.charging.groups import Groups
-from services.charging.lookup import Lookup
+from services.charging.order_lookup import OrderLookup
 from services.charging.proof import Proofs, entry_content
 from shared.adapters.migrations import migrate
-from shared.adapters.postgres import Connection, Pool, open_pool, with_login
+from shared.adapters.postgres import PATIENT, Connection, Pool, open_pool, with_login
 from shared.contracts.manifests import PremiumsCharged
 from shared.domain.calendar import SHANGHAI
 from shared.domain.merkle import leaf_hash
@@ -64,7 +64,7 @@ async def _measure(owner: str, orders: int, questions: int) -> dict[str, Any]:
         await _fill(connection, orders)
         await _write_manifests(pool, {1 << 32 | place // BATCH + 1 for place in drawn})
         summed_up = await _bytes(connection)
-        async with open_pool(with_login(owner, "danbao_charging", "bench-charging"), size=1) as ours:
+        async with open_asking(with_login(owner, "danbao_charging", "bench-charging"), PATIENT) as ours:
             open_part = await _ask(ours, orders, drawn[: questions // 10])
             began = time.perf_counter()
             await connection.execute("select charging.seal_part($1)", DAY)
@@ -104,7 +104,8 @@ async def _write_manifests(pool: Pool, batches: set[int]) -> None:
     sql = """select u.uscc, n.* from charging.entry n join charging.enterprise u on u.id = n.enterprise
         where batch = $1 order by leaf_index"""
     for batch in sorted(batches):
-        async with asking(pool) as connection:
+        async with pool.acquire() as connection:
+            await connection.execute("set enable_seqscan = off")
             leaves = [leaf_hash(entry_content(row)) for row in await fetch_of_days(connection, sql, [DAY], batch)]
         groups, number = Groups.of(leaves), batch & 0xFFFF_FFFF
         told = PremiumsCharged(
@@ -121,7 +122,7 @@ async def _write_manifests(pool: Pool, batches: set[int]) -> None:
 
 async def _ask(pool: Pool, rows: int, drawn: list[int]) -> dict[str, dict[str, float]]:
     """Milliseconds from question to answer, for orders drawn at random: their proofs, their rows, their workers."""
-    prover, lookup = Proofs(pool), Lookup(pool)
+    prover, lookup = Proofs(pool), OrderLookup(pool)
     took: dict[str, list[float]] = {"proof": [], "order": [], "worker_and_instant": []}
     for place in drawn:
         order = place - (place % 10 == 9)

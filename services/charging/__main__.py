@@ -12,6 +12,7 @@ from faststream.kafka import KafkaBroker
 
 from services.charging.ahead import PartsAhead
 from services.charging.api import make_router
+from services.charging.asking import open_asking
 from services.charging.batch import Limits
 from services.charging.consumer import Consumer
 from services.charging.count_day import count_day
@@ -20,6 +21,7 @@ from services.charging.findings import DayFinder
 from services.charging.lookup import Lookup
 from services.charging.metrics import Metrics
 from services.charging.moving_on import MovingOn, make_moving_router
+from services.charging.order_lookup import OrderLookup
 from services.charging.parked import ParkedEvents
 from services.charging.proof import Proofs
 from services.charging.proof_api import make_proof_router
@@ -63,6 +65,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
         open_pool(url, size=6, waits=quick) as pool,
         open_pool(url, size=2, waits=long) as whole_days,
         open_pool(url, size=1, waits=quick) as outgoing,
+        open_asking(url, quick) as asking,
     ):
         broker, metrics = open_broker(settings), Metrics(service.registry)
         async with pool.acquire() as connection:
@@ -101,20 +104,22 @@ async def compose(service: Service) -> AsyncIterator[None]:
             return count
 
         finder = DayFinder(pool, settings.late_acceptance_seconds, settings.acceptance_wait_days)
-        service.app.include_router(
-            make_router(service.keys, consumer, Lookup(pool), finder, ParkedEvents(pool, broker), settle_once)
-        )
-        service.app.include_router(make_proof_router(service.keys, Proofs(pool)))
+        lookup, orders, parked = Lookup(pool), OrderLookup(asking), ParkedEvents(pool, broker)
+        service.app.include_router(make_router(service.keys, consumer, lookup, orders, finder, parked, settle_once))
+        service.app.include_router(make_proof_router(service.keys, Proofs(asking)))
         service.app.include_router(make_trial_router(service.keys, Trials(pool, make_reader)))
         service.app.include_router(make_worker_days_router(service.keys, WorkerDays(whole_days)))
-        rerater = Rerater(whole_days, scheme, metrics, outbox.wake)
         service.app.include_router(make_series_router(service.keys, pool))
-        service.app.include_router(make_rerating_router(service.keys, rerater))
-        moving = MovingOn(pool, consumer, settings.kafka.split(","))
-        service.app.include_router(make_moving_router(service.keys, moving))
+        service.app.include_router(
+            make_rerating_router(service.keys, Rerater(whole_days, scheme, metrics, outbox.wake))
+        )
+        service.app.include_router(
+            make_moving_router(service.keys, MovingOn(pool, consumer, settings.kafka.split(",")))
+        )
         service.add_readiness("charging", consumer.readiness)
         service.background("topics", _prepare_topics(settings, scheme))
         service.background("watch", consumer.watch())
+        service.background("summaries", consumer.parts.keep_summed_up())
         ahead = PartsAhead(pool, metrics, settings.days_ahead, settings.least_days_ahead)
         service.add_readiness("parts", ahead.readiness)
         service.background("parts", ahead.keep(lambda: clock.now().astimezone(SHANGHAI).date()))

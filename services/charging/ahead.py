@@ -36,10 +36,14 @@ class PartsAhead:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self, day: date) -> None:
-        """Make what is missing, count what is there; whatever fails is the alarm's reason, and is tried again."""
+        """Make what is missing, count what is there, leave yesterday's part to vacuum.
+
+        Whatever fails is the alarm's reason, and is tried again.
+        """
         fault, days = "", 0
         try:
             await self._pool.execute("select charging.ensure_parts($1, $2)", day, day + timedelta(days=self._ahead))
+            await self._pool.execute("select charging.rest_part($1)", day - timedelta(days=1))
         except Exception as error:  # noqa: BLE001 - whatever it is, the next look tries again
             fault = f": {error!r}"
         try:

@@ -12,6 +12,7 @@ from services.charging.archived_api import tell_archived
 from services.charging.consumer import Consumer
 from services.charging.findings import DayFinder
 from services.charging.lookup import Lookup
+from services.charging.order_lookup import OrderLookup
 from services.charging.parked import ParkedEvents
 from shared.contracts.parking import ParkReason
 from shared.contracts.topics import ORDERS_PATTERN, orders_topic
@@ -48,6 +49,7 @@ def make_router(
     keys: AccessKeys,
     consumer: Consumer,
     lookup: Lookup,
+    orders: OrderLookup,
     finder: DayFinder,
     parked: ParkedEvents,
     settle: Callable[[], Any],
@@ -56,7 +58,7 @@ def make_router(
     ours = APIRouter(dependencies=[Depends(keys.require("service")), Depends(tell_archived)])
     _add_progress(ours, consumer, lookup, settle)
     _add_days(ours, lookup, finder)
-    _add_orders(ours, lookup)
+    _add_orders(ours, orders)
     _add_resumption(ours, consumer, parked)
     router = APIRouter(prefix="/v1")
     router.include_router(ours)
@@ -107,14 +109,14 @@ def _add_days(router: APIRouter, lookup: Lookup, finder: DayFinder) -> None:
         return Response(msgspec.json.encode(found), media_type="application/json")
 
 
-def _add_orders(router: APIRouter, lookup: Lookup) -> None:
+def _add_orders(router: APIRouter, orders: OrderLookup) -> None:
     @router.get("/orders/{enterprise}/{order_id}")
     async def order(enterprise: Uscc, order_id: OrderId, day: QueryDay) -> dict[str, Any]:
-        return {"rows": await lookup.order(enterprise, order_id, day)}
+        return {"rows": await orders.order(enterprise, order_id, day)}
 
     @router.get("/workers/{worker_id}/covers")
     async def covers(worker_id: Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")], at: Instant) -> dict[str, Any]:
-        return {"covers": await lookup.covers(worker_id, at)}
+        return {"covers": await orders.covers(worker_id, at)}
 
 
 def _add_parked(router: APIRouter, keys: AccessKeys, parked: ParkedEvents) -> None:

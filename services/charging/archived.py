@@ -9,7 +9,7 @@ from datetime import date
 from shared.adapters.postgres import Connection, Pool
 from shared.domain.errors import Refused
 from shared.domain.merkle import inclusion_ranges, range_root
-from shared.domain.partial_tree import Nodes, free_ranks, node_at, unpack
+from shared.domain.partial_tree import Nodes, free_ranks, node_at
 
 
 class Archived(Refused):
@@ -30,12 +30,6 @@ async def refuse_unknown_day(connection: Connection | Pool) -> None:
     first, last, count = await connection.fetchrow("select min(day), max(day), count(*) from charging.archived_day")
     if count:
         raise Archived(f"not in the days that are kept; {count} days from {first} to {last} are archived: name the day")
-
-
-async def read_subtrees(connection: Connection, batch: int) -> dict[tuple[int, int], bytes]:
-    """What stands for the rows of a batch that are archived; empty for a batch that is all here."""
-    sql = "select nodes from charging.archived_nodes join charging.archived_day using (day) where batch = $1"
-    return {place: node for row in await connection.fetch(sql, batch) for place, node in unpack(row["nodes"]).items()}
 
 
 def prove_beside(subtrees: Nodes, size: int, leaves: Sequence[bytes], place: int) -> tuple[int, list[bytes]]:

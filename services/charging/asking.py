@@ -5,28 +5,35 @@ all rows of an order are in one. A part that is still written to has summaries o
 indexes (`charging.seal_part`).
 """
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
 from datetime import date
 from typing import Any, Final
 
-from shared.adapters.postgres import Connection, Pool
+from shared.adapters.postgres import Connection, Pool, Waits, open_pool
 from shared.domain.calendar import day_bounds
 
 # The planner knows too little of a part that grows to choose its summaries by itself, and would go through all of the
 # key's index, where order and worker stand behind the time.
-_SETTINGS: Final = """set local enable_seqscan = off; set local cpu_index_tuple_cost = 1000;
-    set local max_parallel_workers_per_gather = 0"""
+_SETTINGS: Final = {
+    "enable_seqscan": "off",
+    "cpu_index_tuple_cost": "1000",
+    "max_parallel_workers_per_gather": "0",
+    "default_transaction_read_only": "on",
+}
+_AT_ONCE: Final = 3
+"""Questions that are answered at once; others wait for one of these to end."""
 _ENTRY: Final = "charging.entry "
 _OF_DAY: Final = "(select * from charging.entry where accepted_at >= '{}' and accepted_at < '{}') "
 
 
-@asynccontextmanager
-async def asking(pool: Pool) -> AsyncIterator[Connection]:
-    """A connection whose plans go by summaries and indexes wherever there are any."""
-    async with pool.acquire() as connection, connection.transaction(readonly=True):
-        await connection.execute(_SETTINGS)
-        yield connection
+def open_asking(url: str, waits: Waits) -> AbstractAsyncContextManager[Pool]:
+    """Connections whose plans go by summaries and indexes wherever there are any.
+
+    A question is a statement or three and nothing else: beside a busy worker, what an answer takes is how often it
+    waits for its turn.
+    """
+    return open_pool(url, size=_AT_ONCE, waits=waits, settings=_SETTINGS, is_left_as_found=True)
 
 
 async def fetch_of_days(connection: Connection, sql: str, days: Iterable[date], *values: object) -> list[Any]:

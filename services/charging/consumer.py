@@ -63,7 +63,7 @@ class Consumer(ConsumerRebalanceListener):
     ) -> None:
         self._settings, self._pool, self._reader, self._run = settings, pool, reader, run
         self._metrics, self._die, self._on_commit = metrics, die, on_commit
-        self._parts = Parts(pool, settings.days_ahead)
+        self.parts = Parts(pool, settings.days_ahead)
         self._logs = Logs(settings.kafka.split(","))
         self._topic_ids: dict[str, UUID | None] = {}
         self._lock = asyncio.Lock()
@@ -230,7 +230,7 @@ class Consumer(ConsumerRebalanceListener):
         batch = Batch(records=[record for tp in sorted(by_partition) for record in by_partition[tp]])
         for _ in self._reader.steps(batch, self._run.next_batch()):
             await asyncio.sleep(0)
-        await self._parts.ensure(batch.days)
+        await self.parts.ensure(batch.days)
         overruns = self._pauses.overruns(moves, batch.parked)
         optimistic = self._general == 0
         assert self._cluster_id is not None

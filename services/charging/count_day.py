@@ -75,7 +75,7 @@ async def count_day(pool: Pool, scheme: Scheme, closing: DayClosing, gap_days: i
                 "insert into charging.outbox (topic, key, payload) values ($1, $2, $3)",
                 DAYS_COUNTED, closing.day.isoformat(), payload,
             )  # fmt: skip
-        await connection.execute("select charging.seal_part($1)", closing.day)
+        await connection.execute("select charging.seal_part($1), charging.rest_part($1)", closing.day)
 
 
 async def _count(connection: Connection, scheme: Scheme, closing: DayClosing, gap_days: int) -> DayCounted:

@@ -11,19 +11,24 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from services.charging.archived import prove_beside, read_subtrees, refuse_archived, refuse_unknown_day
-from services.charging.asking import asking, fetch_of_days
+from services.charging.archived import prove_beside, refuse_archived, refuse_unknown_day
+from services.charging.asking import fetch_of_days
 from services.charging.batch import since_epoch_us
 from services.charging.groups import SIZE, Groups
-from services.charging.lookup import ORDER_ROWS
+from services.charging.order_lookup import ORDER_ROWS
 from shared.adapters.postgres import Connection, Pool
 from shared.contracts.manifests import PremiumsCharged, head_of
 from shared.domain.errors import Refused
 from shared.domain.leaf import NO_INT64, RowKind, declaration_leaf, kept_leaf, order_leaf
 from shared.domain.merkle import leaf_hash, verify_inclusion
-from shared.domain.partial_tree import Nodes
+from shared.domain.partial_tree import Nodes, unpack
 
-_MANIFEST: Final = "select payload, groups from charging.manifest where batch = $1"
+_MANIFEST: Final = """
+    select payload, groups,
+        array(select insured_on from charging.batch_day d where d.batch = m.batch) as days,
+        array(select nodes from charging.archived_nodes n join charging.archived_day using (day)
+            where n.batch = m.batch) as nodes
+    from charging.manifest m where batch = $1"""
 _IN_GROUP: Final = "batch = $1 and leaf_index >= $2 and ($3::int is null or leaf_index < $3)"
 _ENTRIES: Final = f"""select u.uscc, n.* from charging.entry n join charging.enterprise u on u.id = n.enterprise
     where {_IN_GROUP}"""
@@ -67,7 +72,7 @@ class RowProof:
 
 
 class Proofs:
-    """Proofs from charging's rows."""
+    """Proofs from charging's rows, over a pool of `services.charging.asking`."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -77,7 +82,7 @@ class Proofs:
 
         Raises `Altered` where its group was changed, `Archived` where there may be rows in archived days.
         """
-        async with asking(self._pool) as connection:
+        async with self._pool.acquire() as connection:
             if day is None:
                 rows = await connection.fetch(ORDER_ROWS, enterprise, order_id)
             else:
@@ -99,10 +104,9 @@ async def _read_batch(connection: Connection, batch: int) -> _Batch:
     found = await connection.fetchrow(_MANIFEST, batch)
     if found is None:
         raise Altered(f"there are rows of batch {batch}, which has no manifest")
-    days = await connection.fetch("select insured_on from charging.batch_day where batch = $1", batch)
     manifest = msgspec.json.decode(found["payload"], type=PremiumsCharged)
-    subtrees = await read_subtrees(connection, batch)
-    return _Batch(manifest, Groups.read(found["groups"]), [row["insured_on"] for row in days], subtrees)
+    subtrees = {place: node for nodes in found["nodes"] for place, node in unpack(nodes).items()}
+    return _Batch(manifest, Groups.read(found["groups"]), found["days"], subtrees)
 
 
 async def _prove(connection: Connection, row: Any, batch: _Batch) -> RowProof:
@@ -122,7 +126,8 @@ async def _way_in_group(connection: Connection, row: Any, batch: _Batch) -> tupl
     """Rank and proof of a row, by the rows of its group; Refused where the group does not hold it."""
     group = batch.groups.holding(row["leaf_index"])
     span = None if group < 0 else batch.groups.span(group)
-    leaves = {} if span is None else dict(await _read_leaves(connection, row["batch"], span, batch.days))
+    size = min(SIZE, batch.manifest.leaves - group * SIZE)
+    leaves = {} if span is None else dict(await _read_leaves(connection, row["batch"], span, batch.days, size))
     if row["leaf_index"] not in leaves:
         raise Refused("it does not have the groups that it was written with")
     place = list(leaves).index(row["leaf_index"])
@@ -131,19 +136,23 @@ async def _way_in_group(connection: Connection, row: Any, batch: _Batch) -> tupl
 
 async def _way_beside(connection: Connection, row: Any, batch: _Batch) -> tuple[int, list[bytes]]:
     """The same where rows of the batch are archived, by all that are here and what stands for the others."""
-    leaves = dict(await _read_leaves(connection, row["batch"], (0, None), batch.days))
+    leaves = dict(await _read_leaves(connection, row["batch"], (0, None), batch.days, batch.manifest.leaves))
     place = list(leaves).index(row["leaf_index"])
     return prove_beside(batch.subtrees, batch.manifest.leaves, list(leaves.values()), place)
 
 
 async def _read_leaves(
-    connection: Connection, batch: int, span: tuple[int, int | None], days: list[date]
+    connection: Connection, batch: int, span: tuple[int, int | None], days: list[date], most: int
 ) -> list[tuple[int, bytes]]:
-    """Index and hash of each leaf with an index in the span, in their order, from rows of every kind."""
+    """Index and hash of each leaf with an index in the span, in their order, from rows of every kind.
+
+    There are `most` of them; where orders alone are as many, nothing else is looked for.
+    """
     rows = [(row, entry_content(row)) for row in await fetch_of_days(connection, _ENTRIES, days, batch, *span)]
-    for sql, kind in ((_PARKED, RowKind.PARKED), (_CONFLICTS, RowKind.CONFLICT)):
-        rows += [(row, _kept_content(row, kind)) for row in await connection.fetch(sql, batch, *span)]
-    rows += [(row, _declaration_content(row)) for row in await connection.fetch(_DECLARATIONS, batch, *span)]
+    if len(rows) < most:
+        for sql, kind in ((_PARKED, RowKind.PARKED), (_CONFLICTS, RowKind.CONFLICT)):
+            rows += [(row, _kept_content(row, kind)) for row in await connection.fetch(sql, batch, *span)]
+        rows += [(row, _declaration_content(row)) for row in await connection.fetch(_DECLARATIONS, batch, *span)]
     return sorted((row["leaf_index"], leaf_hash(content)) for row, content in rows)
 
 

@@ -5,9 +5,10 @@ URLs are `postgresql://role:password@host:port/database`, whatever the driver.
 
 import re
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
@@ -118,14 +119,32 @@ def _parts(url: str) -> tuple[str | None, str | None, str, str, str]:
     return role, password, server, database or "", rest
 
 
+async def _as_found(_: Connection) -> None:
+    """Nothing to put in order."""
+
+
 @asynccontextmanager
-async def open_pool(url: str, *, size: int = 4, waits: Waits = PATIENT) -> AsyncIterator[Pool]:
-    """A pool of raw asyncpg connections, for COPY; waits CONNECT_SECONDS for a server that is starting."""
-    plain = plain_url(url)
+async def open_pool(
+    url: str,
+    *,
+    size: int = 4,
+    waits: Waits = PATIENT,
+    settings: Mapping[str, str] = MappingProxyType({}),
+    is_left_as_found: bool = False,
+) -> AsyncIterator[Pool]:
+    """A pool of raw asyncpg connections; waits CONNECT_SECONDS for a server that is starting.
+
+    `settings` are the server's, for each connection. Who uses one sets nothing and locks nothing beyond a transaction
+    where `is_left_as_found`: it then spares the statement with which asyncpg puts a connection back in order.
+    """
+    plain, options = plain_url(url), waits.options
+    options["server_settings"] |= settings
+    if is_left_as_found:
+        options["reset"] = _as_found
     pool: Pool | None = None
     async for attempt in stamina.retry_context(on=NOT_YET, attempts=None, timeout=CONNECT_SECONDS, wait_max=1.0):
         with attempt:
-            pool = await asyncpg.create_pool(plain, connect=waits.connect, min_size=1, max_size=size, **waits.options)
+            pool = await asyncpg.create_pool(plain, connect=waits.connect, min_size=1, max_size=size, **options)
     assert pool is not None
     try:
         yield pool

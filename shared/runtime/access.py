@@ -8,7 +8,7 @@ The file is TOML: `[[key]]` tables with `name`, `sha256` (hex of the key's SHA-2
 import hashlib
 import hmac
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,10 +77,13 @@ class AccessKeys:
             return found
         raise HTTPException(401, "an API key is needed", {"WWW-Authenticate": "Bearer"})
 
-    def require(self, *scopes: str) -> Callable[[Request], Reader]:
-        """A FastAPI dependency: the reader, when it holds one of the scopes (or sees everything); else 403."""
+    def require(self, *scopes: str) -> Callable[[Request], Awaitable[Reader]]:
+        """A FastAPI dependency: the reader, when it holds one of the scopes (or sees everything); else 403.
 
-        def check(request: Request) -> Reader:
+        It is awaited though it waits for nothing: what is not, FastAPI hands to a thread, which waits for a busy loop.
+        """
+
+        async def check(request: Request) -> Reader:
             reader = self.reader(request)
             if not reader.has_scope(*scopes):
                 raise HTTPException(403, f"the key {reader.name!r} has none of the scopes {', '.join(scopes)}")

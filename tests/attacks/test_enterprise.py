@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from services.charging.findings import DayFinder
-from services.charging.lookup import Lookup
+from services.charging.order_lookup import OrderLookup
 from shared.contracts.findings import DayFindings, Finding, FindingKind
 from shared.contracts.notices import InjuryNoticed, TotalReported
 from tests.integration.charging_house import BEIJING, GUANGDONG, NOON, RIDES, House, Sent, worker
@@ -64,7 +64,7 @@ class Day:
     async def covers(self, value: int) -> list[dict[str, Any]]:
         """What the worker of this order is told who asks for a receipt of the time under way."""
         at = NOON + timedelta(seconds=value + 1)
-        return await Lookup(self.house.pool).covers(worker(value), at)
+        return await OrderLookup(self.house.pool).covers(worker(value), at)
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from services.charging.count_day import count_day
 from services.charging.findings import DayFinder
 from services.charging.lookup import Lookup
 from services.charging.metrics import Metrics as ChargingMetrics
+from services.charging.order_lookup import OrderLookup
 from services.charging.parked import ParkedEvents
 from services.charging.reader import Reader
 from services.charging.settle import settle
@@ -131,7 +132,8 @@ class ChargingService:
         parked, keys = ParkedEvents(self.pool, self.broker), AccessKeys.load(None, SERVICE_KEY)
         settings, lookup = self.town.place.settings("charging"), Lookup(self.pool)
         finder = DayFinder(self.pool, settings.late_acceptance_seconds, settings.acceptance_wait_days)
-        return app_of(charging_api.make_router(keys, self.consumer, lookup, finder, parked, self._settle))
+        orders = OrderLookup(self.pool)
+        return app_of(charging_api.make_router(keys, self.consumer, lookup, orders, finder, parked, self._settle))
 
     async def _settle(self) -> int | None:
         return await settle(self.pool, self.town.place.scheme, self.settlement_run)

@@ -7,9 +7,14 @@ from prometheus_client import CollectorRegistry
 
 from services.charging.ahead import PartsAhead
 from services.charging.metrics import Metrics
+from services.charging.parts import Parts
 from tests.integration.charging_house import House
 
 TODAY = date(2026, 10, 3)
+_ROWS = """insert into charging.entry (accepted_at, worker_key, batch, leaf_index, premium, region, tariff_line,
+        enterprise, token_key, industry, kind, reason, order_id, worker_rest, received)
+    select '2026-10-03T12:00:00+08:00', n, 1, n, 100, 440106, 1, 1, 1, 1, 1, 0, 'a', repeat('x', 900)::bytea, ''
+    from generate_series(1, 6000) n"""
 
 
 async def test_their_lack_is_an_alarm_that_says_why_and_ends_with_it(house: House) -> None:
@@ -34,5 +39,47 @@ async def test_their_lack_is_an_alarm_that_says_why_and_ends_with_it(house: Hous
         assert await told(TODAY + timedelta(days=9)) == (7, None)
         await owner.execute("alter table charging.entry detach partition charging.entry_20261015")
         assert (await told(TODAY + timedelta(days=9)))[0] == 2  # a table of that name is not yet a part
+    finally:
+        await owner.close()
+
+
+async def test_an_open_part_is_left_to_vacuum_when_its_day_is_over(house: House) -> None:
+    """While it is open, vacuum would shut out who makes its summaries."""
+    ahead = PartsAhead(house.pool, Metrics(CollectorRegistry()), ahead=1, least=0)
+    await ahead.look(TODAY)
+    options = "select relname from pg_class where relname ~ '^entry_2026[0-9]+$' and reloptions is not null order by 1"
+    assert [row[0] for row in await house.fetch(options)] == ["entry_20261003", "entry_20261004"]
+    await ahead.look(TODAY + timedelta(days=1))
+    assert [row[0] for row in await house.fetch(options)] == ["entry_20261004", "entry_20261005"]
+    await house.pool.execute("select charging.rest_part('2026-10-03'), charging.rest_part('2031-01-01')")  # and again
+
+
+async def test_what_batches_added_is_summed_up_unless_the_part_is_taken(house: House) -> None:
+    """But for the last stretches, into which rows still go."""
+    parts, day = Parts(house.pool, days_ahead=0), (TODAY - date(1970, 1, 1)).days
+    await parts.ensure([day])
+    owner = await asyncpg.connect(house.owner_url)
+    size = "select pg_relation_size('charging.entry_20261003') / 8192 / 48"
+    left = "select sum(brin_summarize_new_values('charging.entry_20261003' || name)) from unnest($1::text[]) as name"
+    summaries, being_filled = ["_open", "_open_worker"], 2 * 11
+    try:
+        await owner.execute(_ROWS)
+        async with owner.transaction():
+            await owner.execute("lock table charging.entry_20261003 in share update exclusive mode")  # as vacuum does
+            await parts.sum_up()
+        await parts.sum_up()  # nothing was added since
+        filled = await owner.fetchval(size) - 10
+        assert filled > 2
+        await parts.ensure([day])
+        await parts.sum_up()
+        assert await owner.fetchval(left, summaries) == being_filled
+        await owner.execute("select brin_desummarize_range('charging.entry_20261003_open', $1)", 48 * (filled - 1))
+        await owner.execute(_ROWS.replace("'a'", "'b'"))
+        await parts.ensure([day, day + 400])
+        await parts.sum_up()
+        assert await owner.fetchval(left, summaries) == being_filled + 1, "it goes on where it was"
+        await house.pool.execute("select charging.seal_part($1)", TODAY)
+        await parts.ensure([day])
+        await parts.sum_up()
     finally:
         await owner.close()

@@ -6,10 +6,11 @@ import asyncpg
 import pytest
 from asyncpg import CheckViolationError
 
-from services.charging.asking import asking, of_day
+from services.charging.asking import of_day, open_asking
 from services.charging.groups import SIZE, Groups
-from services.charging.lookup import ORDER_ROWS
+from services.charging.order_lookup import ORDER_ROWS
 from services.charging.proof import Altered, Proofs
+from shared.adapters.postgres import PATIENT
 from shared.domain.calendar import insured_day
 from shared.domain.leaf import RowKind
 from shared.domain.merkle import leaf_hash, verify_inclusion
@@ -129,7 +130,7 @@ async def test_no_question_goes_through_a_whole_part_or_its_whole_key(house: Hou
         "worker": "select from charging.entry n where worker_key = bigint '1' and accepted_at > '2026-10-3'",
         "batch": "select from charging.entry n where batch = 1 and leaf_index < 128",
     }
-    async with asking(house.pool) as connection:
+    async with open_asking(house.url, PATIENT) as pool, pool.acquire() as connection:
         for name, sql in asked.items():
             plan = await connection.fetch(f"explain {of_day(sql, DAY)}")
             told = "\n".join(row[0] for row in plan)
