@@ -187,17 +187,15 @@ async def test_a_strangers_failures_do_not_lock_the_owner_out(
 async def test_nobodys_name_takes_as_long_as_a_wrong_password(house: House, name: str) -> None:
     await add(house, name, "national")
 
-    async def fastest(tried: str) -> float:
-        found = []
-        for _ in range(4):
-            async with browser(house) as client:
-                page = await client.get("/sign-in")
-                began = time.perf_counter()
-                assert (await sign_in_with(client, page, tried)).status_code == 401
-                found.append(time.perf_counter() - began)
-        return min(found)
+    async def once(tried: str) -> float:
+        async with browser(house) as client:
+            page = await client.get("/sign-in")
+            began = time.perf_counter()
+            assert (await sign_in_with(client, page, tried)).status_code == 401
+            return time.perf_counter() - began
 
-    one, other = await fastest(name), await fastest(f"{name}-nobody")
+    turns = [(await once(name), await once(f"{name}-nobody")) for _ in range(6)]  # turn about: the machine is shared
+    one, other = map(min, zip(*turns, strict=True))
     assert max(one, other) < MOST_SLOWER * min(one, other)
 
 
