@@ -4,7 +4,7 @@ If the process dies here: no statement of the month stands, or all do with the m
 """
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal
@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.ledger import tables
 from services.ledger.books import Books, as_json, holding_turn, put_out, read_books
-from services.ledger.debts import settle_credit, use_advances
+from services.ledger.debts import read_advances, settle_credit, use_advances
 from services.ledger.journal_store import Source, write_entry
 from shared.contracts.manifests import Outcome, StatementIssued, StatementLine
 from shared.contracts.topics import STATEMENTS
@@ -85,9 +85,11 @@ async def _issue(
     due = due_on(period, is_working_day)
     posting_day = max(insured_day(as_of), (await read_books(connection)).oldest_open_day)
     sums = await read_booked_sums(connection, period)
-    for party in sorted(sums):
-        bill = draw_up_bill(period, sums[party])
-        await _write(connection, _statement(party, period, as_of, due, bill), posting_day)
+    issued = [_statement(party, period, as_of, due, draw_up_bill(period, sums[party])) for party in sorted(sums)]
+    await _write(connection, issued)
+    advances = await read_advances(connection)
+    for each in issued:
+        await _post(connection, each, posting_day, advances)
     row = {"period": str(period), "as_of": as_of, "statements": len(sums)}
     await connection.execute(insert(tables.period_issued).values(row))
     log.info("month billed", period=str(period), statements=len(sums))
@@ -171,13 +173,22 @@ def _statement(party: Party, period: Month, as_of: datetime, due: date, bill: Bi
     )
 
 
-async def _write(connection: AsyncConnection, issued: StatementIssued, posting_day: date) -> None:
-    row = as_json(issued)
-    del row["lines"]
-    lines = [{**msgspec.structs.asdict(line), "statement_id": issued.statement_id} for line in issued.lines]
-    row |= {"as_of": issued.as_of, "due_on": issued.due_on}
-    await connection.execute(insert(tables.statement).values(row))
-    await connection.execute(insert(tables.statement_line).values(lines))
+async def _write(connection: AsyncConnection, issued: Sequence[StatementIssued]) -> None:
+    rows, lines = [], []
+    for each in issued:
+        row = as_json(each)
+        del row["lines"]
+        rows.append(row | {"as_of": each.as_of, "due_on": each.due_on})
+        lines += [{**msgspec.structs.asdict(line), "statement_id": each.statement_id} for line in each.lines]
+    if rows:
+        await connection.execute(insert(tables.statement), rows)
+        await connection.execute(insert(tables.statement_line), lines)
+
+
+async def _post(
+    connection: AsyncConnection, issued: StatementIssued, posting_day: date, advances: Mapping[Party, Amount]
+) -> None:
+    """What a statement moves beyond its lines, and the message that tells it; `advances` are those held before."""
     party = Party(issued.enterprise, issued.province)
     balance = Balance()
     balance.move(receivable(party), ROUNDING, issued.amount - issued.exact_amount)
@@ -187,5 +198,6 @@ async def _write(connection: AsyncConnection, issued: StatementIssued, posting_d
     if issued.amount < 0:
         credit = Allocation(issued.statement_id, "principal", Amount(issued.amount))
         await settle_credit(connection, party, credit, issued_on, posting_day)
-    await use_advances(connection, party, issued_on, posting_day)
+    if issued.amount < 0 or party in advances:
+        await use_advances(connection, party, issued_on, posting_day)
     await put_out(connection, STATEMENTS, issued.statement_id, issued)
