@@ -19,7 +19,7 @@ from typing import Any, Final
 from benchmarks.orders import Event, acceptances, preload
 from benchmarks.rivals.race import FAIR, NAIVE, race
 from benchmarks.table import Row, Scale, from_runs
-from benchmarks.workers import CHARGING, House, cpu_an_event, embedded_parts, open_house
+from benchmarks.workers import CHARGING, House, cpu_an_event, embedded_parts, open_house, with_enough
 from deploy.embedded.stack import EmbeddedStack
 from services.charging.rows import ENTRY_COLUMNS
 from shared.adapters.postgres import Pool
@@ -35,7 +35,10 @@ FULL: Final = Scale({"charging": 0.6, "fair_rival": 5.0, "naive_rival": 100.0})
 def rows(wanted: Collection[str], scale: Scale = FULL) -> list[Row]:
     """Of the wanted rows those against COPY and rivals: everything raced in each of the runs."""
     rivals = [name for name in RIVALS if name in wanted]
-    found = [run(orders=scale.events, workers=scale.workers, rivals=rivals) for _ in range(scale.runs)]
+    found = [
+        with_enough(lambda events: run(orders=events, workers=scale.workers, rivals=rivals), scale.events)
+        for _ in range(scale.runs)
+    ]
     told = {
         "charging": f"charging beside raw COPY of the same rows, workers: {scale.workers}",
         "fair_rival": "charging beside batches of 500, pydantic, SQLAlchemy Core, one commit a batch",

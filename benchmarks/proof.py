@@ -1,9 +1,9 @@
 """Lookups among millions: how long charging takes to answer one, with proof or without, and what it keeps for them.
 
 The rows are made in the database itself, in batches as a worker writes them; every tenth one is a completion of the
-order before it. The batches of the orders that are drawn have the manifest that follows from their rows. The orders are
-proved one after the other, first from a part that is still written to (vacuum goes over it as it grows, the newest rows
-it has not reached yet) and then from the same part sealed.
+order before it; each hundredth batch the part is summed up, as a worker does all the time. The batches of the orders
+that are drawn have the manifest that follows from their rows. The orders are proved one after the other, first from a
+part that is still written to and then from the same part sealed.
 """
 
 import asyncio
@@ -34,6 +34,8 @@ DAY: Final = date(2026, 10, 9)
 RUN: Final = "b" * 32
 USCC: Final = "91000000FAKE00001F"
 T = TypeVar("T")
+_SUMMED_UP_EACH: Final = 100
+"""Batches."""
 _START: Final = datetime(2026, 10, 9, tzinfo=SHANGHAI)
 _ROWS: Final = """insert into charging.entry (accepted_at, worker_key, batch, ended_at, sequence, leaf_index, premium,
         region, tariff_line, enterprise, token_key, industry, kind, reason, departed, order_id, worker_rest, received,
@@ -62,9 +64,9 @@ async def _measure(owner: str, orders: int, questions: int) -> dict[str, Any]:
     drawn = [random.Random(1).randrange(orders) for _ in range(questions)]
     async with open_pool(owner, size=2) as pool, pool.acquire() as connection:
         await _fill(connection, orders)
-        await _write_manifests(pool, {1 << 32 | place // BATCH + 1 for place in drawn})
         summed_up = await _bytes(connection)
         async with open_asking(with_login(owner, "danbao_charging", "bench-charging"), PATIENT) as ours:
+            await _write_manifests(pool, ours, {1 << 32 | place // BATCH + 1 for place in drawn})
             open_part = await _ask(ours, orders, drawn[: questions // 10])
             began = time.perf_counter()
             await connection.execute("select charging.seal_part($1)", DAY)
@@ -93,19 +95,20 @@ async def _fill(connection: Connection, rows: int) -> None:
     await connection.execute("insert into charging.enterprise (uscc) values ($1)", USCC)
     await connection.execute("insert into charging.run (run, purpose) values ($1, 'orders')", RUN)
     await connection.execute("select charging.ensure_parts($1, $1)", DAY)
-    step = timedelta(days=1) / (rows + 1)
+    step, stretch = timedelta(days=1) / (rows + 1), 0
     for number, first in enumerate(range(0, rows, BATCH), 1):
         batch = 1 << 32 | number
         await connection.execute(_ROWS, batch, first, _START, step, min(BATCH, rows - first))
+        if number % _SUMMED_UP_EACH == 0:
+            stretch = await connection.fetchval("select charging.summarise_part($1, $2)", DAY, stretch)
 
 
-async def _write_manifests(pool: Pool, batches: set[int]) -> None:
+async def _write_manifests(pool: Pool, asking: Pool, batches: set[int]) -> None:
     """What a worker writes with each batch; here the leaves are read from the rows."""
     sql = """select u.uscc, n.* from charging.entry n join charging.enterprise u on u.id = n.enterprise
         where batch = $1 order by leaf_index"""
     for batch in sorted(batches):
-        async with pool.acquire() as connection:
-            await connection.execute("set enable_seqscan = off")
+        async with asking.acquire() as connection:
             leaves = [leaf_hash(entry_content(row)) for row in await fetch_of_days(connection, sql, [DAY], batch)]
         groups, number = Groups.of(leaves), batch & 0xFFFF_FFFF
         told = PremiumsCharged(
