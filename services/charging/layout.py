@@ -76,9 +76,9 @@ _NEITHER: Final = _Head(*_OPENING, ("ended_us", None), ("sequence", None), *_CLO
 class Orders:
     """Orders to be laid out, as columns, all equally long.
 
-    Times are microseconds since 1970; what has not ended, has no number, or is no acceptance and was recorded at no
-    time that matters, has NO_INT64. `indexes` are those of their leaves, `tokens` and `received` have 32 bytes each,
-    `regions` are the six digits as a number.
+    Times are microseconds since 1970. NO_INT64 stands where there is no end, no number, or no record's time, which only
+    acceptances have. `indexes` are those of their leaves, `tokens` and `received` have 32 bytes each, `regions` are the
+    six digits as a number.
     """
 
     __slots__ = (
