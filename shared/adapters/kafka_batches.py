@@ -65,11 +65,7 @@ class Flat(list[Any]):
 POLL_BYTES: Final = 8 * 1024 * 1024
 """Of values in a poll: what was compressed to a batch's worth may be much more."""
 SLICE_EVENTS: Final = 100
-"""Taken out of the client's buffer at first: what is compressed grows there, so its size is looked at in between."""
-LARGER_SLICE_EVENTS: Final = 500
-"""Taken at once where those before were small: each time costs 20 µs, whatever it brings."""
-SMALL_BYTES: Final = 2_048
-"""Of a value, on the average of a slice."""
+"""Taken out of the client's buffer at once: what is compressed grows there, so its size is looked at in between."""
 
 
 def poll_with(
@@ -103,20 +99,17 @@ def poll_with(
 
 
 async def _take_slices(consumer: AIOKafkaConsumer, timeout_ms: int, max_records: int) -> Polled:
-    max_bytes, wanted = POLL_BYTES, SLICE_EVENTS
+    max_bytes = POLL_BYTES
     found: dict[TopicPartition, list[Any]] = {}
     while True:
         _lighten(consumer)
         part: Polled = await consumer.getmany(
-            timeout_ms=0 if found else timeout_ms, max_records=min(wanted, max_records)
+            timeout_ms=0 if found else timeout_ms, max_records=min(SLICE_EVENTS, max_records)
         )
-        count, size = 0, 0
         for tp, records in part.items():
             found.setdefault(tp, []).extend(records)
-            count += len(records)
-            size += sum([len(record.value or b"") for record in records])
-        max_records, max_bytes = max_records - count, max_bytes - size
-        wanted = LARGER_SLICE_EVENTS if size <= SMALL_BYTES * count else SLICE_EVENTS
+            max_records -= len(records)
+            max_bytes -= sum([len(record.value or b"") for record in records])
         if not part or max_records <= 0 or max_bytes <= 0:
             return found
 
