@@ -44,8 +44,14 @@ class Parts:
 
     async def sum_up(self) -> None:
         """Bring the summaries of the parts that batches needed since the last time up to date."""
-        days, self._added = sorted(self._added), set()
-        for day in days:
-            self._summed_up[day] = await self._pool.fetchval(
-                "select charging.summarise_part($1, $2)", _DAY_0 + timedelta(days=day), self._summed_up.get(day, 0)
-            )
+        for day in sorted(self._added):
+            self._added.discard(day)
+            first, found = self._summed_up.get(day, 0), None
+            try:
+                found = await self._pool.fetchval(
+                    "select charging.summarise_part($1, $2)", _DAY_0 + timedelta(days=day), first
+                )
+            finally:
+                if found is None or found > first:  # it was taken, or there may be more
+                    self._added.add(day)
+            self._summed_up[day] = first if found is None else found

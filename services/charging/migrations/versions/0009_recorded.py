@@ -15,7 +15,9 @@ do $$
 declare
     part regclass;
 begin
-    for part in select inhrelid from pg_inherits where inhparent = 'charging.entry'::regclass loop
+    for part in select inhrelid from pg_inherits
+        where inhparent = 'charging.entry'::regclass and not inhdetachpending
+    loop
         execute format('alter table %s disable trigger history', part);
         execute format('update %s e set recorded_at = first_record_at from charging.batch_received r'
             ' where (r.batch, r.enterprise) = (e.batch, e.enterprise) and kind = 1'

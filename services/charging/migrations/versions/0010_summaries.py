@@ -30,9 +30,10 @@ begin
 end $$;
 
 -- Sum up the stretches of 48 pages of an open part from this one on, up to the last that are being filled; returns the
--- next one. A question reads whole what is not summed up. One maker at a time is enough; where vacuum or a seal has the
--- part, it is done the next time: to wait longer than deadlock_timeout would break vacuum off, and PostgreSQL 18 reads
--- all that comes after a summary whose making was broken off.
+-- next one, null where somebody else was at it. A question reads whole what is not summed up. One maker at a time is
+-- enough; where vacuum or a seal has the part, it is done the next time: to wait longer than deadlock_timeout would break
+-- vacuum off, and PostgreSQL 18 reads all that comes after a summary whose making was broken off, so one of ours is
+-- taken back.
 create function charging.summarise_part(on_day date, first integer) returns integer
 language plpgsql security definer set search_path = charging, pg_temp set lock_timeout = '100ms' as $$
 declare
@@ -42,14 +43,21 @@ declare
     stretch integer := first;
     past_end integer := pg_relation_size(part) / (48 * current_setting('block_size')::integer) - 10;
 begin
-    if cardinality(summaries) > 0 and pg_try_advisory_xact_lock(hashtextextended('charging.summarise_part', 0)) then
-        while stretch < least(past_end, first + 2000) loop
-            perform brin_summarize_range(each, stretch * 48) from unnest(summaries) each;
-            stretch := stretch + 1;
-        end loop;
+    if cardinality(summaries) = 0 then
+        return first;
+    elsif not pg_try_advisory_xact_lock(hashtextextended('charging.summarise_part', 0)) then
+        return null;
     end if;
+    while stretch < least(past_end, first + 2000) loop
+        perform brin_summarize_range(each, stretch * 48) from unnest(summaries) each;
+        stretch := stretch + 1;
+    end loop;
     return stretch;
-exception when lock_not_available then return first;
+exception
+    when lock_not_available then return null;
+    when query_canceled then
+        perform brin_desummarize_range(each, stretch * 48) from unnest(summaries) each;
+        raise;
 end $$;
 
 -- As before, with both of the open part's indexes.
