@@ -1,5 +1,6 @@
 """Parts are made days ahead; that they are not is told while there is time, and not by a batch in the night."""
 
+import re
 from datetime import date, timedelta
 
 import asyncpg
@@ -82,3 +83,34 @@ async def test_what_batches_added_is_summed_up_unless_the_part_is_taken(house: H
         await parts.sum_up()
     finally:
         await owner.close()
+
+
+async def test_a_summary_that_is_broken_off_is_taken_back(house: House) -> None:
+    """What PostgreSQL leaves of it has every later stretch read (docs/decisions/0010)."""
+    await house.pool.execute("select charging.ensure_parts($1, $1)", TODAY)
+    owner, worker = await asyncpg.connect(house.owner_url), await asyncpg.connect(house.url)
+    stretch, broken_off = 0, 0
+    try:
+        for number in range(4):
+            rows = _ROWS.replace("900", "24").replace("6000", "60000")  # a stretch then takes a while
+            await owner.execute(rows.replace("'a'", f"'{number}'"))
+            for milliseconds in (1, 2, 3, 4, 5, 6, 7, 8):
+                await worker.execute(f"set statement_timeout = {milliseconds}")
+                try:
+                    stretch = await worker.fetchval("select charging.summarise_part($1, $2)", TODAY, stretch)
+                except asyncpg.QueryCanceledError:
+                    broken_off += 1
+        await worker.execute("set statement_timeout = 0")
+        await worker.fetchval("select charging.summarise_part($1, $2)", TODAY, stretch)
+        await owner.execute("set enable_seqscan = off; set cpu_index_tuple_cost = 1000")
+        plan = await owner.fetch(
+            "explain (analyze, costs off, timing off) select from charging.entry_20261003 where order_id = 'nobody'"
+        )
+        told = "\n".join(row[0] for row in plan)
+        read = re.search(r"Rows Removed by Index Recheck: (\d+)", told)
+        assert broken_off > 0
+        assert read is not None, told
+        assert int(read[1]) < 4 * 60_000 / 3, told
+    finally:
+        await owner.close()
+        await worker.close()

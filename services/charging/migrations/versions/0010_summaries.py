@@ -31,9 +31,9 @@ end $$;
 
 -- Sum up the stretches of 48 pages of an open part from this one on, up to the last that are being filled; returns the
 -- next one, null where somebody else was at it. A question reads whole what is not summed up. One maker at a time is
--- enough; where vacuum or a seal has the part, it is done the next time: to wait longer than deadlock_timeout would break
--- vacuum off, and PostgreSQL 18 reads all that comes after a summary whose making was broken off, so one of ours is
--- taken back.
+-- enough; where vacuum or a seal has the part, it is done the next time: to wait longer than deadlock_timeout would
+-- break vacuum off, and PostgreSQL 18 reads all that comes after a summary whose making was broken off. One of ours is
+-- therefore taken back.
 create function charging.summarise_part(on_day date, first integer) returns integer
 language plpgsql security definer set search_path = charging, pg_temp set lock_timeout = '100ms' as $$
 declare
