@@ -45,13 +45,11 @@ class Parts:
     async def sum_up(self) -> None:
         """Bring the summaries of the parts that batches needed since the last time up to date."""
         for day in sorted(self._added):
-            self._added.discard(day)
-            first, found = self._summed_up.get(day, 0), None
-            try:
-                found = await self._pool.fetchval(
-                    "select charging.summarise_part($1, $2)", _DAY_0 + timedelta(days=day), first
-                )
-            finally:
-                if found is None or found > first:  # it was taken, or there may be more
-                    self._added.add(day)
-            self._summed_up[day] = first if found is None else found
+            first = self._summed_up.get(day, 0)
+            found = await self._pool.fetchval(
+                "select charging.summarise_part($1, $2)", _DAY_0 + timedelta(days=day), first
+            )
+            if found == first:
+                self._added.discard(day)
+            elif found is not None:  # there may be more; None: somebody else was at it
+                self._summed_up[day] = found
