@@ -24,9 +24,9 @@ from services.cli.archiving import days as table
 from services.cli.archiving.archive import Archive
 from services.cli.archiving.reading import read_rows
 from services.cli.archiving.rows import leaf_hashes
-from shared.adapters.arrow_rows import open_arrow
-from shared.adapters.migrations import migrate
-from shared.adapters.postgres import Connection, open_pool
+from shared.adapters.arrow.database import open_arrow
+from shared.adapters.postgres.migrations import migrate
+from shared.adapters.postgres.pool import Connection, open_pool
 from shared.contracts.manifests import PremiumsCharged
 from shared.domain.calendar import SHANGHAI
 from shared.runtime.settings import HOUSE

@@ -29,8 +29,8 @@ from services.cli.audit.manifests import check_manifests
 from services.cli.audit.rows import FETCH_ROWS, RowReader
 from services.cli.audit.settlements import check_settlements
 from services.cli.audit.verdict import Verdict
-from shared.adapters.postgres import Connection, open_pool
-from shared.adapters.scheme_files import load_scheme
+from shared.adapters.files.scheme import load_scheme
+from shared.adapters.postgres.pool import Connection, open_pool
 from shared.domain.merkle import leaf_hash
 
 _RIVAL: Final = f"select {ENTRY} from charging.entry"

@@ -17,8 +17,8 @@ from services.charging.glance import Glance
 from services.charging.groups import Groups
 from services.charging.layout import stream
 from services.charging.reader import Reader
-from shared.adapters.regions import known_regions
-from shared.adapters.scheme_files import load_scheme
+from shared.adapters.files.regions import known_regions
+from shared.adapters.files.scheme import load_scheme
 from shared.contracts.events import SOURCE_PREFIX
 
 EVENTS: Final = 8_000

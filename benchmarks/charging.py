@@ -22,7 +22,7 @@ from benchmarks.table import Row, Scale, from_runs
 from benchmarks.workers import CHARGING, House, cpu_an_event, embedded_parts, open_house, with_enough
 from deploy.embedded.stack import EmbeddedStack
 from services.charging.rows import ENTRY_COLUMNS
-from shared.adapters.postgres import Pool
+from shared.adapters.postgres.pool import Pool
 
 BATCH: Final = 8_000
 COPIES: Final = 3

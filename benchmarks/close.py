@@ -24,9 +24,9 @@ from services.charging import count_day as counting
 from services.ledger.close_day import close_day
 from services.ledger.count_day import take_count
 from services.ledger.issue_statement import issue_statements
-from shared.adapters.engines import open_engine
-from shared.adapters.postgres import Connection, open_pool
-from shared.adapters.scheme_files import load_scheme
+from shared.adapters.files.scheme import load_scheme
+from shared.adapters.postgres.engine import open_engine
+from shared.adapters.postgres.pool import Connection, open_pool
 from shared.adapters.working_days import is_working_day
 from shared.contracts.manifests import DayClosing
 from shared.domain.calendar import Month, day_bounds

@@ -26,11 +26,11 @@ from services.charging.settle import settle
 from services.charging.store import start_run, write_batch
 from services.ledger.booking import receive_manifest
 from services.ledger.books import open_books
-from shared.adapters.engines import open_engine
-from shared.adapters.migrations import migrate
-from shared.adapters.postgres import Pool, open_pool, with_login
-from shared.adapters.regions import known_regions
-from shared.adapters.scheme_files import load_scheme
+from shared.adapters.files.regions import known_regions
+from shared.adapters.files.scheme import load_scheme
+from shared.adapters.postgres.engine import open_engine
+from shared.adapters.postgres.migrations import migrate
+from shared.adapters.postgres.pool import Pool, open_pool, with_login
 from shared.contracts.manifests import PremiumsCharged
 from shared.contracts.topics import orders_topic
 from shared.domain.calendar import day_start

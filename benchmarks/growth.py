@@ -23,10 +23,10 @@ from benchmarks.table import Row
 from deploy.embedded.postgres import EmbeddedPostgres
 from services.charging.reader import Reader
 from services.charging.store import start_run, write_batch
-from shared.adapters.migrations import migrate
-from shared.adapters.postgres import open_pool, with_login
-from shared.adapters.regions import known_regions
-from shared.adapters.scheme_files import load_scheme
+from shared.adapters.files.regions import known_regions
+from shared.adapters.files.scheme import load_scheme
+from shared.adapters.postgres.migrations import migrate
+from shared.adapters.postgres.pool import open_pool, with_login
 from shared.contracts.topics import orders_topic
 from shared.domain.calendar import SHANGHAI
 from shared.runtime.settings import HOUSE

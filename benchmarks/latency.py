@@ -25,7 +25,7 @@ from benchmarks.processes import cpu_seconds
 from benchmarks.table import Row, from_runs
 from benchmarks.workers import House, embedded_parts, open_house
 from deploy.embedded.stack import EmbeddedStack
-from shared.adapters.postgres import Pool
+from shared.adapters.postgres.pool import Pool
 
 WORKERS: Final = 2
 TOP_ORDERS: Final = 300_000

@@ -25,9 +25,9 @@ from services.ledger.books import open_books
 from services.ledger.checkpoints import LogKeys, sign_what_is_due
 from services.ledger.log_api import make_proof_router, make_public_router
 from services.ledger.log_entries import append_entry, recompute_root
-from shared.adapters.engines import open_engine
-from shared.adapters.migrations import migrate
-from shared.adapters.postgres import with_login
+from shared.adapters.postgres.engine import open_engine
+from shared.adapters.postgres.migrations import migrate
+from shared.adapters.postgres.pool import with_login
 from shared.adapters.signing import NoteSigner, make_note_key
 from shared.domain.calendar import Month
 from shared.domain.manifest_head import ManifestHead

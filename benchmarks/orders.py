@@ -16,9 +16,9 @@ from zlib import crc32
 
 from aiokafka import AIOKafkaProducer
 
-from shared.adapters.kafka import ensure_topics
-from shared.adapters.regions import known_regions
-from shared.adapters.scheme_files import load_scheme
+from shared.adapters.files.regions import known_regions
+from shared.adapters.files.scheme import load_scheme
+from shared.adapters.kafka.clients import ensure_topics
 from shared.contracts.topics import orders_topic
 from shared.domain.calendar import SHANGHAI
 from shared.runtime.settings import HOUSE, Settings

@@ -22,8 +22,8 @@ from services.charging.asking import fetch_of_days, open_asking
 from services.charging.groups import Groups
 from services.charging.order_lookup import OrderLookup
 from services.charging.proof import Proofs, entry_content
-from shared.adapters.migrations import migrate
-from shared.adapters.postgres import PATIENT, Connection, Pool, open_pool, with_login
+from shared.adapters.postgres.migrations import migrate
+from shared.adapters.postgres.pool import PATIENT, Connection, Pool, open_pool, with_login
 from shared.contracts.manifests import PremiumsCharged
 from shared.domain.calendar import SHANGHAI
 from shared.domain.merkle import leaf_hash

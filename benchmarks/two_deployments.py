@@ -21,8 +21,8 @@ from benchmarks.workers import KEY, House, cpu_an_event, embedded_parts, open_ho
 from deploy.embedded.stack import EmbeddedStack
 from services.charging.count_day import count_day
 from services.ledger.counting import Counters
-from shared.adapters.charging_workers import ChargingWorkers, open_charging
-from shared.adapters.scheme_files import load_scheme
+from shared.adapters.files.scheme import load_scheme
+from shared.adapters.http.charging_deployments import ChargingWorkers, open_charging
 from shared.contracts.manifests import ALONE, DayClosing, DayCounted
 from shared.contracts.topics import enterprise_of
 from shared.runtime.deployments import Deployment, Deployments

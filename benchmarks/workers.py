@@ -15,8 +15,8 @@ from benchmarks.processes import cpu_seconds
 from deploy.embedded.children import Child, start_child
 from deploy.embedded.ports import free_port
 from deploy.embedded.stack import EmbeddedStack
-from shared.adapters.migrations import migrate
-from shared.adapters.postgres import Pool, open_pool, with_login
+from shared.adapters.postgres.migrations import migrate
+from shared.adapters.postgres.pool import Pool, open_pool, with_login
 from shared.runtime.settings import HOUSE
 
 T = TypeVar("T")

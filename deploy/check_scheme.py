@@ -5,7 +5,7 @@ For an operator who has added a line, before the services are started with it: t
 
 import sys
 
-from shared.adapters.scheme_files import load_scheme
+from shared.adapters.files.scheme import load_scheme
 from shared.domain.errors import Refused
 from shared.runtime.settings import Settings
 

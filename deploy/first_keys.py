@@ -7,8 +7,8 @@ can be run again. People and programs that read have accounts and keys of their 
 import os
 from pathlib import Path
 
+from shared.adapters.files.vkeys import add_vkey
 from shared.adapters.signing import make_key_pair, make_note_key
-from shared.adapters.vkey_files import add_vkey
 from shared.domain.signed_note import COSIGNATURE, ED25519
 from shared.runtime.access import sha256_hex
 from shared.runtime.settings import Settings

@@ -33,12 +33,12 @@ from services.charging.store import start_run
 from services.charging.trials import Trials, make_trial_router
 from services.charging.worker_days import WorkerDays
 from services.charging.worker_days_api import make_worker_days_router
+from shared.adapters.files.regions import known_regions
+from shared.adapters.files.scheme import load_scheme
 from shared.adapters.hashing import check_hashing
-from shared.adapters.kafka import consume, ensure_topics, open_broker, until_done
-from shared.adapters.outbox import Outbox
-from shared.adapters.postgres import Pool, Waits, open_pool
-from shared.adapters.regions import known_regions
-from shared.adapters.scheme_files import load_scheme
+from shared.adapters.kafka.clients import consume, ensure_topics, open_broker, until_done
+from shared.adapters.postgres.outbox import Outbox
+from shared.adapters.postgres.pool import Pool, Waits, open_pool
 from shared.contracts.manifests import DayClosing
 from shared.contracts.topics import DAYS_CLOSING, INTERNAL, orders_topic
 from shared.domain.calendar import SHANGHAI

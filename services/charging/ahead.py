@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from services.charging.metrics import Metrics
-from shared.adapters.postgres import Pool
+from shared.adapters.postgres.pool import Pool
 
 log = structlog.get_logger(__name__)
 LOOK_SECONDS: Final = 60.0

@@ -6,7 +6,7 @@ Of a batch with rows of several days, subtrees stand for those that have left, s
 from collections.abc import Sequence
 from datetime import date
 
-from shared.adapters.postgres import Connection, Pool
+from shared.adapters.postgres.pool import Connection, Pool
 from shared.domain.errors import Refused
 from shared.domain.merkle import inclusion_ranges, range_root
 from shared.domain.partial_tree import Nodes, free_ranks, node_at

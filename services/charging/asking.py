@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import date
 from typing import Any, Final
 
-from shared.adapters.postgres import Connection, Pool, Waits, open_pool
+from shared.adapters.postgres.pool import Connection, Pool, Waits, open_pool
 from shared.domain.calendar import day_bounds
 
 # The planner knows too little of a part that grows to choose its summaries by itself, and would go through all of the

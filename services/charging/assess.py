@@ -16,7 +16,7 @@ from services.charging.cut import NEW_IN_CUT, Batches, reached_sql
 from services.charging.declared import around, declared_numbers, read_declared
 from services.charging.numbering import Key, Reach
 from services.charging.store import start_run, write_manifest
-from shared.adapters.postgres import Connection
+from shared.adapters.postgres.pool import Connection
 from shared.contracts.manifests import Outcome, Total
 from shared.contracts.topics import MANIFESTS
 from shared.domain.calendar import day_bounds, day_start

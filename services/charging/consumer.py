@@ -28,9 +28,9 @@ from services.charging.positions import Fenced, pass_over, read_positions
 from services.charging.reader import Reader
 from services.charging.reading import Reading, Stale
 from services.charging.store import Run, read_last_number, write_batch
-from shared.adapters.kafka import check_codecs, consumer_options, fetch_options, read_cluster_id, until_done
-from shared.adapters.kafka_batches import Flat, Polled, as_read, find_unreadable, is_unreadable, poll_with
-from shared.adapters.postgres import BadData, BrokenConstraint, Pool
+from shared.adapters.kafka.batch_polling import Flat, Polled, as_read, find_unreadable, is_unreadable, poll_with
+from shared.adapters.kafka.clients import check_codecs, consumer_options, fetch_options, read_cluster_id, until_done
+from shared.adapters.postgres.pool import BadData, BrokenConstraint, Pool
 from shared.contracts.manifests import PremiumsCharged
 from shared.contracts.topics import ORDERS_PATTERN
 from shared.domain.errors import Stop

@@ -18,7 +18,7 @@ from services.charging.gaps import judge_days
 from services.charging.numbering import Reach, account_numbers
 from services.charging.rows import is_charge_sql, is_reversal_sql, told_outcome, told_reason
 from services.charging.settle import LOCK, settle_within
-from shared.adapters.postgres import Connection, Pool
+from shared.adapters.postgres.pool import Connection, Pool
 from shared.contracts.manifests import (
     AcceptancesByHour,
     DayClosing,

@@ -8,7 +8,7 @@ from typing import Final
 
 from services.charging.cut import LATE, ON_DAY, Batches, Late, reached_sql, reading_few
 from services.charging.rows import is_charge_sql
-from shared.adapters.postgres import Connection
+from shared.adapters.postgres.pool import Connection
 from shared.contracts.manifests import FirstTime, WorkerCount
 from shared.domain.calendar import day_bounds
 

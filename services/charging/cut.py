@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from services.charging.store import RUN_SHIFT
-from shared.adapters.postgres import Connection
+from shared.adapters.postgres.pool import Connection
 from shared.contracts.manifests import DayCounted
 from shared.domain.calendar import day_bounds, day_start
 

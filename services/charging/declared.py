@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from services.charging.cut import Batches, reached_sql
-from shared.adapters.postgres import Connection
+from shared.adapters.postgres.pool import Connection
 from shared.contracts.events import Declaration, DeclaredSeries
 from shared.domain.numbers import Range, Ranges, united
 

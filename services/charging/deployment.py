@@ -1,6 +1,6 @@
 """Which of charging's deployments this database, and whoever writes into it, belongs to (docs/decisions/0012)."""
 
-from shared.adapters.postgres import Connection
+from shared.adapters.postgres.pool import Connection
 from shared.contracts.manifests import ALONE
 from shared.domain.errors import Stop
 

@@ -25,7 +25,7 @@ from services.charging.cut import (
 )
 from services.charging.rows import EXCLUSION_REASONS
 from services.charging.series import series_findings
-from shared.adapters.postgres import Connection, Pool
+from shared.adapters.postgres.pool import Connection, Pool
 from shared.contracts.findings import MOST_ORDERS, DayFindings, Delays, Finding, FindingKind, OrderRef
 from shared.domain.calendar import day_bounds, insured_day
 from shared.domain.delays import BOUNDS_SECONDS, BUCKETS

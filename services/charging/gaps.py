@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from services.charging.declared import DeclaredNumbers, around, declared_numbers, holding, read_declared
 from services.charging.numbering import Key, Reach
-from shared.adapters.postgres import Connection
+from shared.adapters.postgres.pool import Connection
 from shared.domain.numbers import Range, Ranges, common, holes, united, without
 
 NEXT_CLOSE: Final = 1

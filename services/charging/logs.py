@@ -7,8 +7,8 @@ from uuid import UUID
 
 from aiokafka import TopicPartition
 
-from shared.adapters.log_ends import LogEnds
-from shared.adapters.topic_ids import read_topic_ids
+from shared.adapters.kafka.log_ends import LogEnds
+from shared.adapters.kafka.topic_ids import read_topic_ids
 
 
 @dataclass(frozen=True, slots=True)

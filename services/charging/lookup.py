@@ -6,7 +6,7 @@ from typing import Any
 from services.charging.archived import refuse_archived
 from services.charging.cut import IN_CUT, read_counted_cut
 from services.charging.rows import EXCLUSION_REASONS, is_charge_sql
-from shared.adapters.postgres import Pool
+from shared.adapters.postgres.pool import Pool
 from shared.domain.calendar import day_bounds
 
 

@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.charging.consumer import Consumer
 from services.charging.logs import Log, Logs, Place, log_fault
-from shared.adapters.log_ends import open_onlooker
-from shared.adapters.postgres import Pool
+from shared.adapters.kafka.log_ends import open_onlooker
+from shared.adapters.postgres.pool import Pool
 from shared.contracts.topics import ORDERS_PATTERN
 from shared.domain.errors import Refused
 from shared.runtime.access import AccessKeys, Reader

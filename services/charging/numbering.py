@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final, NamedTuple
 import msgspec
 
 from services.charging.cut import IN_CUT, NEW_IN_CUT, Batches, Late, reached_sql, reading_few
-from shared.adapters.postgres import Connection
+from shared.adapters.postgres.pool import Connection
 from shared.contracts.events import SOURCE_PREFIX, Series
 from shared.contracts.events import Sequence as SequenceNumber
 from shared.contracts.topics import enterprise_of

@@ -6,7 +6,7 @@ from typing import Any, Final
 from services.charging.archived import refuse_archived
 from services.charging.asking import fetch_of_days, is_order_sql
 from services.charging.rows import is_last_charge_sql, kind_word, reason_word
-from shared.adapters.postgres import Pool
+from shared.adapters.postgres.pool import Pool
 from shared.contracts.topics import orders_topic
 from shared.domain.calendar import insured_day
 from shared.domain.industry import Industry

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from faststream.kafka import KafkaBroker
 
-from shared.adapters.postgres import Pool
+from shared.adapters.postgres.pool import Pool
 from shared.contracts.parking import ParkReason
 from shared.contracts.topics import orders_topic
 

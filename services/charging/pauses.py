@@ -19,7 +19,7 @@ from services.charging.batch import KeptRecord
 from services.charging.metrics import Metrics
 from services.charging.positions import Move
 from services.charging.store import Overrun
-from shared.adapters.postgres import Pool
+from shared.adapters.postgres.pool import Pool
 from shared.domain.errors import Refused
 from shared.runtime.settings import Settings
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from services.charging.logs import Log, Place
-from shared.adapters.postgres import Connection, Pool
+from shared.adapters.postgres.pool import Connection, Pool
 
 _MOVE: Final = """with moved as (
         update charging.position p set next_offset = m.next, events = p.events + m.events

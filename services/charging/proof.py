@@ -16,7 +16,7 @@ from services.charging.asking import fetch_of_days
 from services.charging.batch import since_epoch_us
 from services.charging.groups import SIZE, Groups
 from services.charging.order_lookup import ORDER_ROWS
-from shared.adapters.postgres import Connection, Pool
+from shared.adapters.postgres.pool import Connection, Pool
 from shared.contracts.manifests import PremiumsCharged, head_of
 from shared.domain.errors import Refused
 from shared.domain.leaf import NO_INT64, RowKind, declaration_leaf, kept_leaf, order_leaf

@@ -10,7 +10,7 @@ from typing import Any
 from aiokafka import TopicPartition
 
 from services.charging.positions import Move
-from shared.adapters.kafka_batches import Polled
+from shared.adapters.kafka.batch_polling import Polled
 
 
 class Stale(Exception):  # noqa: N818 - an expected outcome: the batch is dropped and sought again

@@ -8,7 +8,7 @@ import msgspec
 
 from services.charging.cut import NEW_IN_CUT, read_counted_cut, read_previous_cut
 from services.charging.declared import read_declared
-from shared.adapters.postgres import Connection, Pool
+from shared.adapters.postgres.pool import Connection, Pool
 from shared.contracts.manifests import Outcome, PremiumsCharged
 from shared.domain.acknowledgement import write_ranges
 from shared.domain.numbers import Range, united

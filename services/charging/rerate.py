@@ -19,7 +19,7 @@ from services.charging.rows import EXCLUSION_REASONS, RERATED, is_charge_sql, is
 from services.charging.rules import NO_LINE, Rules, rules_of
 from services.charging.settle import LOCK, reversal, write_own
 from services.charging.store import Run, read_last_number, start_run
-from shared.adapters.postgres import Connection, Pool
+from shared.adapters.postgres.pool import Connection, Pool
 from shared.contracts.parking import ParkReason
 from shared.contracts.topics import MANIFESTS
 from shared.domain.calendar import day_bounds

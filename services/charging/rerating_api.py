@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.charging.metrics import Metrics
 from services.charging.rerate import Difference, Window, book_differences, find_differences
-from shared.adapters.postgres import Pool
+from shared.adapters.postgres.pool import Pool
 from shared.domain.errors import Refused
 from shared.domain.money import Amount, yuan
 from shared.domain.rating import Scheme

@@ -17,7 +17,7 @@ from services.charging.declared import Declared, around, declared_numbers, holdi
 from services.charging.gaps import read_boxes, read_stretches
 from services.charging.numbering import MOST_RANGES as MOST_STRETCHES
 from services.charging.numbering import Key
-from shared.adapters.postgres import Connection
+from shared.adapters.postgres.pool import Connection
 from shared.contracts.findings import MOST_ORDERS, Finding, FindingKind, OrderRef
 from shared.contracts.manifests import DayCounted, Outcome
 from shared.domain.calendar import day_bounds

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Query
 
 from services.charging.received import received_of
 from services.charging.series_lookup import Asked, SeriesLookup
-from shared.adapters.postgres import Pool
+from shared.adapters.postgres.pool import Pool
 from shared.runtime.access import AccessKeys, Reader
 
 Uscc = Annotated[str, Path(pattern=r"^[0-9A-Z]{18}$")]

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from services.charging.cut import Batches
 from services.charging.declared import Declared, holding, read_declared
-from shared.adapters.postgres import Connection, Pool
+from shared.adapters.postgres.pool import Connection, Pool
 from shared.domain.numbers import Range, Ranges, clipped, count_of, described, ranges_of_bitmap, united
 
 STATES: Final = ("seen", "excluded", "repeated", "conflict", "parked", "scattered", "declared_unused")

@@ -14,7 +14,7 @@ from services.charging.cut import Batches, planning_without, reached_sql
 from services.charging.own_rows import OwnRow, add_rows
 from services.charging.rows import KIND, REVERSAL_REASONS, is_last_charge_sql
 from services.charging.store import Run, copy_rows, limit_transaction, read_last_number, start_run, write_manifest
-from shared.adapters.postgres import Connection, Pool
+from shared.adapters.postgres.pool import Connection, Pool
 from shared.contracts.manifests import ManifestKind, PremiumsCharged
 from shared.contracts.topics import MANIFESTS
 from shared.domain.calendar import day_bounds

@@ -17,7 +17,7 @@ from services.charging.groups import Groups
 from services.charging.layout import COPY_COLUMNS, stream
 from services.charging.positions import Move, move_positions
 from services.charging.rows import ENTRY_COLUMNS, KEY_COLUMNS, KIND, LEAF_INDEX, Row, TotalKey
-from shared.adapters.postgres import Connection, UniqueViolation
+from shared.adapters.postgres.pool import Connection, UniqueViolation
 from shared.contracts.manifests import ALONE, ManifestKind, Outcome, PremiumsCharged, Total
 from shared.contracts.topics import MANIFESTS
 from shared.domain.errors import Stop

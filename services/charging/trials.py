@@ -14,7 +14,7 @@ from services.charging.layout import COPY_COLUMNS, stream
 from services.charging.reader import Reader
 from services.charging.rows import LEAF_INDEX
 from services.charging.store import COMPARE, INBOX
-from shared.adapters.postgres import Connection, Pool
+from shared.adapters.postgres.pool import Connection, Pool
 from shared.contracts.manifests import Outcome
 from shared.contracts.topics import orders_topic
 from shared.domain.calendar import day_start

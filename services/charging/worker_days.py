@@ -17,8 +17,8 @@ from services.charging.cut import (
     reading_few,
 )
 from services.charging.rows import is_charge_sql
-from shared.adapters.charging_workers import BLOCK_RECORDS
-from shared.adapters.postgres import Pool
+from shared.adapters.http.charging_deployments import BLOCK_RECORDS
+from shared.adapters.postgres.pool import Pool
 from shared.domain.calendar import day_bounds
 
 _ON: Final = "(accepted_at at time zone interval '8 hours')::date"

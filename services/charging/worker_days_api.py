@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.charging.api import FIRST, LAST, PathDay
 from services.charging.worker_days import WorkerDays
-from shared.adapters.charging_workers import PAGE
+from shared.adapters.http.charging_deployments import PAGE
 from shared.runtime.access import AccessKeys
 
 Token = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

@@ -25,11 +25,11 @@ from services.ledger.remit import take_remittance
 from services.ledger.repeating import keep_doing
 from services.ledger.scheduler import TICK_SECONDS, keep_time
 from services.ledger.witnessing import ask_witness
-from shared.adapters.charging_workers import ChargingWorkers, open_charging
-from shared.adapters.engines import open_engine
-from shared.adapters.kafka import consume, ensure_topics, open_broker, until_done
-from shared.adapters.outbox import Outbox
-from shared.adapters.postgres import Waits, open_pool
+from shared.adapters.http.charging_deployments import ChargingWorkers, open_charging
+from shared.adapters.kafka.clients import consume, ensure_topics, open_broker, until_done
+from shared.adapters.postgres.engine import open_engine
+from shared.adapters.postgres.outbox import Outbox
+from shared.adapters.postgres.pool import Waits, open_pool
 from shared.adapters.working_days import is_working_day
 from shared.contracts.topics import DAYS_COUNTED, INTERNAL, MANIFESTS, REMITTANCES
 from shared.domain.calendar import insured_day

@@ -16,8 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.ledger import tables
 from services.ledger.log_entries import add_nodes, read_roots, read_size, recompute_root
+from shared.adapters.files.vkeys import read_vkeys
 from shared.adapters.signing import NoteSigner
-from shared.adapters.vkey_files import read_vkeys
 from shared.domain import merkle
 from shared.domain.checkpoint import Checkpoint
 from shared.domain.errors import DanbaoError, Refused

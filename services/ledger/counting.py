@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.ledger import tables
-from shared.adapters.charging_workers import ChargingWorkers
+from shared.adapters.http.charging_deployments import ChargingWorkers
 from shared.contracts.manifests import ALONE, DayCounted, FirstTime, WorkerCount
 
 

@@ -13,10 +13,10 @@ from services.national_platform.reception import Reception
 from services.national_platform.roster import Roster
 from services.national_platform.witness import Witness
 from services.national_platform.witness_api import make_witness_router
-from shared.adapters.engines import open_engine
-from shared.adapters.postgres import Waits
+from shared.adapters.files.vkeys import read_vkeys
+from shared.adapters.postgres.engine import open_engine
+from shared.adapters.postgres.pool import Waits
 from shared.adapters.signing import NoteSigner, Verifier
-from shared.adapters.vkey_files import read_vkeys
 from shared.domain.errors import Refused
 from shared.domain.signed_note import COSIGNATURE
 from shared.runtime.service import Service

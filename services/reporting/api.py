@@ -12,7 +12,7 @@ from services.reporting import store
 from services.reporting.documents import payment_report
 from services.reporting.reconciliation import reconcile
 from services.reporting.sources import Sources
-from shared.adapters.national_platform import NationalPlatform
+from shared.adapters.http.national_platform import NationalPlatform
 from shared.domain.errors import Refused, Retry
 from shared.runtime.access import AccessKeys
 

@@ -26,13 +26,13 @@ from services.reporting.receipt_api import make_receipt_router
 from services.reporting.register_api import register_routes
 from services.reporting.sending import Sender
 from services.reporting.sources import Sources, open_apis
-from shared.adapters.engines import open_engine
-from shared.adapters.kafka import consume, consume_told, ensure_topics, open_broker, until_done
-from shared.adapters.national_platform import open_national_platform
-from shared.adapters.postgres import Waits
-from shared.adapters.scheme_files import load_scheme
+from shared.adapters.files.scheme import load_scheme
+from shared.adapters.files.vkeys import read_vkeys
+from shared.adapters.http.national_platform import open_national_platform
+from shared.adapters.kafka.clients import consume, consume_told, ensure_topics, open_broker, until_done
+from shared.adapters.postgres.engine import open_engine
+from shared.adapters.postgres.pool import Waits
 from shared.adapters.signing import NoteSigner, Signer
-from shared.adapters.vkey_files import read_vkeys
 from shared.adapters.working_days import is_regular_day
 from shared.contracts.topics import DAYS_CLOSED, INJURIES, INTERNAL, MANIFESTS, REMITTANCES, STATEMENTS, TOTALS
 from shared.domain.errors import Refused

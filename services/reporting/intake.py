@@ -14,7 +14,7 @@ from services.reporting.discrepancies import Discrepancy, record
 from services.reporting.read_model.arrivals import take_manifest
 from services.reporting.read_model.tables import REMITTANCE
 from services.reporting.tables import DAY_CLOSED, INJURY_NOTICE, REPORTED_TOTAL, STATEMENT_ISSUED, UNREADABLE
-from shared.adapters.kafka import Told
+from shared.adapters.kafka.clients import Told
 from shared.contracts.findings import FindingKind
 from shared.contracts.manifests import DayClosed, RemittanceReceived, StatementIssued
 from shared.contracts.notices import InjuryNoticed, TotalReported

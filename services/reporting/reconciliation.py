@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.reporting import store
 from services.reporting.discrepancies import Discrepancy, record, settle_absent
-from shared.adapters.national_platform import NationalPlatform
+from shared.adapters.http.national_platform import NationalPlatform
 from shared.contracts.findings import FindingKind
 from shared.contracts.reports import Reconciliation
 from shared.domain.errors import Refused

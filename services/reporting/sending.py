@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from services.reporting import store
 from services.reporting.discrepancies import Discrepancy, record, settle_report
 from services.reporting.metrics import Metrics
-from shared.adapters.national_platform import Answer, NationalPlatform, NoAnswer, WrongReceipt
+from shared.adapters.http.national_platform import Answer, NationalPlatform, NoAnswer, WrongReceipt
 from shared.contracts.findings import FindingKind
 from shared.contracts.reports import EmployeeExclusion, Receipt, Refusal
 

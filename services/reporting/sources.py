@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 from pydantic import ValidationError
 
-from shared.adapters.charging_workers import ChargingWorkers, open_charging
+from shared.adapters.http.charging_deployments import ChargingWorkers, open_charging
 from shared.contracts.findings import DayFindings
 from shared.contracts.manifests import ALONE
 from shared.contracts.reports import EmployeeExclusion, PaymentItem

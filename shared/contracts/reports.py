@@ -1,7 +1,7 @@
 """What the national platform (全国信息平台) is told, and what it answers.
 
 No public specification of its interface was found, so this profile is our own and carries a version; a real one
-would replace `shared/adapters/national_platform.py` and this module. Money is decimal strings in yuan; days are
+would replace `shared/adapters/http/national_platform.py` and this module. Money is decimal strings in yuan; days are
 Asia/Shanghai. The body that is sent is signed as bytes (Ed25519) in the header `Danbao-Signature`, base64; the header
 `Idempotency-Key` is the report's id.
 """

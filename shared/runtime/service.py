@@ -21,7 +21,7 @@ from faststream.kafka import KafkaBroker
 from prometheus_client import CollectorRegistry, generate_latest
 from pydantic import ValidationError
 
-from shared.adapters.kafka import start_broker
+from shared.adapters.kafka.clients import start_broker
 from shared.domain.errors import Refused
 from shared.runtime.access import AccessKeys
 from shared.runtime.headers import StrictHeaders

@@ -15,7 +15,7 @@ from services.cli.verifying.keys import Keys
 from services.cli.verifying.log import verify_log
 from services.cli.verifying.verdict import NotProved
 from services.ledger.checkpoints import InconsistentError
-from shared.adapters.postgres import open_pool
+from shared.adapters.postgres.pool import open_pool
 from shared.domain import merkle
 from shared.domain.checkpoint import Checkpoint
 from tests.domain.test_verify_log import entries_of, note_of, write_log

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.adapters.array_hashing import hash_rows, merkle_root
+from shared.adapters.arrow.hashing import hash_rows, merkle_root
 from shared.domain.merkle import root
 
 

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from services.charging.batch import Batch
-from shared.adapters.regions import known_regions
+from shared.adapters.files.regions import known_regions
 from shared.contracts.topics import orders_topic
 from tests.contract.test_decode import reader
 from tests.corpus_files import NOON_MS, Nasty, read_corpus

@@ -13,7 +13,7 @@ from services.charging.batch import Batch
 from services.charging.decode import DETAIL_LENGTH, Parked, decode
 from services.charging.glance import Glance
 from services.charging.reader import Reader
-from shared.adapters.regions import known_regions
+from shared.adapters.files.regions import known_regions
 from shared.contracts.events import SOURCE_PREFIX
 from shared.contracts.parking import ParkReason
 from shared.contracts.topics import orders_topic

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.adapters.scheme_files import load_scheme
+from shared.adapters.files.scheme import load_scheme
 from shared.domain.calendar import SHANGHAI
 from shared.domain.enterprise import is_valid_uscc
 from shared.domain.industry import Industry

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from shared.adapters.national_platform import WrongReceipt, read_answer
+from shared.adapters.http.national_platform import WrongReceipt, read_answer
 from shared.contracts.reports import Receipt
 
 BODY = b'{"report_id":"coverage.2026-10-03.44"}'

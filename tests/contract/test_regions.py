@@ -3,7 +3,7 @@
 import pytest
 from stdnum import numdb
 
-from shared.adapters.regions import known_regions
+from shared.adapters.files.regions import known_regions
 from shared.domain.province import PROVINCES, province_of
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.adapters.scheme_files import load_scheme
+from shared.adapters.files.scheme import load_scheme
 from shared.domain.cancellation import CancellationMode
 from shared.domain.errors import Refused, RefusedLine
 from shared.domain.industry import Industry

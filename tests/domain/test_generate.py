@@ -13,7 +13,7 @@ from services.cli.generating.bad_input import BAD_INPUT
 from services.cli.generating.month import Wanted, generate
 from services.cli.generating.plan import make_plan
 from services.cli.generating.records import Record, instant_of, read_lines, write_line
-from shared.adapters.scheme_files import load_scheme
+from shared.adapters.files.scheme import load_scheme
 from shared.contracts.events import (
     SOURCE_PREFIX,
     Cancellation,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.adapters.vkey_files import read_vkeys
+from shared.adapters.files.vkeys import read_vkeys
 from shared.domain.signed_note import ED25519
 from tests.e2e.conftest import Month
 from tests.e2e.processes import run

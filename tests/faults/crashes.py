@@ -24,9 +24,9 @@ from deploy.embedded.postgres import EmbeddedPostgres
 from services.cli.audit.run import Sources, audit_all
 from services.cli.running.migrating import HISTORIES
 from services.ledger.checkpoints import LogKeys
-from shared.adapters.engines import open_engine
-from shared.adapters.migrations import migrate
-from shared.adapters.postgres import Pool, open_pool, with_login
+from shared.adapters.postgres.engine import open_engine
+from shared.adapters.postgres.migrations import migrate
+from shared.adapters.postgres.pool import Pool, open_pool, with_login
 from shared.adapters.signing import NoteSigner, make_key_pair, make_note_key
 from shared.domain.signed_note import COSIGNATURE, ED25519
 from tests.faults.engines import Engines

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from aiokafka import TopicPartition
 
-from shared.adapters.regions import known_regions
+from shared.adapters.files.regions import known_regions
 from tests.faults.history import BILLING, LATE_FEES, STAGES, Command, Stage, place
 from tests.faults.logs import Logs
 from tests.model import Model

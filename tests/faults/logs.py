@@ -10,7 +10,7 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
-from shared.adapters.kafka_batches import Flat
+from shared.adapters.kafka.batch_polling import Flat
 from tests.faults.steps import Process
 from tests.integration.charging_house import Record
 

@@ -9,7 +9,7 @@ from services.cli.generating.records import Record as Sent
 from services.cli.generating.records import milliseconds
 from services.cli.month.demo import AS_OF, REMITTED_ON, payments
 from services.cli.month.driver import closes_at
-from shared.adapters.regions import known_regions
+from shared.adapters.files.regions import known_regions
 from shared.domain.calendar import Month
 from tests.integration.charging_house import ROOT, Record
 from tests.model import Model

@@ -52,11 +52,11 @@ from services.reporting.metrics import Metrics as ReportingMetrics
 from services.reporting.read_model.projector import Projector
 from services.reporting.sending import Sender
 from services.reporting.sources import Charging, InternalApi, Sources
-from shared.adapters.kafka import Told
-from shared.adapters.kafka_batches import as_read
-from shared.adapters.national_platform import NationalPlatform
-from shared.adapters.outbox import Outbox
-from shared.adapters.regions import known_regions
+from shared.adapters.files.regions import known_regions
+from shared.adapters.http.national_platform import NationalPlatform
+from shared.adapters.kafka.batch_polling import as_read
+from shared.adapters.kafka.clients import Told
+from shared.adapters.postgres.outbox import Outbox
 from shared.adapters.signing import Signer, Verifier
 from shared.adapters.working_days import is_regular_day, is_working_day
 from shared.contracts.topics import (

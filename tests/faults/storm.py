@@ -23,9 +23,9 @@ from services.cli.month.demo import OCTOBER, _settled, audit_sources, bill, decl
 from services.cli.month.driver import MonthDriver, open_stream
 from services.cli.month.summary import Summary, summarise
 from services.cli.running.system import System
-from shared.adapters.engines import open_engine
-from shared.adapters.postgres import open_pool
-from shared.adapters.scheme_files import load_scheme
+from shared.adapters.files.scheme import load_scheme
+from shared.adapters.postgres.engine import open_engine
+from shared.adapters.postgres.pool import open_pool
 from shared.runtime.settings import Settings
 from tests.faults.deaths import Deaths
 from tests.faults.month_model import MonthModel

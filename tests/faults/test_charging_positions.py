@@ -9,7 +9,7 @@ from asyncpg.exceptions._base import InterfaceError, InternalClientError
 
 from services.charging.positions import Fenced
 from services.charging.store import read_last_number, write_batch
-from shared.adapters.postgres import open_pool
+from shared.adapters.postgres.pool import open_pool
 from shared.domain.errors import Stop
 from tests.faults.database_proxy import database_proxy
 from tests.integration.charging_house import CLUSTER, House, Sent, accepted, cancelled, declared, moves_of

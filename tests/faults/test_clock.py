@@ -10,7 +10,7 @@ from services.ledger.close_day import close_day
 from services.ledger.issue_statement import issue_statements
 from services.ledger.late_fees import book_late_fees
 from services.ledger.scheduler import do_what_is_due
-from shared.adapters.engines import open_engine
+from shared.adapters.postgres.engine import open_engine
 from shared.adapters.working_days import is_working_day
 from shared.domain.calendar import Month
 from tests.integration.ledger_model import Ledger, due, new_run, open_ledger, total

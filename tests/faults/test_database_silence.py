@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 import pytest
 from sqlalchemy import text
 
-from shared.adapters.engines import open_engine
-from shared.adapters.postgres import Waits, open_pool
+from shared.adapters.postgres.engine import open_engine
+from shared.adapters.postgres.pool import Waits, open_pool
 from tests.faults.proxy import Proxy, open_proxy
 from tests.faults.test_charging_worker import GAPS
 from tests.integration.charging_house import RIDES, House, accepted

@@ -20,10 +20,10 @@ from services.charging.positions import Move
 from services.charging.reader import Reader
 from services.charging.settle import settle
 from services.charging.store import Run, start_run, write_batch
-from shared.adapters.migrations import migrate
-from shared.adapters.postgres import Connection, Pool, open_pool, with_login
-from shared.adapters.regions import known_regions
-from shared.adapters.scheme_files import load_scheme
+from shared.adapters.files.regions import known_regions
+from shared.adapters.files.scheme import load_scheme
+from shared.adapters.postgres.migrations import migrate
+from shared.adapters.postgres.pool import Connection, Pool, open_pool, with_login
 from shared.contracts.manifests import DayClosing, DayCounted, PremiumsCharged
 from shared.contracts.topics import orders_topic
 from shared.domain.calendar import SHANGHAI

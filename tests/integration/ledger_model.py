@@ -18,9 +18,9 @@ from services.ledger.booking import take_manifest
 from services.ledger.books import open_books
 from services.ledger.close_day import CloseAnswer, close_day
 from services.ledger.count_day import take_count
-from shared.adapters.engines import open_engine
-from shared.adapters.migrations import migrate
-from shared.adapters.postgres import with_login
+from shared.adapters.postgres.engine import open_engine
+from shared.adapters.postgres.migrations import migrate
+from shared.adapters.postgres.pool import with_login
 from shared.contracts.manifests import DayClosing, DayCounted, Outcome, PremiumsCharged, Total
 from shared.domain.calendar import day_start
 

@@ -23,9 +23,9 @@ from services.ledger.witnessing import ask_witness
 from services.national_platform.metrics import Metrics
 from services.national_platform.witness import Witness, read_witness_alarms
 from services.national_platform.witness_api import make_witness_router
-from shared.adapters.engines import open_engine
-from shared.adapters.migrations import migrate
-from shared.adapters.postgres import with_login
+from shared.adapters.postgres.engine import open_engine
+from shared.adapters.postgres.migrations import migrate
+from shared.adapters.postgres.pool import with_login
 from shared.adapters.signing import NoteSigner, is_signed, make_note_key
 from shared.domain.checkpoint import Checkpoint
 from shared.domain.signed_note import COSIGNATURE, ED25519, Note, VerifierKey, check_note

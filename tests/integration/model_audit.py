@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.charging.rerate import Difference
 from services.ledger.reading import read_payment_states, read_statements
-from shared.adapters.postgres import Pool
+from shared.adapters.postgres.pool import Pool
 from shared.contracts.manifests import DayClosed, DayCounted
 from shared.domain.calendar import Month
 from tests.model import Model

@@ -32,11 +32,11 @@ from services.ledger.books import open_books
 from services.ledger.close_day import close_day
 from services.ledger.count_day import take_count
 from services.ledger.gaps import fill_gaps
-from shared.adapters.engines import open_engine
-from shared.adapters.outbox import Outbox
-from shared.adapters.postgres import Pool, open_pool, with_login
-from shared.adapters.regions import known_regions
-from shared.adapters.scheme_files import load_scheme
+from shared.adapters.files.regions import known_regions
+from shared.adapters.files.scheme import load_scheme
+from shared.adapters.postgres.engine import open_engine
+from shared.adapters.postgres.outbox import Outbox
+from shared.adapters.postgres.pool import Pool, open_pool, with_login
 from shared.contracts import topics
 from shared.contracts.manifests import DayClosed, DayClosing, DayCounted, PremiumsCharged
 from shared.domain.errors import Refused

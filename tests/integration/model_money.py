@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.ledger.issue_statement import issue_statements
 from services.ledger.late_fees import book_late_fees
 from services.ledger.remit import take_remittance
-from shared.adapters.postgres import Pool
+from shared.adapters.postgres.pool import Pool
 from shared.adapters.working_days import is_working_day
 from shared.domain.calendar import Month
 from tests.integration.model_audit import Audit, same, units

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from shared.adapters.migrations import migrate
+from shared.adapters.postgres.migrations import migrate
 from tests.integration.charging_house import PASSWORD, ROOT
 from tests.servers import Postgres, drop_database, make_database
 

@@ -19,8 +19,8 @@ import services.reporting
 from services.national_platform.compose import compose as compose_platform
 from services.reporting.compose import assemble
 from services.reporting.intake import Intake
-from shared.adapters.migrations import migrate
-from shared.adapters.postgres import with_login
+from shared.adapters.postgres.migrations import migrate
+from shared.adapters.postgres.pool import with_login
 from shared.adapters.signing import Signer, make_key_pair
 from shared.contracts.manifests import DayClosed, FirstTime, Outcome, StatementIssued, StatementLine, Total, WorkerCount
 from shared.contracts.notices import InjuryNoticed, TotalReported

@@ -25,8 +25,8 @@ from services.ledger.booking import book_all_waiting, take_manifest
 from services.ledger.close_day import close_day
 from services.ledger.count_day import take_count
 from services.ledger.issue_statement import issue_statements
-from shared.adapters.postgres import open_pool
-from shared.adapters.scheme_files import load_scheme
+from shared.adapters.files.scheme import load_scheme
+from shared.adapters.postgres.pool import open_pool
 from shared.adapters.working_days import is_working_day
 from shared.contracts.manifests import DayClosing
 from shared.contracts.topics import DAYS_CLOSING, DAYS_COUNTED, MANIFESTS

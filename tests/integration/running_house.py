@@ -14,9 +14,9 @@ from services.cli.month.demo import bill
 from services.cli.month.driver import Stream, close_day, open_stream, until
 from services.cli.month.progress import Silent
 from services.cli.running.system import System, Wishes, running_system
-from shared.adapters.engines import open_engine
-from shared.adapters.postgres import open_pool
-from shared.adapters.regions import known_regions
+from shared.adapters.files.regions import known_regions
+from shared.adapters.postgres.engine import open_engine
+from shared.adapters.postgres.pool import open_pool
 from shared.domain.calendar import Month
 from tests.faults.shaken import environment
 from tests.integration.charging_house import Record

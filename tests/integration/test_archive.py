@@ -19,9 +19,9 @@ from services.cli.archiving.archive import Archive
 from services.cli.archiving.by_time import lay_by_leaf
 from services.cli.archiving.reading import read_rows
 from services.cli.archiving.rows import exact, leaf_hashes
-from shared.adapters.arrow_rows import open_arrow
-from shared.adapters.migrations import migrate
-from shared.adapters.postgres import Connection, open_pool
+from shared.adapters.arrow.database import open_arrow
+from shared.adapters.postgres.migrations import migrate
+from shared.adapters.postgres.pool import Connection, open_pool
 from shared.domain.errors import Refused
 from shared.domain.leaf import NO_INT64, order_leaf
 from shared.domain.merkle import leaf_hash

@@ -7,7 +7,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from shared.adapters.migrations import migrate
+from shared.adapters.postgres.migrations import migrate
 from tests.integration.charging_house import PASSWORD, ROOT
 from tests.servers import Postgres, drop_database, make_database
 

@@ -10,7 +10,7 @@ from services.charging.asking import of_day, open_asking
 from services.charging.groups import SIZE, Groups
 from services.charging.order_lookup import ORDER_ROWS
 from services.charging.proof import Altered, Proofs
-from shared.adapters.postgres import PATIENT
+from shared.adapters.postgres.pool import PATIENT
 from shared.domain.calendar import insured_day
 from shared.domain.leaf import RowKind
 from shared.domain.merkle import leaf_hash, verify_inclusion

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 
 from services.charging.reader import Reader
 from services.charging.trials import MOST_BYTES, Trials, make_trial_router
-from shared.adapters.regions import known_regions
+from shared.adapters.files.regions import known_regions
 from shared.contracts.manifests import PremiumsCharged
 from shared.domain.money import Amount, yuan
 from shared.runtime.access import AccessKeys

@@ -11,7 +11,7 @@ from services.cli.generating.month import Wanted, generate
 from services.cli.generating.records import Record, instant_of, write_line
 from services.cli.replaying.csv_orders import Mapped, parse_enterprises, read_csv
 from services.cli.replaying.ndjson import count_lines, read_ndjson
-from shared.adapters.scheme_files import load_scheme
+from shared.adapters.files.scheme import load_scheme
 from shared.contracts.events import Event, OrderAccepted, OrderCompleted
 from shared.domain.calendar import SHANGHAI, Month
 from shared.domain.errors import Refused, RefusedLine

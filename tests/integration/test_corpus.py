@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 from random import Random
 
-from shared.adapters.regions import known_regions
+from shared.adapters.files.regions import known_regions
 from shared.contracts.topics import orders_topic
 from tests.corpus_files import NOON_MS, read_corpus
 from tests.faults.pouring import FETCHED_TOO_EARLY, metric

@@ -5,7 +5,7 @@ from urllib.parse import quote, unquote, urlsplit
 import pytest
 from sqlalchemy.engine import URL, make_url
 
-from shared.adapters.postgres import plain_url, with_login
+from shared.adapters.postgres.pool import plain_url, with_login
 from shared.domain.errors import Refused
 
 SIGNS = "a /:?#[]@!$&'()*+,;=%~密"

@@ -5,7 +5,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from shared.adapters.kafka_batches import SLICE_EVENTS, Arrived, Flat, poll_with
+from shared.adapters.kafka.batch_polling import SLICE_EVENTS, Arrived, Flat, poll_with
 from tests.kafka_admin import make_topic
 from tests.servers import Broker
 

@@ -21,7 +21,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from sqlalchemy import text
 
 from services.cli.running.system import settings_of
-from shared.adapters.kafka import ensure_topics
+from shared.adapters.kafka.clients import ensure_topics
 from shared.adapters.signing import make_note_key
 from shared.contracts.manifests import DayClosing, Outcome
 from shared.contracts.topics import (

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from shared.adapters.outbox import BATCH, Outbox
-from shared.adapters.postgres import Pool, open_pool
+from shared.adapters.postgres.outbox import BATCH, Outbox
+from shared.adapters.postgres.pool import Pool, open_pool
 
 TABLE = """create table told.outbox (
     id bigint generated always as identity primary key, topic text, key text, payload bytea)"""

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from shared.adapters.engines import open_engine
+from shared.adapters.postgres.engine import open_engine
 from shared.contracts.witnessing import AddCheckpoint
 from shared.domain import merkle
 from shared.domain.checkpoint import Checkpoint

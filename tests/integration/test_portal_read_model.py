@@ -19,8 +19,8 @@ from services.reporting.read_model.arrivals import read_arrivals
 from services.reporting.read_model.overview import read_overview
 from services.reporting.read_model.sheets import Span, read_months, read_sheet, read_since_start
 from services.reporting.read_model.statements import Wanted, find_statement, list_remittances, list_statements
-from shared.adapters.engines import open_engine
-from shared.adapters.kafka import Told
+from shared.adapters.kafka.clients import Told
+from shared.adapters.postgres.engine import open_engine
 from shared.contracts.manifests import DayClosed, Outcome, PremiumsCharged, RemittanceReceived, Total
 from shared.domain.calendar import Month, day_start
 from shared.domain.money import parse_yuan

@@ -17,7 +17,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.reporting.access.viewers import Role
-from shared.adapters.engines import open_engine
+from shared.adapters.postgres.engine import open_engine
 from tests.integration.other_services import OtherServices
 from tests.integration.portal_rules import RULES
 from tests.integration.read_model_house import projected

@@ -9,8 +9,8 @@ import pytest
 
 from services.national_platform.checks import sums_fault
 from services.reporting.documents import declaration_report
-from shared.adapters.regions import known_regions
-from shared.adapters.scheme_files import load_scheme
+from shared.adapters.files.regions import known_regions
+from shared.adapters.files.scheme import load_scheme
 from shared.contracts.manifests import StatementIssued
 from shared.contracts.topics import STATEMENTS
 from shared.domain.calendar import Month, day_start

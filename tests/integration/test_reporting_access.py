@@ -12,7 +12,7 @@ from sqlalchemy import text
 from services.reporting.access.accounts import ATTEMPT_MINUTES, ATTEMPTS_FROM_ADDRESS, ATTEMPTS_OF_ACCOUNT
 from services.reporting.access.entering import local_path
 from services.reporting.access.viewers import Role, Viewer, viewing
-from shared.adapters.engines import open_engine
+from shared.adapters.postgres.engine import open_engine
 from shared.runtime.service import MOST_BODY_BYTES
 from tests.integration.access_house import PASSWORD, TOKEN, access_house, add, browser, enter, sign_in, status_of, use
 from tests.integration.reporting_house import (

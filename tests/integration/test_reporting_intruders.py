@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.reporting.access.accounts import ATTEMPTS_OF_ACCOUNT
 from services.reporting.access.viewers import Role, Viewer, viewing
-from shared.adapters.engines import open_engine
+from shared.adapters.postgres.engine import open_engine
 from tests.integration.access_house import PASSWORD, access_house, add, browser, enter, sign_in, status_of
 from tests.integration.read_model_house import projected
 from tests.integration.reporting_house import BLUE, GREEN, WORKER, House, bearer, closed_day, statement, total

@@ -17,7 +17,7 @@ from services.reporting.intake import Intake
 from services.reporting.metrics import Metrics
 from services.reporting.sources import Charging, InternalApi, Sources
 from services.reporting.tables import DISCREPANCY_NOW
-from shared.adapters.engines import open_engine
+from shared.adapters.postgres.engine import open_engine
 from shared.contracts.findings import DayFindings, Delays
 from shared.contracts.notices import TotalReported
 from tests import quarter

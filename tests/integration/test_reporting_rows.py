@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.reporting.access.viewers import Role, Viewer, viewing
-from shared.adapters.engines import open_engine
+from shared.adapters.postgres.engine import open_engine
 from tests.integration.reporting_house import BLUE, GREEN, WORKER, migrate_reporting
 
 BOTH, PROVINCE, ENTERPRISE, COUNTRY = {"province", "enterprise"}, {"province"}, {"enterprise"}, set[str]()

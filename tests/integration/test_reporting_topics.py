@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from services.cli.running.system import settings_of
 from services.national_platform.compose import compose as compose_platform
 from services.reporting.compose import compose as compose_reporting
-from shared.adapters.kafka import ensure_topics
+from shared.adapters.kafka.clients import ensure_topics
 from shared.contracts.topics import DAYS_CLOSED, STATEMENTS
 from shared.runtime.service import Service
 from shared.runtime.settings import Settings

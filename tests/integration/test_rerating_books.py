@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.adapters.postgres import open_pool
+from shared.adapters.postgres.pool import open_pool
 from shared.domain.calendar import Month
 from tests.integration.charging_house import NOON, RIDES, House, accepted, cancelled, worker
 from tests.integration.rerating_house import DECISION, Books, audit, book, corrected, open_both, window

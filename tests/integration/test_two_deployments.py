@@ -21,7 +21,7 @@ from services.ledger.alarms import read_alarms
 from services.ledger.books import read_books
 from services.ledger.count_day import take_count
 from services.ledger.counting import Counters
-from shared.adapters.charging_workers import ChargingWorkers
+from shared.adapters.http.charging_deployments import ChargingWorkers
 from shared.contracts.manifests import DayClosed, DayCounted, Outcome
 from shared.domain.errors import Retry, Stop
 from shared.runtime.access import AccessKeys

@@ -47,7 +47,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "outbox transaction",
-        "shared/adapters/outbox.py",
+        "shared/adapters/postgres/outbox.py",
         '            for row in rows:\n                await self._publish(row["topic"], row["key"], row["payload"])\n',
         '        for row in rows:\n            await self._publish(row["topic"], row["key"], row["payload"])\n'
         "        async with self._pool.acquire() as connection, connection.transaction():\n",
@@ -69,7 +69,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "receipt check",
-        "shared/adapters/national_platform.py",
+        "shared/adapters/http/national_platform.py",
         "    if receipt.report_id != report_id or receipt.body_sha256 != hashlib.sha256(body).hexdigest():\n",
         "    if receipt.report_id != report_id:\n",
         ("tests/contract/test_receipts.py",),

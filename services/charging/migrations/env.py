@@ -1,5 +1,5 @@
 """Alembic's entry for the schema `charging`."""
 
-from shared.adapters.migrations import run_env
+from shared.adapters.postgres.migrations import run_env
 
 run_env()

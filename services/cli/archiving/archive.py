@@ -18,8 +18,8 @@ from typing import Any, Final, TypeVar
 from services.cli.archiving import days as table
 from services.cli.archiving import files
 from services.cli.archiving.jobs import Job, Written, bring_back, check_again, part_of, write_file
-from shared.adapters.arrow_rows import TOKEN, open_arrow
-from shared.adapters.postgres import Connection
+from shared.adapters.arrow.database import TOKEN, open_arrow
+from shared.adapters.postgres.pool import Connection
 from shared.domain.errors import Refused
 
 FILE_LEAVES: Final = 500_000

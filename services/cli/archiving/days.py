@@ -10,7 +10,7 @@ from typing import Final
 
 from services.cli.archiving.files import Index
 from services.cli.archiving.jobs import Batch, part_of, restoring_of
-from shared.adapters.postgres import Connection
+from shared.adapters.postgres.pool import Connection
 from shared.domain.errors import Refused
 
 _PARTS: Final = """

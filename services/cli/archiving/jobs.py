@@ -17,8 +17,8 @@ from services.cli.archiving import files
 from services.cli.archiving.others import OtherLeaves
 from services.cli.archiving.reading import LEAVES_AT_ONCE, read_rows
 from services.cli.archiving.rows import fixed_bytes, leaf_hashes
-from shared.adapters.array_hashing import merkle_root
-from shared.adapters.arrow_rows import open_arrow
+from shared.adapters.arrow.database import open_arrow
+from shared.adapters.arrow.hashing import merkle_root
 from shared.adapters.hashing import check_hashing
 from shared.domain.errors import Refused
 from shared.domain.partial_tree import fold, free_ranks, pack, unpack, whole_root

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from services.cli.archiving.reading import among, read_rows
 from services.cli.archiving.rows import leaf_hashes
-from shared.adapters.arrow_rows import ArrowDatabase
+from shared.adapters.arrow.database import ArrowDatabase
 from shared.domain.errors import Refused
 from shared.domain.leaf import assessed_leaf, declaration_leaf, kept_leaf
 from shared.domain.merkle import leaf_hash

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from services.cli.archiving.rows import ORDER, SCHEMA, TEXTS
-from shared.adapters.arrow_rows import ArrowDatabase
+from shared.adapters.arrow.database import ArrowDatabase
 from shared.domain.errors import Refused
 from shared.domain.leaf import NO_INT64
 

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from shared.adapters.array_hashing import hash_rows
-from shared.adapters.arrow_rows import TOKEN
+from shared.adapters.arrow.database import TOKEN
+from shared.adapters.arrow.hashing import hash_rows
 from shared.domain.leaf import NO_INT64, VERSION
 
 SCHEMA: Final = pa.schema(

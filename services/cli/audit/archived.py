@@ -5,7 +5,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
-from shared.adapters.postgres import Connection
+from shared.adapters.postgres.pool import Connection
 from shared.domain.errors import Refused
 
 _ARCHIVED: Final = "select day, what, index_sha256 from charging.archived_day order by day"

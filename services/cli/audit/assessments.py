@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from services.cli.audit.facts import Facts
 from services.cli.audit.verdict import Check, Verdict
-from shared.adapters.postgres import Connection
+from shared.adapters.postgres.pool import Connection
 from shared.domain.calendar import day_start
 
 _PRESUMED: Final = """

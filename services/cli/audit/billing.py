@@ -7,7 +7,7 @@ from typing import Any, Final
 from services.cli.audit.books import Books, postings_of
 from services.cli.audit.facts import Facts
 from services.cli.audit.verdict import Check, Verdict
-from shared.adapters.postgres import Connection
+from shared.adapters.postgres.pool import Connection
 from shared.adapters.working_days import is_working_day
 from shared.domain.billing import Bill, BookedSum, Debt, Paid, accrued_late_fee, draw_up_bill
 from shared.domain.calendar import Month, due_on

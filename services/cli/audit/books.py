@@ -9,7 +9,7 @@ import msgspec
 
 from services.cli.audit.facts import Facts, Manifest
 from services.cli.audit.verdict import Check, Verdict
-from shared.adapters.postgres import Connection
+from shared.adapters.postgres.pool import Connection
 from shared.contracts.manifests import Outcome
 
 APPEND_ONLY: Final = (

@@ -9,7 +9,7 @@ from services.cli.audit.deployments import Charging, join_workers
 from services.cli.audit.facts import ClosedDay, Facts
 from services.cli.audit.verdict import Check, Verdict
 from services.cli.audit.workers import Workers
-from shared.adapters.postgres import Connection
+from shared.adapters.postgres.pool import Connection
 from shared.contracts.manifests import DayCounted
 
 _COUNTED: Final = "select day, attempt, $1::text as deployment, payload as body from charging.day_count"

@@ -11,7 +11,7 @@ from typing import Final
 from services.cli.audit.facts import Facts, Manifest
 from services.cli.audit.rows import RowReader
 from services.cli.audit.workers import Workers
-from shared.adapters.postgres import Connection
+from shared.adapters.postgres.pool import Connection
 
 _RUNS: Final = 32
 """Bits of a run's id, which is a database's own: another deployment's ids begin above them."""

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from services.cli.audit.facts import Facts
 from services.cli.audit.verdict import Check, Verdict
-from shared.adapters.postgres import Connection
+from shared.adapters.postgres.pool import Connection
 from shared.adapters.signing import is_signed
 from shared.contracts.manifests import head_of
 from shared.domain import merkle

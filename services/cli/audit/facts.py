@@ -12,7 +12,7 @@ import msgspec
 
 from services.cli.audit.archived import read_archived
 from services.cli.audit.verdict import Check
-from shared.adapters.postgres import Connection
+from shared.adapters.postgres.pool import Connection
 from shared.contracts.manifests import ALONE, DayClosed, PremiumsCharged
 from shared.domain.rating import Scheme
 

@@ -6,7 +6,7 @@ from datetime import date
 from typing import Final
 
 from services.cli.audit.verdict import Check, Verdict
-from shared.adapters.postgres import Connection
+from shared.adapters.postgres.pool import Connection
 from shared.domain.worker import is_valid_citizen_number
 
 _NUMBER: Final = re.compile(r"(?<![0-9A-Za-z])[1-9][0-9]{16}[0-9X](?![0-9A-Za-z])")

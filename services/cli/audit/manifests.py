@@ -7,7 +7,7 @@ from services.cli.audit.batches import Found, TotalKey
 from services.cli.audit.facts import Facts, Manifest
 from services.cli.audit.rows import RowReader
 from services.cli.audit.verdict import Verdict
-from shared.adapters.postgres import Connection
+from shared.adapters.postgres.pool import Connection
 from shared.contracts.manifests import Outcome, Total
 from shared.contracts.topics import enterprise_of
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from services.cli.audit.facts import PATIENCE, Facts
 from services.cli.audit.reports import read_statements
 from services.cli.audit.verdict import Check, Verdict
-from shared.adapters.postgres import Connection
+from shared.adapters.postgres.pool import Connection
 from shared.contracts.manifests import DayClosed, Outcome, StatementIssued, Total
 
 COUNTED: Final = ("charged", "reversed", "presumed", "excluded", "premium")

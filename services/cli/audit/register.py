@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from services.cli.audit.verdict import Check, Verdict
-from shared.adapters.postgres import Connection
+from shared.adapters.postgres.pool import Connection
 
 _UNEXAMINED: Final = """
     select c.day from reporting.day_closed c where c.received_at < now() - $1::interval

@@ -21,7 +21,7 @@ from services.cli.audit.figures import (
 )
 from services.cli.audit.verdict import Check, Verdict
 from services.cli.audit.workers import Workers
-from shared.adapters.postgres import Connection
+from shared.adapters.postgres.pool import Connection
 from shared.contracts.manifests import DayClosed, StatementIssued
 from shared.contracts.reports import (
     REPORT,

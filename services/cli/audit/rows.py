@@ -18,7 +18,7 @@ from services.cli.audit.entries import ENTRIES, EntryReader
 from services.cli.audit.facts import Facts
 from services.cli.audit.verdict import Check
 from services.cli.audit.workers import Workers
-from shared.adapters.postgres import Connection
+from shared.adapters.postgres.pool import Connection
 from shared.contracts.topics import enterprise_of
 from shared.domain.industry import Industry
 from shared.domain.leaf import RowKind, assessed_leaf, declaration_leaf, kept_leaf

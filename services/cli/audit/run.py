@@ -27,9 +27,9 @@ from services.cli.audit.reports import Reports
 from services.cli.audit.rows import ARCHIVE, RowReader
 from services.cli.audit.settlements import check_settlements
 from services.cli.audit.verdict import Verdict
-from shared.adapters.postgres import Connection, open_pool
-from shared.adapters.scheme_files import load_scheme
-from shared.adapters.vkey_files import read_vkeys
+from shared.adapters.files.scheme import load_scheme
+from shared.adapters.files.vkeys import read_vkeys
+from shared.adapters.postgres.pool import Connection, open_pool
 from shared.domain.errors import Refused
 from shared.runtime.deployments import load_deployments
 from shared.runtime.settings import Settings

@@ -8,7 +8,7 @@ from services.cli.audit.entries import RERATED, REVERSALS
 from services.cli.audit.facts import Facts
 from services.cli.audit.rows import FETCH_ROWS
 from services.cli.audit.verdict import Check, Verdict
-from shared.adapters.postgres import Connection
+from shared.adapters.postgres.pool import Connection
 from shared.contracts.events import Declaration
 from shared.domain.calendar import insured_day
 from shared.domain.cancellation import reverses

@@ -142,7 +142,7 @@ def prune(
 
 @asynccontextmanager
 async def _open(settings: "Settings") -> "AsyncIterator[Archive]":
-    from shared.adapters.postgres import open_pool
+    from shared.adapters.postgres.pool import open_pool
     from shared.domain.errors import Refused
 
     try:

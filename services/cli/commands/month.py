@@ -64,7 +64,7 @@ def _show(summary: "Summary", visitors: "Visitors", *, stays: bool) -> None:
 
     from services.cli.month.tables import print_summary, print_visitors
     from services.cli.running.system import DEMO_SCHEME
-    from shared.adapters.scheme_files import load_scheme
+    from shared.adapters.files.scheme import load_scheme
 
     names = load_scheme([Path(part) for part in DEMO_SCHEME.split(":")]).names
     console = Console()
@@ -98,7 +98,7 @@ def generate(
     from services.cli.generating.month import generate as records
     from services.cli.generating.records import write_line
     from services.cli.running.system import DEMO_SCHEME
-    from shared.adapters.scheme_files import load_scheme
+    from shared.adapters.files.scheme import load_scheme
     from shared.domain.calendar import Month
 
     known = load_scheme([Path(part) for part in (scheme or DEMO_SCHEME).split(":")])
@@ -140,7 +140,7 @@ def replay(
     from services.cli.replaying.replay import replay as send
     from services.cli.running.loop import run_work
     from services.cli.running.state import settings_from
-    from shared.adapters.scheme_files import load_scheme
+    from shared.adapters.files.scheme import load_scheme
     from shared.domain.calendar import Month
 
     settings = settings_from(state)

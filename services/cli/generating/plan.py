@@ -7,7 +7,7 @@ from functools import cache
 from itertools import product
 from typing import Final
 
-from shared.adapters.regions import known_regions
+from shared.adapters.files.regions import known_regions
 from shared.contracts.topics import orders_topic
 from shared.domain.calendar import Month, day_start
 from shared.domain.enterprise import check_digit

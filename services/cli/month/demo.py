@@ -22,7 +22,7 @@ from services.cli.month.progress import Watcher
 from services.cli.month.summary import Summary, summarise
 from services.cli.month.visitors import Visitors, invite
 from services.cli.running.system import System, Wishes, running_system
-from shared.adapters.scheme_files import load_scheme
+from shared.adapters.files.scheme import load_scheme
 from shared.contracts.manifests import RemittanceReceived
 from shared.contracts.topics import REMITTANCES
 from shared.domain.calendar import Month, day_start

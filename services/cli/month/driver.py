@@ -15,7 +15,7 @@ from services.cli.exits import CommandFailed
 from services.cli.generating.records import Record, milliseconds
 from services.cli.month.progress import Watcher
 from services.cli.running.apis import Apis
-from shared.adapters.record_sender import RecordSender, open_sender
+from shared.adapters.kafka.producer import RecordSender, open_sender
 from shared.contracts.topics import enterprise_of
 from shared.domain.calendar import day_start
 from shared.runtime.settings import Settings

@@ -6,7 +6,7 @@ from services.cli.generating.records import Record
 from services.cli.month.driver import open_stream
 from services.cli.month.progress import Watcher
 from services.cli.running.apis import open_apis
-from shared.adapters.kafka import ensure_topics
+from shared.adapters.kafka.clients import ensure_topics
 from shared.contracts.topics import orders_topic
 from shared.domain.rating import Scheme
 from shared.runtime.settings import Settings

@@ -40,7 +40,7 @@ ROLES: Final = (*(history.role for history in HISTORIES), AUDITOR)
 
 async def migrate_all(settings: Settings, passwords: Mapping[str, str]) -> None:
     """Bring every schema to its newest version; `passwords` are of ROLES. Needs the owners' URLs in the settings."""
-    from shared.adapters.migrations import migrate  # noqa: PLC0415 - alembic is slow to import
+    from shared.adapters.postgres.migrations import migrate  # noqa: PLC0415 - alembic is slow to import
 
     for history in HISTORIES:
         owner = settings.platform_database if history.is_own_database else settings.database

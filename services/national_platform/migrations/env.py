@@ -1,5 +1,5 @@
 """Run by alembic; everything is in the adapter."""
 
-from shared.adapters.migrations import run_env
+from shared.adapters.postgres.migrations import run_env
 
 run_env()

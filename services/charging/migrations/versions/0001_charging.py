@@ -1,6 +1,6 @@
 """The schema of charging: positions, batches, rows, what was parked, what the close counted."""
 
-from shared.adapters.migrations import run_script
+from shared.adapters.postgres.migrations import run_script
 
 revision = "0001"
 down_revision = None

@@ -1,6 +1,6 @@
 """When a batch's acceptances were sent, for delays and for what came after an injury notice."""
 
-from shared.adapters.migrations import run_script
+from shared.adapters.postgres.migrations import run_script
 
 revision = "0002"
 down_revision = "0001"

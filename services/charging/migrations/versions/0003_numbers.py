@@ -1,6 +1,6 @@
 """Number accounting: which numbers of every series came, and which did not (design D11)."""
 
-from shared.adapters.migrations import run_script
+from shared.adapters.postgres.migrations import run_script
 
 revision = "0003"
 down_revision = "0002"

@@ -1,6 +1,6 @@
 """Positions moved on over events that are lost for good: by whom, and why."""
 
-from shared.adapters.migrations import run_script
+from shared.adapters.postgres.migrations import run_script
 
 revision = "0004"
 down_revision = "0003"

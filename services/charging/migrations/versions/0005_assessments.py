@@ -1,6 +1,6 @@
 """Assessed numbers: what is charged for orders that are presumed not to have been sent (docs/decisions/0007)."""
 
-from shared.adapters.migrations import run_script
+from shared.adapters.postgres.migrations import run_script
 
 revision = "0005"
 down_revision = "0004"

@@ -1,6 +1,6 @@
 """Days whose rows have left for files, and how a part leaves and comes back (docs/decisions/0009)."""
 
-from shared.adapters.migrations import run_script
+from shared.adapters.postgres.migrations import run_script
 
 revision = "0006"
 down_revision = "0005"

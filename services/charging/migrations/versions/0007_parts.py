@@ -1,6 +1,6 @@
 """The parts of the table of rows, one a day in Shanghai: how they are made and sealed (docs/decisions/0010)."""
 
-from shared.adapters.migrations import run_script
+from shared.adapters.postgres.migrations import run_script
 
 revision = "0007"
 down_revision = "0006"

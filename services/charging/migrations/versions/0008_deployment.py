@@ -1,6 +1,6 @@
 """Whose database this is (docs/decisions/0012)."""
 
-from shared.adapters.migrations import run_script
+from shared.adapters.postgres.migrations import run_script
 
 revision = "0008"
 down_revision = "0007"

@@ -1,6 +1,6 @@
 """When an acceptance was sent stands with the order itself (docs/decisions/0014)."""
 
-from shared.adapters.migrations import run_script
+from shared.adapters.postgres.migrations import run_script
 
 revision = "0009"
 down_revision = "0008"

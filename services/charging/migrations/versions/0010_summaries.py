@@ -1,6 +1,6 @@
 """Summaries of the open part that are made while it is written to (docs/decisions/0010)."""
 
-from shared.adapters.migrations import run_script
+from shared.adapters.postgres.migrations import run_script
 
 revision = "0010"
 down_revision = "0009"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from shared.adapters.migrations import run_script
+from shared.adapters.postgres.migrations import run_script
 
 revision = "0001"
 down_revision = None

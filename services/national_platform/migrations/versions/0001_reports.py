@@ -1,6 +1,6 @@
 """What the national platform keeps: every delivery, the reports taken, their receipts, their figures."""
 
-from shared.adapters.migrations import run_script
+from shared.adapters.postgres.migrations import run_script
 
 revision = "0001"
 down_revision = None

@@ -1,6 +1,6 @@
 """What the national platform keeps as the witness of logs: what it cosigned, and what it refused with proof."""
 
-from shared.adapters.migrations import run_script
+from shared.adapters.postgres.migrations import run_script
 
 revision = "0002"
 down_revision = "0001"

@@ -1,6 +1,6 @@
 """What reporting keeps: what it was told, the reports it built, how they were sent, receipts, discrepancies."""
 
-from shared.adapters.migrations import run_script
+from shared.adapters.postgres.migrations import run_script
 
 revision = "0001"
 down_revision = None

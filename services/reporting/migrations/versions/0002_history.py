@@ -1,6 +1,6 @@
 """What the register's detectors remember: days as they were examined, injury notices, other people's totals."""
 
-from shared.adapters.migrations import run_script
+from shared.adapters.postgres.migrations import run_script
 
 revision = "0002"
 down_revision = "0001"

@@ -1,6 +1,6 @@
 """Who may read: accounts, sessions, API keys, the trail of looks; a role for each kind of reader, and its rows."""
 
-from shared.adapters.migrations import run_script
+from shared.adapters.postgres.migrations import run_script
 
 revision = "0003"
 down_revision = "0002"

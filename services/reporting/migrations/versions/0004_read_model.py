@@ -1,6 +1,6 @@
 """What the portal's pages read: sums of the closed days, statements, what arrived lately; made anew at any time."""
 
-from shared.adapters.migrations import run_script
+from shared.adapters.postgres.migrations import run_script
 
 revision = "0004"
 down_revision = "0003"

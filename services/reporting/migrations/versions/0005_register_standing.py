@@ -1,6 +1,6 @@
 """Where each finding of the register stands, kept beside its history, so that lists and counts need not read all."""
 
-from shared.adapters.migrations import run_script
+from shared.adapters.postgres.migrations import run_script
 
 revision = "0005"
 down_revision = "0004"

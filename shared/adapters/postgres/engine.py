@@ -7,7 +7,7 @@ import stamina
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from shared.adapters.postgres import CONNECT_SECONDS, NOT_YET, PATIENT, Waits
+from shared.adapters.postgres.pool import CONNECT_SECONDS, NOT_YET, PATIENT, Waits
 
 
 @asynccontextmanager

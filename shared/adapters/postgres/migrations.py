@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import await_only
 
-from shared.adapters.engines import open_engine
+from shared.adapters.postgres.engine import open_engine
 
 _LOCK = 0x64616E62616F
 

@@ -19,7 +19,7 @@ from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.kafka.annotations import KafkaMessage
 
-from shared.adapters.kafka_batches import as_read
+from shared.adapters.kafka.batch_polling import as_read
 from shared.domain.calendar import epoch_instant
 from shared.domain.errors import Stop
 from shared.runtime.settings import Settings

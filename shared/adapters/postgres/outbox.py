@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from shared.adapters.postgres import Pool
+from shared.adapters.postgres.pool import Pool
 
 log = structlog.get_logger(__name__)
 Publish = Callable[[str, str, bytes], Awaitable[None]]

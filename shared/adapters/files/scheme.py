@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
-from shared.adapters.csv_files import Record, read_records
+from shared.adapters.files.csv import Record, read_records
 from shared.domain.calendar import SHANGHAI, day_start
 from shared.domain.cancellation import CancellationMode, CancellationRule
 from shared.domain.enrolment import Enrolment, ProvinceJoining
