@@ -8,7 +8,7 @@ ARGS ?=
 
 KAFKA := var/kafka/libs/.fetched
 
-.PHONY: help install demo test test-fast soak test-kafka mutants lint format types imports pins docs env bench up clean
+.PHONY: help install tools demo test test-fast soak test-kafka mutants lint format types imports pins docs env bench up clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -20,6 +20,9 @@ install: ## make .venv with the command danbao and everything the tests need (ag
 	  fi; \
 	done; \
 	echo "danbao needs Python 3.11 or later; none was found (make install PYTHON=/path/to/python3)" >&2; exit 1
+
+tools: install ## install the programs that some tests call: Chromium, Node.js, Go, nginx, Java, Maven (as root on Debian)
+	@$(PY) -m tests.tools
 
 demo: install ## stream a month of orders, charge, close, bill, report and audit it (ARGS="--orders 20000 --json")
 	@$(PY) -m services.cli demo $(ARGS)

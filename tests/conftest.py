@@ -23,6 +23,7 @@ from tests.servers import (
     postgres_server,
 )
 from tests.sharing import WholeFiles, count_processes, is_shared, long_ones_first
+from tests.tools import leave_out, name_left_out
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -47,6 +48,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     select(config, items)
     if is_shared(config):
         long_ones_first(items)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    leave_out(item)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if said := name_left_out(terminalreporter.stats.get("skipped", [])):
+        terminalreporter.write_line(said, yellow=True)
 
 
 def pytest_xdist_auto_num_workers() -> int:

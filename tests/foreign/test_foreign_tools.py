@@ -21,6 +21,7 @@ from shared.domain.tiles import split_hashes, tiles_of
 from tests.foreign.go_program import build
 from tests.integration.ledger_model import open_ledger
 from tests.integration.log_house import LogHouse, fill, forge, open_log_house
+from tests.tools import needs
 
 Asked = dict[str, Any]
 
@@ -74,6 +75,7 @@ def consistency_of(note: bytes, size: int, leaves: list[bytes]) -> Asked:
     return {"checkpoint": note.decode(), "proof": [merkle.root(leaves[start:end]).hex() for start, end in ranges]}
 
 
+@needs("go")
 async def test_foreign_tools_read_the_log_at_every_edge(house: LogHouse, program: Path, tmp_path: Path) -> None:
     folder, notes = tmp_path / "log", list[bytes]()
     for size in (0, 1, 255, 256, 257, 65_535, 65_536, 65_537, 65_793):
@@ -93,6 +95,7 @@ async def test_foreign_tools_read_the_log_at_every_edge(house: LogHouse, program
         notes.append(note)
 
 
+@needs("go")
 async def test_they_refuse_what_was_changed(house: LogHouse, program: Path, tmp_path: Path) -> None:
     """Without this, a tool that says yes to everything would pass."""
     folder = tmp_path / "log"
