@@ -19,6 +19,7 @@ from aiokafka import AIOKafkaProducer
 from shared.adapters.files.regions import known_regions
 from shared.adapters.files.scheme import load_scheme
 from shared.adapters.kafka.clients import ensure_topics
+from shared.adapters.kafka.security import client_options
 from shared.contracts.topics import orders_topic
 from shared.domain.calendar import SHANGHAI
 from shared.runtime.settings import HOUSE, Settings
@@ -248,6 +249,6 @@ async def _send_together(producer: AIOKafkaProducer, events: Sequence[Event]) ->
 
 def _producer(bootstrap: str) -> AIOKafkaProducer:
     return AIOKafkaProducer(
-        bootstrap_servers=bootstrap, max_batch_size=1024 * 1024, max_request_size=16 * 1024 * 1024, acks="all",
-        enable_idempotence=False,
+        **client_options(Settings(kafka=bootstrap)), max_batch_size=1024 * 1024, max_request_size=16 * 1024 * 1024,
+        acks="all", enable_idempotence=False,
     )  # fmt: skip

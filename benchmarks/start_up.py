@@ -17,7 +17,9 @@ from benchmarks.orders import acceptances, preload
 from benchmarks.table import Row, from_runs
 from benchmarks.workers import House, embedded_parts, open_house
 from deploy.embedded.stack import EmbeddedStack
+from shared.adapters.kafka.security import client_options
 from shared.contracts.topics import ORDERS_PATTERN
+from shared.runtime.settings import Settings
 
 ORDERS: Final = 10_000
 RUNS: Final = 5
@@ -51,8 +53,8 @@ async def _measure(stack: EmbeddedStack, folder: Path) -> list[dict[str, Any]]:
 async def _join(bootstrap: str, group: str) -> float:
     """Seconds until a client is given partitions."""
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap, group_id=f"joining-{group}", session_timeout_ms=2_000, heartbeat_interval_ms=300,
-        metadata_max_age_ms=1_000,
+        **client_options(Settings(kafka=bootstrap)), group_id=f"joining-{group}", session_timeout_ms=2_000,
+        heartbeat_interval_ms=300, metadata_max_age_ms=1_000,
     )  # fmt: skip
     began = time.perf_counter()
     consumer.subscribe(pattern=ORDERS_PATTERN)

@@ -15,6 +15,7 @@ from tests.servers import (
     Broker,
     Kind,
     Postgres,
+    client_of,
     drop_database,
     erase_topics,
     kafka_broker,
@@ -118,13 +119,13 @@ async def fresh_broker(broker_kind: Kind, request: pytest.FixtureRequest) -> Asy
     if broker_kind == "apache" and not named:
         kafka: ApacheKafka = request.getfixturevalue("erased_kafka")
         kafka.restart()  # a test may have killed it
-        await erase_topics(kafka.bootstrap)
+        await erase_topics(client_of(kafka))
         yield kafka
         return
     with kafka_broker(broker_kind, named) as server:
         if not may_be_emptied(server):
             pytest.skip("needs an empty cluster: DANBAO_TEST_ERASE_KAFKA=yes lets the tests erase DANBAO_KAFKA")
-        await erase_topics(server.bootstrap)
+        await erase_topics(client_of(server))
         yield server
 
 

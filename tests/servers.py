@@ -19,7 +19,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from deploy.embedded.broker import EmbeddedBroker
 from deploy.embedded.postgres import EmbeddedPostgres
-from services.cli.running.system import EMBEDDED_KAFKA
+from services.cli.running.system import EMBEDDED_KAFKA, settings_of
+from shared.adapters.kafka.security import Client, client_options
 from tests.apache_kafka import ApacheKafka
 from tests.waiting import PATIENCE_SECONDS, eventually_async
 
@@ -101,14 +102,19 @@ def client_settings(broker: Broker) -> dict[str, str]:
     return {"DANBAO_KAFKA": broker.bootstrap, **own}
 
 
+def client_of(broker: Broker) -> Client:
+    """What a client of the test's own is made with."""
+    return client_options(settings_of(client_settings(broker)))
+
+
 def may_be_emptied(broker: Broker) -> bool:
     """Whether all topics of this broker are ours to remove."""
     return not isinstance(broker, OtherBroker) or os.environ.get("DANBAO_TEST_ERASE_KAFKA") == "yes"
 
 
-async def erase_topics(bootstrap: str) -> None:
+async def erase_topics(client: Client) -> None:
     """Remove every topic and wait until none is listed."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    admin = AIOKafkaAdminClient(**client)
     await admin.start()
 
     async def ours() -> list[str]:

@@ -37,6 +37,7 @@ from shared.adapters.files.regions import known_regions
 from shared.adapters.files.scheme import load_scheme
 from shared.adapters.hashing import check_hashing
 from shared.adapters.kafka.clients import consume, ensure_topics, open_broker, until_done
+from shared.adapters.kafka.security import client_options
 from shared.adapters.postgres.outbox import Outbox
 from shared.adapters.postgres.pool import Pool, Waits, open_pool
 from shared.contracts.manifests import DayClosing
@@ -113,9 +114,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
         service.app.include_router(
             make_rerating_router(service.keys, Rerater(whole_days, scheme, metrics, outbox.wake))
         )
-        service.app.include_router(
-            make_moving_router(service.keys, MovingOn(pool, consumer, settings.kafka.split(",")))
-        )
+        service.app.include_router(make_moving_router(service.keys, MovingOn(pool, consumer, client_options(settings))))
         service.add_readiness("charging", consumer.readiness)
         service.background("topics", _prepare_topics(settings, scheme))
         service.background("watch", consumer.watch())

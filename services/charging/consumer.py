@@ -30,6 +30,7 @@ from services.charging.reading import Reading, Stale
 from services.charging.store import Run, read_last_number, write_batch
 from shared.adapters.kafka.batch_polling import Flat, Polled, as_read, find_unreadable, is_unreadable, poll_with
 from shared.adapters.kafka.clients import check_codecs, consumer_options, fetch_options, read_cluster_id, until_done
+from shared.adapters.kafka.security import client_options
 from shared.adapters.postgres.pool import BadData, BrokenConstraint, Pool
 from shared.contracts.manifests import PremiumsCharged
 from shared.contracts.topics import ORDERS_PATTERN
@@ -64,7 +65,8 @@ class Consumer(ConsumerRebalanceListener):
         self._settings, self._pool, self._reader, self._run = settings, pool, reader, run
         self._metrics, self._die, self._on_commit = metrics, die, on_commit
         self.parts = Parts(pool, settings.days_ahead)
-        self._logs = Logs(settings.kafka.split(","))
+        self._client = client_options(settings)
+        self._logs = Logs(self._client)
         self._topic_ids: dict[str, UUID | None] = {}
         self._lock = asyncio.Lock()
         self._held: dict[TopicPartition, int] = {}
@@ -142,7 +144,7 @@ class Consumer(ConsumerRebalanceListener):
         self._die(error)
 
     async def _check_cluster(self) -> None:
-        found = await read_cluster_id(self._settings.kafka.split(","))
+        found = await read_cluster_id(self._client)
         if self._cluster_id not in (None, found):
             raise Stop(f"the Kafka cluster is {found} now and was {self._cluster_id}: its offsets mean other events")
         self._cluster_id = found

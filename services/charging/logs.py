@@ -8,6 +8,7 @@ from uuid import UUID
 from aiokafka import TopicPartition
 
 from shared.adapters.kafka.log_ends import LogEnds
+from shared.adapters.kafka.security import Client
 from shared.adapters.kafka.topic_ids import read_topic_ids
 
 
@@ -31,14 +32,14 @@ class Place:
 class Logs:
     """Asks the broker."""
 
-    def __init__(self, bootstrap: list[str]) -> None:
-        self._bootstrap, self._ends = bootstrap, LogEnds(bootstrap)
+    def __init__(self, client: Client) -> None:
+        self._client, self._ends = client, LogEnds(client)
 
     async def read(self, consumer: Any, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, Log]:
         """As the broker lists them; an end may lag, see `confirm`."""
         wanted = list(partitions)
         first, end = await consumer.beginning_offsets(wanted), await consumer.end_offsets(wanted)
-        ids = await read_topic_ids(self._bootstrap, {tp.topic for tp in wanted})
+        ids = await read_topic_ids(self._client, {tp.topic for tp in wanted})
         return {tp: Log(first[tp], end[tp], ids.get(tp.topic)) for tp in wanted}
 
     async def confirm(

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.charging.consumer import Consumer
 from services.charging.logs import Log, Logs, Place, log_fault
 from shared.adapters.kafka.log_ends import open_onlooker
+from shared.adapters.kafka.security import Client
 from shared.adapters.postgres.pool import Pool
 from shared.contracts.topics import ORDERS_PATTERN
 from shared.domain.errors import Refused
@@ -55,9 +56,9 @@ class Decision(BaseModel):
 class MovingOn:
     """Looks at logs by a client of its own: any worker may be asked, whoever reads the topic."""
 
-    def __init__(self, pool: Pool, consumer: Consumer, bootstrap: list[str]) -> None:
-        self._pool, self._consumer, self._bootstrap = pool, consumer, bootstrap
-        self._logs = Logs(bootstrap)
+    def __init__(self, pool: Pool, consumer: Consumer, client: Client) -> None:
+        self._pool, self._consumer, self._client = pool, consumer, client
+        self._logs = Logs(client)
 
     async def find(self, topic: str) -> list[Loss]:
         """What does not fit now; raises Refused when the topic is not there, or the cluster is not known yet."""
@@ -95,7 +96,7 @@ class MovingOn:
         ]
 
     async def _read(self, places: dict[TopicPartition, Place]) -> dict[TopicPartition, Log]:
-        async with open_onlooker(self._bootstrap) as client:
+        async with open_onlooker(self._client) as client:
             logs = await self._logs.read(client, places)
             return await self._logs.confirm(logs, {tp: place.position for tp, place in places.items()})
 

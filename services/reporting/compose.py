@@ -29,7 +29,7 @@ from services.reporting.sources import Sources, open_apis
 from shared.adapters.files.scheme import load_scheme
 from shared.adapters.files.vkeys import read_vkeys
 from shared.adapters.http.national_platform import open_national_platform
-from shared.adapters.kafka.clients import consume, consume_told, ensure_topics, open_broker, until_done
+from shared.adapters.kafka.clients import consume, consume_told, ensure_topics, open_reading_broker, until_done
 from shared.adapters.postgres.engine import open_engine
 from shared.adapters.postgres.pool import Waits
 from shared.adapters.signing import NoteSigner, Signer
@@ -46,7 +46,7 @@ GROUP = "reporting"
 async def compose(service: Service) -> AsyncIterator[None]:
     """Everything, with its topics; raises `Refused` for a bad setting."""
     async with assemble(service) as intake:
-        broker = open_broker(service.settings)
+        broker = open_reading_broker(service.settings)
         # Whoever starts first makes the topics: to read one that is not there ends in an error after a while.
         topics = dict.fromkeys(INTERNAL, 1)
         service.background("topics", until_done("topics", lambda: ensure_topics(service.settings, topics)))

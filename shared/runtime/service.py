@@ -21,7 +21,8 @@ from faststream.kafka import KafkaBroker
 from prometheus_client import CollectorRegistry, generate_latest
 from pydantic import ValidationError
 
-from shared.adapters.kafka.clients import start_broker
+from shared.adapters.kafka.clients import is_answering, start_broker
+from shared.adapters.kafka.login import check_login
 from shared.domain.errors import Refused
 from shared.runtime.access import AccessKeys
 from shared.runtime.headers import StrictHeaders
@@ -91,7 +92,11 @@ class Service:
 
     @asynccontextmanager
     async def running(self, broker: KafkaBroker) -> AsyncIterator[None]:
-        """Start the broker as a task (joining a group takes seconds) and stop it at the end."""
+        """Start the broker as a task (joining a group takes seconds) and stop it at the end.
+
+        Raises `Refused` before that where Kafka refuses this service's login.
+        """
+        await check_login(self.settings)
         started = self.background("broker", start_broker(broker))
 
         async def check() -> str | None:
@@ -101,7 +106,7 @@ class Service:
                 tasks = getattr(subscriber, "tasks", [])
                 if not subscriber.running or not tasks or any(task.done() for task in tasks):
                     return "not consuming"
-            return None if await broker.ping(2.0) else "broker does not answer"
+            return None if await is_answering(broker, 2.0) else "broker does not answer"
 
         self.add_readiness("kafka", check)
         try:

@@ -5,7 +5,7 @@ Each limit has a name here and a consequence in its description. Durations are s
 
 from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -84,6 +84,22 @@ class Settings(BaseSettings):
     receipt_page: str = Field("", description="address of /receipt as workers reach it; else that of the request")
 
     # Kafka
+    kafka_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="how the listener is spoken to; PLAINTEXT is for the embedded broker only"
+    )
+    kafka_mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN", "OAUTHBEARER"] = Field(
+        "SCRAM-SHA-512", description="how SASL proves who logs in"
+    )
+    kafka_user: str = Field("", description="who logs in (SCRAM, PLAIN)")
+    kafka_password_file: Path | None = Field(None, description="file with the password, one line (SCRAM, PLAIN)")
+    kafka_token_command: str = Field(
+        "", description="program with arguments, no shell, whose first line is a token (OAUTHBEARER)"
+    )
+    kafka_ca: Path | None = Field(
+        None, description="certificates (PEM) that a broker's is checked against; without it the system's"
+    )
+    kafka_certificate: Path | None = Field(None, description="own certificate (PEM, with its chain) for mutual TLS")
+    kafka_key: Path | None = Field(None, description="its private key (PEM, not encrypted)")
     kafka_session_timeout_ms: int = Field(10_000, description="a worker silent for so long loses its partitions")
     kafka_heartbeat_ms: int = 3_000
     kafka_metadata_max_age_ms: int = Field(5_000, description="a new topic is found after at most so long")

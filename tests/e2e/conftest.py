@@ -20,6 +20,7 @@ from tests.servers import (
     Broker,
     Kind,
     Postgres,
+    client_of,
     drop_database,
     erase_topics,
     make_database,
@@ -46,7 +47,7 @@ async def parts(postgres: Postgres, broker_kind: Kind, broker: Broker) -> AsyncI
         return
     if not may_be_emptied(broker):
         pytest.skip("needs an empty cluster: DANBAO_TEST_ERASE_KAFKA=yes lets the tests erase DANBAO_KAFKA")
-    await erase_topics(broker.bootstrap)
+    await erase_topics(client_of(broker))
     names = [await make_database(postgres) for _ in range(2)]
     yield {
         "DANBAO_DATABASE": postgres.url(names[0]),

@@ -24,7 +24,7 @@ from services.cli.running.system import EMBEDDED_KAFKA
 from shared.domain.calendar import insured_day
 from shared.runtime.clock import now
 from tests.e2e.compose_file import Outside, fill_env, in_order, read_services
-from tests.servers import Broker
+from tests.servers import Broker, client_of
 from tests.tidy.source import ROOT
 from tests.tools import compose_commands, needs
 from tests.waiting import eventually, eventually_async
@@ -157,7 +157,7 @@ def acceptance(order_id: str, at: datetime) -> bytes:
 
 async def send(broker: Broker, order_id: str, payload: bytes) -> None:
     """Send one event as an enterprise does."""
-    producer = AIOKafkaProducer(bootstrap_servers=broker.bootstrap, acks="all")
+    producer = AIOKafkaProducer(**client_of(broker), acks="all")
     await producer.start()
     try:
         await producer.send_and_wait(f"orders.v1.{ENTERPRISE}", payload, key=order_id.encode())

@@ -33,7 +33,7 @@ class Pouring:
     task: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        async with open_producer(self.field.bootstrap, is_idempotent=self.field.is_idempotent) as producer:
+        async with open_producer(self.field.client, is_idempotent=self.field.is_idempotent) as producer:
             while not self.is_over:
                 uscc = ENTERPRISES[self.sent // CHUNK % len(ENTERPRISES)]
                 orders = [order(self.sent + n, uscc) for n in range(CHUNK)]

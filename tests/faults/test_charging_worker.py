@@ -156,7 +156,7 @@ async def test_a_batch_that_cannot_be_unpacked_pauses_its_topic_alone(field: Fie
     async with field.worker() as worker:
         await field.send(*orders(0, 20), *orders(0, 20, OTHER_RIDES))
         await field.has_counted(40)
-        producer = AIOKafkaProducer(bootstrap_servers=field.bootstrap)
+        producer = AIOKafkaProducer(**field.client)
         await producer.start()
         batch = producer.create_batch()
         batch.append(timestamp=0, key=b"k", value=b"v")

@@ -47,7 +47,7 @@ def orders(first: int, last: int, uscc: str = RIDES) -> list[Sent]:
 
 @asynccontextmanager
 async def open_transactions(field: Field) -> AsyncIterator[AIOKafkaProducer]:
-    producer = AIOKafkaProducer(bootstrap_servers=field.bootstrap, transactional_id="an enterprise")
+    producer = AIOKafkaProducer(**field.client, transactional_id="an enterprise")
     await producer.start()
     try:
         yield producer
@@ -81,7 +81,7 @@ async def test_what_a_producer_aborted_is_not_charged(field: Field) -> None:
         charged = {int(name[1:]) for (name,) in await field.house.fetch("select order_id from charging.entry")}
         assert charged == {n for n in range(60) if n % 20 < 10}
         assert await field.house.value("select sum(events) from charging.position") == 60
-        assert await bounds(field.bootstrap, TOPIC) == (0, 66)
+        assert await bounds(field.client, TOPIC) == (0, 66)
         assert await metric(worker, 'danbao_charging_batches_dropped_total{why="Stale"}') <= FETCHED_TOO_EARLY
         await field.send(*orders(60, 70))
         await field.has_counted(70)
@@ -102,25 +102,25 @@ async def test_a_marker_at_the_end_of_a_log_is_nothing_that_waits(field: Field) 
 
         await eventually_async(nothing_waits, "no lag")
         await eventually_async(worker.is_ready, "readiness")
-        await delete_records(field.bootstrap, TOPIC, 22)
+        await delete_records(field.client, TOPIC, 22)
         await transact(producer, orders(20, 30), commits=True)
         await field.has_counted(20)
         assert (await worker.get("/v1/status"))["paused"] == {}
 
 
 async def cut_off(field: Field) -> None:
-    await delete_records(field.bootstrap, TOPIC, 80)
+    await delete_records(field.client, TOPIC, 80)
 
 
 async def expire(field: Field) -> None:
     """Everything that is there now: its record times are long ago."""
-    await set_topic(field.bootstrap, TOPIC, {"retention.ms": "1000"})
+    await set_topic(field.client, TOPIC, {"retention.ms": "1000"})
 
     async def is_empty() -> bool:
-        return await bounds(field.bootstrap, TOPIC) == (80, 80)
+        return await bounds(field.client, TOPIC) == (80, 80)
 
     await eventually_async(is_empty, "retention")
-    await set_topic(field.bootstrap, TOPIC, {"retention.ms": "-1"})
+    await set_topic(field.client, TOPIC, {"retention.ms": "-1"})
 
 
 async def is_told(worker: Process, words: str) -> bool:
@@ -161,7 +161,7 @@ async def test_an_offset_out_of_range_is_no_leave_to_skip(field: Field) -> None:
         await field.has_counted(50)
         async with asleep(worker):
             await field.send(*orders(50, 80))
-            await delete_records(field.bootstrap, TOPIC, 80)
+            await delete_records(field.client, TOPIC, 80)
             await field.send(*orders(80, 90))
         await eventually_async(lambda: is_told(worker, "offsets 50 to 79 are gone"), "the alarm")
         await field.send(*orders(0, 20, OTHER_RIDES))
@@ -205,7 +205,7 @@ async def test_the_broker_is_killed_under_load_and_started_again(field: Field, f
             kafka.restart()
             await load.goes_on()
         await load.stops()
-        written = sum([(await bounds(field.bootstrap, orders_topic(uscc)))[1] for uscc in ENTERPRISES])
+        written = sum([(await bounds(field.client, orders_topic(uscc)))[1] for uscc in ENTERPRISES])
         await assert_exact(field, load.sent, written - load.sent)
         for worker in (one, two):
             assert worker.child.poll() is None
@@ -238,9 +238,9 @@ async def test_the_time_of_an_event_is_what_the_topic_says(
 ) -> None:
     """A producer whose clock is decades behind: its own word, or the broker's."""
     async with open_field(house, client_settings(fresh_broker)) as field:
-        await make_topic(field.bootstrap, TOPIC, message_timestamp_type=times)
-        await make_topic(field.bootstrap, "clock", message_timestamp_type="LogAppendTime")
-        async with AIOKafkaProducer(bootstrap_servers=field.bootstrap) as producer:
+        await make_topic(field.client, TOPIC, message_timestamp_type=times)
+        await make_topic(field.client, "clock", message_timestamp_type="LogAppendTime")
+        async with AIOKafkaProducer(**field.client) as producer:
             moment = (await producer.send_and_wait("clock", b"what is the time?", timestamp_ms=1)).timestamp
         at = datetime.fromtimestamp(moment // 1000, SHANGHAI)
         async with field.worker():

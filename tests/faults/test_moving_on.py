@@ -116,7 +116,7 @@ async def test_events_that_retention_took_are_named_and_passed_over_when_somebod
         await field.send(*(accepted(f"o{n}") for n in range(50)))
         await field.has_counted(50)
     await field.send(*(accepted(f"lost{n}") for n in range(30)))
-    await delete_records(field.bootstrap, TOPIC, 80)
+    await delete_records(field.client, TOPIC, 80)
     await field.send(*(accepted(f"after{n}") for n in range(10)))
     async with field.worker(wait=False) as worker:
         await eventually_async(lambda: _answers(worker), "an answer")

@@ -16,6 +16,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from deploy.embedded.children import Child, start_child
 from deploy.embedded.ports import free_port
+from services.cli.running.system import settings_of
+from shared.adapters.kafka.security import Client, client_options
 from shared.contracts.topics import orders_topic
 from tests.integration.charging_house import ROOT, House, Sent
 from tests.waiting import eventually_async
@@ -66,8 +68,9 @@ class Field:
     started: int = 0
 
     @property
-    def bootstrap(self) -> str:
-        return self.broker["DANBAO_KAFKA"]
+    def client(self) -> Client:
+        """What a client of the test's own is made with."""
+        return client_options(settings_of(self.broker))
 
     @property
     def is_idempotent(self) -> bool:
@@ -95,7 +98,7 @@ class Field:
 
     async def send(self, *sent: Sent, codec: str | None = None, partition: int | None = None) -> None:
         """Produce to the enterprises' topics and wait for the acknowledgements."""
-        async with open_producer(self.bootstrap, codec, is_idempotent=self.is_idempotent) as producer:
+        async with open_producer(self.client, codec, is_idempotent=self.is_idempotent) as producer:
             for each in sent:
                 time_ms = round(each.at.timestamp() * 1000) if each.time_ms is None else each.time_ms
                 await producer.send(
@@ -109,7 +112,7 @@ class Field:
         await self._admin("delete_topics", [orders_topic(uscc) for uscc in usccs])
 
     async def _admin(self, verb: str, what: Sequence[object]) -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
+        admin = AIOKafkaAdminClient(**self.client)
         await admin.start()
         try:
             await getattr(admin, verb)(what)
@@ -130,10 +133,10 @@ class Field:
 
 @asynccontextmanager
 async def open_producer(
-    bootstrap: str, codec: str | None = None, *, is_idempotent: bool = False
+    client: Client, codec: str | None = None, *, is_idempotent: bool = False
 ) -> AsyncIterator[AIOKafkaProducer]:
     producer = AIOKafkaProducer(
-        bootstrap_servers=bootstrap, compression_type=codec, max_request_size=32 * 1024 * 1024, linger_ms=5,
+        **client, compression_type=codec, max_request_size=32 * 1024 * 1024, linger_ms=5,
         max_batch_size=512 * 1024, enable_idempotence=is_idempotent,
     )  # fmt: skip
     await producer.start()

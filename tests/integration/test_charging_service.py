@@ -57,7 +57,7 @@ async def test_a_month_in_small(field: Field) -> None:
 
         await eventually_async(is_published, "an empty outbox")
         runs = (await worker.get("/v1/status"))["runs"]
-        async with open_producer(field.bootstrap) as producer:
+        async with open_producer(field.client) as producer:
             closing = DayClosing(day=NOON.date(), attempt=1, cut=runs, previous_cut={})
             await producer.send_and_wait(DAYS_CLOSING, msgspec.json.encode(closing))
         manifests = [
@@ -77,7 +77,7 @@ def uscc_in_body_of_another() -> Sent:
 
 
 async def read(field: Field, topic: str, count: int) -> list[bytes]:
-    consumer = AIOKafkaConsumer(topic, bootstrap_servers=field.bootstrap, auto_offset_reset="earliest")
+    consumer = AIOKafkaConsumer(topic, **field.client, auto_offset_reset="earliest")
     await consumer.start()
     found: list[bytes] = []
 

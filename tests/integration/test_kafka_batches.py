@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from shared.adapters.kafka.batch_polling import SLICE_EVENTS, Arrived, Flat, poll_with
 from tests.kafka_admin import make_topic
-from tests.servers import Broker
+from tests.servers import Broker, client_of
 
 TOPIC = "polled-by-slices"
 EVENTS = 5 * SLICE_EVENTS
@@ -15,12 +15,12 @@ EVENTS = 5 * SLICE_EVENTS
 
 async def test_records_come_whole_and_light(broker: Broker) -> None:
     """What aiokafka fetched is handed out as `Arrived`: else polling would be slow, and nobody would see it."""
-    await make_topic(broker.bootstrap, TOPIC, partitions=2)
+    await make_topic(client_of(broker), TOPIC, partitions=2)
     sent = [
         (n % 2, n // 2, 1_700_000_000_000 + n, f"k{n}".encode(), f"v{n}".encode(), [("h", b"%d" % n)])
         for n in range(EVENTS)
     ]
-    async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap) as producer:
+    async with AIOKafkaProducer(**client_of(broker)) as producer:
         for partition, _, timestamp, key, value, headers in sent:
             await producer.send(TOPIC, value, key, partition, timestamp, headers)
     found = await polled(broker, EVENTS)
@@ -40,7 +40,7 @@ async def polled(broker: Broker, count: int) -> list[Any]:
         failures.append(error)
 
     poll_with(subscriber, 200, count, note, fail)
-    async with AIOKafkaConsumer(bootstrap_servers=broker.bootstrap, auto_offset_reset="earliest") as consumer:
+    async with AIOKafkaConsumer(**client_of(broker), auto_offset_reset="earliest") as consumer:
         consumer.assign([TopicPartition(TOPIC, 0), TopicPartition(TOPIC, 1)])
         for _ in range(100):
             batch: Flat = await subscriber.get_msg(consumer)

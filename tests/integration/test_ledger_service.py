@@ -36,7 +36,7 @@ from shared.contracts.topics import (
 from shared.domain.signed_note import ED25519
 from tests.faults.proxy import open_proxy
 from tests.integration.ledger_model import ENTERPRISE, OTHER, Charging, Ledger, due, new_run, open_ledger, total
-from tests.servers import Broker, client_settings
+from tests.servers import Broker, client_of, client_settings
 from tests.waiting import PATIENCE_SECONDS, eventually_async
 
 OPENED_ON = date(2026, 9, 29)
@@ -116,8 +116,8 @@ async def started(ledger: Ledger, broker: Broker, **more: str) -> AsyncIterator[
 async def answering(broker: Broker, charging: Charging) -> AsyncIterator[AIOKafkaProducer]:
     """Charging's side of the topics: publishes, and answers every `days.closing.v1` by counting."""
     await ensure_topics(settings_of(client_settings(broker)), dict.fromkeys(INTERNAL, 1))
-    producer = AIOKafkaProducer(bootstrap_servers=broker.bootstrap)
-    consumer = AIOKafkaConsumer(DAYS_CLOSING, bootstrap_servers=broker.bootstrap, auto_offset_reset="earliest")
+    producer = AIOKafkaProducer(**client_of(broker))
+    consumer = AIOKafkaConsumer(DAYS_CLOSING, **client_of(broker), auto_offset_reset="earliest")
 
     async def answer() -> None:
         async for record in consumer:
@@ -138,7 +138,7 @@ async def answering(broker: Broker, charging: Charging) -> AsyncIterator[AIOKafk
 
 async def read_all(broker: Broker, topic: str) -> list[bytes]:
     """Everything that stands on a topic of one partition now."""
-    consumer = AIOKafkaConsumer(topic, bootstrap_servers=broker.bootstrap, auto_offset_reset="earliest")
+    consumer = AIOKafkaConsumer(topic, **client_of(broker), auto_offset_reset="earliest")
     await consumer.start()
     try:
         (partition,) = consumer.assignment()

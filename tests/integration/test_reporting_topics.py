@@ -29,7 +29,7 @@ from tests.integration.reporting_house import (
     statement,
     total,
 )
-from tests.servers import Broker, client_settings
+from tests.servers import Broker, client_of, client_settings
 from tests.waiting import eventually_async
 
 DAY = date(2026, 10, 3)
@@ -73,7 +73,7 @@ async def test_topics_are_read_from_the_start_and_repeats_change_nothing(
     async with open_parts(fresh_broker, database, platform_database, tmp_path) as settings:
         await ensure_topics(settings, {DAYS_CLOSED: 1, STATEMENTS: 1})
         closed = msgspec.json.encode(closed_day(DAY, [total(DAY, "charged", 90)]))
-        async with AIOKafkaProducer(bootstrap_servers=fresh_broker.bootstrap) as producer:
+        async with AIOKafkaProducer(**client_of(fresh_broker)) as producer:
             for _ in range(2):
                 await producer.send_and_wait(DAYS_CLOSED, closed)
                 await producer.send_and_wait(STATEMENTS, msgspec.json.encode(statement(90)))

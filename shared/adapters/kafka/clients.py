@@ -4,7 +4,7 @@ Correctness of delivery is nobody's here: a handler is idempotent, and a message
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +20,8 @@ from faststream.kafka import KafkaBroker
 from faststream.kafka.annotations import KafkaMessage
 
 from shared.adapters.kafka.batch_polling import as_read
+from shared.adapters.kafka.login import check_login
+from shared.adapters.kafka.security import Client, broker_options, client_options
 from shared.domain.calendar import epoch_instant
 from shared.domain.errors import Stop
 from shared.runtime.settings import Settings
@@ -35,7 +37,7 @@ RETRY_MOST_SECONDS: Final = 5.0
 def open_broker(settings: Settings) -> KafkaBroker:
     """FastStream's broker, not yet started; its producer waits for all replicas."""
     return KafkaBroker(
-        settings.kafka.split(","),
+        **broker_options(settings),
         acks="all",
         compression_type="gzip",
         max_request_size=LARGEST_REQUEST_BYTES,
@@ -44,6 +46,30 @@ def open_broker(settings: Settings) -> KafkaBroker:
         graceful_timeout=10.0,
         logger=None,
     )
+
+
+def open_reading_broker(settings: Settings) -> KafkaBroker:
+    """FastStream's broker without a producer or an admin client: for a service that may write to no topic."""
+    return KafkaBroker(
+        **broker_options(settings),
+        consumer_only=True,
+        metadata_max_age_ms=settings.kafka_metadata_max_age_ms,
+        graceful_timeout=10.0,
+        logger=None,
+    )
+
+
+async def is_answering(broker: KafkaBroker, seconds: float) -> bool:
+    """Whether Kafka answers a started broker within this time."""
+    if not broker.config.broker_config.consumer_only:
+        return await broker.ping(seconds)
+    subscriber: Any = broker.subscribers[0]
+    try:
+        async with asyncio.timeout(seconds):
+            await subscriber.consumer.topics()
+    except (KafkaError, TimeoutError):
+        return False
+    return True
 
 
 async def start_broker(broker: KafkaBroker) -> None:
@@ -177,7 +203,8 @@ async def until_done(what: str, attempt: Callable[[], Awaitable[None]]) -> None:
 
 async def ensure_topics(settings: Settings, partitions: dict[str, int]) -> None:
     """Make the topics (name to partition count) that do not exist yet."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka.split(","))
+    await check_login(settings)
+    admin = AIOKafkaAdminClient(**client_options(settings))
     await admin.start()
     try:
         replicas = settings.topic_replicas
@@ -190,9 +217,9 @@ async def ensure_topics(settings: Settings, partitions: dict[str, int]) -> None:
         await admin.close()
 
 
-async def read_cluster_id(bootstrap: Iterable[str]) -> str:
+async def read_cluster_id(client: Client) -> str:
     """The id of the cluster that answers now; another one than before means other topics under the same names."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=list(bootstrap))
+    admin = AIOKafkaAdminClient(**client)
     await admin.start()
     try:
         return str((await admin.describe_cluster())["cluster_id"])

@@ -13,29 +13,30 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from shared.adapters.kafka.security import Client
 from shared.domain.errors import Refused
 
 CONFIRM_SECONDS: Final = 5.0
 
 
 @asynccontextmanager
-async def open_onlooker(bootstrap: list[str]) -> AsyncIterator[AIOKafkaConsumer]:
+async def open_onlooker(client: Client) -> AsyncIterator[AIOKafkaConsumer]:
     """A client of no group that only asks about logs; Refused when the broker does not tell."""
-    client = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, request_timeout_ms=5_000)
+    onlooker = AIOKafkaConsumer(**client, enable_auto_commit=False, request_timeout_ms=5_000)
     try:
-        await client.start()
-        yield client
+        await onlooker.start()
+        yield onlooker
     except KafkaError as error:
         raise Refused(f"the broker tells nothing: {error!r}") from error
     finally:
-        await client.stop()
+        await onlooker.stop()
 
 
 class LogEnds:
     """Remembers what a reported end turned out to mean, so that a quiet log is asked once."""
 
-    def __init__(self, bootstrap: list[str]) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, client: Client) -> None:
+        self._client = client
         self._known: dict[TopicPartition, tuple[int, int]] = {}
 
     async def true_ends(
@@ -54,7 +55,7 @@ class LogEnds:
         return found
 
     async def _fetch_ends(self, starts: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
-        consumer = AIOKafkaConsumer(bootstrap_servers=self._bootstrap, enable_auto_commit=False)
+        consumer = AIOKafkaConsumer(**self._client, enable_auto_commit=False)
         await consumer.start()
         try:
             consumer.assign(list(starts))

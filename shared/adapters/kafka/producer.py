@@ -12,6 +12,8 @@ from typing import Final
 from aiokafka import AIOKafkaProducer
 from aiokafka.structs import RecordMetadata
 
+from shared.adapters.kafka.login import check_login
+from shared.adapters.kafka.security import client_options
 from shared.runtime.settings import Settings
 
 LINGER_MS: Final = 5
@@ -49,8 +51,9 @@ class RecordSender:
 @asynccontextmanager
 async def open_sender(settings: Settings) -> AsyncIterator[RecordSender]:
     """A started sender."""
+    await check_login(settings)
     producer = AIOKafkaProducer(
-        bootstrap_servers=settings.kafka.split(","),
+        **client_options(settings),
         acks="all",
         enable_idempotence=settings.kafka_idempotent,
         linger_ms=LINGER_MS,

@@ -23,6 +23,8 @@ from aiokafka.protocol.types import (
     TaggedFields,
 )
 
+from shared.adapters.kafka.security import Client
+
 NO_ID: Final = UUID(int=0)
 _API_KEY: Final = 3
 _VERSION: Final = 10
@@ -86,9 +88,9 @@ class _MetadataRequest(Request[_MetadataStruct]):
         return request_struct_class(self._topics, False, False, False, {})
 
 
-async def read_topic_ids(bootstrap: Iterable[str], topics: Iterable[str]) -> dict[str, UUID]:
+async def read_topic_ids(client: Client, topics: Iterable[str]) -> dict[str, UUID]:
     """The id of each of these topics; one that is not there, or that the broker has no id for, is left out."""
-    admin: Any = AIOKafkaAdminClient(bootstrap_servers=list(bootstrap))
+    admin: Any = AIOKafkaAdminClient(**client)
     await admin.start()
     try:
         node = admin._client.get_random_node()
