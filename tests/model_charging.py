@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 from tests.model_events import Fault, read_event
+from tests.model_identity import is_credit_code, names_a_person
 from tests.model_numbers import Heard, Numbers
 from tests.model_rows import Closing, Count, Manifest, Received, Row, Total
 from tests.model_scheme import SHANGHAI, ModelScheme, day_of, midnight
@@ -118,6 +119,7 @@ class ModelCharging:
             raise Fault("unknown_enterprise")
         if not FIRST_MS <= record.timestamp < LAST_MS:
             raise Fault("impossible_time")
+        _check_names(said)
         now = datetime.fromtimestamp(record.timestamp // 1000, SHANGHAI)
         now += timedelta(milliseconds=record.timestamp % 1000)
         if kind == "declared":
@@ -328,3 +330,14 @@ def _hours(row: Row) -> list[tuple[date, str, str, int]]:
     """The hour that an acceptance counts in; nothing of other rows."""
     at, total = row.key[3].astimezone(SHANGHAI), row.total
     return [(at.date(), total.enterprise, total.province, at.hour)] if row.kind == "accepted" else []
+
+
+def _check_names(said: dict[str, Any]) -> None:
+    """What an enterprise fills as it likes names nobody; an agency's code is one."""
+    names = [said.get(name) for name in ("agency_uscc", "employer_insurance_no", "declaration_id")]
+    series = said.get("series")
+    names += [each["series"] for each in series] if isinstance(series, list) else [series]
+    if any(map(names_a_person, names)):
+        raise Fault("identity_in_clear")
+    if said.get("agency_uscc") is not None and not is_credit_code(said["agency_uscc"]):
+        raise Fault("bad_value")

@@ -12,6 +12,8 @@ from datetime import date, timedelta
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from tests.model_identity import names_a_person
+
 ONE = timedelta(days=1)
 MOST = 1_000_000
 
@@ -169,6 +171,7 @@ def number_in(value: bytes | None, enterprise: str) -> tuple[str, str, int] | No
         return None
     is_number = isinstance(sequence, int) and not isinstance(sequence, bool) and 1 <= sequence < 2**53
     is_series = isinstance(series, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,16}", series) is not None
+    is_series = is_series and not names_a_person(series)
     return (enterprise, series, sequence) if is_number and is_series else None
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
-from tests.workload_faults import FAULTS, STRANGER, Value
+from tests.workload_faults import AGENCY, FAULTS, Value
 from tests.workload_places import CORNERS, EVERYWHERE, INDUSTRIES, JOINING, PLACES, REGIONS
 
 SHANGHAI = timezone(timedelta(hours=8))
@@ -184,7 +184,7 @@ class Workload:
         if self.random.random() < 0.08:
             data["employer_insurance_no"] = self.random.choice(["GS-1", "GS-2"])
         if self.random.random() < 0.1:
-            data["agency_uscc"] = STRANGER
+            data["agency_uscc"] = AGENCY
         order = Order(uscc, data, at)
         self.orders.append(order)
         return order

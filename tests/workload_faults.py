@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 STRANGER = "91000000FAKE00999X"
+AGENCY = "91000000FAKE900002"
 UNREGISTERED = "91000000FAKE00004Q"
 Value = str | dict[str, Any] | None
 """A record's value in a history, see `tests.workload.bytes_of`."""

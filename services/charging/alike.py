@@ -13,6 +13,7 @@ import numpy as np
 
 from services.charging.batch import SHANGHAI_EPOCH, Limits, Record, since_epoch_us
 from services.charging.forms import Form, Texts, texts
+from services.charging.ingest.free_fields import FreeFields
 from services.charging.layout import Array, Orders, number_forms
 from services.charging.rows import TotalKey
 from shared.contracts.manifests import Outcome
@@ -56,6 +57,7 @@ class Alike:
         self._limits = limits
         self._forms: dict[Key, Form] = {}
         self._texts: dict[str | None, Texts] = {None: _NO_TEXTS}
+        self._fields = FreeFields()
 
     def keep_series(self, series: str) -> None:
         """Know a series that was decoded with every check."""
@@ -106,10 +108,23 @@ class Alike:
             is_right &= (ended_us >= accepted_us + is_completion) & (ended_us <= latest_us)
             columns.ended_us, columns.sequences = ended_us.tolist(), [NO_INT64] * len(datas)
             columns.recorded_us = columns.sequences.copy()
-        columns.texts = _with_others(datas, said)
+        columns.texts, are_right = self._with_others(datas, said)
+        if are_right is not None:
+            is_right &= are_right
         columns.regions = [region for _, region in places]
         columns.names = [data.order_id for data in datas]
         return columns.leave_out(is_right)
+
+    def _with_others(self, datas: Sequence[Any], said: Sequence[Texts | None]) -> tuple[list[Any], Array | None]:
+        """Agency and insurance number beside the series, where there are any: rarely; and which may be taken."""
+        others = [(data.agency_uscc, data.employer_insurance_no) for data in datas]
+        if others.count((None, None)) == len(others):
+            return list(said), None
+        laid = [
+            known if other == (None, None) else texts(getattr(data, "series", None), *other)
+            for data, known, other in zip(datas, said, others, strict=True)
+        ]
+        return laid, np.array([self._fields.are_right(*other) for other in others])
 
 
 def _hold(forms: Sequence[Form], accepted_us: Array) -> Array:
@@ -139,14 +154,3 @@ def _record_times(records: Sequence[Record]) -> Array:
     stamps = np.array([record.timestamp for record in records], np.int64)
     is_possible = (stamps >= FIRST_RECORD_MS) & (stamps < LAST_RECORD_MS)
     return np.where(is_possible, np.where(is_possible, stamps, 0) * 1000, -1)
-
-
-def _with_others(datas: Sequence[Any], said: Sequence[Texts | None]) -> list[Any]:
-    """Agency and insurance number beside the series, where there are any: rarely."""
-    others = [(data.agency_uscc, data.employer_insurance_no) for data in datas]
-    if others.count((None, None)) == len(others):
-        return list(said)
-    return [
-        known if other == (None, None) else texts(getattr(data, "series", None), *other)
-        for data, known, other in zip(datas, said, others, strict=True)
-    ]

@@ -32,6 +32,7 @@ from services.charging.decode import Parked, decode
 from services.charging.doubts import Doubts
 from services.charging.forms import Form, texts
 from services.charging.glance import Glance
+from services.charging.ingest.free_fields import find_declaration_fault, find_fault
 from services.charging.layout import Orders, lay_out
 from services.charging.rows import CANCEL_REASONS, EXCLUSION_REASONS, TotalKey
 from shared.adapters.hashing import hash_all
@@ -163,11 +164,17 @@ class Reader:
         if not FIRST_RECORD_MS <= record.timestamp < LAST_RECORD_MS:
             return Parked(ParkReason.IMPOSSIBLE_TIME, f"record time {record.timestamp} ms")
         if isinstance(event, DayDeclared):
-            self._declare(index, record, lane, event)
-            return None
+            fault = find_declaration_fault(event.data)
+            if fault is None:
+                self._declare(index, record, lane, event)
+            return fault
         return self._take_order(index, record, lane, _KINDS[type(event)], event.data)
 
     def _take_order(self, index: int, record: Record, lane: Lane, kind: int, data: Any) -> Parked | None:
+        series = data.series if kind == _ACCEPTANCE else None
+        fault = find_fault(data.agency_uscc, data.employer_insurance_no, series)
+        if fault is not None:
+            return fault
         accepted_us = since_epoch_us(data.accepted_at)
         day = (data.accepted_at - SHANGHAI_EPOCH).days
         fault = self._time_fault(data, day, accepted_us, record.timestamp * 1000)
@@ -183,9 +190,9 @@ class Reader:
         form = self._form(lane, kind, day, accepted_us, place[0], data) if fault is None else None
         if form is None:
             return fault or Parked(ParkReason.NO_TARIFF_LINE, f"no line for {data.industry} in province {place[0]}")
-        series, sequence, recorded_us = None, None, NO_INT64
+        sequence, recorded_us = None, NO_INT64
         if kind == _ACCEPTANCE:
-            series, sequence, recorded_us = data.series, data.sequence, record.timestamp * 1000
+            sequence, recorded_us = data.sequence, record.timestamp * 1000
         if series is not None:
             self._alike.keep_series(series)
         self._orders.append(

@@ -11,7 +11,7 @@ from services.ledger import tables
 from services.ledger.evidence import sha256
 
 log = structlog.get_logger(__name__)
-Reason = Literal["undecodable", "absurd", "different_content", "unexpected", "foreign_enterprise"]
+Reason = Literal["undecodable", "absurd", "different_content", "unexpected", "foreign_enterprise", "identity_in_clear"]
 
 
 async def keep_refused(connection: AsyncConnection, topic: str, reason: Reason, detail: str, payload: bytes) -> None:

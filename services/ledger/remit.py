@@ -20,6 +20,7 @@ from shared.contracts.manifests import RemittanceReceived
 from shared.contracts.topics import REMITTANCES
 from shared.domain.billing import Allocation, allocate
 from shared.domain.errors import Refused
+from shared.domain.identity import reads_as_identity
 from shared.domain.journal import (
     CASH,
     Balance,
@@ -43,6 +44,8 @@ async def take_remittance(engine: AsyncEngine, payload: bytes) -> str:
     """
     try:
         told = DECODER.decode(payload)
+        if reads_as_identity(told.remittance_id):
+            return await _refuse_identity(engine, payload)
         amount = _amount(told)
     except (msgspec.MsgspecError, UnicodeDecodeError, Refused) as error:
         reason: Reason = "absurd" if isinstance(error, Refused) else "undecodable"
@@ -60,6 +63,14 @@ async def take_remittance(engine: AsyncEngine, payload: bytes) -> str:
         detail = f"remittance {told.remittance_id} is known with other content"
         await keep_refused(connection, REMITTANCES, "different_content", detail, payload)
         return "refused"
+
+
+async def _refuse_identity(engine: AsyncEngine, payload: bytes) -> str:
+    """Refuse a remittance that is named by a person; the id is not repeated, for alarms are read by many."""
+    detail = "remittance_id reads as a citizen's number or a mobile number; send the number of the transfer"
+    async with engine.begin() as connection:
+        await keep_refused(connection, REMITTANCES, "identity_in_clear", detail, payload)
+    return "refused"
 
 
 def _amount(told: RemittanceReceived) -> Amount:

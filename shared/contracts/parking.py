@@ -22,6 +22,8 @@ class ParkReason(StrEnum):
     BAD_SEQUENCE = "bad_sequence"
     NAIVE_TIME = "naive_time"
     IMPOSSIBLE_TIME = "impossible_time"
+    IDENTITY_IN_CLEAR = "identity_in_clear"
+    """A field reads as a citizen's number (公民身份号码) or a mobile number; its detail says what to send instead."""
     # Who and where
     OTHER_ENTERPRISE = "other_enterprise"
     UNKNOWN_ENTERPRISE = "unknown_enterprise"

@@ -1,0 +1,62 @@
+"""The fields that an enterprise fills as it likes: park an event that names a person in one of them. Pure."""
+
+from typing import Final
+
+from services.charging.decode import Parked
+from shared.contracts.events import Declaration
+from shared.contracts.parking import ParkReason
+from shared.domain.enterprise import is_valid_uscc
+from shared.domain.identity import reads_as_identity
+
+KNOWN_LIMIT: Final = 65_536
+"""Values that are known to be right; reaching it begins again."""
+_INSTEAD: Final = {
+    "agency_uscc": "send the agency's unified social credit code",
+    "employer_insurance_no": "send the number of the enterprise's insurance account or a number of your own",
+    "series": "send a name of your own for the series, such as main",
+    "declaration_id": "send an id of your own for the manifest, such as its day",
+}
+
+
+class FreeFields:
+    """Says what is wrong with agency codes and insurance numbers; remembers those that are right."""
+
+    def __init__(self) -> None:
+        self._known: set[tuple[str | None, str | None]] = {(None, None)}
+
+    def are_right(self, agency_uscc: str | None, insurance_no: str | None) -> bool:
+        """Whether both may be taken."""
+        pair = (agency_uscc, insurance_no)
+        if pair in self._known:
+            return True
+        if find_fault(agency_uscc, insurance_no, None) is not None:
+            return False
+        if len(self._known) >= KNOWN_LIMIT:
+            self._known = {(None, None)}
+        self._known.add(pair)
+        return True
+
+
+def find_fault(agency_uscc: str | None, insurance_no: str | None, series: str | None) -> Parked | None:
+    """Why an order with these fields is parked. The value itself is not repeated: the reason is shown to many."""
+    values = {"agency_uscc": agency_uscc, "employer_insurance_no": insurance_no, "series": series}
+    for name, value in values.items():
+        if value is not None and reads_as_identity(value):
+            return _identity(name)
+    if agency_uscc is not None and not is_valid_uscc(agency_uscc):
+        return Parked(ParkReason.BAD_VALUE, "agency_uscc: the check digit of GB 32100 is wrong")
+    return None
+
+
+def find_declaration_fault(declaration: Declaration) -> Parked | None:
+    """Why a day's manifest is parked: its id or one of its series reads as an identity."""
+    if reads_as_identity(declaration.declaration_id):
+        return _identity("declaration_id")
+    if any(reads_as_identity(each.series) for each in declaration.series):
+        return _identity("series")
+    return None
+
+
+def _identity(name: str) -> Parked:
+    detail = f"{name} reads as a citizen's number or a mobile number; {_INSTEAD[name]}"
+    return Parked(ParkReason.IDENTITY_IN_CLEAR, detail)
