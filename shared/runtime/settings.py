@@ -22,11 +22,11 @@ class Settings(BaseSettings):
     kafka: str = Field("127.0.0.1:9092", description="bootstrap servers, host:port[,host:port]")
     database: SecretStr = Field(
         SecretStr("postgresql://danbao@127.0.0.1:5432/danbao"),
-        description="URL this process logs in with; the owner's for migrate and up, else the service's own role",
+        description="URL this process logs in with; the administrator's for migrate and up, else its own login",
     )
     platform_database: SecretStr = Field(
         SecretStr("postgresql://danbao@127.0.0.1:5432/national_platform"),
-        description="owner's URL of the national platform's database (migrate and up)",
+        description="administrator's URL of the national platform's database (migrate and up)",
     )
     database_answer_seconds: float = Field(
         120.0, gt=0, description="a statement that is not answered for so long is given up, and tried again"

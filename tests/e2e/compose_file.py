@@ -13,7 +13,7 @@ import yaml
 from deploy import new_env
 from tests.tidy.source import ROOT
 
-REFERENCE: Final = re.compile(r"\$(?:\$|\{(?P<name>[A-Z_]+)(?:(?P<how>:-|:\?)(?P<rest>[^}]*))?\})")
+REFERENCE: Final = re.compile(r"\$(?:\$|\{(?P<name>[A-Z0-9_]+)(?:(?P<how>:-|:\?)(?P<rest>[^}]*))?\})")
 KEYS: Final = "/keys/"
 
 

@@ -14,6 +14,8 @@ from services.cli.archiving.archive import Archive
 from services.cli.audit.run import audit_all
 from services.cli.exits import CommandFailed
 from services.cli.month.demo import audit_sources
+from services.cli.running.migrating import ARCHIVIST, password_variable, read_env_file
+from shared.adapters.postgres.pool import with_login
 from shared.domain.errors import Refused
 from tests.e2e.conftest import Month
 
@@ -32,7 +34,10 @@ PROOFS = """
 
 @asynccontextmanager
 async def open_archive(month: Month, folder: Path, after_days: int = AFTER_DAYS) -> AsyncIterator[Archive]:
-    url = month.system.settings.database.get_secret_value()
+    """The archive as its own login, which is no superuser and owns nothing else, reaches it."""
+    passwords = read_env_file(month.system.directory / "roles.env")
+    administrator = month.system.settings.database.get_secret_value()
+    url = with_login(administrator, ARCHIVIST, passwords[password_variable(ARCHIVIST)])
     connection = await asyncpg.connect(url)
     try:
         yield Archive(url, connection, folder, after_days, workers=2, leaves=400)

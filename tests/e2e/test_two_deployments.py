@@ -24,10 +24,11 @@ from services.cli.month.demo import OCTOBER, Asked, bill, declared, wishes_of
 from services.cli.month.driver import MonthDriver, Stream, open_stream, request_close, until, wait_closed
 from services.cli.month.progress import Silent
 from services.cli.running.apis import Api, Apis, open_apis
-from services.cli.running.migrating import AUDITOR, HISTORIES, given_passwords
+from services.cli.running.migrating import HISTORIES, given_passwords
 from services.cli.running.system import System, running_system, service_environment
 from shared.adapters.files.scheme import load_scheme
 from shared.adapters.postgres.migrations import migrate
+from shared.adapters.postgres.ownership import AUDITOR
 from shared.adapters.postgres.pool import with_login
 from shared.domain.errors import Refused
 from shared.runtime.settings import HOUSE

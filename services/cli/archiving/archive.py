@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 class Archive:
-    """A folder of archived days, and the database they come from, reached as its owner."""
+    """A folder of archived days, and the database they come from, reached as `danbao_archivist`."""
 
     def __init__(
         self, url: str, connection: Connection, folder: Path, after_days: int, workers: int, leaves: int = FILE_LEAVES

@@ -1,6 +1,6 @@
 """Which days may be archived and what became of them, as the database says; and the DDL that lets a part go.
 
-Everything here is the owner's, as `danbao migrate` is: no service has a privilege to drop a part.
+It runs as `danbao_archivist`, a member of the tables' owners: no service has a privilege to drop a partition.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""`danbao archive`: sealed days as files that prove themselves, and back. Needs the owner's DANBAO_DATABASE."""
+"""`danbao archive`: sealed days as files that prove themselves, and back. Logs in as danbao_archivist."""
 
 # ruff: noqa: PLC0415 - a command imports its own work, so that --help is quick
 

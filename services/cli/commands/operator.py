@@ -148,7 +148,7 @@ def migrate(
         Path, typer.Option(help="File of the roles' passwords: read when there, and written with what is new.")
     ] = Path("var/roles.env"),
 ) -> int:
-    """As owner, make every schema and a role for each service (passwords: DANBAO_ROLE_PASSWORD_<ROLE>, or new)."""
+    """As administrator, make every schema and each login (passwords: DANBAO_ROLE_PASSWORD_<ROLE>, or new)."""
     from services.cli.running.loop import run_work
     from services.cli.running.migrating import given_passwords, migrate_all, password_variable, write_env_file
     from shared.runtime.settings import Settings

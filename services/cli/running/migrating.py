@@ -1,4 +1,4 @@
-"""All four histories of migrations, run as owner; each service gets its role."""
+"""All four histories of migrations, run as the administrator; each service gets its role."""
 
 import os
 import secrets
@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from shared.adapters.postgres.ownership import AUDITOR, SECOND
 from shared.domain.errors import Refused
 from shared.runtime.settings import HOUSE, Settings
 
-AUDITOR: Final = "danbao_auditor"
+ARCHIVIST: Final = "danbao_archivist"
+"""The login of `danbao archive`: reads everything, moves whole days out of charging's table and back."""
 NATIONAL_PLATFORM: Final = "national_platform"
 SHORTEST_PASSWORD: Final = 12
 
@@ -23,6 +25,17 @@ class History:
     schema: str
     role: str
     is_own_database: bool = False
+    others: tuple[str, ...] = (AUDITOR,)
+    """Logins beside the service's that may connect to its database."""
+
+    @property
+    def logins(self) -> tuple[str, ...]:
+        return (self.role, *self.others)
+
+    @property
+    def second_login(self) -> str:
+        """A login with the service's rights, used while the password of the first is changed."""
+        return f"{self.role}{SECOND}"
 
     @property
     def scripts(self) -> Path:
@@ -30,22 +43,25 @@ class History:
 
 
 HISTORIES: Final = (
-    History("charging", "charging", "danbao_charging"),
+    History("charging", "charging", "danbao_charging", others=(AUDITOR, ARCHIVIST)),
     History("ledger", "ledger", "danbao_ledger"),
     History("reporting", "reporting", "danbao_reporting"),
     History("national_platform", "national_platform", NATIONAL_PLATFORM, is_own_database=True),
 )
-ROLES: Final = (*(history.role for history in HISTORIES), AUDITOR)
+ROLES: Final = (*(history.role for history in HISTORIES), AUDITOR, ARCHIVIST)
 
 
 async def migrate_all(settings: Settings, passwords: Mapping[str, str]) -> None:
-    """Bring every schema to its newest version; `passwords` are of ROLES. Needs the owners' URLs in the settings."""
+    """Bring every schema to its newest version; needs the administrators' URLs in the settings.
+
+    `passwords` are of ROLES, and of those second logins that are in use.
+    """
     from shared.adapters.postgres.migrations import migrate  # noqa: PLC0415 - alembic is slow to import
 
     for history in HISTORIES:
-        owner = settings.platform_database if history.is_own_database else settings.database
-        roles = {role: passwords[role] for role in (history.role, AUDITOR)}
-        await migrate(owner.get_secret_value(), history.schema, history.scripts, roles)
+        administrator = settings.platform_database if history.is_own_database else settings.database
+        roles = {role: passwords.get(role) for role in (*history.logins, history.second_login)}
+        await migrate(administrator.get_secret_value(), history.schema, history.scripts, roles)
 
 
 def new_passwords() -> dict[str, str]:
@@ -65,11 +81,14 @@ def given_passwords(file: Path) -> tuple[dict[str, str], list[str]]:
     """
     earlier = read_env_file(file) if file.exists() else {}
     made, passwords = new_passwords(), {}
-    for role in ROLES:
+    for role in (*ROLES, *(history.second_login for history in HISTORIES)):
         name = password_variable(role)
-        passwords[role] = os.environ.get(name) or earlier.get(name) or made[role]
-        if len(passwords[role]) < SHORTEST_PASSWORD:
+        password = os.environ.get(name) or earlier.get(name) or made.get(role)
+        if password is None:
+            continue
+        if len(password) < SHORTEST_PASSWORD:
             raise Refused(f"{name}: a password has at least {SHORTEST_PASSWORD} characters")
+        passwords[role] = password
     return passwords, [role for role in ROLES if passwords[role] == made[role]]
 
 

@@ -19,11 +19,12 @@ from deploy.embedded.stack import EmbeddedStack
 from deploy.first_keys import make_log_keys
 from services.cli.exits import CommandFailed, Unavailable
 from services.cli.running.apis import Api, Apis, open_apis
-from services.cli.running.migrating import AUDITOR, HISTORIES, given_passwords, migrate_all, write_env_file
+from services.cli.running.migrating import HISTORIES, given_passwords, migrate_all, write_env_file
 from services.cli.running.state import ENV_FILE
 from services.cli.running.supervising import Supervisor
 from shared.adapters.files.scheme import load_scheme
 from shared.adapters.kafka.clients import ensure_topics
+from shared.adapters.postgres.ownership import AUDITOR
 from shared.adapters.postgres.pool import with_login
 from shared.adapters.signing import make_key_pair
 from shared.contracts.topics import INTERNAL, orders_topic

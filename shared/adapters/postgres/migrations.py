@@ -1,9 +1,10 @@
-"""Migrations: one alembic history for each service's schema, run by the owner, who makes the service's role.
+"""Migrations: one alembic history for each service's schema, run by the administrator, who makes the service's role.
 
 A service's `migrations/` holds `env.py` (which only calls `run_env`) and `versions/`. A version's DDL is SQL text that
 is run whole by `run_script`; constraints and triggers are the point of it, so it is written, not generated.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +16,31 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import await_only
 
 from shared.adapters.postgres.engine import open_engine
+from shared.adapters.postgres.ownership import hand_over, make_login
 
 _LOCK = 0x64616E62616F
 
 
-async def migrate(owner_url: str, schema: str, scripts: Path, roles: dict[str, str]) -> None:
-    """Bring one schema to its newest version; make the login roles (name to password) it grants to."""
-    async with open_engine(owner_url, size=1) as engine:
+async def migrate(administrator_url: str, schema: str, scripts: Path, roles: Mapping[str, str | None]) -> None:
+    """Bring one schema to its newest version; make the login roles (name to password) it grants to.
+
+    A role without a password can no longer log in, if there is one. The schema belongs to `danbao_<schema>_owner`
+    afterwards (`ownership`), and only these roles may connect.
+    """
+    async with open_engine(administrator_url, size=1) as engine:
         await _make_roles(engine, roles)
         async with engine.begin() as connection:
             await connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _LOCK})
             await connection.execute(text(f'create schema if not exists "{schema}"'))
             await connection.run_sync(_upgrade, schema, scripts)
+            await hand_over(connection, schema, scripts, [role for role, password in roles.items() if password])
 
 
-async def _make_roles(engine: AsyncEngine, roles: dict[str, str]) -> None:
+async def _make_roles(engine: AsyncEngine, roles: Mapping[str, str | None]) -> None:
     async with engine.begin() as connection:
         await connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _LOCK})
         for role, password in roles.items():
-            known = await connection.scalar(text("select 1 from pg_roles where rolname = :r"), {"r": role})
-            verb = "alter" if known else "create"
-            quoted = await connection.scalar(text("select quote_literal(cast(:p as text))"), {"p": password})
-            await connection.execute(text(f'{verb} role "{role}" login password {quoted}'.replace(":", "\\:")))
+            await make_login(connection, role, password)
 
 
 def _upgrade(connection: Connection, schema: str, scripts: Path) -> None:
