@@ -52,6 +52,8 @@ from shared.runtime.settings import Settings
 
 log = structlog.get_logger(__name__)
 CLOSE_GROUP = "charging-close"
+DOOR_POOL = 3
+"""Connections for requests; the consumer's own are never taken by them."""
 
 
 @asynccontextmanager
@@ -66,7 +68,8 @@ async def compose(service: Service) -> AsyncIterator[None]:
         open_pool(url, size=6, waits=quick) as pool,
         open_pool(url, size=2, waits=long) as whole_days,
         open_pool(url, size=1, waits=quick) as outgoing,
-        open_asking(url, quick) as asking,
+        open_pool(url, size=DOOR_POOL, waits=quick, wait_seconds=settings.pool_wait_seconds) as door,
+        open_asking(url, quick, settings.pool_wait_seconds) as asking,
     ):
         broker, metrics = open_broker(settings), Metrics(service.registry)
         async with pool.acquire() as connection:
@@ -105,16 +108,16 @@ async def compose(service: Service) -> AsyncIterator[None]:
             return count
 
         finder = DayFinder(pool, settings.late_acceptance_seconds, settings.acceptance_wait_days)
-        lookup, orders, parked = Lookup(pool), OrderLookup(asking), ParkedEvents(pool, broker)
+        lookup, orders, parked = Lookup(door), OrderLookup(asking), ParkedEvents(door, broker)
         service.app.include_router(make_router(service.keys, consumer, lookup, orders, finder, parked, settle_once))
         service.app.include_router(make_proof_router(service.keys, Proofs(asking)))
-        service.app.include_router(make_trial_router(service.keys, Trials(pool, make_reader)))
+        service.app.include_router(make_trial_router(service.keys, Trials(door, make_reader)))
         service.app.include_router(make_worker_days_router(service.keys, WorkerDays(whole_days)))
-        service.app.include_router(make_series_router(service.keys, pool))
+        service.app.include_router(make_series_router(service.keys, door))
         service.app.include_router(
             make_rerating_router(service.keys, Rerater(whole_days, scheme, metrics, outbox.wake))
         )
-        service.app.include_router(make_moving_router(service.keys, MovingOn(pool, consumer, client_options(settings))))
+        service.app.include_router(make_moving_router(service.keys, MovingOn(door, consumer, client_options(settings))))
         service.add_readiness("charging", consumer.readiness)
         service.background("topics", _prepare_topics(settings, scheme))
         service.background("watch", consumer.watch())

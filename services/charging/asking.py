@@ -27,13 +27,15 @@ _ENTRY: Final = "charging.entry "
 _OF_DAY: Final = "(select * from charging.entry where accepted_at >= '{}' and accepted_at < '{}') "
 
 
-def open_asking(url: str, waits: Waits) -> AbstractAsyncContextManager[Pool]:
+def open_asking(url: str, waits: Waits, wait_seconds: float | None = None) -> AbstractAsyncContextManager[Pool]:
     """Connections whose plans go by summaries and indexes wherever there are any.
 
     A question is a statement or three and nothing else: beside a busy worker, what an answer takes is how often it
     waits for its turn.
     """
-    return open_pool(url, size=_AT_ONCE, waits=waits, settings=_SETTINGS, is_left_as_found=True)
+    return open_pool(
+        url, size=_AT_ONCE, waits=waits, settings=_SETTINGS, is_left_as_found=True, wait_seconds=wait_seconds
+    )
 
 
 async def fetch_of_days(connection: Connection, sql: str, days: Iterable[date], *values: object) -> list[Any]:

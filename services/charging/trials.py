@@ -124,7 +124,7 @@ class Wish(BaseModel):
 
 def make_trial_router(keys: AccessKeys, trials: Trials) -> APIRouter:
     """POST /v1/trials, for services and operators: whoever asks on behalf of an enterprise has to know that it may."""
-    router = APIRouter(prefix="/v1", dependencies=[Depends(keys.require("service"))], max_body_size=2 * MOST_BYTES)
+    router = APIRouter(prefix="/v1", dependencies=[Depends(keys.require("service"))])
 
     @router.post("/trials")
     async def try_event(wish: Wish) -> dict[str, Any]:

@@ -39,6 +39,8 @@ from shared.runtime.service import Service, run_service
 from shared.runtime.settings import Settings
 
 ENGINE_SIZE = 8
+DOOR_SIZE = 4
+"""Connections for requests; what books, closes and signs has its own."""
 WITNESS_SECONDS = 5.0
 """A witness that takes longer is asked again; a transaction is open meanwhile."""
 LOG_SECONDS = 1.0
@@ -54,6 +56,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
     waits = Waits.of(settings)
     async with (
         open_engine(url, size=ENGINE_SIZE, waits=waits) as engine,
+        open_engine(url, size=DOOR_SIZE, waits=waits, wait_seconds=settings.pool_wait_seconds) as door,
         open_pool(url, size=1, waits=waits) as outgoing,
         open_charging(load_deployments(settings), settings) as charging,
         _witness(settings) as witness,
@@ -61,10 +64,10 @@ async def compose(service: Service) -> AsyncIterator[None]:
         await open_books(engine, settings.books_open_on or insured_day(now()))
         outbox = Outbox(outgoing, "ledger", lambda topic, key, payload: _publish(broker, topic, key, payload))
         _subscribe(service, broker, engine, metrics, outbox, Counters(frozenset(charging), ChargingWorkers(charging)))
-        service.app.include_router(make_router(service.keys, engine, settings, is_working_day, outbox.wake))
-        service.app.include_router(make_public_router(engine, log_keys))
-        service.app.include_router(make_proof_router(engine, log_keys, service.keys))
-        service.app.include_router(make_evidence_router(engine, log_keys, service.keys))
+        service.app.include_router(make_router(service.keys, door, settings, is_working_day, outbox.wake))
+        service.app.include_router(make_public_router(door, log_keys))
+        service.app.include_router(make_proof_router(door, log_keys, service.keys))
+        service.app.include_router(make_evidence_router(door, log_keys, service.keys))
         service.add_readiness("books", lambda: check_progress(engine, settings.ready_commit_age_seconds))
         service.background("topics", until_done("topics", lambda: ensure_topics(settings, dict.fromkeys(INTERNAL, 1))))
         service.background("inbox", until_done("inbox", lambda: _catch_up(engine)))

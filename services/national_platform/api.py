@@ -17,10 +17,9 @@ from services.national_platform.reception import Reception
 from services.national_platform.reconciliation import reconcile
 from services.national_platform.witness import read_witness_alarms, read_witnessed
 from shared.contracts.reports import Reconciliation, Refusal, ReportId
-from shared.runtime.access import AccessKeys, Reader, sha256_hex
+from shared.runtime.access import FULL, AccessKeys, Reader, sha256_hex
+from shared.runtime.http_gate import Caller
 
-MOST_BODY_BYTES: Final = 16 * 1024 * 1024
-"""A longer body is answered 413 and not kept; a registration part of 10,000 tokens has 0.7 MB."""
 REPORTER: Final = "reporter"
 """The scope of a key that hands reports in; with `province:<2 digits>` beside it, only for those."""
 MONTH: Final = r"^[0-9]{4}-(0[1-9]|1[0-2])$"
@@ -43,6 +42,13 @@ class Doors:
             return self._reporter.reader(request)
         except HTTPException:
             return self._keys.reader(request)
+
+    async def identify(self, request: Request) -> Caller | None:
+        """Whoever shows a known key, for the gate."""
+        reader = self._reporter.find(request) or self._keys.find(request)
+        if reader is None:
+            return None
+        return Caller(reader.name, is_service=bool(reader.scopes & (FULL | {REPORTER})))
 
     def reporter(self, request: Request) -> Reader:
         """A reader that hands reports in; 403 for one that only reads."""
@@ -112,18 +118,13 @@ def routes(doors: Doors, reception: Reception, engine: AsyncEngine, knobs: Fault
 
 
 async def _delivery(request: Request, reader: Reader) -> Delivery:
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > MOST_BODY_BYTES:
-            raise HTTPException(413, f"a report has at most {MOST_BODY_BYTES} bytes")
-    provinces = reader.provinces()
+    body, provinces = await request.body(), reader.provinces()
     return Delivery(
         reader.name,
         provinces or None,
         request.headers.get("idempotency-key"),
         request.headers.get("danbao-signature"),
-        bytes(body),
+        body,
     )
 
 

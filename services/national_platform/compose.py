@@ -30,7 +30,8 @@ async def compose(service: Service) -> AsyncIterator[None]:
     if settings.reporter_public_key is None:
         raise Refused("DANBAO_REPORTER_PUBLIC_KEY is not set: no report could be checked")
     verifier, roster = Verifier(settings.reporter_public_key), Roster.load(settings.platform_roster)
-    async with open_engine(settings.database.get_secret_value(), size=8, waits=Waits.of(settings)) as engine:
+    url, wait_seconds = settings.database.get_secret_value(), settings.pool_wait_seconds
+    async with open_engine(url, size=8, waits=Waits.of(settings), wait_seconds=wait_seconds) as engine:
 
         async def answers() -> str | None:
             async with engine.connect() as connection:
@@ -39,6 +40,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
 
         service.add_readiness("database", answers)
         doors = Doors(service.keys, settings.platform_key.get_secret_value())
+        service.gate.identify = doors.identify
         reception = Reception(engine, verifier, roster)
         metrics = Metrics(service.registry)
         service.app.include_router(routes(doors, reception, engine, FaultKnobs(settings), metrics))

@@ -1,7 +1,7 @@
 """Signed acknowledgements (接收确认): what was received from an enterprise for a closed day, for it to keep."""
 
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, HTTPException, Path
 
@@ -15,6 +15,8 @@ from shared.domain.errors import Retry
 from shared.domain.signed_note import Note
 
 Uscc = Annotated[str, Path(pattern=r"^[0-9A-Z]{18}$")]
+KEY_PATH: Final = "/v1/acknowledgements/key"
+"""Open to everybody: the key that acknowledgements are checked with."""
 Day = Annotated[date, Path(ge=date(2022, 1, 1), le=date(2099, 12, 31))]
 
 

@@ -8,7 +8,7 @@ from services.reporting.access.account_api import make_account_router
 from services.reporting.access.entering import Access
 from services.reporting.access.passwords import Passwords
 from services.reporting.access.sign_in import make_sign_in_router
-from services.reporting.acknowledging import make_acknowledgement_router
+from services.reporting.acknowledging import KEY_PATH, make_acknowledgement_router
 from services.reporting.building import Builder
 from services.reporting.examining import Examiner
 from services.reporting.intake import Intake
@@ -40,6 +40,9 @@ from shared.domain.signed_note import ED25519
 from shared.runtime.service import Service
 
 GROUP = "reporting"
+LOOP_SIZE = 8
+DOOR_SIZE = 8
+"""Connections for requests; what is built, sent, examined and projected has its own."""
 
 
 @asynccontextmanager
@@ -77,7 +80,10 @@ async def assemble(service: Service) -> AsyncIterator[Intake]:
     metrics, timeout = Metrics(service.registry), settings.report_timeout_seconds
     async with AsyncExitStack() as stack:
         url, waits = settings.database.get_secret_value(), Waits.of(settings)
-        engine = await stack.enter_async_context(open_engine(url, size=8, waits=waits))
+        engine = await stack.enter_async_context(open_engine(url, size=LOOP_SIZE, waits=waits))
+        door = await stack.enter_async_context(
+            open_engine(url, size=DOOR_SIZE, waits=waits, wait_seconds=settings.pool_wait_seconds)
+        )
         charging, ledger = await stack.enter_async_context(open_apis(settings))
         sources = Sources(charging, ledger)
         platform = await stack.enter_async_context(
@@ -106,23 +112,24 @@ async def assemble(service: Service) -> AsyncIterator[Intake]:
             examining.wake()
             projecting.wake()
 
-        access, passwords, site = Access(engine, service.keys), Passwords(), Site(scheme.names)
-        service.app.include_router(api.routes(service.keys, engine, sources, platform, sending.wake))
-        reading = Reading(engine, access, sources, scheme.joined_at, scheme.names)
+        access, passwords, site = Access(door, service.keys), Passwords(), Site(scheme.names)
+        service.gate.identify, service.gate.open_paths = access.identify, frozenset({KEY_PATH})
+        service.app.include_router(api.routes(service.keys, door, sources, platform, sending.wake))
+        reading = Reading(door, access, sources, scheme.joined_at, scheme.names)
         service.app.include_router(make_read_router(reading))
         service.app.include_router(make_rebuild_router(service.keys, projector, projecting.wake))
         service.app.include_router(make_acknowledgement_router(access, sources, note_signer))
-        service.app.include_router(register_routes(access, engine))
+        service.app.include_router(register_routes(access, door))
         receipts = OrderReceipts(charging, ledger)
         vkeys = [str(key) for key in read_vkeys(settings.vkeys)] if settings.vkeys else []
-        service.app.include_router(make_receipt_router(access, engine, receipts, ledger, settings.receipt_page))
+        service.app.include_router(make_receipt_router(access, door, receipts, ledger, settings.receipt_page))
         service.app.include_router(make_page_router(vkeys, scheme.names))
         portal.install(
             service.app,
-            Desk(engine, site, access, sources, charging, ledger, receipts, scheme.joined_at, settings.receipt_page),
+            Desk(door, site, access, sources, charging, ledger, receipts, scheme.joined_at, settings.receipt_page),
         )
-        service.app.include_router(make_account_router(engine, access, passwords, settings.receipt_page))
-        service.app.include_router(make_sign_in_router(engine, access, passwords, site.page))
+        service.app.include_router(make_account_router(door, access, passwords, settings.receipt_page))
+        service.app.include_router(make_sign_in_router(door, access, passwords, site.page))
         for loop in (building, sending, examining, projecting):
             _start(service, loop)
         yield Intake(engine, wake)

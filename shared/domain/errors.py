@@ -4,7 +4,8 @@
     ├── Stop              the worker must end: note the error, ask the server to exit, end with a status
     ├── Retry             the same work may succeed later: try again, with a limit and growing pauses
     └── Refused           what was given is wrong, and trying again will not mend it
-        └── RefusedLine   the same, in a data file: the message begins with `file:line: `
+        ├── RefusedLine   the same, in a data file: the message begins with `file:line: `
+        └── RefusedValue  a value that no column of the database takes
 
 The names say what is to be done about it, which a suffix "Error" would only lengthen.
 
@@ -37,3 +38,7 @@ class RefusedLine(Refused):
         self.file = file
         self.line = line
         self.reason = reason
+
+
+class RefusedValue(Refused):
+    """A value is out of the range of its column; the message does not repeat it."""

@@ -5,6 +5,8 @@ from typing import Final
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from shared.runtime.http_gate import Gate
+
 STRICT: Final = {
     "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -15,13 +17,15 @@ STRICT: Final = {
     "Cache-Control": "no-store",
 }
 """A page brings a policy of its own; the others hold for it too."""
+HSTS: Final = ("Strict-Transport-Security", "max-age=31536000")
+"""Sent where browsers reach the pages by TLS: from then on they come by TLS only."""
 
 
 class StrictHeaders:
     """ASGI middleware."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, gate: Gate) -> None:
+        self._app, self._gate = app, gate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def with_headers(message: Message) -> None:
@@ -29,6 +33,8 @@ class StrictHeaders:
                 headers = MutableHeaders(scope=message)
                 for name, value in STRICT.items():
                     headers.setdefault(name, value)
+                if self._gate.is_secure:
+                    headers.setdefault(*HSTS)
             await send(message)
 
         await self._app(scope, receive, with_headers)

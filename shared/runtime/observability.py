@@ -1,6 +1,7 @@
 """Logs: one JSON object a line on standard error, for machines and for grep."""
 
 import logging
+import re
 import sys
 import time
 from typing import Final
@@ -10,6 +11,10 @@ import structlog
 QUIET_SECONDS: Final = 10.0
 """How long a library's line is not said again."""
 MOST_REMEMBERED: Final = 1_000
+_ADDRESSES: Final = re.compile(
+    r"[a-z][a-z0-9+.-]*://[^\s'\"]+|\('[0-9A-Fa-f.:]+', \d+\)|\b(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?|\b[\w.-]+:\d{2,5}\b"
+)
+_TOKENS: Final = re.compile(r"\b[0-9a-f]{64}\b")
 
 
 def configure_logging(service: str, level: str) -> None:
@@ -35,6 +40,11 @@ def configure_logging(service: str, level: str) -> None:
     )
     handler.addFilter(SaidOnce())
     logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
+
+
+def without_addresses(text: str) -> str:
+    """The text for whoever may not learn where our services are, or whose order it is about."""
+    return _TOKENS.sub("<token>", _ADDRESSES.sub("<address>", text))
 
 
 class SaidOnce(logging.Filter):

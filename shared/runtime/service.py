@@ -6,16 +6,18 @@ settings or data files are refused, with one line that says why.
 
 import asyncio
 import contextlib
+import functools
 import gc
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final
 
 import structlog
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse
 from faststream.kafka import KafkaBroker
 from prometheus_client import CollectorRegistry, generate_latest
@@ -24,18 +26,23 @@ from pydantic import ValidationError
 from shared.adapters.kafka.clients import is_answering, start_broker
 from shared.adapters.kafka.login import check_login
 from shared.domain.errors import Refused
-from shared.runtime.access import AccessKeys
+from shared.runtime.access import FULL, AccessKeys
+from shared.runtime.client_address import Proxies, read_gateways
 from shared.runtime.headers import StrictHeaders
-from shared.runtime.observability import configure_logging
+from shared.runtime.http_errors import install_errors
+from shared.runtime.http_gate import Caller, Gate, GateMiddleware
+from shared.runtime.http_limits import MOST_HEADER_BYTES
+from shared.runtime.http_protocol import ConnectionLimits, Connections, LimitedProtocol
+from shared.runtime.observability import configure_logging, without_addresses
 from shared.runtime.settings import Settings
 
 log = structlog.get_logger(__name__)
 Readiness = Callable[[], Awaitable[str | None]]
 """None when ready, else the reason why not, in a few words."""
-MOST_BODY_BYTES: Final = 64 * 1024 * 1024
-"""A larger body of a request is refused (413) before anybody reads it: the largest report is some megabytes."""
 CHECK_SECONDS: Final = 3.0
 """One condition of /readyz: a database that is silent must not keep the answer from whoever asks."""
+READY_SECONDS: Final = 1.0
+"""An answer of /readyz holds for so long, for all who ask: its conditions ask the database and the broker."""
 Compose = Callable[["Service"], AbstractAsyncContextManager[None]]
 
 
@@ -52,14 +59,20 @@ class Service:
         self._compose = compose
         self._readiness: dict[str, Readiness] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        proxies = Proxies(settings.trusted_proxies, read_gateways())
+        self.gate = Gate(name, settings, proxies, self._identify)
         self.app = FastAPI(
             title=f"Danbao {name}",
             lifespan=self._lifespan,
             docs_url=None,
             redoc_url=None,
-            max_body_size=MOST_BODY_BYTES,
+            max_body_size=self.gate.bodies.largest,
         )
-        self.app.add_middleware(StrictHeaders)
+        install_errors(self.app)
+        self.app.add_middleware(GateMiddleware, gate=self.gate)
+        self.app.add_middleware(StrictHeaders, gate=self.gate)
+        self._ready_until, self._asking_ready = 0.0, asyncio.Lock()
+        self._reasons: dict[str, str] = {}
         self._add_probes()
         self.server = _Server(
             uvicorn.Config(
@@ -69,6 +82,12 @@ class Service:
                 log_config=None,
                 access_log=False,
                 lifespan="on",
+                # Each connection is made by the class and counted by the one object.
+                http=functools.partial(LimitedProtocol, Connections(ConnectionLimits.of(settings), proxies)),  # type: ignore[arg-type]
+                h11_max_incomplete_event_size=MOST_HEADER_BYTES,
+                timeout_keep_alive=settings.http_idle_seconds,
+                proxy_headers=False,
+                server_header=False,
                 timeout_graceful_shutdown=5,
             )
         )
@@ -183,6 +202,18 @@ class Service:
                 found[name] = reason
         return found
 
+    async def shown_reasons(self) -> dict[str, str]:
+        """Why the service is not ready, as /readyz says it: asked once in READY_SECONDS, without addresses."""
+        async with self._asking_ready:
+            if time.monotonic() >= self._ready_until:
+                self._reasons = {name: without_addresses(reason) for name, reason in (await self.reasons()).items()}
+                self._ready_until = time.monotonic() + READY_SECONDS
+            return self._reasons
+
+    async def _identify(self, request: Request) -> Caller | None:
+        reader = self.keys.find(request)
+        return None if reader is None else Caller(reader.name, is_service=bool(reader.scopes & FULL))
+
     def _add_probes(self) -> None:
         @self.app.get("/healthz", include_in_schema=False)
         async def healthz() -> PlainTextResponse:
@@ -190,7 +221,7 @@ class Service:
 
         @self.app.get("/readyz", include_in_schema=False)
         async def readyz() -> JSONResponse:
-            reasons = await self.reasons()
+            reasons = await self.shown_reasons()
             return JSONResponse({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
 
         @self.app.get("/metrics", include_in_schema=False)

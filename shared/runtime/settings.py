@@ -80,6 +80,38 @@ class Settings(BaseSettings):
     )
     platform_key: SecretStr = Field(SecretStr(""), description="key reporting shows the national platform")
 
+    # HTTP: limits of each process; sizes are in shared/runtime/http_limits.py
+    public_url: str = Field(
+        "",
+        pattern=r"^(https?://[A-Za-z0-9.:\[\]-]+)?$",
+        description="address of the pages as browsers reach it; links are built from it, another Host is refused, and "
+        "with https:// cookies are Secure and HSTS is sent; without it links name host and port of this process",
+    )
+    trusted_proxies: Annotated[list[str], NoDecode] = Field(
+        default_factory=list,
+        description="addresses or networks of proxies whose X-Forwarded-For and -Proto are believed, comma-separated; "
+        "the network's gateway is refused",
+    )
+    http_connections: int = Field(512, ge=8, description="open connections; one more is answered 503 and closed")
+    http_connections_of_address: int = Field(128, ge=1, description="the same of one address that is no named proxy's")
+    http_header_seconds: float = Field(10.0, gt=0, description="a header that takes longer is answered 408")
+    http_body_seconds: float = Field(30.0, gt=0, description="a body that takes longer is answered 408")
+    http_write_seconds: float = Field(30.0, gt=0, description="a client that reads nothing for so long is cut off")
+    http_idle_seconds: int = Field(15, ge=1, description="a connection without a request is closed after it")
+    http_requests: int = Field(
+        200, ge=4, description="requests under way, strangers' at most half of them; one more is answered 503"
+    )
+    http_requests_of_address: int = Field(50, ge=1, description="strangers' requests under way of one address")
+    http_stranger_rate: float = Field(
+        50.0, gt=0, description="requests a second of one address without a known key or session; more: 429"
+    )
+    http_stranger_burst: float = Field(200.0, ge=1, description="the same at once, after a pause")
+    http_caller_rate: float = Field(100.0, gt=0, description="requests a second of one key or session; more: 429")
+    http_caller_burst: float = Field(1_000.0, ge=1, description="the same at once, after a pause")
+    pool_wait_seconds: float = Field(
+        2.0, gt=0, description="a request that waits longer for a database connection is answered 503"
+    )
+
     # Order receipts
     receipt_page: str = Field("", description="address of /receipt as workers reach it; else that of the request")
 
@@ -175,6 +207,11 @@ class Settings(BaseSettings):
     log_level: str = "info"
     state_directory: Path | None = None
     ready_commit_age_seconds: float = Field(30.0, description="lag with no commit for so long: not ready")
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _split_commas(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
     @field_validator("scheme", "log_keys", mode="before")
     @classmethod

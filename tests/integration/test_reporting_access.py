@@ -13,7 +13,7 @@ from services.reporting.access.accounts import ATTEMPT_MINUTES, ATTEMPTS_FROM_AD
 from services.reporting.access.entering import local_path
 from services.reporting.access.viewers import Role, Viewer, viewing
 from shared.adapters.postgres.engine import open_engine
-from shared.runtime.service import MOST_BODY_BYTES
+from shared.runtime.http_limits import MIB
 from tests.integration.access_house import PASSWORD, TOKEN, access_house, add, browser, enter, sign_in, status_of, use
 from tests.integration.reporting_house import (
     BLUE,
@@ -175,7 +175,7 @@ async def test_what_a_page_asks_by_itself_keeps_no_session_awake(
 async def test_a_body_that_is_too_large_is_not_read(house: House) -> None:
     async with browser(house) as client:
         for path in ("/sign-in", "/v1/accounts"):
-            told = {"Content-Length": str(MOST_BODY_BYTES + 1), "Content-Type": "application/x-www-form-urlencoded"}
+            told = {"Content-Length": str(MIB), "Content-Type": "application/x-www-form-urlencoded"}
             assert (await client.post(path, content=b"x", headers=told)).status_code == 413, path
 
 

@@ -18,7 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.reporting.access.api_keys import find_key
 from services.reporting.access.sessions import find_session
 from services.reporting.access.viewers import Role, Viewer, viewer_of
-from shared.runtime.access import AccessKeys
+from shared.runtime.access import FULL, AccessKeys
+from shared.runtime.http_gate import Caller
 
 SESSION: Final = "danbao_session"
 VISIT: Final = "danbao_visit"
@@ -40,18 +41,39 @@ class Access:
 
     async def viewer(self, request: Request) -> Viewer:
         """Who asks; 401 for a program, the way to /sign-in for a person."""
-        key = _shown_key(request)
-        if key:
-            found = await self._of_key(request, key)
-        elif found := await find_session(self._engine, cookie(request, SESSION), is_asked=LIVE not in request.headers):
-            await self.form(request)
+        key, found = _shown_key(request), await self._find(request)
         if found is not None:
+            if not key:
+                await self.form(request)
+            request.state.caller = found.name
             return found
         if request.url.path.startswith("/v1/") or key:
             raise HTTPException(401, "an API key is needed", {"WWW-Authenticate": "Bearer"})
         asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         where = f"?next={quote(asked, safe='')}" if request.method in _READING and asked != "/" else ""
         raise HTTPException(303, "sign in first", {"Location": f"/sign-in{where}", "Cache-Control": "no-store"})
+
+    async def identify(self, request: Request) -> Caller | None:
+        """Who shows a known key or session, for the gate; it reads headers only."""
+        reader = self._keys.find(request)
+        if reader is not None and reader.scopes & FULL:
+            return Caller(reader.name, is_service=True)
+        found = await self._find(request)
+        return None if found is None else Caller(found.name)
+
+    async def _find(self, request: Request) -> Viewer | None:
+        """The viewer of a key or session; asked of the database once for each request."""
+        if not hasattr(request.state, "viewer"):
+            key, session = _shown_key(request), cookie(request, SESSION)
+            if key:
+                request.state.viewer = await self._of_key(request, key)
+            elif session:
+                is_asked = LIVE not in request.headers
+                request.state.viewer = await find_session(self._engine, session, is_asked=is_asked)
+            else:
+                request.state.viewer = None
+        viewer: Viewer | None = request.state.viewer
+        return viewer
 
     def require(self, *roles: Role) -> Callable[..., Awaitable[Viewer]]:
         """A dependency: who asks, when of one of these roles; else 403."""

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from fastapi import APIRouter, FastAPI, Request
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from services.reporting.pages import bills, doors, findings, proofs, reports, sheets, streams
 from services.reporting.pages.desk import Desk
 from services.reporting.pages.site import Site
-from services.reporting.read_api.problems import tell_problem
+from shared.runtime.http_errors import answer_error, as_http, install_errors
 
 SAID: Final = frozenset({401, 403, 404, 409, 422, 503})
 
@@ -27,14 +26,13 @@ def is_page(request: Request) -> bool:
     return not request.url.path.startswith("/v1/") and "text/html" in request.headers.get("accept", "")
 
 
-def show_error(site: Site, request: Request, error: HTTPException | RequestValidationError) -> Response:
+def show_error(site: Site, request: Request, error: HTTPException) -> Response:
     """The page for an answer that is none; a way elsewhere (to the sign-in) stays one."""
-    status = error.status_code if isinstance(error, HTTPException) else 422
-    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    status, headers = error.status_code, dict(error.headers or {})
     if "Location" in headers:
         return Response(status_code=status, headers=headers)
     t, name = site.speech(request), str(status) if status in SAID else "other"
-    detail = str(error.detail) if isinstance(error, HTTPException) and name in {"409", "other"} else ""
+    detail = str(error.detail) if name in {"409", "other"} else ""
     page = site.page(
         request, "error.html", status, heading=t(f"error.heading_{name}"), why=t(f"error.why_{name}"), detail=detail
     )
@@ -47,9 +45,9 @@ def install(app: FastAPI, desk: Desk) -> None:
     for router in page_routers(desk):
         app.include_router(router)
 
-    @app.exception_handler(HTTPException)
-    @app.exception_handler(RequestValidationError)
-    async def say(request: Request, error: HTTPException | RequestValidationError) -> Response:
-        return show_error(desk.site, request, error) if is_page(request) else await tell_problem(request, error)
+    async def say(request: Request, error: Exception) -> Response:
+        return (
+            show_error(desk.site, request, as_http(error)) if is_page(request) else await answer_error(request, error)
+        )
 
-    app.add_exception_handler(Exception, tell_problem)
+    install_errors(app, say)

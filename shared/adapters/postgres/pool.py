@@ -23,6 +23,10 @@ Pool = asyncpg.Pool
 UniqueViolation = asyncpg.UniqueViolationError
 BadData = asyncpg.DataError
 BrokenConstraint = asyncpg.IntegrityConstraintViolationError
+AWAY: Final = (
+    ConnectionError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError,
+)  # fmt: skip
+"""What a connection raises when the database is away or full."""
 CONNECT_SECONDS: Final = 30.0
 """How long a starting service waits for PostgreSQL before it gives up and says so."""
 
@@ -123,6 +127,26 @@ async def _as_found(_: Connection) -> None:
     """Nothing to put in order."""
 
 
+class DoorPool(asyncpg.Pool):
+    """A pool for requests: whoever waits too long for a connection gets TimeoutError, which is answered 503."""
+
+    def __init__(self, url: str, *, wait_seconds: float, **options: Any) -> None:
+        super().__init__(
+            url,
+            max_queries=50_000,
+            max_inactive_connection_lifetime=300.0,
+            loop=None,
+            connection_class=asyncpg.Connection,
+            record_class=asyncpg.Record,
+            **options,
+        )
+        self._wait_seconds = wait_seconds
+
+    def acquire(self, *, timeout: float | None = None) -> Any:
+        """As asyncpg's, with the time-out."""
+        return super().acquire(timeout=self._wait_seconds if timeout is None else timeout)
+
+
 @asynccontextmanager
 async def open_pool(
     url: str,
@@ -131,11 +155,13 @@ async def open_pool(
     waits: Waits = PATIENT,
     settings: Mapping[str, str] = MappingProxyType({}),
     is_left_as_found: bool = False,
+    wait_seconds: float | None = None,
 ) -> AsyncIterator[Pool]:
     """A pool of raw asyncpg connections; waits CONNECT_SECONDS for a server that is starting.
 
     `settings` are the server's, for each connection. Who uses one sets nothing and locks nothing beyond a transaction
     where `is_left_as_found`: it then spares the statement with which asyncpg puts a connection back in order.
+    With `wait_seconds` it is a DoorPool.
     """
     plain, options = plain_url(url), waits.options
     options["server_settings"] |= settings
@@ -144,7 +170,11 @@ async def open_pool(
     pool: Pool | None = None
     async for attempt in stamina.retry_context(on=NOT_YET, attempts=None, timeout=CONNECT_SECONDS, wait_max=1.0):
         with attempt:
-            pool = await asyncpg.create_pool(plain, connect=waits.connect, min_size=1, max_size=size, **options)
+            options |= {"connect": waits.connect, "min_size": 1, "max_size": size}
+            if wait_seconds is None:
+                pool = await asyncpg.create_pool(plain, **options)
+            else:
+                pool = await DoorPool(plain, wait_seconds=wait_seconds, **options)
     assert pool is not None
     try:
         yield pool
