@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from shared.runtime.access import sha256_hex
 from shared.runtime.client_address import Proxies, network_of
 from shared.runtime.http_errors import PASSING, as_http, make_problem
-from shared.runtime.http_limits import KNOWN_SECONDS, PROBES, BodyLimits
+from shared.runtime.http_limits import KNOWN_SECONDS, MOST_HEADER_BYTES, PROBES, BodyLimits
 from shared.runtime.settings import Settings
 from shared.runtime.token_buckets import Recent, TokenBuckets
 
@@ -152,6 +152,10 @@ class GateMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if _header_bytes(scope) > MOST_HEADER_BYTES:
+            error = HTTPException(431, f"a request's line and headers have at most {MOST_HEADER_BYTES} bytes")
+            await make_problem(error)(scope, receive, send)
+            return
         self._gate.locate(scope)
         if scope["path"] in PROBES:
             await self._app(scope, _Bounded(receive, 0), send)
@@ -205,6 +209,12 @@ class _Bounded:
             if self._read > self._most:
                 raise too_long(self._most)
         return message
+
+
+def _header_bytes(scope: Scope) -> int:
+    """Bytes of a request before its body; h11 bounds only those of a header that comes in parts."""
+    lines = sum(len(name) + len(value) for name, value in scope["headers"])
+    return lines + len(scope.get("raw_path") or b"") + len(scope.get("query_string", b""))
 
 
 def too_long(most: int) -> HTTPException:

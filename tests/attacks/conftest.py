@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from services.cli.month.demo import Asked
+from services.cli.running.system import System
+from tests.attacks.http_house import Target, running_targets
 from tests.e2e.conftest import Month, parts, played_month
 from tests.integration.conftest import charging_database, charging_schema, house
 
@@ -17,3 +19,17 @@ async def month(tmp_path_factory: pytest.TempPathFactory, parts: dict[str, str])
     """A small one."""
     async with played_month(Asked(ORDERS, SEED, tmp_path_factory.mktemp("month")), parts) as played:
         yield played
+
+
+@pytest.fixture(scope="package")
+async def running(
+    tmp_path_factory: pytest.TempPathFactory, parts: dict[str, str]
+) -> AsyncIterator[tuple[System, dict[str, Target]]]:
+    """The four services as processes, without any order."""
+    async with running_targets(tmp_path_factory.mktemp("running"), parts) as running:
+        yield running
+
+
+@pytest.fixture
+def targets(running: tuple[System, dict[str, Target]]) -> dict[str, Target]:
+    return running[1]
