@@ -63,7 +63,9 @@ class DoorQueue(AsyncAdaptedQueuePool):
 
 
 def _translate(context: ExceptionContext) -> BaseException | None:
-    """The error that a request's handler knows; None leaves it as it is."""
+    """The error that the handlers of requests know; None leaves it as it is."""
+    if context.is_pre_ping:
+        return None  # the pool then opens another connection
     cause = getattr(context.original_exception, "__cause__", None) or context.original_exception
     if isinstance(cause, BadData):
         return RefusedValue("a value is out of range")
