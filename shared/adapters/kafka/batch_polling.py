@@ -8,11 +8,9 @@
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from itertools import chain
 from typing import Any, Final, Self
 
-import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import (
     ConsumerStoppedError,
@@ -24,26 +22,18 @@ from aiokafka.errors import (
 from faststream.kafka.annotations import KafkaMessage
 from faststream.kafka.message import FAKE_CONSUMER
 
+from shared.adapters.kafka.bounded_fetch import Allowance, bound_batches, share_allowance
+
 _UNREADABLE: Final = (CorruptRecordException, RecordTooLargeError, UnsupportedCodecError)
 PROBE_MS: Final = 1_000
 """How long a partition may take to bring its next records while the unreadable one is searched for."""
+PROBE_EVENTS: Final = 1_000
+"""Records that are looked at at once then: they are thrown away, and must not fill the memory."""
 
 
 async def as_read(records: Any) -> KafkaMessage:
     """A FastStream parser that parses nothing: the records as they are, acknowledged by nobody."""
     return KafkaMessage(raw_message=records, body=b"", correlation_id="-", message_id="-", consumer=FAKE_CONSUMER)
-
-
-class Arrived(msgspec.Struct, frozen=True, gc=False):
-    """What is read of a Kafka record. aiokafka's own, with four fields more, takes three times as long to make."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
 
 
 Polled = Mapping[TopicPartition, Sequence[Any]]
@@ -62,12 +52,6 @@ class Flat(list[Any]):
         return flat
 
 
-POLL_BYTES: Final = 8 * 1024 * 1024
-"""Of values in a poll: what was compressed to a batch's worth may be much more."""
-SLICE_EVENTS: Final = 100
-"""Taken out of the client's buffer at once: what is compressed grows there, so its size is looked at in between."""
-
-
 def poll_with(
     subscriber: Any,
     timeout_ms: int,
@@ -77,16 +61,17 @@ def poll_with(
 ) -> None:
     """Poll for this batch subscriber.
 
-    A poll ends with what is there, with `max_records`, or when its values reach `POLL_BYTES`; the last slice may go
-    beyond.
+    A poll ends with what is there, with `max_records`, or when they take `POLL_BYTES` (`bounded_fetch`).
 
     `on_polled` is awaited before a batch is handled, and when nothing came: then all that came before was handled.
     `on_failure` is awaited before the next poll and makes up for the lost one.
     """
 
+    bound_batches()
+
     async def poll(consumer: AIOKafkaConsumer) -> Sequence[Any]:
         try:
-            found = await _take_slices(consumer, timeout_ms, max_records)
+            found = await _take(consumer, timeout_ms, max_records)
             await on_polled(found)
         except ConsumerStoppedError:
             raise
@@ -98,38 +83,16 @@ def poll_with(
     subscriber.get_msg = poll
 
 
-async def _take_slices(consumer: AIOKafkaConsumer, timeout_ms: int, max_records: int) -> Polled:
-    max_bytes = POLL_BYTES
-    found: dict[TopicPartition, list[Any]] = {}
-    while True:
-        _lighten(consumer)
-        part: Polled = await consumer.getmany(
-            timeout_ms=0 if found else timeout_ms, max_records=min(SLICE_EVENTS, max_records)
-        )
-        for tp, records in part.items():
+async def _take(consumer: AIOKafkaConsumer, timeout_ms: int, max_records: int) -> Polled:
+    """Wait for one record, then take what is there: what comes while a poll waits does not know its allowance."""
+    allowance = Allowance()
+    share_allowance(consumer, allowance)
+    found: dict[TopicPartition, list[Any]] = dict(await consumer.getmany(timeout_ms=timeout_ms, max_records=1))
+    if found and max_records > 1:
+        share_allowance(consumer, allowance)
+        for tp, records in (await consumer.getmany(timeout_ms=0, max_records=max_records - 1)).items():
             found.setdefault(tp, []).extend(records)
-            max_records -= len(records)
-            max_bytes -= sum([len(record.value or b"") for record in records])
-        if not part or max_records <= 0 or max_bytes <= 0:
-            return found
-
-
-def _lighten(consumer: AIOKafkaConsumer) -> None:
-    """Have what was fetched handed out as `Arrived`.
-
-    These attributes are aiokafka's own (0.14): where one is missing, and for what is fetched within a poll's first
-    wait, records come as aiokafka makes them, with the same fields and more.
-    """
-    with suppress(AttributeError):
-        fetcher: Any = consumer._fetcher
-        for result in fetcher._records.values():
-            unpacking = getattr(result, "_partition_records", None)  # None in an error, and when all was taken
-            if unpacking is not None:
-                unpacking._consumer_record = _arrived
-
-
-def _arrived(tp: TopicPartition, record: Any) -> Arrived:
-    return Arrived(tp.topic, tp.partition, record.offset, record.timestamp, record.key, record.value, record.headers)
+    return found
 
 
 def is_unreadable(error: Exception) -> bool:
@@ -149,7 +112,9 @@ async def find_unreadable(
     for tp in sorted(tp for tp, position in positions.items() if position < (consumer.highwater(tp) or 0)):
         consumer.seek(tp, positions[tp])
         try:
-            await consumer.getmany(tp, timeout_ms=PROBE_MS)
+            while await consumer.getmany(tp, timeout_ms=PROBE_MS, max_records=PROBE_EVENTS):
+                if await consumer.position(tp) >= (consumer.highwater(tp) or 0):
+                    break
         except Exception as error:
             if not is_unreadable(error):
                 raise

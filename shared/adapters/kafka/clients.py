@@ -20,6 +20,7 @@ from faststream.kafka import KafkaBroker
 from faststream.kafka.annotations import KafkaMessage
 
 from shared.adapters.kafka.batch_polling import as_read
+from shared.adapters.kafka.bounded_fetch import bound_batches
 from shared.adapters.kafka.login import check_login
 from shared.adapters.kafka.security import Client, broker_options, client_options
 from shared.domain.calendar import epoch_instant
@@ -35,7 +36,8 @@ RETRY_MOST_SECONDS: Final = 5.0
 
 
 def open_broker(settings: Settings) -> KafkaBroker:
-    """FastStream's broker, not yet started; its producer waits for all replicas."""
+    """FastStream's broker, not yet started; its producer waits for all replicas, its consumers unpack within limits."""
+    bound_batches()
     return KafkaBroker(
         **broker_options(settings),
         acks="all",

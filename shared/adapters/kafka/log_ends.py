@@ -7,12 +7,13 @@ every broker tried.
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import CorruptRecordException, KafkaError
 
+from shared.adapters.kafka.bounded_fetch import bound_batches
 from shared.adapters.kafka.security import Client
 from shared.domain.errors import Refused
 
@@ -22,6 +23,7 @@ CONFIRM_SECONDS: Final = 5.0
 @asynccontextmanager
 async def open_onlooker(client: Client) -> AsyncIterator[AIOKafkaConsumer]:
     """A client of no group that only asks about logs; Refused when the broker does not tell."""
+    bound_batches()
     onlooker = AIOKafkaConsumer(**client, enable_auto_commit=False, request_timeout_ms=5_000)
     try:
         await onlooker.start()
@@ -55,7 +57,8 @@ class LogEnds:
         return found
 
     async def _fetch_ends(self, starts: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
-        consumer = AIOKafkaConsumer(**self._client, enable_auto_commit=False)
+        bound_batches()
+        consumer = AIOKafkaConsumer(**self._client, enable_auto_commit=False, max_partition_fetch_bytes=1)
         await consumer.start()
         try:
             consumer.assign(list(starts))
@@ -64,7 +67,8 @@ class LogEnds:
             ends: dict[TopicPartition, int] = {}
             deadline = asyncio.get_running_loop().time() + CONFIRM_SECONDS
             while len(ends) < len(starts) and asyncio.get_running_loop().time() < deadline:
-                await consumer.getmany(timeout_ms=200)
+                with suppress(CorruptRecordException):  # the answer says the end, whatever the records are
+                    await consumer.getmany(timeout_ms=200, max_records=1)
                 ends |= {tp: mark for tp in starts if (mark := consumer.highwater(tp)) is not None}
             return ends
         finally:
