@@ -1,7 +1,7 @@
 """Kafka batches as somebody writes them who keeps to no client: any codec, any count, any length, any bytes."""
 
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Final
 
 import cramjam
@@ -9,6 +9,7 @@ from aiokafka.errors import for_code
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.record.util import calc_crc32c, encode_varint
 
+from shared.adapters.kafka.security import Client
 from tests.kafka_admin import open_admin
 
 MIB: Final = 1024 * 1024
@@ -90,15 +91,12 @@ def headers(count: int, header: bytes = b"\0\0") -> bytes:
     return varint(count) + header * count
 
 
-async def send(bootstrap: str, topic: str, raw: bytes, partition: int = 0) -> None:
+async def send(client: Client, topic: str, raw: bytes, partition: int = 0) -> None:
     """Have the broker take these bytes as a batch; raises what it answers."""
-    async with open_admin(bootstrap) as admin:
+    async with open_admin(client) as admin:
         (node, *_) = (await admin.describe_cluster())["brokers"]
         request = ProduceRequest(None, -1, 30_000, [(topic, [(partition, raw)])])
         answer = await admin._client.send(node["node_id"], request)
         (((_, ((_, code, *_),)),)) = answer.topics
         if code:
             raise for_code(code)
-
-
-Sender = Callable[[bytes], object]

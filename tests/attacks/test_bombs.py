@@ -32,7 +32,7 @@ from tests.attacks.raw_batches import CODECS, MIB, batch, bomb, headers, pack, r
 from tests.integration.charging_house import NOON, OTHER_RIDES, RIDES, House, Sent, accepted
 from tests.integration.charging_service import Field, Process, open_field
 from tests.kafka_admin import make_topic
-from tests.servers import Broker, client_settings
+from tests.servers import Broker, client_of, client_settings
 from tests.waiting import eventually_async
 
 MOST_MEMORY: Final = 300_000_000
@@ -164,7 +164,7 @@ async def test_bombs_in_every_codec_on_many_topics_at_once_pause_these_alone(fie
     codecs = dict(zip(ENEMIES, BOMB_BYTES, strict=True))
     for enemy, codec in codecs.items():
         await field.send(*honest(enemy))
-        await send(field.bootstrap, orders_topic(enemy), bomb(codec, BOMB_BYTES[codec], time_ms=NOON_MS))
+        await send(field.client, orders_topic(enemy), bomb(codec, BOMB_BYTES[codec], time_ms=NOON_MS))
         await field.send(*honest(enemy, 5))
     await field.send(*honest(OTHER_RIDES, 200))
     async with field.worker(wait=False) as worker:
@@ -191,11 +191,11 @@ async def test_batches_that_just_fit_and_junk_do_not_add_up(field: Field) -> Non
     crowded = batch(pack("zstd", crowd), codec="zstd", count=len(crowd), time_ms=NOON_MS)
     assert max(len(fits), len(crowded)) < MIB
     for enemy in ENEMIES:
-        await asyncio.gather(*(send(field.bootstrap, orders_topic(enemy), fits) for _ in range(4)))
-    await send(field.bootstrap, orders_topic(RIDES), crowded)
+        await asyncio.gather(*(send(field.client, orders_topic(enemy), fits) for _ in range(4)))
+    await send(field.client, orders_topic(RIDES), crowded)
     plain = batch(record(b"[" * 900_000), time_ms=NOON_MS)
     for _ in range(12):
-        await send(field.bootstrap, orders_topic(ENEMIES[0]), plain)
+        await send(field.client, orders_topic(ENEMIES[0]), plain)
     await field.send(*honest(OTHER_RIDES, 200))
     async with field.worker(wait=False) as worker:
         charged = "select count(*) from charging.entry"
@@ -215,14 +215,14 @@ async def test_batches_that_just_fit_and_junk_do_not_add_up(field: Field) -> Non
 async def test_the_search_for_an_unreadable_batch_keeps_nothing(broker: Broker) -> None:
     """Whatever lies in front of it is looked at by some records at a time, and a poll ends by bytes."""
     topic = orders_topic("91000000FAKE00077X")
-    await make_topic(broker.bootstrap, topic)
+    await make_topic(client_of(broker), topic)
     value = bytes(1024 * 1024)
     await send(
-        broker.bootstrap, topic, batch(pack("zstd", [record(value, n) for n in range(12)]), codec="zstd", count=12)
+        client_of(broker), topic, batch(pack("zstd", [record(value, n) for n in range(12)]), codec="zstd", count=12)
     )
-    await send(broker.bootstrap, topic, bomb("zstd", 100 * MIB))
+    await send(client_of(broker), topic, bomb("zstd", 100 * MIB))
     bound_batches()
-    async with AIOKafkaConsumer(bootstrap_servers=broker.bootstrap, auto_offset_reset="earliest") as consumer:
+    async with AIOKafkaConsumer(**client_of(broker), auto_offset_reset="earliest") as consumer:
         tp = TopicPartition(topic, 0)
         consumer.assign([tp])
         first = (await consumer.getmany(tp, timeout_ms=10_000))[tp]
