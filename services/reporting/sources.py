@@ -1,4 +1,4 @@
-"""What reporting asks of the other services' HTTP APIs. Every failure is `Retry`: nothing here decides."""
+"""What reporting asks of the other services' HTTP APIs. Every failure is `Retry`, of which `WrongAnswer` is one."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -10,11 +10,12 @@ import msgspec
 from msgspec import Struct
 from pydantic import ValidationError
 
+from shared.adapters.http.bounded_answer import BoundedAnswer, ask, need_success, read_object, refusal
 from shared.adapters.http.charging_deployments import ChargingWorkers, open_charging
 from shared.contracts.findings import DayFindings
 from shared.contracts.manifests import ALONE
 from shared.contracts.reports import EmployeeExclusion, PaymentItem
-from shared.domain.errors import Refused, Retry
+from shared.domain.errors import WrongAnswer
 from shared.runtime.deployments import Deployment, Deployments, load_deployments
 from shared.runtime.settings import Settings
 
@@ -47,46 +48,31 @@ class InternalApi:
         return self._client
 
     async def get(self, path: str, **params: str | int) -> dict[str, Any]:
-        """The answer's object; raises `Retry` for anything else."""
-        return await self._ask(path, params, self._client.timeout)
+        """The answer's object; raises `Retry` for none, `WrongAnswer` for anything else."""
+        return self._read(path, await self._ask("GET", path, params=params))
 
     async def get_patiently(self, path: str) -> dict[str, Any]:
         """The same, of what may take PATIENCE_SECONDS."""
-        return await self._ask(path, {}, httpx.Timeout(PATIENCE_SECONDS))
+        return self._read(path, await self._ask("GET", path, timeout=httpx.Timeout(PATIENCE_SECONDS)))
 
     async def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """The answer to an object that is asked about; nothing is tried twice."""
-        return await self._ask(path, {}, self._client.timeout, body)
-
-    async def _ask(
-        self,
-        path: str,
-        params: Mapping[str, str | int],
-        timeout: httpx.Timeout,
-        body: Mapping[str, Any] | None = None,
-    ) -> dict[str, Any]:
-        method = "GET" if body is None else "POST"
-        try:
-            response = await self._client.request(method, path, params=params, json=body, timeout=timeout)
-            response.raise_for_status()
-            answer = response.json()
-        except (httpx.HTTPError, ValueError) as error:
-            raise Retry(f"{self._name}, {path}: {type(error).__name__}: {error}") from error
-        if not isinstance(answer, dict):
-            raise Retry(f"{self._name}, {path}: not an object")
-        return answer
+        return self._read(path, await self._ask("POST", path, json=body))
 
     async def find(self, path: str, **params: str | int) -> dict[str, Any] | None:
         """The same; None where there is none (404), `Refused` where things do not agree (409) or are archived (410)."""
-        try:
-            return await self.get(path, **params)
-        except Retry as error:
-            match error.__cause__:
-                case httpx.HTTPStatusError(response=response) if response.status_code == httpx.codes.NOT_FOUND:
-                    return None
-                case httpx.HTTPStatusError(response=response) if response.status_code in _REFUSED:
-                    raise Refused(f"{self._name}: {response.text}") from error
-            raise
+        answer = await self._ask("GET", path, params=params)
+        if answer.status == httpx.codes.NOT_FOUND:
+            return None
+        if answer.status in _REFUSED:
+            raise refusal(self._name, answer)
+        return self._read(path, answer)
+
+    async def _ask(self, method: str, path: str, **what: Any) -> BoundedAnswer:
+        return await ask(self._client, self._name, method, path, **what)
+
+    def _read(self, path: str, answer: BoundedAnswer) -> dict[str, Any]:
+        return read_object(self._name, path, need_success(self._name, path, answer))
 
 
 class Charging:
@@ -130,7 +116,7 @@ class Sources:
         try:
             return [EmployeeExclusion.model_validate(each) for answer in answers for each in answer["exclusions"]]
         except (ValidationError, LookupError, TypeError) as error:
-            raise Retry(f"charging, employee exclusions of {day} in {province}: {error!r}") from error
+            raise WrongAnswer(f"charging: employee exclusions of {day} in {province} are not of their type") from error
 
     async def findings(self, day: date) -> DayFindings:
         """What charging names of a counted day; it goes over all rows of the day."""
@@ -138,7 +124,7 @@ class Sources:
         try:
             told = [msgspec.convert(answer, DayFindings) for answer in answers]
         except msgspec.ValidationError as error:
-            raise Retry(f"charging, findings of {day}: {error}") from error
+            raise WrongAnswer(f"charging: findings of {day}: {error}") from error
         return DayFindings(
             findings=[finding for each in told for finding in each.findings],
             delays=[delays for each in told for delays in each.delays],
@@ -149,8 +135,8 @@ class Sources:
         answers = await self._charging.get_all(f"/v1/workers/{worker_id}/covers", at=at.isoformat())
         try:
             return [cover for answer in answers for cover in msgspec.convert(answer["covers"], list[Cover])]
-        except (msgspec.ValidationError, LookupError) as error:
-            raise Retry(f"charging, covers of a worker: {error!r}") from error
+        except (msgspec.ValidationError, LookupError, TypeError) as error:
+            raise WrongAnswer("charging: the covers of a worker are not of their type") from error
 
     async def payment_states(self, period: str, as_of: date) -> dict[str, list[PaymentItem]]:
         """Where each statement of the month stands at the end of a day, by province."""
@@ -161,7 +147,7 @@ class Sources:
                 known = {name: item[name] for name in PaymentItem.model_fields}
                 found.setdefault(item["province"], []).append(PaymentItem.model_validate(known))
         except (ValidationError, LookupError, TypeError) as error:
-            raise Retry(f"ledger, payment states of {period}: {error!r}") from error
+            raise WrongAnswer(f"ledger: payment states of {period} are not of their type") from error
         return found
 
     async def is_closed(self, day: date) -> bool:
@@ -179,12 +165,16 @@ class Sources:
         try:
             return dict(answer["log"])
         except (LookupError, TypeError, ValueError) as error:
-            raise Retry(f"ledger, state of the log: {error!r}") from error
+            raise WrongAnswer("ledger: the state of its log is not of its type") from error
 
     async def checkpoint(self, day: date) -> str | None:
         """The note of the checkpoint of a day's close; None where there is none."""
         answer = await self._ledger.find("/v1/log/checkpoints", day=day.isoformat())
-        return None if answer is None else str(answer["checkpoint"])
+        if answer is None:
+            return None
+        if not isinstance(note := answer.get("checkpoint"), str):
+            raise WrongAnswer(f"ledger: the checkpoint of {day} is no text")
+        return note
 
 
 @asynccontextmanager

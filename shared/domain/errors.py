@@ -3,6 +3,7 @@
     DanbaoError
     ├── Stop              the worker must end: note the error, ask the server to exit, end with a status
     ├── Retry             the same work may succeed later: try again, with a limit and growing pauses
+    │   └── WrongAnswer   a service answered, but nothing usable: the work that asked is set aside, others go on
     └── Refused           what was given is wrong, and trying again will not mend it
         ├── RefusedLine   the same, in a data file: the message begins with `file:line: `
         └── RefusedValue  a value that no column of the database takes
@@ -24,6 +25,10 @@ class Stop(DanbaoError):  # noqa: N818 - named by what its catcher has to do
 
 class Retry(DanbaoError):  # noqa: N818 - named by what its catcher has to do
     """Nothing was changed, and the cause is expected to pass (a server away, a lock, a time-out)."""
+
+
+class WrongAnswer(Retry):
+    """Another service answered a question with what is no answer to it; a later answer may be one."""
 
 
 class Refused(DanbaoError):  # noqa: N818 - named by what its catcher has to do

@@ -144,9 +144,9 @@ async def test_a_deployment_that_is_away_is_named_and_waited_for(houses: dict[st
             raise httpx.ConnectError("connection refused", request=request)
 
         away = httpx.AsyncClient(transport=httpx.MockTransport(is_away), base_url="http://there")
-        with pytest.raises(Retry, match="charging, /v1/days/2026-10-01/worker-days: ConnectError"):
+        with pytest.raises(Retry, match="charging: worker-days of 2026-10-01: ConnectError"):
             await ChargingWorkers(clients | {"charging": away}).count_worker_days(DAYS[0])
-        with pytest.raises(Retry, match=r"charging, /v1/days/2026-10-01/worker-days: .*404"):
+        with pytest.raises(Retry, match="charging: worker-days of 2026-10-01: HTTP 404"):
             await ChargingWorkers(clients).count_worker_days(DAYS[0])
 
 

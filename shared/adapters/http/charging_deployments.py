@@ -12,11 +12,14 @@ from datetime import date, timedelta
 from typing import Any, Final
 
 import httpx
+import structlog
 
-from shared.domain.errors import Retry
+from shared.adapters.http.bounded_answer import ask, need_success, read_object
+from shared.domain.errors import Retry, WrongAnswer
 from shared.runtime.deployments import Deployments
 from shared.runtime.settings import Settings
 
+log = structlog.get_logger(__name__)
 EPOCH: Final = date(1970, 1, 1)
 PLACE_BYTES: Final = 6
 RECORD_BYTES: Final = PLACE_BYTES + 32
@@ -105,21 +108,17 @@ class ChargingWorkers:
             after = found[-1] if found else ""
             wanted = {"province": province, "after": after, "limit": PAGE}
             workers = await self._ask(name, "GET", f"/v1/days/{day}/registrations", params=wanted)
-            if any(worker <= after for worker in workers):
-                raise Retry(f"{name}, registrations of {day} in {province}: not sorted tokens after {after!r}")
+            if any(worker <= after for worker in workers) or sorted(workers) != workers:
+                raise WrongAnswer(f"{name}: registrations of {day} in {province} are not sorted")
             found += workers
             if len(workers) < PAGE:
                 return found
 
     async def _ask(self, name: str, method: str, path: str, **what: Any) -> list[str]:
-        try:
-            answer = await self.clients[name].request(method, path, **what)
-            answer.raise_for_status()
-            workers = answer.json()["workers"]
-        except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
-            raise Retry(f"{name}, {path}: {error!r}") from error
-        if not isinstance(workers, list):
-            raise Retry(f"{name}, {path}: no list of workers")
+        answer = await ask(self.clients[name], name, method, path, **what)
+        workers = read_object(name, path, need_success(name, path, answer)).get("workers")
+        if not isinstance(workers, list) or not all(isinstance(worker, str) for worker in workers):
+            raise WrongAnswer(f"{name}: no list of workers")
         return workers
 
     @asynccontextmanager
@@ -130,7 +129,11 @@ class ChargingWorkers:
                 answer.raise_for_status()
                 yield _Stream(name, answer.aiter_bytes(BLOCK_RECORDS * RECORD_BYTES))
         except httpx.HTTPError as error:
-            raise Retry(f"{name}, {path}: {error!r}") from error
+            said = type(error).__name__
+            if isinstance(error, httpx.HTTPStatusError):
+                said = f"HTTP {error.response.status_code}"
+            log.warning("worker-days break off", service=name, path=path, error=said)
+            raise Retry(f"{name}: worker-days of {day}: {said}") from error
 
 
 @asynccontextmanager

@@ -10,14 +10,31 @@ from dataclasses import dataclass
 from typing import Final
 
 import httpx
+import msgspec
+from msgspec import Struct
 from pydantic import ValidationError
 
+from shared.adapters.http.bounded_answer import BoundedAnswer, ask, need_success
 from shared.adapters.signing import Signer
 from shared.contracts.reports import Receipt, Reconciliation, Refusal
-from shared.domain.errors import Retry
+from shared.domain.errors import Retry, WrongAnswer
 
+PLATFORM: Final = "national platform"
+MOST_RECEIPT_BYTES: Final = 4 * 1024 * 1024
+"""Bytes of the answer to one report: it may name every exclusion of the report as unconfirmed."""
+MOST_HELD: Final = 1_000_000
+"""Reports of a month; 31 provinces with 40 reports a day are 40,000."""
 CONNECTIONS: Final = 8
 """Most requests to the platform at a time."""
+
+
+class _Held(Struct, frozen=True):
+    report_id: str
+    body_sha256: str
+
+
+class _Holdings(Struct, frozen=True):
+    reports: list[_Held]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,35 +68,46 @@ class NationalPlatform:
             "Content-Type": "application/json",
         }
         try:
-            response = await self._client.post("/v1/reports", content=body, headers=headers)
-        except httpx.HTTPError as error:
-            return NoAnswer(f"{type(error).__name__}: {error}".strip(": "))
-        return read_answer(response, report_id, body)
+            answer = await ask(
+                self._client,
+                PLATFORM,
+                "POST",
+                "/v1/reports",
+                most_bytes=MOST_RECEIPT_BYTES,
+                content=body,
+                headers=headers,
+            )
+        except Retry as error:
+            return NoAnswer(str(error))
+        return read_answer(answer, report_id, body)
 
     async def reconcile(self, period: str) -> Reconciliation:
         """What the platform finds between declarations and daily reports of a month; raises `Retry`."""
+        body = await self._get(f"/v1/reconciliations/{period}")
         try:
-            response = await self._client.get(f"/v1/reconciliations/{period}")
-            response.raise_for_status()
-            return Reconciliation.model_validate_json(response.content)
-        except (httpx.HTTPError, ValidationError) as error:
-            raise Retry(f"the national platform gives no reconciliation of {period}: {error}") from error
+            return Reconciliation.model_validate_json(body)
+        except ValidationError as error:
+            raise WrongAnswer(f"{PLATFORM}: the reconciliation of {period} has {error.error_count()} faults") from error
 
     async def holdings(self, period: str) -> dict[str, str]:
         """Every report of a month that the platform holds: id to SHA-256 of its bytes; raises `Retry`."""
         held: dict[str, str] = {}
         after = ""
         while True:
+            body = await self._get("/v1/reports", period=period, after=after)
             try:
-                response = await self._client.get("/v1/reports", params={"period": period, "after": after})
-                response.raise_for_status()
-                rows = response.json()["reports"]
-                held.update((row["report_id"], row["body_sha256"]) for row in rows)
-            except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
-                raise Retry(f"the national platform does not list {period}: {error}") from error
+                rows = msgspec.json.decode(body, type=_Holdings).reports
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                raise WrongAnswer(f"{PLATFORM}: the list of {period} is not of its type") from error
+            if any(row.report_id in held for row in rows) or len(held) > MOST_HELD:
+                raise WrongAnswer(f"{PLATFORM}: the list of {period} does not end")
+            held.update((row.report_id, row.body_sha256) for row in rows)
             if not rows:
                 return held
-            after = rows[-1]["report_id"]
+            after = rows[-1].report_id
+
+    async def _get(self, path: str, **params: str) -> bytes:
+        return need_success(PLATFORM, path, await ask(self._client, PLATFORM, "GET", path, params=params))
 
 
 @asynccontextmanager
@@ -97,16 +125,16 @@ async def open_national_platform(
         yield NationalPlatform(client, signer)
 
 
-def read_answer(response: httpx.Response, report_id: str, body: bytes) -> Answer:
-    """What a response says about the report; only a refusal in the platform's own words is a refusal."""
+def read_answer(answer: BoundedAnswer, report_id: str, body: bytes) -> Answer:
+    """What an answer says about the report; only a refusal in the platform's own words is a refusal."""
     try:
-        if response.status_code in (200, 201):
-            return _checked(Receipt.model_validate_json(response.content), report_id, body)
-        if 400 <= response.status_code < 500:
-            return Refusal.model_validate_json(response.content)
+        if answer.status in (200, 201):
+            return _checked(Receipt.model_validate_json(answer.body), report_id, body)
+        if 400 <= answer.status < 500:
+            return Refusal.model_validate_json(answer.body)
     except ValidationError as error:
-        return NoAnswer(f"HTTP {response.status_code}, not readable: {error.error_count()} faults")
-    return NoAnswer(f"HTTP {response.status_code}")
+        return NoAnswer(f"HTTP {answer.status}, not readable: {error.error_count()} faults")
+    return NoAnswer(f"HTTP {answer.status}")
 
 
 def _checked(receipt: Receipt, report_id: str, body: bytes) -> Answer:

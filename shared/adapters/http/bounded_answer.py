@@ -1,0 +1,89 @@
+"""Asks another service, and takes its answer only up to a size, typed, and without repeating addresses or tokens.
+
+What is raised goes to people outside: it names the service and the status, never a URL, a path or a token. The log has
+the path with tokens blanked.
+"""
+
+import re
+from typing import Any, Final, NamedTuple
+
+import httpx
+import msgspec
+import structlog
+
+from shared.domain.errors import Refused, Retry, WrongAnswer
+
+log = structlog.get_logger(__name__)
+MOST_ANSWER_BYTES: Final = 32 * 1024 * 1024
+"""Bytes of one answer after decompression; the largest, a day's findings or a statement's evidence, are some MB."""
+MOST_WORDS: Final = 300
+"""Characters of another service's own words that are handed on."""
+_TOKEN: Final = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+_MAY_PASS: Final = frozenset((401, 403, 408, 425, 429))
+"""Statuses below 500 that say nothing of the question: keys are being changed, or the service is busy."""
+
+
+class BoundedAnswer(NamedTuple):
+    """Status and body."""
+
+    status: int
+    body: bytes
+
+
+async def ask(
+    client: httpx.AsyncClient,
+    service: str,
+    method: str,
+    path: str,
+    *,
+    most_bytes: int = MOST_ANSWER_BYTES,
+    **what: Any,
+) -> BoundedAnswer:
+    """The answer, of any status; raises `Retry` where there is none, `WrongAnswer` for one larger than `most_bytes`."""
+    try:
+        async with client.stream(method, path, **what) as response:
+            body = bytearray()
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > most_bytes:
+                    log.error("answer too large", service=service, path=blank_tokens(path), most_bytes=most_bytes)
+                    raise WrongAnswer(f"{service}: an answer larger than {most_bytes} bytes")
+            return BoundedAnswer(response.status_code, bytes(body))
+    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+        log.warning("no answer", service=service, path=blank_tokens(path), error=type(error).__name__)
+        raise Retry(f"{service}: no answer: {type(error).__name__}") from error
+
+
+def need_success(service: str, path: str, answer: BoundedAnswer) -> bytes:
+    """The body of a success; else raises `Retry`, or `WrongAnswer` for a status that the question itself caused."""
+    if 200 <= answer.status < 300:
+        return answer.body
+    log.warning("answer without success", service=service, path=blank_tokens(path), status=answer.status)
+    if 400 <= answer.status < 500 and answer.status not in _MAY_PASS:
+        raise WrongAnswer(f"{service}: HTTP {answer.status}")
+    raise Retry(f"{service}: HTTP {answer.status}")
+
+
+def read_object(service: str, path: str, body: bytes) -> dict[str, Any]:
+    """The JSON object of a body; raises `WrongAnswer` for anything else."""
+    try:
+        found: dict[str, Any] = msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        log.warning("answer not readable", service=service, path=blank_tokens(path), error=type(error).__name__)
+        raise WrongAnswer(f"{service}: the answer is no JSON object") from error
+    return found
+
+
+def refusal(service: str, answer: BoundedAnswer) -> Refused:
+    """What a service says of a question that it refuses: its own words, cut to MOST_WORDS, tokens blanked."""
+    try:
+        detail = msgspec.json.decode(answer.body, type=dict[str, Any]).get("detail")
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        detail = None
+    said = detail if isinstance(detail, str) else f"HTTP {answer.status}"
+    return Refused(f"{service}: {blank_tokens(said)[:MOST_WORDS]}")
+
+
+def blank_tokens(text: str) -> str:
+    """The text with every worker's token, and every other 64 hex digits, replaced."""
+    return _TOKEN.sub("<token>", text)
