@@ -2,29 +2,35 @@
 
 What is due is worked out from the tables, so this step can be run at any time and as often as one likes. A province's
 reports of a day are written in one transaction with the mark that they are; a province whose tokens cannot be
-fetched now waits, and is built by a later step.
+fetched now waits, and is built by a later step. A day or statement whose content cannot be built is set aside.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
+from functools import partial
+from typing import Final
 
 import msgspec
-import structlog
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.reporting import store
 from services.reporting.discrepancies import Discrepancy, record
 from services.reporting.documents import Prepared, coverage_report, declaration_report, registration_reports
+from services.reporting.figure_bounds import check_day, check_statement
 from services.reporting.metrics import Metrics
+from services.reporting.quarantine import open_quarantine
 from services.reporting.sources import Sources
+from shared.adapters.postgres.faults import Fault, ItemFault, content_fault
+from shared.adapters.postgres.quarantine import Item
 from shared.contracts.findings import FindingKind
 from shared.contracts.manifests import DayClosed, StatementIssued
 from shared.contracts.reports import EmployeeExclusion
 from shared.domain.coverage import Coverage, build_coverage
-from shared.domain.errors import Refused, Retry
+from shared.domain.errors import Retry
 from shared.domain.rating import ExclusionReason
 
-log = structlog.get_logger(__name__)
+MOST_UNANSWERED: Final = 3
+"""Days of a step, and provinces of a day, that may wait for an answer before the rest waits for the next step."""
 
 
 class Builder:
@@ -40,18 +46,22 @@ class Builder:
     ) -> None:
         self._engine, self._sources, self._metrics = engine, sources, metrics
         self._most_tokens, self._progressed = most_tokens, progressed
+        self._quarantine = open_quarantine(engine)
 
     async def step(self) -> int:
         """Build all that is due; returns how many reports. Raises `Retry` in the end when a day has to wait."""
-        built = await self._build_declarations()
         async with self._engine.connect() as connection:
-            bodies = await store.unbuilt_days(connection)
+            statements = await store.undeclared_statements(connection, self._quarantine)
+            days = await store.unbuilt_days(connection, self._quarantine)
+        built = await self._quarantine.do_all(statements, self._build_declarations)
         waiting: list[Retry] = []
-        for body in bodies:
+        for item in days:
             try:
-                built += await self._build_day(msgspec.json.decode(body, type=DayClosed))
+                built += await self._quarantine.do(item, partial(self._build_day, item))
             except Retry as error:
                 waiting.append(error)
+                if len(waiting) == MOST_UNANSWERED:
+                    break
             else:
                 self._progressed()
         if waiting:
@@ -59,30 +69,42 @@ class Builder:
             raise waiting[0]
         return built
 
-    async def _build_declarations(self) -> int:
-        async with self._engine.begin() as connection:
-            bodies = await store.undeclared_statements(connection)
-            statements = [msgspec.json.decode(body, type=StatementIssued) for body in bodies]
-            added = await store.add_reports(connection, map(declaration_report, statements))
-        return self._count(added)
+    async def _build_declarations(self, connection: AsyncConnection, items: Sequence[Item[bytes]]) -> int:
+        return self._count(await store.add_reports(connection, [_declaration(item.content) for item in items]))
 
-    async def _build_day(self, closed: DayClosed) -> int:
-        """A day that no report can hold is a discrepancy, and holds up no other day."""
-        try:
-            coverages = build_coverage(closed.day, closed.totals, closed.workers, closed.first_time)
-        except Refused as error:
-            log.exception("a closed day cannot be reported", day=str(closed.day))
-            async with self._engine.begin() as connection:
-                await record(connection, Discrepancy(kind=FindingKind.UNBUILDABLE, day=closed.day, detail=str(error)))
-            return 0
+    async def _build_day(self, item: Item[date]) -> int:
+        day = item.content
         async with self._engine.connect() as connection:
-            done = await store.built_provinces(connection, closed.day)
-        added = 0
-        for coverage in coverages:
-            if coverage.province not in done:
-                added += await self._build_province(coverage)
+            closed = msgspec.json.decode(await store.read_closed_day(connection, day), type=DayClosed)
+            done = await store.built_provinces(connection, day)
+        check_day(closed)
+        coverages = build_coverage(day, closed.totals, closed.workers, closed.first_time)
+        added = await self._build_provinces([each for each in coverages if each.province not in done])
         async with self._engine.begin() as connection:
-            await store.mark_day_built(connection, closed.day)
+            await store.mark_day_built(connection, day)
+            await self._quarantine.resolve(connection, item.step, [item.name])
+        return added
+
+    async def _build_provinces(self, coverages: Sequence[Coverage]) -> int:
+        """Build every province that can be built; then raise what kept the others from it, transient errors first."""
+        added = 0
+        waiting: list[Exception] = []
+        faults: list[Fault] = []
+        for coverage in coverages:
+            try:
+                added += await self._build_province(coverage)
+            except Exception as error:  # noqa: BLE001 - classified in one place; raised below
+                fault = content_fault(error)
+                if fault is None:
+                    waiting.append(error)
+                    if len(waiting) == MOST_UNANSWERED:
+                        break
+                else:
+                    faults.append(Fault(fault.reason, f"province {coverage.province}: {fault.detail}"))
+        if waiting:
+            raise waiting[0]
+        if faults:
+            raise ItemFault(Fault(faults[0].reason, "; ".join(fault.detail for fault in faults)))
         return added
 
     async def _build_province(self, coverage: Coverage) -> int:
@@ -111,6 +133,12 @@ class Builder:
         for kind in kinds:
             self._metrics.built.labels(kind).inc()
         return len(kinds)
+
+
+def _declaration(body: bytes) -> Prepared:
+    statement = msgspec.json.decode(body, type=StatementIssued)
+    check_statement(statement)
+    return declaration_report(statement)
 
 
 def _other_count(day: date, province: str, counted: int, listed: int) -> Discrepancy:

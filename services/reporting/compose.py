@@ -1,7 +1,9 @@
 """Puts reporting together."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.reporting import api
 from services.reporting.access.account_api import make_account_router
@@ -19,6 +21,7 @@ from services.reporting.pages import portal
 from services.reporting.pages.desk import Desk
 from services.reporting.pages.receipt_page import make_page_router
 from services.reporting.pages.site import Site
+from services.reporting.quarantine import SetAsideGauge, open_quarantine
 from services.reporting.read_api.routes import Reading, make_read_router
 from services.reporting.read_model.projector import Projector
 from services.reporting.read_model.rebuild_api import make_rebuild_router
@@ -29,6 +32,7 @@ from services.reporting.sources import Sources, open_apis
 from shared.adapters.files.scheme import load_scheme
 from shared.adapters.files.vkeys import read_vkeys
 from shared.adapters.http.national_platform import open_national_platform
+from shared.adapters.http.set_aside_api import make_set_aside_router
 from shared.adapters.kafka.clients import consume, consume_told, ensure_topics, open_reading_broker, until_done
 from shared.adapters.postgres.engine import open_engine
 from shared.adapters.postgres.pool import Waits
@@ -101,7 +105,10 @@ async def assemble(service: Service) -> AsyncIterator[Intake]:
                 sending.wake()
 
         building = Loop("building", build)
-        examiner = Examiner(engine, sources, metrics, is_regular_day, settings.acceptance_wait_days)
+        examiner = Examiner(
+            engine, sources, metrics, is_regular_day, settings.acceptance_wait_days,
+            lambda: examining.beat(),  # noqa: PLW0108  # made below
+        )  # fmt: skip
         examining = Loop("examining", examiner.step)
 
         projector = Projector(engine)
@@ -130,9 +137,18 @@ async def assemble(service: Service) -> AsyncIterator[Intake]:
         )
         service.app.include_router(make_account_router(door, access, passwords, settings.receipt_page))
         service.app.include_router(make_sign_in_router(door, access, passwords, site.page))
-        for loop in (building, sending, examining, projecting):
-            _start(service, loop)
+        _start_loops(service, door, metrics, (building, sending, examining, projecting))
         yield Intake(engine, wake)
+
+
+def _start_loops(service: Service, door: AsyncEngine, metrics: Metrics, loops: Sequence[Loop]) -> None:
+    def wake() -> None:
+        for loop in loops:
+            loop.wake()
+
+    service.app.include_router(make_set_aside_router(service.keys, door, open_quarantine(door), wake))
+    for loop in (*loops, Loop("quarantine", SetAsideGauge(door, metrics).step)):
+        _start(service, loop)
 
 
 def _start(service: Service, loop: Loop) -> None:

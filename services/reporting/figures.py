@@ -9,6 +9,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.reporting.discrepancies import Discrepancy
+from services.reporting.figure_bounds import check_day, check_delays
 from services.reporting.tables import DAY_EXAMINED, DAY_FIGURE
 from shared.contracts.findings import Delays, FindingKind
 from shared.contracts.manifests import DayClosed, Outcome
@@ -40,7 +41,10 @@ History = dict[Place, dict[date, Figure]]
 
 
 async def keep_figures(connection: AsyncConnection, closed: DayClosed, delays: Iterable[Delays]) -> None:
-    """Remember what a close received, of its own day and of earlier ones."""
+    """Remember what a close received, of its own day and of earlier ones; raises `Refused` for absurd figures."""
+    delays = list(delays)
+    check_day(closed)
+    check_delays(delays)
     employees: dict[tuple[date | None, str, str | None], int] = defaultdict(int)
     for total in closed.totals:
         if total.outcome == Outcome.EXCLUDED and total.reason == ExclusionReason.INSURED_AS_EMPLOYEE:

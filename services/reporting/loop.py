@@ -7,6 +7,8 @@ from typing import Final
 
 import structlog
 
+from shared.adapters.postgres.faults import describe
+
 log = structlog.get_logger(__name__)
 POLL_SECONDS: Final = 0.5
 """How long news may go unnoticed when nobody wakes the loop."""
@@ -41,8 +43,9 @@ class Loop:
                 self._failure, pause = None, POLL_SECONDS
                 self.beat()
             except Exception as error:  # noqa: BLE001  # whatever it is: it shows in /readyz, and the step is due again
-                log.warning("step failed, trying again", step=self.name, error=repr(error), pause_seconds=pause)
-                self._failure, is_busy = repr(error), False
+                said = describe(error)
+                log.warning("step failed, trying again", step=self.name, error=said, pause_seconds=pause)
+                self._failure, is_busy = said, False
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, MOST_PAUSE_SECONDS)
             if not is_busy:

@@ -1,6 +1,6 @@
 """Names of everything that reporting measures."""
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 
 class Metrics:
@@ -19,4 +19,10 @@ class Metrics:
         )
         self.discrepancies = Counter(
             "danbao_reporting_discrepancies", "Discrepancies found, by kind", ["kind"], registry=registry
+        )
+        self.set_aside = Gauge(
+            "danbao_reporting_set_aside",
+            "Items set aside because their content cannot be worked on, by step: an alarm while above 0",
+            ["step"],
+            registry=registry,
         )

@@ -1,12 +1,14 @@
 """Reconciliation (对账): what the national platform holds against what was sent, and what it finds itself (I6)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.reporting import store
 from services.reporting.discrepancies import Discrepancy, record, settle_absent
+from services.reporting.quarantine import Step, open_quarantine
 from shared.adapters.http.national_platform import NationalPlatform
+from shared.adapters.postgres.quarantine import Item
 from shared.contracts.findings import FindingKind
 from shared.contracts.reports import Reconciliation
 from shared.domain.errors import Refused
@@ -14,6 +16,8 @@ from shared.domain.errors import Refused
 
 async def reconcile(engine: AsyncEngine, platform: NationalPlatform, period: str) -> int:
     """Name every difference of a month; returns how many there are now. Can be run again: one that is gone is settled.
+
+    A difference that cannot be registered is set aside, the others are registered.
 
     Raises `Refused` while a report of the month has no answer, `Retry` when the platform does not answer.
     """
@@ -24,11 +28,20 @@ async def reconcile(engine: AsyncEngine, platform: NationalPlatform, period: str
     told = await platform.reconcile(period)
     held = await platform.holdings(period)
     found = [*_differences(told), *_holdings(period, sent, held)]
+    await open_quarantine(engine).do_all([_item(period, each) for each in found], _record)
     async with engine.begin() as connection:
-        for each in found:
-            await record(connection, each)
         await settle_absent(connection, period, found, "no longer found by reconciliation")
     return len(found)
+
+
+async def _record(connection: AsyncConnection, items: Sequence[Item[Discrepancy]]) -> int:
+    for item in items:
+        await record(connection, item.content)
+    return len(items)
+
+
+def _item(period: str, found: Discrepancy) -> Item[Discrepancy]:
+    return Item(Step.RECONCILE, f"{period}.{found.kind}.{found.identity[:16]}", found, {"period": period})
 
 
 def _differences(told: Reconciliation) -> Iterator[Discrepancy]:

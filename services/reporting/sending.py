@@ -1,11 +1,12 @@
 """Sending reports: several in flight, the same bytes until there is an answer, with limits on all of it.
 
 If the process dies after the platform took a report and before its receipt is kept, the same bytes go again under the
-same key, and the same receipt comes back.
+same key, and the same receipt comes back. A report that cannot be sent, or whose answer cannot be kept, is set aside.
 """
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -15,7 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from services.reporting import store
 from services.reporting.discrepancies import Discrepancy, record, settle_report
 from services.reporting.metrics import Metrics
+from services.reporting.quarantine import Step, open_quarantine
 from shared.adapters.http.national_platform import Answer, NationalPlatform, NoAnswer, WrongReceipt
+from shared.adapters.postgres.quarantine import Item
 from shared.contracts.findings import FindingKind
 from shared.contracts.reports import EmployeeExclusion, Receipt, Refusal
 
@@ -23,6 +26,8 @@ log = structlog.get_logger(__name__)
 IN_FLIGHT: Final = 4
 """Reports on their way at a time; fewer than the client has connections."""
 MOST_RETRY_SECONDS: Final = 60.0
+MOST_WORDS: Final = 2_000
+"""Characters of a refusal that are kept."""
 
 
 class Sender:
@@ -33,21 +38,26 @@ class Sender:
     ) -> None:
         self._engine, self._platform, self._metrics = engine, platform, metrics
         self._attempts, self._retry_seconds = attempts, retry_seconds
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._quarantine = open_quarantine(engine)
+        self._tasks: dict[str, asyncio.Task[int]] = {}
 
     async def step(self) -> int:
         """Fill up what is in flight and wait until one has an answer; returns how many are still under way or due."""
         async with self._engine.connect() as connection:
             room = IN_FLIGHT - len(self._tasks)
-            due = await store.due_deliveries(connection, set(self._tasks), room)
+            due = await store.due_deliveries(connection, self._quarantine, set(self._tasks), room)
         for report in due:
-            self._tasks[report.report_id] = asyncio.create_task(self._send(report))
+            place = {name: getattr(report, name) for name in ("report_id", "period", "day", "province", "enterprise")}
+            item = Item(Step.SEND_REPORT, report.report_id, report, place)
+            work = self._quarantine.do(item, partial(self._send, report))
+            self._tasks[report.report_id] = asyncio.create_task(work)
         if not self._tasks:
             return 0
         done, _ = await asyncio.wait(self._tasks.values(), return_when=asyncio.FIRST_COMPLETED)
         self._tasks = {report_id: task for report_id, task in self._tasks.items() if task not in done}
-        for task in done:
-            task.result()
+        failed = [error for task in done if (error := task.exception()) is not None]
+        if failed:
+            raise failed[0]
         return len(done)
 
     async def close(self) -> None:
@@ -56,10 +66,12 @@ class Sender:
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
-    async def _send(self, report: Row[Any]) -> None:
+    async def _send(self, report: Row[Any]) -> int:
         answer = await self._platform.send(report.report_id, bytes(report.body))
         async with self._engine.begin() as connection:
             await self._note(connection, report, answer)
+            await self._quarantine.resolve(connection, Step.SEND_REPORT, [report.report_id])
+        return 1
 
     async def _note(self, connection: AsyncConnection, report: Row[Any], answer: Answer) -> None:
         match answer:
@@ -68,7 +80,7 @@ class Sender:
                 await self._note_receipt(connection, report, answer)
             case Refusal():
                 self._metrics.answers.labels("refusal").inc()
-                detail = f"{answer.reason}: {answer.detail}"
+                detail = _cut(f"{answer.reason}: {answer.detail}")
                 await store.note_attempt(connection, report.report_id, detail, state="refused")
                 await self._record(connection, report, FindingKind.REFUSED, detail)
             case WrongReceipt(cause):
@@ -109,6 +121,12 @@ class Sender:
 def pause_seconds(first_seconds: float, attempts: int) -> float:
     """The pause after so many attempts: doubling from the first, never beyond MOST_RETRY_SECONDS."""
     return float(min(first_seconds * 2 ** min(attempts - 1, 20), MOST_RETRY_SECONDS)) if attempts > 0 else first_seconds
+
+
+def _cut(said: str) -> str:
+    """The platform's words as a column and a page can take them: no NUL, and at most MOST_WORDS."""
+    plain = said.replace("\0", "")
+    return plain if len(plain) <= MOST_WORDS else f"{plain[:MOST_WORDS]} … ({len(plain)} characters)"
 
 
 def _against(report: Row[Any], kind: FindingKind, detail: str) -> Discrepancy:

@@ -3,13 +3,14 @@
 import json
 from collections.abc import Collection, Iterable
 from datetime import date
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Row, exists, func, insert, select, text, update
+from sqlalchemy import ColumnElement, Row, Text, cast, exists, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as insert_once
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.reporting.documents import Prepared
+from services.reporting.quarantine import Step
 from services.reporting.tables import (
     DAY_BUILT,
     DAY_CLOSED,
@@ -20,7 +21,11 @@ from services.reporting.tables import (
     SHARE,
     STATEMENT_ISSUED,
 )
+from shared.adapters.postgres.quarantine import Item, Quarantine
 from shared.contracts.reports import Receipt
+
+DAY_NAME: Final = cast(DAY_CLOSED.c.day, Text)
+"""The name of a closed day as an item of a step."""
 
 
 async def add_reports(connection: AsyncConnection, prepared: Iterable[Prepared]) -> list[str]:
@@ -46,11 +51,29 @@ async def add_reports(connection: AsyncConnection, prepared: Iterable[Prepared])
     return added
 
 
-async def unbuilt_days(connection: AsyncConnection) -> list[bytes]:
-    """The messages of closed days whose reports are not all built, oldest first."""
+async def unbuilt_days(connection: AsyncConnection, quarantine: Quarantine) -> list[Item[date]]:
+    """Closed days whose reports are not all built, oldest first, without those that are set aside."""
     is_built = exists().where(DAY_BUILT.c.day == DAY_CLOSED.c.day)
-    query = select(DAY_CLOSED.c.body).where(~is_built).order_by(DAY_CLOSED.c.day)
-    return [bytes(body) for body in (await connection.execute(query)).scalars()]
+    return await due_days(connection, quarantine, Step.BUILD_DAY, is_built)
+
+
+async def due_days(
+    connection: AsyncConnection, quarantine: Quarantine, step: Step, is_done: ColumnElement[bool]
+) -> list[Item[date]]:
+    """Closed days that a step has not done, oldest first, without those that are set aside.
+
+    The database names them: the first and the last day of the calendar are infinite to it.
+    """
+    is_waiting = quarantine.is_waiting(step, DAY_NAME)
+    query = select(DAY_CLOSED.c.day, DAY_NAME.label("name")).where(~is_done, ~is_waiting).order_by(DAY_CLOSED.c.day)
+    rows = (await connection.execute(query)).all()
+    return [Item(step, row.name, row.day, {"day": row.day}) for row in rows]
+
+
+async def read_closed_day(connection: AsyncConnection, day: date) -> bytes:
+    """The message of a closed day that is kept."""
+    body: bytes = (await connection.execute(select(DAY_CLOSED.c.body).where(DAY_CLOSED.c.day == day))).scalar_one()
+    return body
 
 
 async def built_provinces(connection: AsyncConnection, day: date) -> set[str]:
@@ -69,15 +92,27 @@ async def mark_day_built(connection: AsyncConnection, day: date) -> None:
     await connection.execute(insert_once(DAY_BUILT).values(day=day).on_conflict_do_nothing())
 
 
-async def undeclared_statements(connection: AsyncConnection, limit: int = 500) -> list[bytes]:
-    """The messages of statements without a declaration."""
+async def undeclared_statements(
+    connection: AsyncConnection, quarantine: Quarantine, limit: int = 500
+) -> list[Item[bytes]]:
+    """The messages of statements without a declaration, without those that are set aside."""
     is_declared = exists().where(REPORT.c.statement_id == STATEMENT_ISSUED.c.statement_id)
-    query = select(STATEMENT_ISSUED.c.body).where(~is_declared).order_by(STATEMENT_ISSUED.c.statement_id)
-    return [bytes(body) for body in (await connection.execute(query.limit(limit))).scalars()]
+    is_waiting = quarantine.is_waiting(Step.BUILD_DECLARATION, STATEMENT_ISSUED.c.statement_id)
+    query = select(STATEMENT_ISSUED).where(~is_declared, ~is_waiting).order_by(STATEMENT_ISSUED.c.statement_id)
+    rows = (await connection.execute(query.limit(limit))).all()
+    return [statement_item(Step.BUILD_DECLARATION, row) for row in rows]
 
 
-async def due_deliveries(connection: AsyncConnection, in_flight: Collection[str], limit: int) -> list[Row[Any]]:
-    """Reports to send now (`report_id`, `body`), oldest first, without those under way."""
+def statement_item(step: Step, row: Row[Any]) -> Item[bytes]:
+    """A row of `reporting.statement_issued` as an item of a step: its message, and where it belongs."""
+    place = {"period": row.period, "province": row.province, "enterprise": row.enterprise}
+    return Item(step, row.statement_id, bytes(row.body), place)
+
+
+async def due_deliveries(
+    connection: AsyncConnection, quarantine: Quarantine, in_flight: Collection[str], limit: int
+) -> list[Row[Any]]:
+    """Reports to send now (`report_id`, `body`), oldest first, without those under way and those set aside."""
     query = (
         select(REPORT)
         .join(DELIVERY, DELIVERY.c.report_id == REPORT.c.report_id)
@@ -85,6 +120,7 @@ async def due_deliveries(connection: AsyncConnection, in_flight: Collection[str]
             DELIVERY.c.state == "pending",
             DELIVERY.c.next_attempt_at <= func.clock_timestamp(),
             REPORT.c.report_id.not_in(in_flight),
+            ~quarantine.is_waiting(Step.SEND_REPORT, REPORT.c.report_id),
         )
         .order_by(REPORT.c.number)
         .limit(limit)
@@ -172,31 +208,38 @@ select (select count(*) from reporting.report) as reports,
        (select count(*) from reporting.statement_issued) as statements,
        (select count(*) from reporting.statement_issued s
          where not exists (select from reporting.report r where r.statement_id = s.statement_id)) as undeclared,
-       (select count(*) from reporting.discrepancy_standing where state = 'open') as discrepancies
+       (select count(*) from reporting.discrepancy_standing where state = 'open') as discrepancies,
+       (select count(*) from reporting.set_aside where resolved_at is null) as set_aside,
+       (select count(*) from reporting.set_aside where resolved_at is null
+         and step in ('build_day', 'build_declaration', 'send_report')) as unreportable
 """)
 
 
 async def count_all(connection: AsyncConnection) -> dict[str, int]:
-    """How much there is; `pending` is everything that is due and has no answer yet, built or not."""
+    """How much there is; `pending` is what is due and has no answer yet, built or not, and is not set aside."""
     counts = dict((await connection.execute(_COUNTS)).mappings().one())
-    counts["pending"] = counts["undelivered"] + counts["unbuilt_days"] + counts["undeclared"]
-    return counts
+    due = counts["undelivered"] + counts["unbuilt_days"] + counts["undeclared"]
+    return counts | {"pending": due - counts.pop("unreportable")}
 
 
 _UNFINISHED = text("""
+with aside as (select step, item from reporting.set_aside where resolved_at is null)
 select (select count(*) from reporting.delivery d join reporting.report r using (report_id)
-         where d.state = 'pending' and r.period = :period)
+         where d.state = 'pending' and r.period = :period
+           and ('send_report', r.report_id) not in (table aside))
      + (select count(*) from reporting.statement_issued s
          where s.period = :period
-           and not exists (select from reporting.report r where r.statement_id = s.statement_id))
+           and not exists (select from reporting.report r where r.statement_id = s.statement_id)
+           and ('build_declaration', s.statement_id) not in (table aside))
      + (select count(*) from reporting.day_closed d
          where to_char(d.day, 'YYYY-MM') = :period
-           and not exists (select from reporting.day_built b where b.day = d.day))
+           and not exists (select from reporting.day_built b where b.day = d.day)
+           and ('build_day', d.day::text) not in (table aside))
 """)
 
 
 async def count_unfinished(connection: AsyncConnection, period: str) -> int:
-    """What of a month is still to be built or answered."""
+    """What of a month is still to be built or answered; what is set aside is a finding and holds up no other."""
     return int(await connection.scalar(_UNFINISHED, {"period": period}) or 0)
 
 

@@ -17,6 +17,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
+from shared.adapters.postgres.quarantine import set_aside_table
+
 METADATA: Final = MetaData(schema="reporting")
 
 
@@ -215,3 +217,4 @@ TOTAL_CHECK: Final = Table(
     Column("checked_on", Date, primary_key=True),
     Column("received", BigInteger),
 )
+SET_ASIDE: Final = set_aside_table(METADATA)

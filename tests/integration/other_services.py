@@ -1,10 +1,12 @@
 """Charging and the ledger as far as reporting asks them."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.responses import JSONResponse
 
 from shared.contracts.findings import DayFindings
 
@@ -20,9 +22,16 @@ class OtherServices:
     covers: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     parked: list[dict[str, Any]] = field(default_factory=list)
     is_away: bool = False
+    turned_away: int = 0
+    unknown_days: set[str] = field(default_factory=set)
+    """Days that charging never counted: 404."""
+    answers: dict[str, Any] = field(default_factory=dict)
+    """Path to whatever is answered there instead."""
 
     def app(self) -> FastAPI:
         app = FastAPI()
+
+        app.middleware("http")(self._answer_otherwise)
 
         @app.get("/v1/days/{day}/registrations")
         async def registrations(day: str, province: str, after: str = "", limit: int = 10_000) -> dict[str, Any]:
@@ -38,6 +47,7 @@ class OtherServices:
         @app.get("/v1/days/{day}/findings")
         async def findings(day: str) -> Any:
             self._answers()
+            self._know(day)
             return msgspec.to_builtins(self.findings.get(day, DayFindings(findings=[], delays=[])))
 
         @app.get("/v1/workers/{worker_id}/covers")
@@ -71,6 +81,16 @@ class OtherServices:
                 raise HTTPException(404, "nothing is parked there")
             return found[0]
 
+    async def _answer_otherwise(self, request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
+        if request.url.path in self.answers:
+            return JSONResponse(self.answers[request.url.path])
+        return await go_on(request)
+
+    def _know(self, day: str) -> None:
+        if day in self.unknown_days:
+            raise HTTPException(404, f"{day} was not counted")
+
     def _answers(self) -> None:
         if self.is_away:
+            self.turned_away += 1
             raise HTTPException(503, "away")

@@ -9,6 +9,7 @@ from sqlalchemy import Table, insert
 from sqlalchemy.dialects.postgresql import insert as insert_once
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.reporting.figure_bounds import check_day, check_statement
 from services.reporting.read_model import tables
 from shared.contracts.manifests import DayClosed, Outcome, StatementIssued, Total
 
@@ -19,10 +20,14 @@ Place = tuple[date, str, str, str]
 
 
 async def project_day(connection: AsyncConnection, closed: DayClosed) -> bool:
-    """Write the rows of a closed day, once; False where they are there. Of two writers one waits."""
+    """Write the rows of a closed day, once; False where they are there. Of two writers one waits.
+
+    Raises `Refused` for absurd figures: the sums of the good days would overflow with them.
+    """
     mark = insert_once(tables.DAY_PROJECTED).values(day=closed.day).on_conflict_do_nothing()
     if await connection.scalar(mark.returning(tables.DAY_PROJECTED.c.day)) is None:
         return False
+    check_day(closed)
     sums = _sums(closed)
     await _add(
         connection, tables.DAILY_SUM, [_placed(place) | {"day": closed.day, **row} for place, row in sums.items()]
@@ -40,7 +45,8 @@ async def project_day(connection: AsyncConnection, closed: DayClosed) -> bool:
 
 
 async def project_statement(connection: AsyncConnection, told: StatementIssued) -> None:
-    """Write the row of a statement, once."""
+    """Write the row of a statement, once; raises `Refused` for absurd figures."""
+    check_statement(told)
     adjustments = [line.amount for line in told.lines if line.kind == "adjustment"]
     row = {
         "statement_id": told.statement_id,

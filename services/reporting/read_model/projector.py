@@ -1,5 +1,6 @@
 """The step that keeps the read model up to what was told, and the rebuild, which empties it and lets the step run."""
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Final
 
@@ -7,28 +8,46 @@ import msgspec
 from sqlalchemy import ColumnElement, delete, exists, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from services.reporting.quarantine import Step, open_quarantine
 from services.reporting.read_model.projecting import project_day, project_statement
 from services.reporting.read_model.tables import DAY_PROJECTED, PROJECTED, STATEMENT_SUM
+from services.reporting.store import DAY_NAME, statement_item
 from services.reporting.tables import DAY_CLOSED, DISCREPANCY_STANDING, STATEMENT_ISSUED
+from shared.adapters.postgres.quarantine import Item
 from shared.contracts.manifests import DayClosed, StatementIssued
 
 STATEMENTS_A_STEP: Final = 500
 
 
 class Projector:
-    """Projects what is not projected, a transaction a day; it can be run at any time and beside another one."""
+    """Projects what is not projected, a transaction a day; it can be run at any time and beside another one.
+
+    What cannot be projected is set aside, and the next one is projected.
+    """
 
     def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+        self._engine, self._quarantine = engine, open_quarantine(engine)
 
     async def step(self) -> int:
-        """Project the oldest day and some statements that are due; returns how many."""
-        async with self._engine.begin() as connection:
-            query = select(DAY_CLOSED.c.body).where(~_is_projected()).order_by(DAY_CLOSED.c.day).limit(1)
-            body = await connection.scalar(query)
-            days = 0 if body is None else await _project_day(connection, bytes(body))
-        async with self._engine.begin() as connection:
-            return days + await _project_statements(connection)
+        """Project the oldest day and some statements that are due; returns how many were tried."""
+        async with self._engine.connect() as connection:
+            days, statements = await self._due_day(connection), await self._due_statements(connection)
+        await self._quarantine.do_all(days, _project_days)
+        await self._quarantine.do_all(statements, _project_statements)
+        return len(days) + len(statements)
+
+    async def _due_day(self, connection: AsyncConnection) -> list[Item[bytes]]:
+        is_waiting = self._quarantine.is_waiting(Step.PROJECT_DAY, DAY_NAME)
+        columns = (DAY_CLOSED.c.day, DAY_NAME.label("name"), DAY_CLOSED.c.body)
+        query = select(*columns).where(~_is_projected(), ~is_waiting).order_by(DAY_CLOSED.c.day).limit(1)
+        rows = (await connection.execute(query)).all()
+        return [Item(Step.PROJECT_DAY, row.name, bytes(row.body), {"day": row.day}) for row in rows]
+
+    async def _due_statements(self, connection: AsyncConnection) -> list[Item[bytes]]:
+        is_waiting = self._quarantine.is_waiting(Step.PROJECT_STATEMENT, STATEMENT_ISSUED.c.statement_id)
+        query = select(STATEMENT_ISSUED).where(~_is_summed(), ~is_waiting).order_by(STATEMENT_ISSUED.c.statement_id)
+        rows = (await connection.execute(query.limit(STATEMENTS_A_STEP))).all()
+        return [statement_item(Step.PROJECT_STATEMENT, row) for row in rows]
 
     async def rebuild(self) -> dict[str, int]:
         """Empty the model; what is due is then everything. Returns how many days and statements that is.
@@ -42,10 +61,12 @@ class Projector:
                 await connection.execute(delete(table))
             await connection.execute(delete(DISCREPANCY_STANDING))
             await connection.execute(_STAND)
+        for step in (Step.PROJECT_DAY, Step.PROJECT_STATEMENT):
+            await self._quarantine.try_again(step)
         return await self.count_due()
 
     async def count_due(self) -> dict[str, int]:
-        """How many closed days and statements there are, and how many of them are not in the model yet."""
+        """How many closed days and statements there are, and how many are not in the model yet and not set aside."""
         async with self._engine.connect() as connection:
             row = (await connection.execute(_COUNTS)).mappings().one()
         return dict(row)
@@ -64,10 +85,15 @@ from reporting.discrepancy d join reporting.discrepancy_state s on s.discrepancy
 _COUNTS: Final = text("""
 select (select count(*) from reporting.day_closed) as days,
        (select count(*) from reporting.day_closed d
-         where not exists (select from reporting.day_projected p where p.day = d.day)) as due_days,
+         where not exists (select from reporting.day_projected p where p.day = d.day)
+         and not exists (select from reporting.set_aside a where (a.step, a.item) = ('project_day', d.day::text)
+                         and a.resolved_at is null and a.next_at > clock_timestamp())) as due_days,
        (select count(*) from reporting.statement_issued) as statements,
        (select count(*) from reporting.statement_issued i
-         where not exists (select from reporting.statement_sum s where s.statement_id = i.statement_id))
+         where not exists (select from reporting.statement_sum s where s.statement_id = i.statement_id)
+         and not exists (select from reporting.set_aside a
+                         where (a.step, a.item) = ('project_statement', i.statement_id)
+                         and a.resolved_at is null and a.next_at > clock_timestamp()))
        as due_statements
 """)
 
@@ -78,16 +104,16 @@ async def last_day(connection: AsyncConnection) -> date | None:
     return found
 
 
-async def _project_day(connection: AsyncConnection, body: bytes) -> int:
-    return int(await project_day(connection, msgspec.json.decode(body, type=DayClosed)))
+async def _project_days(connection: AsyncConnection, items: Sequence[Item[bytes]]) -> int:
+    for item in items:
+        await project_day(connection, msgspec.json.decode(item.content, type=DayClosed))
+    return len(items)
 
 
-async def _project_statements(connection: AsyncConnection) -> int:
-    query = select(STATEMENT_ISSUED.c.body).where(~_is_summed()).order_by(STATEMENT_ISSUED.c.statement_id)
-    bodies = (await connection.execute(query.limit(STATEMENTS_A_STEP))).scalars().all()
-    for body in bodies:
-        await project_statement(connection, msgspec.json.decode(bytes(body), type=StatementIssued))
-    return len(bodies)
+async def _project_statements(connection: AsyncConnection, items: Sequence[Item[bytes]]) -> int:
+    for item in items:
+        await project_statement(connection, msgspec.json.decode(item.content, type=StatementIssued))
+    return len(items)
 
 
 def _is_projected() -> ColumnElement[bool]:

@@ -1,0 +1,42 @@
+"""HTTP routes of a service's quarantine: list what is set aside, and try it again at once."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from shared.adapters.postgres.quarantine import Quarantine, count_set_aside, list_set_aside
+from shared.runtime.access import AccessKeys
+
+Name = Annotated[str | None, Field(max_length=512, pattern=r"^[^\x00]*$")]
+
+
+class TryAgain(BaseModel):
+    """Which items: all, those of a step, or one."""
+
+    model_config = ConfigDict(extra="forbid")
+    step: Name = None
+    item: Name = None
+
+
+def make_set_aside_router(
+    keys: AccessKeys, engine: AsyncEngine, quarantine: Quarantine, wake: Callable[[], None]
+) -> APIRouter:
+    """Both routes need the service key."""
+    router = APIRouter(prefix="/v1/set-aside", dependencies=[Depends(keys.require("service"))])
+
+    @router.get("")
+    async def list_items() -> dict[str, Any]:
+        async with engine.connect() as connection:
+            counts = await count_set_aside(connection, quarantine.table)
+            return {"count": sum(counts.values()), "items": await list_set_aside(connection, quarantine.table)}
+
+    @router.post("/retry")
+    async def retry_items(wish: TryAgain) -> dict[str, int]:
+        tried = await quarantine.try_again(wish.step, wish.item)
+        wake()
+        return {"items": tried}
+
+    return router
