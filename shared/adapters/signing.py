@@ -2,12 +2,14 @@
 
 import base64
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from shared.domain.authors import Author, Role, message_statement, signature_header
 from shared.domain.errors import Refused
 from shared.domain.signed_note import Signature, VerifierKey, is_key_name, make_signature
 
@@ -54,6 +56,34 @@ class NoteSigner:
     def sign(self, text: str, cosigned_at: int = 0) -> Signature:
         """Its signature line for the text; a cosigning key needs the POSIX time."""
         return make_signature(self.verifier, text, self._key.sign, cosigned_at)
+
+
+class AuthorSigner:
+    """Signs manifests and messages as one author; `author` says which and what it may say."""
+
+    def __init__(self, key: Ed25519PrivateKey, author: Author) -> None:
+        self._key, self.author = key, author
+        self.key_id = author.key.key_id
+
+    @classmethod
+    def load(cls, private: Path, known: Iterable[Author], role: Role, identity: str = "") -> "AuthorSigner":
+        """With the key of a file; raises Refused where it is not a known key of this role and identity."""
+        key = _load_private(private)
+        public = key.public_key().public_bytes_raw()
+        for author in known:
+            if author.key.public == public and (author.role, author.identity) == (role, identity):
+                if author.is_retired:
+                    raise Refused(f"{private}: this key of {author.name} is retired, so nobody would take its word")
+                return cls(key, author)
+        raise Refused(f"{private}: the known authors have no such key of {role} {identity}".rstrip())
+
+    def sign(self, statement: bytes) -> bytes:
+        """The 64-byte signature."""
+        return self._key.sign(statement)
+
+    def sign_message(self, topic: str, value: bytes) -> bytes:
+        """The value of the signature header of a message with this value to this topic."""
+        return signature_header(self.key_id, self.sign(message_statement(topic, value)))
 
 
 def is_signed(public: bytes, message: bytes, signature: bytes) -> bool:

@@ -3,6 +3,7 @@
 Amounts are integers of 0.0001 yuan (design D7), signed; counts are of events or orders. JSON, msgspec.
 """
 
+from collections.abc import Callable
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated, Final, Literal
@@ -11,7 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from shared.contracts.events import END
-from shared.domain.manifest_head import ManifestHead, totals_root
+from shared.domain.manifest_head import Authorship, ManifestHead, totals_root
 
 Amount = Annotated[int, Meta(description="0.0001 yuan, signed")]
 RunId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$", description="one start of one charging worker")]
@@ -66,6 +67,14 @@ class PremiumsCharged(Struct, frozen=True, kw_only=True):
     root: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$", description="Merkle root of the batch's rows, RFC 6962")]
     totals: list[Total]
     deployment: DeploymentName = ALONE
+    edition: Annotated[int, Meta(ge=0, lt=2**32, description="0: editions are not in use yet")] = 0
+    author: Annotated[
+        str | None, Meta(pattern=r"^[0-9a-f]{8}" + END, description="id of the key of the deployment that made it")
+    ] = None
+    signature: Annotated[
+        str | None,
+        Meta(pattern=r"^[0-9a-f]{128}" + END, description="the author's, Ed25519, over the log entry of version 2"),
+    ] = None
 
 
 def total_content(total: Total) -> bytes:
@@ -74,7 +83,11 @@ def total_content(total: Total) -> bytes:
 
 
 def head_of(manifest: PremiumsCharged) -> ManifestHead:
-    """What of the manifest stands in the log."""
+    """What of the manifest stands in the log: an entry of version 2 where it is signed, else of version 1."""
+    authorship = None
+    if manifest.author is not None and manifest.signature is not None:
+        signed_by, signature = bytes.fromhex(manifest.author), bytes.fromhex(manifest.signature)
+        authorship = Authorship(manifest.edition, signed_by, signature)
     return ManifestHead(
         kind=manifest.kind,
         run=manifest.run,
@@ -82,7 +95,14 @@ def head_of(manifest: PremiumsCharged) -> ManifestHead:
         leaves=manifest.leaves,
         root=bytes.fromhex(manifest.root),
         totals_root=totals_root(total_content(total) for total in manifest.totals),
+        authorship=authorship,
     )
+
+
+def sign_manifest(manifest: PremiumsCharged, key_id: bytes, sign: Callable[[bytes], bytes]) -> PremiumsCharged:
+    """The manifest with its author and his signature over the log entry; `sign` makes the 64 bytes of Ed25519."""
+    signature = sign(head_of(manifest).statement(manifest.edition, key_id))
+    return msgspec.structs.replace(manifest, author=key_id.hex(), signature=signature.hex())
 
 
 class DayClosing(Struct, frozen=True, kw_only=True):

@@ -3,6 +3,8 @@
 import re
 from typing import Final
 
+from shared.domain.authors import Role
+
 ORDERS_PREFIX: Final = "orders.v1."
 ORDERS_PATTERN: Final = r"^orders\.v1\.[0-9A-Z]{18}$"
 """What charging subscribes to; a topic with another name is nobody's and is not read."""
@@ -17,6 +19,20 @@ TOTALS: Final = "totals.reported.v1"
 
 INTERNAL: Final = (MANIFESTS, DAYS_CLOSING, DAYS_COUNTED, DAYS_CLOSED, STATEMENTS, REMITTANCES, INJURIES, TOTALS)
 """Topics with one partition each: their volume is batches and days, and their order helps a reader."""
+
+SIGNATURE_HEADER: Final = "danbao-signature"
+"""Record header with `key id:base64`, Ed25519 over topic and SHA-256 of the value (`shared.domain.authors`)."""
+SPEAKERS: Final = {
+    MANIFESTS: Role.CHARGING,
+    DAYS_COUNTED: Role.CHARGING,
+    DAYS_CLOSING: Role.LEDGER,
+    DAYS_CLOSED: Role.LEDGER,
+    STATEMENTS: Role.LEDGER,
+    REMITTANCES: Role.REMITTANCES,
+    INJURIES: Role.INJURIES,
+    TOTALS: Role.TOTALS,
+}
+"""Whose signature a message of a topic needs. Reporting writes no topic: it signs reports with a key of their own."""
 
 _ORDERS = re.compile(r"orders\.v1\.([0-9A-Z]{18})\Z")
 
