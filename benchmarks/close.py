@@ -19,10 +19,12 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from benchmarks import day
+from benchmarks.authors import AUTHORS, CHARGING
 from benchmarks.orders import SCHEME
 from services.charging import count_day as counting
 from services.ledger.close_day import close_day
 from services.ledger.count_day import take_count
+from services.ledger.counting import Counters
 from services.ledger.issue_statement import issue_statements
 from shared.adapters.files.scheme import load_scheme
 from shared.adapters.postgres.engine import open_engine
@@ -88,10 +90,10 @@ async def close(owner: str, connection: Connection) -> dict[str, float]:
         question = await connection.fetchval(_OUT.format("ledger"), "days.closing.v1")
         closing = msgspec.json.decode(question, type=DayClosing)
         async with timed("charging_answers"):
-            await counting.count_day(pool, load_scheme(SCHEME), closing)
+            await counting.count_day(pool, load_scheme(SCHEME), closing, CHARGING)
         answer = await connection.fetchval(_OUT.format("charging"), "days.counted.v1")
         async with timed("ledger_closes"):
-            state = await take_count(engine, answer)
+            state = await take_count(engine, answer, Counters(AUTHORS))
         if state != "closed":
             raise RuntimeError(f"the day is {state}")
     return spans

@@ -18,6 +18,7 @@ from typing import Final
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from benchmarks.authors import CHARGING
 from benchmarks.orders import SCHEME, insured_regions
 from benchmarks.records import LIMITS, Record, moves
 from services.charging.parts import Parts
@@ -94,7 +95,7 @@ async def _write_run(owner: str, run: int, orders: int) -> None:
             )
         reader = Reader(load_scheme(SCHEME), known_regions(), ids, LIMITS)
         async with pool.acquire() as connection:
-            started = await start_run(connection, "orders")
+            started = await start_run(connection, "orders", CHARGING)
             for records in _polls(run, orders):
                 batch = reader.read(records, started.next_batch())
                 await write_batch(connection, CLUSTER, started, batch, moves(records), optimistic=True)
@@ -159,7 +160,7 @@ class _Day:
 async def _settle_all(pool: Pool) -> None:
     """What a worker does every few seconds: by the time of a close nothing waits."""
     async with pool.acquire() as connection:
-        run = await start_run(connection, "settlement")
+        run = await start_run(connection, "settlement", CHARGING)
     while await pool.fetchval("select exists (select from charging.unsettled)"):
         await settle(pool, load_scheme(SCHEME), run)
 

@@ -17,6 +17,7 @@ from datetime import date, datetime, timedelta
 from itertools import chain
 from typing import Any, Final
 
+from benchmarks.authors import CHARGING
 from benchmarks.orders import SCHEME, Event, Writer, ride_hailing_enterprises
 from benchmarks.records import LIMITS, Record, moves
 from benchmarks.table import Row
@@ -109,7 +110,10 @@ async def _write(login: str, writer: int, count: int) -> list[Written]:
     gc.disable()  # as in a worker
     async with open_pool(login, size=1) as pool, pool.acquire() as connection:
         ids = {row["uscc"]: row["id"] for row in await connection.fetch("select uscc, id from charging.enterprise")}
-        reader, run = Reader(load_scheme(SCHEME), known_regions(), ids, LIMITS), await start_run(connection, "orders")
+        reader, run = (
+            Reader(load_scheme(SCHEME), known_regions(), ids, LIMITS),
+            await start_run(connection, "orders", CHARGING),
+        )
         for uscc in ids:
             sql = "insert into charging.position values ($1, $2, $3, 0, 0)"
             await connection.execute(sql, CLUSTER, orders_topic(uscc), writer)

@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 
 import msgspec
 
+from benchmarks.authors import AUTHORS, charging_author
 from benchmarks.orders import BEGIN, SCHEME, acceptances, preload, ride_hailing_enterprises
 from benchmarks.workers import KEY, House, cpu_an_event, embedded_parts, open_house
 from deploy.embedded.stack import EmbeddedStack
@@ -99,7 +100,7 @@ async def _close(houses: dict[str, House], west: frozenset[str]) -> dict[str, An
             " on run_id = id group by run")  # fmt: skip
         closing = DayClosing(day=DAY, attempt=1, cut={row["run"]: row["last"] for row in rows}, previous_cut={})
         began = time.perf_counter()
-        await count_day(house.pool, scheme, closing)
+        await count_day(house.pool, scheme, closing, charging_author(name))
         told[f"{name}_count_seconds"] = round(time.perf_counter() - began, 2)
         payload = await house.pool.fetchval("select payload from charging.day_count")
         answers.append(msgspec.json.decode(payload, type=DayCounted))
@@ -107,7 +108,7 @@ async def _close(houses: dict[str, House], west: frozenset[str]) -> dict[str, An
     deployments = Deployments([Deployment(ALONE, places[ALONE]), Deployment(WEST, places[WEST], west)])
     async with open_charging(deployments, Settings(service_key=KEY)) as clients:
         began = time.perf_counter()
-        joined = await Counters(deployments.names, ChargingWorkers(clients)).join(answers)
+        joined = await Counters(AUTHORS, deployments.names, ChargingWorkers(clients)).join(answers)
         told["join_seconds"] = round(time.perf_counter() - began, 2)
     apart = [sum(each.workers for each in answer.workers if each.enterprise is None) for answer in answers]
     together = sum(each.workers for each in joined.workers if each.enterprise is None)

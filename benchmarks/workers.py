@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, TypeVar
 
+from benchmarks.authors import write_author_files
 from benchmarks.orders import SCHEME
 from benchmarks.processes import cpu_seconds
 from deploy.embedded.children import Child, start_child
@@ -17,6 +18,7 @@ from deploy.embedded.ports import free_port
 from deploy.embedded.stack import EmbeddedStack
 from shared.adapters.postgres.migrations import migrate
 from shared.adapters.postgres.pool import Pool, open_pool, with_login
+from shared.contracts.manifests import ALONE
 from shared.runtime.settings import HOUSE
 
 T = TypeVar("T")
@@ -89,6 +91,7 @@ class House:
             "DANBAO_KAFKA_HEARTBEAT_MS": "300",
             "DANBAO_KAFKA_METADATA_MAX_AGE_MS": "1000",
             "DANBAO_KAFKA_IDEMPOTENT": "false",
+            **write_author_files(self.folder, self.extra.get("DANBAO_DEPLOYMENT", ALONE)),
             **self.extra,
         }
         name = f"charging-{len(self.children)}"

@@ -1,18 +1,25 @@
-"""Make what a deployment needs once: keys that sign reports and checkpoints, and the files of who may read.
+"""Make what a deployment needs once: keys that sign reports, checkpoints and messages, and the files of who may read.
 
 `python -m deploy.first_keys`, run by the compose file before the services. What exists is left as it is, so that it
 can be run again. People and programs that read have accounts and keys of their own: `danbao user`, `danbao key`.
 """
 
 import os
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from shared.adapters.files.vkeys import add_vkey
+from shared.adapters.files.vkeys import add_author, add_vkey
 from shared.adapters.signing import make_key_pair, make_note_key
+from shared.domain.authors import Author, Role
 from shared.domain.signed_note import COSIGNATURE, ED25519
 from shared.runtime.access import sha256_hex
+from shared.runtime.deployments import load_deployments
 from shared.runtime.settings import Settings
 
+METER: Final = "demo-meter"
+"""The `source` of the totals that the stand-in for an independent meter counts."""
 KEYS = "/keys"
 """Where the compose file mounts a volume for each of the folders; DANBAO_KEYS names another place."""
 
@@ -20,11 +27,14 @@ KEYS = "/keys"
 def main(keys: Path, operator_key: str) -> None:
     """Write the missing ones; the operator's key itself is kept nowhere, only its hash.
 
-    `private` is for reporting alone, `log` for the ledger, `witness` for the national platform, `readers` for our
-    services, `public` for everybody.
+    `private` is for reporting alone, `charging` and `log` for charging and the ledger, `sources` for whoever stands in
+    for the outside sources, `witness` for the national platform, `readers` for our services, `public` for everybody.
     """
     make_key_pair(keys / "private" / "signing.pem", keys / "public" / "signing.pub.pem")
     make_log_keys(keys / "log" / "log.pem", keys / "witness" / "witness.pem", keys / "public" / "vkeys")
+    names = load_deployments(Settings()).names
+    make_author_keys(our_authors(names, keys / "charging", keys / "log"), keys / "public" / "vkeys")
+    make_author_keys(outside_sources(keys / "sources"), keys / "public" / "vkeys")
     write_readers(keys / "readers" / "access.toml", operator_key, "operator")
     write_readers(keys / "public" / "platform-access.toml", operator_key, "national")
 
@@ -38,6 +48,38 @@ def make_log_keys(log: Path, witness: Path, vkeys: Path) -> dict[str, str]:
     add_vkey(vkeys, make_note_key(log, settings.log_origin, ED25519))
     add_vkey(vkeys, make_note_key(witness, settings.witness_name, COSIGNATURE))
     return {"DANBAO_LOG_KEYS": str(log), "DANBAO_WITNESS_KEY": str(witness), "DANBAO_VKEYS": str(vkeys)}
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorFile:
+    """Where the private key of an author is."""
+
+    private: Path
+    role: Role
+    identity: str = ""
+
+
+def our_authors(deployments: Iterable[str], charging: Path, ledger: Path) -> list[AuthorFile]:
+    """The ledger and each deployment of charging, with their keys in these folders."""
+    found = [AuthorFile(charging / f"{name}.author.pem", Role.CHARGING, name) for name in sorted(deployments)]
+    return [*found, AuthorFile(ledger / "ledger.author.pem", Role.LEDGER)]
+
+
+def outside_sources(folder: Path) -> list[AuthorFile]:
+    """Stand-ins for the outside sources; real ones make keys of their own (`danbao author key`) and keep them."""
+    return [
+        AuthorFile(folder / "remittances.author.pem", Role.REMITTANCES),
+        AuthorFile(folder / "injuries.author.pem", Role.INJURIES),
+        AuthorFile(folder / f"{METER}.author.pem", Role.TOTALS, METER),
+    ]
+
+
+def make_author_keys(authors: Iterable[AuthorFile], vkeys: Path) -> None:
+    """Make the missing keys, and let the file of vkeys name all of them."""
+    domain = Settings().log_origin.partition("/")[0]
+    for each in authors:
+        name = "/".join(part for part in (domain, each.role, each.identity) if part)
+        add_author(vkeys, Author(make_note_key(each.private, name, ED25519), each.role, each.identity))
 
 
 def write_readers(file: Path, key: str, scope: str) -> None:

@@ -7,12 +7,14 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from shared.adapters.signing import AuthorSigner
 from shared.domain.checkpoint import Checkpoint
 from shared.domain.leaf import NO_INT64, RowKind, order_leaf
-from shared.domain.manifest_head import ManifestHead
+from shared.domain.manifest_head import Authorship, ManifestHead
 from shared.domain.merkle import inclusion_proof, leaf_hash, root
 from shared.domain.order_receipt import OrderReceipt, ReceiptRow
 from shared.domain.signed_note import COSIGNATURE, ED25519, Note, VerifierKey, make_signature
+from tests.authors import CHARGING, STRANGER
 
 ORIGIN, WITNESS = "danbao.example/log", "platform.example/witness"
 USCC, ORDER, WORKER = "91000000FAKE00001F", "order-5", "5" * 64
@@ -58,10 +60,20 @@ def sign(checkpoint: Checkpoint, key: Ed25519PrivateKey = _LOG, *, is_witnessed:
     return bytes(Note(checkpoint.text, tuple(lines)))
 
 
-def receipt_of(contents: list[bytes], *, leaves: int = 11, entries: int = 21, apart: int = 3) -> OrderReceipt:
-    """A receipt of rows that stand `apart` entries from each other in a log, each in a batch of so many leaves."""
+def receipt_of(
+    contents: list[bytes],
+    *,
+    leaves: int = 11,
+    entries: int = 21,
+    apart: int = 3,
+    change: Callable[[int, ManifestHead], ManifestHead] = lambda _, head: head,
+) -> OrderReceipt:
+    """A receipt of rows that stand `apart` entries from each other in a log, each in a batch of so many leaves.
+
+    `change` is done to the head of each row's batch.
+    """
     trees = [_batch(number, each, leaves) for number, each in enumerate(contents)]
-    heads = {5 + number * apart: head for number, (head, _, _) in enumerate(trees)}
+    heads = {5 + number * apart: change(number, head) for number, (head, _, _) in enumerate(trees)}
     log = [bytes(heads.get(index) or _head(index, leaves, sha256(b"%d" % index).digest())) for index in range(entries)]
     hashes = [leaf_hash(entry) for entry in log]
     rows = [
@@ -78,7 +90,13 @@ def _batch(number: int, own: bytes, leaves: int) -> tuple[ManifestHead, int, lis
 
 
 def _head(number: int, leaves: int, tree: bytes) -> ManifestHead:
-    return ManifestHead("orders", RUN, number, leaves, tree, sha256(b"totals").digest())
+    return sign_head(ManifestHead("orders", RUN, number, leaves, tree, sha256(b"totals").digest()))
+
+
+def sign_head(head: ManifestHead, author: AuthorSigner = CHARGING) -> ManifestHead:
+    """The head as an entry of version 2."""
+    statement = head.statement(0, author.key_id)
+    return replace(head, authorship=Authorship(0, author.key_id, author.sign(statement)))
 
 
 @dataclass(frozen=True)
@@ -116,8 +134,23 @@ def cases() -> Iterator[Case]:
     yield Case("another history, signed", replace(sound, note=sign(checkpoint)), "log proof of row 1")
     true = Checkpoint.parse(Note.parse(note).text)
     yield Case("signed with another key", replace(sound, note=sign(true, _OTHER)), "signature of the log")
+    yield Case(
+        "before batches were signed", receipt_of([ACCEPTED, COMPLETED], change=lambda _, head: head.without_author())
+    )
+    yield Case("signed from the second on", receipt_of([ACCEPTED, COMPLETED], change=_unsigned(0)))
+    yield Case("not signed any more", receipt_of([ACCEPTED, COMPLETED], change=_unsigned(1)), "author of row 2")
+    strange = receipt_of([ACCEPTED, COMPLETED], change=lambda _, head: sign_head(head, STRANGER))
+    yield Case("made by a stranger", strange, "author of row 1")
+    another = receipt_of(
+        [ACCEPTED], change=lambda _, head: replace(head, authorship=sign_head(replace(head, leaves=1)).authorship)
+    )
+    yield Case("signature of another batch", another, "author of row 1")
     unwitnessed = sign(true, is_witnessed=False)
     yield Case("not cosigned", replace(sound, note=unwitnessed), "cosignature of the witness")
+
+
+def _unsigned(row: int) -> Callable[[int, ManifestHead], ManifestHead]:
+    return lambda number, head: head.without_author() if number == row else head
 
 
 def _altered(sound: OrderReceipt) -> Iterator[Case]:
@@ -137,7 +170,9 @@ def _altered(sound: OrderReceipt) -> Iterator[Case]:
     yield Case("log proof", flipped, "log proof of row 2")
     yield Case("index", with_row(1, lambda row: replace(row, index=row.index + 1)), "log proof of row 2")
     yield Case(
-        "entry of no version", with_row(1, lambda row: replace(row, entry=b"\0" + row.entry[1:])), "entry of row 2"
+        "entry of no kind",
+        with_row(1, lambda row: replace(row, entry=row.entry[:1] + b"\0" + row.entry[2:])),
+        "entry of row 2",
     )
     no_leaf = with_row(0, lambda row: replace(row, content=b"\x02" + row.content[1:]))
     yield Case("leaf of no version", no_leaf, "leaf of the order")

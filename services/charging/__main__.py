@@ -1,6 +1,7 @@
 """Charging (计费): one worker. Start as many as there are partitions to share."""
 
 import asyncio
+import functools
 import gc
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -29,19 +30,24 @@ from services.charging.reader import Reader
 from services.charging.rerating_api import Rerater, make_rerating_router
 from services.charging.series_api import make_series_router
 from services.charging.settle import settle
+from services.charging.signed_manifests import signed_payload
 from services.charging.store import start_run
 from services.charging.trials import Trials, make_trial_router
 from services.charging.worker_days import WorkerDays
 from services.charging.worker_days_api import make_worker_days_router
+from shared.adapters.author_keys import load_signer
 from shared.adapters.files.regions import known_regions
 from shared.adapters.files.scheme import load_scheme
 from shared.adapters.hashing import check_hashing
 from shared.adapters.kafka.clients import consume, ensure_topics, open_broker, until_done
 from shared.adapters.kafka.security import client_options
+from shared.adapters.kafka.signed_messages import publish_signed
 from shared.adapters.postgres.outbox import Outbox
 from shared.adapters.postgres.pool import Pool, Waits, open_pool
+from shared.adapters.signing import AuthorSigner
 from shared.contracts.manifests import DayClosing
-from shared.contracts.topics import DAYS_CLOSING, INTERNAL, orders_topic
+from shared.contracts.topics import DAYS_CLOSING, INTERNAL, MANIFESTS, orders_topic
+from shared.domain.authors import Role
 from shared.domain.calendar import SHANGHAI
 from shared.domain.errors import Stop
 from shared.domain.rating import Scheme
@@ -61,7 +67,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
     """Put the worker together."""
     settings = service.settings
     check_hashing()
-    scheme, topics = load_scheme(settings.scheme), load_deployments(settings).topics_pattern(settings.deployment)
+    scheme, author = load_scheme(settings.scheme), load_signer(settings, Role.CHARGING, settings.deployment)
     url = settings.database.get_secret_value()
     quick, long = Waits.of(settings), Waits.long(settings)
     async with (
@@ -75,21 +81,21 @@ async def compose(service: Service) -> AsyncIterator[None]:
         async with pool.acquire() as connection:
             await claim_database(connection, settings.deployment)
             run, settlement_run = (
-                await start_run(connection, "orders"),
-                await start_run(connection, "settlement"),
+                await start_run(connection, "orders", author),
+                await start_run(connection, "settlement", author),
             )
         run.limit_seconds = settlement_run.limit_seconds = settings.transaction_seconds
-        outbox = Outbox(outgoing, "charging", lambda topic, key, payload: _publish(broker, topic, key, payload))
+        outbox = Outbox(outgoing, "charging", functools.partial(_publish, broker, author))
         ids = await _register(pool, scheme)
 
         def make_reader() -> Reader:
             return Reader(scheme, known_regions(), ids, _limits(settings))
 
         consumer = Consumer(settings, pool, make_reader(), run, metrics, service.die, outbox.wake)
-        consumer.subscribe(broker, topics)
+        consumer.subscribe(broker, load_deployments(settings).topics_pattern(settings.deployment))
 
         async def close(payload: bytes) -> None:
-            await count_day(whole_days, scheme, _read_closing(payload), settings.gap_days)
+            await count_day(whole_days, scheme, _read_closing(payload), author, settings.gap_days)
             outbox.wake()
 
         # The count of a large day takes as long as the ledger waits for it.
@@ -108,14 +114,14 @@ async def compose(service: Service) -> AsyncIterator[None]:
             return count
 
         finder = DayFinder(pool, settings.late_acceptance_seconds, settings.acceptance_wait_days)
-        lookup, orders, parked = Lookup(door), OrderLookup(asking), ParkedEvents(door, broker)
+        lookup, orders, parked = Lookup(door, author), OrderLookup(asking), ParkedEvents(door, broker)
         service.app.include_router(make_router(service.keys, consumer, lookup, orders, finder, parked, settle_once))
         service.app.include_router(make_proof_router(service.keys, Proofs(asking)))
         service.app.include_router(make_trial_router(service.keys, Trials(door, make_reader)))
         service.app.include_router(make_worker_days_router(service.keys, WorkerDays(whole_days)))
         service.app.include_router(make_series_router(service.keys, door))
         service.app.include_router(
-            make_rerating_router(service.keys, Rerater(whole_days, scheme, metrics, outbox.wake))
+            make_rerating_router(service.keys, Rerater(whole_days, scheme, author, metrics, outbox.wake))
         )
         service.app.include_router(make_moving_router(service.keys, MovingOn(door, consumer, client_options(settings))))
         service.add_readiness("charging", consumer.readiness)
@@ -154,8 +160,9 @@ async def _prepare_topics(settings: Settings, scheme: Scheme) -> None:
     await until_done("topics", lambda: ensure_topics(settings, wanted))
 
 
-async def _publish(broker: KafkaBroker, topic: str, key: str, payload: bytes) -> None:
-    await broker.publish(payload, topic, key=key.encode())
+async def _publish(broker: KafkaBroker, author: AuthorSigner, topic: str, key: str, payload: bytes) -> None:
+    value = signed_payload(payload, author) if topic == MANIFESTS else payload
+    await publish_signed(broker, author, topic, key, value)
 
 
 async def _keep_settling(settle_once: Callable[[], Awaitable[int | None]], seconds: float) -> None:

@@ -17,6 +17,7 @@ from services.charging.declared import around, declared_numbers, read_declared
 from services.charging.numbering import Key, Reach
 from services.charging.store import start_run, write_manifest
 from shared.adapters.postgres.pool import Connection
+from shared.adapters.signing import AuthorSigner
 from shared.contracts.manifests import Outcome, Total
 from shared.contracts.topics import MANIFESTS
 from shared.domain.calendar import day_bounds, day_start
@@ -80,12 +81,12 @@ class Assessed:
         return self.last - self.first + 1
 
 
-async def assess(connection: Connection, scheme: Scheme, day: date, reach: Reach) -> None:
+async def assess(connection: Connection, scheme: Scheme, day: date, reach: Reach, author: AuthorSigner) -> None:
     """At the close of `day`, after its numbers were accounted for: one manifest where there is anything to write."""
     found = await _taken_back(connection, day, reach) + await _presumed(connection, scheme, day, reach)
     if not found:
         return
-    run = await start_run(connection, "assessment")
+    run = await start_run(connection, "assessment", author)
     batch = run.next_batch()
     rows = Batch(leaves=[leaf_hash(_leaf(each)) for each in found])
     await connection.copy_records_to_table(

@@ -95,7 +95,7 @@ class Consumer(ConsumerRebalanceListener):
         self._subscriber = broker.subscriber(
             pattern=pattern,
             batch=True,
-            group_id=own_group(GROUP, self._run.deployment),
+            group_id=own_group(GROUP, self._run.author.author.identity),
             listener=self,
             max_records=self._settings.batch_events,
             batch_timeout_ms=POLL_MS,

@@ -13,12 +13,12 @@ import msgspec
 from services.charging.assess import assess, count_assessed
 from services.charging.count_workers import count_first_time, count_workers
 from services.charging.cut import Batches, fetch_counted, find_late, reached_sql, resolve
-from services.charging.deployment import read_deployment
 from services.charging.gaps import judge_days
 from services.charging.numbering import Reach, account_numbers
 from services.charging.rows import is_charge_sql, is_reversal_sql, told_outcome, told_reason
 from services.charging.settle import LOCK, settle_within
 from shared.adapters.postgres.pool import Connection, Pool
+from shared.adapters.signing import AuthorSigner
 from shared.contracts.manifests import (
     AcceptancesByHour,
     DayClosing,
@@ -52,7 +52,7 @@ _UNMATCHED: Final = f"""
         = (u.accepted_at, u.enterprise, u.order_id, u.worker_key, 1) and a.worker_rest = c.worker_rest)"""
 
 
-async def count_day(pool: Pool, scheme: Scheme, closing: DayClosing, gap_days: int = 7) -> None:
+async def count_day(pool: Pool, scheme: Scheme, closing: DayClosing, author: AuthorSigner, gap_days: int = 7) -> None:
     """Answer a `days.closing.v1` through the outbox; numbers that are missing for `gap_days` are presumed orders."""
     async with pool.acquire() as connection:
         async with connection.transaction():
@@ -64,7 +64,7 @@ async def count_day(pool: Pool, scheme: Scheme, closing: DayClosing, gap_days: i
                 closing.attempt,
             )
             if payload is None:
-                payload = msgspec.json.encode(await _count(connection, scheme, closing, gap_days))
+                payload = msgspec.json.encode(await _count(connection, scheme, closing, author, gap_days))
                 await connection.execute(
                     "insert into charging.day_count values ($1, $2, $3)",
                     closing.day,
@@ -78,10 +78,12 @@ async def count_day(pool: Pool, scheme: Scheme, closing: DayClosing, gap_days: i
         await connection.execute("select charging.seal_part($1), charging.rest_part($1)", closing.day)
 
 
-async def _count(connection: Connection, scheme: Scheme, closing: DayClosing, gap_days: int) -> DayCounted:
+async def _count(
+    connection: Connection, scheme: Scheme, closing: DayClosing, author: AuthorSigner, gap_days: int
+) -> DayCounted:
     cut = await resolve(connection, closing.cut)
     previous = await resolve(connection, closing.previous_cut)
-    settlement = await _settlement(connection, scheme, closing.day, cut)
+    settlement = await _settlement(connection, scheme, closing.day, cut, author)
     if settlement is not None:
         cut = cut.with_batch(settlement[0])
     # A day's rows come to few groups, which the planner cannot know: it would sort all of them.
@@ -90,7 +92,7 @@ async def _count(connection: Connection, scheme: Scheme, closing: DayClosing, ga
     reach = Reach(cut, previous, late)
     if await account_numbers(connection, closing.day, reach):
         await judge_days(connection, closing.day, reach, gap_days)
-        await assess(connection, scheme, closing.day, reach)
+        await assess(connection, scheme, closing.day, reach, author)
     found = await fetch_counted(connection, _TOTALS, closing.day, cut, late)
     workers = await count_workers(connection, closing.day, cut, late)
     resends = "select count(*) from charging.resend where found_on = $1"
@@ -105,12 +107,12 @@ async def _count(connection: Connection, scheme: Scheme, closing: DayClosing, ga
         resends=await connection.fetchval(resends, closing.day),
         unmatched_cancellations=await connection.fetchval(_UNMATCHED, cut.lasts, day_bounds(closing.day)[1]),
         hours=_hours(found),
-        deployment=await read_deployment(connection),
+        deployment=author.author.identity,
     )
 
 
 async def _settlement(
-    connection: Connection, scheme: Scheme, day: date, cut: Batches
+    connection: Connection, scheme: Scheme, day: date, cut: Batches, author: AuthorSigner
 ) -> tuple[int, PremiumsCharged] | None:
     """The settlement of this day's close: written once, then found again by every attempt."""
     known = await connection.fetchrow(
@@ -120,7 +122,7 @@ async def _settlement(
     )
     if known is not None:
         return None if known["batch"] is None else (known["batch"], _manifest(known["payload"]))
-    written = await settle_within(connection, scheme, day, cut)
+    written = await settle_within(connection, scheme, day, cut, author)
     await connection.execute(
         "insert into charging.day_settlement values ($1, $2)", day, None if written is None else written[0]
     )

@@ -6,15 +6,17 @@ from typing import Any
 from services.charging.archived import refuse_archived
 from services.charging.cut import IN_CUT, read_counted_cut
 from services.charging.rows import EXCLUSION_REASONS, is_charge_sql
+from services.charging.signed_manifests import signed_payload
 from shared.adapters.postgres.pool import Pool
+from shared.adapters.signing import AuthorSigner
 from shared.domain.calendar import day_bounds
 
 
 class Lookup:
     """Reads charging's schema."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, pool: Pool, author: AuthorSigner) -> None:
+        self._pool, self._author = pool, author
 
     async def runs(self) -> dict[str, int]:
         """The last committed number of every run that published manifests of its own."""
@@ -46,10 +48,13 @@ class Lookup:
         return {row["reason"]: row["n"] for row in rows}
 
     async def manifest(self, run: str, number: int) -> bytes | None:
-        """A manifest as it was published."""
+        """A manifest as it was published; one of a version before manifests were signed is signed now.
+
+        The same key signs the same bytes alike, so it is the same answer each time.
+        """
         sql = "select payload from charging.manifest join charging.run on run_id = id where (run, number) = ($1, $2)"
         found: bytes | None = await self._pool.fetchval(sql, run, number)
-        return found
+        return None if found is None else signed_payload(found, self._author)
 
     async def registrations(self, day: date, province: str, after: str, limit: int) -> list[str]:
         """Tokens of workers first charged in the province by the close of that day, ascending, after a token."""

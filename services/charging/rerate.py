@@ -20,6 +20,7 @@ from services.charging.rules import NO_LINE, Rules, rules_of
 from services.charging.settle import LOCK, reversal, write_own
 from services.charging.store import Run, read_last_number, start_run
 from shared.adapters.postgres.pool import Connection, Pool
+from shared.adapters.signing import AuthorSigner
 from shared.contracts.parking import ParkReason
 from shared.contracts.topics import MANIFESTS
 from shared.domain.calendar import day_bounds
@@ -133,7 +134,7 @@ async def find_differences(pool: Pool, scheme: Scheme, window: Window) -> list[D
 
 
 async def book_differences(
-    pool: Pool, scheme: Scheme, window: Window, chunk_rows: int = CHUNK_ROWS
+    pool: Pool, scheme: Scheme, window: Window, author: AuthorSigner, chunk_rows: int = CHUNK_ROWS
 ) -> AsyncGenerator[int, None]:
     """Correct every order of the window that differs; tells how many after each chunk that was committed.
 
@@ -142,7 +143,7 @@ async def book_differences(
     """
     _refuse_uncovered(await find_differences(pool, scheme, window))
     async with pool.acquire() as connection:
-        run = _CorrectionRun(connection)
+        run = _CorrectionRun(connection, author)
         for day in window.days():
             rules = await _rules(connection, scheme, window, day)
             bounds = day_bounds(day)
@@ -170,8 +171,8 @@ def _refuse_uncovered(differences: list[Difference]) -> None:
 class _CorrectionRun:
     """The run of one correction; it begins with the first chunk that has something to correct."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: Connection, author: AuthorSigner) -> None:
+        self._connection, self._author = connection, author
         self._run: Run | None = None
 
     async def book_chunk(self, rules: Rules, bounds: tuple[datetime, datetime], after: Key, until: Key) -> int:
@@ -181,7 +182,7 @@ class _CorrectionRun:
             await self._connection.execute("select pg_advisory_xact_lock($1)", LOCK)
             rows = await self._connection.fetch(_CHUNK, *rules.columns, *bounds, *after, *until)
             if rows:
-                self._run = self._run or await start_run(self._connection, "correction")
+                self._run = self._run or await start_run(self._connection, "correction", self._author)
                 await read_last_number(self._connection, self._run)
                 await _book_chunk(self._connection, self._run, rows, bounds)
         return len(rows)

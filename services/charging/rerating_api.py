@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.charging.metrics import Metrics
 from services.charging.rerate import Difference, Window, book_differences, find_differences
 from shared.adapters.postgres.pool import Pool
+from shared.adapters.signing import AuthorSigner
 from shared.domain.errors import Refused
 from shared.domain.money import Amount, yuan
 from shared.domain.rating import Scheme
@@ -40,8 +41,11 @@ class RerateWish(BaseModel):
 class Rerater:
     """Rates anew by the scheme that this process runs with."""
 
-    def __init__(self, pool: Pool, scheme: Scheme, metrics: Metrics, on_commit: Callable[[], None]) -> None:
-        self._pool, self._scheme, self._metrics, self._on_commit = pool, scheme, metrics, on_commit
+    def __init__(
+        self, pool: Pool, scheme: Scheme, author: AuthorSigner, metrics: Metrics, on_commit: Callable[[], None]
+    ) -> None:
+        self._pool, self._scheme, self._author = pool, scheme, author
+        self._metrics, self._on_commit = metrics, on_commit
 
     async def answer(self, wish: RerateWish) -> dict[str, Any]:
         """The differences as they stood before, and how many orders were corrected in how many manifests."""
@@ -52,7 +56,7 @@ class Rerater:
 
     async def _book(self, window: Window) -> list[int]:
         booked = []
-        async for orders in book_differences(self._pool, self._scheme, window):
+        async for orders in book_differences(self._pool, self._scheme, window, self._author):
             booked.append(orders)
             self._metrics.rerated.inc(orders)
             self._on_commit()

@@ -15,6 +15,7 @@ from services.charging.own_rows import OwnRow, add_rows
 from services.charging.rows import KIND, REVERSAL_REASONS, is_last_charge_sql
 from services.charging.store import Run, copy_rows, limit_transaction, read_last_number, start_run, write_manifest
 from shared.adapters.postgres.pool import Connection, Pool
+from shared.adapters.signing import AuthorSigner
 from shared.contracts.manifests import ManifestKind, PremiumsCharged
 from shared.contracts.topics import MANIFESTS
 from shared.domain.calendar import day_bounds
@@ -93,13 +94,13 @@ async def settle(pool: Pool, scheme: Scheme, run: Run) -> int | None:
 
 
 async def settle_within(
-    connection: Connection, scheme: Scheme, day: date, cut: Batches
+    connection: Connection, scheme: Scheme, day: date, cut: Batches, author: AuthorSigner
 ) -> tuple[int, PremiumsCharged] | None:
     """The settlement that belongs to a close, in the caller's transaction: its batch and manifest, None if empty.
 
     Looks for re-sends among the day before, the day and the day after, and on the last day of a month over all of it.
     """
-    run = await start_run(connection, "close")
+    run = await start_run(connection, "close", author)
     batch = Batch()
     while await _settle_cancellations(connection, scheme, run, batch, cut) == STEP_ROWS:
         continue

@@ -18,7 +18,8 @@ from services.charging.layout import COPY_COLUMNS, stream
 from services.charging.positions import Move, move_positions
 from services.charging.rows import ENTRY_COLUMNS, KEY_COLUMNS, KIND, LEAF_INDEX, Row, TotalKey
 from shared.adapters.postgres.pool import Connection, UniqueViolation
-from shared.contracts.manifests import ALONE, ManifestKind, Outcome, PremiumsCharged, Total
+from shared.adapters.signing import AuthorSigner
+from shared.contracts.manifests import ManifestKind, Outcome, PremiumsCharged, Total, sign_manifest
 from shared.contracts.topics import MANIFESTS
 from shared.domain.errors import Stop
 from shared.domain.leaf import RowKind
@@ -61,13 +62,14 @@ RUN_LOCK: Final = 0x72756E
 class Run:
     """One start of one worker; `last` is the last number known to be committed.
 
-    `limit_seconds` bounds the transaction of a batch or of a settling step, which takes a tenth of a second.
+    `author` signs its manifests. `limit_seconds` bounds the transaction of a batch or of a settling step, which takes a
+    tenth of a second.
     """
 
     id: int
     run: str
+    author: AuthorSigner
     last: int = 0
-    deployment: str = ALONE
     limit_seconds: float = 30.0
 
     def next_batch(self) -> int:
@@ -91,11 +93,16 @@ class Overrun:
         )
 
 
-async def start_run(connection: Connection, purpose: str) -> Run:
-    """A new run; `purpose` orders, settlement, close or correction."""
+async def start_run(connection: Connection, purpose: str, author: AuthorSigner) -> Run:
+    """A new run; `purpose` orders, settlement, close or correction. Raises Stop where the database is not the author's.
+
+    A manifest says whose it is by its author's key, so one deployment cannot write for another.
+    """
+    if (owner := await read_deployment(connection)) != author.author.identity:
+        raise Stop(f"this database is of the deployment {owner!r}, and the author's key is of {author.author.name}")
     name = uuid4().hex
     sql = "insert into charging.run (run, purpose) values ($1, $2) returning id"
-    return Run(await connection.fetchval(sql, name, purpose), name, deployment=await read_deployment(connection))
+    return Run(await connection.fetchval(sql, name, purpose), name, author)
 
 
 async def read_last_number(connection: Connection, run: Run) -> None:
@@ -151,7 +158,7 @@ async def write_manifest(
     topic: str | None,
     totals: list[Total] | None = None,
 ) -> PremiumsCharged:
-    """The batch's manifest, kept, with the days it touches; handed to the outbox when there is a topic.
+    """The batch's manifest, signed by its author and kept, with the days it touches; to the outbox with a topic.
 
     `totals` are those of the batch's own, one for each row, unless they are given.
     """
@@ -160,10 +167,11 @@ async def write_manifest(
     counted = sum(total.orders for total in totals if kind == "orders")
     if counted != batch.events:
         raise Stop(f"run {run.run} number {run.last + 1}: {batch.events} events came in, {counted} are accounted for")
-    manifest = PremiumsCharged(
+    unsigned = PremiumsCharged(
         run=run.run, number=run.last + 1, kind=kind, leaves=sum(map(bool, batch.leaves)), root=groups.root.hex(),
-        totals=totals, deployment=run.deployment,
+        totals=totals, deployment=run.author.author.identity,
     )  # fmt: skip
+    manifest = sign_manifest(unsigned, run.author.key_id, run.author.sign)
     await connection.execute(
         _MANIFEST, run.next_batch(), run.id, manifest.number, batch.events, manifest.leaves,
         bytes.fromhex(manifest.root), msgspec.json.encode(manifest), topic, run.run, sorted(batch.days),

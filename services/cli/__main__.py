@@ -11,6 +11,7 @@ from deploy.embedded.children import EmbeddedError
 from services.cli.commands import (
     access,
     archive,
+    authors,
     correcting,
     development,
     evidence,
@@ -33,7 +34,9 @@ app: Final = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-for part in (month, operator, archive, correcting, parking, evidence, portal, topics, verifying, access, development):
+for part in (
+    month, operator, archive, correcting, parking, evidence, authors, portal, topics, verifying, access, development
+):  # fmt: skip
     part.add_commands(app)
 
 

@@ -13,10 +13,12 @@ import httpx
 
 from services.cli.exits import CommandFailed, Unavailable
 from shared.domain import merkle
+from shared.domain.authors import Authors, Role
 from shared.domain.checkpoint import Checkpoint
 from shared.domain.errors import Refused
+from shared.domain.log_authors import LogAuthors
 from shared.domain.signed_note import Note
-from shared.domain.tiles import node_reader, split_hashes, tile_at, tiles_of
+from shared.domain.tiles import ENTRIES, WIDTH, node_reader, split_entries, split_hashes, tile_at, tiles_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +27,17 @@ class Exported:
 
     size: int
     files: int
+    authors: str
 
 
-async def export_log(log: httpx.AsyncClient, folder: Path) -> Exported:
+async def export_log(log: httpx.AsyncClient, folder: Path, authors: Authors | None) -> Exported:
     """Copy what the newest checkpoint covers and the folder does not hold yet; `log` has the log's prefix as base.
 
+    Without authors nobody is checked to have made the entries, and the answer says so.
+
     Raises:
-        CommandFailed: The tiles do not give the checkpoint's root, or do not continue the checkpoint in the folder;
-            that one stays.
+        CommandFailed: The tiles do not give the checkpoint's root, or do not continue the checkpoint in the folder, or
+            an entry was not made by charging; the checkpoint in the folder stays.
         Unavailable: The log does not answer.
     """
     note = await _get(log, "checkpoint")
@@ -44,8 +49,28 @@ async def export_log(log: httpx.AsyncClient, folder: Path) -> Exported:
             _write(path, await _get(log, tile.path))
             files += 1
     _check(folder, found)
+    made = "Their authors were not checked: no key of charging is known."
+    if authors is not None and authors.has(Role.CHARGING):
+        made = _check_authors(folder, found, authors)
     _write(folder / "checkpoint", note)
-    return Exported(found.size, files)
+    return Exported(found.size, files, made)
+
+
+def _check_authors(folder: Path, found: Checkpoint, authors: Authors) -> str:
+    """What is proved of the authors; the bundles are held against the tiles, whose root was checked."""
+    checked = LogAuthors(authors)
+    for number in range(-(-found.size // WIDTH)):
+        bundle, tile = tile_at(ENTRIES, number, found.size), tile_at(0, number, found.size)
+        try:
+            entries = split_entries((folder / bundle.path).read_bytes())
+            for index, entry in enumerate(entries, bundle.start):
+                checked.check(index, entry)
+            hashes = split_hashes((folder / tile.path).read_bytes())
+        except Refused as error:
+            raise CommandFailed(f"{bundle.path}: {error}: the copy stays as it was") from error
+        if [merkle.leaf_hash(entry) for entry in entries] != hashes:
+            raise CommandFailed(f"{bundle.path} has other entries than {tile.path}: the copy stays as it was")
+    return checked.sentence
 
 
 def _check(folder: Path, found: Checkpoint) -> None:

@@ -2,7 +2,7 @@
 
 import functools
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import httpx
@@ -25,13 +25,16 @@ from services.ledger.remit import take_remittance
 from services.ledger.repeating import keep_doing
 from services.ledger.scheduler import TICK_SECONDS, keep_time
 from services.ledger.witnessing import ask_witness
+from shared.adapters.author_keys import load_authors, load_signer
 from shared.adapters.http.charging_deployments import ChargingWorkers, open_charging
 from shared.adapters.kafka.clients import consume, ensure_topics, open_broker, until_done
+from shared.adapters.kafka.signed_messages import publish_signed
 from shared.adapters.postgres.engine import open_engine
 from shared.adapters.postgres.outbox import Outbox
 from shared.adapters.postgres.pool import Waits, open_pool
 from shared.adapters.working_days import is_working_day
 from shared.contracts.topics import DAYS_COUNTED, INTERNAL, MANIFESTS, REMITTANCES
+from shared.domain.authors import Role
 from shared.domain.calendar import insured_day
 from shared.runtime.clock import now
 from shared.runtime.deployments import load_deployments
@@ -53,6 +56,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
     settings = service.settings
     broker, metrics = open_broker(settings), Metrics.make(service.registry)
     url, log_keys = settings.database.get_secret_value(), load_log_keys(settings)
+    author, authors = load_signer(settings, Role.LEDGER), load_authors(settings, Role.CHARGING, Role.REMITTANCES)
     waits = Waits.of(settings)
     async with (
         open_engine(url, size=ENGINE_SIZE, waits=waits) as engine,
@@ -62,8 +66,9 @@ async def compose(service: Service) -> AsyncIterator[None]:
         _witness(settings) as witness,
     ):
         await open_books(engine, settings.books_open_on or insured_day(now()))
-        outbox = Outbox(outgoing, "ledger", lambda topic, key, payload: _publish(broker, topic, key, payload))
-        _subscribe(service, broker, engine, metrics, outbox, Counters(frozenset(charging), ChargingWorkers(charging)))
+        outbox = Outbox(outgoing, "ledger", functools.partial(publish_signed, broker, author))
+        counters = Counters(authors, frozenset(charging), ChargingWorkers(charging))
+        _subscribe(service, broker, engine, metrics, outbox, counters)
         service.app.include_router(make_router(service.keys, door, settings, is_working_day, outbox.wake))
         service.app.include_router(make_public_router(door, log_keys))
         service.app.include_router(make_proof_router(door, log_keys, service.keys))
@@ -71,7 +76,8 @@ async def compose(service: Service) -> AsyncIterator[None]:
         service.add_readiness("books", lambda: check_progress(engine, settings.ready_commit_age_seconds))
         service.background("topics", until_done("topics", lambda: ensure_topics(settings, dict.fromkeys(INTERNAL, 1))))
         service.background("inbox", until_done("inbox", lambda: _catch_up(engine)))
-        _repeat(service, engine, metrics, outbox, list(charging.values()))
+        gaps = functools.partial(fill_gaps, engine, authors, *charging.values())
+        _repeat(service, engine, metrics, outbox, gaps)
         _keep_log(service, engine, log_keys, witness)
         async with service.running(broker):
             service.background("outbox", outbox.run())
@@ -79,12 +85,12 @@ async def compose(service: Service) -> AsyncIterator[None]:
 
 
 def _repeat(
-    service: Service, engine: AsyncEngine, metrics: Metrics, outbox: Outbox, charging: Sequence[httpx.AsyncClient]
+    service: Service, engine: AsyncEngine, metrics: Metrics, outbox: Outbox, gaps: Callable[[], Awaitable[int]]
 ) -> None:
     settings = service.settings
     overdue = Overdue(engine, settings.close_timeout_seconds, outbox.wake)
     work: dict[str, tuple[Callable[[], Awaitable[object]], float]] = {
-        "gaps": (lambda: fill_gaps(engine, *charging), ASK_SECONDS),
+        "gaps": (gaps, ASK_SECONDS),
         "overdue": (overdue.look, LOOK_SECONDS),
         "metrics": (lambda: look(engine, metrics, settings), LOOK_SECONDS),
     }
@@ -113,7 +119,7 @@ def _subscribe(
     service: Service, broker: KafkaBroker, engine: AsyncEngine, metrics: Metrics, outbox: Outbox, counters: Counters
 ) -> None:
     async def manifest(payload: bytes) -> None:
-        metrics.manifests.labels((await take_manifest(engine, payload)).state).inc()
+        metrics.manifests.labels((await take_manifest(engine, payload, counters.authors)).state).inc()
 
     async def count(payload: bytes) -> None:
         metrics.counts.labels(await take_count(engine, payload, counters)).inc()
@@ -135,10 +141,6 @@ def _subscribe(
 
 async def _catch_up(engine: AsyncEngine) -> None:
     await book_all_waiting(engine)
-
-
-async def _publish(broker: KafkaBroker, topic: str, key: str, payload: bytes) -> None:
-    await broker.publish(payload, topic, key=key.encode())
 
 
 if __name__ == "__main__":

@@ -20,10 +20,11 @@ from services.ledger.books import Books, holding_turn, read_books
 from services.ledger.evidence import content_hash
 from services.ledger.journal_store import Source, write_entry
 from services.ledger.log_entries import append_entry
-from services.ledger.refused import keep_refused
+from services.ledger.refused import Reason, keep_refused
 from shared.contracts.manifests import Outcome, PremiumsCharged, Total, head_of
 from shared.contracts.topics import MANIFESTS
 from shared.domain import manifest_head
+from shared.domain.authors import Authors, NotAuthorizedError
 from shared.domain.errors import Refused
 from shared.domain.journal import EntryKind, Party, posting_day, premium_entry, premium_kind
 
@@ -60,8 +61,8 @@ class Received:
     booked: int = 0
 
 
-async def take_manifest(engine: AsyncEngine, payload: bytes) -> Received:
-    """Take one message of the topic of manifests; a bad one is kept aside and nobody waits for it."""
+async def take_manifest(engine: AsyncEngine, payload: bytes, authors: Authors) -> Received:
+    """Take one message of the topic of manifests, or an answer about a gap; a bad one is quarantined."""
     try:
         manifest = DECODER.decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -70,11 +71,23 @@ async def take_manifest(engine: AsyncEngine, payload: bytes) -> Received:
         check_manifest(manifest)
     except Refused as error:
         return await _refuse(engine, "absurd", str(error), payload)
+    try:
+        check_author(manifest, authors)
+    except NotAuthorizedError as error:
+        return await _refuse(engine, error.fault, str(error), payload)
     return await receive_manifest(engine, manifest)
 
 
+def check_author(manifest: PremiumsCharged, authors: Authors) -> None:
+    """Raises `NotAuthorizedError` unless the deployment that the manifest names has signed its log entry."""
+    author = authors.of_head(head_of(manifest))
+    if author.identity != manifest.deployment:
+        name = f"manifest {manifest.run}/{manifest.number} of {manifest.deployment}"
+        raise NotAuthorizedError("wrong_author", f"{name}: it is signed by {author.name}")
+
+
 async def receive_manifest(engine: AsyncEngine, manifest: PremiumsCharged) -> Received:
-    """Book a sound manifest if it follows on the books of its run, else let it wait in the inbox."""
+    """Book a sound manifest of a known author if it follows on the books of its run, else let it wait in the inbox."""
     async with holding_turn(engine) as connection:
         if state := await known_state(connection, manifest) or await _foreign_state(connection, manifest):
             return Received(state)
@@ -128,7 +141,18 @@ async def next_in_inbox(connection: AsyncConnection, run: str) -> PremiumsCharge
     inbox = tables.manifest_inbox
     query = select(inbox.c.payload).where(inbox.c.run == run, inbox.c.number == number)
     payload = await connection.scalar(query)
-    return None if payload is None else DECODER.decode(payload)
+    if payload is None:
+        return None
+    manifest = DECODER.decode(payload)
+    if manifest.signature is not None:
+        return manifest
+    # It has waited since a version that asked for no signature: charging is asked for it again, and signs it.
+    taken = (inbox.c.run == run, inbox.c.number == number)
+    await connection.execute(delete(inbox).where(*taken))
+    await keep_refused(
+        connection, MANIFESTS, "unsigned", f"manifest {run}/{number} waited without a signature", payload
+    )
+    return None
 
 
 async def booked_through(connection: AsyncConnection, run: str) -> int:
@@ -259,9 +283,9 @@ async def _foreign_state(connection: AsyncConnection, manifest: PremiumsCharged)
     return "refused"
 
 
-async def _refuse(engine: AsyncEngine, reason: str, detail: str, payload: bytes) -> Received:
+async def _refuse(engine: AsyncEngine, reason: Reason, detail: str, payload: bytes) -> Received:
     async with engine.begin() as connection:
-        await keep_refused(connection, MANIFESTS, "absurd" if reason == "absurd" else "undecodable", detail, payload)
+        await keep_refused(connection, MANIFESTS, reason, detail, payload)
     return Received("refused")
 
 

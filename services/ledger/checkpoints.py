@@ -150,6 +150,11 @@ async def read_log_state(connection: AsyncConnection) -> LogState:
     return LogState(await read_size(connection), signed, size, name)
 
 
+async def read_signed_size(connection: AsyncConnection) -> int:
+    """How many entries the newest signed checkpoint covers, cosigned or not; 0 without one."""
+    return await connection.scalar(select(func.max(tables.checkpoint.c.size))) or 0
+
+
 def _shown(has_witness: bool) -> Select[Any]:
     """Checkpoints that may be shown: with a witness, those that it cosigned."""
     cosigned = exists().where(tables.cosignature.c.size == tables.checkpoint.c.size)

@@ -21,17 +21,19 @@ from services.ledger.booking import (
     book_all_waiting,
     book_manifest,
     booked_through,
+    check_author,
     check_manifest,
     known_state,
     next_in_inbox,
     put_into_inbox,
 )
 from services.ledger.books import Books, Closing, as_json, holding_turn, put_out, read_books
-from services.ledger.counting import ONE_DEPLOYMENT, Counters, read_answers
+from services.ledger.counting import Counters, read_answers
 from services.ledger.evidence import content_hash
 from services.ledger.refused import Reason, keep_refused
 from shared.contracts.manifests import DayClosed, DayCounted, Outcome, PremiumsCharged, Total
 from shared.contracts.topics import DAYS_CLOSED, DAYS_COUNTED
+from shared.domain.authors import NotAuthorizedError
 from shared.domain.errors import Refused, Retry
 
 log = structlog.get_logger(__name__)
@@ -47,7 +49,7 @@ group by 1, 2, 3, 4, 5, 6, 7, 8, 9
 """)
 
 
-async def take_count(engine: AsyncEngine, payload: bytes, counters: Counters = ONE_DEPLOYMENT) -> str:
+async def take_count(engine: AsyncEngine, payload: bytes, counters: Counters) -> str:
     """Take one message of the topic of counts; returns what became of it.
 
     Raises Retry while a manifest is missing, or a deployment does not tell its workers once all have counted.
@@ -56,8 +58,9 @@ async def take_count(engine: AsyncEngine, payload: bytes, counters: Counters = O
         count = DECODER.decode(payload)
         if count.settlement:
             check_manifest(count.settlement)
+            check_author(count.settlement, counters.authors)
     except (msgspec.MsgspecError, UnicodeDecodeError, Refused) as error:
-        reason: Reason = "absurd" if isinstance(error, Refused) else "undecodable"
+        reason = _reason(error)
         async with engine.begin() as connection:
             await keep_refused(connection, DAYS_COUNTED, reason, str(error), payload)
         return "refused"
@@ -74,6 +77,16 @@ async def take_count(engine: AsyncEngine, payload: bytes, counters: Counters = O
     if state == "closed":
         await book_all_waiting(engine)
     return state
+
+
+def _reason(error: Exception) -> Reason:
+    match error:
+        case NotAuthorizedError():
+            return error.fault
+        case Refused():
+            return "absurd"
+        case _:
+            return "undecodable"
 
 
 async def _answered_state(

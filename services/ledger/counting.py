@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Final
 
 import msgspec
 from sqlalchemy import select
@@ -12,12 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.ledger import tables
 from shared.adapters.http.charging_deployments import ChargingWorkers
 from shared.contracts.manifests import ALONE, DayCounted, FirstTime, WorkerCount
+from shared.domain.authors import Authors
 
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """Who counts a day: the names of the deployments that are waited for, and how their workers are joined."""
+    """Who counts a day: their keys, the deployments that are waited for, and how their workers are joined."""
 
+    authors: Authors
     names: frozenset[str] = frozenset({ALONE})
     workers: ChargingWorkers | None = None
 
@@ -49,9 +50,6 @@ class Counters:
         day, provinces = answers[0].day, {each.province for answer in answers for each in answer.first_time}
         counts = {province: len(await workers.first_time(day, province)) for province in sorted(provinces)}
         return [FirstTime(province=province, workers=count) for province, count in counts.items() if count]
-
-
-ONE_DEPLOYMENT: Final = Counters()
 
 
 async def read_answers(connection: AsyncConnection, day: date, attempt: int) -> list[DayCounted]:

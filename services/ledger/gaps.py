@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.ledger.booking import book_all_waiting, take_manifest
+from shared.domain.authors import Authors
 
 log = structlog.get_logger(__name__)
 ASK_SECONDS: Final = 3.0
@@ -41,7 +42,7 @@ async def read_gap_seconds(connection: AsyncConnection) -> float:
     return float(await connection.scalar(_OLDEST) or 0)
 
 
-async def fill_gaps(engine: AsyncEngine, *charging: httpx.AsyncClient) -> int:
+async def fill_gaps(engine: AsyncEngine, authors: Authors, *charging: httpx.AsyncClient) -> int:
     """Ask charging's deployments once for everything that is missing; returns how many came."""
     async with engine.connect() as connection:
         missing = await read_missing(connection)
@@ -51,7 +52,7 @@ async def fill_gaps(engine: AsyncEngine, *charging: httpx.AsyncClient) -> int:
         if found is None:
             log.warning("manifest missing", run=run, number=number)
             continue
-        received = await take_manifest(engine, found)
+        received = await take_manifest(engine, found, authors)
         log.info("manifest asked for", run=run, number=number, state=received.state)
         count += 1
     await book_all_waiting(engine)

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.ledger import tables
-from services.ledger.checkpoints import LogKeys, read_shown, read_shown_of_day
+from services.ledger.checkpoints import LogKeys, read_shown, read_shown_of_day, read_signed_size
 from services.ledger.log_entries import read_entries, read_hashes, read_roots
 from shared.domain import manifest_head, merkle
 from shared.domain.errors import Refused
@@ -24,7 +24,10 @@ Size = Annotated[int | None, Query(ge=0, lt=2**63)]
 
 
 def make_public_router(engine: AsyncEngine, keys: LogKeys) -> APIRouter:
-    """`/log/…`, without a key: what the log says is for everybody. Only what a checkpoint covers is shown."""
+    """`/log/…`, without a key: what the log says is for everybody. Only what a signed checkpoint covers is shown.
+
+    A checkpoint itself is shown once it is cosigned; before that, the witness reads its entries here.
+    """
     router = APIRouter(prefix="/log")
 
     @router.get("/checkpoint")
@@ -40,9 +43,9 @@ def make_public_router(engine: AsyncEngine, keys: LogKeys) -> APIRouter:
         except Refused as error:
             raise HTTPException(404, str(error)) from error
         async with engine.connect() as connection:
-            size, _ = _found(await read_shown(connection, keys), "no checkpoint yet")
+            size = await read_signed_size(connection)
             if not wanted.is_within(size):
-                raise HTTPException(404, f"the checkpoint of {size} does not cover {path}")
+                raise HTTPException(404, f"no checkpoint up to {size} covers {path}")
             data = await _read_tile(connection, wanted)
         return _immutable(data, is_packed=wanted.level == ENTRIES and "gzip" in accept_encoding)
 

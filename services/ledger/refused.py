@@ -11,7 +11,10 @@ from services.ledger import tables
 from services.ledger.evidence import sha256
 
 log = structlog.get_logger(__name__)
-Reason = Literal["undecodable", "absurd", "different_content", "unexpected", "foreign_enterprise", "identity_in_clear"]
+Reason = Literal[
+    "undecodable", "absurd", "different_content", "unexpected", "foreign_enterprise", "identity_in_clear", "unsigned",
+    "wrong_author",
+]  # fmt: skip
 
 
 async def keep_refused(connection: AsyncConnection, topic: str, reason: Reason, detail: str, payload: bytes) -> None:

@@ -2,25 +2,33 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
+import httpx
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.national_platform.api import Doors, routes
+from services.national_platform.entry_authors import EntryAuthors, Fetch, fetch_from
 from services.national_platform.faults import FaultKnobs
 from services.national_platform.metrics import Metrics
 from services.national_platform.reception import Reception
 from services.national_platform.roster import Roster
 from services.national_platform.witness import Witness
 from services.national_platform.witness_api import make_witness_router
+from shared.adapters.author_keys import load_authors
 from shared.adapters.files.vkeys import read_vkeys
 from shared.adapters.postgres.engine import open_engine
 from shared.adapters.postgres.pool import Waits
 from shared.adapters.signing import NoteSigner, Verifier
+from shared.domain.authors import Role
 from shared.domain.errors import Refused
 from shared.domain.signed_note import COSIGNATURE
 from shared.runtime.service import Service
 from shared.runtime.settings import Settings
+
+LOG_SECONDS: Final = 4.0
+"""A log that takes longer to give a tile is asked again by the next request for a cosignature."""
 
 
 @asynccontextmanager
@@ -31,7 +39,10 @@ async def compose(service: Service) -> AsyncIterator[None]:
         raise Refused("DANBAO_REPORTER_PUBLIC_KEY is not set: no report could be checked")
     verifier, roster = Verifier(settings.reporter_public_key), Roster.load(settings.platform_roster)
     url, wait_seconds = settings.database.get_secret_value(), settings.pool_wait_seconds
-    async with open_engine(url, size=8, waits=Waits.of(settings), wait_seconds=wait_seconds) as engine:
+    async with (
+        open_engine(url, size=8, waits=Waits.of(settings), wait_seconds=wait_seconds) as engine,
+        httpx.AsyncClient(base_url=f"{settings.ledger_url}/log/", timeout=LOG_SECONDS, trust_env=False) as log,
+    ):
 
         async def answers() -> str | None:
             async with engine.connect() as connection:
@@ -45,13 +56,15 @@ async def compose(service: Service) -> AsyncIterator[None]:
         metrics = Metrics(service.registry)
         service.app.include_router(routes(doors, reception, engine, FaultKnobs(settings), metrics))
         if settings.witness_key:
-            service.app.include_router(make_witness_router(open_witness(settings, engine), metrics))
+            witness = open_witness(settings, engine, fetch_from(log))
+            service.app.include_router(make_witness_router(witness, metrics))
         yield
 
 
-def open_witness(settings: Settings, engine: AsyncEngine) -> Witness:
-    """The witness with the key and the logs of the settings; raises `Refused` without either."""
+def open_witness(settings: Settings, engine: AsyncEngine, fetch: Fetch) -> Witness:
+    """The witness with the key, logs and authors of the settings; raises `Refused` without any of these."""
     if settings.witness_key is None or settings.vkeys is None:
         raise Refused("DANBAO_WITNESS_KEY and DANBAO_VKEYS: a witness needs a key, and the keys of the logs it knows")
     signer = NoteSigner(settings.witness_key, settings.witness_name, COSIGNATURE)
-    return Witness(engine, signer, read_vkeys(settings.vkeys))
+    entries = EntryAuthors(fetch, load_authors(settings, Role.CHARGING))
+    return Witness(engine, signer, read_vkeys(settings.vkeys), entries)

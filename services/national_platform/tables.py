@@ -72,6 +72,7 @@ WITNESSED: Final = Table(
     Column("root", LargeBinary),
     Column("note", LargeBinary),
     Column("cosigned_at", DateTime(timezone=True)),
+    Column("signed_from", BigInteger),
 )
 WITNESS_ALARM: Final = Table(
     "witness_alarm",

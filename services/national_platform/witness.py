@@ -1,5 +1,7 @@
 """The witness (见证方): cosigns a checkpoint of a log only when it continues the one before (C2SP tlog-witness).
 
+Of the entries that are new since then it asks, too, that charging has made them (`entry_authors`).
+
 If the process dies here: what was cosigned is committed before it is answered; a log that got no answer asks again, and
 the same checkpoint is cosigned again.
 """
@@ -15,16 +17,19 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from services.national_platform.entry_authors import EntryAuthors
 from services.national_platform.tables import WITNESS_ALARM, WITNESSED
 from shared.adapters.signing import NoteSigner, is_signed
 from shared.contracts.witnessing import AddCheckpoint
 from shared.domain.checkpoint import Checkpoint
-from shared.domain.errors import Refused
+from shared.domain.errors import Refused, Retry
 from shared.domain.merkle import EMPTY_ROOT, verify_consistency
 from shared.domain.signed_note import ED25519, Note, VerifierKey, check_note
 
-Outcome = Literal["cosigned", "malformed", "unknown_log", "not_signed", "conflict", "not_consistent"]
-Reason = Literal["forked", "smaller", "not_consistent"]
+Outcome = Literal[
+    "cosigned", "malformed", "unknown_log", "not_signed", "conflict", "not_consistent", "author_not_proved", "unread"
+]
+Reason = Literal["forked", "smaller", "not_consistent", "author_not_proved"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +53,10 @@ class _Asked:
 class Witness:
     """One name and key; the logs it knows are those of its verifier keys, by origin."""
 
-    def __init__(self, engine: AsyncEngine, signer: NoteSigner, keys: Iterable[VerifierKey]) -> None:
-        self._engine, self._signer = engine, signer
+    def __init__(
+        self, engine: AsyncEngine, signer: NoteSigner, keys: Iterable[VerifierKey], entries: EntryAuthors
+    ) -> None:
+        self._engine, self._signer, self._entries = engine, signer, entries
         self._logs: dict[str, list[VerifierKey]] = defaultdict(list)
         for key in keys:
             if key.kind == ED25519:
@@ -75,16 +82,38 @@ class Witness:
             return Heard("malformed", f"the old size {request.old_size} is above {checkpoint.size}")
         ours = {(key.name, key.key_id) for key in signed}
         kept = [line for line in request.note.signatures if (line.name, line.key_id) in ours]
-        return await self._settle(_Asked(request, checkpoint, Note(request.note.text, tuple(kept))), now)
+        asked = _Asked(request, checkpoint, Note(request.note.text, tuple(kept)))
+        try:
+            signed_from = await self._check_entries(asked)
+        except Retry as error:
+            return Heard("unread", str(error))
+        except Refused as error:
+            return await self._refuse_entries(asked, error)
+        return await self._settle(asked, signed_from, now)
 
-    async def _settle(self, asked: _Asked, now: Callable[[], datetime]) -> Heard:
+    async def _check_entries(self, asked: _Asked) -> int | None:
+        """Since which entry they are signed; what is no continuation is left for `_settle` to refuse."""
+        async with self._engine.connect() as connection:
+            last, signed_from = await _read_last(connection, asked.checkpoint.origin)
+        old, new = (last.size, last.root), (asked.checkpoint.size, asked.checkpoint.root)
+        if asked.request.old_size != last.size or not verify_consistency(*old, *new, asked.request.proof):
+            return signed_from
+        return await self._entries.check(last, asked.checkpoint, signed_from)
+
+    async def _refuse_entries(self, asked: _Asked, error: Refused) -> Heard:
+        async with self._engine.begin() as connection:
+            last, _ = await _read_last(connection, asked.checkpoint.origin)
+            await _raise_alarm(connection, asked, "author_not_proved", last)
+        return Heard("author_not_proved", str(error), "author_not_proved")
+
+    async def _settle(self, asked: _Asked, signed_from: int | None, now: Callable[[], datetime]) -> Heard:
         checkpoint, old_size = asked.checkpoint, asked.request.old_size
         async with self._engine.begin() as connection:
             # One after the other for a log: the last size is read and moved on in one step.
             await connection.execute(
                 select(func.pg_advisory_xact_lock(func.hashtextextended(f"witness {checkpoint.origin}", 0)))
             )
-            last = await _read_last(connection, checkpoint.origin)
+            last, _ = await _read_last(connection, checkpoint.origin)
             if reason := await _contradiction(connection, checkpoint, last):
                 await _raise_alarm(connection, asked, reason, last)
             if old_size != last.size:
@@ -98,7 +127,8 @@ class Witness:
             if checkpoint.size > last.size or not last.origin:
                 note = bytes(asked.note) + line.encode()
                 row = {"origin": checkpoint.origin, "size": checkpoint.size, "root": checkpoint.root, "note": note}
-                await connection.execute(insert(WITNESSED).values({**row, "cosigned_at": now()}))
+                more = {"cosigned_at": now(), "signed_from": signed_from}
+                await connection.execute(insert(WITNESSED).values({**row, **more}))
         return Heard("cosigned", line)
 
     async def read_last_note(self, origin_hash: str) -> bytes | None:
@@ -113,11 +143,13 @@ class Witness:
         return None
 
 
-async def _read_last(connection: AsyncConnection, origin: str) -> Checkpoint:
-    """The last one cosigned; before any, the empty tree without an origin."""
+async def _read_last(connection: AsyncConnection, origin: str) -> tuple[Checkpoint, int | None]:
+    """The last one cosigned, and since which entry they are signed; before any, the empty tree without an origin."""
     query = select(WITNESSED).where(WITNESSED.c.origin == origin).order_by(WITNESSED.c.size.desc()).limit(1)
     row = (await connection.execute(query)).one_or_none()
-    return Checkpoint("", 0, EMPTY_ROOT) if row is None else Checkpoint(row.origin, row.size, row.root)
+    if row is None:
+        return Checkpoint("", 0, EMPTY_ROOT), None
+    return Checkpoint(row.origin, row.size, row.root), row.signed_from
 
 
 async def _contradiction(connection: AsyncConnection, checkpoint: Checkpoint, last: Checkpoint) -> Reason | None:

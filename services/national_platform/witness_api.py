@@ -17,6 +17,8 @@ _STATUS: Final[dict[Outcome, int]] = {
     "not_signed": 403,
     "conflict": 409,
     "not_consistent": 422,
+    "author_not_proved": 422,
+    "unread": 503,
 }
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -30,7 +31,7 @@ from services.reporting.register_api import register_routes
 from services.reporting.sending import Sender
 from services.reporting.sources import Sources, open_apis
 from shared.adapters.files.scheme import load_scheme
-from shared.adapters.files.vkeys import read_vkeys
+from shared.adapters.files.vkeys import read_authors, read_vkeys
 from shared.adapters.http.national_platform import open_national_platform
 from shared.adapters.http.set_aside_api import make_set_aside_router
 from shared.adapters.kafka.clients import consume, consume_told, ensure_topics, open_reading_broker, until_done
@@ -128,7 +129,7 @@ async def assemble(service: Service) -> AsyncIterator[Intake]:
         service.app.include_router(make_acknowledgement_router(access, sources, note_signer))
         service.app.include_router(register_routes(access, door))
         receipts = OrderReceipts(charging, ledger)
-        vkeys = [str(key) for key in read_vkeys(settings.vkeys)] if settings.vkeys else []
+        vkeys = _public_keys(settings.vkeys) if settings.vkeys else []
         service.app.include_router(make_receipt_router(access, door, receipts, ledger, settings.receipt_page))
         service.app.include_router(make_page_router(vkeys, scheme.names))
         portal.install(
@@ -149,6 +150,11 @@ def _start_loops(service: Service, door: AsyncEngine, metrics: Metrics, loops: S
     service.app.include_router(make_set_aside_router(service.keys, door, open_quarantine(door), wake))
     for loop in (*loops, Loop("quarantine", SetAsideGauge(door, metrics).step)):
         _start(service, loop)
+
+
+def _public_keys(vkeys: Path) -> list[str]:
+    """Lines of logs, witnesses and authors, for the page that checks receipts."""
+    return [*map(str, read_vkeys(vkeys)), *map(str, read_authors(vkeys))]
 
 
 def _start(service: Service, loop: Loop) -> None:

@@ -77,6 +77,11 @@ class AuthorSigner:
                 return cls(key, author)
         raise Refused(f"{private}: the known authors have no such key of {role} {identity}".rstrip())
 
+    @classmethod
+    def read(cls, private: Path, author: Author) -> "AuthorSigner":
+        """With the key of a file, whose public half is the author's; raises Refused naming the file when it is none."""
+        return cls(_load_private(private), author)
+
     def sign(self, statement: bytes) -> bytes:
         """The 64-byte signature."""
         return self._key.sign(statement)

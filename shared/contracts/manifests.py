@@ -21,6 +21,10 @@ ManifestKind = Literal["orders", "settlement", "correction", "assessment"]
 ALONE: Final = "charging"
 """What charging is called where it is one deployment."""
 DeploymentName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,30}" + END, description="charging's deployment")]
+KeyId = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}" + END, description="id of the key of the deployment that made it")]
+EntrySignature = Annotated[
+    str, Meta(pattern=r"^[0-9a-f]{128}" + END, description="the author's, Ed25519, over the log entry of version 2")
+]
 Cut = Annotated[dict[str, int], Meta(description="how far a close reaches: run to its last number within")]
 
 
@@ -68,13 +72,8 @@ class PremiumsCharged(Struct, frozen=True, kw_only=True):
     totals: list[Total]
     deployment: DeploymentName = ALONE
     edition: Annotated[int, Meta(ge=0, lt=2**32, description="0: editions are not in use yet")] = 0
-    author: Annotated[
-        str | None, Meta(pattern=r"^[0-9a-f]{8}" + END, description="id of the key of the deployment that made it")
-    ] = None
-    signature: Annotated[
-        str | None,
-        Meta(pattern=r"^[0-9a-f]{128}" + END, description="the author's, Ed25519, over the log entry of version 2"),
-    ] = None
+    author: KeyId | None = None
+    signature: EntrySignature | None = None
 
 
 def total_content(total: Total) -> bytes:

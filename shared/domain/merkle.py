@@ -3,7 +3,7 @@
 The prefixes keep a leaf from passing for a node. Interior nodes are not stored: a proof rebuilds them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 from typing import Final
 
@@ -158,6 +158,33 @@ def range_root(wanted: Range, node: Callable[[int, int], bytes]) -> bytes:
     while hashes:
         found = _node_hash(hashes.pop(), found)
     return found
+
+
+class Frontier:
+    """The full subtrees of a tree that grows at its right end; `nodes` are their heights and roots, left to right."""
+
+    def __init__(self, nodes: Iterable[tuple[int, bytes]] = ()) -> None:
+        self._nodes = list(nodes)
+        self.size = sum(1 << height for height, _ in self._nodes)
+
+    def append(self, leaf: bytes) -> None:
+        """One leaf hash more."""
+        height, node = 0, leaf
+        while self._nodes and self._nodes[-1][0] == height:
+            node = _node_hash(self._nodes.pop()[1], node)
+            height += 1
+        self._nodes.append((height, node))
+        self.size += 1
+
+    @property
+    def root(self) -> bytes:
+        """The root over all leaves."""
+        if not self._nodes:
+            return EMPTY_ROOT
+        found = self._nodes[-1][1]
+        for _, node in reversed(self._nodes[:-1]):
+            found = _node_hash(node, found)
+        return found
 
 
 def _split(size: int) -> int:

@@ -3,7 +3,8 @@
 Binary form, version 1, numbers big-endian:
 
     version u8 = 1 | rows u8 | each row | note: length u16, bytes
-    row: content: length u16, bytes | rank u32 | proof within the batch | entry, 90 bytes | index u64 | proof in the log
+    row: content: length u16, bytes | rank u32 | proof within the batch | entry | index u64 | proof in the log
+    entry: 90 bytes that begin with 1, or 162 that begin with 2 (shared/domain/manifest_head.py)
     proof: hashes u8 | shared u8 | the first hashes less shared, 32 bytes each
 
 `shared` hashes at a proof's end are those at the end of the same proof of the row before: two entries of one log meet
@@ -27,6 +28,7 @@ LARGEST: Final = 262_144
 QR_DIGITS: Final = 7_089
 """The digits that the largest QR code (40-L) holds when it holds nothing else."""
 _HASH: Final = 32
+_ENTRY_BYTES: Final = manifest_head.BYTES
 _BLOCK, _BLOCK_DIGITS = 12, 29
 _REST_DIGITS: Final = (0, 3, 5, 8, 10, 13, 15, 17, 20, 22, 25, 27)
 """Decimal digits that a last block of so many bytes takes."""
@@ -122,10 +124,16 @@ def _read_row(reader: _Reader, before: ReceiptRow | None) -> ReceiptRow:
         content=reader.take(reader.number(2)),
         rank=reader.number(4),
         batch_proof=_read_proof(reader, before.batch_proof if before else ()),
-        entry=reader.take(manifest_head.BYTES),
+        entry=_read_entry(reader),
         index=reader.number(8),
         log_proof=_read_proof(reader, before.log_proof if before else ()),
     )
+
+
+def _read_entry(reader: _Reader) -> bytes:
+    """As long as its version says; one of no version is taken for the first, and refused by whoever reads it."""
+    version = reader.take(1)
+    return version + reader.take(_ENTRY_BYTES.get(version[0], _ENTRY_BYTES[manifest_head.UNSIGNED_VERSION]) - 1)
 
 
 def _packed(proof: Sequence[bytes], before: Sequence[bytes]) -> bytes:

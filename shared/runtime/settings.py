@@ -76,7 +76,10 @@ class Settings(BaseSettings):
     vkeys: Path | None = Field(
         None,
         description="file of verifier keys, one vkey a line: of logs, which the witness takes, and of witnesses, which "
-        "the ledger waits for; the page /receipt checks with them; without it every signed checkpoint is shown",
+        "the ledger waits for; with a role behind it, an author's; the page /receipt checks with them",
+    )
+    author_key: Path | None = Field(
+        None, description="Ed25519 private key (PEM) that signs manifests and messages; its vkey is in DANBAO_VKEYS"
     )
     platform_key: SecretStr = Field(SecretStr(""), description="key reporting shows the national platform")
 

@@ -18,13 +18,14 @@ from services.ledger.checkpoints import InconsistentError
 from shared.adapters.postgres.pool import open_pool
 from shared.domain import merkle
 from shared.domain.checkpoint import Checkpoint
+from tests.authors import AUTHORS
 from tests.domain.test_verify_log import entries_of, note_of, write_log
 from tests.integration.charging_house import NOON, demo_scheme
 from tests.integration.ledger_model import open_ledger
 from tests.integration.log_house import LogHouse, fill, forge, open_log_house
 from tests.receipt_cases import LOG_KEY, ORIGIN, WITNESS_KEY, sign
 
-KEYS = Keys((LOG_KEY,), (WITNESS_KEY,))
+KEYS = Keys((LOG_KEY,), (WITNESS_KEY,), AUTHORS)
 SIZE = 300
 ALTERED = "update ledger.log_entry set entry = overlay(entry placing '\\xff' from 30) where index = 1"
 CUT_OFF = "delete from ledger.log_entry where index >= 3"
@@ -36,7 +37,7 @@ async def audited(database: str, platform_database: str) -> set[str]:
     verdict, facts = Verdict(), Facts(demo_scheme(), NOON.date(), {}, {}, [], {})
     async with open_pool(database, size=2) as pool, open_pool(platform_database, size=1) as theirs:
         async with pool.acquire() as ours, pool.acquire() as later, theirs.acquire() as platform:
-            await check_log(Views(ours, platform, later), facts, verdict, None)
+            await check_log(Views(ours, platform, later), facts, verdict, None, AUTHORS)
     return {finding.partition(",")[0].partition(":")[0] for check in verdict.checks for finding in check.findings}
 
 
@@ -101,7 +102,7 @@ def test_two_histories_shown_to_two_parties(tmp_path: Path) -> None:
     checkpoint = Checkpoint(ORIGIN, SIZE, merkle.root([merkle.leaf_hash(each) for each in theirs]))
     (second / "checkpoint").write_bytes(sign(checkpoint, is_witnessed=False))
     assert refused_step(second, None) == "cosignature of the witness"
-    alone = Keys((LOG_KEY,), ())
+    alone = Keys((LOG_KEY,), (), AUTHORS)
     assert verify_log(second, alone, None).startswith("Proved"), "with the log's signature alone it looks sound"
     for folder, other in ((first, second), (second, first)):
         assert refused_step(folder, (other / "checkpoint").read_bytes(), alone) == "older checkpoint"

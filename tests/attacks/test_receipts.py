@@ -8,6 +8,7 @@ from services.cli.verifying.keys import Keys
 from services.cli.verifying.receipt import Expected, verify_receipt
 from services.cli.verifying.verdict import NotProved
 from shared.domain.leaf import RowKind
+from tests.authors import AUTHORS
 from tests.receipt_cases import (
     ACCEPTED,
     CANCELLED,
@@ -22,7 +23,7 @@ from tests.receipt_cases import (
     receipt_of,
 )
 
-KEYS = Keys((LOG_KEY,), (WITNESS_KEY,))
+KEYS = Keys((LOG_KEY,), (WITNESS_KEY,), AUTHORS)
 OTHER_WORKER = "6" * 64
 MINE = Expected(WORKER, ORDER, USCC)
 SOUND = receipt_of([ACCEPTED, COMPLETED])

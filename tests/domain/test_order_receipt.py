@@ -13,6 +13,7 @@ from services.cli.verifying.verdict import NotProved
 from shared.domain.errors import Refused
 from shared.domain.leaf import read_order_leaf
 from shared.domain.order_receipt import QR_DIGITS, OrderReceipt, ReceiptRow
+from tests.authors import AUTHORS, CHARGING
 from tests.receipt_cases import (
     ACCEPTED,
     COMPLETED,
@@ -27,7 +28,7 @@ from tests.receipt_cases import (
 )
 
 VECTORS = Path(__file__).parent / "receipt_vectors.json"
-KEYS = Keys((LOG_KEY,), (WITNESS_KEY,))
+KEYS = Keys((LOG_KEY,), (WITNESS_KEY,), AUTHORS)
 CASES = {case.name: case for case in cases()}
 HASHES = st.lists(st.binary(min_size=32, max_size=32), max_size=4).map(tuple)
 ROWS = st.builds(
@@ -35,7 +36,10 @@ ROWS = st.builds(
     content=st.binary(max_size=300),
     rank=st.integers(0, 2**32 - 1),
     batch_proof=HASHES,
-    entry=st.binary(min_size=90, max_size=90),
+    entry=st.one_of(
+        st.binary(min_size=89, max_size=89).map(b"\x01".__add__),
+        st.binary(min_size=161, max_size=161).map(b"\x02".__add__),
+    ),
     index=st.integers(0, 2**64 - 1),
     log_proof=HASHES,
 )
@@ -53,7 +57,7 @@ def vector(case: Case) -> dict[str, str | None]:
 
 def test_the_checked_in_receipts_are_these() -> None:
     written = json.loads(VECTORS.read_text(encoding="utf-8"))
-    assert written["keys"] == [str(LOG_KEY), str(WITNESS_KEY)]
+    assert written["keys"] == [str(LOG_KEY), str(WITNESS_KEY), str(CHARGING.author)]
     assert written["receipts"] == [vector(case) for case in CASES.values()]
 
 
@@ -76,8 +80,8 @@ def test_the_sentence_says_what_was_insured_by_whom_and_whose_word_it_is() -> No
         f"Proved: order order-5 of worker {WORKER} (出行 ride_hailing, 广东省 Guangdong) was recorded as accepted at"
         " 2026-10-03 11:59:50 +08:00 and completed at 2026-10-03 12:20:24 +08:00; 91000000FAKE00001F pays 0.01 yuan of"
         " premium for it. This stands in the log danbao.example/log of 21 entries, signed by danbao.example/log and"
-        " cosigned by platform.example/witness at 2026-10-03 12:01:00 +08:00. It is the"
-        " worker and order that you named."
+        " cosigned by platform.example/witness at 2026-10-03 12:01:00 +08:00. Charging made 2 of these manifests: its"
+        " keys have signed them. It is the worker and order that you named."
     )
 
 
@@ -105,7 +109,7 @@ def test_bytes_that_are_no_receipt_are_refused(place: int, value: int) -> None:
         return
     if value:
         with pytest.raises(NotProved):
-            verify_receipt(changed, Keys((LOG_KEY,), (WITNESS_KEY,)), Expected(WORKER, ORDER))
+            verify_receipt(changed, Keys((LOG_KEY,), (WITNESS_KEY,), AUTHORS), Expected(WORKER, ORDER))
 
 
 @pytest.mark.parametrize("text", ["", "#", "no receipt!", "9" * 29, "12", "AA", "A" * 400_000])

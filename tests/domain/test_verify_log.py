@@ -13,9 +13,10 @@ from shared.domain import merkle
 from shared.domain.checkpoint import Checkpoint
 from shared.domain.manifest_head import ManifestHead
 from shared.domain.tiles import ENTRIES, WIDTH, join_entries, tiles_of
+from tests.authors import AUTHORS
 from tests.receipt_cases import LOG_KEY, ORIGIN, RUN, WITNESS_KEY, sign
 
-KEYS = Keys((LOG_KEY,), (WITNESS_KEY,))
+KEYS = Keys((LOG_KEY,), (WITNESS_KEY,), AUTHORS)
 SIZE = 700
 
 

@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from functools import cached_property, partial
-from typing import cast
+from typing import Any, cast
 
 import asyncpg
+import httpx
 from fastapi import APIRouter, FastAPI
 from faststream.kafka import KafkaBroker
 from prometheus_client import CollectorRegistry
@@ -33,11 +34,14 @@ from services.ledger.booking import book_all_waiting, take_manifest
 from services.ledger.books import open_books
 from services.ledger.checkpoints import sign_what_is_due
 from services.ledger.count_day import take_count
+from services.ledger.counting import Counters
 from services.ledger.gaps import fill_gaps
+from services.ledger.log_api import make_public_router
 from services.ledger.remit import take_remittance
 from services.ledger.witnessing import ask_witness
 from services.national_platform.api import Doors
 from services.national_platform.api import routes as platform_routes
+from services.national_platform.entry_authors import EntryAuthors, fetch_from
 from services.national_platform.faults import FaultKnobs
 from services.national_platform.metrics import Metrics as PlatformMetrics
 from services.national_platform.reception import Reception
@@ -69,6 +73,7 @@ from shared.contracts.topics import (
 )
 from shared.runtime.access import AccessKeys
 from shared.runtime.settings import Settings
+from tests.authors import AUTHORS, CHARGING
 from tests.faults.logs import LogBroker, LogConsumer, Logs, LogSubscriber
 from tests.faults.steps import Process, Steps
 from tests.faults.town import PLATFORM_KEY, SERVICE_KEY, Handler, Place, Start, Town
@@ -118,8 +123,8 @@ class ChargingService:
     async def _compose(self, settings: Settings) -> None:
         scheme = self.town.place.scheme
         async with self.pool.acquire() as connection:
-            self.run = await start_run(connection, "orders")
-            self.settlement_run = await start_run(connection, "settlement")
+            self.run = await start_run(connection, "orders", CHARGING)
+            self.settlement_run = await start_run(connection, "settlement", CHARGING)
         reader = Reader(scheme, known_regions(), await _register(self.pool, scheme), _limits(settings))
         metrics = ChargingMetrics(CollectorRegistry())
         consumer = Consumer(settings, self.pool, reader, self.run, metrics, never_dies, self.outbox.wake)
@@ -130,7 +135,7 @@ class ChargingService:
     @cached_property
     def app(self) -> FastAPI:
         parked, keys = ParkedEvents(self.pool, self.broker), AccessKeys.load(None, SERVICE_KEY)
-        settings, lookup = self.town.place.settings("charging"), Lookup(self.pool)
+        settings, lookup = self.town.place.settings("charging"), Lookup(self.pool, CHARGING)
         finder = DayFinder(self.pool, settings.late_acceptance_seconds, settings.acceptance_wait_days)
         orders = OrderLookup(self.pool)
         return app_of(charging_api.make_router(keys, self.consumer, lookup, orders, finder, parked, self._settle))
@@ -139,7 +144,7 @@ class ChargingService:
         return await settle(self.pool, self.town.place.scheme, self.settlement_run)
 
     async def _count(self, payload: bytes) -> None:
-        await count_day(self.pool, self.town.place.scheme, _read_closing(payload))
+        await count_day(self.pool, self.town.place.scheme, _read_closing(payload), CHARGING)
 
     async def turn(self) -> bool:
         has_moved = False
@@ -183,18 +188,20 @@ class LedgerService:
 
     def _make_app(self) -> FastAPI:
         settings, keys = self.town.place.settings("ledger"), AccessKeys.load(None, SERVICE_KEY)
-        return app_of(ledger_api.make_router(keys, self.engine, settings, is_working_day, lambda: None))
+        app = app_of(ledger_api.make_router(keys, self.engine, settings, is_working_day, lambda: None))
+        app.include_router(make_public_router(self.engine, self.town.place.log_keys))
+        return app
 
     async def turn(self) -> bool:
         handlers: dict[str, Handler] = {
-            MANIFESTS: partial(take_manifest, self.engine),
-            DAYS_COUNTED: partial(take_count, self.engine),
+            MANIFESTS: partial(take_manifest, self.engine, authors=AUTHORS),
+            DAYS_COUNTED: partial(take_count, self.engine, counters=Counters(AUTHORS)),
             REMITTANCES: partial(take_remittance, self.engine),
         }
         has_moved = False
         for topic, handle in handlers.items():
             has_moved |= await self.town.take(self.process, "ledger", topic, handle)
-        has_moved |= await fill_gaps(self.engine, self.charging) > 0
+        has_moved |= await fill_gaps(self.engine, AUTHORS, self.charging) > 0
         if self.may_sign:
             has_moved |= await self._keep_log()
         while await self.outbox.publish_once():
@@ -207,6 +214,7 @@ class LedgerService:
 
     async def _keep_log(self) -> bool:
         keys = self.town.place.log_keys
+        assert self.app is not None  # the witness reads the log from it
         signed = await sign_what_is_due(self.engine, keys, ONLY_FOR_CLOSED_DAYS)
         heard = await ask_witness(self.engine, keys, self.witness)
         assert heard in {"nothing", "cosigned"}, heard
@@ -291,8 +299,20 @@ class PlatformService:
         metrics = PlatformMetrics(CollectorRegistry())
         app = app_of(platform_routes(doors, reception, self.engine, knobs, metrics))
         keys = [signer.verifier for signer in self.town.place.log_keys.signers]
-        app.include_router(make_witness_router(Witness(self.engine, self.town.place.witness, keys), metrics))
+        app.include_router(
+            make_witness_router(Witness(self.engine, self.town.place.witness, keys, self._entries()), metrics)
+        )
         return app
+
+    def _entries(self) -> EntryAuthors:
+        """Read from the ledger that asks; reading is no step, for it leaves nothing behind."""
+        place = self.town.place
+
+        async def log(scope: Any, receive: Any, send: Any) -> None:
+            await place.made["ledger"](scope, receive, send)
+
+        client = httpx.AsyncClient(transport=httpx.ASGITransport(log), base_url="http://ledger/log/")
+        return EntryAuthors(fetch_from(client), AUTHORS)
 
     async def turn(self) -> bool:
         return False

@@ -22,10 +22,11 @@ from services.cli.generating.plan import make_plan
 from services.cli.month.demo import OCTOBER, _settled, audit_sources, bill, declared, remit, write_roster
 from services.cli.month.driver import MonthDriver, open_stream
 from services.cli.month.summary import Summary, summarise
-from services.cli.running.system import System
+from services.cli.running.system import System, stand_in
 from shared.adapters.files.scheme import load_scheme
 from shared.adapters.postgres.engine import open_engine
 from shared.adapters.postgres.pool import open_pool
+from shared.domain.authors import Role
 from shared.runtime.settings import Settings
 from tests.faults.deaths import Deaths
 from tests.faults.month_model import MonthModel
@@ -217,7 +218,7 @@ async def _play(shaken: Shaken, wanted: Wanted, each_day: float, model: MonthMod
             weather.clears()
             statements = await bill(system, wanted.month, driver.closes_at(wanted.month.last_day))
             await declared(system, wanted.month, len(statements))
-            await remit(stream, statements)
+            await remit(stream, statements, stand_in(system, Role.REMITTANCES))
             await raging
             sent = stream.sent
         await _settled(system, wanted.month)

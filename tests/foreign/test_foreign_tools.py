@@ -18,6 +18,7 @@ from services.cli.log_export import Exported, export_log
 from shared.domain import merkle
 from shared.domain.checkpoint import Checkpoint
 from shared.domain.tiles import split_hashes, tiles_of
+from tests.authors import AUTHORS
 from tests.foreign.go_program import build
 from tests.integration.ledger_model import open_ledger
 from tests.integration.log_house import LogHouse, fill, forge, open_log_house
@@ -54,7 +55,7 @@ async def export(house: LogHouse, folder: Path) -> tuple[Exported, list[bytes]]:
     assert await house.cosign() in {"cosigned", "nothing"}
     async with house.api() as api:
         api.base_url = httpx.URL("http://test/log/")
-        found = await export_log(api, folder)
+        found = await export_log(api, folder, AUTHORS)
     bottom = [folder / tile.path for tile in tiles_of(found.size) if tile.level == 0]
     return found, [leaf for path in bottom for leaf in split_hashes(path.read_bytes())]
 
@@ -120,13 +121,18 @@ async def test_they_refuse_what_was_changed(house: LogHouse, program: Path, tmp_
     assert ask(program, folder, good)[0] == 0
 
 
+def unsigned(entries: int) -> str:
+    """What an export says of a log that `fill` has written."""
+    return f"Author not proved of {entries} manifests: their entries are of version 1, unsigned."
+
+
 async def test_a_copy_only_grows(house: LogHouse, tmp_path: Path) -> None:
     folder = tmp_path / "log"
     await fill(house.ledger, 300)
-    assert (await export(house, folder))[0] == Exported(300, 5)
-    assert (await export(house, folder))[0] == Exported(300, 0)
+    assert (await export(house, folder))[0] == Exported(300, 5, unsigned(300))
+    assert (await export(house, folder))[0] == Exported(300, 0, unsigned(300))
     await fill(house.ledger, 600)
-    assert (await export(house, folder))[0] == Exported(600, 5)
+    assert (await export(house, folder))[0] == Exported(600, 5, unsigned(600))
     before = (folder / "checkpoint").read_bytes()
     assert not list(folder.glob("**/.*"))
     # The ledger shows another history: the copy stays as it was.
@@ -140,5 +146,5 @@ async def test_a_copy_only_grows(house: LogHouse, tmp_path: Path) -> None:
     async with house.api(has_witness=False) as api:
         api.base_url = httpx.URL("http://test/log/")
         with pytest.raises(CommandFailed, match="the copy stays as it was"):
-            await export_log(api, folder)
+            await export_log(api, folder, AUTHORS)
     assert (folder / "checkpoint").read_bytes() == before

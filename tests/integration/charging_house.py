@@ -24,10 +24,12 @@ from shared.adapters.files.regions import known_regions
 from shared.adapters.files.scheme import load_scheme
 from shared.adapters.postgres.migrations import migrate
 from shared.adapters.postgres.pool import Connection, Pool, open_pool, with_login
+from shared.adapters.signing import AuthorSigner
 from shared.contracts.manifests import DayClosing, DayCounted, PremiumsCharged
 from shared.contracts.topics import orders_topic
 from shared.domain.calendar import SHANGHAI
 from shared.domain.rating import Scheme
+from tests.authors import CHARGING
 from tests.servers import Postgres, drop_database, make_database
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -140,12 +142,13 @@ class House:
     scheme: Scheme
     offsets: dict[str, int] = field(default_factory=dict)
     workers: list["Worker"] = field(default_factory=list)
+    author: AuthorSigner = CHARGING
 
     async def worker(self) -> "Worker":
         """One more start of a worker."""
         async with self.pool.acquire() as connection:
-            run = await start_run(connection, "orders")
-            settlement_run = await start_run(connection, "settlement")
+            run = await start_run(connection, "orders", self.author)
+            settlement_run = await start_run(connection, "settlement", self.author)
         ids = {row["uscc"]: row["id"] for row in await self.pool.fetch("select uscc, id from charging.enterprise")}
         made = Worker(self, run, settlement_run, Reader(self.scheme, known_regions(), ids, LIMITS), Parts(self.pool, 1))
         self.workers.append(made)
@@ -181,7 +184,7 @@ class House:
             cut=await self.cut() if cut is None else cut,
             previous_cut=previous or {},
         )
-        await count_day(self.pool, self.scheme, closing, gap_days)
+        await count_day(self.pool, self.scheme, closing, self.author, gap_days)
         sql = "select payload from charging.outbox where topic = 'days.counted.v1' order by id desc limit 1"
         return msgspec.json.decode(await self.pool.fetchval(sql), type=DayCounted)
 

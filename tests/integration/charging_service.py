@@ -19,6 +19,7 @@ from deploy.embedded.ports import free_port
 from services.cli.running.system import settings_of
 from shared.adapters.kafka.security import Client, client_options
 from shared.contracts.topics import orders_topic
+from tests.authors import write_author_files
 from tests.integration.charging_house import ROOT, House, Sent
 from tests.waiting import eventually_async
 
@@ -82,7 +83,8 @@ class Field:
         """Start a worker with these settings (without the prefix); it is stopped at the end."""
         self.started += 1
         port, log = free_port(), self.folder / f"charging-{self.started}.log"
-        env = environment(self.house.url, self.broker, port, settings)
+        keys = write_author_files(self.folder, self.house.author)
+        env = environment(self.house.url, self.broker, port, {**keys, **settings})
         child = start_child("charging", [sys.executable, "-m", "services.charging"], env=env, cwd=ROOT, log=log)
         try:
             async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=AUTHORISED, timeout=20) as client:

@@ -18,15 +18,22 @@ from services.ledger.booking import take_manifest
 from services.ledger.books import open_books
 from services.ledger.close_day import CloseAnswer, close_day
 from services.ledger.count_day import take_count
+from services.ledger.counting import Counters
 from shared.adapters.postgres.engine import open_engine
 from shared.adapters.postgres.migrations import migrate
 from shared.adapters.postgres.pool import with_login
-from shared.contracts.manifests import DayClosing, DayCounted, Outcome, PremiumsCharged, Total
+from shared.adapters.signing import AuthorSigner
+from shared.contracts.manifests import DayClosing, DayCounted, Outcome, PremiumsCharged, Total, sign_manifest
+from shared.domain.authors import Authors
 from shared.domain.calendar import day_start
+from shared.domain.manifest_head import LARGEST
+from tests.authors import ALL, AUTHORS
 
 OPENED_ON = date(2026, 10, 1)
 ENTERPRISE = "91110000TESTTEST1X"
 OTHER = "91310000TESTTEST2Y"
+COUNTERS = Counters(AUTHORS)
+"""One deployment."""
 MIGRATIONS = Path(services.ledger.__file__).parent / "migrations"
 
 
@@ -61,7 +68,7 @@ def manifest(run: str, number: int, totals: Iterable[Total]) -> PremiumsCharged:
     found = list(totals)
     kind = "settlement" if any(one.outcome is Outcome.REVERSED for one in found) else "orders"
     leaves = sum(one.orders for one in found)
-    return PremiumsCharged(
+    unsigned = PremiumsCharged(
         run=run,
         number=number,
         kind="settlement" if kind == "settlement" else "orders",
@@ -69,6 +76,13 @@ def manifest(run: str, number: int, totals: Iterable[Total]) -> PremiumsCharged:
         root=secrets.token_hex(32),
         totals=found,
     )
+    return signed(unsigned) if 0 <= leaves <= LARGEST else unsigned
+
+
+def signed(one: PremiumsCharged, author: AuthorSigner | None = None) -> PremiumsCharged:
+    """The manifest with the signature of its deployment, unless somebody else signs it."""
+    signer = author or next(each for each in ALL if each.author.identity == one.deployment)
+    return sign_manifest(one, signer.key_id, signer.sign)
 
 
 def new_run() -> str:
@@ -130,8 +144,12 @@ class Ledger:
     charging: Charging = field(default_factory=Charging)
 
     async def take(self, one: PremiumsCharged) -> str:
-        """Deliver a manifest."""
-        return (await take_manifest(self.engine, msgspec.json.encode(one))).state
+        """Deliver a manifest, signed by its deployment whatever was changed in it."""
+        return await self.take_signed(signed(one))
+
+    async def take_signed(self, one: PremiumsCharged, authors: Authors = AUTHORS) -> str:
+        """Deliver it with the signature that it has, to a ledger that knows these authors."""
+        return (await take_manifest(self.engine, msgspec.json.encode(one), authors)).state
 
     async def charge(self, run: str, *totals: Total) -> PremiumsCharged:
         """Write a manifest and deliver it."""
@@ -151,7 +169,7 @@ class Ledger:
     async def answer(self) -> str:
         """Let charging answer the last question."""
         counted = self.charging.count(await self.asked())
-        return await take_count(self.engine, msgspec.json.encode(counted))
+        return await take_count(self.engine, msgspec.json.encode(counted), COUNTERS)
 
     async def close(self, day: date) -> str:
         """Ask and answer."""

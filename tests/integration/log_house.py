@@ -20,6 +20,7 @@ from services.ledger.books import read_books
 from services.ledger.checkpoints import LogKeys, sign_what_is_due
 from services.ledger.log_api import make_proof_router, make_public_router
 from services.ledger.witnessing import ask_witness
+from services.national_platform.entry_authors import EntryAuthors, Fetch, fetch_from
 from services.national_platform.metrics import Metrics
 from services.national_platform.witness import Witness, read_witness_alarms
 from services.national_platform.witness_api import make_witness_router
@@ -27,9 +28,11 @@ from shared.adapters.postgres.engine import open_engine
 from shared.adapters.postgres.migrations import migrate
 from shared.adapters.postgres.pool import with_login
 from shared.adapters.signing import NoteSigner, is_signed, make_note_key
+from shared.domain.authors import Authors
 from shared.domain.checkpoint import Checkpoint
 from shared.domain.signed_note import COSIGNATURE, ED25519, Note, VerifierKey, check_note
 from shared.runtime.access import AccessKeys
+from tests.authors import AUTHORS
 from tests.integration.ledger_model import Ledger
 
 ORIGIN: Final = "log.example/test"
@@ -59,6 +62,9 @@ class LogHouse:
     witness_engine: AsyncEngine
     witness_signer: NoteSigner
     clock: datetime = datetime(2026, 10, 3, 4, tzinfo=UTC)
+    authors: Authors = AUTHORS
+    entries: Fetch | None = None
+    """Where the witness reads entries; from the ledger without one."""
 
     @property
     def vkeys(self) -> list[VerifierKey]:
@@ -75,10 +81,13 @@ class LogHouse:
     async def witness(self, *known: VerifierKey) -> AsyncIterator[httpx.AsyncClient]:
         """The witness over HTTP, knowing these keys (the log's own where none is named)."""
         logs = known or tuple(signer.verifier for signer in self.keys.signers)
-        app, made = FastAPI(), Witness(self.witness_engine, self.witness_signer, logs)
-        app.include_router(make_witness_router(made, Metrics(CollectorRegistry())))
-        async with _client(app) as client:
-            yield client
+        async with self.api(has_witness=False) as own:
+            own.base_url = httpx.URL("http://test/log/")
+            entries = EntryAuthors(self.entries or fetch_from(own), self.authors)
+            app, made = FastAPI(), Witness(self.witness_engine, self.witness_signer, logs, entries)
+            app.include_router(make_witness_router(made, Metrics(CollectorRegistry())))
+            async with _client(app) as client:
+                yield client
 
     async def cosign(self, *known: VerifierKey) -> str:
         """Ask the witness once."""

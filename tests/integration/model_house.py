@@ -41,7 +41,9 @@ from shared.contracts import topics
 from shared.contracts.manifests import DayClosed, DayClosing, DayCounted, PremiumsCharged
 from shared.domain.errors import Refused
 from shared.domain.rating import Scheme
+from tests.authors import AUTHORS, CHARGING
 from tests.integration.charging_house import CLUSTER, LIMITS, PASSWORD, ROOT, Record, copied_database
+from tests.integration.ledger_model import COUNTERS
 from tests.integration.model_audit import (
     Audit,
     differing,
@@ -107,7 +109,10 @@ class Play(Money):
     async def start(self, worker: int) -> None:
         """Start a worker, or start it anew: a run of its own."""
         async with self.pool.acquire() as connection:
-            run, settling = await start_run(connection, "orders"), await start_run(connection, "settlement")
+            run, settling = (
+                await start_run(connection, "orders", CHARGING),
+                await start_run(connection, "settlement", CHARGING),
+            )
         reader = Reader(self.scheme, known_regions(), self.ids, LIMITS)
         self.starts[worker : worker + 1] = [Start(reader, run, settling)]
 
@@ -222,9 +227,9 @@ class Play(Money):
         same("what would be rated anew", differing(found), expected_differing(expected))
         if any(total.outcome == "uncovered" for _, total in expected):
             with pytest.raises(Refused):
-                await anext(book_differences(self.pool, self.scheme, window))
+                await anext(book_differences(self.pool, self.scheme, window, CHARGING))
             return
-        booked = sum([count async for count in book_differences(self.pool, self.scheme, window)])
+        booked = sum([count async for count in book_differences(self.pool, self.scheme, window, CHARGING)])
         same("orders rated anew", booked, len(expected))
         if booked:
             await self._publish(self.pool, "charging")
@@ -246,7 +251,7 @@ class Play(Money):
             same("the settlement", told_sums(manifest.totals), model_sums(expected))
 
     async def _manifest(self, run: str, number: int) -> PremiumsCharged:
-        payload = await Lookup(self.pool).manifest(run, number)
+        payload = await Lookup(self.pool, CHARGING).manifest(run, number)
         assert payload is not None, f"{run}/{number}"
         return msgspec.json.decode(payload, type=PremiumsCharged)
 
@@ -262,13 +267,15 @@ class Play(Money):
     async def _deliver(self, payload: bytes) -> None:
         self.delivered = payload
         manifest = msgspec.json.decode(payload, type=PremiumsCharged)
-        received = await take_manifest(self.ledger, payload)
+        received = await take_manifest(self.ledger, payload, AUTHORS)
         same("what became of a manifest", received.state, self.model.deliver(manifest.run, manifest.number))
 
     async def do_fill(self) -> None:
         """Ask for every manifest that a later one waits for."""
-        async with httpx.AsyncClient(transport=Manifests(Lookup(self.pool)), base_url="http://charging") as client:
-            while await fill_gaps(self.ledger, client):
+        async with httpx.AsyncClient(
+            transport=Manifests(Lookup(self.pool, CHARGING)), base_url="http://charging"
+        ) as client:
+            while await fill_gaps(self.ledger, AUTHORS, client):
                 continue  # a look fills the first gap of each run
         for run, number in sorted(self.model.inbox):
             for missing in range(self.model.booked.get(run, 0) + 1, number):
@@ -291,7 +298,7 @@ class Play(Money):
         if not questions:
             return
         closing = msgspec.json.decode(questions[-1], type=DayClosing)
-        await count_day(self.pool, self.scheme, closing)
+        await count_day(self.pool, self.scheme, closing, CHARGING)
         await self._publish(self.pool, "charging")
         if self.model.closing is not None:
             told = msgspec.json.decode(self.way[topics.DAYS_COUNTED][-1], type=DayCounted)
@@ -307,17 +314,21 @@ class Play(Money):
         if not answers:
             return
         is_due = self.model.closing is not None and self.model.closing.count is not None
-        same("the answer", await take_count(self.ledger, answers[-1]), "closed" if is_due else "already_counted")
+        same(
+            "the answer",
+            await take_count(self.ledger, answers[-1], COUNTERS),
+            "closed" if is_due else "already_counted",
+        )
         if is_due:
             count = self.model.close()
             await self._publish(self.outgoing, "ledger")
             same_day(msgspec.json.decode(self.way[topics.DAYS_CLOSED][-1], type=DayClosed), count)
             await self._same_workers(count)
         if twice:
-            same("the answer again", await take_count(self.ledger, answers[-1]), "already_counted")
+            same("the answer again", await take_count(self.ledger, answers[-1], COUNTERS), "already_counted")
 
     async def _same_workers(self, count: Count) -> None:
-        lookup = Lookup(self.pool)
+        lookup = Lookup(self.pool, CHARGING)
         for province in ("31", "44", "37", "46", "12"):
             found = await lookup.registrations(count.day, province, "", 100)
             same(f"first-time workers of {province}", found, sorted(count.first_time.get(province, ())))

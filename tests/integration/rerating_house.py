@@ -32,8 +32,9 @@ from shared.contracts.manifests import DayClosing
 from shared.contracts.topics import DAYS_CLOSING, DAYS_COUNTED, MANIFESTS
 from shared.domain.calendar import Month, day_start
 from shared.domain.rating import Scheme
+from tests.authors import AUTHORS
 from tests.integration.charging_house import RIDES, ROOT, House
-from tests.integration.ledger_model import Ledger, due, open_ledger
+from tests.integration.ledger_model import COUNTERS, Ledger, due, open_ledger
 
 RUNNER = "91000000FAKE00005U"
 """Enrolled in Hainan (46) from 2026-11-01 by the demo's files."""
@@ -78,7 +79,7 @@ async def differences(house: House, scheme: Scheme, wanted: Window | None = None
 
 async def book(house: House, scheme: Scheme, wanted: Window | None = None, chunk_rows: int = 20_000) -> list[int]:
     """Orders corrected, chunk by chunk."""
-    return [n async for n in book_differences(house.pool, scheme, wanted or window(), chunk_rows)]
+    return [n async for n in book_differences(house.pool, scheme, wanted or window(), house.author, chunk_rows)]
 
 
 @dataclass
@@ -93,7 +94,7 @@ class Books:
         """Deliver every manifest that charging published."""
         sql = "select id, payload from charging.outbox where topic = $1 and id > $2 order by id"
         for number, payload in await self.house.fetch(sql, MANIFESTS, self.carried):
-            assert (await take_manifest(self.ledger.engine, payload)).state in {"booked", "waiting"}
+            assert (await take_manifest(self.ledger.engine, payload, AUTHORS)).state in {"booked", "waiting"}
             self.carried = number
 
     async def close(self, day: date) -> None:
@@ -109,10 +110,10 @@ class Books:
         """Count the day whose cut is frozen, and take the answer."""
         sql = "select payload from ledger.outbox where topic = :topic order by id desc limit 1"
         asked = msgspec.json.decode(await self.ledger.value(sql, topic=DAYS_CLOSING), type=DayClosing)
-        await count_day(self.house.pool, self.house.scheme, asked)
+        await count_day(self.house.pool, self.house.scheme, asked, self.house.author)
         sql = "select payload from charging.outbox where topic = $1 order by id desc limit 1"
         answer = await self.house.value(sql, DAYS_COUNTED)
-        state = await take_count(self.ledger.engine, answer)
+        state = await take_count(self.ledger.engine, answer, COUNTERS)
         assert state == "closed", await self.ledger.value("select differences from ledger.day_count order by day desc")
         await book_all_waiting(self.ledger.engine)
 

@@ -259,7 +259,7 @@ async def test_settling_and_re_rating_at_once(house: House, decided: Scheme) -> 
 async def test_a_crash_between_chunks_is_finished_by_the_same_command(house: House, decided: Scheme) -> None:
     one = await house.worker()
     await one.charge(*(accepted(f"o{n}", NOON + timedelta(hours=5 * n)) for n in range(7)))
-    booking = book_differences(house.pool, decided, window(), 2)
+    booking = book_differences(house.pool, decided, window(), house.author, 2)
     assert await anext(booking) == 2
     await booking.aclose()
     assert await house.value("select count(*) from charging.entry where kind = 8") == 2

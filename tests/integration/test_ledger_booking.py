@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.ledger.booking import book_all_waiting, take_manifest
 from services.ledger.gaps import fill_gaps, read_gap_seconds
 from shared.contracts.manifests import Outcome
+from tests.authors import AUTHORS
 from tests.integration.ledger_model import OPENED_ON, OTHER, Ledger, manifest, new_run, open_ledger, total
 
 SECOND = date(2026, 10, 2)
@@ -86,8 +87,8 @@ async def test_a_gap_is_asked_for_at_charging(ledger: Ledger) -> None:
     async with ledger.engine.connect() as connection:
         assert await read_gap_seconds(connection) > 0
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://charging") as client:
-        assert await fill_gaps(ledger.engine, client) == 2
-        assert await fill_gaps(ledger.engine, client) == 0
+        assert await fill_gaps(ledger.engine, AUTHORS, client) == 2
+        assert await fill_gaps(ledger.engine, AUTHORS, client) == 0
     assert asked == [f"/v1/manifests/{run}/{number}" for number in (1, 2)]
     assert await ledger.value("select count(*) from ledger.manifest_booked") == 4
 
@@ -117,7 +118,7 @@ async def test_what_waited_when_the_process_died_is_booked_at_the_next_start(led
 )
 async def test_a_bad_message_is_kept_with_its_reason(ledger: Ledger, payload: bytes, reason: str) -> None:
     for _ in range(2):
-        assert (await take_manifest(ledger.engine, payload)).state == "refused"
+        assert (await take_manifest(ledger.engine, payload, AUTHORS)).state == "refused"
     rows = await ledger.rows("select reason, payload from ledger.refused_message")
     assert [(row.reason, bytes(row.payload)) for row in rows] == [(reason, payload)]
     assert await ledger.value("select count(*) from ledger.manifest_booked") == 0

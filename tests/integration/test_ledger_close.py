@@ -16,7 +16,7 @@ from services.ledger.count_day import take_count
 from services.ledger.overdue import Overdue, find_overdue
 from services.ledger.reading import read_day, read_status
 from shared.contracts.manifests import DayClosed, Outcome
-from tests.integration.ledger_model import OPENED_ON, OTHER, Ledger, due, new_run, open_ledger, total
+from tests.integration.ledger_model import COUNTERS, OPENED_ON, OTHER, Ledger, due, new_run, open_ledger, total
 
 SECOND, THIRD = date(2026, 10, 2), date(2026, 10, 3)
 STATE = """select (select count(*) from ledger.day_closing), (select count(*) from ledger.day_count),
@@ -55,7 +55,7 @@ async def test_unequal_counts_leave_the_day_open_and_name_the_difference(ledger:
     await ledger.ask(OPENED_ON)
     right = ledger.charging.count(await ledger.asked())
     wrong = msgspec.structs.replace(right, totals=[total(orders=9), total(orders=1, enterprise=OTHER)])
-    assert await take_count(ledger.engine, msgspec.json.encode(wrong)) == "unequal"
+    assert await take_count(ledger.engine, msgspec.json.encode(wrong), COUNTERS) == "unequal"
     async with ledger.engine.connect() as connection:
         day = await read_day(connection, OPENED_ON)
         alarms = await read_alarms(connection, await read_books(connection), 60)
@@ -98,7 +98,7 @@ async def test_an_unequal_attempt_with_a_settlement_can_be_repeated(ledger: Ledg
     ledger.charging.settle_at_close(OPENED_ON, total(Outcome.REVERSED, 2))
     await ledger.ask(OPENED_ON)
     wrong = msgspec.structs.replace(ledger.charging.count(await ledger.asked()), totals=[])
-    assert await take_count(ledger.engine, msgspec.json.encode(wrong)) == "unequal"
+    assert await take_count(ledger.engine, msgspec.json.encode(wrong), COUNTERS) == "unequal"
     assert await ledger.close(OPENED_ON) == "closed"
     assert await ledger.value("select count(*) from ledger.manifest_inbox") == 0
     assert await ledger.close(SECOND) == "closed"
@@ -160,11 +160,11 @@ async def test_answers_that_nobody_asked_for_are_kept_aside(ledger: Ledger) -> N
         msgspec.structs.replace(right, cut={new_run(): 1}),
     ]
     for answer in odd:
-        assert await take_count(ledger.engine, msgspec.json.encode(answer)) == "refused"
-    assert await take_count(ledger.engine, b"{}") == "refused"
+        assert await take_count(ledger.engine, msgspec.json.encode(answer), COUNTERS) == "refused"
+    assert await take_count(ledger.engine, b"{}", COUNTERS) == "refused"
     assert await ledger.answer() == "closed"
     other = msgspec.structs.replace(right, resends=7)
-    assert await take_count(ledger.engine, msgspec.json.encode(other)) == "refused"
+    assert await take_count(ledger.engine, msgspec.json.encode(other), COUNTERS) == "refused"
     reasons = await ledger.rows("select reason from ledger.refused_message order by refused_id")
     assert [row[0] for row in reasons] == ["unexpected"] * 3 + ["undecodable", "different_content"]
 

@@ -34,6 +34,7 @@ from shared.contracts.topics import (
     STATEMENTS,
 )
 from shared.domain.signed_note import ED25519
+from tests.authors import LEDGER, write_author_files
 from tests.faults.proxy import open_proxy
 from tests.integration.ledger_model import ENTERPRISE, OTHER, Charging, Ledger, due, new_run, open_ledger, total
 from tests.servers import Broker, client_of, client_settings
@@ -90,6 +91,7 @@ async def started(ledger: Ledger, broker: Broker, **more: str) -> AsyncIterator[
     make_note_key(log_key, "log.example/test", ED25519)
     settings = {
         "LOG_KEYS": str(log_key),
+        **write_author_files(Path(folder.name), LEDGER),
         "DATABASE": ledger.url,
         "PORT": str(port),
         "SERVICE_KEY": KEY,

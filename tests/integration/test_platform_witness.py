@@ -1,7 +1,7 @@
 """The witness: what it answers, byte for byte (C2SP tlog-witness), and the alarms when a log takes something back."""
 
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,16 +11,23 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from services.national_platform.entry_authors import Fetch
 from shared.adapters.postgres.engine import open_engine
 from shared.contracts.witnessing import AddCheckpoint
 from shared.domain import merkle
 from shared.domain.checkpoint import Checkpoint
 from shared.domain.errors import Refused, Retry
+from shared.domain.manifest_head import ManifestHead
 from shared.domain.signed_note import Note, Signature
+from shared.domain.tiles import ENTRIES as TILE_OF_ENTRIES
+from shared.domain.tiles import join_entries, parse_path
+from tests.authors import LEDGER, STRANGER
 from tests.integration.ledger_model import Ledger, open_ledger
 from tests.integration.log_house import ORIGIN, WITNESS_NAME, LogHouse, fill, forge, log_signer, open_log_house
+from tests.receipt_cases import sign_head
 
-LEAVES = [merkle.leaf_hash(b"%d" % index) for index in range(20)]
+ENTRIES = [bytes(sign_head(ManifestHead("orders", f"{index:032x}", 1, 1, bytes(32), bytes(32)))) for index in range(20)]
+LEAVES = [merkle.leaf_hash(entry) for entry in ENTRIES]
 OTHERS = [*LEAVES[:2], merkle.leaf_hash(b"another"), *LEAVES[3:]]
 
 
@@ -49,8 +56,20 @@ class Log:
         return await self.client.post("/witness/add-checkpoint", content=bytes(request))
 
 
+def serve(entries: Sequence[bytes]) -> Fetch:
+    """The tiles of a log of these entries, fewer than 256."""
+
+    async def fetch(path: str) -> bytes:
+        tile = parse_path(path)
+        part = entries[tile.start : tile.end]
+        return join_entries(part) if tile.level == TILE_OF_ENTRIES else b"".join(map(merkle.leaf_hash, part))
+
+    return fetch
+
+
 @pytest.fixture
 async def log(house: LogHouse) -> AsyncIterator[Log]:
+    house.entries = serve(ENTRIES)
     async with house.witness() as client:
         yield Log(house, client)
 
@@ -243,3 +262,50 @@ async def test_a_witness_that_is_away_is_asked_again(house: LogHouse) -> None:
 
 def away(request: httpx.Request) -> httpx.Response:
     raise httpx.ConnectError("nobody there", request=request)
+
+
+@pytest.mark.parametrize("size", [1, 8, 20])
+async def test_an_entry_that_charging_did_not_make_is_refused_and_an_alarm(log: Log, size: int) -> None:
+    """The log's own key has signed it: the ledger was deceived, or deceives."""
+    head = ManifestHead("orders", "ab" * 16, 1, 1, bytes(32), bytes(32))
+    for forged in (bytes(sign_head(head, STRANGER)), bytes(sign_head(head, LEDGER)), ENTRIES[0][:-1] + b"\0"):
+        entries = [*ENTRIES[: size - 1], forged]
+        leaves = [merkle.leaf_hash(entry) for entry in entries]
+        log.house.entries = serve(entries)
+        async with log.house.witness() as client:
+            answer = await Log(log.house, client).add(0, size, leaves)
+        assert answer.status_code == 422
+        assert "was not made by charging" in answer.text
+    assert {alarm.partition(":")[0] for alarm in await log.house.witness_alarms()} == {"log author_not_proved"}
+
+
+async def test_unsigned_entries_are_taken_until_the_first_signed_one(log: Log) -> None:
+    old = [bytes(ManifestHead.parse(entry).without_author()) for entry in ENTRIES]
+    entries = [*old[:4], *ENTRIES[4:6], old[6]]
+    leaves = [merkle.leaf_hash(entry) for entry in entries]
+    log.house.entries = serve(entries)
+    async with log.house.witness() as client:
+        mixed = Log(log.house, client)
+        assert (await mixed.add(0, 3, leaves)).status_code == 200
+        assert (await mixed.add(3, 6, leaves)).status_code == 200
+    async with log.house.witness() as client:  # another process: what was found is in its database
+        answer = await Log(log.house, client).add(6, 7, leaves)
+    assert (answer.status_code, "entry 6 is not signed, and entries from 4 on are" in answer.text) == (422, True)
+
+
+async def test_a_root_that_the_entries_do_not_give_is_refused(log: Log) -> None:
+    log.house.entries = serve([ENTRIES[1], *ENTRIES[1:]])
+    async with log.house.witness() as client:
+        answer = await Log(log.house, client).add(0, 8)
+    assert (answer.status_code, answer.text) == (422, "the 8 entries of the log do not give the root of the checkpoint")
+
+
+async def test_a_log_that_cannot_be_read_is_asked_again(log: Log) -> None:
+    async def silent(path: str) -> bytes:
+        raise Retry(f"no answer for {path}")
+
+    log.house.entries = silent
+    async with log.house.witness() as client:
+        assert (await Log(log.house, client).add(0, 8)).status_code == 503
+    assert await log.house.witness_alarms() == []
+    assert (await log.add(0, 8)).status_code == 200

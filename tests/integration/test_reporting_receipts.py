@@ -14,6 +14,7 @@ from services.cli.verifying.receipt import Expected, verify_receipt
 from shared.domain.leaf import read_order_leaf
 from shared.domain.manifest_head import ManifestHead
 from shared.domain.order_receipt import OrderReceipt
+from tests.authors import AUTHORS
 from tests.integration.other_services import OtherServices
 from tests.integration.reporting_house import House, bearer, make_keys, reporting_house
 from tests.receipt_cases import ACCEPTED, COMPLETED, LOG_KEY, ORDER, USCC, WITNESS_KEY, WORKER, receipt_of
@@ -94,9 +95,9 @@ async def test_the_link_of_an_order_is_what_the_verifier_proves(reporting: House
     assert order["link"].startswith("http://test/receipt#")
     receipt = OrderReceipt.parse_text(order["link"])
     assert receipt == RECEIPT
-    assert verify_receipt(receipt, Vkeys((LOG_KEY,), (WITNESS_KEY,)), Expected(WORKER, ORDER, USCC)).startswith(
-        "Proved"
-    )
+    assert verify_receipt(
+        receipt, Vkeys((LOG_KEY,), (WITNESS_KEY,), AUTHORS), Expected(WORKER, ORDER, USCC)
+    ).startswith("Proved")
 
 
 async def test_keys_see_the_orders_of_their_share(reporting: House) -> None:

@@ -15,6 +15,7 @@ from services.cli.verifying.verdict import NotProved
 from services.ledger.statement_evidence import read_evidence
 from shared.contracts.manifests import Outcome, Total
 from shared.domain.errors import Refused
+from tests.authors import CHARGING
 from tests.integration.ledger_model import ENTERPRISE, OTHER, Ledger, new_run, open_ledger, total
 from tests.integration.log_house import LogHouse, forge, open_log_house
 from tests.integration.test_ledger_billing import OCTOBER, OPENED_ON, SEPTEMBER, bill, close_until
@@ -60,7 +61,7 @@ async def evidence_of(house: LogHouse, statement_id: str = STATEMENT) -> Any:
 
 
 def keys_of(house: LogHouse) -> Keys:
-    return Keys.read([str(key) for key in house.vkeys])
+    return Keys.read([*map(str, house.vkeys), str(CHARGING.author)])
 
 
 async def test_a_third_party_works_the_statement_out_anew(house: LogHouse) -> None:

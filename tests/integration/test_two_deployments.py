@@ -23,8 +23,10 @@ from services.ledger.count_day import take_count
 from services.ledger.counting import Counters
 from shared.adapters.http.charging_deployments import ChargingWorkers
 from shared.contracts.manifests import DayClosed, DayCounted, Outcome
+from shared.domain.authors import Role
 from shared.domain.errors import Retry, Stop
 from shared.runtime.access import AccessKeys
+from tests.authors import AUTHORS, CHARGING, author
 from tests.integration.charging_house import (
     BEIJING,
     FREIGHT,
@@ -59,6 +61,7 @@ async def houses(postgres: Postgres, charging_schema: str) -> AsyncIterator[dict
             found[name] = await stack.enter_async_context(open_house(url))
             async with found[name].pool.acquire() as connection:
                 await claim_database(connection, "charging" if name == "alone" else name)
+            found[name].author = author(Role.CHARGING, "charging" if name == "alone" else name)
         yield found
 
 
@@ -70,7 +73,7 @@ async def asked(houses: dict[str, House]) -> AsyncIterator[dict[str, httpx.Async
         for name in NAMES:
             app, days = FastAPI(), APIRouter(prefix="/v1")
             pool: Any = houses[name].pool
-            _add_days(days, Lookup(pool), None)  # type: ignore[arg-type]  # findings are not asked for here
+            _add_days(days, Lookup(pool, CHARGING), None)  # type: ignore[arg-type]  # findings are not asked for here
             app.include_router(days)
             app.include_router(make_worker_days_router(AccessKeys.load(None, KEY), WorkerDays(pool)))
             transport = httpx.ASGITransport(app)
@@ -118,7 +121,7 @@ async def test_two_deployments_count_what_one_counts(houses: dict[str, House], s
     previous: dict[str, dict[str, int]] = {name: {} for name in houses}
     late = apart = distinct = 0
     async with asked(houses) as clients:
-        together = Counters(frozenset(NAMES), ChargingWorkers(clients))
+        together = Counters(AUTHORS, frozenset(NAMES), ChargingWorkers(clients))
         for day in DAYS:
             answers: dict[str, DayCounted] = {}
             for name, sent in shares(some_orders(rng, day, 14)).items():
@@ -130,7 +133,7 @@ async def test_two_deployments_count_what_one_counts(houses: dict[str, House], s
             late += sum(each.workers for each in joined.workers if each.enterprise is None and each.insured_on < day)
             for each in joined.first_time:
                 tokens = await ChargingWorkers(clients).first_time(day, each.province)
-                assert tokens == await Lookup(houses["alone"].pool).registrations(day, each.province, "", 100)
+                assert tokens == await Lookup(houses["alone"].pool, CHARGING).registrations(day, each.province, "", 100)
             apart += sum(each.workers for name in NAMES for each in answers[name].workers if each.enterprise is None)
             distinct += sum(each.workers for each in joined.workers if each.enterprise is None)
     assert apart > distinct, "nobody rode for both"
@@ -164,7 +167,7 @@ class NoWorkers(ChargingWorkers):
         return {}
 
 
-BOTH = Counters(frozenset(NAMES), NoWorkers({}))
+BOTH = Counters(AUTHORS, frozenset(NAMES), NoWorkers({}))
 
 
 @pytest.fixture

@@ -11,8 +11,11 @@ from shared.adapters.postgres.pool import Connection
 from shared.adapters.signing import is_signed
 from shared.contracts.manifests import head_of
 from shared.domain import merkle
+from shared.domain.authors import Authors, Role
 from shared.domain.checkpoint import Checkpoint
 from shared.domain.errors import Refused
+from shared.domain.log_authors import LogAuthors
+from shared.domain.manifest_head import ManifestHead, read_entry
 from shared.domain.signed_note import COSIGNATURE, ED25519, Note, Signature, VerifierKey, check_note
 from shared.domain.tiles import HEIGHT
 
@@ -29,10 +32,13 @@ class Views:
     later: Connection
 
 
-async def check_log(views: Views, facts: Facts, verdict: Verdict, vkeys: Sequence[VerifierKey] | None) -> None:
+async def check_log(
+    views: Views, facts: Facts, verdict: Verdict, vkeys: Sequence[VerifierKey] | None, authors: Authors
+) -> None:
     """All of it; without `vkeys` no signature is checked, and the line says so."""
     entries = await views.ours.fetch(_ENTRIES)
     await _check_entries(views.ours, facts, entries, verdict.check("I4", "log = booked manifests, each entry its head"))
+    _check_authors(entries, authors, verdict)
     tree = _Tree([merkle.leaf_hash(bytes(row["entry"])) for row in entries])
     roots = verdict.check("I7", "every checkpoint, tile and day's close stands over the entries of the log")
     await _check_tree(views.ours, entries, tree, roots)
@@ -69,7 +75,7 @@ class _Tree:
 
 
 async def _check_entries(connection: Connection, facts: Facts, entries: Sequence[Any], check: Check) -> None:
-    heads = {(each.told.run, each.told.number): bytes(head_of(each.told)) for each in facts.manifests.values()}
+    heads = {(each.told.run, each.told.number): head_of(each.told) for each in facts.manifests.values()}
     booked = {(row["run"], row["number"]) for row in await connection.fetch("select * from ledger.manifest_booked")}
     last: dict[str, int] = defaultdict(int)
     for place, row in enumerate(entries):
@@ -79,12 +85,36 @@ async def _check_entries(connection: Connection, facts: Facts, entries: Sequence
         check.compare(f"{name}, number that follows in its run", row["number"], last[row["run"]] + 1)
         last[row["run"]] = row["number"]
         if (head := heads.get(key)) is not None:
-            check.compare(name, bytes(row["entry"]).hex(), head.hex())
+            _compare_entry(check, name, bytes(row["entry"]), head)
         if key not in booked:
             check.find(f"{name}: no such manifest is booked")
         booked.discard(key)
     for run, number in sorted(booked):
         check.find(f"ledger.log_entry: manifest {run}/{number} is booked and not in the log")
+
+
+def _check_authors(entries: Sequence[Any], authors: Authors, verdict: Verdict) -> None:
+    """Every entry is made by charging, or of version 1, from before manifests were signed."""
+    if not authors.has(Role.CHARGING):
+        verdict.check("I7", "every entry is made by charging (no author was checked: DANBAO_VKEYS names no key of it)")
+        return
+    made, faults = LogAuthors(authors), []
+    for row in entries:
+        try:
+            made.check(row["index"], bytes(row["entry"]))
+        except Refused as error:
+            faults.append(f"ledger.log_entry {row['index']}: {error}")
+    old = f" (author not proved of {made.unsigned} entries of version 1)" if made.unsigned else ""
+    check = verdict.check("I7", f"every entry of the log is made by charging{old}")
+    for fault in faults:
+        check.find(fault)
+
+
+def _compare_entry(check: Check, name: str, entry: bytes, head: ManifestHead) -> None:
+    """Charging's manifest of a version without signatures may have been signed when it was asked for."""
+    if head.authorship is None and read_entry(entry) is not None:
+        entry = bytes(ManifestHead.parse(entry).without_author())
+    check.compare(name, entry.hex(), bytes(head).hex())
 
 
 async def _check_tree(connection: Connection, entries: Sequence[Any], tree: _Tree, check: Check) -> None:

@@ -28,8 +28,10 @@ from services.cli.audit.rows import ARCHIVE, RowReader
 from services.cli.audit.settlements import check_settlements
 from services.cli.audit.verdict import Verdict
 from shared.adapters.files.scheme import load_scheme
-from shared.adapters.files.vkeys import read_vkeys
+from shared.adapters.files.vkeys import read_authors, read_vkeys
 from shared.adapters.postgres.pool import Connection, open_pool
+from shared.adapters.signing import is_signed
+from shared.domain.authors import Authors
 from shared.domain.errors import Refused
 from shared.runtime.deployments import load_deployments
 from shared.runtime.settings import Settings
@@ -78,6 +80,7 @@ async def audit_all(sources: Sources) -> Verdict:
     """Every check; raises what the databases raise when they do not answer."""
     verdict = Verdict()
     vkeys = read_vkeys(sources.vkeys) if sources.vkeys else None
+    authors = Authors(read_authors(sources.vkeys) if sources.vkeys else (), is_signed)
     async with AsyncExitStack() as stack:
         connection = await stack.enter_async_context(_snapshot(sources.database))
         charging = await _read_charging(stack, sources, connection, verdict)
@@ -93,7 +96,7 @@ async def audit_all(sources: Sources) -> Verdict:
             "counts": lambda: check_counts(connection, charging, verdict),
             "billing": lambda: check_billing(connection, facts, books, verdict),
             "reports": lambda: Reports(facts, workers, verdict).check(connection, platform, later),
-            "the log": lambda: check_log(Views(connection, platform, later), facts, verdict, vkeys),
+            "the log": lambda: check_log(Views(connection, platform, later), facts, verdict, vkeys, authors),
             "register": lambda: check_register(connection, rows, verdict, facts.patience),
             "the portal": lambda: check_portal(connection, facts, verdict),
             "identities": lambda: check_identities(connection, rows, verdict),

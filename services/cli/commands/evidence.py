@@ -23,27 +23,33 @@ def add_commands(app: typer.Typer) -> None:
 def export(
     folder: Annotated[Path, typer.Argument(help="Where to; what is there already is not fetched again.")],
     url: Annotated[str, typer.Option(help="The log's prefix; that of our ledger when not given.")] = "",
+    vkeys: Annotated[Path | None, typer.Option(help="File of vkeys with charging's keys; DANBAO_VKEYS else.")] = None,
     state: State = None,
     as_json: Json = False,
 ) -> int:
-    """Copy the log as plain files (C2SP tlog-tiles), the checkpoint last; needs no key."""
+    """Copy the log as plain files (C2SP tlog-tiles), the checkpoint last; no password or access key is needed."""
     import httpx
 
     from services.cli.log_export import Exported, export_log
     from services.cli.running.loop import run_work
     from services.cli.running.state import settings_from
+    from shared.adapters.files.vkeys import read_authors
+    from shared.adapters.signing import is_signed
+    from shared.domain.authors import Authors
 
-    prefix = url.rstrip("/") or f"{settings_from(state).ledger_url}/log"
+    settings = settings_from(state)
+    prefix, known = url.rstrip("/") or f"{settings.ledger_url}/log", vkeys or settings.vkeys
+    authors = None if known is None else Authors(read_authors(known), is_signed)
 
     async def copy() -> Exported:
         async with httpx.AsyncClient(base_url=prefix, timeout=30.0, trust_env=False) as client:
-            return await export_log(client, folder)
+            return await export_log(client, folder, authors)
 
     found = run_work(copy())
     if as_json:
-        print(json.dumps({"size": found.size, "files": found.files}))
+        print(json.dumps({"size": found.size, "files": found.files, "authors": found.authors}))
     else:
-        print(f"{folder}: a log of {found.size:,} entries, {found.files:,} new files")
+        print(f"{folder}: a log of {found.size:,} entries, {found.files:,} new files. {found.authors}")
     return Exit.OK
 
 

@@ -21,10 +21,12 @@ from services.cli.month.driver import MonthDriver, Stream, open_stream, until
 from services.cli.month.progress import Watcher
 from services.cli.month.summary import Summary, summarise
 from services.cli.month.visitors import Visitors, invite
-from services.cli.running.system import System, Wishes, running_system
+from services.cli.running.system import System, Wishes, running_system, stand_in
 from shared.adapters.files.scheme import load_scheme
+from shared.adapters.signing import AuthorSigner
 from shared.contracts.manifests import RemittanceReceived
-from shared.contracts.topics import REMITTANCES
+from shared.contracts.topics import REMITTANCES, SIGNATURE_HEADER
+from shared.domain.authors import Role
 from shared.domain.calendar import Month, day_start
 from shared.domain.money import AMOUNT_PER_YUAN, Amount, parse_yuan, yuan
 
@@ -95,7 +97,7 @@ async def play_month(system: System, wanted: Wanted, watcher: Watcher) -> Summar
         statements = await bill(system, wanted.month, driver.closes_at(wanted.month.last_day))
         watcher.stage("declarations and receipts")
         await declared(system, wanted.month, len(statements))
-        await remit(stream, statements)
+        await remit(stream, statements, stand_in(system, Role.REMITTANCES))
         watcher.stage("late fees and payment report")
         await _settled(system, wanted.month)
         watcher.stage("reconciliation and audit")
@@ -147,11 +149,11 @@ async def _is_witnessed(system: System) -> bool:
     return bool(log["cosigned"] == log["entries"])
 
 
-async def remit(stream: Stream, statements: Sequence[dict[str, Any]]) -> int:
+async def remit(stream: Stream, statements: Sequence[dict[str, Any]], author: AuthorSigner) -> int:
     """Have some of them paid, and wait until the ledger has booked it."""
     paid = payments(statements)
     for statement, amount in paid:
-        await _remit(stream, statement, amount)
+        await _remit(stream, statement, amount, author)
     await stream.sender.flush()
     if paid:
         await until(
@@ -174,7 +176,7 @@ def payments(statements: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any],
     return paid
 
 
-async def _remit(stream: Stream, statement: dict[str, Any], amount: Amount) -> None:
+async def _remit(stream: Stream, statement: dict[str, Any], amount: Amount, author: AuthorSigner) -> None:
     name = f"R-{statement['period']}-{statement['enterprise']}-{statement['province']}"
     told = RemittanceReceived(
         remittance_id=name,
@@ -184,7 +186,9 @@ async def _remit(stream: Stream, statement: dict[str, Any], amount: Amount) -> N
         received_on=REMITTED_ON,
     )
     time_ms = int(day_start(REMITTED_ON + timedelta(days=1)).timestamp()) * 1_000
-    await stream.sender.send(REMITTANCES, name.encode(), msgspec.json.encode(told), time_ms)
+    value = msgspec.json.encode(told)
+    headers = [(SIGNATURE_HEADER, author.sign_message(REMITTANCES, value))]
+    await stream.sender.send(REMITTANCES, name.encode(), value, time_ms, headers)
 
 
 async def _has_remittances(stream: Stream, sent: int, period: str) -> bool:

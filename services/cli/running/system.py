@@ -16,25 +16,31 @@ from typing import Final
 
 from deploy.embedded.ports import free_port
 from deploy.embedded.stack import EmbeddedStack
-from deploy.first_keys import make_log_keys
+from deploy.first_keys import make_author_keys, make_log_keys, our_authors, outside_sources
 from services.cli.exits import CommandFailed, Unavailable
 from services.cli.running.apis import Api, Apis, open_apis
 from services.cli.running.migrating import HISTORIES, given_passwords, migrate_all, write_env_file
 from services.cli.running.state import ENV_FILE
 from services.cli.running.supervising import Supervisor
 from shared.adapters.files.scheme import load_scheme
+from shared.adapters.files.vkeys import read_authors
 from shared.adapters.kafka.clients import ensure_topics
 from shared.adapters.postgres.ownership import AUDITOR
 from shared.adapters.postgres.pool import with_login
-from shared.adapters.signing import make_key_pair
+from shared.adapters.signing import AuthorSigner, make_key_pair
+from shared.contracts.manifests import ALONE
 from shared.contracts.topics import INTERNAL, orders_topic
+from shared.domain.authors import Role
 from shared.domain.errors import Refused
 from shared.domain.rating import Scheme
 from shared.runtime.access import sha256_hex
+from shared.runtime.deployments import load_deployments
 from shared.runtime.settings import HOUSE, Settings
 
 DEMO_SCHEME: Final = f"{HOUSE / 'deploy' / 'tariffs'}:{HOUSE / 'deploy' / 'demo'}"
 READY_SECONDS: Final = 60.0
+AUTHORS: Final = "authors"
+"""Folder of the state directory with the private keys of authors."""
 EMBEDDED_KAFKA: Final = {
     # A join waits half the session time-out on the embedded broker (docs/decisions); idempotent producers fail on it.
     "DANBAO_KAFKA_SESSION_TIMEOUT_MS": "2000",
@@ -79,6 +85,7 @@ async def running_system(wishes: Wishes) -> AsyncIterator[System]:
         variables |= {**_places(), **_keys(wishes.directory), "DANBAO_SCHEME": wishes.scheme}
         variables |= _choices(wishes)
         settings = settings_of(variables)
+        _make_authors(wishes.directory, settings)
         passwords, _ = given_passwords(wishes.directory / "roles.env")
         write_env_file(
             wishes.directory / "roles.env", {f"DANBAO_ROLE_PASSWORD_{k.upper()}": v for k, v in passwords.items()}
@@ -136,6 +143,9 @@ def service_environment(service: str, variables: Mapping[str, str], passwords: M
         theirs.pop("DANBAO_WITNESS_KEY")
     if service != "ledger":
         theirs.pop("DANBAO_LOG_KEYS")
+    if service in {"charging", "ledger"}:
+        name = variables.get("DANBAO_DEPLOYMENT", ALONE) if service == "charging" else service
+        theirs["DANBAO_AUTHOR_KEY"] = str(author_key(Path(variables["DANBAO_STATE_DIRECTORY"]), name))
     if service in {"reporting", "national_platform"}:
         theirs["DANBAO_PLATFORM_KEY"] = variables["DANBAO_PLATFORM_KEY"]
     ours = {name: value for name, value in os.environ.items() if not name.startswith("DANBAO_ROLE_PASSWORD_")}
@@ -190,6 +200,24 @@ def _keys(directory: Path) -> dict[str, str]:
         "DANBAO_PLATFORM_ACCESS_KEYS": str(directory / "platform-access.toml"),
         **make_log_keys(directory / "log.pem", directory / "witness.pem", directory / "vkeys"),
     }
+
+
+def author_key(directory: Path, name: str) -> Path:
+    """The private key of an author: a deployment of charging, `ledger`, or a stand-in for an outside source."""
+    return directory / AUTHORS / f"{name}.author.pem"
+
+
+def stand_in(system: System, role: Role) -> AuthorSigner:
+    """Signs as the collecting authority or as whoever takes injury notices, with a key of this system."""
+    return AuthorSigner.load(author_key(system.directory, role), read_authors(system.directory / "vkeys"), role)
+
+
+def _make_authors(directory: Path, settings: Settings) -> None:
+    """Keys of our services and of the stand-ins for outside sources, all named in the file of vkeys."""
+    folder = directory / AUTHORS
+    folder.mkdir(mode=0o700, exist_ok=True)
+    authors = [*our_authors(load_deployments(settings).names, folder, folder), *outside_sources(folder)]
+    make_author_keys(authors, directory / "vkeys")
 
 
 def _write_readers(file: Path, readers: Mapping[str, tuple[str, list[str]]]) -> None:

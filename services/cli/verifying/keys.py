@@ -9,6 +9,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from services.cli.verifying.verdict import NotProved, step
+from shared.domain.authors import Author, Authors, Role, is_author_line
 from shared.domain.calendar import SHANGHAI
 from shared.domain.checkpoint import Checkpoint
 from shared.domain.errors import Refused
@@ -17,19 +18,30 @@ from shared.domain.signed_note import COSIGNATURE, ED25519, Note, VerifierKey, c
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """A log's own keys, one of which must have signed, and its witnesses', one of which must have cosigned."""
+    """A log's own keys, one of which must have signed, its witnesses', one of which must have cosigned, and authors."""
 
     log: tuple[VerifierKey, ...]
     witnesses: tuple[VerifierKey, ...]
+    authors: Authors
 
     @classmethod
     def read(cls, given: Iterable[str]) -> "Keys":
-        """From vkeys, or names of files with one a line (`#` begins a remark); `Refused` when none is a log's."""
-        keys = [VerifierKey.parse(line) for each in given for line in _lines(each)]
+        """From vkeys, or names of files with one a line (`#` begins a remark); `Refused` without a log's or charging's.
+
+        An author's has its role behind it: `vkey charging charging`.
+        """
+        lines = [line for each in given for line in _lines(each)]
+        keys = [VerifierKey.parse(line) for line in lines if not is_author_line(line)]
+        authors = Authors((Author.parse(line) for line in lines if is_author_line(line)), is_signed)
         log = tuple(key for key in keys if key.kind == ED25519)
         if not log:
             raise Refused("no key of the log is given: --key with its vkey (name+id+base64), or a file of vkeys")
-        return cls(log, tuple(key for key in keys if key.kind == COSIGNATURE))
+        if not authors.has(Role.CHARGING):
+            raise Refused(
+                "no key of charging is given, so who made the entries could not be checked: --key with a file"
+                " of vkeys that names it, or with `vkey charging DEPLOYMENT`"
+            )
+        return cls(log, tuple(key for key in keys if key.kind == COSIGNATURE), authors)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,9 @@ from typing import Final
 from services.cli.verifying.keys import Keys, Signed, check_checkpoint
 from services.cli.verifying.verdict import NotProved, step
 from shared.domain import merkle
+from shared.domain.authors import NotAuthorizedError
 from shared.domain.errors import Refused
+from shared.domain.log_authors import LogAuthors
 from shared.domain.manifest_head import ManifestHead
 from shared.domain.tiles import ENTRIES, WIDTH, Tile, size_at, split_entries, split_hashes, tile_at
 
@@ -55,15 +57,17 @@ def verify_log(folder: Path, keys: Keys, older: bytes | None) -> str:
         False,
     ):
         raise NotProved("older checkpoint", f"it is of {known.checkpoint.origin} and {known.checkpoint.size} entries")
-    leaves = _read_leaves(log, size)
+    authors = LogAuthors(keys.authors)
+    leaves = _read_leaves(log, size, authors)
     if merkle.root(leaves) != signed.checkpoint.root:
         raise NotProved("root", f"the {size} entries do not give the root of the checkpoint")
     _check_upper_tiles(log, leaves)
     grown = _check_older(known, leaves)
-    return f"Proved: the {size} entries of {signed.checkpoint.origin} give its checkpoint's root, {signed.who}{grown}."
+    said = f"Proved: the {size} entries of {signed.checkpoint.origin} give its checkpoint's root, {signed.who}{grown}."
+    return f"{said} {authors.sentence}".rstrip()
 
 
-def _read_leaves(log: CopiedLog, size: int) -> list[bytes]:
+def _read_leaves(log: CopiedLog, size: int, authors: LogAuthors) -> list[bytes]:
     """Leaf hashes of all entries, each bundle held against its tile; each entry is the head of another manifest."""
     leaves: list[bytes] = []
     last: dict[str, int] = {}
@@ -71,8 +75,10 @@ def _read_leaves(log: CopiedLog, size: int) -> list[bytes]:
         bundle, tile = tile_at(ENTRIES, number, size), tile_at(0, number, size)
         with step(bundle.path):
             entries = split_entries(log.tile(bundle))
-            for entry in entries:
-                _check_head(ManifestHead.parse(entry), last)
+            for index, entry in enumerate(entries, bundle.start):
+                head = _check_author(authors, index, entry)
+                if head is not None:
+                    _check_head(head, last)
         with step(tile.path):
             told = split_hashes(log.tile(tile))
         found = [merkle.leaf_hash(entry) for entry in entries]
@@ -80,6 +86,13 @@ def _read_leaves(log: CopiedLog, size: int) -> list[bytes]:
             raise NotProved(tile.path, f"its hashes are not those of the entries in {bundle.path}")
         leaves += found
     return leaves
+
+
+def _check_author(authors: LogAuthors, index: int, entry: bytes) -> ManifestHead | None:
+    try:
+        return authors.check(index, entry)
+    except NotAuthorizedError as error:
+        raise NotProved(f"author of entry {index}", str(error)) from error
 
 
 def _check_head(head: ManifestHead, last: dict[str, int]) -> None:

@@ -8,6 +8,7 @@ from services.cli.verifying.keys import Keys, Signed, check_checkpoint, shown_in
 from services.cli.verifying.verdict import NotProved, step
 from shared.domain.industry import Industry
 from shared.domain.leaf import OrderRow, RowKind, is_charge, is_reversal, read_order_leaf
+from shared.domain.log_authors import LogAuthors
 from shared.domain.manifest_head import ManifestHead
 from shared.domain.merkle import leaf_hash, verify_inclusion
 from shared.domain.money import Amount, yuan
@@ -37,9 +38,10 @@ def verify_receipt(receipt: OrderReceipt, keys: Keys, expected: Expected) -> str
     _check_one_order(rows)
     _check_expected(rows[0], expected)
     signed = check_checkpoint(receipt.note, keys)
+    authors = LogAuthors(keys.authors)
     for number, row in enumerate(receipt.rows, 1):
-        _check_row(number, row, signed)
-    return f"Proved: {_sentence(rows)} {_log(signed)} {_asked(expected)}"
+        _check_row(number, row, signed, authors)
+    return f"Proved: {_sentence(rows)} {_log(signed)} {authors.sentence} {_asked(expected)}"
 
 
 def _read_row(row: ReceiptRow) -> OrderRow:
@@ -72,7 +74,7 @@ def _check_expected(row: OrderRow, expected: Expected) -> None:
             raise NotProved(what, f"this receipt is for {what} {found}, not for {wanted}")
 
 
-def _check_row(number: int, row: ReceiptRow, signed: Signed) -> None:
+def _check_row(number: int, row: ReceiptRow, signed: Signed, authors: LogAuthors) -> None:
     with step(f"entry of row {number}"):
         head = ManifestHead.parse(row.entry)
     if not verify_inclusion(leaf_hash(row.content), row.rank, head.leaves, row.batch_proof, head.root):
@@ -80,6 +82,8 @@ def _check_row(number: int, row: ReceiptRow, signed: Signed) -> None:
     checkpoint = signed.checkpoint
     if not verify_inclusion(leaf_hash(row.entry), row.index, checkpoint.size, row.log_proof, checkpoint.root):
         raise NotProved(f"log proof of row {number}", f"{_name(head)} does not lead to the checkpoint's root")
+    with step(f"author of row {number}"):
+        authors.check(row.index, row.entry)
 
 
 def _name(head: ManifestHead) -> str:

@@ -12,6 +12,7 @@ from services.cli.verifying.keys import Keys, Signed, check_checkpoint
 from services.cli.verifying.verdict import NotProved, step
 from shared.domain.billing import Bill, BookedSum, draw_up_bill
 from shared.domain.calendar import Month
+from shared.domain.log_authors import LogAuthors
 from shared.domain.manifest_head import ManifestHead
 from shared.domain.merkle import leaf_hash, verify_inclusion
 from shared.domain.money import Amount, yuan
@@ -65,7 +66,8 @@ def _verify(told: dict[str, Any], keys: Keys) -> str:
     period = Month.parse(statement["period"])
     signed = check_checkpoint(told["checkpoint"].encode(), keys)
     hashes = [bytes.fromhex(each) for each in told["hashes"]]
-    totals = list(_read_manifests(told, hashes, signed))
+    authors = LogAuthors(keys.authors)
+    totals = list(_read_manifests(told, hashes, signed, authors))
     _check_posting_days(told, totals, period)
     with step("bill"):
         bill = draw_up_bill(period, _sums(totals))
@@ -74,11 +76,14 @@ def _verify(told: dict[str, Any], keys: Keys) -> str:
         f"Proved: the statement of {statement['enterprise']} for province {statement['province']} and {period},"
         f" {bill.orders} orders, {yuan(bill.exact_amount)} yuan exact, {yuan(bill.amount)} yuan due, line by line, from"
         f" {len(totals)} totals of {len(told['manifests'])} manifests that stand in the log"
-        f" {signed.checkpoint.origin} of {signed.checkpoint.size} entries, {signed.who}. {NOT_PROVED}"
+        f" {signed.checkpoint.origin} of {signed.checkpoint.size} entries, {signed.who}."
+        f" {authors.sentence} {NOT_PROVED}"
     )
 
 
-def _read_manifests(told: dict[str, Any], hashes: list[bytes], signed: Signed) -> Iterator[ShownTotal]:
+def _read_manifests(
+    told: dict[str, Any], hashes: list[bytes], signed: Signed, authors: LogAuthors
+) -> Iterator[ShownTotal]:
     """The totals whose proofs hold, each once."""
     seen: set[int] = set()
     own = (told["statement"]["enterprise"], told["statement"]["province"])
@@ -92,6 +97,8 @@ def _read_manifests(told: dict[str, Any], hashes: list[bytes], signed: Signed) -
         proof, checkpoint = [hashes[place] for place in manifest["proof"]], signed.checkpoint
         if not verify_inclusion(leaf_hash(entry), index, checkpoint.size, proof, checkpoint.root):
             raise NotProved(f"log proof of entry {index}", f"{_name(head)} does not lead to the checkpoint's root")
+        with step(f"author of entry {index}"):
+            authors.check(index, entry)
         yield from _read_totals(manifest, head, hashes, own)
 
 

@@ -11,7 +11,6 @@ from shared.domain.authors import Author, is_author_line
 from shared.domain.errors import Refused, RefusedLine
 from shared.domain.signed_note import VerifierKey
 
-
 T = TypeVar("T")
 
 

@@ -5,7 +5,7 @@ again sends again, and charging counts it as a repeat.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -32,9 +32,12 @@ class RecordSender:
         self.ends: dict[tuple[str, int], int] = {}
         """(topic, partition) to the offset behind the last acknowledged record, as the broker told it."""
 
-    async def send(self, topic: str, key: bytes, value: bytes, time_ms: int) -> None:
+    async def send(
+        self, topic: str, key: bytes, value: bytes, time_ms: int, headers: Sequence[tuple[str, bytes]] = ()
+    ) -> None:
         """Queue one record; the key decides the partition, as every Kafka client does it."""
-        self._waiting.append(await self._producer.send(topic, value, key, timestamp_ms=time_ms))
+        sent = await self._producer.send(topic, value, key, timestamp_ms=time_ms, headers=list(headers))
+        self._waiting.append(sent)
         if len(self._waiting) >= MOST_WAITING:
             await self.flush()
 

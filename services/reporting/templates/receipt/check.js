@@ -1,7 +1,7 @@
 // Checks an order's receipt: the same steps, in the same order and under the same names, as `danbao verify receipt`
 // (services/cli/verifying/receipt.py); tests/domain/receipt_vectors.json holds both together. Asks nobody anything.
 const OrderReceipts = (() => {
-  const VERSION = 1, ENTRY = 90, HASH = 32, MOST_ROWS = 64, LARGEST = 262144;
+  const VERSION = 1, ENTRY = { 1: 90, 2: 162 }, SIGNED = 98, HASH = 32, MOST_ROWS = 64, LARGEST = 262144;
   const ED25519 = 1, COSIGNATURE = 4;
   const BLOCK = 12, BLOCK_DIGITS = 29, REST_DIGITS = [0, 3, 5, 8, 10, 13, 15, 17, 20, 22, 25, 27];
   const NOTHING = -(2n ** 63n);
@@ -76,11 +76,15 @@ const OrderReceipts = (() => {
       const own = Array.from({ length: hashes - shared }, () => from.take(HASH));
       return own.concat(before.slice(before.length - shared));
     };
+    const entry = () => {  // one of no version is taken for the first, and refused by the step that reads it
+      const version = from.take(1);
+      return concat(version, from.take((ENTRY[version[0]] ?? ENTRY[1]) - 1));
+    };
     const rows = [];
     for (let at = 0; at < count; at++) {
       const before = rows[at - 1] ?? { batchProof: [], logProof: [] };
       rows.push({ content: from.take(from.number(2)), rank: from.big(4), batchProof: proof(before.batchProof),
-        entry: from.take(ENTRY), index: from.big(8), logProof: proof(before.logProof) });
+        entry: entry(), index: from.big(8), logProof: proof(before.logProof) });
     }
     const note = from.take(from.number(2));
     if (from.rest()) throw new Error("bytes follow on the receipt");
@@ -134,19 +138,22 @@ const OrderReceipts = (() => {
     return at === proof.length && same(node, root);
   };
   const readEntry = (entry) => {
-    if (entry[0] !== 1 || entry[1] < 1 || entry[1] > HEAD_KINDS) throw new Error("an entry that is no head of a manifest");
+    if (ENTRY[entry[0]] !== entry.length || entry[1] < 1 || entry[1] > HEAD_KINDS) throw new Error("an entry that is no head of a manifest");
     return { run: hex(entry.subarray(2, 18)), number: number(entry.subarray(18, 22)), leaves: number(entry.subarray(22, 26)),
-      root: entry.subarray(26, 58) };
+      root: entry.subarray(26, 58), isSigned: entry[0] === 2, author: hex(entry.subarray(94, 98)),
+      statement: concat(utf8.encode("danbao log entry/v2\n"), entry.subarray(0, SIGNED)),
+      signature: entry.subarray(SIGNED) };
   };
 
   // --- signed notes and checkpoints (C2SP) -----------------------------------------------------------------------------
-  const readKey = async (vkey) => {
-    const [name, id, ...rest] = vkey.trim().split("+");
+  const readKey = async (line) => {
+    const [vkey, role] = line.trim().split(/\s+/);
+    const [name, id, ...rest] = vkey.split("+");
     const data = fromBase64(rest.join("+"));
     if (data.length !== 33 || (data[0] !== ED25519 && data[0] !== COSIGNATURE)) throw new Error("not a key for Ed25519");
     const digest = await sha256(utf8.encode(name + "\n"), data);
     if (!name || hex(digest.subarray(0, 4)) !== id) throw new Error("the key id is not that of name and key");
-    return { name, id, kind: data[0], key: data.subarray(1) };
+    return { name, id, kind: data[0], key: data.subarray(1), role: role ?? null };
   };
   const readNote = (bytes) => {
     const whole = text(bytes), split = whole.lastIndexOf("\n\n");
@@ -200,6 +207,19 @@ const OrderReceipts = (() => {
     if (witnesses.length && !cosigned.length) fail(witness, "none of the known witnesses has cosigned it");
     return { ...checkpoint, cosigned };
   };
+  // An entry of version 2 is signed by charging; one of version 1 has no author, and must not follow on one that has.
+  const checkAuthors = async (heads, authors) => {
+    const signed = heads.filter(({ head }) => head.isSigned), unsigned = heads.filter(({ head }) => !head.isSigned);
+    for (const { head, at } of signed) {
+      const held = await Promise.all(authors.filter((key) => key.id === head.author)
+        .map((key) => isSigned(key.key, head.statement, head.signature)));
+      if (!held.some(Boolean)) fail(`author of row ${at}`, "no known key of charging has signed its batch");
+    }
+    for (const { index, at } of unsigned) {
+      if (signed.some((other) => other.index < index)) fail(`author of row ${at}`, "it follows on signed entries, unsigned");
+    }
+    return { signed: signed.length, unsigned: unsigned.length };
+  };
   const step = (name, work) => {
     try { return work(); } catch (error) { return fail(name, error.message); }
   };
@@ -207,19 +227,23 @@ const OrderReceipts = (() => {
   // --- all of it ---------------------------------------------------------------------------------------------------------
   const verify = async (given, vkeys, expected = {}) => {
     const receipt = step("receipt", () => parse(given));
-    const keys = await Promise.all(vkeys.map(readKey));
+    const known = await Promise.all(vkeys.map(readKey));
+    const keys = known.filter((key) => !key.role), authors = known.filter((key) => key.role === "charging");
     const rows = receipt.rows.map((row) => step("leaf of the order", () => readLeaf(row.content)));
     checkOneOrder(rows);
     checkExpected(rows[0], expected);
     const checkpoint = await checkCheckpoint(receipt.note, keys);
+    const heads = [];
     for (const [at, row] of receipt.rows.entries()) {
       const head = step(`entry of row ${at + 1}`, () => readEntry(row.entry));
       const inBatch = await isIncluded(await leafHash(row.content), row.rank, head.leaves, row.batchProof, head.root);
       if (!inBatch) fail(`batch proof of row ${at + 1}`, "the row does not lead to its batch's root");
       const inLog = await isIncluded(await leafHash(row.entry), row.index, checkpoint.size, row.logProof, checkpoint.root);
       if (!inLog) fail(`log proof of row ${at + 1}`, "the batch does not lead to the checkpoint's root");
+      heads.push({ head, index: row.index, at: at + 1 });
     }
-    return { rows, checkpoint, charge: rows.filter((row) => isCharge(row.kind)).pop(),
+    const made = await checkAuthors(heads, authors);
+    return { rows, checkpoint, made, charge: rows.filter((row) => isCharge(row.kind)).pop(),
       isTakenBack: isReversal(rows.at(-1).kind), ends: rows.filter((row) => row.kind === 2 || row.kind === 3) };
   };
   return { verify, readKey };

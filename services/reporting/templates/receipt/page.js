@@ -16,7 +16,7 @@
     return (amount < 0n ? "-" : "") + digits.slice(0, -4) + "." + digits.slice(-4).replace(/0{1,2}$/, "");
   };
 
-  const facts = ({ rows, charge, isTakenBack, ends, checkpoint }) => {
+  const facts = ({ rows, charge, isTakenBack, ends, checkpoint, made }) => {
     const first = rows[0], province = String(Math.floor(first.region / 10000)).padStart(2, "0");
     const end = ends.map((row) => [row.endedAt, row.kind === 2 ? words.completed : words.cancelled])
       .sort((a, b) => (a[0] < b[0] ? -1 : 1))[0];
@@ -34,6 +34,7 @@
       [words.token, first.worker],
       [words.log, `${checkpoint.origin}, ${checkpoint.size}`],
       [words.witness, witnesses.join("; ") || words.none_asked],
+      [words.made_by, made.unsigned ? words.made_some : words.made_all],
     ];
   };
   const list = (rows) => {

@@ -1,0 +1,62 @@
+"""`danbao author`: keys of those who send messages, and the signature of one message."""
+
+# ruff: noqa: PLC0415 - a command imports its own work, so that --help is quick
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from services.cli.exits import Exit
+from shared.domain.errors import Refused
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Give the application these commands."""
+    author = typer.Typer(
+        help="Keys of those who send messages, and signatures.", no_args_is_help=True, rich_markup_mode=None
+    )
+    author.command("key")(key)
+    author.command("sign")(sign)
+    app.add_typer(author, name="author")
+
+
+def key(
+    file: Annotated[Path, typer.Argument(help="The private key (PEM); made, for its owner only, if it is not there.")],
+    name: Annotated[str, typer.Option(help="Name of the key, such as bank.example/remittances.")],
+    role: Annotated[str, typer.Option(help="charging, ledger, remittances, injuries or totals.")],
+    identity: Annotated[str, typer.Option(help="Of charging its deployment, of totals the source.")] = "",
+) -> int:
+    """Print the line of an author for the file of DANBAO_VKEYS: vkey, role and identity."""
+    from shared.adapters.signing import make_note_key
+    from shared.domain.authors import Author, Role
+    from shared.domain.signed_note import ED25519
+
+    if role not in {*Role}:
+        raise Refused(f"--role {role}: the roles are {', '.join(Role)}")
+    author = Author(make_note_key(file, name, ED25519), Role(role), identity)
+    print(Author.parse(str(author)))
+    return Exit.OK
+
+
+def sign(
+    topic: Annotated[str, typer.Argument(help="The topic that the message goes to.")],
+    file: Annotated[Path, typer.Argument(help="The record's value, byte for byte.")],
+    private: Annotated[Path, typer.Option("--key", help="The author's private key (PEM).")],
+    name: Annotated[str, typer.Option(help="Name of the key, as its vkey has it.")],
+) -> int:
+    """Print the record header that proves who sends a message: `danbao-signature: key id:signature`."""
+    from shared.adapters.signing import AuthorSigner, NoteSigner
+    from shared.contracts.topics import SIGNATURE_HEADER, SPEAKERS
+    from shared.domain.authors import Author
+    from shared.domain.signed_note import ED25519
+
+    if topic not in SPEAKERS:
+        raise Refused(f"{topic}: signed are messages to {', '.join(SPEAKERS)}")
+    try:
+        value = file.read_bytes()
+    except OSError as error:
+        raise Refused(f"{file}: {error.strerror}") from error
+    author = Author(NoteSigner(private, name, ED25519).verifier, SPEAKERS[topic])
+    print(f"{SIGNATURE_HEADER}: {AuthorSigner.read(private, author).sign_message(topic, value).decode()}")
+    return Exit.OK

@@ -1,0 +1,51 @@
+"""Authors of the tests: keys made of their names, so that every process and file of a test has the same ones."""
+
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from shared.adapters.files.vkeys import add_author, add_vkey
+from shared.adapters.signing import AuthorSigner, is_signed
+from shared.domain.authors import Author, Authors, Role
+from shared.domain.signed_note import COSIGNATURE, ED25519, VerifierKey
+
+METER: Final = "tax-bureau"
+
+
+def author_key(name: str) -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes(sha256(f"author {name}".encode()).digest())
+
+
+def author(role: Role, identity: str = "", name: str = "") -> AuthorSigner:
+    """The signer; its key's name follows from role and identity unless it is given."""
+    written = name or "/".join(part for part in ("authors.example", role.value, identity) if part)
+    key = author_key(written)
+    return AuthorSigner(key, Author(VerifierKey(written, ED25519, key.public_key().public_bytes_raw()), role, identity))
+
+
+CHARGING: Final = author(Role.CHARGING, "charging")
+WEST: Final = author(Role.CHARGING, "west")
+EAST: Final = author(Role.CHARGING, "east")
+LEDGER: Final = author(Role.LEDGER)
+COLLECTOR: Final = author(Role.REMITTANCES)
+INJURIES: Final = author(Role.INJURIES)
+METERS: Final = author(Role.TOTALS, METER)
+ALL: Final = (CHARGING, WEST, EAST, LEDGER, COLLECTOR, INJURIES, METERS)
+STRANGER: Final = author(Role.CHARGING, "charging", "stranger.example/charging")
+"""Somebody who says that he is charging, and whom nobody knows."""
+AUTHORS: Final = Authors((each.author for each in ALL), is_signed)
+
+
+def write_author_files(folder: Path, signer: AuthorSigner) -> dict[str, str]:
+    """The private key of one and the file of all, as settings name them; with a witness, so that the ledger starts."""
+    vkeys, private = folder / "vkeys", folder / f"{signer.author.key.name.replace('/', '-')}.pem"
+    witness = author_key("witness.example").public_key().public_bytes_raw()
+    add_vkey(vkeys, VerifierKey("witness.example", COSIGNATURE, witness))
+    for each in ALL:
+        add_author(vkeys, each.author)
+    encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    private.write_bytes(author_key(signer.author.key.name).private_bytes(encoding, form, serialization.NoEncryption()))
+    return {"VKEYS": str(vkeys), "AUTHOR_KEY": str(private)}
