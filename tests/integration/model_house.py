@@ -55,6 +55,7 @@ from tests.integration.model_audit import (
     units,
 )
 from tests.integration.model_money import Money
+from tests.integration.other_services import Manifests
 from tests.model import CLOSE_AFTER, Model
 from tests.model_charging import ONE
 from tests.model_rows import Count
@@ -67,18 +68,6 @@ from tests.workload_places import EVERYWHERE, JOINING, LEAVING
 SEEDS = ROOT / "tests" / "seeds"
 SCHEME = SEEDS / "scheme"
 REGISTERED = (EVERYWHERE, JOINING, LEAVING)
-
-
-class Manifests(httpx.AsyncBaseTransport):
-    """Charging's answer to a manifest that is asked for, from its own lookup."""
-
-    def __init__(self, lookup: Lookup) -> None:
-        self._lookup = lookup
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        run, number = request.url.path.split("/")[-2:]
-        found = await self._lookup.manifest(run, int(number))
-        return httpx.Response(200, content=found) if found else httpx.Response(404)
 
 
 @dataclass
@@ -109,10 +98,8 @@ class Play(Money):
     async def start(self, worker: int) -> None:
         """Start a worker, or start it anew: a run of its own."""
         async with self.pool.acquire() as connection:
-            run, settling = (
-                await start_run(connection, "orders", CHARGING),
-                await start_run(connection, "settlement", CHARGING),
-            )
+            run = await start_run(connection, "orders", CHARGING)
+            settling = await start_run(connection, "settlement", CHARGING)
         reader = Reader(self.scheme, known_regions(), self.ids, LIMITS)
         self.starts[worker : worker + 1] = [Start(reader, run, settling)]
 
@@ -272,9 +259,8 @@ class Play(Money):
 
     async def do_fill(self) -> None:
         """Ask for every manifest that a later one waits for."""
-        async with httpx.AsyncClient(
-            transport=Manifests(Lookup(self.pool, CHARGING)), base_url="http://charging"
-        ) as client:
+        transport = Manifests(Lookup(self.pool, CHARGING))
+        async with httpx.AsyncClient(transport=transport, base_url="http://charging") as client:
             while await fill_gaps(self.ledger, AUTHORS, client):
                 continue  # a look fills the first gap of each run
         for run, number in sorted(self.model.inbox):
@@ -314,11 +300,8 @@ class Play(Money):
         if not answers:
             return
         is_due = self.model.closing is not None and self.model.closing.count is not None
-        same(
-            "the answer",
-            await take_count(self.ledger, answers[-1], COUNTERS),
-            "closed" if is_due else "already_counted",
-        )
+        state = await take_count(self.ledger, answers[-1], COUNTERS)
+        same("the answer", state, "closed" if is_due else "already_counted")
         if is_due:
             count = self.model.close()
             await self._publish(self.outgoing, "ledger")

@@ -8,6 +8,7 @@ import msgspec
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
 
+from services.charging.lookup import Lookup
 from shared.contracts.findings import DayFindings
 
 
@@ -94,3 +95,15 @@ class OtherServices:
         if self.is_away:
             self.turned_away += 1
             raise HTTPException(503, "away")
+
+
+class Manifests(httpx.AsyncBaseTransport):
+    """Charging's answer to a manifest that is asked for, from its own lookup."""
+
+    def __init__(self, lookup: Lookup) -> None:
+        self._lookup = lookup
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        run, number = request.url.path.split("/")[-2:]
+        found = await self._lookup.manifest(run, int(number))
+        return httpx.Response(200, content=found) if found else httpx.Response(404)
