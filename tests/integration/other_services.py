@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
 import msgspec
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
