@@ -42,6 +42,7 @@ from shared.adapters.hashing import check_hashing
 from shared.adapters.kafka.clients import consume, ensure_topics, open_broker, until_done
 from shared.adapters.kafka.security import client_options
 from shared.adapters.kafka.signed_messages import publish_signed
+from shared.adapters.postgres.kept_keys import KeptKeys
 from shared.adapters.postgres.outbox import Outbox
 from shared.adapters.postgres.pool import Pool, Waits, open_pool
 from shared.adapters.signing import AuthorSigner
@@ -126,8 +127,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
         service.app.include_router(make_moving_router(service.keys, MovingOn(door, consumer, client_options(settings))))
         service.add_readiness("charging", consumer.readiness)
         service.background("topics", _prepare_topics(settings, scheme))
-        service.background("watch", consumer.watch())
-        service.background("summaries", consumer.parts.keep_summed_up())
+        _watch(service, consumer, whole_days)
         ahead = PartsAhead(pool, metrics, settings.days_ahead, settings.least_days_ahead)
         service.add_readiness("parts", ahead.readiness)
         service.background("parts", ahead.keep(lambda: clock.now().astimezone(SHANGHAI).date()))
@@ -137,6 +137,15 @@ async def compose(service: Service) -> AsyncIterator[None]:
         async with service.running(broker):
             service.background("outbox", outbox.run())
             yield
+
+
+def _watch(service: Service, consumer: Consumer, pool: Pool) -> None:
+    """Look after the lag, the open day's summaries, and the keys of kept bytes, which are destroyed in time."""
+    service.background("watch", consumer.watch())
+    service.background("summaries", consumer.parts.keep_summed_up())
+    keys = KeptKeys(pool, "charging", service.settings.kept_bytes_days)
+    service.add_readiness("kept_keys", keys.readiness)
+    service.background("kept_keys", keys.keep())
 
 
 def _limits(settings: Settings) -> Limits:

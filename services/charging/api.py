@@ -155,7 +155,7 @@ def _own(asking: Reader, wanted: str | None) -> list[str] | None:
 def _add_resumption(router: APIRouter, consumer: Consumer, parked: ParkedEvents) -> None:
     @router.post("/parked/resend")
     async def resend(what: Resend) -> dict[str, Any]:
-        return {"resent": await parked.send_again(what.reason, what.enterprise)}
+        return (await parked.send_again(what.reason, what.enterprise)).told()
 
     @router.post("/topics/{topic}/resume")
     async def resume(topic: OrdersTopic) -> dict[str, Any]:

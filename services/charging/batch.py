@@ -1,7 +1,5 @@
 """What one batch will write, and the totals of it. Pure."""
 
-import json
-from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -58,15 +56,6 @@ class KeptRecord:
     reason: str
     detail: str
     key: tuple[object, ...] = ()
-
-    @property
-    def headers_json(self) -> str:
-        """Headers as JSON pairs of name and base64 value: values are bytes, and names may hold anything."""
-        pairs = [
-            [name.replace("\0", "\N{REPLACEMENT CHARACTER}"), b64encode(value or b"").decode()]
-            for name, value in self.record.headers
-        ]
-        return json.dumps(pairs)
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ In the transaction of the count, once a day, set-wise: the database folds accept
 comes to this process is a sixty-fourth of the rows, and no row is sorted.
 
 A number counts as *seen* where its acceptance stands in a row; *repeated* where it stands on two orders (an order that
-was sent again under another acceptance time is one order); in *conflict* or *parked* where kept bytes can be read. A
+was sent again under another acceptance time is one order); in *conflict* or *parked* where the bytes could be read. A
 repeat leaves no row: one that was given a number of its own leaves that number missing.
 """
 
@@ -12,14 +12,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import Annotated, Any, Final, NamedTuple
-
-import msgspec
+from typing import Any, Final, NamedTuple
 
 from services.charging.cut import IN_CUT, NEW_IN_CUT, Batches, Late, reached_sql, reading_few
 from shared.adapters.postgres.pool import Connection
-from shared.contracts.events import SOURCE_PREFIX, Series
-from shared.contracts.events import Sequence as SequenceNumber
 from shared.contracts.topics import enterprise_of
 from shared.domain.calendar import day_bounds
 from shared.domain.numbers import Range, Ranges, bitmap, common, ranges_of_words, united, without
@@ -65,7 +61,7 @@ _SENT_AGAIN: Final = """
         = (s.accepted_at, s.enterprise, s.order_id, s.worker_key, 1)
     where s.found_on >= $1"""
 _NEW_BATCHES: Final = f"select array_agg(batch) from charging.manifest where events > 0 and {NEW_IN_CUT}"
-_KEPT: Final = "select topic, value from charging.{} where batch = any($1::bigint[]) and value is not null"
+_KEPT: Final = "select topic, series, sequence from charging.{} where batch = any($1::bigint[]) and series is not null"
 RESENT_WITHIN: Final = timedelta(days=62)
 """How far back re-sends are looked up: they are found within a month of each other."""
 MOST_RANGES: Final = 100_000
@@ -206,42 +202,16 @@ async def _sent_again(connection: Connection, day: date) -> dict[Key, Ranges]:
     return _by_series((row[0], row[1], row[2]) for row in rows)
 
 
-class _Numbered(msgspec.Struct):
-    series: Series
-    sequence: SequenceNumber
-
-
-class _Kept(msgspec.Struct):
-    """As much of an acceptance as its number needs; whatever else is wrong with it."""
-
-    type: Annotated[str, msgspec.Meta(pattern=r"^order\.accepted\.v1$")]
-    source: str
-    data: _Numbered
-
-
-_read_kept: Final = msgspec.json.Decoder(_Kept).decode
-
-
 async def _kept(connection: Connection, table: str, reach: Reach) -> dict[Key, Ranges]:
-    """Numbers that the bytes of parked events or conflicts bear, of batches that no earlier close reached."""
+    """Numbers that parked events or conflicts bear, of batches that no earlier close reached."""
     batches = await connection.fetchval(_NEW_BATCHES, reach.cut.lasts, reach.previous.lasts)
     ids = {row["uscc"]: row["id"] for row in await connection.fetch("select uscc, id from charging.enterprise")}
     found: list[tuple[int, str, int]] = []
     async for row in connection.cursor(_KEPT.format(table), batches or [], prefetch=1_000):
         uscc = enterprise_of(row["topic"]) or ""
-        numbered = _numbered(row["value"], uscc)
-        if numbered is not None and uscc in ids:
-            found.append((ids[uscc], numbered.series, numbered.sequence))
+        if uscc in ids:
+            found.append((ids[uscc], row["series"], row["sequence"]))
     return _by_series(found)
-
-
-def _numbered(value: bytes, uscc: str) -> _Numbered | None:
-    """The number in the bytes, where it can be read and is that enterprise's own."""
-    try:
-        kept = _read_kept(value)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return None
-    return kept.data if kept.source == SOURCE_PREFIX + uscc else None
 
 
 def _by_series(numbers: Iterable[Sequence[Any]]) -> dict[Key, Ranges]:

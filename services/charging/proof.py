@@ -157,9 +157,8 @@ async def _read_leaves(
 
 
 def _kept_content(row: Any, kind: RowKind) -> bytes:
-    received = sha256(row["value"] or b"").digest()
     where = (row["topic"], row["partition"], row["record_offset"], row["record_time_ms"])
-    return kept_leaf(kind, *where, row["reason"], received)
+    return kept_leaf(kind, *where, row["reason"], row["received"])
 
 
 def _declaration_content(row: Any) -> bytes:

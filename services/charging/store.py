@@ -14,10 +14,13 @@ import msgspec
 from services.charging.batch import Batch, KeptRecord, instant_of, kept_record_leaf, sum_totals
 from services.charging.deployment import read_deployment
 from services.charging.groups import Groups
+from services.charging.ingest.kept_records import FORM_COLUMNS, conflict_row, parked_row
 from services.charging.layout import COPY_COLUMNS, stream
 from services.charging.positions import Move, move_positions
 from services.charging.rows import ENTRY_COLUMNS, KEY_COLUMNS, KIND, LEAF_INDEX, Row, TotalKey
+from shared.adapters.postgres.kept_keys import key_of, make_key_of_today, newest_key_sql
 from shared.adapters.postgres.pool import Connection, UniqueViolation
+from shared.adapters.sealing import DayKey
 from shared.adapters.signing import AuthorSigner
 from shared.contracts.manifests import ManifestKind, Outcome, PremiumsCharged, Total, sign_manifest
 from shared.contracts.topics import MANIFESTS
@@ -53,6 +56,7 @@ _MANIFEST: Final = """with written as (
         select date '1970-01-01' + day, $1 from unnest($10::int[]) as day)
     insert into charging.outbox (topic, key, payload) select $8::text, $9::text, $7 where $8::text is not null"""
 
+_KEY_OF_KEPT: Final = newest_key_sql("charging")
 
 RUN_LOCK: Final = 0x72756E
 """Advisory lock of a run: whoever asks for its last number waits for a commit that is still under way."""
@@ -101,6 +105,7 @@ async def start_run(connection: Connection, purpose: str, author: AuthorSigner) 
     if (owner := await read_deployment(connection)) != author.author.identity:
         raise Stop(f"this database is of the deployment {owner!r}, and the author's key is of {author.author.name}")
     name = uuid4().hex
+    await make_key_of_today(connection, "charging")
     sql = "insert into charging.run (run, purpose) values ($1, $2) returning id"
     return Run(await connection.fetchval(sql, name, purpose), name, author)
 
@@ -271,21 +276,20 @@ def _as_outcome(batch: Batch, index: int, outcome: Outcome) -> TotalKey:
 async def _write_conflicts(connection: Connection, run: Run, conflicts: Sequence[KeptRecord]) -> None:
     if not conflicts:
         return
+    key, batch = await _sealing_key(connection), run.next_batch()
     await connection.copy_records_to_table(
         "conflict",
         schema_name="charging",
         columns=(
-            "batch", "leaf_index", "topic", "partition", "record_offset", "record_time_ms", "value",
+            "batch", "leaf_index", "topic", "partition", "record_offset", "record_time_ms", *FORM_COLUMNS,
             "accepted_at", "enterprise", "order_id", "worker_key", "kind",
         ),
-        records=[
-            (
-                run.next_batch(), c.leaf_index, c.record.topic, c.record.partition, c.record.offset,
-                c.record.timestamp, c.record.value, *c.key,
-            )
-            for c in conflicts
-        ],
+        records=[conflict_row(key, batch, each) for each in conflicts],
     )  # fmt: skip
+
+
+async def _sealing_key(connection: Connection) -> DayKey:
+    return key_of(await connection.fetchrow(_KEY_OF_KEPT))
 
 
 async def _write_declarations(connection: Connection, run: Run, batch: Batch) -> None:
@@ -314,21 +318,17 @@ async def _write_declarations(connection: Connection, run: Run, batch: Batch) ->
 
 
 async def _write_parked(connection: Connection, run: Run, batch: Batch) -> None:
+    if not batch.parked:
+        return
+    key, number = await _sealing_key(connection), run.next_batch()
     await connection.copy_records_to_table(
         "parked",
         schema_name="charging",
         columns=(
-            "batch", "leaf_index", "topic", "partition", "record_offset", "record_time_ms", "record_key", "headers",
-            "value", "reason", "detail",
+            "batch", "leaf_index", "topic", "partition", "record_offset", "record_time_ms", "headers", "reason",
+            "detail", *FORM_COLUMNS,
         ),
-        records=[
-            (
-                run.next_batch(), p.leaf_index, p.record.topic, p.record.partition, p.record.offset,
-                p.record.timestamp, p.record.key, p.headers_json, p.record.value, p.reason,
-                p.detail.replace("\0", "\N{REPLACEMENT CHARACTER}"),
-            )
-            for p in batch.parked
-        ],
+        records=[parked_row(key, number, each) for each in batch.parked],
     )  # fmt: skip
 
 

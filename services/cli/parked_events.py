@@ -13,6 +13,8 @@ from shared.domain.calendar import SHANGHAI
 from shared.domain.errors import Refused
 from shared.runtime.settings import Settings
 
+GONE = "its bytes cannot be read any more; hash and redacted form remain"
+
 
 async def read_parked(settings: Settings, reason: str, enterprise: str, after: str, limit: int) -> dict[str, Any]:
     """A page of charging's list; empty texts mean any."""
@@ -37,7 +39,10 @@ async def resend(settings: Settings, reason: str, enterprise: str) -> str:
     async with open_apis(settings) as apis:
         body = {"reason": reason, "enterprise": enterprise or None}
         answer = await apis.charging.post("/v1/parked/resend", body)
-    return f"{answer['resent']} events sent again"
+    said = f"{answer['resent']} events sent again"
+    if answer["erased"]:
+        said += f"; {answer['erased']} were not: their bytes are erased, the enterprise has to send them"
+    return said + (f"; {answer['altered']} were not: their bytes were changed" if answer["altered"] else "")
 
 
 async def resume(settings: Settings, topic: str) -> str:
@@ -68,7 +73,8 @@ def print_parked(events: list[dict[str, Any]]) -> None:
 
 def print_event(event: dict[str, Any]) -> None:
     """What is known of it, then the bytes; control characters and what is not UTF-8 are shown escaped."""
-    value = b64decode(event.pop("value_base64")).decode("utf-8", "backslashreplace")
+    kept = event.pop("value_base64")
+    value = GONE if kept is None else b64decode(kept).decode("utf-8", "backslashreplace")
     for name, figure in event.items():
         print(f"{name:15} {_escaped(str(figure))}")
     print("\n" + "\n".join(map(_escaped, value.splitlines())))

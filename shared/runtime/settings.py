@@ -171,6 +171,14 @@ class Settings(BaseSettings):
         3, ge=1, description="days after which an order's missing acceptance, or an injury's order, is not waited for"
     )
 
+    # What is kept beside the books
+    kept_bytes_days: int = Field(
+        90,
+        ge=2,
+        description="days after which the bytes of what was parked, refused or in conflict are erased: the key of "
+        "their day is destroyed; hash and redacted form stay",
+    )
+
     # Archive
     archive: Path = Field(Path("archive"), description="folder of archived days; beside the database's backups")
     archive_after_days: int = Field(

@@ -4,17 +4,24 @@ from collections.abc import AsyncIterator
 from datetime import date
 from typing import Any
 
+import asyncpg
 import msgspec
 import pytest
+from faststream.kafka import KafkaBroker
 
+from services.charging.parked import ParkedEvents
+from services.charging.proof import Proofs
 from services.ledger.alarms import read_alarms
 from services.ledger.books import read_books
 from services.ledger.remit import take_remittance
+from shared.adapters.postgres.kept_keys import KeptKeys
 from shared.contracts.manifests import RemittanceReceived
-from tests.integration.charging_house import RIDES, House, accepted, cancelled, declared, told
+from shared.contracts.parking import ParkReason
+from tests.integration.charging_house import NOON, RIDES, House, Sent, accepted, cancelled, declared, told
 from tests.integration.ledger_model import ENTERPRISE, Ledger, open_ledger
 
-CITIZEN, OLD, MOBILE = "11010519491231002X", "110105491231002", "13800138000"
+CITIZEN, OLD, MOBILE, NAME = "11010519491231002X", "110105491231002", "13800138000", "张三"
+PINYIN = "ZhangSan.Beijing"
 OPENED_ON = date(2026, 9, 29)
 FIELDS: list[dict[str, Any]] = [
     {"agency_uscc": CITIZEN},
@@ -74,3 +81,131 @@ async def test_a_remittance_that_is_named_by_a_person_is_refused_with_an_alarm(l
     (detail,) = {row[0] for row in await ledger.rows("select detail from ledger.refused_message")}
     assert "send the number of the transfer" in detail
     assert RIDES not in detail
+
+
+def sent_by_mistake(order_id: str = PINYIN) -> Sent:
+    """An order in which a person's name, number and telephone stand, in the bytes, the key and a header."""
+    value = accepted(order_id, driver=NAME, phone=MOBILE, card=CITIZEN, **{NAME: OLD}).value
+    return Sent(value, key=CITIZEN.encode(), headers=[("driver", NAME.encode()), (MOBILE, b"x")])
+
+
+def kept_kinds() -> list[Sent]:
+    """What is kept aside for each sort of reason, all with a person in it, and a conflict."""
+    return [
+        sent_by_mistake(),
+        Sent(f"driver {NAME}, {MOBILE}".encode(), key=MOBILE.encode()),
+        Sent(f'{{"type": "{NAME}", "phone": {MOBILE}}}'.encode()),
+        accepted("o2", industry=NAME),
+        accepted("o1", employer_insurance_no=CITIZEN),
+    ]
+
+
+async def in_clear(house: House) -> set[str]:
+    """The needles that stand anywhere in charging's tables, as text or as bytes."""
+    needles = {each: each.encode().hex() for each in (CITIZEN, OLD, MOBILE, NAME, PINYIN)}
+    owner = await asyncpg.connect(house.owner_url)
+    try:
+        tables = await owner.fetch("select relname from pg_class where relnamespace = 'charging'::regnamespace"
+                                   " and relkind = 'r'")  # fmt: skip
+        found = set()
+        for (table,) in tables:
+            for (text,) in await owner.fetch(f'select t::text from charging."{table}" t'):
+                found |= {each for each, as_hex in needles.items() if each in text or as_hex in text}
+        return found
+    finally:
+        await owner.close()
+
+
+async def age_keys(house: House, days: int) -> None:
+    """As if everything had been kept so many days ago."""
+    owner = await asyncpg.connect(house.owner_url)
+    try:
+        await owner.execute("set session_replication_role = replica")  # for it is append-only
+        for table, column in (("kept_key", "day"), ("parked", "sealed_on"), ("conflict", "sealed_on")):
+            await owner.execute(f"update charging.{table} set {column} = {column} - {days}")
+    finally:
+        await owner.close()
+
+
+async def test_nothing_that_is_kept_can_be_read_without_its_key(house: House) -> None:
+    """The number, the telephone, the name, in bytes, key and headers, in a value that a detail would quote."""
+    one = await house.worker()
+    await one.charge(accepted("o1"))
+    manifest = await one.charge(*kept_kinds(), accepted("o1", token_key=2))
+    assert sum(total.orders for total in manifest.totals) == 6
+    assert await in_clear(house) == set()
+    kept = await house.kept("parked")
+    assert {record.value for record in kept.values()} == {each.value for each in kept_kinds()}, "with it, as it came"
+    mistaken = next(each for each in kept.values() if each.key == CITIZEN.encode())
+    assert mistaken.headers == [("driver", NAME.encode()), (MOBILE, b"x")]
+    redacted = [row[0] for row in await house.fetch("select redacted from charging.parked order by leaf_index")]
+    assert '"industry":"ride_hailing"' in redacted[0]
+    assert '"order_id":"…"' in redacted[0]
+    assert redacted[1].endswith("that are no JSON")
+
+
+async def test_when_the_time_is_over_the_bytes_are_gone_and_every_proof_stands(house: House) -> None:
+    one = await house.worker()
+    await one.charge(accepted("o1"))
+    await one.charge(*kept_kinds(), accepted("o1", token_key=2), accepted("o3"))
+    keys, before = KeptKeys(house.pool, "charging", 90), await house.value("select key from charging.kept_key")
+    await age_keys(house, 90)
+    await keys.look()
+    assert len(await house.kept("parked")) == 5, "ninety days are not over"
+    await age_keys(house, 1)
+    await keys.look()
+    assert await keys.readiness() is None
+    left = await house.fetch("select key is null, destroyed_at is not null from charging.kept_key order by day")
+    assert left == [(True, True), (False, False), (False, False)]
+    owner = await asyncpg.connect(house.owner_url)
+    try:
+        await owner.execute("checkpoint")
+        pages = await owner.fetchval("select pg_read_binary_file(pg_relation_filepath('charging.kept_key'))")
+    finally:
+        await owner.close()
+    assert before not in pages, "nor does an old version of the row hold the key"
+    assert len(await Proofs(house.pool).order(RIDES, "o3", NOON.date())) == 1
+    parked = await ParkedEvents(house.pool, KafkaBroker()).page(None, None, "", 10)
+    assert all(each["value_base64"] is None and each["erased_at"] and each["sha256"] for each in parked)
+    sent = await ParkedEvents(house.pool, KafkaBroker()).send_again(ParkReason.IDENTITY_IN_CLEAR, None)
+    assert sent.told() == {"resent": 0, "erased": 1, "altered": 0}
+
+
+async def test_a_key_is_destroyed_and_never_changed(house: House) -> None:
+    await house.worker()
+    for change in (
+        "update charging.kept_key set key = sha256('')",
+        "update charging.kept_key set key = null, destroyed_at = now()",
+    ):
+        with pytest.raises(asyncpg.IntegrityConstraintViolationError):
+            await house.pool.execute(change)
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await house.pool.execute("delete from charging.kept_key")
+
+
+async def test_a_key_that_is_left_too_long_is_an_alarm(house: House) -> None:
+    await house.worker()
+    await age_keys(house, 92)
+    owner = await asyncpg.connect(house.owner_url)
+    try:
+        await owner.execute("revoke update on charging.kept_key from danbao_charging")
+        await owner.execute("revoke update (key, destroyed_at) on charging.kept_key from danbao_charging")
+    finally:
+        await owner.close()
+    keys = KeptKeys(house.pool, "charging", 90)
+    await keys.look()
+    assert "should have been erased by now" in (await keys.readiness() or "")
+
+
+async def test_sealed_bytes_that_were_changed_are_not_sent_again(house: House) -> None:
+    one = await house.worker()
+    await one.charge(*kept_kinds())
+    owner = await asyncpg.connect(house.owner_url)
+    try:
+        await owner.execute("set session_replication_role = replica")
+        await owner.execute("update charging.parked set sealed = set_byte(sealed, 20, 255 - get_byte(sealed, 20))")
+    finally:
+        await owner.close()
+    parked = ParkedEvents(house.pool, KafkaBroker())
+    assert (await parked.send_again(ParkReason.NOT_JSON, None)).told() == {"resent": 0, "erased": 0, "altered": 1}
+    assert all(each["altered"] for each in await parked.page(None, None, "", 10))

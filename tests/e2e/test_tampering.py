@@ -57,8 +57,8 @@ CASES = [
     Tampering(ENTRY, "order_id", "order_id || 'x'", "kind = 2", "charging.manifest"),
     Tampering(ENTRY, "leaf_index", "leaf_index + 1000000", "kind = 1", "charging.manifest"),
     Tampering("charging.parked", "reason", "'empty'", "reason = 'not_json'", "charging.manifest"),
-    Tampering("charging.parked", "value", other_bytes("value"), "length(value) > 0", "charging.manifest"),
-    Tampering("charging.conflict", "value", other_bytes("value"), named="charging.manifest"),
+    Tampering("charging.parked", "received", other_bytes("received"), named="charging.manifest"),
+    Tampering("charging.conflict", "received", other_bytes("received"), named="charging.manifest"),
     Tampering("charging.declaration", "declared_day", "declared_day + 1", named="charging.declaration"),
     Tampering(
         "charging.declaration",

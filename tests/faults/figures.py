@@ -9,8 +9,8 @@ _LINE = "posting_day, insured_on, enterprise, province, industry, tariff_line, o
 FIGURES = {
     "entries": f"select {_ENTRY} from charging.entry join charging.enterprise e on e.id = enterprise",
     "unsettled": "select accepted_at, order_id, worker_key from charging.unsettled",
-    "parked": "select topic, partition, record_offset, value, reason from charging.parked",
-    "conflicts": "select topic, partition, record_offset, value from charging.conflict",
+    "parked": "select topic, partition, record_offset, received, reason from charging.parked",
+    "conflicts": "select topic, partition, record_offset, received from charging.conflict",
     "declarations": "select enterprise, declaration_id, body from charging.declaration",
     "positions": "select topic, partition, next_offset, events from charging.position",
     "batches": "select sum(events), sum(leaves) from charging.manifest",

@@ -15,6 +15,7 @@ import msgspec
 
 from services.charging.batch import Limits
 from services.charging.count_day import count_day
+from services.charging.ingest.kept_records import SealedRecord, open_record
 from services.charging.parts import Parts
 from services.charging.positions import Move
 from services.charging.reader import Reader
@@ -204,6 +205,16 @@ class House:
 
     async def value(self, sql: str, *values: object) -> Any:
         return await self.pool.fetchval(sql, *values)
+
+    async def kept(self, table: str) -> dict[tuple[str, int], SealedRecord]:
+        """What is parked or in conflict as it came, by topic and offset: unsealed with the keys of its days."""
+        sql = f"select * from charging.{table} join charging.kept_key on day = sealed_on"
+        return {
+            (row["topic"], row["record_offset"]): open_record(
+                row["key"], f"charging.{table}", row["batch"], row["leaf_index"], row["sealed"]
+            )
+            for row in await self.pool.fetch(sql)
+        }
 
 
 @dataclass

@@ -36,7 +36,7 @@ async def stored_leaves(house: House, batch: int) -> list[bytes]:
     leaves = {row["leaf_index"]: order_content(row) for row in await house.pool.fetch(ORDERS, batch)}
     for kind, table, reason in ((RowKind.PARKED, "parked", "reason"), (RowKind.CONFLICT, "conflict", "'conflict'")):
         sql = f"""select leaf_index, topic, partition, record_offset, record_time_ms, {reason},
-            sha256(coalesce(value, '')) from charging.{table} where batch = $1"""
+            received from charging.{table} where batch = $1"""
         leaves |= {index: kept_leaf(kind, *columns) for index, *columns in await house.fetch(sql, batch)}
     sql = """select leaf_index, e.uscc, declaration_id, declared_day, received, sha256(body)
         from charging.declaration join charging.enterprise e on e.id = enterprise where batch = $1"""

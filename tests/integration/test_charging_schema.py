@@ -54,7 +54,8 @@ async def test_nor_by_the_owner(full: House) -> None:
         for table in HISTORY:
             columns = await owner.fetchval(
                 "select string_agg(format('%I = %I', attname, attname), ', ') from pg_attribute"
-                " where attrelid = $1::regclass and attnum > 0 and attidentity = ''", f"charging.{table}"
+                " where attrelid = $1::regclass and attnum > 0 and attidentity = ''"
+                " and not attisdropped", f"charging.{table}"
             )  # fmt: skip
             for sql in (
                 f"update charging.{table} set {columns}",

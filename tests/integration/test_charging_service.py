@@ -42,7 +42,7 @@ async def test_a_month_in_small(field: Field) -> None:
             "empty": 2, "not_utf8": 1, "not_json": 1, "too_large": 1, "too_deep": 1, "impossible_time": 2,
             "other_enterprise": 1,
         }  # fmt: skip
-        length = "select length(value) from charging.parked where reason = 'too_large'"
+        length = "select bytes from charging.parked where reason = 'too_large'"
         assert await field.house.value(length) == 5_000_000
         times = "select record_time_ms from charging.parked where reason = 'impossible_time' order by 1"
         assert await field.house.fetch(times) == [(-1_000,), (884_541_000_000_000,)]
@@ -138,6 +138,10 @@ async def test_settling_says_whether_it_looked(field: Field) -> None:
         assert await worker.post("/v1/settle") == {"state": "settled", "reversed": 0}
 
 
+def resent(events: int) -> dict[str, int]:
+    return {"resent": events, "erased": 0, "altered": 0}
+
+
 async def refuses_nonsense(api: httpx.AsyncClient) -> None:
     nonsense = [
         "/v1/manifests/x/1",
@@ -177,17 +181,29 @@ async def test_an_order_without_a_tariff_line_is_charged_after_the_mend(field: F
         await field.send(*(accepted(f"o{n}") for n in range(3)), accepted("o9", acceptance_region="110105"))
         await field.has_counted(4)
         assert (await worker.get("/v1/status"))["parked"] == {"no_tariff_line": 3}
-        assert await worker.post("/v1/parked/resend", reason=ParkReason.NO_TARIFF_LINE) == {"resent": 3}
+        assert await worker.post("/v1/parked/resend", reason=ParkReason.NO_TARIFF_LINE) == {
+            "resent": 3,
+            "erased": 0,
+            "altered": 0,
+        }
         await field.has_counted(7)
         assert (await worker.get("/v1/status"))["parked"] == {"no_tariff_line": 3}, "parked anew: still to be mended"
     async with field.worker() as worker:
-        assert await worker.post("/v1/parked/resend", reason="no_tariff_line", enterprise=RIDES) == {"resent": 3}
+        assert await worker.post("/v1/parked/resend", reason="no_tariff_line", enterprise=RIDES) == {
+            "resent": 3,
+            "erased": 0,
+            "altered": 0,
+        }
         await field.has_counted(10)
         assert (await worker.get("/v1/status"))["parked"] == {}
         charged = "select order_id, premium, accepted_at from charging.entry where region = 440106 order by 1"
         assert await field.house.fetch(charged) == [(f"o{n}", 100, NOON) for n in range(3)]
         assert await field.house.value("select count(*) from charging.parked") == 6, "a parked event is never changed"
-        assert await worker.post("/v1/parked/resend", reason="no_tariff_line") == {"resent": 0}
+        assert await worker.post("/v1/parked/resend", reason="no_tariff_line") == {
+            "resent": 0,
+            "erased": 0,
+            "altered": 0,
+        }
 
 
 async def test_a_large_parked_event_is_sent_again_whole(field: Field) -> None:
@@ -198,7 +214,7 @@ async def test_a_large_parked_event_is_sent_again_whole(field: Field) -> None:
         await field.has_counted(1)
         assert (await worker.get("/v1/status"))["parked"] == {"too_large": 1}
     async with field.worker(MAX_EVENT_BYTES="4000000") as worker:
-        assert await worker.post("/v1/parked/resend", reason="too_large") == {"resent": 1}
+        assert await worker.post("/v1/parked/resend", reason="too_large") == resent(1)
         await field.has_counted(2)
         assert await field.house.fetch("select order_id, premium from charging.entry") == [("o1", 100)]
         assert orders_topic(RIDES) in {p["topic"] for p in (await worker.get("/v1/status"))["positions"]}

@@ -53,6 +53,10 @@ PARKED = {
     "detail": f"'{EVIL}",
     "bytes": 60,
     "value_base64": b64encode(f"{EVIL}</pre>\x00\x1b[31m\u202e\u200b".encode()).decode(),
+    "sha256": "0" * 64,
+    "redacted": "60 bytes that are no JSON",
+    "erased_at": None,
+    "altered": None,
     "was_resent": False,
 }
 

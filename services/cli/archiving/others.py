@@ -75,10 +75,10 @@ class OtherLeaves:
     def _kept(self) -> Iterator[tuple[int, int, bytes]]:
         for row in self._read(
             "select batch, leaf_index, 5::smallint as kind, topic, partition, record_offset, record_time_ms, reason,"
-            " sha256(coalesce(value, '')) as received from charging.parked"
+            " received from charging.parked"
         ) + self._read(
             "select batch, leaf_index, 6::smallint as kind, topic, partition, record_offset, record_time_ms,"
-            " 'conflict' as reason, sha256(value) as received from charging.conflict"
+            " 'conflict' as reason, received from charging.conflict"
         ):
             leaf = kept_leaf(
                 row["kind"], row["topic"], row["partition"], row["record_offset"], row["record_time_ms"],

@@ -30,10 +30,10 @@ FETCH_ROWS: Final = 5_000
 ARCHIVE: Final = Path("archive")
 """Where archived days are, unless somebody says where."""
 _KEPT: Final = """
-    select batch, leaf_index, topic, partition, record_offset, record_time_ms, value, 5 as kind, reason
+    select batch, leaf_index, topic, partition, record_offset, record_time_ms, received, 5 as kind, reason
     from charging.parked
     union all
-    select batch, leaf_index, topic, partition, record_offset, record_time_ms, value, 6, 'conflict'
+    select batch, leaf_index, topic, partition, record_offset, record_time_ms, received, 6, 'conflict'
     from charging.conflict order by batch, leaf_index"""
 
 
@@ -64,10 +64,9 @@ class RowReader:
 
     def _take_kept(self, row: Any) -> None:
         found = self.found[row["batch"]]
-        received = sha256(row["value"] or b"").digest()
         leaf = kept_leaf(
             row["kind"], row["topic"], row["partition"], row["record_offset"], row["record_time_ms"], row["reason"],
-            received,
+            row["received"],
         )  # fmt: skip
         found.take_leaf(row["leaf_index"], leaf_hash(leaf))
         outcome, reason = ("parked", row["reason"]) if row["kind"] == RowKind.PARKED else ("conflict", None)

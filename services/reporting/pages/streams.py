@@ -146,12 +146,14 @@ def _add_parked(router: APIRouter, desk: Desk) -> None:
         found = await _event(desk, viewer, uscc, cursor)
         return desk.site.page(
             request, "parked_event.html", viewer=viewer, uscc=uscc, event=_described(found) | _shown(found),
-            may_try=_shown(found)["is_text"] and not _shown(found)["is_cut"],
+            may_try=_shown(found)["is_text"] and not _shown(found)["is_cut"] and found["value_base64"] is not None,
         )  # fmt: skip
 
     @router.get("/enterprises/{uscc}/parked/{cursor}/bytes")
     async def very_bytes(viewer: Asking, uscc: Uscc, cursor: Cursor) -> Response:
         found = await _event(desk, viewer, uscc, cursor)
+        if found["value_base64"] is None:
+            raise HTTPException(410, f"the bytes of {cursor} are erased; hash and redacted form remain")
         headers = {"Content-Disposition": f'attachment; filename="parked-{cursor}.bin"'}
         return Response(b64decode(found["value_base64"]), media_type="application/octet-stream", headers=headers)
 
@@ -169,10 +171,18 @@ async def _event(desk: Desk, viewer: Viewer, uscc: str, cursor: str) -> dict[str
 def _described(row: dict[str, Any]) -> dict[str, Any]:
     """Headers come in base64: whoever sent them chose their bytes."""
     headers = [(name, _readable(b64decode(value))) for name, value in row["headers"]]
-    return row | {"recorded_at": datetime.fromtimestamp(row["record_time_ms"] / 1000, UTC), "headers": headers}
+    erased_at = row["erased_at"]
+    return row | {
+        "recorded_at": datetime.fromtimestamp(row["record_time_ms"] / 1000, UTC),
+        "headers": headers,
+        "erased_at": erased_at and datetime.fromisoformat(erased_at),
+    }
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    """The beginning of the bytes; their redacted form when they are erased."""
+    if row["value_base64"] is None:
+        return {"shown": _readable(row["redacted"].encode()), "is_text": True, "is_cut": False}
     value = b64decode(row["value_base64"])
     beginning = value[:BYTES_SHOWN]
     try:

@@ -4,7 +4,7 @@ A service's `migrations/` holds `env.py` (which only calls `run_env`) and `versi
 is run whole by `run_script`; constraints and triggers are the point of it, so it is written, not generated.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +60,17 @@ def run_env() -> None:
 
 def run_script(sql: str) -> None:
     """Run a text of several statements inside the migration's transaction (lessons: it opens lazily)."""
+    await_only(_driver_connection().execute(sql))
+
+
+def run_step(step: Callable[[asyncpg.Connection], Coroutine[Any, Any, None]]) -> None:
+    """Run what SQL alone cannot do, row by row, inside the migration's transaction."""
+    await_only(step(_driver_connection()))
+
+
+def _driver_connection() -> asyncpg.Connection:
     bind = op.get_bind()
     bind.execute(text("select 1"))
     raw: asyncpg.Connection = bind.connection.driver_connection  # type: ignore[assignment]
     assert raw.is_in_transaction()
-    await_only(raw.execute(sql))
+    return raw

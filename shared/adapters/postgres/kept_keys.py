@@ -1,0 +1,101 @@
+"""The keys of kept bytes: one a day, a row each, destroyed when the time of keeping is over (docs/decisions/0019).
+
+Each schema that seals has its own table `kept_key (day, key, made_at, destroyed_at)`. A trigger lets a row change once:
+its key becomes null, two days after its day at the earliest.
+"""
+
+import asyncio
+from datetime import date
+from typing import Any, Final
+
+import structlog
+
+from shared.adapters.postgres.pool import Connection, Pool
+from shared.adapters.sealing import DayKey, make_key
+from shared.domain.errors import Stop
+
+log = structlog.get_logger(__name__)
+LOOK_SECONDS: Final = 60.0
+LATE_DAYS: Final = 1
+"""A key that is left so many days after its time is an alarm."""
+_TODAY: Final = "(clock_timestamp() at time zone 'Asia/Shanghai')::date"
+
+
+def newest_key_sql(schema: str) -> str:
+    """SQL: the key that is sealed under now."""
+    return f"select day, key from {schema}.kept_key where key is not null order by day desc limit 1"
+
+
+def key_of(row: Any) -> DayKey:
+    """A row of that question; Stop where there is none: what cannot be sealed is not kept in clear."""
+    if row is None:
+        raise Stop("there is no key to seal kept bytes with")
+    return DayKey(row["day"], row["key"])
+
+
+async def make_key_of_today(connection: Connection | Pool, schema: str) -> None:
+    """Make today's key unless it is there."""
+    await connection.execute(
+        f"insert into {schema}.kept_key (day, key) values ({_TODAY}, $1) on conflict do nothing", make_key()
+    )
+
+
+class KeptKeys:
+    """Makes the key of each day and destroys those whose time is over; several processes may do so at once."""
+
+    def __init__(self, pool: Pool, schema: str, keep_days: int) -> None:
+        self._pool, self._schema, self._keep_days = pool, schema, keep_days
+        self._alarm: str | None = None
+
+    async def keep(self) -> None:
+        """Look every minute, for ever."""
+        while True:
+            await self.look()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def look(self) -> None:
+        """Make today's key, destroy what is due. Whatever fails is the alarm's reason when a key is left too long."""
+        fault, oldest = "", None
+        try:
+            await make_key_of_today(self._pool, self._schema)
+            await self.destroy_due()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next look tries again
+            fault = f": {error!r}"
+        try:
+            oldest = await self._oldest_overdue()
+        except Exception as error:  # noqa: BLE001 - the same
+            fault = fault or f": {error!r}"
+        alarm = None if oldest is None else f"what was kept on {oldest} should have been erased by now{fault}"
+        if alarm is not None and alarm != self._alarm:
+            log.error("kept bytes are not erased", alarm=alarm)
+        elif fault:
+            log.warning("keys of kept bytes wait", error=fault)
+        self._alarm = alarm
+
+    async def destroy_due(self) -> int:
+        """Destroy the keys whose time is over; returns how many."""
+        sql = f"""update {self._schema}.kept_key set key = null, destroyed_at = clock_timestamp()
+            where key is not null and day < {_TODAY} - $1::int returning day"""
+        return await self._destroyed(await self._pool.fetch(sql, self._keep_days))
+
+    async def destroy(self, day: date) -> int:
+        """Destroy the key of one day before its time; returns 0 where there is none any more."""
+        sql = f"""update {self._schema}.kept_key set key = null, destroyed_at = clock_timestamp()
+            where key is not null and day = $1 returning day"""
+        return await self._destroyed(await self._pool.fetch(sql, day))
+
+    async def _destroyed(self, rows: list[Any]) -> int:
+        if rows:
+            # The old version of a row stays in its page until the table is written anew, and its file with it.
+            await self._pool.execute(f"vacuum (full) {self._schema}.kept_key")
+            log.info("kept bytes are erased", schema=self._schema, days=[str(row["day"]) for row in rows])
+        return len(rows)
+
+    async def _oldest_overdue(self) -> date | None:
+        sql = f"select min(day) from {self._schema}.kept_key where key is not null and day < {_TODAY} - $1::int"
+        found: date | None = await self._pool.fetchval(sql, self._keep_days + LATE_DAYS)
+        return found
+
+    async def readiness(self) -> str | None:
+        """The alarm, while there is one."""
+        return self._alarm
