@@ -85,7 +85,8 @@ async def test_a_remittance_that_is_named_by_a_person_is_refused_with_an_alarm(l
 
 def sent_by_mistake(order_id: str = PINYIN) -> Sent:
     """An order in which a person's name, number and telephone stand, in the bytes, the key and a header."""
-    value = accepted(order_id, driver=NAME, phone=MOBILE, card=CITIZEN, **{NAME: OLD}).value
+    more: dict[str, Any] = {"driver": NAME, "phone": MOBILE, "card": CITIZEN, NAME: OLD}
+    value = accepted(order_id, **more).value
     return Sent(value, key=CITIZEN.encode(), headers=[("driver", NAME.encode()), (MOBILE, b"x")])
 
 
