@@ -7,16 +7,17 @@ from typing import Any
 import asyncpg
 import msgspec
 import pytest
-from faststream.kafka import KafkaBroker
 
 from services.charging.parked import ParkedEvents
 from services.charging.proof import Proofs
 from services.ledger.alarms import read_alarms
 from services.ledger.books import read_books
 from services.ledger.remit import take_remittance
+from shared.adapters.kafka.clients import open_broker
 from shared.adapters.postgres.kept_keys import KeptKeys
 from shared.contracts.manifests import RemittanceReceived
 from shared.contracts.parking import ParkReason
+from shared.runtime.settings import Settings
 from tests.integration.charging_house import NOON, RIDES, House, Sent, accepted, cancelled, declared, told
 from tests.integration.ledger_model import ENTERPRISE, Ledger, open_ledger
 
@@ -166,9 +167,9 @@ async def test_when_the_time_is_over_the_bytes_are_gone_and_every_proof_stands(h
         await owner.close()
     assert before not in pages, "nor does an old version of the row hold the key"
     assert len(await Proofs(house.pool).order(RIDES, "o3", NOON.date())) == 1
-    parked = await ParkedEvents(house.pool, KafkaBroker()).page(None, None, "", 10)
+    parked = await ParkedEvents(house.pool, open_broker(Settings())).page(None, None, "", 10)
     assert all(each["value_base64"] is None and each["erased_at"] and each["sha256"] for each in parked)
-    sent = await ParkedEvents(house.pool, KafkaBroker()).send_again(ParkReason.IDENTITY_IN_CLEAR, None)
+    sent = await ParkedEvents(house.pool, open_broker(Settings())).send_again(ParkReason.IDENTITY_IN_CLEAR, None)
     assert sent.told() == {"resent": 0, "erased": 1, "altered": 0}
 
 
@@ -207,6 +208,6 @@ async def test_sealed_bytes_that_were_changed_are_not_sent_again(house: House) -
         await owner.execute("update charging.parked set sealed = set_byte(sealed, 20, 255 - get_byte(sealed, 20))")
     finally:
         await owner.close()
-    parked = ParkedEvents(house.pool, KafkaBroker())
+    parked = ParkedEvents(house.pool, open_broker(Settings()))
     assert (await parked.send_again(ParkReason.NOT_JSON, None)).told() == {"resent": 0, "erased": 0, "altered": 1}
     assert all(each["altered"] for each in await parked.page(None, None, "", 10))
