@@ -9,6 +9,9 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
+
+from benchmarks.authors import CHARGING
 from benchmarks.orders import SCHEME, acceptances, ride_hailing_enterprises
 from benchmarks.records import LIMITS, Record
 from services.charging.batch import Batch, sum_totals
@@ -20,6 +23,8 @@ from services.charging.reader import Reader
 from shared.adapters.files.regions import known_regions
 from shared.adapters.files.scheme import load_scheme
 from shared.contracts.events import SOURCE_PREFIX
+from shared.contracts.manifests import PremiumsCharged, sign_manifest
+from shared.contracts.topics import MANIFESTS
 
 EVENTS: Final = 8_000
 ROUNDS: Final = 25
@@ -46,6 +51,8 @@ def measure() -> dict[str, float]:
         "stream for COPY": _cost(lambda: stream(rows)),
         "totals": _cost(lambda: sum_totals(batch.totals)),
         "Merkle root": _cost(lambda: Groups.of(batch.leaves).root),
+        "manifest, unsigned": _cost(lambda: msgspec.json.encode(_manifest(batch))),
+        "manifest and message, signed": _cost(lambda: _signed(_manifest(batch))),
         "all of it": _cost(lambda: _all(reader, records)),
     }
 
@@ -62,6 +69,16 @@ def _all(reader: Reader, records: list[Record]) -> Batch:
     sum_totals(batch.totals)
     Groups.of(batch.leaves).root  # noqa: B018 - worked out when asked for
     return batch
+
+
+def _manifest(batch: Batch) -> PremiumsCharged:
+    totals = sum_totals(batch.totals)
+    return PremiumsCharged(run="0" * 32, number=1, kind="orders", leaves=EVENTS, root="0" * 64, totals=totals)
+
+
+def _signed(manifest: PremiumsCharged) -> bytes:
+    payload = msgspec.json.encode(sign_manifest(manifest, CHARGING.key_id, CHARGING.sign))
+    return CHARGING.sign_message(MANIFESTS, payload)
 
 
 def _cost(work: Callable[[], object]) -> float:
