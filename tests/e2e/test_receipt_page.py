@@ -10,6 +10,7 @@ import pytest
 
 from services.reporting.pages.receipt_page import RECEIPT, SCRIPTS, render_page
 from services.reporting.pages.texts import Language
+from tests.authors import CHARGING
 from tests.e2e.browsing import chromium_environment
 from tests.receipt_cases import LOG_KEY, ORDER, USCC, WITNESS_KEY, WORKER, cases
 from tests.tools import needs, tool
@@ -23,7 +24,8 @@ SECONDS = 60
 def browse(folder: Path, fragment: str, language: Language = "en") -> str:
     """The page's text after its check, from a file, with every address unreachable."""
     page = folder / "receipt.html"
-    page.write_text(render_page([str(LOG_KEY), str(WITNESS_KEY)], {USCC: "演示出行"}, language)[0], encoding="utf-8")
+    keys = [str(LOG_KEY), str(WITNESS_KEY), str(CHARGING.author)]
+    page.write_text(render_page(keys, {USCC: "演示出行"}, language)[0], encoding="utf-8")
     command = [
         tool("chromium"), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}",
         "--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=20000", "--dump-dom",
@@ -48,12 +50,13 @@ def test_a_browser_without_a_network_proves_a_receipt_and_shows_what_was_insured
         "2026-10-03 11:59:50",
         "2026-10-03 12:20:24",
         "0.01 yuan",
+        "checked, every batch",
     ):
         assert shown in text
 
 
 @needs("chromium")
-@pytest.mark.parametrize("name", ["premium", "another history, signed"])
+@pytest.mark.parametrize("name", ["premium", "another history, signed", "made by a stranger"])
 def test_the_page_names_the_step_that_failed(tmp_path: Path, name: str) -> None:
     case = CASES[name]
     text = browse(tmp_path, case.receipt.digits)
