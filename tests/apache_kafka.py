@@ -4,6 +4,7 @@ Its jars come through Maven (`make test-kafka`, tests/kafka/pom.xml); Java 17 or
 broker it may be killed and started again on what it had written.
 """
 
+import asyncio
 import os
 import re
 import secrets
@@ -11,13 +12,23 @@ import shutil
 import signal
 import subprocess
 from base64 import urlsafe_b64encode
+from collections.abc import Coroutine, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
-from deploy.embedded.broker import ask_cluster_id
+from aiokafka.errors import KafkaError
+
+from deploy.broker_files import make_password, write_certificates, write_settings
 from deploy.embedded.children import Child, EmbeddedError, NotReadyError, start_child
 from deploy.embedded.ports import LOOPBACK, free_port, is_listening
 from deploy.embedded.state import StateDirectory
+from services.cli.cluster.setup import grant
+from services.cli.running.system import DEMO_SCHEME, settings_of
+from shared.adapters.kafka.clients import read_cluster_id
+from shared.adapters.kafka.security import client_options
+from shared.contracts.topic_rights import BROKER, FIXED, SETUP, SUPER_USERS, logins_of
+from shared.runtime.clock import now
 
 JARS: Final = Path(__file__).resolve().parents[1] / "var" / "kafka" / "libs"
 JAVA: Final = 17
@@ -31,10 +42,9 @@ PROPERTIES: Final = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@{host}:{controller}
-listeners=CLIENTS://{host}:{port},CONTROLLER://{host}:{controller}
-inter.broker.listener.name=CLIENTS
+listeners=INSIDE://{host}:{port},CONTROLLER://{host}:{controller}
+inter.broker.listener.name=INSIDE
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=CLIENTS:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs={log}
 # A topic that nobody made is a mistake here.
 auto.create.topics.enable=false
@@ -62,17 +72,24 @@ log.segment.delete.delay.ms=0
 broker.heartbeat.interval.ms=500
 broker.session.timeout.ms=3000
 """
+OPEN: Final = "listener.security.protocol.map=INSIDE:PLAINTEXT,CONTROLLER:PLAINTEXT\n"
+"""What an unsecured node has in the place of deploy/kafka/security.properties."""
 
 
 class ApacheKafka:
-    """One node: `with ApacheKafka() as kafka: produce_to(kafka.bootstrap)`."""
+    """One node: `with ApacheKafka() as kafka: produce_to(kafka.bootstrap)`.
 
-    def __init__(self) -> None:
+    It is secured as the compose file's broker is, unless a measurement wants one that is not.
+    """
+
+    def __init__(self, *, is_secured: bool = True) -> None:
+        self.is_secured = is_secured
         self.cluster_id = ""
         self.port = 0
         self._state: StateDirectory | None = None
         self._server: Child | None = None
         self._java = Path()
+        self._has_rights = False
 
     def start(self) -> Self:
         """Start it on an empty log; returns when it answers with our cluster id.
@@ -103,8 +120,16 @@ class ApacheKafka:
         self.port = self.port if self.port and not is_listening(self.port) else free_port()
         self.cluster_id = urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
         properties = PROPERTIES.format(host=LOOPBACK, port=self.port, controller=free_port(), log=self._log)
-        self._properties.write_text(properties, encoding="utf-8")
-        formatting = ("format", "--cluster-id", self.cluster_id, "--config", str(self._properties))
+        users: list[str] = []
+        if self.is_secured:
+            write_certificates(self._folder / "authority", self._folder, (LOOPBACK,), now())
+            passwords = {login: make_password(self.logins / login) for login in SUPER_USERS}
+            write_settings(self._folder, str(self._folder), properties, passwords[BROKER], passwords)
+            users = (self._folder / "users").read_text().split()
+        else:
+            self._properties.write_text(properties + OPEN, encoding="utf-8")
+        formatting = ("format", "--cluster-id", self.cluster_id, "--config", str(self._properties), *users)
+        self._has_rights = False
         done = subprocess.run(
             [*self._command("kafka.tools.StorageTool"), *formatting], capture_output=True, text=True, check=False,
             timeout=START_SECONDS,
@@ -121,13 +146,37 @@ class ApacheKafka:
         server = start_child("Apache Kafka", command, log=log)
         try:
             server.wait_until(lambda: is_listening(self.port), START_SECONDS)
-            answer = ask_cluster_id(self.bootstrap)
+            answer = _ask_cluster_id(self.variables())
             if answer != self.cluster_id:
                 raise EmbeddedError(f"another broker ({answer}) answers on port {self.port}")
         except BaseException:
             server.stop(signal.SIGKILL)
             raise
         self._server = server
+        if self.is_secured and not self._has_rights:
+            self.set_up(FIXED)
+            self._has_rights = True
+
+    def set_up(self, principals: Iterable[str]) -> None:
+        """Give these principals of the table their logins, and all of the table its rights."""
+        for login in (login for principal in principals for login in logins_of(principal)):
+            make_password(self.logins / login)
+        settings = settings_of(self.variables() | {"DANBAO_SCHEME": DEMO_SCHEME})
+        _in_a_thread(grant(settings))
+
+    def variables(self, principal: str = SETUP) -> dict[str, str]:
+        """What a process is told that logs in as this principal: DANBAO_ variables."""
+        where = {"DANBAO_KAFKA": self.bootstrap}
+        if not self.is_secured:
+            return where
+        if principal == SETUP:
+            where["DANBAO_KAFKA_LOGINS"] = str(self.logins)
+        return where | {
+            "DANBAO_KAFKA_PROTOCOL": "SASL_SSL",
+            "DANBAO_KAFKA_CA": str(self._folder / "ca.pem"),
+            "DANBAO_KAFKA_USER": f"{principal}-a",
+            "DANBAO_KAFKA_PASSWORD_FILE": str(self.logins / f"{principal}-a"),
+        }
 
     def kill(self) -> None:
         """SIGKILL it; its log stays as it is."""
@@ -171,6 +220,11 @@ class ApacheKafka:
         return self._state.path
 
     @property
+    def logins(self) -> Path:
+        """The folder of passwords."""
+        return self._folder / "logins"
+
+    @property
     def _log(self) -> Path:
         return self._folder / "log"
 
@@ -212,3 +266,17 @@ def complaint() -> str | None:
 def _check_jars() -> None:
     if not any(JARS.glob("kafka_*.jar")):
         raise EmbeddedError(f"Apache Kafka's jars are not in {JARS}: `make test-kafka` fetches them")
+
+
+def _ask_cluster_id(variables: dict[str, str]) -> str:
+    try:
+        answer: str = _in_a_thread(read_cluster_id(client_options(settings_of(variables))))
+    except (KafkaError, OSError) as error:
+        raise EmbeddedError(f"the broker at {variables['DANBAO_KAFKA']} does not answer: {error}") from error
+    return answer
+
+
+def _in_a_thread(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run it to its end, also where an event loop is running already."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()

@@ -8,9 +8,10 @@ its topics, which has to be allowed with `DANBAO_TEST_ERASE_KAFKA=yes`.
 import asyncio
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal, Protocol
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -19,8 +20,11 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from deploy.embedded.broker import EmbeddedBroker
 from deploy.embedded.postgres import EmbeddedPostgres
-from services.cli.running.system import EMBEDDED_KAFKA, settings_of
+from services.cli.running.system import EMBEDDED_KAFKA, settings_of, topics_of
+from shared.adapters.files.scheme import load_scheme
+from shared.adapters.kafka.clients import ensure_topics
 from shared.adapters.kafka.security import Client, client_options
+from shared.contracts.topic_rights import SETUP
 from tests.apache_kafka import ApacheKafka
 from tests.waiting import PATIENCE_SECONDS, eventually_async
 
@@ -96,10 +100,33 @@ def kafka_broker(kind: Kind, named: str | None) -> Iterator[Broker]:
             yield broker
 
 
-def client_settings(broker: Broker) -> dict[str, str]:
-    """What a service has to be told to get on with this broker: DANBAO_ variables, its address among them."""
+def client_settings(broker: Broker, principal: str = SETUP) -> dict[str, str]:
+    """What a service has to be told to get on with this broker: DANBAO_ variables, its address among them.
+
+    Where brokers have identities it logs in as the principal: that of the setup job, whom nothing is forbidden, unless
+    a service's is given.
+    """
+    if isinstance(broker, ApacheKafka):
+        return {**APACHE_KAFKA, **broker.variables(principal)}
     own = EMBEDDED_KAFKA if isinstance(broker, EmbeddedBroker) else APACHE_KAFKA
     return {"DANBAO_KAFKA": broker.bootstrap, **own}
+
+
+def logged_in_as(principal: str, settings: Mapping[str, str]) -> dict[str, str]:
+    """These settings with another principal's login, where the broker has identities."""
+    if "DANBAO_KAFKA_LOGINS" not in settings:
+        return dict(settings)
+    login = f"{principal}-a"
+    file = str(Path(settings["DANBAO_KAFKA_LOGINS"]) / login)
+    own = {"DANBAO_KAFKA_USER": login, "DANBAO_KAFKA_PASSWORD_FILE": file}
+    return {**{name: value for name, value in settings.items() if name != "DANBAO_KAFKA_LOGINS"}, **own}
+
+
+async def make_topics_of(settings: Mapping[str, str]) -> None:
+    """Make every topic of this scheme where services may not: on a broker with identities, as the setup job does."""
+    if "DANBAO_KAFKA_LOGINS" in settings:
+        known = settings_of(settings)
+        await ensure_topics(known, topics_of(known, load_scheme(known.scheme)))
 
 
 def client_of(broker: Broker) -> Client:

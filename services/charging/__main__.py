@@ -47,7 +47,8 @@ from shared.adapters.postgres.outbox import Outbox
 from shared.adapters.postgres.pool import Pool, Waits, open_pool
 from shared.adapters.signing import AuthorSigner
 from shared.contracts.manifests import DayClosing
-from shared.contracts.topics import DAYS_CLOSING, INTERNAL, MANIFESTS, orders_topic
+from shared.contracts.topic_rights import topics_used_by
+from shared.contracts.topics import DAYS_CLOSING, MANIFESTS, orders_topic
 from shared.domain.authors import Role
 from shared.domain.calendar import SHANGHAI
 from shared.domain.errors import Stop
@@ -164,7 +165,7 @@ async def _register(pool: Pool, scheme: Scheme) -> dict[str, int]:
 
 async def _prepare_topics(settings: Settings, scheme: Scheme) -> None:
     """Topics are made when an enterprise is registered: a new one later is a rebalance of the whole group."""
-    wanted = dict.fromkeys(INTERNAL, 1)
+    wanted = dict.fromkeys(topics_used_by("charging"), 1)
     wanted |= dict.fromkeys(map(orders_topic, scheme.enterprises), settings.order_partitions)
     await until_done("topics", lambda: ensure_topics(settings, wanted))
 

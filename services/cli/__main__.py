@@ -15,6 +15,7 @@ from services.cli.commands import (
     correcting,
     development,
     evidence,
+    kafka,
     month,
     operator,
     parking,
@@ -35,7 +36,8 @@ app: Final = typer.Typer(
     rich_markup_mode=None,
 )
 for part in (
-    month, operator, archive, correcting, parking, evidence, authors, portal, topics, verifying, access, development
+    month, operator, archive, correcting, parking, evidence, authors, portal, topics, kafka, verifying, access,
+    development,
 ):  # fmt: skip
     part.add_commands(app)
 

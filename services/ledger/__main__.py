@@ -33,7 +33,8 @@ from shared.adapters.postgres.engine import open_engine
 from shared.adapters.postgres.outbox import Outbox
 from shared.adapters.postgres.pool import Waits, open_pool
 from shared.adapters.working_days import is_working_day
-from shared.contracts.topics import DAYS_COUNTED, INTERNAL, MANIFESTS, REMITTANCES
+from shared.contracts.topic_rights import topics_used_by
+from shared.contracts.topics import DAYS_COUNTED, MANIFESTS, REMITTANCES
 from shared.domain.authors import Role
 from shared.domain.calendar import insured_day
 from shared.runtime.clock import now
@@ -74,7 +75,8 @@ async def compose(service: Service) -> AsyncIterator[None]:
         service.app.include_router(make_proof_router(door, log_keys, service.keys))
         service.app.include_router(make_evidence_router(door, log_keys, service.keys))
         service.add_readiness("books", lambda: check_progress(engine, settings.ready_commit_age_seconds))
-        service.background("topics", until_done("topics", lambda: ensure_topics(settings, dict.fromkeys(INTERNAL, 1))))
+        topics = dict.fromkeys(topics_used_by("ledger"), 1)
+        service.background("topics", until_done("topics", lambda: ensure_topics(settings, topics)))
         service.background("inbox", until_done("inbox", lambda: _catch_up(engine)))
         gaps = functools.partial(fill_gaps, engine, authors, *charging.values())
         _repeat(service, engine, metrics, outbox, gaps)

@@ -39,7 +39,8 @@ from shared.adapters.postgres.engine import open_engine
 from shared.adapters.postgres.pool import Waits
 from shared.adapters.signing import NoteSigner, Signer
 from shared.adapters.working_days import is_regular_day
-from shared.contracts.topics import DAYS_CLOSED, INJURIES, INTERNAL, MANIFESTS, REMITTANCES, STATEMENTS, TOTALS
+from shared.contracts.topic_rights import topics_used_by
+from shared.contracts.topics import DAYS_CLOSED, INJURIES, MANIFESTS, REMITTANCES, STATEMENTS, TOTALS
 from shared.domain.errors import Refused
 from shared.domain.signed_note import ED25519
 from shared.runtime.service import Service
@@ -56,7 +57,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
     async with assemble(service) as intake:
         broker = open_reading_broker(service.settings)
         # Whoever starts first makes the topics: to read one that is not there ends in an error after a while.
-        topics = dict.fromkeys(INTERNAL, 1)
+        topics = dict.fromkeys(topics_used_by("reporting"), 1)
         service.background("topics", until_done("topics", lambda: ensure_topics(service.settings, topics)))
         # A group for each topic: members of one group would wait for each other at every start.
         for topic, group, take in (

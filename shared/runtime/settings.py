@@ -135,12 +135,19 @@ class Settings(BaseSettings):
     )
     kafka_certificate: Path | None = Field(None, description="own certificate (PEM, with its chain) for mutual TLS")
     kafka_key: Path | None = Field(None, description="its private key (PEM, not encrypted)")
+    kafka_logins: Path | None = Field(
+        None, description="folder of password files, one for each login: for the setup job, and for up and demo"
+    )
     kafka_session_timeout_ms: int = Field(10_000, description="a worker silent for so long loses its partitions")
     kafka_heartbeat_ms: int = 3_000
     kafka_metadata_max_age_ms: int = Field(5_000, description="a new topic is found after at most so long")
     kafka_idempotent: bool = Field(True, description="idempotent producers; off for the embedded broker only")
     order_partitions: int = Field(4, description="partitions of a new orders topic")
     topic_replicas: int = 1
+    topic_timestamps: Literal["LogAppendTime", "CreateTime"] = Field(
+        "LogAppendTime",
+        description="record times the setup job gives topics: the broker's, or (replays) the producer's",
+    )
 
     # Charging
     batch_events: int = Field(16_000, gt=0, description="most events in one batch; fewer cost rate, more cost memory")

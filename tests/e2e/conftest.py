@@ -15,6 +15,7 @@ from services.cli.month.progress import Silent
 from services.cli.month.summary import Summary
 from services.cli.month.visitors import Visitors, invite
 from services.cli.running.system import System, running_system
+from tests.apache_kafka import ApacheKafka
 from tests.e2e.browsing import open_browser
 from tests.servers import (
     Broker,
@@ -52,7 +53,7 @@ async def parts(postgres: Postgres, broker_kind: Kind, broker: Broker) -> AsyncI
     yield {
         "DANBAO_DATABASE": postgres.url(names[0]),
         "DANBAO_PLATFORM_DATABASE": postgres.url(names[1]),
-        "DANBAO_KAFKA": broker.bootstrap,
+        **(broker.variables() if isinstance(broker, ApacheKafka) else {"DANBAO_KAFKA": broker.bootstrap}),
     }
     for name in names:
         await drop_database(postgres, name)

@@ -21,8 +21,11 @@ from shared.adapters.kafka.security import Client, client_options
 from shared.contracts.topics import orders_topic
 from tests.authors import write_author_files
 from tests.integration.charging_house import ROOT, House, Sent
+from tests.servers import logged_in_as, make_topics_of
 from tests.waiting import eventually_async
 
+TOPICS_FROM = {"DANBAO_SCHEME", "DANBAO_ORDER_PARTITIONS"}
+"""The settings that decide which topics there are."""
 KEY = "a key of the services"
 AUTHORISED = {"Authorization": f"Bearer {KEY}"}
 
@@ -84,7 +87,8 @@ class Field:
         self.started += 1
         port, log = free_port(), self.folder / f"charging-{self.started}.log"
         keys = write_author_files(self.folder, self.house.author)
-        env = environment(self.house.url, self.broker, port, {**keys, **settings})
+        env = environment(self.house.url, logged_in_as("charging", self.broker), port, {**keys, **settings})
+        await make_topics_of({**self.broker, **{n: v for n, v in env.items() if n in TOPICS_FROM}})
         child = start_child("charging", [sys.executable, "-m", "services.charging"], env=env, cwd=ROOT, log=log)
         try:
             async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=AUTHORISED, timeout=20) as client:

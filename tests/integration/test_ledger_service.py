@@ -37,7 +37,7 @@ from shared.domain.signed_note import ED25519
 from tests.authors import LEDGER, write_author_files
 from tests.faults.proxy import open_proxy
 from tests.integration.ledger_model import ENTERPRISE, OTHER, Charging, Ledger, due, new_run, open_ledger, total
-from tests.servers import Broker, client_of, client_settings
+from tests.servers import Broker, client_of, client_settings, make_topics_of
 from tests.waiting import PATIENCE_SECONDS, eventually_async
 
 OPENED_ON = date(2026, 9, 29)
@@ -100,7 +100,8 @@ async def started(ledger: Ledger, broker: Broker, **more: str) -> AsyncIterator[
         "BOOKS_OPEN_ON": OPENED_ON.isoformat(),
     } | more
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DANBAO_")}
-    environment |= client_settings(broker) | {f"DANBAO_{name}": value for name, value in settings.items()}
+    await make_topics_of(client_settings(broker))
+    environment |= client_settings(broker, "ledger") | {f"DANBAO_{name}": value for name, value in settings.items()}
     command = (sys.executable, "-m", "services.ledger")
     child = await asyncio.create_subprocess_exec(*command, env=environment, stderr=asyncio.subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"

@@ -29,7 +29,7 @@ from tests.integration.reporting_house import (
     statement,
     total,
 )
-from tests.servers import Broker, client_of, client_settings
+from tests.servers import Broker, client_of, client_settings, make_topics_of
 from tests.waiting import eventually_async
 
 DAY = date(2026, 10, 3)
@@ -50,7 +50,7 @@ async def open_parts(broker: Broker, database: str, platform_database: str, fold
             "platform_key": SecretStr(PLATFORM_KEY),
             "platform_url": platform_url,
         }
-        yield settings_of(client_settings(broker)).model_copy(update=own)
+        yield settings_of(client_settings(broker, "reporting")).model_copy(update=own)
 
 
 async def test_it_may_start_before_anybody_has_made_its_topics(
@@ -64,6 +64,7 @@ async def test_it_may_start_before_anybody_has_made_its_topics(
         async def is_ready() -> bool:
             return (await client.get("/readyz")).status_code == 200
 
+        await make_topics_of(client_settings(fresh_broker))
         await eventually_async(is_ready, "readiness")
 
 
@@ -71,7 +72,8 @@ async def test_topics_are_read_from_the_start_and_repeats_change_nothing(
     fresh_broker: Broker, database: str, platform_database: str, tmp_path: Path
 ) -> None:
     async with open_parts(fresh_broker, database, platform_database, tmp_path) as settings:
-        await ensure_topics(settings, {DAYS_CLOSED: 1, STATEMENTS: 1})
+        await ensure_topics(settings_of(client_settings(fresh_broker)), {DAYS_CLOSED: 1, STATEMENTS: 1})
+        await make_topics_of(client_settings(fresh_broker))
         closed = msgspec.json.encode(closed_day(DAY, [total(DAY, "charged", 90)]))
         async with AIOKafkaProducer(**client_of(fresh_broker)) as producer:
             for _ in range(2):

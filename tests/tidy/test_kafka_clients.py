@@ -11,7 +11,7 @@ from tests.tidy.source import Source, sources
 MAKERS: Final = {"AIOKafkaConsumer", "AIOKafkaProducer", "AIOKafkaAdminClient", "AIOKafkaClient", "KafkaBroker"}
 RAW: Final = {"create_conn"}
 """Speaks to one broker by its address, which is split off the options."""
-GIVERS: Final = {"client_options", "broker_options", "client_of"}
+GIVERS: Final = {"client_options", "broker_options", "client_of", "client"}
 HOLDERS: Final = ("client", "_client", "connection")
 EXEMPT: Final = {
     # file: why it speaks to a broker that has no identities

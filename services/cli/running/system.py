@@ -29,6 +29,7 @@ from shared.adapters.postgres.ownership import AUDITOR
 from shared.adapters.postgres.pool import with_login
 from shared.adapters.signing import AuthorSigner, make_key_pair
 from shared.contracts.manifests import ALONE
+from shared.contracts.topic_rights import SERVICES, logins_of
 from shared.contracts.topics import INTERNAL, orders_topic
 from shared.domain.authors import Role
 from shared.domain.errors import Refused
@@ -149,7 +150,16 @@ def service_environment(service: str, variables: Mapping[str, str], passwords: M
     if service in {"reporting", "national_platform"}:
         theirs["DANBAO_PLATFORM_KEY"] = variables["DANBAO_PLATFORM_KEY"]
     ours = {name: value for name, value in os.environ.items() if not name.startswith("DANBAO_ROLE_PASSWORD_")}
-    return {**{name: value for name, value in ours.items() if name not in SECRETS}, **theirs}
+    return _logged_in(service, {**{name: value for name, value in ours.items() if name not in SECRETS}, **theirs})
+
+
+def _logged_in(service: str, environment: dict[str, str]) -> dict[str, str]:
+    """The environment with this service's own login at Kafka, where there is a folder of them."""
+    logins = environment.pop("DANBAO_KAFKA_LOGINS", None)
+    if logins is not None and service in SERVICES:
+        login = logins_of(service)[0]
+        environment |= {"DANBAO_KAFKA_USER": login, "DANBAO_KAFKA_PASSWORD_FILE": str(Path(logins) / login)}
+    return environment
 
 
 _URLS: Final = {
@@ -166,6 +176,7 @@ def _parts(stack: ExitStack) -> tuple[dict[str, str], EmbeddedStack | None]:
     if len(named) == 1:
         raise Refused(f"{next(iter(named))} is set alone: set DANBAO_KAFKA and DANBAO_DATABASE, or neither")
     if named:
+        named |= {name: value for name, value in os.environ.items() if name.startswith("DANBAO_KAFKA_")}
         platform = os.environ.get("DANBAO_PLATFORM_DATABASE")
         if platform is None:
             raise Refused("DANBAO_PLATFORM_DATABASE is not set: the national platform has a database of its own")

@@ -14,7 +14,14 @@ import structlog
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.codec import has_gzip, has_lz4, has_snappy, has_zstd
-from aiokafka.errors import IllegalStateError, KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    IllegalStateError,
+    KafkaError,
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+    for_code,
+)
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.kafka.annotations import KafkaMessage
@@ -24,13 +31,14 @@ from shared.adapters.kafka.bounded_fetch import bound_batches
 from shared.adapters.kafka.login import check_login
 from shared.adapters.kafka.security import Client, broker_options, client_options
 from shared.domain.calendar import epoch_instant
-from shared.domain.errors import Stop
+from shared.domain.errors import Refused, Stop
 from shared.runtime.settings import Settings
 
 log = structlog.get_logger(__name__)
 LARGEST_REQUEST_BYTES: Final = 32 * 1024 * 1024
 """Before compression: a parked event is sent again whole, and a manifest may have a total for each event."""
 CODECS: Final = {"gzip": has_gzip, "snappy": has_snappy, "lz4": has_lz4, "zstd": has_zstd}
+NOT_ALLOWED: Final = (ClusterAuthorizationFailedError, TopicAuthorizationFailedError)
 RETRY_FIRST_SECONDS: Final = 0.2
 RETRY_MOST_SECONDS: Final = 5.0
 
@@ -204,17 +212,30 @@ async def until_done(what: str, attempt: Callable[[], Awaitable[None]]) -> None:
 
 
 async def ensure_topics(settings: Settings, partitions: dict[str, int]) -> None:
-    """Make the topics (name to partition count) that do not exist yet."""
+    """Make the topics (name to partition count) that do not exist yet.
+
+    Raises:
+        Refused: Some are missing, and this login may not make any.
+    """
     await check_login(settings)
     admin = AIOKafkaAdminClient(**client_options(settings))
     await admin.start()
     try:
+        missing = partitions.keys() - set(await admin.list_topics())
+        if not missing:
+            return
         replicas = settings.topic_replicas
-        wanted = [NewTopic(name, count, replicas) for name, count in partitions.items()]
+        wanted = [NewTopic(name, partitions[name], replicas) for name in sorted(missing)]
         answer: Any = await admin.create_topics(wanted)
-        for name, code, *rest in answer.topic_errors:
-            if code and for_code(code) is not TopicAlreadyExistsError:
-                raise for_code(code)(f"topic {name}: {rest}")
+        errors = {name: (for_code(code), rest) for name, code, *rest in answer.topic_errors if code}
+        if forbidden := [name for name, (error, _) in errors.items() if issubclass(error, NOT_ALLOWED)]:
+            raise Refused(
+                f"no topic {', '.join(forbidden)}, and {settings.kafka_user or 'this login'} may not make any: "
+                "`danbao kafka setup` makes them"
+            )
+        for name, (error, rest) in errors.items():
+            if error is not TopicAlreadyExistsError:
+                raise error(f"topic {name}: {rest}")
     finally:
         await admin.close()
 
