@@ -36,7 +36,8 @@ from shared.adapters.http.national_platform import open_national_platform
 from shared.adapters.http.set_aside_api import make_set_aside_router
 from shared.adapters.kafka.clients import consume, consume_told, ensure_topics, open_reading_broker, until_done
 from shared.adapters.postgres.engine import open_engine
-from shared.adapters.postgres.pool import Waits
+from shared.adapters.postgres.kept_keys import KeptKeys
+from shared.adapters.postgres.pool import Waits, open_pool
 from shared.adapters.signing import NoteSigner, Signer
 from shared.adapters.working_days import is_regular_day
 from shared.contracts.topic_rights import topics_used_by
@@ -90,6 +91,7 @@ async def assemble(service: Service) -> AsyncIterator[Intake]:
         door = await stack.enter_async_context(
             open_engine(url, size=DOOR_SIZE, waits=waits, wait_seconds=settings.pool_wait_seconds)
         )
+        await _erase_in_time(service, stack, url, waits)
         charging, ledger = await stack.enter_async_context(open_apis(settings))
         sources = Sources(charging, ledger)
         platform = await stack.enter_async_context(
@@ -141,6 +143,14 @@ async def assemble(service: Service) -> AsyncIterator[Intake]:
         service.app.include_router(make_sign_in_router(door, access, passwords, site.page))
         _start_loops(service, door, metrics, (building, sending, examining, projecting))
         yield Intake(engine, wake)
+
+
+async def _erase_in_time(service: Service, stack: AsyncExitStack, url: str, waits: Waits) -> None:
+    """Destroy the keys of what is kept when their time is over; a key that is left too long is an alarm."""
+    pool = await stack.enter_async_context(open_pool(url, size=1, waits=waits))
+    keys = KeptKeys(pool, "reporting", service.settings.kept_bytes_days)
+    service.add_readiness("kept_keys", keys.readiness)
+    service.background("kept_keys", keys.keep())
 
 
 def _start_loops(service: Service, door: AsyncEngine, metrics: Metrics, loops: Sequence[Loop]) -> None:

@@ -1,5 +1,7 @@
 """Accounts of people (账户): made and ended by an operator; and how often one may try to sign in."""
 
+import hashlib
+import hmac
 import ipaddress
 import re
 from dataclasses import dataclass
@@ -11,7 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.reporting.access.passwords import Passwords
 from services.reporting.access.viewers import Role, check_scope
+from services.reporting.kept_keys import read_day_key
 from shared.domain.errors import Refused
+from shared.domain.identity import reads_as_identity
 
 ATTEMPT_MINUTES: Final = 15
 ATTEMPTS_OF_ACCOUNT: Final = 10
@@ -58,6 +62,9 @@ select exists (select from reporting.access_note where subject = :name and addre
 _ONE_AT_A_TIME: Final = text(
     "select pg_advisory_xact_lock(1, hashtext(:name)), pg_advisory_xact_lock(2, hashtext(:network))"
 )
+_IS_ACCOUNT: Final = text("select exists (select from reporting.account where name = :name)")
+UNKNOWN: Final = "unknown:"
+"""Begins the subject of an attempt with a name that no account has."""
 _HASH: Final = text("select password_hash from reporting.account where name = :name and not is_disabled")
 
 
@@ -83,6 +90,8 @@ async def add_account(
     """Make an account; raises Refused where its name is taken, or name and scope are not of the form."""
     if not NAME.fullmatch(name) or role is Role.WORKER:
         raise Refused("a name has up to 64 small letters, digits and . _ @ -; workers have links, not accounts")
+    if reads_as_identity(name):
+        raise Refused("a name that reads as a citizen's number or a mobile number is shown to many: take another")
     check_scope(role, scope)
     row = {"name": name, "role": role, "scope": scope, "hash": await passwords.hash(password)}
     async with engine.begin() as connection:
@@ -125,14 +134,23 @@ async def check_password(engine: AsyncEngine, passwords: Passwords, name: str, p
     name, network = name[:64], _network(address)
     async with engine.begin() as connection:
         await connection.execute(_ONE_AT_A_TIME, {"name": name, "network": network})
-        await _check_throttle(connection, name, network)
-        await note(connection, "attempted", name, address=network)
+        subject = await _subject_of(connection, name)
+        await _check_throttle(connection, subject, network)
+        await note(connection, "attempted", subject, address=network)
         kept = await connection.scalar(_HASH, {"name": name})
     if not await passwords.is_right(kept, password):
         return False
     async with engine.begin() as connection:
         await note(connection, "signed_in", name, address=network)
     return True
+
+
+async def _subject_of(connection: AsyncConnection, name: str) -> str:
+    """The name, where there is such an account. Anything else may be what somebody typed by mistake, a password or an
+    identity number: it is told apart by its HMAC under a key of the day, which is destroyed after a time."""
+    key = await read_day_key(connection)
+    masked = UNKNOWN + hmac.new(key.key, name.encode(), hashlib.sha256).hexdigest()[:32]
+    return name if await connection.scalar(_IS_ACCOUNT, {"name": name}) else masked
 
 
 async def _check_throttle(connection: AsyncConnection, name: str, network: str) -> None:

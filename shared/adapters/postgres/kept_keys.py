@@ -18,7 +18,8 @@ log = structlog.get_logger(__name__)
 LOOK_SECONDS: Final = 60.0
 LATE_DAYS: Final = 1
 """A key that is left so many days after its time is an alarm."""
-_TODAY: Final = "(clock_timestamp() at time zone 'Asia/Shanghai')::date"
+TODAY: Final = "cast(clock_timestamp() at time zone 'Asia/Shanghai' as date)"
+"""SQL: the day by the clock of the database."""
 
 
 def newest_key_sql(schema: str) -> str:
@@ -36,7 +37,7 @@ def key_of(row: Any) -> DayKey:
 async def make_key_of_today(connection: Connection | Pool, schema: str) -> None:
     """Make today's key unless it is there."""
     await connection.execute(
-        f"insert into {schema}.kept_key (day, key) values ({_TODAY}, $1) on conflict do nothing", make_key()
+        f"insert into {schema}.kept_key (day, key) values ({TODAY}, $1) on conflict do nothing", make_key()
     )
 
 
@@ -75,7 +76,7 @@ class KeptKeys:
     async def destroy_due(self) -> int:
         """Destroy the keys whose time is over; returns how many."""
         sql = f"""update {self._schema}.kept_key set key = null, destroyed_at = clock_timestamp()
-            where key is not null and day < {_TODAY} - $1::int returning day"""
+            where key is not null and day < {TODAY} - $1::int returning day"""
         return await self._destroyed(await self._pool.fetch(sql, self._keep_days))
 
     async def destroy(self, day: date) -> int:
@@ -92,7 +93,7 @@ class KeptKeys:
         return len(rows)
 
     async def _oldest_overdue(self) -> date | None:
-        sql = f"select min(day) from {self._schema}.kept_key where key is not null and day < {_TODAY} - $1::int"
+        sql = f"select min(day) from {self._schema}.kept_key where key is not null and day < {TODAY} - $1::int"
         found: date | None = await self._pool.fetchval(sql, self._keep_days + LATE_DAYS)
         return found
 
