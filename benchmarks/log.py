@@ -33,7 +33,7 @@ from shared.domain.calendar import Month
 from shared.domain.manifest_head import ManifestHead
 from shared.domain.signed_note import ED25519
 from shared.domain.tiles import WIDTH, Tile
-from shared.runtime.access import AccessKeys
+from shared.runtime.access import AccessKeys, Reader, sha256_hex
 from shared.runtime.settings import HOUSE
 
 ORIGIN: Final = "bench.example/log"
@@ -113,7 +113,9 @@ async def _proofs(engine: AsyncEngine, keys: LogKeys, entries: int) -> dict[str,
     """Through the service's own routes, one after the other, places at random by a seed."""
     app, chosen = FastAPI(), random.Random(1)
     app.include_router(make_public_router(engine, keys))
-    app.include_router(make_proof_router(engine, keys, AccessKeys.load(None, KEY)))
+    app.include_router(
+        make_proof_router(engine, keys, AccessKeys([(sha256_hex(KEY), Reader("bench", frozenset({"operator"})))]))
+    )
     headers = {"Authorization": f"Bearer {KEY}"}
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://bench", headers=headers) as api:

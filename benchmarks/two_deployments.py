@@ -106,7 +106,7 @@ async def _close(houses: dict[str, House], west: frozenset[str]) -> dict[str, An
         answers.append(msgspec.json.decode(payload, type=DayCounted))
     places = {name: f"http://127.0.0.1:{house.ports[0]}" for name, house in houses.items()}
     deployments = Deployments([Deployment(ALONE, places[ALONE]), Deployment(WEST, places[WEST], west)])
-    async with open_charging(deployments, Settings(service_key=KEY)) as clients:
+    async with open_charging(deployments, Settings(charging_key=KEY)) as clients:
         began = time.perf_counter()
         joined = await Counters(AUTHORS, deployments.names, ChargingWorkers(clients)).join(answers)
         told["join_seconds"] = round(time.perf_counter() - began, 2)

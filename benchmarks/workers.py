@@ -16,6 +16,7 @@ from benchmarks.processes import cpu_seconds
 from deploy.embedded.children import Child, start_child
 from deploy.embedded.ports import free_port
 from deploy.embedded.stack import EmbeddedStack
+from deploy.first_keys import write_readers
 from shared.adapters.postgres.migrations import migrate
 from shared.adapters.postgres.pool import Pool, open_pool, with_login
 from shared.contracts.manifests import ALONE
@@ -73,6 +74,7 @@ class House:
         self.stack, self.pool, self.owner = stack, pool, stack.database()
         self.login = with_login(self.owner, "danbao_charging", "bench-charging")
         self.folder = folder
+        write_readers(folder / "access.toml", KEY, "operator")
         self.children: list[Child] = []
         self.ports: list[int] = []
         self.extra: dict[str, str] = {}
@@ -85,7 +87,7 @@ class House:
             "DANBAO_KAFKA": self.stack.kafka,
             "DANBAO_DATABASE": self.login,
             "DANBAO_PORT": str(port),
-            "DANBAO_SERVICE_KEY": KEY,
+            "DANBAO_ACCESS_KEYS": str(self.folder / "access.toml"),
             "DANBAO_SCHEME": ":".join(map(str, SCHEME)),
             "DANBAO_KAFKA_SESSION_TIMEOUT_MS": "2000",
             "DANBAO_KAFKA_HEARTBEAT_MS": "300",

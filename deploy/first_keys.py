@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from deploy.service_keys import entry, make_service_keys
 from shared.adapters.files.vkeys import add_author, add_vkey
 from shared.adapters.signing import make_key_pair, make_note_key
 from shared.domain.authors import Author, Role
@@ -28,7 +29,8 @@ def main(keys: Path, operator_key: str) -> None:
     """Write the missing ones; the operator's key itself is kept nowhere, only its hash.
 
     `private` is for reporting alone, `charging` and `log` for charging and the ledger, `sources` for whoever stands in
-    for the outside sources, `witness` for the national platform, `readers` for our services, `public` for everybody.
+    for the outside sources, `witness` for the national platform, `readers` for our services, `public` for everybody;
+    `ledger`, `reporting` and `operator` hold the keys that each shows to others.
     """
     make_key_pair(keys / "private" / "signing.pem", keys / "public" / "signing.pub.pem")
     make_log_keys(keys / "log" / "log.pem", keys / "witness" / "witness.pem", keys / "public" / "vkeys")
@@ -36,6 +38,7 @@ def main(keys: Path, operator_key: str) -> None:
     make_author_keys(our_authors(names, keys / "charging", keys / "log"), keys / "public" / "vkeys")
     make_author_keys(outside_sources(keys / "sources"), keys / "public" / "vkeys")
     write_readers(keys / "readers" / "access.toml", operator_key, "operator")
+    make_service_keys(keys, keys / "readers" / "access.toml")
     write_readers(keys / "public" / "platform-access.toml", operator_key, "national")
 
 
@@ -85,8 +88,7 @@ def make_author_keys(authors: Iterable[AuthorFile], vkeys: Path) -> None:
 def write_readers(file: Path, key: str, scope: str) -> None:
     """A file of access keys with one reader, unless there is one already."""
     if not file.exists():
-        digest = sha256_hex(key)
-        file.write_text(f'[[key]]\nname = "operator"\nsha256 = "{digest}"\nscopes = ["{scope}"]\n')
+        file.write_text(entry("operator", sha256_hex(key), scope))
 
 
 if __name__ == "__main__":

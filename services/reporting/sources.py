@@ -179,9 +179,9 @@ class Sources:
 
 @asynccontextmanager
 async def open_apis(settings: Settings) -> AsyncIterator[tuple[Charging, InternalApi]]:
-    """Clients of both services, showing the key that the services share; closed at the end."""
+    """Clients of both services, showing reporting's key for either; closed at the end."""
     timeout, deployments = settings.report_timeout_seconds, load_deployments(settings)
-    headers = {"Authorization": f"Bearer {settings.service_key.get_secret_value()}"}
+    headers = {"Authorization": f"Bearer {settings.ledger_key.get_secret_value()}"}
     async with (
         open_charging(deployments, settings, timeout) as charging,
         httpx.AsyncClient(base_url=settings.ledger_url, headers=headers, timeout=timeout, trust_env=False) as ledger,

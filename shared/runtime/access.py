@@ -1,22 +1,25 @@
 """API keys from a file, each with scopes; no page is open without one.
 
 The file is TOML: `[[key]]` tables with `name`, `sha256` (hex of the key's SHA-256; the key itself is not kept) and
-`scopes`, a list of `service`, `operator`, `national`, `province:<2 digits>`, `enterprise:<USCC>`. `service` and
-`operator` see everything. A key comes as `Authorization: Bearer <key>`: nothing that a browser sends by itself.
+`scopes`, a list of `operator`, `national`, `province:<2 digits>`, `enterprise:<USCC>`, and of `<caller>-><callee>` for
+a service that calls another (shared/runtime/callers.py). `operator` sees everything. A key comes as
+`Authorization: Bearer <key>`: nothing that a browser sends by itself.
 """
 
 import hashlib
 import hmac
 import tomllib
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fastapi import HTTPException, Request
 
 from shared.domain.errors import Refused
+from shared.runtime.callers import ARROW, is_direction, may_call
 
 FULL = frozenset({"service", "operator"})
+"""Scopes that see everything. `service` is in no file: a caller's key has it for the one request that it may make."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,38 +47,53 @@ class Reader:
 
 
 class AccessKeys:
-    """The keys of one file, plus the key the services share."""
+    """The keys that open one service."""
 
-    def __init__(self, readers: Iterable[tuple[str, Reader]]) -> None:
+    def __init__(self, readers: Iterable[tuple[str, Reader]], service: str = "") -> None:
         self._readers = dict(readers)
+        self._service = service
 
     @classmethod
-    def load(cls, path: Path | None, service_key: str) -> "AccessKeys":
-        """Read the file; raises Refused naming it when it is not of the form above."""
-        readers = [(sha256_hex(service_key), Reader("service", frozenset({"service"})))] if service_key else []
+    def load(cls, path: Path | None, service: str) -> "AccessKeys":
+        """Read the file for a service; raises Refused naming it when it is not of the form above."""
         if path is None:
-            return cls(readers)
+            return cls([], service)
         try:
             tables = tomllib.loads(path.read_text(encoding="utf-8")).get("key", [])
-            readers += [(t["sha256"].lower(), Reader(t["name"], frozenset(t["scopes"]))) for t in tables]
+            readers = [(t["sha256"].lower(), Reader(t["name"], frozenset(t["scopes"]))) for t in tables]
         except (OSError, KeyError, TypeError, AttributeError, tomllib.TOMLDecodeError) as error:
             raise Refused(f"{path}: not a file of access keys: {error!r}") from error
-        return cls(readers)
+        for _, reader in readers:
+            _check_scopes(path, reader)
+        return cls(readers, service)
 
     def find(self, request: Request) -> Reader | None:
-        """The reader whose key the request shows; None when there is none."""
+        """The reader whose key the request shows; None when there is none.
+
+        A caller's key has the scope `service` on a route that the table gives to it, and no scope on any other.
+        """
         digest = sha256_hex(_shown_key(request))
         for known, reader in self._readers.items():
             if hmac.compare_digest(known, digest):
-                return reader
+                return self._narrowed(reader, request)
         return None
 
+    def _narrowed(self, reader: Reader, request: Request) -> Reader:
+        directions = [scope for scope in reader.scopes if ARROW in scope]
+        if not directions:
+            return reader
+        method, path = request.method, request.scope["path"]
+        is_allowed = any(may_call(scope, self._service, method, path) for scope in directions)
+        return replace(reader, scopes=frozenset({"service"} if is_allowed else ()))
+
     def reader(self, request: Request) -> Reader:
-        """The same; 401 when there is none."""
+        """The same; 401 when there is none, 403 when its service may not call this route."""
         found = self.find(request)
-        if found is not None:
-            return found
-        raise HTTPException(401, "an API key is needed", {"WWW-Authenticate": "Bearer"})
+        if found is None:
+            raise HTTPException(401, "an API key is needed", {"WWW-Authenticate": "Bearer"})
+        if not found.scopes:
+            raise HTTPException(403, f"the key {found.name!r} may not call {request.method} {request.scope['path']}")
+        return found
 
     def require(self, *scopes: str) -> Callable[[Request], Awaitable[Reader]]:
         """A FastAPI dependency: the reader, when it holds one of the scopes (or sees everything); else 403.
@@ -90,6 +108,17 @@ class AccessKeys:
             return reader
 
         return check
+
+
+def _check_scopes(path: Path, reader: Reader) -> None:
+    """Raises Refused for a scope that would open every service, and for a direction that the table does not know."""
+    if "service" in reader.scopes:
+        raise Refused(f"{path}: the key {reader.name!r} has the scope service: name a direction instead")
+    unknown = sorted(scope for scope in reader.scopes if ARROW in scope and not is_direction(scope))
+    if unknown:
+        raise Refused(f"{path}: the key {reader.name!r} has unknown directions: {', '.join(unknown)}")
+    if len(reader.scopes) > 1 and any(ARROW in scope for scope in reader.scopes):
+        raise Refused(f"{path}: the key {reader.name!r} has more scopes than its direction")
 
 
 def sha256_hex(key: str) -> str:

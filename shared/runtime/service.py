@@ -52,7 +52,7 @@ class Service:
     def __init__(self, name: str, settings: Settings, compose: Compose) -> None:
         self.name, self.settings = name, settings
         self.registry = CollectorRegistry()
-        self.keys = AccessKeys.load(settings.access_keys, settings.service_key.get_secret_value())
+        self.keys = AccessKeys.load(settings.access_keys, name)
         self.fatal: list[BaseException] = []
         self._refusal: Refused | None = None
         self._is_stopped = False

@@ -1,14 +1,19 @@
 """Every setting of every service, read from the environment with the prefix `DANBAO_`.
 
-Each limit has a name here and a consequence in its description. Durations are seconds, sizes bytes.
+Each limit has a name here and a consequence in its description. Durations are seconds, sizes bytes. A secret (a setting
+of type `SecretStr`) may be in a file instead, which `DANBAO_<NAME>_FILE` names.
 """
 
+import os
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from shared.domain.errors import Refused
 
 HOUSE = Path(__file__).resolve().parents[2]
 
@@ -56,7 +61,9 @@ class Settings(BaseSettings):
 
     # Who may ask
     access_keys: Path | None = Field(None, description="TOML file of API keys (hashed) with their scopes")
-    service_key: SecretStr = Field(SecretStr(""), description="key the services show each other")
+    charging_key: SecretStr = Field(SecretStr(""), description="key this process shows charging")
+    ledger_key: SecretStr = Field(SecretStr(""), description="key this process shows the ledger")
+    reporting_key: SecretStr = Field(SecretStr(""), description="key this process shows reporting")
     signing_key: Path | None = Field(None, description="Ed25519 private key (PEM) that signs reports")
     acknowledgement_name: str = Field(
         "danbao.example/acknowledgements", description="name under which acknowledgements are signed, with signing_key"
@@ -231,7 +238,41 @@ class Settings(BaseSettings):
     def _split_commas(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's names
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments first, then the environment, then the files that the environment names."""
+        return init_settings, env_settings, _SecretFiles(settings_cls)
+
     @field_validator("scheme", "log_keys", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [Path(part) for part in value.split(":") if part] if isinstance(value, str) else value
+
+
+class _SecretFiles(PydanticBaseSettingsSource):
+    """Secrets in files: what `docker inspect` and /proc do not show."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """The content of the file, without the line's end; raises Refused when it cannot be read, or is not alone."""
+        variable = f"DANBAO_{field_name.upper()}"
+        file = os.environ.get(f"{variable}_FILE")
+        if field.annotation is not SecretStr or file is None:
+            return None, field_name, False
+        if variable in os.environ:
+            raise Refused(f"{variable} and {variable}_FILE are both set: set one of them")
+        try:
+            return Path(file).read_text(encoding="utf-8").strip(), field_name, False
+        except (OSError, ValueError) as error:
+            raise Refused(f"{variable}_FILE: {file} cannot be read: {error}") from error
+
+    def __call__(self) -> dict[str, Any]:
+        """Every secret that has a file."""
+        found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
+        return {name: value for name, value in found.items() if value is not None}

@@ -73,6 +73,7 @@ from shared.contracts.topics import (
 )
 from shared.runtime.access import AccessKeys
 from shared.runtime.settings import Settings
+from tests.access_keys import opened_by
 from tests.authors import AUTHORS, CHARGING
 from tests.faults.logs import LogBroker, LogConsumer, Logs, LogSubscriber
 from tests.faults.steps import Process, Steps
@@ -134,7 +135,7 @@ class ChargingService:
 
     @cached_property
     def app(self) -> FastAPI:
-        parked, keys = ParkedEvents(self.pool, self.broker), AccessKeys.load(None, SERVICE_KEY)
+        parked, keys = ParkedEvents(self.pool, self.broker), opened_by(SERVICE_KEY)
         settings, lookup = self.town.place.settings("charging"), Lookup(self.pool, CHARGING)
         finder = DayFinder(self.pool, settings.late_acceptance_seconds, settings.acceptance_wait_days)
         orders = OrderLookup(self.pool)
@@ -187,7 +188,7 @@ class LedgerService:
         return self.town.place.once("ledger", self._make_app)
 
     def _make_app(self) -> FastAPI:
-        settings, keys = self.town.place.settings("ledger"), AccessKeys.load(None, SERVICE_KEY)
+        settings, keys = self.town.place.settings("ledger"), opened_by(SERVICE_KEY)
         app = app_of(ledger_api.make_router(keys, self.engine, settings, is_working_day, lambda: None))
         app.include_router(make_public_router(self.engine, self.town.place.log_keys))
         return app
@@ -245,7 +246,7 @@ class ReportingService:
 
     @cached_property
     def app(self) -> FastAPI:
-        keys = AccessKeys.load(None, SERVICE_KEY)
+        keys = opened_by(SERVICE_KEY)
         return app_of(reporting_api.routes(keys, self.engine, self.sources, self.platform, lambda: None))
 
     async def turn(self) -> bool:

@@ -14,6 +14,7 @@ from services.cli.audit.manifests import check_manifests
 from services.cli.audit.rows import RowReader
 from services.cli.audit.verdict import Verdict
 from shared.contracts.topics import orders_topic
+from tests.access_keys import caller_variables
 from tests.brokers import NO_RETENTION, differs
 from tests.integration.charging_house import OTHER_RIDES, RIDES, House, Sent, accepted, demo_scheme
 from tests.integration.charging_service import KEY, Field, Process, open_field
@@ -40,7 +41,7 @@ async def wait_paused(worker: Process) -> None:
 
 async def run_command(worker: Process, *arguments: str) -> tuple[int, str]:
     """`danbao topics …` against this worker."""
-    env = {**os.environ, "DANBAO_SERVICE_KEY": KEY, "DANBAO_CHARGING_URL": str(worker.api.base_url).rstrip("/")}
+    env = {**os.environ, **caller_variables(KEY), "DANBAO_CHARGING_URL": str(worker.api.base_url).rstrip("/")}
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "services.cli", "topics", *arguments, env=env,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
@@ -102,7 +103,7 @@ async def test_a_topic_made_anew_is_read_on_when_somebody_says_so(field: Field) 
         await field.has_counted(100)
         for each in (worker, other):
             await eventually_async(each.is_ready, "readiness")
-        assert await moved(field.house) == [(0, 50, 0, 50, True, "Li (key service)", "deleted by mistake; sent again")]
+        assert await moved(field.house) == [(0, 50, 0, 50, True, "Li (key operator)", "deleted by mistake; sent again")]
         stale = {"partition": 0, "from_offset": 50, "to_offset": 0}
         body = {"losses": [stale], "who": "Li", "why": "again"}
         assert (await worker.api.post(f"/v1/topics/{TOPIC}/move-on", json=body)).status_code == 409

@@ -15,6 +15,7 @@ from services.ledger.checkpoints import LogKeys
 from shared.adapters.signing import NoteSigner
 from shared.domain.rating import Scheme
 from shared.runtime.settings import Settings
+from tests.access_keys import caller_settings
 from tests.faults.engines import Engines
 from tests.faults.logs import Logs
 from tests.faults.steps import Process, Steps, StepTransport
@@ -59,7 +60,7 @@ class Place:
         return Settings(
             kafka=self.bootstrap,
             database=SecretStr(self.urls[role]),
-            service_key=SecretStr(SERVICE_KEY),
+            **caller_settings(SERVICE_KEY),
             platform_key=SecretStr(PLATFORM_KEY),
             reporter_public_key=self.public,
             signing_key=self.private,

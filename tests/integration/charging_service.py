@@ -19,6 +19,7 @@ from deploy.embedded.ports import free_port
 from services.cli.running.system import settings_of
 from shared.adapters.kafka.security import Client, client_options
 from shared.contracts.topics import orders_topic
+from tests.access_keys import write_access_keys
 from tests.authors import write_author_files
 from tests.integration.charging_house import ROOT, House, Sent
 from tests.servers import logged_in_as, make_topics_of
@@ -87,6 +88,7 @@ class Field:
         self.started += 1
         port, log = free_port(), self.folder / f"charging-{self.started}.log"
         keys = write_author_files(self.folder, self.house.author)
+        keys["ACCESS_KEYS"] = str(write_access_keys(self.folder / f"access-{self.started}.toml", KEY))
         env = environment(self.house.url, logged_in_as("charging", self.broker), port, {**keys, **settings})
         await make_topics_of({**self.broker, **{n: v for n, v in env.items() if n in TOPICS_FROM}})
         child = start_child("charging", [sys.executable, "-m", "services.charging"], env=env, cwd=ROOT, log=log)
@@ -163,7 +165,6 @@ def environment(url: str, broker: Mapping[str, str], port: int, settings: Mappin
     danbao = {
         "DATABASE": url,
         "PORT": str(port),
-        "SERVICE_KEY": KEY,
         "SCHEME": f"{ROOT / 'deploy' / 'tariffs'}:{ROOT / 'deploy' / 'demo'}",
         "ORDER_PARTITIONS": "2",
         "SETTLE_SECONDS": "0.3",

@@ -31,7 +31,7 @@ from shared.adapters.signing import NoteSigner, is_signed, make_note_key
 from shared.domain.authors import Authors
 from shared.domain.checkpoint import Checkpoint
 from shared.domain.signed_note import COSIGNATURE, ED25519, Note, VerifierKey, check_note
-from shared.runtime.access import AccessKeys
+from tests.access_keys import opened_by
 from tests.authors import AUTHORS
 from tests.integration.ledger_model import Ledger
 
@@ -100,7 +100,7 @@ class LogHouse:
         keys = self.keys if has_witness else replace(self.keys, witnesses=())
         app = FastAPI()
         app.include_router(make_public_router(self.ledger.engine, keys))
-        app.include_router(make_proof_router(self.ledger.engine, keys, AccessKeys.load(None, SERVICE_KEY)))
+        app.include_router(make_proof_router(self.ledger.engine, keys, opened_by(SERVICE_KEY)))
         async with _client(app) as client:
             client.headers["Authorization"] = f"Bearer {SERVICE_KEY}"
             yield client

@@ -28,6 +28,7 @@ from shared.contracts.reports import REPORT
 from shared.domain.calendar import day_start
 from shared.runtime.service import Service
 from shared.runtime.settings import Settings
+from tests.access_keys import caller_settings, write_access_keys
 from tests.integration.other_services import OtherServices
 from tests.waiting import eventually_async
 
@@ -65,6 +66,7 @@ def make_keys(folder: Path) -> Keys:
     ]
     access = folder / "access.toml"
     access.write_text("\n".join(tables), encoding="utf-8")
+    write_access_keys(access, SERVICE_KEY)
     return Keys(Signer(private), private, public, access)
 
 
@@ -281,7 +283,7 @@ async def reporting_house(
             "database": SecretStr(await migrate_reporting(database)),
             "access_keys": keys.access,
             "signing_key": keys.private,
-            "service_key": SecretStr(SERVICE_KEY),
+            **caller_settings(SERVICE_KEY),
             "platform_key": SecretStr(PLATFORM_KEY),
             "charging_url": books_url,
             "ledger_url": books_url,

@@ -11,7 +11,7 @@ from services.charging.trials import MOST_BYTES, Trials, make_trial_router
 from shared.adapters.files.regions import known_regions
 from shared.contracts.manifests import PremiumsCharged
 from shared.domain.money import Amount, yuan
-from shared.runtime.access import AccessKeys
+from tests.access_keys import opened_by
 from tests.corpus_files import NOON_MS, read_corpus
 from tests.integration.charging_house import LIMITS, NOON, RIDES, House, Sent, accepted, cancelled, completed, declared
 
@@ -74,7 +74,7 @@ async def test_a_stored_key_with_other_content_is_a_conflict(house: House) -> No
 
 async def test_over_http_for_services_only(house: House) -> None:
     app = FastAPI()
-    app.include_router(make_trial_router(AccessKeys.load(None, "service"), await trials_of(house)))
+    app.include_router(make_trial_router(opened_by("service"), await trials_of(house)))
     event = accepted("a").value or b""
     wish = {"enterprise": RIDES, "event": base64.b64encode(event).decode(), "as_of": NOON.isoformat()}
     transport = httpx.ASGITransport(app)

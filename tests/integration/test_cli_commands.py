@@ -12,6 +12,7 @@ from services.cli.exits import Exit
 from services.cli.running.migrating import ROLES, password_variable, read_env_file
 from services.cli.tokens import KEY_VARIABLE
 from shared.domain.worker import worker_token
+from tests.access_keys import caller_variables
 from tests.e2e.processes import run
 from tests.servers import Postgres
 
@@ -37,7 +38,7 @@ def test_every_command_has_help(command: str, tmp_path: Path) -> None:
         ("bill 2026-13", Exit.USAGE, "not a month"),
         ("close-day yesterday", Exit.USAGE, "not a day"),
         ("close-day 2026-10-01 --as-of 2026-10-02T12:00:00", Exit.USAGE, "offset"),
-        ("status", Exit.USAGE, "no service key"),
+        ("status", Exit.USAGE, "no key"),
         ("status --state /nowhere", Exit.USAGE, "does not exist"),
         ("generate --month october", Exit.USAGE, "not a month"),
         ("generate --scheme /nowhere", Exit.USAGE, "/nowhere"),
@@ -58,7 +59,8 @@ def test_wrong_use_is_one_line_and_status_2(
 
 
 def test_services_that_do_not_answer_are_status_69(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DANBAO_SERVICE_KEY", "a key of the services")
+    for name, value in caller_variables("a key of the operator").items():
+        monkeypatch.setenv(name, value)
     for service in ("CHARGING", "LEDGER", "REPORTING", "PLATFORM"):
         monkeypatch.setenv(f"DANBAO_{service}_URL", "http://127.0.0.1:9")
     status, out, _ = run("status", "--json", temporary=tmp_path)

@@ -34,6 +34,7 @@ from shared.contracts.topics import (
     STATEMENTS,
 )
 from shared.domain.signed_note import ED25519
+from tests.access_keys import write_access_keys
 from tests.authors import LEDGER, write_author_files
 from tests.faults.proxy import open_proxy
 from tests.integration.ledger_model import ENTERPRISE, OTHER, Charging, Ledger, due, new_run, open_ledger, total
@@ -94,7 +95,7 @@ async def started(ledger: Ledger, broker: Broker, **more: str) -> AsyncIterator[
         **write_author_files(Path(folder.name), LEDGER),
         "DATABASE": ledger.url,
         "PORT": str(port),
-        "SERVICE_KEY": KEY,
+        "ACCESS_KEYS": str(write_access_keys(Path(folder.name) / "access.toml", KEY)),
         "CHARGING_URL": f"http://127.0.0.1:{free_port()}",
         "SCHEDULER": "false",
         "BOOKS_OPEN_ON": OPENED_ON.isoformat(),

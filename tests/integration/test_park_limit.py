@@ -10,8 +10,9 @@ import pytest
 
 from services.charging.pauses import ParkLimit, ParkWindows
 from shared.contracts.topics import orders_topic
+from tests.access_keys import write_access_keys
 from tests.integration.charging_house import OTHER_RIDES, RIDES, House, Sent, accepted
-from tests.integration.charging_service import Field, Process, open_field
+from tests.integration.charging_service import KEY, Field, Process, open_field
 from tests.servers import Broker, client_settings
 from tests.waiting import eventually_async
 
@@ -150,11 +151,11 @@ async def test_an_enterprise_sees_its_own_parked_events_and_no_others(field: Fie
     scopes = {"blue": f"enterprise:{RIDES}", "green": f"enterprise:{OTHER_RIDES}", "south": "province:44"}
     keys.write_text(
         "\n".join(
-            f'[[key]]\nname = "{name}"\nsha256 = "{hashlib.sha256(name.encode()).hexdigest()}"\nscopes = ["{scope}"]'
+            f'[[key]]\nname = "{name}"\nsha256 = "{hashlib.sha256(name.encode()).hexdigest()}"\nscopes = ["{scope}"]\n'
             for name, scope in scopes.items()
         )
     )
-    async with field.worker(ACCESS_KEYS=str(keys)) as worker:
+    async with field.worker(ACCESS_KEYS=str(write_access_keys(keys, KEY))) as worker:
         await field.send(Sent(b"mine"), Sent(b"theirs", uscc=OTHER_RIDES))
         await field.has_counted(2)
         assert len((await worker.get("/v1/parked"))["parked"]) == 2

@@ -11,6 +11,7 @@ import pytest
 import uvicorn
 
 from services.cli.exits import Exit
+from tests.access_keys import caller_variables
 from tests.integration.access_house import PASSWORD, access_house, browser, sign_in
 from tests.integration.reporting_house import BLUE, SERVICE_KEY, WORKER, House, bearer, serving
 from tests.servers import Postgres
@@ -29,7 +30,7 @@ async def danbao(house: House) -> AsyncIterator[Danbao]:
     """Runs the command; its exit status and what it printed."""
     server = uvicorn.Server(uvicorn.Config(house.service.app, port=0, log_config=None, lifespan="off"))
     async with serving(server) as url:
-        env = {**os.environ, "DANBAO_REPORTING_URL": url, "DANBAO_SERVICE_KEY": SERVICE_KEY}
+        env = {**os.environ, "DANBAO_REPORTING_URL": url, **caller_variables(SERVICE_KEY)}
 
         async def run(*words: str, told: str = "") -> tuple[int, str]:
             pipe = asyncio.subprocess.PIPE

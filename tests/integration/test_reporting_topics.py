@@ -46,7 +46,7 @@ async def open_parts(broker: Broker, database: str, platform_database: str, fold
         own = {
             "database": SecretStr(await migrate_reporting(database)),
             "signing_key": keys.private,
-            "service_key": SecretStr(SERVICE_KEY),
+            "access_keys": keys.access,
             "platform_key": SecretStr(PLATFORM_KEY),
             "platform_url": platform_url,
         }

@@ -24,7 +24,7 @@ async def field(house: House, fresh_broker: Broker) -> AsyncIterator[Field]:
 
 
 def settings_of(worker: Process) -> Settings:
-    return Settings(charging_url=str(worker.api.base_url), service_key=SecretStr(KEY))
+    return Settings(charging_url=str(worker.api.base_url), charging_key=SecretStr(KEY))
 
 
 def wish(*, is_booked: bool, enterprise: str = "", last: date = date(2026, 10, 5)) -> Wish:

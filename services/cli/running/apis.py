@@ -83,16 +83,19 @@ class Apis:
 
 @asynccontextmanager
 async def open_apis(settings: Settings, patience_seconds: float = PATIENCE_SECONDS) -> AsyncIterator[Apis]:
-    """Clients with the service key; the national platform is asked with the key it gave to us."""
-    service, platform = settings.service_key.get_secret_value(), settings.platform_key.get_secret_value()
-    if not service:
-        raise Refused("no service key: name the directory with --state, or set DANBAO_SERVICE_KEY")
+    """Clients, each with the operator's key for that service; raises Refused when no key is given.
+
+    A command needs the keys of the services that it asks; another one may be missing.
+    """
     wanted = [
-        ("charging", settings.charging_url, service),
-        ("ledger", settings.ledger_url, service),
-        ("reporting", settings.reporting_url, service),
-        ("national_platform", settings.platform_url, platform),
+        ("charging", settings.charging_url, settings.charging_key.get_secret_value()),
+        ("ledger", settings.ledger_url, settings.ledger_key.get_secret_value()),
+        ("reporting", settings.reporting_url, settings.reporting_key.get_secret_value()),
+        ("national_platform", settings.platform_url, settings.platform_key.get_secret_value()),
     ]
+    if not any(key for _, _, key in wanted[:3]):
+        variables = ", ".join(f"DANBAO_{name.upper()}_KEY" for name, _, _ in wanted[:3])
+        raise Refused(f"no key: name the directory with --state, or set {variables}")
     clients = [
         httpx.AsyncClient(
             base_url=url, headers={"Authorization": f"Bearer {key or '-'}"}, timeout=ANSWER_SECONDS, trust_env=False

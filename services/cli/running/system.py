@@ -16,7 +16,8 @@ from typing import Final
 
 from deploy.embedded.ports import free_port
 from deploy.embedded.stack import EmbeddedStack
-from deploy.first_keys import make_author_keys, make_log_keys, our_authors, outside_sources
+from deploy.first_keys import make_author_keys, make_log_keys, our_authors, outside_sources, write_readers
+from deploy.service_keys import key_file, key_settings, make_service_keys
 from services.cli.exits import CommandFailed, Unavailable
 from services.cli.running.apis import Api, Apis, open_apis
 from services.cli.running.migrating import HISTORIES, given_passwords, migrate_all, write_env_file
@@ -34,7 +35,7 @@ from shared.contracts.topics import INTERNAL, orders_topic
 from shared.domain.authors import Role
 from shared.domain.errors import Refused
 from shared.domain.rating import Scheme
-from shared.runtime.access import sha256_hex
+from shared.runtime.callers import OPERATOR, Direction, callees_of
 from shared.runtime.deployments import load_deployments
 from shared.runtime.settings import HOUSE, Settings
 
@@ -49,7 +50,9 @@ EMBEDDED_KAFKA: Final = {
     "DANBAO_KAFKA_METADATA_MAX_AGE_MS": "1000",
     "DANBAO_KAFKA_IDEMPOTENT": "false",
 }
-SECRETS: Final = ("DANBAO_DATABASE", "DANBAO_PLATFORM_DATABASE", "DANBAO_PLATFORM_KEY", "DANBAO_SERVICE_KEY")
+OPERATORS_KEYS: Final = {f"DANBAO_{callee.upper()}_KEY": Direction(OPERATOR, callee) for callee in callees_of(OPERATOR)}
+"""What a command shows to each service."""
+SECRETS: Final = ("DANBAO_DATABASE", "DANBAO_PLATFORM_DATABASE", "DANBAO_PLATFORM_KEY", *OPERATORS_KEYS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +143,7 @@ def service_environment(service: str, variables: Mapping[str, str], passwords: M
         theirs["DANBAO_ACCESS_KEYS"] = variables["DANBAO_PLATFORM_ACCESS_KEYS"]
         theirs.pop("DANBAO_SIGNING_KEY", None)
     else:
-        theirs["DANBAO_SERVICE_KEY"] = variables["DANBAO_SERVICE_KEY"]
+        theirs |= key_settings(Path(variables["DANBAO_STATE_DIRECTORY"]) / "keys", service)
         theirs.pop("DANBAO_WITNESS_KEY")
     if service != "ledger":
         theirs.pop("DANBAO_LOG_KEYS")
@@ -196,13 +199,15 @@ def _places() -> dict[str, str]:
 
 def _keys(directory: Path) -> dict[str, str]:
     """Make the keys and the files of who may read; nothing of it leaves the state directory."""
-    service, platform, operator = (secrets.token_urlsafe(24) for _ in range(3))
+    platform, operator = (secrets.token_urlsafe(24) for _ in range(2))
     private, public = directory / "signing.pem", directory / "signing.pub.pem"
     make_key_pair(private, public)
-    _write_readers(directory / "access.toml", {"operator": (operator, ["operator"])})
-    _write_readers(directory / "platform-access.toml", {"operator": (operator, ["national"])})
+    for file, scope in (("access.toml", "operator"), ("platform-access.toml", "national")):
+        (directory / file).unlink(missing_ok=True)  # the operator has another key at every start
+        write_readers(directory / file, operator, scope)
+    make_service_keys(directory / "keys", directory / "access.toml")
     return {
-        "DANBAO_SERVICE_KEY": service,
+        **{name: key_file(directory / "keys", to).read_text() for name, to in OPERATORS_KEYS.items()},
         "DANBAO_PLATFORM_KEY": platform,
         "DANBAO_OPERATOR_KEY": operator,
         "DANBAO_SIGNING_KEY": str(private),
@@ -229,14 +234,6 @@ def _make_authors(directory: Path, settings: Settings) -> None:
     folder.mkdir(mode=0o700, exist_ok=True)
     authors = [*our_authors(load_deployments(settings).names, folder, folder), *outside_sources(folder)]
     make_author_keys(authors, directory / "vkeys")
-
-
-def _write_readers(file: Path, readers: Mapping[str, tuple[str, list[str]]]) -> None:
-    tables = [
-        f'[[key]]\nname = "{name}"\nsha256 = "{sha256_hex(key)}"\nscopes = {scopes}\n'.replace("'", '"')
-        for name, (key, scopes) in readers.items()
-    ]
-    file.write_text("\n".join(tables), encoding="utf-8")
 
 
 def _choices(wishes: Wishes) -> dict[str, str]:

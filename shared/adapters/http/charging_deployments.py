@@ -140,8 +140,8 @@ class ChargingWorkers:
 async def open_charging(
     deployments: Deployments, settings: Settings, timeout_seconds: float = 10.0
 ) -> AsyncIterator[dict[str, httpx.AsyncClient]]:
-    """A client for each deployment, by name, showing the key that the services share; closed at the end."""
-    headers = {"Authorization": f"Bearer {settings.service_key.get_secret_value()}"}
+    """A client for each deployment, by name, showing this process's key for charging; closed at the end."""
+    headers = {"Authorization": f"Bearer {settings.charging_key.get_secret_value()}"}
     async with AsyncExitStack() as stack:
         yield {
             each.name: await stack.enter_async_context(
