@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from deploy.proxy_files import make_proxy_files
 from deploy.service_keys import entry, make_service_keys
 from shared.adapters.files.vkeys import add_author, add_vkey
 from shared.adapters.signing import make_key_pair, make_note_key
 from shared.domain.authors import Author, Role
 from shared.domain.signed_note import COSIGNATURE, ED25519
 from shared.runtime.access import sha256_hex
+from shared.runtime.clock import now
 from shared.runtime.deployments import load_deployments
 from shared.runtime.settings import Settings
 
@@ -25,12 +27,12 @@ KEYS = "/keys"
 """Where the compose file mounts a volume for each of the folders; DANBAO_KEYS names another place."""
 
 
-def main(keys: Path, operator_key: str) -> None:
+def main(keys: Path, operator_key: str, public_url: str) -> None:
     """Write the missing ones; the operator's key itself is kept nowhere, only its hash.
 
     `private` is for reporting alone, `charging` and `log` for charging and the ledger, `sources` for whoever stands in
     for the outside sources, `witness` for the national platform, `readers` for our services, `public` for everybody;
-    `ledger`, `reporting` and `operator` hold the keys that each shows to others.
+    `ledger`, `reporting` and `operator` hold the keys that each shows to others; `proxy` and `tls` are the proxy's.
     """
     make_key_pair(keys / "private" / "signing.pem", keys / "public" / "signing.pub.pem")
     make_log_keys(keys / "log" / "log.pem", keys / "witness" / "witness.pem", keys / "public" / "vkeys")
@@ -39,6 +41,7 @@ def main(keys: Path, operator_key: str) -> None:
     make_author_keys(outside_sources(keys / "sources"), keys / "public" / "vkeys")
     write_readers(keys / "readers" / "access.toml", operator_key, "operator")
     make_service_keys(keys, keys / "readers" / "access.toml")
+    make_proxy_files(keys, public_url, now())
     write_readers(keys / "public" / "platform-access.toml", operator_key, "national")
 
 
@@ -92,4 +95,4 @@ def write_readers(file: Path, key: str, scope: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(os.environ.get("DANBAO_KEYS", KEYS)), os.environ["DANBAO_OPERATOR_KEY"])
+    main(Path(os.environ.get("DANBAO_KEYS", KEYS)), os.environ["DANBAO_OPERATOR_KEY"], os.environ["DANBAO_PUBLIC_URL"])

@@ -40,6 +40,52 @@ def test_charging_can_be_there_several_times() -> None:
     assert not {"ports", "container_name", "hostname"} & SERVICES["charging"].keys()
 
 
+def networks(name: str) -> set[str]:
+    return set(SERVICES[name].get("networks", ()))
+
+
+def test_strangers_reach_the_proxy_and_kafkas_outer_listener_only() -> None:
+    assert {name for name, service in SERVICES.items() if "ports" in service} == {"proxy", "kafka"}
+    assert {name for name in SERVICES if "outside" in networks(name)} == {"proxy", "kafka"}
+    reachable = yaml.safe_load(COMPOSE.read_text())["networks"]
+    assert {name for name, network in reachable.items() if not (network or {}).get("internal")} == {"outside"}
+
+
+def test_each_network_has_who_needs_it() -> None:
+    """The proxy reaches neither Kafka nor a database, the national platform only its own database and the door."""
+    members = {net: {name for name in SERVICES if net in networks(name)} for net in ("ingest", "data", "portal")}
+    assert members == {
+        "ingest": {"kafka", "charging", "ledger", "reporting", "danbao"},
+        "data": {"postgres", "migrate", "charging", "ledger", "reporting", "danbao", "archive"},
+        "portal": {"proxy", "ledger", "reporting"},
+    }
+    assert networks("national-platform") == {"between", "platform", "platform-portal"}
+    assert networks("platform-postgres") == {"platform"}
+
+
+@pytest.mark.parametrize(
+    ("name", "network"), [("reporting", "portal"), ("ledger", "portal"), ("national-platform", "platform-portal")]
+)
+def test_the_proxy_alone_is_believed_about_who_asks(name: str, network: str) -> None:
+    address = SERVICES["proxy"]["networks"][network]["ipv4_address"]
+    assert SERVICES[name]["environment"]["DANBAO_TRUSTED_PROXIES"] == address
+    assert network in networks(name)
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_no_container_can_become_more_than_it_is(name: str) -> None:
+    service = SERVICES[name]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service.get("read_only") or name == "kafka"  # which writes its settings when it starts
+    assert name.endswith("postgres") or "cap_add" not in service
+
+
+@pytest.mark.parametrize("name", ["proxy", "kafka", "postgres", "platform-postgres"])
+def test_a_strangers_image_can_be_held_to_a_digest(name: str) -> None:
+    assert re.fullmatch(r"[a-z/]+:\$\{[A-Z]+_VERSION:-[0-9a-z.-]+\}\$\{[A-Z]+_DIGEST:-\}", SERVICES[name]["image"])
+
+
 def test_no_secret_is_in_the_file() -> None:
     secret = re.compile(r"PASSWORD|_KEY$")
     found = {
