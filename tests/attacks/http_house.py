@@ -63,14 +63,11 @@ async def running_targets(folder: Path, parts: dict[str, str]) -> AsyncIterator[
         async with running_system(Wishes(folder, extra=SETTINGS)) as system:
             settings, pid = system.settings, system.supervisor.pid
             urls = (settings.charging_url, settings.ledger_url, settings.reporting_url, settings.platform_url)
-            service, platform = settings.service_key, settings.platform_key
+            keys = (settings.charging_key, settings.ledger_key, settings.reporting_key, settings.platform_key)
             targets = {
-                name: Target(
-                    name, url, pid(name),
-                    (platform if name == "national_platform" else service).get_secret_value(),
-                )
-                for name, url in zip(SERVICES, urls, strict=True)
-            }  # fmt: skip
+                name: Target(name, url, pid(name), key.get_secret_value())
+                for name, url, key in zip(SERVICES, urls, keys, strict=True)
+            }
             yield system, targets
 
 

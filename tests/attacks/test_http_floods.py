@@ -7,12 +7,12 @@ from typing import Any
 
 import httpx
 import pytest
-from pydantic import SecretStr
 
 from shared.runtime.http_limits import MOST_REMEMBERED
 from shared.runtime.service import Service
 from shared.runtime.settings import Settings
 from shared.runtime.token_buckets import Recent, TokenBuckets
+from tests.access_keys import opened_by
 from tests.attacks.http_house import SETTINGS, Target, request, wire_to
 from tests.waiting import eventually_async
 
@@ -43,7 +43,8 @@ class Slow:
 
     def __init__(self, **settings: Any) -> None:
         self.may_answer, self.asked, self.waiting = asyncio.Event(), 0, 0
-        self.service = Service("test", Settings(service_key=SecretStr(KEY), **settings), self._compose)
+        self.service = Service("test", Settings(**settings), self._compose)
+        self.service.keys = opened_by(KEY)
 
     @asynccontextmanager
     async def _compose(self, service: Service) -> AsyncIterator[None]:
