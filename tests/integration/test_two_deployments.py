@@ -25,7 +25,7 @@ from shared.adapters.http.charging_deployments import ChargingWorkers
 from shared.contracts.manifests import DayClosed, DayCounted, Outcome
 from shared.domain.authors import Role
 from shared.domain.errors import Retry, Stop
-from shared.runtime.access import AccessKeys
+from tests.access_keys import opened_by
 from tests.authors import AUTHORS, CHARGING, author
 from tests.integration.charging_house import (
     BEIJING,
@@ -75,7 +75,7 @@ async def asked(houses: dict[str, House]) -> AsyncIterator[dict[str, httpx.Async
             pool: Any = houses[name].pool
             _add_days(days, Lookup(pool, CHARGING), None)  # type: ignore[arg-type]  # findings are not asked for here
             app.include_router(days)
-            app.include_router(make_worker_days_router(AccessKeys.load(None, KEY), WorkerDays(pool)))
+            app.include_router(make_worker_days_router(opened_by(KEY), WorkerDays(pool)))
             transport = httpx.ASGITransport(app)
             headers = {"Authorization": f"Bearer {KEY}"}
             client = httpx.AsyncClient(transport=transport, base_url=f"http://{name}", headers=headers)
