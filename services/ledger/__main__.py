@@ -20,6 +20,7 @@ from services.ledger.gaps import ASK_SECONDS, fill_gaps
 from services.ledger.log_api import make_proof_router, make_public_router
 from services.ledger.metrics import LOOK_SECONDS, Metrics, look
 from services.ledger.overdue import Overdue
+from services.ledger.quarantine import open_quarantine
 from services.ledger.readiness import check_progress
 from services.ledger.remit import take_remittance
 from services.ledger.repeating import keep_doing
@@ -27,6 +28,7 @@ from services.ledger.scheduler import TICK_SECONDS, keep_time
 from services.ledger.witnessing import ask_witness
 from shared.adapters.author_keys import load_authors, load_signer
 from shared.adapters.http.charging_deployments import ChargingWorkers, open_charging
+from shared.adapters.http.set_aside_api import make_set_aside_router
 from shared.adapters.kafka.clients import consume, ensure_topics, open_broker, until_done
 from shared.adapters.kafka.signed_messages import publish_signed
 from shared.adapters.postgres.engine import open_engine
@@ -71,6 +73,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
         counters = Counters(authors, frozenset(charging), ChargingWorkers(charging))
         _subscribe(service, broker, engine, metrics, outbox, counters)
         service.app.include_router(make_router(service.keys, door, settings, is_working_day, outbox.wake))
+        service.app.include_router(make_set_aside_router(service.keys, door, open_quarantine(door), outbox.wake))
         service.app.include_router(make_public_router(door, log_keys))
         service.app.include_router(make_proof_router(door, log_keys, service.keys))
         service.app.include_router(make_evidence_router(door, log_keys, service.keys))

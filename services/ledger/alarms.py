@@ -5,6 +5,8 @@ day_not_equal          charging's count of a day and the books differ; every dif
 gap                    a manifest is missing and a later one of its run waits
 message_refused        a message was kept aside: undecodable, absurd, unexpected, or known with other content;
                            it goes when a person has reviewed the message
+set_aside              a statement, the late fees of an enterprise and province, or a duty of the clock that cannot
+                           be done; the others are done, and it is tried again within an hour
 remittance_unallocated money of an enterprise and province that the books do not know
 log_inconsistent       what is stored does not continue the checkpoint signed last: nothing is signed (I7)
 witness_refused        the witness did not cosign; both of these go when a later checkpoint is signed, or cosigned
@@ -24,6 +26,7 @@ from services.ledger.books import Books, Closing
 from services.ledger.count_day import latest_differences
 from services.ledger.debts import read_advances
 from services.ledger.gaps import read_gap_seconds, read_missing
+from shared.adapters.postgres.quarantine import list_set_aside
 from shared.domain.journal import AccountKind, Party
 from shared.domain.money import yuan
 from shared.runtime.settings import Settings
@@ -31,9 +34,11 @@ from shared.runtime.settings import Settings
 log = structlog.get_logger(__name__)
 GAP_SECONDS: Final = 10.0
 """A gap younger than this is the ordinary course of things."""
+MOST_NAMED: Final = 20
+"""Items set aside that have an alarm each; `GET /v1/set-aside` lists them all."""
 NAMES: Final = (
     "close_overdue", "day_not_equal", "gap", "message_refused", "remittance_unallocated", "log_inconsistent",
-    "witness_refused", "checkpoint_unwitnessed",
+    "witness_refused", "checkpoint_unwitnessed", "set_aside",
 )  # fmt: skip
 
 _REFUSED = text(
@@ -76,7 +81,14 @@ async def read_alarms(
         *await _of_refused(connection),
         *await _of_remittances(connection),
         *await _of_log(connection, cosign_timeout_seconds),
+        *await _of_set_aside(connection),
     ]
+
+
+async def _of_set_aside(connection: AsyncConnection) -> list[str]:
+    rows = await list_set_aside(connection, tables.set_aside)
+    named = [f"set_aside: {row['step']} {row['item']}: {row['reason']}: {row['detail']}" for row in rows[:MOST_NAMED]]
+    return named + ([f"set_aside: {len(rows) - MOST_NAMED} more"] if len(rows) > MOST_NAMED else [])
 
 
 async def _of_log(connection: AsyncConnection, timeout_seconds: float) -> list[str]:

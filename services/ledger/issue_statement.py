@@ -1,13 +1,14 @@
 """Issue the statements of a month, once every day of it is closed; all of them in one transaction.
 
-If the process dies here: no statement of the month stands, or all do with the messages that tell them.
+If the process dies here: no statement of the month stands, or all do with the messages that tell them. A statement that
+cannot be drawn up is set aside with an alarm, the others are issued, and it is tried again later.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import structlog
@@ -18,11 +19,12 @@ from services.ledger import tables
 from services.ledger.books import Books, as_json, holding_turn, put_out, read_books
 from services.ledger.debts import read_advances, settle_credit, use_advances
 from services.ledger.journal_store import Source, write_entry
+from services.ledger.quarantine import Step, open_quarantine
+from shared.adapters.postgres.quarantine import Item
 from shared.contracts.manifests import Outcome, StatementIssued, StatementLine
 from shared.contracts.topics import STATEMENTS
 from shared.domain.billing import Allocation, Bill, BookedSum, draw_up_bill
 from shared.domain.calendar import Month, due_on, insured_day
-from shared.domain.errors import Refused
 from shared.domain.journal import ROUNDING, Balance, EntryKind, Party, receivable
 from shared.domain.money import Amount
 from shared.domain.presumption import assessed_reason, series_of
@@ -45,16 +47,34 @@ async def issue_statements(
 ) -> IssueAnswer:
     """Bill a month: a statement for each enterprise and province with lines posted in it; again it changes nothing.
 
-    Refused before the month is over, while a day of it is open, while an earlier month is not billed, or for lines
-    that no bill can explain.
+    Refused before the month is over, while a day of it is open, or while an earlier month is not billed. Lines that no
+    bill can explain keep their enterprise and province from a statement, and nobody else.
     """
-    try:
-        async with holding_turn(engine) as connection:
-            if answer := await _objection(connection, period, as_of):
-                return answer
-            return await _issue(connection, period, as_of, is_working_day)
-    except Refused as error:
-        return IssueAnswer("refused", str(error))
+    async with holding_turn(engine) as connection:
+        if answer := await _objection(connection, period, as_of):
+            return answer
+        parties = await _read_parties(connection, period)
+        issued = await _issue(engine, connection, period, as_of, due_on(period, is_working_day), parties)
+        row = {"period": str(period), "as_of": as_of, "statements": len(parties)}
+        await connection.execute(insert(tables.period_issued).values(row))
+    aside = len(parties) - issued
+    log.info("month billed", period=str(period), statements=issued, set_aside=aside)
+    return IssueAnswer("issued", f"{aside} statements are set aside" if aside else None, issued)
+
+
+async def issue_set_aside(engine: AsyncEngine, as_of: datetime, is_working_day: IsWorkingDay) -> int:
+    """Issue statements of billed months that were set aside, where it is time to try again; returns how many.
+
+    They are due when their month is, for the audit works that out; what late fee the delay made is for a person.
+    """
+    issued = 0
+    async with holding_turn(engine) as connection:
+        names = await open_quarantine(engine).read_due(connection, Step.BILL)
+        for period in sorted({Month.parse(name[:7]) for name in names}):
+            parties = await _read_parties(connection, period)
+            chosen = {party: rows for party, rows in parties.items() if statement_id(period, party) in names}
+            issued += await _issue(engine, connection, period, as_of, due_on(period, is_working_day), chosen)
+    return issued
 
 
 async def _objection(connection: AsyncConnection, period: Month, as_of: datetime) -> IssueAnswer | None:
@@ -79,24 +99,36 @@ async def read_first_unbilled(connection: AsyncConnection, books: Books) -> Mont
     return Month.parse(last).next() if last else Month.of(books.opened_on)
 
 
+def statement_id(period: Month, party: Party) -> str:
+    """The id of the one statement of a party and month."""
+    return f"{period}-{party.province}-{party.enterprise}"
+
+
 async def _issue(
-    connection: AsyncConnection, period: Month, as_of: datetime, is_working_day: IsWorkingDay
-) -> IssueAnswer:
-    due = due_on(period, is_working_day)
+    engine: AsyncEngine,
+    connection: AsyncConnection,
+    period: Month,
+    as_of: datetime,
+    due: date,
+    parties: Mapping[Party, list[Any]],
+) -> int:
+    """Issue the statements of these parties; returns how many, without those that are set aside."""
     posting_day = max(insured_day(as_of), (await read_books(connection)).oldest_open_day)
-    sums = await read_booked_sums(connection, period)
-    issued = [_statement(party, period, as_of, due, draw_up_bill(period, sums[party])) for party in sorted(sums)]
-    await _write(connection, issued)
     advances = await read_advances(connection)
-    for each in issued:
-        await _post(connection, each, posting_day, advances)
-    row = {"period": str(period), "as_of": as_of, "statements": len(sums)}
-    await connection.execute(insert(tables.period_issued).values(row))
-    log.info("month billed", period=str(period), statements=len(sums))
-    return IssueAnswer("issued", None, len(sums))
+
+    async def issue(items: Sequence[Item[Party]]) -> int:
+        bills = {item.content: draw_up_bill(period, map(_sum, parties[item.content])) for item in items}
+        issued = [_statement(party, period, as_of, due, bill) for party, bill in bills.items()]
+        await _write(connection, issued)
+        for each in issued:
+            await _post(connection, each, posting_day, advances)
+        return len(issued)
+
+    items = [Item(Step.BILL, statement_id(period, party), party) for party in sorted(parties)]
+    return sum(await open_quarantine(engine).do_all_within(connection, items, issue))
 
 
-async def read_booked_sums(connection: AsyncConnection, period: Month) -> dict[Party, list[BookedSum]]:
+async def _read_parties(connection: AsyncConnection, period: Month) -> dict[Party, list[Any]]:
     """What was charged and reversed on the closed days of the month, by party, insured month, industry and tariff line.
 
     Assessed numbers stand apart, by series and insured day.
@@ -124,22 +156,24 @@ async def read_booked_sums(connection: AsyncConnection, period: Month) -> dict[P
         .where(line.posting_day.between(period.first_day, period.last_day))
         .group_by(line.enterprise, line.province, "month", line.industry, line.tariff_line, "assessed", "assessed_on")
     )
-    found: dict[Party, list[BookedSum]] = defaultdict(list)
-    for row in await connection.execute(query):
-        found[Party(row.enterprise, row.province)].append(
-            BookedSum(
-                insured_month=Month.of(row.month),
-                industry=row.industry,
-                tariff_line=row.tariff_line,
-                charged=int(row.charged),
-                reversed=int(row.reversed),
-                premium=Amount(int(row.premium)),
-                base_amounts=frozenset(row.base_amounts),
-                series=series_of(row.assessed),
-                insured_on=row.assessed_on,
-            )
-        )
+    found: dict[Party, list[Any]] = defaultdict(list)
+    for row in (await connection.execute(query)).all():
+        found[Party(row.enterprise, row.province)].append(row)
     return found
+
+
+def _sum(row: Any) -> BookedSum:
+    return BookedSum(
+        insured_month=Month.of(row.month),
+        industry=row.industry,
+        tariff_line=row.tariff_line,
+        charged=int(row.charged),
+        reversed=int(row.reversed),
+        premium=Amount(int(row.premium)),
+        base_amounts=frozenset(row.base_amounts),
+        series=series_of(row.assessed),
+        insured_on=row.assessed_on,
+    )
 
 
 def _statement(party: Party, period: Month, as_of: datetime, due: date, bill: Bill) -> StatementIssued:
@@ -160,7 +194,7 @@ def _statement(party: Party, period: Month, as_of: datetime, due: date, bill: Bi
         for line in bill.lines
     ]
     return StatementIssued(
-        statement_id=f"{period}-{party.province}-{party.enterprise}",
+        statement_id=statement_id(period, party),
         enterprise=party.enterprise,
         province=party.province,
         period=str(period),

@@ -3,6 +3,7 @@
 If the process dies here: the increments of a run are one transaction; a run that is repeated finds nothing to add.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -13,6 +14,8 @@ from services.ledger import tables
 from services.ledger.books import holding_turn, read_books
 from services.ledger.debts import read_advances, read_debts, use_advances, write_allocations
 from services.ledger.journal_store import Source, write_entry
+from services.ledger.quarantine import Step, open_quarantine
+from shared.adapters.postgres.quarantine import Item
 from shared.domain.billing import NOTHING, Allocation, Debt, accrued_late_fee
 from shared.domain.journal import (
     Account,
@@ -33,25 +36,45 @@ class LateFeesBooked:
     booked: int = 0
     amount: Amount = NOTHING
 
+    def plus(self, step: Amount) -> "LateFeesBooked":
+        """With the increment of one more statement; zero is none."""
+        return LateFeesBooked(self.booked + bool(step), Amount(self.amount + step))
+
 
 async def book_late_fees(engine: AsyncEngine, as_of: date) -> LateFeesBooked:
     """Bring the late fee of every statement to what accrued by the end of `as_of`; run again it adds nothing.
 
     A statement assessed for a later day already is not touched. Money that turns out to have come earlier than
-    it was told lowers the fee again; what was paid of it then becomes an advance.
+    it was told lowers the fee again; what was paid of it then becomes an advance. An enterprise and province whose
+    fees cannot be booked is set aside with an alarm; all others are booked.
     """
-    booked = LateFeesBooked()
+    quarantine = open_quarantine(engine)
     async with holding_turn(engine) as connection:
         assessed = await _read_assessed(connection)
         posting_day = max(as_of, (await read_books(connection)).oldest_open_day)
-        for party, debts in (await read_debts(connection)).items():
-            for debt in debts:
-                if as_of >= assessed.get(debt.statement_id, as_of):
-                    step = await _assess(connection, party, debt, as_of, posting_day)
-                    booked = LateFeesBooked(booked.booked + bool(step), Amount(booked.amount + step))
-        for party in await read_advances(connection):
-            await use_advances(connection, party, as_of, posting_day)
-    return booked
+        debts = await read_debts(connection)
+        waiting = await quarantine.read_waiting(connection, Step.LATE_FEE)
+        parties = {_name(party): party for party in sorted(debts.keys() | (await read_advances(connection)).keys())}
+        items = [Item(Step.LATE_FEE, name, party) for name, party in parties.items() if name not in waiting]
+
+        async def book(chosen: Sequence[Item[Party]]) -> LateFeesBooked:
+            booked = LateFeesBooked()
+            for item in chosen:
+                for debt in debts.get(item.content, ()):
+                    if as_of >= assessed.get(debt.statement_id, as_of):
+                        booked = booked.plus(await _assess(connection, item.content, debt, as_of, posting_day))
+            held = await read_advances(connection, chosen[0].content if len(chosen) == 1 else None)
+            for item in chosen:
+                if item.content in held:
+                    await use_advances(connection, item.content, as_of, posting_day)
+            return booked
+
+        results = await quarantine.do_all_within(connection, items, book)
+    return LateFeesBooked(sum(each.booked for each in results), Amount(sum(each.amount for each in results)))
+
+
+def _name(party: Party) -> str:
+    return f"{party.province}-{party.enterprise}"
 
 
 async def _read_assessed(connection: AsyncConnection) -> dict[str, date]:

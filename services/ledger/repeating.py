@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from shared.adapters.postgres.faults import describe
+
 log = structlog.get_logger(__name__)
 
 
@@ -14,5 +16,5 @@ async def keep_doing(what: str, work: Callable[[], Awaitable[object]], pause_sec
         try:
             await work()
         except Exception as error:  # noqa: BLE001  # whatever failed, the next turn starts from the books
-            log.warning("failed, tried again later", what=what, error=repr(error))
+            log.warning("failed, tried again later", what=what, error=describe(error))
         await asyncio.sleep(pause_seconds)

@@ -16,6 +16,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from shared.adapters.postgres.quarantine import set_aside_table
+
 metadata = MetaData(schema="ledger")
 INSTANT = DateTime(timezone=True)
 
@@ -311,3 +313,5 @@ log_fault = Table(
     Column("detail", Text),
     Column("found_at", INSTANT),
 )
+
+set_aside = set_aside_table(metadata)

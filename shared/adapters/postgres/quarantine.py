@@ -24,6 +24,7 @@ from sqlalchemy import (
     func,
     literal,
     select,
+    text,
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, insert
@@ -38,6 +39,7 @@ MOST_PAUSE_SECONDS: Final = 3_600.0
 MOST_LISTED: Final = 1_000
 """Items that a list names; their count is exact."""
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 def set_aside_table(metadata: MetaData) -> Table:
@@ -103,8 +105,7 @@ class Quarantine:
             where = place_of(error)
         async with self._engine.begin() as connection:
             attempts = await self.set_aside(connection, item, fault)
-        said = {"step": item.step, "item": item.name, "reason": fault.reason.value, "detail": fault.detail}
-        log.error("set aside", attempts=attempts, where=where, **said)
+        _log(item, fault, attempts, where)
         return 0
 
     async def do_all(
@@ -127,6 +128,57 @@ class Quarantine:
             done = await work(connection, items)
             await self.resolve(connection, items[0].step, [item.name for item in items])
         return done
+
+    async def do_all_within(
+        self,
+        connection: AsyncConnection,
+        items: Sequence[Item[T]],
+        work: Callable[[Sequence[Item[T]]], Awaitable[R]],
+    ) -> list[R]:
+        """As `do_all`, within the caller's transaction; returns the results of what was done.
+
+        Deferred constraints are checked with the items that they are about: at the commit, one would end it all.
+        """
+        if not items:
+            return []
+        try:
+            return [await self._within(connection, items, work)]
+        except Exception as error:  # classified in one place; what is transient goes on up
+            if content_fault(error) is None:
+                raise
+        results = []
+        for item in items:
+            try:
+                results.append(await self._within(connection, [item], work))
+            except Exception as error:  # classified in one place; what is transient goes on up
+                fault = content_fault(error)
+                if fault is None:
+                    raise
+                attempts = await self.set_aside(connection, item, fault)
+                _log(item, fault, attempts, place_of(error))
+        return results
+
+    async def _within(
+        self, connection: AsyncConnection, items: Sequence[Item[T]], work: Callable[[Sequence[Item[T]]], Awaitable[R]]
+    ) -> R:
+        async with connection.begin_nested():
+            result = await work(items)
+            await self.resolve(connection, items[0].step, [item.name for item in items])
+            await connection.execute(text("set constraints all immediate"))
+        await connection.execute(text("set constraints all deferred"))
+        return result
+
+    async def read_waiting(self, connection: AsyncConnection, step: str) -> set[str]:
+        """Names of the items of a step that are set aside, and that it is not time to try again."""
+        known = self.table.c
+        query = select(known.item).where(known.step == step, known.resolved_at.is_(None))
+        return set((await connection.execute(query.where(known.next_at > func.clock_timestamp()))).scalars())
+
+    async def read_due(self, connection: AsyncConnection, step: str) -> set[str]:
+        """Names of the items of a step that are set aside, and that it is time to try again."""
+        known = self.table.c
+        query = select(known.item).where(known.step == step, known.resolved_at.is_(None))
+        return set((await connection.execute(query.where(known.next_at <= func.clock_timestamp()))).scalars())
 
     async def set_aside(self, connection: AsyncConnection, item: Item[Any], fault: Fault) -> int:
         """Keep the item out of its step until it is time to try it again; returns how often it was tried in vain.
@@ -172,6 +224,11 @@ class Quarantine:
             statement = statement.where(known.item == name)
         async with self._engine.begin() as connection:
             return int((await connection.execute(statement)).rowcount)
+
+
+def _log(item: Item[Any], fault: Fault, attempts: int, where: str) -> None:
+    said = {"step": item.step, "item": item.name, "reason": fault.reason.value, "detail": fault.detail}
+    log.error("set aside", attempts=attempts, where=where, **said)
 
 
 async def list_set_aside(connection: AsyncConnection, table: Table) -> list[dict[str, Any]]:
