@@ -10,7 +10,6 @@ from datetime import date
 from functools import partial
 from typing import Final
 
-import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.reporting import store
@@ -23,7 +22,6 @@ from services.reporting.sources import Sources
 from shared.adapters.postgres.faults import Fault, ItemFault, content_fault
 from shared.adapters.postgres.quarantine import Item
 from shared.contracts.findings import FindingKind
-from shared.contracts.manifests import DayClosed, StatementIssued
 from shared.contracts.reports import EmployeeExclusion
 from shared.domain.coverage import Coverage, build_coverage
 from shared.domain.errors import Retry
@@ -70,12 +68,12 @@ class Builder:
         return built
 
     async def _build_declarations(self, connection: AsyncConnection, items: Sequence[Item[bytes]]) -> int:
-        return self._count(await store.add_reports(connection, [_declaration(item.content) for item in items]))
+        return self._count(await store.add_reports(connection, [_declaration(item) for item in items]))
 
     async def _build_day(self, item: Item[date]) -> int:
         day = item.content
         async with self._engine.connect() as connection:
-            closed = msgspec.json.decode(await store.read_closed_day(connection, day), type=DayClosed)
+            closed = await store.read_closed_day(connection, day)
             done = await store.built_provinces(connection, day)
         check_day(closed)
         coverages = build_coverage(day, closed.totals, closed.workers, closed.first_time)
@@ -135,8 +133,8 @@ class Builder:
         return len(kinds)
 
 
-def _declaration(body: bytes) -> Prepared:
-    statement = msgspec.json.decode(body, type=StatementIssued)
+def _declaration(item: Item[bytes]) -> Prepared:
+    statement = store.decode_statement(item)
     check_statement(statement)
     return declaration_report(statement)
 

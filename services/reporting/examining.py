@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Iterable
 from datetime import date
 from functools import partial
 
-import msgspec
 import structlog
 from sqlalchemy import exists
 from sqlalchemy.dialects.postgresql import insert as insert_once
@@ -80,7 +79,7 @@ class Examiner:
     async def _examine(self, item: Item[date]) -> int:
         day = item.content
         async with self._engine.connect() as connection:
-            closed = msgspec.json.decode(await store.read_closed_day(connection, day), type=DayClosed)
+            closed = await store.read_closed_day(connection, day)
         answer = await self._sources.findings(day)
         async with self._engine.begin() as connection:
             row = {"day": day, "findings": len(answer.findings)}

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable
 from datetime import date
 from typing import Any, Final
 
+import msgspec
 from sqlalchemy import ColumnElement, Row, Text, cast, exists, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as insert_once
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -22,7 +23,9 @@ from services.reporting.tables import (
     STATEMENT_ISSUED,
 )
 from shared.adapters.postgres.quarantine import Item, Quarantine
+from shared.contracts.manifests import DayClosed, StatementIssued
 from shared.contracts.reports import Receipt
+from shared.domain.errors import Refused
 
 DAY_NAME: Final = cast(DAY_CLOSED.c.day, Text)
 """The name of a closed day as an item of a step."""
@@ -70,10 +73,26 @@ async def due_days(
     return [Item(step, row.name, row.day, {"day": row.day}) for row in rows]
 
 
-async def read_closed_day(connection: AsyncConnection, day: date) -> bytes:
-    """The message of a closed day that is kept."""
-    body: bytes = (await connection.execute(select(DAY_CLOSED.c.body).where(DAY_CLOSED.c.day == day))).scalar_one()
-    return body
+async def read_closed_day(connection: AsyncConnection, day: date) -> DayClosed:
+    """A closed day out of the message that is kept; raises where that is none."""
+    rows = await connection.execute(select(DAY_CLOSED.c.body).where(DAY_CLOSED.c.day == day))
+    return decode_day(rows.scalar_one(), day)
+
+
+def decode_day(body: bytes, day: date) -> DayClosed:
+    """The closed day of a kept message; raises `Refused` where the message is about another day."""
+    closed = msgspec.json.decode(body, type=DayClosed)
+    if closed.day != day:
+        raise Refused(f"the message is about {closed.day}")
+    return closed
+
+
+def decode_statement(item: Item[bytes]) -> StatementIssued:
+    """The statement of a kept message; raises `Refused` where the message is about another statement."""
+    issued = msgspec.json.decode(item.content, type=StatementIssued)
+    if issued.statement_id != item.name:
+        raise Refused("the message is about another statement")
+    return issued
 
 
 async def built_provinces(connection: AsyncConnection, day: date) -> set[str]:

@@ -144,7 +144,7 @@ STATEMENTS: Final[list[tuple[bytes | dict[str, Any], dict[str, str]]]] = [
     ({"base_amount": HUGE}, {"build_declaration": BOUND, "project_statement": BOUND}),
     ({"orders": -HUGE}, {"build_declaration": BOUND, "project_statement": BOUND}),
     ({"province": "zz"}, {"build_declaration": "undecodable"}),
-    ({"statement_id": "another"}, {"build_declaration": "constraint", "project_statement": "constraint"}),
+    ({"statement_id": "another"}, {"build_declaration": "refused", "project_statement": "refused"}),
     ({"due_on": "2026-02-30"}, {"build_declaration": "undecodable", "project_statement": "undecodable"}),
     (b"hello", {"build_declaration": "undecodable", "project_statement": "undecodable"}),
     (b"\xff\xfe", {"build_declaration": "undecodable", "project_statement": "undecodable"}),

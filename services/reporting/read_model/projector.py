@@ -4,17 +4,15 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Final
 
-import msgspec
 from sqlalchemy import ColumnElement, delete, exists, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.reporting.quarantine import Step, open_quarantine
 from services.reporting.read_model.projecting import project_day, project_statement
 from services.reporting.read_model.tables import DAY_PROJECTED, PROJECTED, STATEMENT_SUM
-from services.reporting.store import DAY_NAME, statement_item
+from services.reporting.store import DAY_NAME, decode_day, decode_statement, statement_item
 from services.reporting.tables import DAY_CLOSED, DISCREPANCY_STANDING, STATEMENT_ISSUED
 from shared.adapters.postgres.quarantine import Item
-from shared.contracts.manifests import DayClosed, StatementIssued
 
 STATEMENTS_A_STEP: Final = 500
 
@@ -36,12 +34,12 @@ class Projector:
         await self._quarantine.do_all(statements, _project_statements)
         return len(days) + len(statements)
 
-    async def _due_day(self, connection: AsyncConnection) -> list[Item[bytes]]:
+    async def _due_day(self, connection: AsyncConnection) -> list[Item[tuple[date, bytes]]]:
         is_waiting = self._quarantine.is_waiting(Step.PROJECT_DAY, DAY_NAME)
         columns = (DAY_CLOSED.c.day, DAY_NAME.label("name"), DAY_CLOSED.c.body)
         query = select(*columns).where(~_is_projected(), ~is_waiting).order_by(DAY_CLOSED.c.day).limit(1)
         rows = (await connection.execute(query)).all()
-        return [Item(Step.PROJECT_DAY, row.name, bytes(row.body), {"day": row.day}) for row in rows]
+        return [Item(Step.PROJECT_DAY, row.name, (row.day, bytes(row.body)), {"day": row.day}) for row in rows]
 
     async def _due_statements(self, connection: AsyncConnection) -> list[Item[bytes]]:
         is_waiting = self._quarantine.is_waiting(Step.PROJECT_STATEMENT, STATEMENT_ISSUED.c.statement_id)
@@ -104,15 +102,16 @@ async def last_day(connection: AsyncConnection) -> date | None:
     return found
 
 
-async def _project_days(connection: AsyncConnection, items: Sequence[Item[bytes]]) -> int:
+async def _project_days(connection: AsyncConnection, items: Sequence[Item[tuple[date, bytes]]]) -> int:
     for item in items:
-        await project_day(connection, msgspec.json.decode(item.content, type=DayClosed))
+        day, body = item.content
+        await project_day(connection, decode_day(body, day))
     return len(items)
 
 
 async def _project_statements(connection: AsyncConnection, items: Sequence[Item[bytes]]) -> int:
     for item in items:
-        await project_statement(connection, msgspec.json.decode(item.content, type=StatementIssued))
+        await project_statement(connection, decode_statement(item))
     return len(items)
 
 
