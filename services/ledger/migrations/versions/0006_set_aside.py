@@ -4,8 +4,8 @@ from pathlib import Path
 
 from shared.adapters.postgres.migrations import run_script
 
-revision = "0005"
-down_revision = "0004"
+revision = "0006"
+down_revision = "0005"
 
 
 def upgrade() -> None:
