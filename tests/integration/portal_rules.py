@@ -64,6 +64,8 @@ RULES: Final[dict[str, frozenset[Role] | None]] = {
     "POST /v1/reports/{report_id}/retry": SERVICES,
     "GET /v1/read-model": SERVICES,
     "POST /v1/read-model/rebuild": SERVICES,
+    "GET /v1/set-aside": SERVICES,
+    "POST /v1/set-aside/retry": SERVICES,
     # Figures, statements, reports.
     "GET /v1/overview": OFFICES,
     "GET /v1/sheets": OFFICES,
