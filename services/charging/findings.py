@@ -4,12 +4,14 @@ Asked for after the count, over exactly its rows, so that the same question alwa
 kind is one statement over the day's part or less; a finding is one enterprise, province and insured day.
 """
 
+import math
 from collections.abc import Iterable
 from datetime import date, timedelta
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
+import structlog
 from msgspec.structs import replace
 
 from services.charging.archived import refuse_archived
@@ -29,8 +31,10 @@ from shared.adapters.postgres.pool import Connection, Pool
 from shared.contracts.findings import MOST_ORDERS, DayFindings, Delays, Finding, FindingKind, OrderRef
 from shared.domain.calendar import day_bounds, insured_day
 from shared.domain.delays import BOUNDS_SECONDS, BUCKETS
+from shared.domain.identity_share import COUNTS_SQL, HAS_DIGITS_SQL, expected_by_chance, is_beyond_chance
 from shared.domain.industry import Industry
 
+log = structlog.get_logger(__name__)
 _ON: Final = "(accepted_at at time zone interval '8 hours')::date as insured_on"
 _ORDER: Final = "accepted_at, order_id, worker_key, worker_rest"
 _ACCEPTED: Final = f"""(select enterprise, region / 10000 as province, {_ON}, {_ORDER}, recorded_at, industry, reason
@@ -76,6 +80,12 @@ _DELAYS: Final = f"""
         = (a.enterprise, a.order_id, a.worker_key, a.accepted_at) and s.found_on <= $6)
     group by 1, 2, 3, 4 order by 1, 2, 3, 4"""
 
+_ALIKE: Final = f"""
+    select uscc, c.* from (select enterprise, {COUNTS_SQL}
+        from (select enterprise, order_id, {HAS_DIGITS_SQL} from charging.entry where kind = 1 and {COUNTED}) a
+        group by enterprise) c
+    join charging.enterprise e on e.id = enterprise where alike > 0 order by uscc"""
+
 
 class _Scope(NamedTuple):
     """Parameters of COUNTED for one day of a cut."""
@@ -110,6 +120,7 @@ class DayFinder:
                 *await self._unaccepted(connection, day, cut, previous),
                 *await self._late(connection, day, scope, delays),
                 *await self._not_enrolled(connection, day, scope),
+                *await self._identity_like(connection, day, scope),
                 *await series_findings(connection, day),
             ]
         return DayFindings(findings=findings, delays=delays)
@@ -158,6 +169,28 @@ class DayFinder:
                 FindingKind.NOT_ENROLLED, day, [row for row in rows if row["what"] == code], detail, name
             )
         ]
+
+    async def _identity_like(self, connection: Connection, day: date, scope: _Scope) -> list[Finding]:
+        """The ids themselves are not named: if they are what they look like, they must not be copied around."""
+        found = []
+        for row in await connection.fetch(_ALIKE, *scope.values):
+            expected = expected_by_chance(row["mobile_runs"], row["citizen_runs"])
+            if is_beyond_chance(row["alike"], expected):
+                log.error("order ids read as identities", enterprise=row["uscc"], day=str(day), orders=row["alike"])
+                detail = (
+                    f"{row['alike']} of {row['orders']} order ids counted at the close of {day} read as a citizen's"
+                    f" or a mobile number; {math.ceil(expected)} are to be expected by chance"
+                )
+                evidence: dict[str, str | int | list[str]] = {
+                    "close": str(day), "received": row["orders"], "expected": math.ceil(expected),
+                }  # fmt: skip
+                found.append(
+                    Finding(
+                        kind=FindingKind.IDENTITY_LIKE_ORDER_IDS, key=f"{row['uscc']}.{day}", enterprise=row["uscc"],
+                        insured_on=day, count=row["alike"], detail=detail, evidence=evidence, orders=[],
+                    )
+                )  # fmt: skip
+        return found
 
     async def _delays(self, connection: Connection, day: date, scope: _Scope) -> list[Delays]:
         bounds = [timedelta(seconds=each) for each in BOUNDS_SECONDS]

@@ -39,6 +39,8 @@ class FindingKind(StrEnum):
     """Sent later than a set delay after the order was accepted."""
     NOT_ENROLLED = "not_enrolled"
     """Orders in an industry or a province for which the enterprise is not enrolled."""
+    IDENTITY_LIKE_ORDER_IDS = "identity_like_order_ids"
+    """More of a day's order ids read as citizen's or mobile numbers than chance makes (identity_share.py)."""
     # What needs history or other sources (services/reporting)
     EXCLUDED_SHARE = "excluded_share"
     """The share of excluded orders rose beyond what its own history makes plausible."""

@@ -8,17 +8,21 @@ import asyncpg
 import msgspec
 import pytest
 
+from services.charging.findings import DayFinder
 from services.charging.parked import ParkedEvents
 from services.charging.proof import Proofs
+from services.cli.audit.identity import check_identities
+from services.cli.audit.verdict import Check, Verdict
 from services.ledger.alarms import read_alarms
 from services.ledger.books import read_books
 from services.ledger.remit import take_remittance
 from shared.adapters.kafka.clients import open_broker
 from shared.adapters.postgres.kept_keys import KeptKeys
+from shared.contracts.findings import FindingKind
 from shared.contracts.manifests import RemittanceReceived
 from shared.contracts.parking import ParkReason
 from shared.runtime.settings import Settings
-from tests.integration.charging_house import NOON, RIDES, House, Sent, accepted, cancelled, declared, told
+from tests.integration.charging_house import NOON, OTHER_RIDES, RIDES, House, Sent, accepted, cancelled, declared, told
 from tests.integration.ledger_model import ENTERPRISE, Ledger, open_ledger
 
 CITIZEN, OLD, MOBILE, NAME = "11010519491231002X", "110105491231002", "13800138000", "张三"
@@ -211,3 +215,59 @@ async def test_sealed_bytes_that_were_changed_are_not_sent_again(house: House) -
     parked = ParkedEvents(house.pool, open_broker(Settings()))
     assert (await parked.send_again(ParkReason.NOT_JSON, None)).told() == {"resent": 0, "erased": 0, "altered": 1}
     assert all(each["altered"] for each in await parked.page(None, None, "", 10))
+
+
+async def audit_of(house: House) -> Check:
+    owner = await asyncpg.connect(house.owner_url)
+    try:
+        async with owner.transaction():
+            verdict = Verdict()
+            await check_identities(owner, [owner], verdict)
+    finally:
+        await owner.close()
+    (check,) = verdict.checks
+    return check
+
+
+async def test_the_audit_looks_at_every_place_and_says_what_it_is(house: House) -> None:
+    """What came before the rule is told and fails nothing; what the rule keeps clean fails; a new column is seen."""
+    one = await house.worker()
+    await one.charge(accepted("o1"), accepted(CITIZEN), *kept_kinds())
+    check = await audit_of(house)
+    assert (check.findings, check.notes) == ([], [])
+    owner = await asyncpg.connect(house.owner_url)
+    try:
+        await owner.execute("set session_replication_role = replica")  # for it is append-only
+        for column, number in (("agency_uscc", CITIZEN), ("employer_insurance_no", MOBILE), ("series", MOBILE)):
+            await owner.execute(f"update charging.entry set {column} = $1 where order_id = 'o1'", number)
+        await owner.execute("alter table charging.pause add note text")
+        await owner.execute("insert into charging.pause (topic, is_paused, events, parked, reason, note)"
+                            " values ('t', true, 1, 1, 'r', $1)", f"call {MOBILE}")  # fmt: skip
+        noted = await audit_of(house)
+        await owner.execute("update charging.parked set detail = $1", f"driver {CITIZEN}")
+    finally:
+        await owner.close()
+    assert noted.has_passed
+    places = {note.partition(":")[0] for note in noted.notes}
+    assert places == {
+        "charging.entry.agency_uscc", "charging.entry.employer_insurance_no", "charging.entry.series",
+        "charging.pause.note",
+    }  # fmt: skip
+    assert CITIZEN not in str(noted.notes)
+    assert not (await audit_of(house)).has_passed
+
+
+async def test_order_ids_that_are_telephone_numbers_are_a_finding_by_their_share(house: House) -> None:
+    one = await house.worker()
+    chance = [accepted(f"{n}") for n in range(20_000_000_000, 20_000_000_090)]
+    chance += [accepted(f"1390000{n:04}") for n in range(8)]
+    await one.charge(*chance, accepted("ord-77"))
+    await one.charge(*(accepted(f"1380013{n:04}", uscc=OTHER_RIDES) for n in range(40)))
+    await house.close("2026-10-03")
+    found = await DayFinder(house.pool, 3_600, 3).find(NOON.date())
+    assert found is not None
+    alike = [each for each in found.findings if each.kind is FindingKind.IDENTITY_LIKE_ORDER_IDS]
+    assert [(each.enterprise, each.count, each.orders) for each in alike] == [(OTHER_RIDES, 40, [])]
+    check = await audit_of(house)
+    assert check.has_passed
+    assert [note for note in check.notes if OTHER_RIDES in note] == check.notes != []

@@ -22,6 +22,12 @@ class Check:
     what: str
     findings: list[str] = field(default_factory=list)
     count: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    def note(self, note: str) -> None:
+        """Say what has to be known and is no fault of the books: it does not fail the audit."""
+        if len(self.notes) < MOST_FINDINGS:
+            self.notes.append(note)
 
     def find(self, finding: str) -> None:
         """Note a row that does not agree."""
@@ -90,6 +96,7 @@ class Verdict:
             yield from (f"       {finding}" for finding in check.findings[:SHOWN])
             if check.count > SHOWN:
                 yield f"       and {check.count - SHOWN:,} more"
+            yield from (f"       note: {each}" for each in check.notes)
         yield f"audit {'passed' if self.has_passed else 'FAILED'}"
 
     def as_json(self) -> dict[str, Any]:
@@ -105,4 +112,5 @@ def as_dict(check: Check) -> dict[str, Any]:
         "passed": check.has_passed,
         "findings": check.findings,
         "finding_count": check.count,
+        "notes": check.notes,
     }
