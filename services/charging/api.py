@@ -1,12 +1,11 @@
 """What charging answers over HTTP: its progress, manifests asked for again, who was covered, what is parked."""
 
 from collections.abc import Callable
-from datetime import date
 from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from services.charging.archived_api import tell_archived
 from services.charging.consumer import Consumer
@@ -16,22 +15,25 @@ from services.charging.order_lookup import OrderLookup
 from services.charging.parked import ParkedEvents
 from shared.contracts.parking import ParkReason
 from shared.contracts.topics import ORDERS_PATTERN, orders_topic
-from shared.domain.calendar import day_start
 from shared.domain.errors import Refused
 from shared.runtime.access import AccessKeys, Reader
+from shared.runtime.http_types import (
+    USCC,
+    AnyUscc,
+    Instant,
+    PathDay,
+    PathInt4,
+    PathInt8,
+    PathOrderId,
+    PathToken,
+    PathUscc,
+    QueryDay,
+    QueryProvince,
+)
 
-USCC = r"^[0-9A-Z]{18}$"
-Uscc = Annotated[str, Path(pattern=USCC)]
-OrderId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
 OrdersTopic = Annotated[str, Path(pattern=ORDERS_PATTERN)]
 RunName = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]
 Number = Annotated[int, Path(ge=1, lt=2**31)]
-FIRST, LAST = date(2022, 1, 1), date(2099, 12, 31)
-PathDay = Annotated[date, Path(ge=FIRST, le=LAST)]
-QueryDay = Annotated[date, Query(ge=FIRST, le=LAST)]
-Instant = Annotated[AwareDatetime, Query(ge=day_start(FIRST), lt=day_start(LAST))]
-Enterprise = Annotated[str | None, Query(pattern=USCC)]
-Province = Annotated[str, Query(pattern=r"^[0-9]{2}$")]
 Limit = Annotated[int, Query(ge=1, le=10_000)]
 Token = Annotated[str, Query(pattern=r"^([0-9a-f]{64})?$")]
 Cursor = Annotated[str, Query(pattern=r"^([0-9]{1,18}\.[0-9]{1,9})?$", description="`cursor` of the last one seen")]
@@ -93,12 +95,12 @@ def _add_progress(router: APIRouter, consumer: Consumer, lookup: Lookup, settle:
 def _add_days(router: APIRouter, lookup: Lookup, finder: DayFinder) -> None:
     @router.get("/days/{day}/registrations")
     async def registrations(
-        day: PathDay, province: Province, after: Token = "", limit: Limit = 10_000
+        day: PathDay, province: QueryProvince, after: Token = "", limit: Limit = 10_000
     ) -> dict[str, Any]:
         return {"workers": await lookup.registrations(day, province, after, limit)}
 
     @router.get("/days/{day}/employee-exclusions")
-    async def employee_exclusions(day: PathDay, province: Province) -> dict[str, Any]:
+    async def employee_exclusions(day: PathDay, province: QueryProvince) -> dict[str, Any]:
         return {"exclusions": await lookup.employee_exclusions(day, province)}
 
     @router.get("/days/{day}/findings")
@@ -111,11 +113,11 @@ def _add_days(router: APIRouter, lookup: Lookup, finder: DayFinder) -> None:
 
 def _add_orders(router: APIRouter, orders: OrderLookup) -> None:
     @router.get("/orders/{enterprise}/{order_id}")
-    async def order(enterprise: Uscc, order_id: OrderId, day: QueryDay) -> dict[str, Any]:
+    async def order(enterprise: PathUscc, order_id: PathOrderId, day: QueryDay) -> dict[str, Any]:
         return {"rows": await orders.order(enterprise, order_id, day)}
 
     @router.get("/workers/{worker_id}/covers")
-    async def covers(worker_id: Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")], at: Instant) -> dict[str, Any]:
+    async def covers(worker_id: PathToken, at: Instant) -> dict[str, Any]:
         return {"covers": await orders.covers(worker_id, at)}
 
 
@@ -127,14 +129,14 @@ def _add_parked(router: APIRouter, keys: AccessKeys, parked: ParkedEvents) -> No
     async def list_parked(
         asking: Asking,
         reason: ParkReason | None = None,
-        enterprise: Enterprise = None,
+        enterprise: AnyUscc = None,
         after: Cursor = "",
         limit: Limit = 100,
     ) -> dict[str, Any]:
         return {"parked": await parked.page(reason, _own(asking, enterprise), after, limit)}
 
     @router.get("/parked/{batch}/{leaf_index}")
-    async def show_parked(asking: Asking, batch: int, leaf_index: int) -> dict[str, Any]:
+    async def show_parked(asking: Asking, batch: PathInt8, leaf_index: PathInt4) -> dict[str, Any]:
         own = _own(asking, None)
         found = await parked.one(batch, leaf_index)
         if found is None or (own is not None and found["topic"] not in map(orders_topic, own)):

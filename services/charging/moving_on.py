@@ -20,9 +20,10 @@ from shared.adapters.postgres.pool import Pool
 from shared.contracts.topics import ORDERS_PATTERN
 from shared.domain.errors import Refused
 from shared.runtime.access import AccessKeys, Reader
+from shared.runtime.http_types import Int4, Int8, Words
 
 OrdersTopic = Annotated[str, Path(pattern=ORDERS_PATTERN)]
-Words = Annotated[str, Field(min_length=1, max_length=500)]
+Said = Annotated[Words, Field(min_length=1, max_length=500)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +40,9 @@ class Shown(BaseModel):
     """What an operator was shown of one partition and agrees to."""
 
     model_config = ConfigDict(extra="forbid")
-    partition: Annotated[int, Field(ge=0)]
-    from_offset: Annotated[int, Field(ge=0)]
-    to_offset: Annotated[int, Field(ge=0)]
+    partition: Int4
+    from_offset: Int8
+    to_offset: Int8
 
 
 class Decision(BaseModel):
@@ -49,8 +50,8 @@ class Decision(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     losses: Annotated[list[Shown], Field(min_length=1)]
-    who: Words
-    why: Words
+    who: Said
+    why: Said
 
 
 class MovingOn:

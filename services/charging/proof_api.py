@@ -4,10 +4,10 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, HTTPException
 
-from services.charging.api import OrderId, QueryDay, Uscc
 from services.charging.archived_api import tell_archived
 from services.charging.proof import Altered, Proofs
 from shared.runtime.access import AccessKeys
+from shared.runtime.http_types import AnyDay, PathOrderId, PathUscc
 
 
 def make_proof_router(keys: AccessKeys, proofs: Proofs) -> APIRouter:
@@ -15,7 +15,7 @@ def make_proof_router(keys: AccessKeys, proofs: Proofs) -> APIRouter:
     router = APIRouter(prefix="/v1", dependencies=[Depends(keys.require("service")), Depends(tell_archived)])
 
     @router.get("/orders/{enterprise}/{order_id}/proof")
-    async def prove_order(enterprise: Uscc, order_id: OrderId, day: QueryDay | None = None) -> dict[str, Any]:
+    async def prove_order(enterprise: PathUscc, order_id: PathOrderId, day: AnyDay = None) -> dict[str, Any]:
         try:
             return {"rows": [proof.told() for proof in await proofs.order(enterprise, order_id, day)]}
         except Altered as error:

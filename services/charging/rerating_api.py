@@ -1,8 +1,7 @@
 """`POST /v1/rerate`: what a re-rating of a window would change, and booking it."""
 
 from collections.abc import Callable
-from datetime import date
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import structlog
 from fastapi import APIRouter, Depends, HTTPException
@@ -16,11 +15,9 @@ from shared.domain.errors import Refused
 from shared.domain.money import Amount, yuan
 from shared.domain.rating import Scheme
 from shared.runtime.access import AccessKeys
+from shared.runtime.http_types import PROVINCE, USCC, Day
 
 log = structlog.get_logger(__name__)
-FIRST: Final = date(2022, 1, 1)
-LAST: Final = date(2099, 12, 31)
-Day = Annotated[date, Field(ge=FIRST, le=LAST)]
 
 
 class RerateWish(BaseModel):
@@ -29,8 +26,8 @@ class RerateWish(BaseModel):
     model_config = ConfigDict(extra="forbid")
     first_on: Day
     last_on: Day
-    enterprise: Annotated[str | None, Field(pattern=r"^[0-9A-Z]{18}$")] = None
-    province: Annotated[str | None, Field(pattern=r"^[0-9]{2}$")] = None
+    enterprise: Annotated[str | None, Field(pattern=USCC)] = None
+    province: Annotated[str | None, Field(pattern=PROVINCE)] = None
     apply: bool = False
 
     def window(self) -> Window:

@@ -1,19 +1,16 @@
 """What an enterprise asks about its own stream; with its own key it sees itself only."""
 
-from datetime import date
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, HTTPException, Path, Query
+from fastapi import APIRouter, Depends, HTTPException, Query
 
 from services.charging.received import received_of
 from services.charging.series_lookup import Asked, SeriesLookup
 from shared.adapters.postgres.pool import Pool
 from shared.runtime.access import AccessKeys, Reader
+from shared.runtime.http_types import AnyDay, PathDay, PathUscc
 
-Uscc = Annotated[str, Path(pattern=r"^[0-9A-Z]{18}$")]
 Series = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_-]{1,16}$", description="one series, all its days")]
-Day = Annotated[date | None, Query(ge=date(2022, 1, 1), le=date(2099, 12, 31), description="insured day")]
-PathDay = Annotated[date, Path(ge=date(2022, 1, 1), le=date(2099, 12, 31))]
 After = Annotated[int, Query(ge=1, lt=2**53, description="numbers from here on")]
 Limit = Annotated[int, Query(ge=1, le=10_000, description="ranges of each series")]
 
@@ -25,7 +22,12 @@ def make_series_router(keys: AccessKeys, pool: Pool) -> APIRouter:
 
     @router.get("/enterprises/{uscc}/series")
     async def series(
-        asking: Asking, uscc: Uscc, day: Day = None, series: Series = None, after: After = 1, limit: Limit = 1_000
+        asking: Asking,
+        uscc: PathUscc,
+        day: AnyDay = None,
+        series: Series = None,
+        after: After = 1,
+        limit: Limit = 1_000,
     ) -> dict[str, Any]:
         check_own(asking, uscc)
         if (day is None) == (series is None):
@@ -36,7 +38,7 @@ def make_series_router(keys: AccessKeys, pool: Pool) -> APIRouter:
         return told
 
     @router.get("/enterprises/{uscc}/received/{day}")
-    async def received(asking: Asking, uscc: Uscc, day: PathDay) -> dict[str, Any]:
+    async def received(asking: Asking, uscc: PathUscc, day: PathDay) -> dict[str, Any]:
         check_own(asking, uscc)
         found = await received_of(pool, uscc, day)
         if found is None:

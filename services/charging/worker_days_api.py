@@ -1,18 +1,17 @@
 """Whom a close counted, for the services that join several deployments."""
 
-from datetime import date
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.charging.api import FIRST, LAST, PathDay
 from services.charging.worker_days import WorkerDays
 from shared.adapters.http.charging_deployments import PAGE
 from shared.runtime.access import AccessKeys
+from shared.runtime.http_types import WORKER, Day, PathDay
 
-Token = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Token = Annotated[str, Field(pattern=WORKER)]
 
 
 class CountedBefore(BaseModel):
@@ -20,7 +19,7 @@ class CountedBefore(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     province: Annotated[str, Field(pattern=r"^[0-9]{2}$")]
-    insured_on: Annotated[date | None, Field(ge=FIRST, le=LAST)] = None
+    insured_on: Day | None = None
     workers: Annotated[list[Token], Field(max_length=PAGE)]
 
 

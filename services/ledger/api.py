@@ -1,11 +1,10 @@
 """The ledger over HTTP: its progress, and the commands that close, bill and assess. All need a service key."""
 
 from collections.abc import Callable
-from datetime import date
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.ledger import reading
@@ -15,13 +14,24 @@ from services.ledger.issue_statement import IsWorkingDay, issue_statements
 from services.ledger.late_fees import book_late_fees
 from services.ledger.refused import review_refused
 from shared.domain.calendar import Month
-from shared.domain.errors import Refused
 from shared.domain.money import yuan
 from shared.runtime.access import AccessKeys
+from shared.runtime.http_types import (
+    AnyPeriod,
+    AnyProvince,
+    AnyUscc,
+    Cursor,
+    Day,
+    Instant,
+    PathDay,
+    PathInt8,
+    Period,
+    QueryDay,
+    QueryPeriod,
+    Words,
+)
 from shared.runtime.settings import Settings
 
-Uscc = Annotated[str | None, Query(pattern=r"^[0-9A-Z]{18}$")]
-Province = Annotated[str | None, Query(pattern=r"^[0-9]{2}$")]
 Limit = Annotated[int, Query(ge=1, le=1_000)]
 
 
@@ -29,29 +39,29 @@ class CloseWish(BaseModel):
     """Close a day as of an instant."""
 
     model_config = ConfigDict(extra="forbid")
-    as_of: AwareDatetime
+    as_of: Instant
 
 
 class BillWish(BaseModel):
     """Bill a month as of an instant."""
 
     model_config = ConfigDict(extra="forbid")
-    period: str
-    as_of: AwareDatetime
+    period: Period
+    as_of: Instant
 
 
 class Review(BaseModel):
     """What was done about a refused message."""
 
     model_config = ConfigDict(extra="forbid")
-    note: str = Field(min_length=1, max_length=1_000)
+    note: Annotated[Words, Field(min_length=1, max_length=1_000)]
 
 
 class LateFeeWish(BaseModel):
     """Book late fees up to the end of a day."""
 
     model_config = ConfigDict(extra="forbid")
-    as_of: date
+    as_of: Day
 
 
 def make_router(
@@ -77,14 +87,14 @@ def _add_commands(
     wake: Callable[[], None],
 ) -> None:
     @router.post("/days/{day}/close")
-    async def close(day: date, wish: CloseWish) -> dict[str, Any]:
+    async def close(day: PathDay, wish: CloseWish) -> dict[str, Any]:
         answer = await close_day(engine, day, wish.as_of, settings.close_after_hours)
         wake()
         return {"state": answer.state, "reason": answer.reason}
 
     @router.post("/statements")
     async def bill(wish: BillWish) -> dict[str, Any]:
-        answer = await issue_statements(engine, _month(wish.period), wish.as_of, is_working_day)
+        answer = await issue_statements(engine, Month.parse(wish.period), wish.as_of, is_working_day)
         wake()
         return {"state": answer.state, "reason": answer.reason, "statements": answer.statements}
 
@@ -101,45 +111,38 @@ def _add_readings(router: APIRouter, engine: AsyncEngine, settings: Settings) ->
             return await reading.read_status(connection, settings.close_timeout_seconds, cosign_timeout(settings))
 
     @router.get("/days/{day}")
-    async def day_state(day: date) -> dict[str, Any]:
+    async def day_state(day: PathDay) -> dict[str, Any]:
         async with engine.connect() as connection:
             return await reading.read_day(connection, day)
 
     @router.get("/statements")
     async def statements(
-        period: str | None = None, enterprise: Uscc = None, province: Province = None
+        period: AnyPeriod = None, enterprise: AnyUscc = None, province: AnyProvince = None
     ) -> dict[str, Any]:
-        month = None if period is None else _month(period)
+        month = None if period is None else Month.parse(period)
         async with engine.connect() as connection:
             return {"statements": await reading.read_statements(connection, month, enterprise, province)}
 
     @router.get("/payment-states")
-    async def payment_states(period: str, as_of: date) -> dict[str, Any]:
+    async def payment_states(period: QueryPeriod, as_of: QueryDay) -> dict[str, Any]:
         async with engine.connect() as connection:
-            return {"items": await reading.read_payment_states(connection, _month(period), as_of)}
+            return {"items": await reading.read_payment_states(connection, Month.parse(period), as_of)}
 
     @router.get("/totals")
-    async def totals(period: str) -> dict[str, Any]:
+    async def totals(period: QueryPeriod) -> dict[str, Any]:
         async with engine.connect() as connection:
-            return {"totals": await reading.read_totals(connection, _month(period))}
+            return {"totals": await reading.read_totals(connection, Month.parse(period))}
 
 
 def _add_refused(router: APIRouter, engine: AsyncEngine, keys: AccessKeys) -> None:
     @router.get("/refused")
-    async def refused(after: int = 0, limit: Limit = 100) -> dict[str, Any]:
+    async def refused(after: Cursor = 0, limit: Limit = 100) -> dict[str, Any]:
         async with engine.connect() as connection:
             return {"messages": await reading.read_refused(connection, after, limit)}
 
     @router.post("/refused/{refused_id}/review")
-    async def review(refused_id: int, wish: Review, request: Request) -> dict[str, str]:
+    async def review(refused_id: PathInt8, wish: Review, request: Request) -> dict[str, str]:
         state = await review_refused(engine, refused_id, keys.reader(request).name, wish.note)
         if state == "unknown":
             raise HTTPException(404, f"no message {refused_id} was refused")
         return {"state": state}
-
-
-def _month(text: str) -> Month:
-    try:
-        return Month.parse(text)
-    except Refused as error:
-        raise HTTPException(422, str(error)) from error

@@ -1,16 +1,15 @@
 """A statement with its evidence over HTTP, for our own services and the command."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, HTTPException, Path
+from fastapi import APIRouter, Depends, HTTPException
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.ledger.checkpoints import LogKeys
 from services.ledger.statement_evidence import read_evidence
 from shared.domain.errors import Refused
 from shared.runtime.access import AccessKeys
-
-StatementId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.:-]{1,128}$")]
+from shared.runtime.http_types import PathDocumentId
 
 
 def make_evidence_router(engine: AsyncEngine, keys: LogKeys, access: AccessKeys) -> APIRouter:
@@ -18,7 +17,7 @@ def make_evidence_router(engine: AsyncEngine, keys: LogKeys, access: AccessKeys)
     router = APIRouter(prefix="/v1", dependencies=[Depends(access.require("service"))])
 
     @router.get("/statements/{statement_id}/evidence")
-    async def evidence(statement_id: StatementId) -> dict[str, Any]:
+    async def evidence(statement_id: PathDocumentId) -> dict[str, Any]:
         async with engine.connect() as connection:
             try:
                 found = await read_evidence(connection, keys, statement_id)

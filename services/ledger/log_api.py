@@ -1,7 +1,6 @@
 """The log over HTTP: in public as C2SP tlog-tiles has it, and proofs for our own services."""
 
 import gzip
-from datetime import date
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Header, HTTPException, Path, Query
@@ -16,6 +15,7 @@ from shared.domain import manifest_head, merkle
 from shared.domain.errors import Refused
 from shared.domain.tiles import ENTRIES, Tile, join_entries, parse_path
 from shared.runtime.access import AccessKeys
+from shared.runtime.http_types import QueryDay
 
 FOR_EVER: Final = {"Cache-Control": "public, max-age=31536000, immutable"}
 Run = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]
@@ -82,7 +82,7 @@ def make_proof_router(engine: AsyncEngine, keys: LogKeys, access: AccessKeys) ->
         return {"index": index, "size": shown, "proof": told, "checkpoint": note.decode()}
 
     @router.get("/checkpoints")
-    async def of_day(day: date) -> dict[str, Any]:
+    async def of_day(day: QueryDay) -> dict[str, Any]:
         async with engine.connect() as connection:
             size, note = _found(await read_shown_of_day(connection, keys, day), f"no checkpoint of {day} yet")
         return {"day": day, "size": size, "checkpoint": note.decode()}

@@ -2,10 +2,9 @@
 
 import asyncio
 from collections.abc import Collection
-from datetime import date
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
+from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from fastapi.responses import JSONResponse, Response
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -19,11 +18,10 @@ from services.national_platform.witness import read_witness_alarms, read_witness
 from shared.contracts.reports import Reconciliation, Refusal, ReportId
 from shared.runtime.access import FULL, AccessKeys, Reader, sha256_hex
 from shared.runtime.http_gate import Caller
+from shared.runtime.http_types import AnyDay, AnyPeriod, AnyProvince, PathPeriod
 
 REPORTER: Final = "reporter"
 """The scope of a key that hands reports in; with `province:<2 digits>` beside it, only for those."""
-MONTH: Final = r"^[0-9]{4}-(0[1-9]|1[0-2])$"
-Province = Annotated[str | None, Query(pattern=r"^[0-9]{2}$")]
 Kind = Literal["coverage", "registration", "declaration", "payment"]
 _STATUS: Final = {"bad_signature": 401, "different_content": 409}
 
@@ -79,10 +77,10 @@ def routes(doors: Doors, reception: Reception, engine: AsyncEngine, knobs: Fault
     @router.get("/reports")
     async def list_reports(
         seen: share,
-        province: Province = None,
+        province: AnyProvince = None,
         kind: Kind | None = None,
-        day: date | None = None,
-        period: Annotated[str | None, Query(pattern=MONTH)] = None,
+        day: AnyDay = None,
+        period: AnyPeriod = None,
         after: Annotated[str, Query(pattern=r"^[A-Za-z0-9_.:-]{0,128}$")] = "",
         limit: Annotated[int, Query(ge=1, le=10_000)] = 1_000,
     ) -> dict[str, Any]:
@@ -100,9 +98,7 @@ def routes(doors: Doors, reception: Reception, engine: AsyncEngine, knobs: Fault
         return Response(found[1], media_type="application/json")
 
     @router.get("/reconciliations/{period}")
-    async def read_reconciliation(
-        period: Annotated[str, Path(pattern=MONTH)], seen: share, province: Province = None
-    ) -> Reconciliation:
+    async def read_reconciliation(period: PathPeriod, seen: share, province: AnyProvince = None) -> Reconciliation:
         async with engine.connect() as connection:
             return await reconcile(connection, period, _narrowed(seen, province))
 

@@ -11,7 +11,6 @@ from services.reporting.sources import Sources
 from shared.adapters.signing import NoteSigner
 from shared.domain.acknowledgement import Acknowledgement, read_ranges
 from shared.domain.checkpoint import Checkpoint
-from shared.domain.errors import Retry
 from shared.domain.signed_note import Note
 
 Uscc = Annotated[str, Path(pattern=r"^[0-9A-Z]{18}$")]
@@ -33,10 +32,7 @@ def make_acknowledgement_router(access: Access, sources: Sources, signer: NoteSi
     async def acknowledgement(viewer: Annotated[Viewer, Depends(asking)], uscc: Uscc, day: Day) -> dict[str, Any]:
         if not viewer.sees(None, uscc):
             raise HTTPException(403, f"{viewer.name} does not see {uscc}")
-        try:
-            told = await acknowledge(sources, uscc, day)
-        except Retry as error:
-            raise HTTPException(503, str(error)) from error
+        told = await acknowledge(sources, uscc, day)
         if told is None:
             raise HTTPException(404, f"{day} is not closed")
         note = Note(told.text, (signer.sign(told.text),))

@@ -1,11 +1,10 @@
 """The JSON interface for the other services and the command; all of it needs the service key."""
 
 from collections.abc import Callable
-from datetime import date
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi import APIRouter, Depends, HTTPException
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.reporting import store
@@ -13,10 +12,8 @@ from services.reporting.documents import payment_report
 from services.reporting.reconciliation import reconcile
 from services.reporting.sources import Sources
 from shared.adapters.http.national_platform import NationalPlatform
-from shared.domain.errors import Refused, Retry
 from shared.runtime.access import AccessKeys
-
-Period = Annotated[str, Field(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])$")]
+from shared.runtime.http_types import AnyPeriod, Day, PathDocumentId, Period
 
 
 class Month(BaseModel):
@@ -29,7 +26,7 @@ class Month(BaseModel):
 class MonthAsOf(Month):
     """The body of a payment report; `as_of` is a day, the last that counts."""
 
-    as_of: date
+    as_of: Day
 
 
 def routes(
@@ -42,7 +39,7 @@ def routes(
     _add_reconciliations(router, engine, platform)
 
     @router.post("/reports/{report_id}/retry")
-    async def retry_report(report_id: str) -> dict[str, str]:
+    async def retry_report(report_id: PathDocumentId) -> dict[str, str]:
         async with engine.begin() as connection:
             if not await store.send_again(connection, report_id):
                 raise HTTPException(404, f"no refused or undeliverable report {report_id}")
@@ -59,7 +56,7 @@ def _add_reading(router: APIRouter, engine: AsyncEngine) -> None:
             return await store.count_all(connection)
 
     @router.get("/receipts")
-    async def list_receipts(period: str | None = None) -> dict[str, Any]:
+    async def list_receipts(period: AnyPeriod = None) -> dict[str, Any]:
         async with engine.connect() as connection:
             return {"receipts": await store.list_receipts(connection, period)}
 
@@ -67,10 +64,7 @@ def _add_reading(router: APIRouter, engine: AsyncEngine) -> None:
 def _add_payment_reports(router: APIRouter, engine: AsyncEngine, sources: Sources, wake: Callable[[], None]) -> None:
     @router.post("/payment-reports")
     async def report_payments(body: MonthAsOf) -> dict[str, int]:
-        try:
-            states = await sources.payment_states(body.period, body.as_of)
-        except Retry as error:
-            raise HTTPException(503, str(error)) from error
+        states = await sources.payment_states(body.period, body.as_of)
         reports = [payment_report(body.period, province, body.as_of, items) for province, items in states.items()]
         async with engine.begin() as connection:
             added = await store.add_reports(connection, reports)
@@ -81,9 +75,4 @@ def _add_payment_reports(router: APIRouter, engine: AsyncEngine, sources: Source
 def _add_reconciliations(router: APIRouter, engine: AsyncEngine, platform: NationalPlatform) -> None:
     @router.post("/reconciliations")
     async def reconcile_month(body: Month) -> dict[str, int]:
-        try:
-            return {"differences": await reconcile(engine, platform, body.period)}
-        except Refused as error:
-            raise HTTPException(409, str(error)) from error
-        except Retry as error:
-            raise HTTPException(503, str(error)) from error
+        return {"differences": await reconcile(engine, platform, body.period)}

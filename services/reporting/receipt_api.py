@@ -1,14 +1,10 @@
 """Evidence over HTTP within the scope of the reader's key: order receipts, a statement's; and the page /receipt."""
 
-from collections.abc import Awaitable
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
-from fastapi import Path as InPath
-from pydantic import AwareDatetime
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.reporting.access.entering import Access
@@ -18,27 +14,24 @@ from services.reporting.order_receipts import Order, OrderReceipts
 from services.reporting.sources import InternalApi
 from shared.adapters.qr_codes import receipt_code, svg_of
 from shared.domain.calendar import epoch_instant
-from shared.domain.errors import Refused, Retry
+from shared.runtime.http_types import AnyDay, AnyInstant, AnyUscc, PathDocumentId
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 SCRIPTS: Final = ("noble-ed25519.js", "check.js", "page.js")
 """In the page's one script, in this order; the first is @noble/ed25519 as published (docs/dependencies.md)."""
-Uscc = Annotated[str | None, Query(pattern=r"^[0-9A-Z]{18}$")]
 OrderId = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
 Token = Annotated[str | None, Query(pattern=r"^[0-9a-f]{64}$")]
-StatementId = Annotated[str, InPath(pattern=r"^[A-Za-z0-9_.:-]{1,128}$")]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
     """Either an order, or a worker and an instant."""
 
-    enterprise: Uscc = None
+    enterprise: AnyUscc = None
     order_id: OrderId = None
-    day: date | None = None
+    day: AnyDay = None
     worker: Token = None
-    at: AwareDatetime | None = None
+    at: AnyInstant = None
     qr: bool = False
 
     @property
@@ -65,8 +58,8 @@ def make_receipt_router(
         return {"orders": [_told(order, address, has_qr=wish.qr) for order in seen]}
 
     @router.get("/statements/{statement_id}/evidence")
-    async def evidence(statement_id: StatementId, viewer: Office) -> dict[str, Any]:
-        found = await _asked(ledger.find(f"/v1/statements/{statement_id}/evidence"))
+    async def evidence(statement_id: PathDocumentId, viewer: Office) -> dict[str, Any]:
+        found = await ledger.find(f"/v1/statements/{statement_id}/evidence")
         statement: dict[str, Any] = {} if found is None else found["statement"]
         if found is None or not viewer.sees(statement["province"], statement["enterprise"]):
             raise HTTPException(404, "no such statement in your share")
@@ -79,21 +72,11 @@ def _is_seen(viewer: Viewer, order: Order) -> bool:
     return viewer.sees(order.province, order.first.uscc, order.first.worker.hex())
 
 
-async def _asked(answer: Awaitable[T]) -> T:
-    """409 where things do not agree, 503 where a service does not answer."""
-    try:
-        return await answer
-    except Refused as error:
-        raise HTTPException(409, str(error)) from error
-    except Retry as error:
-        raise HTTPException(503, str(error)) from error
-
-
 async def _find(receipts: OrderReceipts, wish: Wish) -> list[Order]:
     if wish.worker is not None and wish.at is not None:
-        return await _asked(receipts.of_worker(wish.worker, wish.at))
+        return await receipts.of_worker(wish.worker, wish.at)
     if wish.enterprise is not None and wish.order_id is not None:
-        return await _asked(receipts.of_order(wish.enterprise, wish.order_id, wish.day))
+        return await receipts.of_order(wish.enterprise, wish.order_id, wish.day)
     raise HTTPException(422, "name enterprise and order_id, or worker and at")
 
 

@@ -3,7 +3,6 @@
 The national regulator and provinces change states, each of what it sees; an enterprise reads its own.
 """
 
-from datetime import date
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query
@@ -17,17 +16,13 @@ from services.reporting.read_api.cells import Table
 from services.reporting.read_api.formats import DOWNLOADS, Format, in_form
 from services.reporting.register import State, Wanted, change_state, find_one, list_findings, tells_orders
 from shared.contracts.findings import FindingKind
+from shared.runtime.http_types import AnyDay, AnyPeriod, AnyProvince, AnyUscc, Cursor
 
 COLUMNS: Final = (
     "id", "kind", "state", "count", "found_at", "last_seen_at", "times_seen", "noted_at", "actor", "note", "report_id",
     "period", "day", "province", "enterprise", "declared", "reported", "detail",
 )  # fmt: skip
-Cursor = Annotated[int, Query(ge=0, lt=2**63, description="`next` of the answer before")]
 Limit = Annotated[int, Query(ge=1, le=5_000)]
-Uscc = Annotated[str | None, Query(pattern=r"^[0-9A-Z]{18}$")]
-Province = Annotated[str | None, Query(pattern=r"^[0-9]{2}$")]
-Period = Annotated[str | None, Query(pattern=r"^[0-9]{4}-[0-9]{2}$")]
-
 
 Number = Annotated[int, Path(ge=1, lt=2**63)]
 
@@ -54,10 +49,10 @@ def register_routes(access: Access, engine: AsyncEngine) -> APIRouter:
         asking: Asking,
         kind: FindingKind | None = None,
         state: State | None = None,
-        enterprise: Uscc = None,
-        province: Province = None,
-        day: date | None = None,
-        period: Period = None,
+        enterprise: AnyUscc = None,
+        province: AnyProvince = None,
+        day: AnyDay = None,
+        period: AnyPeriod = None,
         after: Cursor = 0,
         limit: Limit = 1_000,
         format: Format = "json",  # noqa: A002 - the name in the address

@@ -11,13 +11,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
+import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from shared.adapters.postgres.pool import AWAY, BadData
 from shared.domain.errors import Refused, RefusedValue, Retry
+from shared.runtime.observability import without_addresses
 
+log = structlog.get_logger(__name__)
 MEDIA_TYPE: Final = "application/problem+json"
 MOST_FAULTS: Final = 20
 BUSY_SECONDS: Final = "2"
@@ -61,7 +64,7 @@ def as_http(error: Exception) -> HTTPException:
         case Refused():
             return HTTPException(409, str(error))
         case Retry():
-            return HTTPException(503, str(error), {"Retry-After": BUSY_SECONDS})
+            return HTTPException(503, without_addresses(str(error)), {"Retry-After": BUSY_SECONDS})
         case _ if isinstance(error, PASSING):
             return HTTPException(503, "busy: ask again later", {"Retry-After": BUSY_SECONDS})
         case _:
@@ -71,7 +74,10 @@ def as_http(error: Exception) -> HTTPException:
 async def answer_error(_: Request, error: Exception) -> Response:
     """A handler of exceptions."""
     faults = list_faults(error) if isinstance(error, RequestValidationError) else None
-    return make_problem(as_http(error), faults)
+    answer = as_http(error)
+    if answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE and not isinstance(error, HTTPException):
+        log.warning("a request is answered 503", error=without_addresses(repr(error)))
+    return make_problem(answer, faults)
 
 
 def install_errors(app: FastAPI, answer: Callable[[Request, Exception], Awaitable[Response]] = answer_error) -> None:

@@ -98,6 +98,7 @@ HOSTILE = [
     },
     {"day": "2026-02-30", "period": "2026-13", "province": "44\n", "enterprise": "\x00", "at": "xx", "lang": "xx"},
     {"day": "2026-10-03", "period": "2099-12", "province": "71", "enterprise": BLUE, "at": "2026-10-03"},
+    {"day": "9" * 23, "period": "\ud800", "province": "٤٤", "enterprise": "%00", "at": "1" * 40},
 ]
 
 
@@ -106,7 +107,10 @@ async def test_no_address_makes_a_page_fail(house: House, number: int) -> None:
     """Whatever stands in the address, asked by who sees everything: an answer or a refusal, never an error of ours."""
     odd = HOSTILE[number]
     known = odd | {"code": odd["province"], "uscc": odd["enterprise"], "name": "<script>", "back": odd["period"]}
-    known |= {name: str(2**63 - number % 2) for name in ("discrepancy_id", "key_id", "after", "before")}
+    known |= {
+        name: str(10**23 if number == 4 else 2**63 - number % 2)
+        for name in ("discrepancy_id", "key_id", "after", "before")
+    }
     known |= dict.fromkeys(("cursor", "report_id", "statement_id"), "9" * 18 + ".999999999")
     known |= {"as_of": odd["day"], "first": odd["day"]}
     days = {name: known[name] for name in ("day", "period", "at", "as_of", "back", "first")}

@@ -16,6 +16,7 @@ from services.reporting.order_receipts import OrderReceipts
 from services.reporting.pages.site import Site
 from services.reporting.sources import Charging, InternalApi, Sources
 from shared.domain.errors import Refused, Retry
+from shared.runtime.http_errors import as_http
 
 T = TypeVar("T")
 FIRST, LAST = date(2022, 1, 1), date(2099, 12, 31)
@@ -66,10 +67,8 @@ async def asked(answer: Awaitable[T]) -> T:
     """409 where things do not agree, 503 where a service does not answer."""
     try:
         return await answer
-    except Refused as error:
-        raise HTTPException(409, str(error)) from error
-    except Retry as error:
-        raise HTTPException(503, str(error)) from error
+    except (Refused, Retry) as error:
+        raise as_http(error) from error
 
 
 async def if_there(answer: Awaitable[T]) -> T | None:

@@ -15,6 +15,7 @@ from services.reporting.pages.site import EVERYWHERE, OFFICES
 from services.reporting.pages.texts import say_bound
 from services.reporting.register import State, Wanted, change_state, find_one, list_findings, tells_orders
 from shared.contracts.findings import FindingKind
+from shared.runtime.http_types import PathInt8
 
 STATES: Final[tuple[str, ...]] = get_args(State)
 SHOWN: Final = 50
@@ -63,11 +64,11 @@ def make_router(desk: Desk) -> APIRouter:
         )  # fmt: skip
 
     @router.get("/discrepancies/{discrepancy_id}")
-    async def finding(request: Request, viewer: Asking, discrepancy_id: int) -> Response:
+    async def finding(request: Request, viewer: Asking, discrepancy_id: PathInt8) -> Response:
         return await _show(desk, request, viewer, discrepancy_id)
 
     @router.post("/discrepancies/{discrepancy_id}/states")
-    async def change(request: Request, viewer: Changing, discrepancy_id: int) -> Response:
+    async def change(request: Request, viewer: Changing, discrepancy_id: PathInt8) -> Response:
         t, fields = desk.site.speech(request), await form_fields(request)
         state, comment = fields.get("state", ""), fields.get("comment", "").strip()
         found = await _find(desk, viewer, discrepancy_id)

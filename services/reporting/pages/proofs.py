@@ -11,7 +11,7 @@ from services.reporting.access.looks import note_look
 from services.reporting.access.viewers import Role, Viewer, viewing
 from services.reporting.order_receipts import Order
 from services.reporting.pages.charts import Mark, line_of_days
-from services.reporting.pages.desk import Desk, asked, if_there
+from services.reporting.pages.desk import FIRST, LAST, Desk, asked, if_there
 from services.reporting.pages.site import OFFICES
 from services.reporting.pages.texts import Speech, grouped
 from services.reporting.read_model.projector import last_day
@@ -49,15 +49,22 @@ def make_router(desk: Desk) -> APIRouter:
         orders, refused = None, None
         if at:
             try:
-                instant = datetime.fromisoformat(at)
+                instant = _instant_of(at)
             except ValueError:
                 refused = t("receipt.bad_instant")
             else:
-                instant = instant if instant.tzinfo else instant.replace(tzinfo=SHANGHAI)
                 orders = await _receipts(desk, request, viewer, instant)
         return desk.site.page(request, "my_receipts.html", viewer=viewer, orders=orders, refused=refused, at=at)
 
     return router
+
+
+def _instant_of(text: str) -> datetime:
+    """An instant that a worker typed, in Shanghai where it names no zone; raises ValueError for one that is out."""
+    instant = datetime.fromisoformat(text)
+    if not FIRST <= instant.date() <= LAST:
+        raise ValueError(text)
+    return instant if instant.tzinfo else instant.replace(tzinfo=SHANGHAI)
 
 
 async def _growth(desk: Desk, last: date) -> list[dict[str, Any]]:

@@ -47,7 +47,6 @@ from services.reporting.read_model.standing import Standing, State, read_payment
 from services.reporting.read_model.statements import Wanted, find_statement, list_remittances, list_statements
 from services.reporting.sources import Sources
 from shared.domain.calendar import insured_day
-from shared.domain.errors import Retry
 from shared.runtime import clock
 
 StatementId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.:-]{1,128}$", examples=["2026-10.44.91110000MA0BLUE021"])]
@@ -249,10 +248,7 @@ def _add_evidence(router: APIRouter, reading: Reading, asking: Any) -> None:
     @router.get("/evidence", tags=["evidence"], responses=told(503))
     async def evidence(_: asking) -> Evidence:
         """The state of the log, from the books."""
-        try:
-            return Evidence(**await reading.sources.log_state())
-        except Retry as error:
-            raise HTTPException(503, str(error)) from error
+        return Evidence(**await reading.sources.log_state())
 
 
 def _add_reports(router: APIRouter, reading: Reading, asking: Any) -> None:
