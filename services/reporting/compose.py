@@ -124,6 +124,7 @@ async def assemble(service: Service) -> AsyncIterator[Intake]:
             projecting.wake()
 
         access, passwords, site = Access(door, service.keys), Passwords(), Site(scheme.names)
+        public, page = _publish(service)
         service.gate.identify, service.gate.open_paths = access.identify, frozenset({KEY_PATH})
         service.app.include_router(api.routes(service.keys, door, sources, platform, sending.wake))
         reading = Reading(door, access, sources, scheme.joined_at, scheme.names)
@@ -133,13 +134,13 @@ async def assemble(service: Service) -> AsyncIterator[Intake]:
         service.app.include_router(register_routes(access, door))
         receipts = OrderReceipts(charging, ledger)
         vkeys = _public_keys(settings.vkeys) if settings.vkeys else []
-        service.app.include_router(make_receipt_router(access, door, receipts, ledger, settings.receipt_page))
+        service.app.include_router(make_receipt_router(access, door, receipts, ledger, page))
         service.app.include_router(make_page_router(vkeys, scheme.names))
         portal.install(
             service.app,
-            Desk(door, site, access, sources, charging, ledger, receipts, scheme.joined_at, settings.receipt_page),
+            Desk(door, site, access, sources, charging, ledger, receipts, scheme.joined_at, page, public),
         )
-        service.app.include_router(make_account_router(door, access, passwords, settings.receipt_page))
+        service.app.include_router(make_account_router(door, access, passwords, public))
         service.app.include_router(make_sign_in_router(door, access, passwords, site.page))
         _start_loops(service, door, metrics, (building, sending, examining, projecting))
         yield Intake(engine, wake)
@@ -166,6 +167,20 @@ def _start_loops(service: Service, door: AsyncEngine, metrics: Metrics, loops: S
 def _public_keys(vkeys: Path) -> list[str]:
     """Lines of logs, witnesses and authors, for the page that checks receipts."""
     return [*map(str, read_vkeys(vkeys)), *map(str, read_authors(vkeys))]
+
+
+def _publish(service: Service) -> tuple[str, str]:
+    """Serve pages under the published address only; returns it, and the address of /receipt.
+
+    Raises Refused where a proxy is named and no address: links would lead past it.
+    """
+    settings = service.settings
+    if settings.trusted_proxies and not settings.public_url:
+        raise Refused("DANBAO_TRUSTED_PROXIES is set, so a proxy is reached: set DANBAO_PUBLIC_URL to its address")
+    if settings.public_url:
+        service.gate.publish(settings.public_url)
+    public = settings.public_url or f"http://127.0.0.1:{settings.port or 8103}"
+    return public, settings.receipt_page or f"{public}/receipt"
 
 
 def _start(service: Service, loop: Loop) -> None:

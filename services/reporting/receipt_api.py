@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, HTTPException, Query, Request
+from fastapi import APIRouter, Depends, HTTPException, Query
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.reporting.access.entering import Access
@@ -43,19 +43,18 @@ class Wish:
 def make_receipt_router(
     access: Access, engine: AsyncEngine, receipts: OrderReceipts, ledger: InternalApi, page: str
 ) -> APIRouter:
-    """`page` is the address of /receipt as workers reach it; empty: as the request came."""
+    """`page` is the address of /receipt as workers reach it."""
     router = APIRouter(prefix="/v1")
     Anybody = Annotated[Viewer, Depends(access.viewer)]  # noqa: N806 - a type, made here since it holds the engine
     Office = Annotated[Viewer, Depends(access.require(*(each for each in Role if each is not Role.WORKER)))]  # noqa: N806 - as above
 
     @router.get("/order-receipts")
-    async def order_receipts(request: Request, wish: Annotated[Wish, Depends()], viewer: Anybody) -> dict[str, Any]:
+    async def order_receipts(wish: Annotated[Wish, Depends()], viewer: Anybody) -> dict[str, Any]:
         seen = [order for order in await _find(receipts, wish) if _is_seen(viewer, order)]
         await note_look(engine, viewer, "order_receipt", wish.subject)
         if not seen and wish.worker is None:
             raise HTTPException(404, "no such order in your share")
-        address = page or str(request.base_url) + "receipt"
-        return {"orders": [_told(order, address, has_qr=wish.qr) for order in seen]}
+        return {"orders": [_told(order, page, has_qr=wish.qr) for order in seen]}
 
     @router.get("/statements/{statement_id}/evidence")
     async def evidence(statement_id: PathDocumentId, viewer: Office) -> dict[str, Any]:

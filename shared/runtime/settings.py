@@ -123,7 +123,7 @@ class Settings(BaseSettings):
     )
 
     # Order receipts
-    receipt_page: str = Field("", description="address of /receipt as workers reach it; else that of the request")
+    receipt_page: str = Field("", description="address of /receipt as workers reach it; else below public_url")
 
     # Kafka
     kafka_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(

@@ -66,6 +66,7 @@ async def draw_receipt(browser: Browser, visitors: Visitors) -> None:
     """A worker's phone, from the link to the receipt that it checked."""
     async with visiting(browser, visitors, None, viewport=PHONE, locale=LOCALES["zh"]) as visit:
         await visit.go(visitors.worker_link.removeprefix(visitors.address))
+        await visit.page.get_by_role("button", name="打开凭证").click()
         await visit.page.fill("#at", f"{visitors.covered_at:%Y-%m-%dT%H:%M:%S}")
         await visit.page.click("main form button")
         await visit.page.get_by_role("link", name="打开凭证并核验").first.click()

@@ -53,6 +53,7 @@ async def test_axe_finds_nothing_serious(
         await examine(visit, "/keys")
     async with visiting(browser, visitors, None, lang=lang, **more) as visit:
         await visit.go(visitors.worker_link.removeprefix(visitors.address))
+        await visit.page.get_by_role("button", name="打开凭证").click()
         await visit.go(f"/my-receipts?at={visitors.covered_at:%Y-%m-%dT%H:%M:%S}")
         assert await visit.page.locator(".qr").count() > 0
         await examine(visit, "/my-receipts")

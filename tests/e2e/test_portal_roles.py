@@ -95,6 +95,7 @@ async def test_an_enterprise_makes_a_workers_link_that_opens_on_a_phone(browser:
         assert "64 位十六进制" in await visit.page.inner_text("[role=alert]")
     async with visiting(browser, visitors, None, viewport=PHONE) as visit:
         await visit.go(link.removeprefix(visitors.address))
+        await visit.page.get_by_role("button", name="打开凭证").click()
         await visit.page.fill("#at", f"{visitors.covered_at:%Y-%m-%dT%H:%M:%S}")
         await visit.page.click("main form button")
         assert "该时刻没有参保订单" in await visit.text()
@@ -112,6 +113,7 @@ async def test_the_live_part_renews_itself(browser: Browser, visitors: Visitors)
 async def test_a_worker_finds_the_receipt_on_a_phone_and_checks_it_there(browser: Browser, visitors: Visitors) -> None:
     async with visiting(browser, visitors, None, viewport=PHONE) as visit:
         await visit.go(visitors.worker_link.removeprefix(visitors.address))
+        await visit.page.get_by_role("button", name="打开凭证").click()
         await visit.page.fill("#at", f"{visitors.covered_at:%Y-%m-%dT%H:%M:%S}")
         await visit.page.click("main form button")
         await visit.page.get_by_role("link", name="打开凭证并核验").first.click()

@@ -67,6 +67,15 @@ async def status_of(client: httpx.AsyncClient, path: str = "/v1/discrepancies") 
     return (await client.get(path)).status_code
 
 
+async def open_link(client: httpx.AsyncClient, path: str, **fields: str) -> httpx.Response:
+    """Press the button on a worker's link."""
+    page = await client.get(path)
+    if page.status_code != 200:
+        return page
+    (token,) = TOKEN.findall(page.text)
+    return await client.post(path, data={"form_token": token} | fields)
+
+
 def use(client: httpx.AsyncClient, session: str) -> None:
     """Have the client show this session and no other cookie."""
     client.cookies.clear()

@@ -9,7 +9,6 @@ import asyncpg
 import pytest
 from sqlalchemy import text
 
-from services.reporting.access.accounts import ATTEMPT_MINUTES, ATTEMPTS_FROM_ADDRESS, ATTEMPTS_OF_ACCOUNT
 from services.reporting.access.entering import local_path
 from services.reporting.access.viewers import Role, Viewer, viewing
 from shared.adapters.postgres.engine import open_engine
@@ -89,30 +88,6 @@ async def test_what_comes_with_a_cookie_and_changes_something_shows_the_form_tok
         assert no_cookie.status_code == 403, "without a cookie there is nothing to hang a token on"
         empty = await client.post("/sign-in", data={"form_token": OF_NOTHING, "name": name, "password": PASSWORD})
         assert empty.status_code == 403
-
-
-async def test_failed_attempts_close_an_account_for_a_while_and_then_an_address(
-    house: House, name: str, owner: asyncpg.Connection
-) -> None:
-    await add(house, name, "enterprise", BLUE)
-    await add(house, f"{name}-other", "enterprise", GREEN)
-    async with browser(house) as client:
-        for _ in range(ATTEMPTS_OF_ACCOUNT):
-            assert (await sign_in(client, name, "wrong")).status_code == 401
-        closed = await sign_in(client, f"{name.upper()} ")
-        assert (closed.status_code, closed.headers["retry-after"]) == (429, str(ATTEMPT_MINUTES * 60))
-        assert (await sign_in(client, f"{name}-other")).status_code == 303
-        network = await owner.fetchval("select max(address) from reporting.access_note where subject = $1", name)
-        assert network.endswith("::/64")
-        tried = "insert into reporting.access_note (what, subject, address) values ('attempted', $1, $2)"
-        for number in range(ATTEMPTS_FROM_ADDRESS - ATTEMPTS_OF_ACCOUNT):
-            await owner.execute(tried, f"guess-{number}", network)
-        assert (await sign_in(client, f"{name}-other")).status_code == 429
-        await owner.execute("set session_replication_role = replica")  # for it is append-only
-        later = "update reporting.access_note set noted_at = noted_at - make_interval(mins => $1) where address = $2"
-        await owner.execute(later, ATTEMPT_MINUTES, network)
-        await owner.execute("reset session_replication_role")
-        assert (await sign_in(client, name)).status_code == 303
 
 
 async def test_a_wrong_name_and_a_wrong_password_get_the_same_answer(house: House, name: str) -> None:

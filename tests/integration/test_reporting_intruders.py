@@ -14,10 +14,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.reporting.access.accounts import ATTEMPTS_OF_ACCOUNT
+from services.reporting.access.accounts import OF_ACCOUNT
 from services.reporting.access.viewers import Role, Viewer, viewing
 from shared.adapters.postgres.engine import open_engine
-from tests.integration.access_house import PASSWORD, access_house, add, browser, enter, sign_in, status_of
+from tests.integration.access_house import PASSWORD, access_house, add, browser, enter, open_link, sign_in, status_of
 from tests.integration.read_model_house import projected
 from tests.integration.reporting_house import BLUE, GREEN, WORKER, House, bearer, closed_day, statement, total
 from tests.servers import Postgres
@@ -153,7 +153,7 @@ async def test_a_key_that_is_revoked_opens_nothing_from_then_on(house: House) ->
     assert {answer.status_code for answer in await asyncio.gather(*pages)} <= {200, 401}
     link = (await house.client.post("/v1/worker-links", json={"worker_id": WORKER})).json()
     async with browser(house) as client:
-        assert (await client.get(link["path"])).status_code == 303
+        assert (await open_link(client, link["path"])).status_code == 303
         assert (await client.get("/my-receipts")).status_code == 200
         (await house.client.post(f"/v1/api-keys/{link['key_id']}/revoke")).raise_for_status()
         assert (await client.get("/my-receipts")).headers["location"].startswith("/sign-in"), "its session is over"
@@ -175,12 +175,12 @@ async def test_a_strangers_failures_do_not_lock_the_owner_out(
     async with browser(house) as at_work, browser(house) as stranger, browser(house) as travelling:
         assert (await sign_in(at_work, name)).status_code == 303
         assert (await sign_in(stranger, name, "wrong password")).status_code == 401
-        await owner.execute(AGAIN, name, ATTEMPTS_OF_ACCOUNT)
+        await owner.execute(AGAIN, name, OF_ACCOUNT.free + 5)
         assert (await sign_in(stranger, name)).status_code == 429
         assert (await sign_in(travelling, name)).status_code == 429
         assert (await sign_in(at_work, name)).status_code == 303
         assert (await sign_in(at_work, name, "wrong password")).status_code == 401
-        await owner.execute(AGAIN, name, ATTEMPTS_OF_ACCOUNT)
+        await owner.execute(AGAIN, name, OF_ACCOUNT.free + 5)
         assert (await sign_in(at_work, name)).status_code == 429, "and from there no more often than from elsewhere"
 
 

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from services.reporting.access.viewers import Role, Viewer
-from tests.integration.access_house import access_house, browser
+from tests.integration.access_house import access_house, browser, open_link
 from tests.integration.reporting_house import (
     BLUE,
     GREEN,
@@ -71,7 +71,7 @@ async def test_a_workers_link_opens_receipts_and_nothing_else(house: House) -> N
     link = (await house.client.post("/v1/worker-links", json=body, headers=bearer("key-blue"))).json()
     async with browser(house) as client:
         assert (await client.get("/w/danbao_made-up")).status_code == 404
-        opened = await client.get(link["link"])
+        opened = await open_link(client, link["path"])
         assert (opened.status_code, opened.headers["location"]) == (303, "/my-receipts")
         asked = {"worker": WORKER, "at": "2026-10-03T12:00:00+08:00"}
         assert (await client.get("/v1/order-receipts", params=asked)).json() == {"orders": []}

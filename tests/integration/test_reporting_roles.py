@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from services.reporting.access.viewers import Role
+from tests.integration.access_house import open_link
 from tests.integration.other_services import OtherServices
 from tests.integration.portal_rules import NOBODY_TOO, RULES
 from tests.integration.reporting_house import BLUE, WORKER, House, bearer, make_keys, reporting_house
@@ -55,7 +56,7 @@ async def client_as(house: House, role: Role | None) -> AsyncIterator[httpx.Asyn
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         if role is Role.WORKER:
             link = (await house.client.post("/v1/worker-links", json={"worker_id": WORKER})).raise_for_status().json()
-            assert (await client.get(link["link"])).status_code == 303
+            assert (await open_link(client, link["path"])).status_code == 303
         elif role is not None:
             body = {"name": "test", "role": role, "scope": SCOPES.get(role)}
             made = (await house.client.post("/v1/api-keys", json=body)).raise_for_status().json()

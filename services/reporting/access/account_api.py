@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
+from fastapi import APIRouter, Depends, HTTPException, Path, Query
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -57,15 +57,15 @@ class NewLink(_Body):
     days: int = LINK_DAYS
 
 
-def make_account_router(engine: AsyncEngine, access: Access, passwords: Passwords, receipt_page: str) -> APIRouter:
+def make_account_router(engine: AsyncEngine, access: Access, passwords: Passwords, public_url: str) -> APIRouter:
     """Operators make accounts, and keys for anybody; an enterprise keys and links of its own.
 
-    `receipt_page` is where workers reach /receipt; empty: as the request came.
+    `public_url` is where people reach the pages: links are built from it.
     """
     router = APIRouter(prefix="/v1")
     _add_accounts(router, engine, access, passwords)
     _add_keys(router, engine, access)
-    _add_links(router, engine, access, receipt_page)
+    _add_links(router, engine, access, public_url)
 
     @router.get("/looks")
     async def list_looks(
@@ -131,16 +131,15 @@ def _add_keys(router: APIRouter, engine: AsyncEngine, access: Access) -> None:
         return {"key_id": key_id}
 
 
-def _add_links(router: APIRouter, engine: AsyncEngine, access: Access, receipt_page: str) -> None:
+def _add_links(router: APIRouter, engine: AsyncEngine, access: Access, public_url: str) -> None:
     @router.post("/worker-links", status_code=201)
     async def add_link(
-        request: Request,
         maker: Annotated[Viewer, Depends(access.require(Role.OPERATOR, Role.ENTERPRISE))],
         body: NewLink,
     ) -> dict[str, Any]:
         with _refusals(409):
             made = await api_keys.add_link(engine, maker, body.worker_id, body.enterprise, body.days)
-        link = api_keys.address_of_link(receipt_page or str(request.base_url), made)
+        link = api_keys.address_of_link(public_url, made)
         return {"key_id": made.key_id, "link": link, "path": f"/w/{made.key}", "ends_at": made.ends_at}
 
 

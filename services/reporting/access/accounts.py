@@ -2,10 +2,10 @@
 
 import hashlib
 import hmac
-import ipaddress
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from math import ceil
 from typing import Final, Literal
 
 from sqlalchemy import text
@@ -16,15 +16,32 @@ from services.reporting.access.viewers import Role, check_scope
 from services.reporting.kept_keys import read_day_key
 from shared.domain.errors import Refused
 from shared.domain.identity import reads_as_identity
+from shared.runtime.client_address import network_of
 
 ATTEMPT_MINUTES: Final = 15
-ATTEMPTS_OF_ACCOUNT: Final = 10
-"""So many failed attempts in ATTEMPT_MINUTES, and nobody signs in to the account until the oldest is older: nobody but
-from an address that its owner has used, which is counted by itself: else a stranger could keep the owner out."""
+"""Failed attempts older than this count no more."""
 KNOWN_DAYS: Final = 90
-"""An address has been used by an account's owner when somebody signed in from there within so many days."""
-ATTEMPTS_FROM_ADDRESS: Final = 30
-"""The same for all that comes from one address (one /64 network of IPv6), whichever accounts are named."""
+"""An address is known to an account when somebody signed in to it from there within so many days."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """So many failed attempts are `free`; each one more doubles the seconds to wait after it, up to `longest`."""
+
+    free: int
+    longest: int
+
+    def seconds(self, failed: int) -> int:
+        """How long nothing is looked at after so many."""
+        return 0 if failed < self.free else min(2 ** min(failed - self.free, 20), self.longest)
+
+
+OF_PAIR: Final = Patience(free=4, longest=15 * 60)
+"""Attempts at one account from one address (one /64 network of IPv6), since it was last signed in to from there."""
+OF_ACCOUNT: Final = Patience(free=10, longest=15 * 60)
+"""Attempts at one account from all addresses that are not known to it. Nobody at a known address waits for them."""
+OF_ADDRESS: Final = Patience(free=100, longest=4)
+"""Attempts from one address at accounts that do not know it. A few seconds, and no more: others are behind it, too."""
 
 What = Literal[
     "attempted", "signed_in", "signed_out", "account_added", "account_disabled", "password_changed", "key_added",
@@ -49,16 +66,30 @@ _END_SESSIONS: Final = text("delete from reporting.session where account = :name
 _NOTE: Final = text(
     "insert into reporting.access_note (what, subject, address, actor) values (:what, :subject, :address, :actor)"
 )
-_FAILED: Final = """
-select coalesce(sum(case what when 'attempted' then 1 when 'signed_in' then -1 else 0 end), 0) as failed
-from reporting.access_note where noted_at > clock_timestamp() - make_interval(mins => :minutes) and
-"""
-_FAILED_OF: Final = text(_FAILED + "subject = :value and (address = :network or not :is_known)")
-_FAILED_FROM: Final = text(_FAILED + "address = :value")
-_IS_KNOWN: Final = text("""
-select exists (select from reporting.access_note where subject = :name and address = :network and what = 'signed_in'
-               and noted_at > clock_timestamp() - make_interval(days => :days))
+_ATTEMPTS: Final = text("""
+with lately as (
+    select what, subject, address, noted_at from reporting.access_note
+    where noted_at > clock_timestamp() - make_interval(mins => :minutes) and what in ('attempted', 'signed_in')
+        and (subject = :name or address = :network)
+), known as (
+    select distinct address from reporting.access_note where subject = :name and what = 'signed_in'
+        and noted_at > clock_timestamp() - make_interval(days => :days)
+), entered as (
+    select max(noted_at) as last_at from lately where subject = :name and address = :network and what = 'signed_in'
+), counted as (
+    select 'pair' as kind, noted_at from lately, entered where what = 'attempted' and subject = :name
+        and address = :network and noted_at > coalesce(last_at, '-infinity')
+    union all
+    select 'account', noted_at from lately where what = 'attempted' and subject = :name
+        and :network not in (select address from known) and address not in (select address from known)
+    union all
+    select 'address', noted_at from lately where what = 'attempted' and address = :network
+        and :network not in (select address from known)
+)
+select kind, count(*) as failed, extract(epoch from clock_timestamp() - max(noted_at)) as seconds_ago
+from counted group by kind
 """)
+_PATIENCE: Final = {"pair": OF_PAIR, "account": OF_ACCOUNT, "address": OF_ADDRESS}
 _ONE_AT_A_TIME: Final = text(
     "select pg_advisory_xact_lock(1, hashtext(:name)), pg_advisory_xact_lock(2, hashtext(:network))"
 )
@@ -81,7 +112,11 @@ class Account:
 
 
 class Throttled(Refused):
-    """Too many failed attempts: not even looked at."""
+    """Too many failed attempts: not even looked at, for so many seconds yet."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"too many failed attempts: try again in {seconds} s")
+        self.seconds = seconds
 
 
 async def add_account(
@@ -131,14 +166,14 @@ async def check_password(engine: AsyncEngine, passwords: Passwords, name: str, p
     The attempt is written before the password is looked at, so that many at once are counted as many; what is throttled
     writes nothing, so that nobody fills the table.
     """
-    name, network = name[:64], _network(address)
+    name, network = name[:64], network_of(address)
     async with engine.begin() as connection:
         await connection.execute(_ONE_AT_A_TIME, {"name": name, "network": network})
         subject = await _subject_of(connection, name)
         await _check_throttle(connection, subject, network)
         await note(connection, "attempted", subject, address=network)
         kept = await connection.scalar(_HASH, {"name": name})
-    if not await passwords.is_right(kept, password):
+    if not await passwords.is_right(kept, password, network):
         return False
     async with engine.begin() as connection:
         await note(connection, "signed_in", name, address=network)
@@ -154,13 +189,13 @@ async def _subject_of(connection: AsyncConnection, name: str) -> str:
 
 
 async def _check_throttle(connection: AsyncConnection, name: str, network: str) -> None:
-    is_known = await connection.scalar(_IS_KNOWN, {"name": name, "network": network, "days": KNOWN_DAYS})
-    since = {"minutes": ATTEMPT_MINUTES}
-    of_account = await connection.scalar(_FAILED_OF, since | {"value": name, "network": network, "is_known": is_known})
-    if of_account >= ATTEMPTS_OF_ACCOUNT:
-        raise Throttled("too many failed attempts to sign in to this account")
-    if await connection.scalar(_FAILED_FROM, since | {"value": network}) >= ATTEMPTS_FROM_ADDRESS:
-        raise Throttled("too many failed attempts to sign in from this address")
+    wish = {"name": name, "network": network, "minutes": ATTEMPT_MINUTES, "days": KNOWN_DAYS}
+    waits = [
+        _PATIENCE[kind].seconds(failed) - float(seconds_ago)
+        for kind, failed, seconds_ago in await connection.execute(_ATTEMPTS, wish)
+    ]
+    if (longest := max(waits, default=0.0)) > 0:
+        raise Throttled(ceil(longest))
 
 
 async def note(
@@ -168,12 +203,3 @@ async def note(
 ) -> None:
     """Write down what happened."""
     await connection.execute(_NOTE, {"what": what, "subject": subject, "address": address, "actor": actor})
-
-
-def _network(address: str) -> str:
-    """An address as attempts are counted: IPv6 by its /64, which one machine may use up."""
-    try:
-        known = ipaddress.ip_address(address)
-    except ValueError:
-        return address[:64]
-    return str(ipaddress.ip_network(f"{known}/64", strict=False)) if known.version == 6 else str(known)

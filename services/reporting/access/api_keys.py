@@ -18,6 +18,8 @@ PREFIX: Final = "danbao_"
 """What a key begins with, so that programs that look for leaked keys know one."""
 LONGEST_DAYS: Final = 366
 LONGEST_LINK_DAYS: Final = 31
+OPENINGS_A_DAY: Final = 20
+"""A link that was opened so often within a day opens no more until the first of them is older."""
 USED_SECONDS: Final = 60
 """How exact the time of the last use is kept: not every one of them writes."""
 
@@ -39,6 +41,11 @@ select key_id, name, role, scope, coalesce(last_used_at < clock_timestamp() - ma
 from reporting.api_key
 where key_sha256 = :digest and revoked_at is null and ends_at > clock_timestamp() and (role = 'worker') = :is_link
 """)
+_OPENINGS: Final = text("""
+select count(*) from reporting.access_note where subject = :subject and what = 'link_opened'
+    and noted_at > clock_timestamp() - interval '1 day'
+""")
+_ONE_OPENS: Final = text("select pg_advisory_xact_lock(3, hashtext(:subject))")
 _USED: Final = text("update reporting.api_key set last_used_at = clock_timestamp() where key_id = :key_id")
 
 
@@ -138,6 +145,20 @@ async def find_link(engine: AsyncEngine, link: str) -> int | None:
     """The number of a worker's link that has not ended."""
     found = await _find(engine, link, is_link=True)
     return None if found is None else found[0]
+
+
+class LinkUsedUp(Refused):
+    """A link was opened too often."""
+
+
+async def note_opening(engine: AsyncEngine, key_id: int) -> None:
+    """Write down that a link is opened; raises LinkUsedUp where that was OPENINGS_A_DAY times within a day."""
+    subject = str(key_id)
+    async with engine.begin() as connection:
+        await connection.execute(_ONE_OPENS, {"subject": subject})
+        if await connection.scalar(_OPENINGS, {"subject": subject}) >= OPENINGS_A_DAY:
+            raise LinkUsedUp(f"this link was opened {OPENINGS_A_DAY} times within a day: wait, or ask for a new one")
+        await note(connection, "link_opened", subject)
 
 
 async def _find(engine: AsyncEngine, key: str, *, is_link: bool) -> tuple[int, Viewer] | None:

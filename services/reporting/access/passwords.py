@@ -1,17 +1,24 @@
 """Passwords as argon2id hashes. Hashing takes a core for some 50 ms and 64 MiB, so few at once, in threads."""
 
 import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error
 
-from shared.domain.errors import Refused
+from shared.domain.errors import Refused, Retry
 
 SHORTEST: Final = 12
 LONGEST: Final = 256
 AT_ONCE: Final = 2
 """Who comes while so many are hashed waits: more would take the service's memory."""
+MOST_WAITING: Final = 8
+"""Who comes while so many wait is told to come again (503): a flood of passwords must not make a queue without end."""
+MOST_WAITING_OF_ADDRESS: Final = 4
+"""The same of one address, so that one cannot fill the queue for all."""
 
 
 class Passwords:
@@ -20,21 +27,41 @@ class Passwords:
     def __init__(self) -> None:
         self._hasher = PasswordHasher()
         self._turn = asyncio.Semaphore(AT_ONCE)
+        self._waiting: Counter[str] = Counter()
         self._nobodys = self._hasher.hash("nobody has this password")
 
     async def hash(self, password: str) -> str:
         """The hash to keep; raises Refused for a password of an unfit length."""
         if not SHORTEST <= len(password) <= LONGEST:
             raise Refused(f"a password has {SHORTEST} to {LONGEST} characters")
-        async with self._turn:
+        async with self._in_turn(""):
             return await asyncio.to_thread(self._hasher.hash, password)
 
-    async def is_right(self, kept: str | None, password: str) -> bool:
-        """Whether the hash is of this password. Without a hash it is false, and takes as long."""
+    async def is_right(self, kept: str | None, password: str, address: str) -> bool:
+        """Whether the hash is of this password. Without a hash it is false, and takes as long.
+
+        Raises Retry where too many wait already, of all or of the address that it came from.
+        """
         if len(password) > LONGEST:
             return False
-        async with self._turn:
+        async with self._in_turn(address):
             return await asyncio.to_thread(self._verify, kept or self._nobodys, password) and kept is not None
+
+    @asynccontextmanager
+    async def _in_turn(self, address: str) -> AsyncIterator[None]:
+        is_full = self._waiting.total() >= MOST_WAITING or self._waiting[address] >= MOST_WAITING_OF_ADDRESS
+        if self._turn.locked() and is_full:
+            raise Retry("many sign in just now: try again in a moment")
+        self._waiting[address] += 1
+        try:
+            await self._turn.acquire()
+        finally:
+            self._waiting[address] -= 1
+            self._waiting += Counter()  # without those that are 0
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     def _verify(self, kept: str, password: str) -> bool:
         try:

@@ -22,6 +22,7 @@ _OPEN: Final = text("""
 insert into reporting.session (session_sha256, account, key_id, ends_at)
 values (:digest, :account, :key_id, clock_timestamp() + make_interval(hours => :hours))
 """)
+_END_OTHERS: Final = text("delete from reporting.session where key_id = :key_id")
 _SWEEP: Final = text("""
 delete from reporting.session where session_sha256 = :digest or ends_at <= clock_timestamp()
     or last_seen_at <= clock_timestamp() - make_interval(mins => :idle)
@@ -43,11 +44,16 @@ _SEEN: Final = text("update reporting.session set last_seen_at = clock_timestamp
 async def open_session(
     engine: AsyncEngine, *, account: str | None = None, key_id: int | None = None, instead_of: str = ""
 ) -> str:
-    """A new session's token, of an account or of a link; the one it is in place of ends, and whatever is over."""
+    """A new session's token, of an account or of a link; the one it is in place of ends, and whatever is over.
+
+    A link has one session: those that it opened before end.
+    """
     token = secrets.token_urlsafe(32)
     row = {"digest": sha256_hex(token), "account": account, "key_id": key_id}
     async with engine.begin() as connection:
         await connection.execute(_SWEEP, {"digest": sha256_hex(instead_of), "idle": IDLE_MINUTES})
+        if key_id is not None:
+            await connection.execute(_END_OTHERS, {"key_id": key_id})
         await connection.execute(_OPEN, row | {"hours": LONGEST_HOURS if account else WORKER_HOURS})
     return token
 

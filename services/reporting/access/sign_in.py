@@ -3,19 +3,21 @@
 from collections.abc import Callable
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, HTTPException, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Path, Request, Response
 from fastapi.responses import RedirectResponse
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.reporting.access.accounts import ATTEMPT_MINUTES, Throttled, check_password, note
-from services.reporting.access.api_keys import find_link
+from services.reporting.access.accounts import Throttled, check_password
+from services.reporting.access.api_keys import LinkUsedUp, find_link, note_opening
 from services.reporting.access.entering import SESSION, VISIT, Access, begin_visit, cookie, local_path, set_cookie
 from services.reporting.access.passwords import Passwords
-from services.reporting.access.sessions import end_session, open_session
+from services.reporting.access.sessions import end_session, find_session, open_session
+from services.reporting.access.viewers import Role
 
 Render = Callable[..., Response]
 """`render(request, template, status, **values)`: a page."""
 WORKERS_PAGE = "/my-receipts"
+Link = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
 class SignIn:
@@ -24,14 +26,16 @@ class SignIn:
     def __init__(self, engine: AsyncEngine, passwords: Passwords, render: Render) -> None:
         self._engine, self._passwords, self._render = engine, passwords, render
 
-    def page(self, request: Request, status: int, wanted: str, refusal: str | None) -> Response:
+    def page(
+        self, request: Request, status: int, wanted: str, refusal: str | None, wait_seconds: int | None = None
+    ) -> Response:
         """The form; `refusal` is None, `wrong` or `throttled`."""
         visit = begin_visit(request)
         response = self._render(request, "sign_in.html", status, next=wanted, refusal=refusal)
         if visit is not None:
             set_cookie(request, response, VISIT, visit)
-        if refusal == "throttled":
-            response.headers["Retry-After"] = str(ATTEMPT_MINUTES * 60)
+        if wait_seconds is not None:
+            response.headers["Retry-After"] = str(wait_seconds)
         return response
 
     async def sign_in(self, request: Request, form: dict[str, str]) -> Response:
@@ -41,8 +45,8 @@ class SignIn:
         try:
             if not await check_password(self._engine, self._passwords, name, form.get("password", ""), address):
                 return self.page(request, 401, wanted, "wrong")
-        except Throttled:
-            return self.page(request, 429, wanted, "throttled")
+        except Throttled as error:
+            return self.page(request, 429, wanted, "throttled", error.seconds)
         return enter(
             request, await open_session(self._engine, account=name, instead_of=cookie(request, SESSION)), wanted
         )
@@ -52,15 +56,36 @@ class SignIn:
         await end_session(self._engine, cookie(request, SESSION))
         return enter(request, "", "/sign-in")
 
-    async def open_link(self, request: Request, link: str) -> Response:
-        """A short session of the worker, whatever session there was; 404 for a link that has ended."""
+    async def show_link(self, request: Request, link: str, status: int = 200) -> Response:
+        """A page with a button: whoever only follows a link has changed nothing. 404 for a link that has ended."""
+        await self._find_link(link)
+        session = cookie(request, SESSION)
+        viewer = await find_session(self._engine, session, is_asked=False) if session else None
+        replaced = viewer.name if viewer is not None and viewer.role is not Role.WORKER else None
+        visit = begin_visit(request)
+        response = self._render(request, "open_link.html", status, link=link, replaced=replaced)
+        if visit is not None:
+            set_cookie(request, response, VISIT, visit)
+        return response
+
+    async def open_link(self, request: Request, link: str, form: dict[str, str]) -> Response:
+        """A short session of the worker. Another viewer's session is replaced only where the form says so."""
+        key_id = await self._find_link(link)
+        session = cookie(request, SESSION)
+        viewer = await find_session(self._engine, session) if session else None
+        if viewer is not None and viewer.role is not Role.WORKER and form.get("replaces") != viewer.name:
+            return await self.show_link(request, link, 409)
+        try:
+            await note_opening(self._engine, key_id)
+        except LinkUsedUp as error:
+            raise HTTPException(429, str(error), {"Retry-After": "3600"}) from error
+        return enter(request, await open_session(self._engine, key_id=key_id, instead_of=session), WORKERS_PAGE)
+
+    async def _find_link(self, link: str) -> int:
         key_id = await find_link(self._engine, link)
         if key_id is None:
             raise HTTPException(404, "this link has ended: ask for a new one")
-        async with self._engine.begin() as connection:
-            await note(connection, "link_opened", str(key_id))
-        token = await open_session(self._engine, key_id=key_id, instead_of=cookie(request, SESSION))
-        return enter(request, token, WORKERS_PAGE)
+        return key_id
 
 
 def enter(request: Request, token: str, where: str) -> Response:
@@ -88,7 +113,11 @@ def make_sign_in_router(engine: AsyncEngine, access: Access, passwords: Password
         return await door.sign_out(request)
 
     @router.get("/w/{link}")
-    async def open_link(request: Request, link: str) -> Response:
-        return await door.open_link(request, link)
+    async def show_link(request: Request, link: Link) -> Response:
+        return await door.show_link(request, link)
+
+    @router.post("/w/{link}")
+    async def open_link(request: Request, link: Link, form: Form) -> Response:
+        return await door.open_link(request, link, form)
 
     return router

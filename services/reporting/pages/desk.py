@@ -33,7 +33,7 @@ AnyDay = Annotated[str | None, Query(pattern=r"^([0-9]{4}-[0-9]{2}-[0-9]{2})?$")
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """`joined` says when each province's first insured day began."""
+    """`joined` says when each province's first insured day began; `public_url` is where people reach the pages."""
 
     engine: AsyncEngine
     site: Site
@@ -44,6 +44,7 @@ class Desk:
     receipts: OrderReceipts
     joined: Mapping[str, datetime]
     receipt_page: str
+    public_url: str
 
 
 def day_of(text: str | None) -> date | None:

@@ -71,8 +71,7 @@ def _add_links(router: APIRouter, desk: Desk) -> None:
             made = await add_link(desk.engine, viewer, worker, None, LINK_DAYS)
         except Refused:
             return await _show_keys(desk, request, viewer, refusal="no_token")
-        here = desk.receipt_page or str(request.base_url)
-        return await _show_keys(desk, request, viewer, fresh=address_of_link(here, made))
+        return await _show_keys(desk, request, viewer, fresh=address_of_link(desk.public_url, made))
 
 
 async def _show_keys(

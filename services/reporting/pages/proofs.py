@@ -53,7 +53,7 @@ def make_router(desk: Desk) -> APIRouter:
             except ValueError:
                 refused = t("receipt.bad_instant")
             else:
-                orders = await _receipts(desk, request, viewer, instant)
+                orders = await _receipts(desk, viewer, instant)
         return desk.site.page(request, "my_receipts.html", viewer=viewer, orders=orders, refused=refused, at=at)
 
     return router
@@ -102,13 +102,12 @@ def _signatures(note: str) -> list[dict[str, Any]]:
     return told
 
 
-async def _receipts(desk: Desk, request: Request, viewer: Viewer, at: datetime) -> list[dict[str, Any]]:
+async def _receipts(desk: Desk, viewer: Viewer, at: datetime) -> list[dict[str, Any]]:
     """The worker's orders at an instant; of one enterprise where the link is narrowed to it."""
     worker, _, enterprise = (viewer.scope or "").partition(":")
     await note_look(desk.engine, viewer, "worker_receipts", worker)
     found = await asked(desk.receipts.of_worker(worker, at))
-    page = desk.receipt_page or str(request.base_url) + "receipt"
-    return [_told(order, page) for order in found if enterprise in {"", order.first.uscc}]
+    return [_told(order, desk.receipt_page) for order in found if enterprise in {"", order.first.uscc}]
 
 
 def _told(order: Order, page: str) -> dict[str, Any]:
