@@ -75,6 +75,7 @@ async def test_an_accounts_own_failures_are_slowed_more_and_more(
     await add(house, name, "national")
     async with browser(house) as client, browser(house) as elsewhere:
         here = network_of_client(client)
+        assert (await sign_in(elsewhere, name)).status_code == 303
         assert (await sign_in(client, name, "a wrong password")).status_code == 401
         await owner.execute(NOTE, name, here, OF_PAIR.free + 4)
         first = await sign_in(client, name)
