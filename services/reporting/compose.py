@@ -124,8 +124,7 @@ async def assemble(service: Service) -> AsyncIterator[Intake]:
             projecting.wake()
 
         access, passwords, site = Access(door, service.keys), Passwords(), Site(scheme.names)
-        public, page = _publish(service)
-        service.gate.identify, service.gate.open_paths = access.identify, frozenset({KEY_PATH})
+        public, page = _open_gate(service, access)
         service.app.include_router(api.routes(service.keys, door, sources, platform, sending.wake))
         reading = Reading(door, access, sources, scheme.joined_at, scheme.names)
         service.app.include_router(make_read_router(reading))
@@ -169,12 +168,13 @@ def _public_keys(vkeys: Path) -> list[str]:
     return [*map(str, read_vkeys(vkeys)), *map(str, read_authors(vkeys))]
 
 
-def _publish(service: Service) -> tuple[str, str]:
-    """Serve pages under the published address only; returns it, and the address of /receipt.
+def _open_gate(service: Service, access: Access) -> tuple[str, str]:
+    """Have the gate ask for keys and sessions, and serve pages under the published address; returns it and /receipt's.
 
     Raises Refused where a proxy is named and no address: links would lead past it.
     """
     settings = service.settings
+    service.gate.identify, service.gate.open_paths = access.identify, frozenset({KEY_PATH})
     if settings.trusted_proxies and not settings.public_url:
         raise Refused("DANBAO_TRUSTED_PROXIES is set, so a proxy is reached: set DANBAO_PUBLIC_URL to its address")
     if settings.public_url:
