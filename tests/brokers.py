@@ -44,6 +44,7 @@ NOTHING_ON_DISK: Final = Difference(
     "embedded", "Tansu keeps everything in memory: a restart makes another cluster, at which workers must stop"
 )
 NO_CONFIGURED_TIMES: Final = Difference("embedded", "Tansu stamps records with its own time whatever the topic says")
+NO_SETTINGS: Final = Difference("embedded", "Tansu knows no settings of topics")
 NO_RETENTION: Final = Difference("embedded", "Tansu neither deletes records nor lets them expire")
 
 

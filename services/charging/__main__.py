@@ -19,6 +19,7 @@ from services.charging.consumer import Consumer
 from services.charging.count_day import count_day
 from services.charging.deployment import claim_database, own_group
 from services.charging.findings import DayFinder
+from services.charging.ingest.topics_watch import TopicsWatch, client_id_of
 from services.charging.lookup import Lookup
 from services.charging.metrics import Metrics
 from services.charging.moving_on import MovingOn, make_moving_router
@@ -31,7 +32,7 @@ from services.charging.rerating_api import Rerater, make_rerating_router
 from services.charging.series_api import make_series_router
 from services.charging.settle import settle
 from services.charging.signed_manifests import signed_payload
-from services.charging.store import start_run
+from services.charging.store import Run, start_run
 from services.charging.trials import Trials, make_trial_router
 from services.charging.worker_days import WorkerDays
 from services.charging.worker_days_api import make_worker_days_router
@@ -79,14 +80,9 @@ async def compose(service: Service) -> AsyncIterator[None]:
         open_pool(url, size=DOOR_POOL, waits=quick, wait_seconds=settings.pool_wait_seconds) as door,
         open_asking(url, quick, settings.pool_wait_seconds) as asking,
     ):
-        broker, metrics = open_broker(settings), Metrics(service.registry)
-        async with pool.acquire() as connection:
-            await claim_database(connection, settings.deployment)
-            run, settlement_run = (
-                await start_run(connection, "orders", author),
-                await start_run(connection, "settlement", author),
-            )
-        run.limit_seconds = settlement_run.limit_seconds = settings.transaction_seconds
+        metrics = Metrics(service.registry)
+        run, settlement_run = await _start_runs(pool, settings, author)
+        broker = open_broker(settings, client_id_of(run.run))
         outbox = Outbox(outgoing, "charging", functools.partial(_publish, broker, author))
         ids = await _register(pool, scheme)
 
@@ -94,7 +90,9 @@ async def compose(service: Service) -> AsyncIterator[None]:
             return Reader(scheme, known_regions(), ids, _limits(settings))
 
         consumer = Consumer(settings, pool, make_reader(), run, metrics, service.die, outbox.wake)
-        consumer.subscribe(broker, load_deployments(settings).topics_pattern(settings.deployment))
+        topics = load_deployments(settings).topics_pattern(settings.deployment)
+        consumer.subscribe(broker, topics)
+        _watch_topics(service, TopicsWatch(settings, pool, consumer, topics, scheme.enterprises, metrics), consumer)
 
         async def close(payload: bytes) -> None:
             await count_day(whole_days, scheme, _read_closing(payload), author, settings.gap_days)
@@ -151,6 +149,22 @@ def _watch(service: Service, consumer: Consumer, pool: Pool) -> None:
 
 def _limits(settings: Settings) -> Limits:
     return Limits(settings.max_event_bytes, settings.max_skew_seconds, settings.max_age_days)
+
+
+async def _start_runs(pool: Pool, settings: Settings, author: AuthorSigner) -> tuple[Run, Run]:
+    """One for order events and one for settling."""
+    async with pool.acquire() as connection:
+        await claim_database(connection, settings.deployment)
+        run = await start_run(connection, "orders", author)
+        settlement_run = await start_run(connection, "settlement", author)
+    run.limit_seconds = settlement_run.limit_seconds = settings.transaction_seconds
+    return run, settlement_run
+
+
+def _watch_topics(service: Service, watch: TopicsWatch, consumer: Consumer) -> None:
+    consumer.find_unfit = watch.find_unfit
+    service.add_readiness("order topics", watch.readiness)
+    service.background("order topics", watch.run())
 
 
 async def _register(pool: Pool, scheme: Scheme) -> dict[str, int]:

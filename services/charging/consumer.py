@@ -7,7 +7,7 @@ between leaves nothing held, so the next batch of that partition is dropped, its
 
 import asyncio
 import gc
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 from uuid import UUID
@@ -79,6 +79,10 @@ class Consumer(ConsumerRebalanceListener):
         self.paused: Mapping[str, str] = self._pauses.reasons
         self.trouble: str | None = None
         self.lag = 0
+        """Of the partitions that this worker holds; `TopicsWatch` looks at all."""
+        self.find_unfit: Callable[[Collection[str]], Awaitable[Mapping[str, str]]] | None = None
+        """Which of these topics are set so that they must not be read, and why."""
+        self._unfit: dict[str, str] = {}
         self._progress_at = 0.0
         self._busy_since: float | None = None
 
@@ -133,6 +137,9 @@ class Consumer(ConsumerRebalanceListener):
     async def _begin(self, partitions: Sequence[TopicPartition]) -> None:
         await self._check_cluster()
         await self._pauses.follow()
+        if self.find_unfit is not None:
+            self._unfit.update(await self.find_unfit({tp.topic for tp in partitions}))
+        self._pause_unfit()
         self._stop_reading_paused()
         await self._seek(partitions)
         self._progress_at = asyncio.get_running_loop().time()
@@ -183,6 +190,18 @@ class Consumer(ConsumerRebalanceListener):
             self._held.pop(tp, None)
         with suppress(IllegalStateError):
             consumer.pause(*mine)
+
+    async def set_unfit(self, reasons: Mapping[str, str]) -> None:
+        """Do not read these topics; those that were unfit before and are not any more are read on."""
+        async with self._lock:
+            self._pauses.remove(self._unfit.keys() & self.paused.keys() - reasons.keys())
+            self._unfit = dict(reasons)
+            self._pause_unfit()
+            self._stop_reading_paused()
+
+    def _pause_unfit(self) -> None:
+        for topic in sorted(self._unfit.keys() - self.paused.keys()):
+            self._pauses.add(topic, self._unfit[topic])
 
     async def resume(self, topic: str) -> bool:
         """Read a topic again that the limit had paused; False when it was not. Other workers notice within seconds."""
@@ -343,7 +362,6 @@ class Consumer(ConsumerRebalanceListener):
             waiting = {tp: ends[tp] - position for tp, position in self._held.items() if ends.get(tp, 0) > position}
             self._reading.behind = set(waiting)
             self.lag = sum(waiting.values())
-        self._metrics.lag.set(self.lag)
         if not self.lag:
             self._progress_at, self.trouble = asyncio.get_running_loop().time(), None
 

@@ -22,7 +22,14 @@ class Metrics:
             ["why"],
             registry=registry,
         )
-        self.lag = Gauge("danbao_charging_lag_events", "Events in held partitions not yet charged", registry=registry)
+        self.lag = Gauge(
+            "danbao_charging_lag_events", "Offsets not yet charged in all order topics, whoever holds them",
+            registry=registry,
+        )  # fmt: skip
+        self.topic_alarms = Gauge(
+            "danbao_charging_topic_alarms", "Alarms about order topics and their group; /readyz says which", ["alarm"],
+            registry=registry,
+        )  # fmt: skip
         self.paused = Gauge(
             "danbao_charging_topic_paused", "1: not read; /readyz says why", ["topic"],
             registry=registry,

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.charging.consumer import Consumer
 from services.charging.logs import Log, Logs, Place, log_fault
+from shared.adapters.kafka.batch_polling import find_unreadable_batches
 from shared.adapters.kafka.log_ends import open_onlooker
 from shared.adapters.kafka.security import Client
 from shared.adapters.postgres.pool import Pool
@@ -28,7 +29,7 @@ Said = Annotated[Words, Field(min_length=1, max_length=500)]
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """One partition whose log does not fit: where it was charged up to, where it would be read on from."""
+    """One partition that cannot be read on: where it was charged up to, where it would be read on from."""
 
     partition: int
     from_offset: int
@@ -89,17 +90,26 @@ class MovingOn:
             topic,
         )
         places = {TopicPartition(topic, row["partition"]): Place(row["next_offset"], row["topic_id"]) for row in rows}
-        logs = await self._read(places)
-        return [
-            (Loss(tp.partition, places[tp].position, logs[tp].first, fault), logs[tp])
-            for tp in sorted(places)
-            if (fault := log_fault(places[tp], places[tp].position, logs[tp]))
-        ]
-
-    async def _read(self, places: dict[TopicPartition, Place]) -> dict[TopicPartition, Log]:
         async with open_onlooker(self._client) as client:
             logs = await self._logs.read(client, places)
-            return await self._logs.confirm(logs, {tp: place.position for tp, place in places.items()})
+            logs = await self._logs.confirm(logs, {tp: place.position for tp, place in places.items()})
+            faults = {tp: log_fault(place, place.position, logs[tp]) for tp, place in places.items()}
+            spans = {
+                tp: (place.position, logs[tp].end)
+                for tp, place in places.items()
+                if faults[tp] is None and place.position < logs[tp].end and topic in self._consumer.paused
+            }
+            unreadable = await find_unreadable_batches(client, spans)
+        losses = [
+            (Loss(tp.partition, places[tp].position, logs[tp].first, fault), logs[tp])
+            for tp, fault in faults.items()
+            if fault is not None
+        ]
+        losses += [
+            (Loss(tp.partition, places[tp].position, batch.next, f"unreadable: {batch}"), logs[tp])
+            for tp, batch in unreadable.items()
+        ]
+        return sorted(losses, key=lambda loss: loss[0].partition)
 
 
 def make_moving_router(keys: AccessKeys, moving: MovingOn) -> APIRouter:

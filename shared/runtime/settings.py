@@ -164,6 +164,19 @@ class Settings(BaseSettings):
     fetch_wait_ms: int = Field(
         50, gt=0, description="a broker with nothing answers after it; the embedded one looks again after half of it"
     )
+    order_timestamps: str = Field(
+        "LogAppendTime", description="message.timestamp.type of an orders topic; another pauses it. Empty: any"
+    )
+    order_message_bytes: int = Field(
+        8 * 1024 * 1024, ge=0, description="max.message.bytes of an orders topic; another is an alarm. 0: any"
+    )
+    order_retention_hours: int = Field(
+        720, ge=0, description="an orders topic that keeps its events for less is an alarm. 0: any"
+    )
+    order_cleanup: str = Field(
+        "delete", description="cleanup.policy of an orders topic; another is an alarm. Empty: any"
+    )
+    topic_look_seconds: float = Field(5.0, gt=0, description="pause between two looks at all order topics")
     max_event_bytes: int = Field(64 * 1024, description="a larger event is parked as too_large")
     max_skew_seconds: int = Field(300, description="an acceptance further after its record time is parked")
     max_age_days: int = Field(30, description="an acceptance older than its record time by more is parked")

@@ -213,13 +213,11 @@ async def test_batches_that_just_fit_and_junk_do_not_add_up(field: Field) -> Non
 
 
 async def test_the_search_for_an_unreadable_batch_keeps_nothing(broker: Broker) -> None:
-    """Whatever lies in front of it is looked at by some records at a time, and a poll ends by bytes."""
+    """A poll ends by bytes, and what is readable in front of such a batch is not thrown away with it."""
     topic = orders_topic("91000000FAKE00077X")
     await make_topic(client_of(broker), topic)
-    value = bytes(1024 * 1024)
-    await send(
-        client_of(broker), topic, batch(pack("zstd", [record(value, n) for n in range(12)]), codec="zstd", count=12)
-    )
+    full = batch(pack("zstd", [record(bytes(MIB), n) for n in range(12)]), codec="zstd", count=12)
+    await send(client_of(broker), topic, full)
     await send(client_of(broker), topic, bomb("zstd", 100 * MIB))
     bound_batches()
     async with AIOKafkaConsumer(**client_of(broker), auto_offset_reset="earliest") as consumer:
@@ -227,5 +225,27 @@ async def test_the_search_for_an_unreadable_batch_keeps_nothing(broker: Broker) 
         consumer.assign([tp])
         first = (await consumer.getmany(tp, timeout_ms=10_000))[tp]
         assert sum(len(each.value) for each in first) <= POLL_BYTES + ORDER_LIMITS.batch_bytes
-        found = await find_unreadable(consumer, {tp: 0})
-        assert (type(found[tp]), str(found[tp])[:15]) == (UnreadableBatch, "batch_too_large")
+        assert await find_unreadable(consumer, {tp: 0}) == {}
+        found = (await find_unreadable(consumer, {tp: 12}))[tp]
+        assert isinstance(found, UnreadableBatch)
+        assert (found.reason, found.first, found.next) == (Unreadable.TOO_LARGE, 12, 13)
+
+
+async def test_an_operator_moves_on_past_a_bomb_and_what_follows_is_charged(field: Field) -> None:
+    await field.send(*honest(RIDES))
+    await send(field.client, orders_topic(RIDES), bomb("zstd", 100 * MIB, time_ms=NOON_MS))
+    await field.send(*(accepted(f"after-{n}", sequence=100 + n) for n in range(5)))
+    async with field.worker(wait=False) as worker:
+        await field.has_counted(20)
+
+        async def is_paused() -> bool:
+            return orders_topic(RIDES) in await paused(worker)
+
+        await eventually_async(is_paused, "the pause")
+        path = f"/v1/topics/{orders_topic(RIDES)}"
+        (loss,) = (await worker.get(f"{path}/losses"))["losses"]
+        assert (loss["from_offset"], loss["to_offset"]) == (20, 21)
+        assert loss.pop("reason").startswith("unreadable: batch_too_large at offset 20")
+        await worker.post(f"{path}/move-on", losses=[loss], who="Li", why="the enterprise sends them again")
+        await field.has_counted(25)
+        await eventually_async(worker.is_ready, "readiness")

@@ -22,13 +22,12 @@ from aiokafka.errors import (
 from faststream.kafka.annotations import KafkaMessage
 from faststream.kafka.message import FAKE_CONSUMER
 
+from shared.adapters.kafka.bounded_batches import UnreadableBatch
 from shared.adapters.kafka.bounded_fetch import Allowance, bound_batches, share_allowance
 
 _UNREADABLE: Final = (CorruptRecordException, RecordTooLargeError, UnsupportedCodecError)
 PROBE_MS: Final = 1_000
 """How long a partition may take to bring its next records while the unreadable one is searched for."""
-PROBE_EVENTS: Final = 1_000
-"""Records that are looked at at once then: they are thrown away, and must not fill the memory."""
 
 
 async def as_read(records: Any) -> KafkaMessage:
@@ -103,20 +102,38 @@ def is_unreadable(error: Exception) -> bool:
 async def find_unreadable(
     consumer: AIOKafkaConsumer, positions: dict[TopicPartition, int]
 ) -> dict[TopicPartition, Exception]:
-    """Poll each partition alone from its position; those that raise, with what they raised.
+    """Poll each partition alone for one record at its position; those that raise instead, with what they raised.
 
+    What is readable in front of an unreadable batch is handed out by the next poll, which is why one record is enough.
     Positions of the consumer are anywhere afterwards: seek before the next poll.
     """
     found: dict[TopicPartition, Exception] = {}
-    # The high watermark comes with each fetch, so the unreadable partition has one beyond its position.
-    for tp in sorted(tp for tp, position in positions.items() if position < (consumer.highwater(tp) or 0)):
-        consumer.seek(tp, positions[tp])
+    for tp, position in sorted(positions.items()):
+        # The high watermark comes with each fetch, so an unreadable partition has one beyond its position.
+        if position >= (consumer.highwater(tp) or 0):
+            continue
+        consumer.seek(tp, position)
         try:
-            while await consumer.getmany(tp, timeout_ms=PROBE_MS, max_records=PROBE_EVENTS):
-                if await consumer.position(tp) >= (consumer.highwater(tp) or 0):
-                    break
+            await consumer.getmany(tp, timeout_ms=PROBE_MS, max_records=1)
         except Exception as error:
             if not is_unreadable(error):
                 raise
             found[tp] = error
+    return found
+
+
+async def find_unreadable_batches(
+    consumer: AIOKafkaConsumer, spans: Mapping[TopicPartition, tuple[int, int]]
+) -> dict[TopicPartition, UnreadableBatch]:
+    """Look at what stands at the beginning of each span of offsets, by a client of no group: batches that no poll can
+    read. The offsets that they take are within the spans."""
+    consumer.assign(list(spans))
+    found: dict[TopicPartition, UnreadableBatch] = {}
+    for tp, (begin, end) in sorted(spans.items()):
+        consumer.seek(tp, begin)
+        try:
+            await consumer.getmany(tp, timeout_ms=PROBE_MS, max_records=1)
+        except UnreadableBatch as error:
+            first, following = max(error.first, begin), min(max(error.next, begin + 1), end)
+            found[tp] = UnreadableBatch(error.reason, error.detail, first, following)
     return found

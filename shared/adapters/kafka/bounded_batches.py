@@ -58,6 +58,7 @@ class Unreadable(StrEnum):
     OLD_FORMAT = "old_format"
     UNKNOWN_CODEC = "unknown_codec"
     DAMAGED = "damaged"
+    SENDERS_TIME = "senders_time"
 
 
 class UnreadableBatch(CorruptRecordException):
@@ -73,9 +74,14 @@ class UnreadableBatch(CorruptRecordException):
     __repr__ = __str__
 
 
+def is_orders(topic: str) -> bool:
+    """True for a topic that an enterprise writes to."""
+    return topic.startswith(ORDERS_PREFIX)
+
+
 def limits_of(topic: str) -> BatchLimits:
     """The limits for a topic's batches."""
-    return ORDER_LIMITS if topic.startswith(ORDERS_PREFIX) else INTERNAL_LIMITS
+    return ORDER_LIMITS if is_orders(topic) else INTERNAL_LIMITS
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from shared.adapters.kafka.bounded_batches import (
     BoundedRecords,
     Unreadable,
     UnreadableBatch,
+    is_orders,
     limits_of,
 )
 from shared.domain.errors import Stop
@@ -113,6 +114,9 @@ class BoundedPartitionRecords(fetcher.PartitionRecords):
                 batch: Batch = self._records.next_batch()
                 self._offsets = batch.first, batch.next
                 if not self._is_passed_over(batch.parsed):
+                    if _broker_times.required and not batch.parsed.timestamp_type and is_orders(self._tp.topic):
+                        words = "its records carry times that their sender wrote"
+                        raise UnreadableBatch(Unreadable.SENDERS_TIME, words, *self._offsets)
                     self._open, self._event_bytes = self._records_of(batch), batch.bytes / max(batch.count, 1)
                     return True
                 self.next_fetch_offset = batch.next
@@ -159,6 +163,22 @@ class BoundedPartitionRecords(fetcher.PartitionRecords):
         if not isinstance(error, UnreadableBatch):
             error = UnreadableBatch(Unreadable.DAMAGED, repr(error), *self._offsets)
         self._unreadable = error
+
+
+class _BrokerTimes:
+    required = False
+
+
+_broker_times: Final = _BrokerTimes()
+
+
+def require_broker_times() -> None:
+    """From now on read no batch of an orders topic whose records carry the times of their sender, in this process.
+
+    A topic that stamps records itself may have been set otherwise for a while; what was written then says whatever its
+    sender liked of the time at which it came.
+    """
+    _broker_times.required = True
 
 
 class BoundedFetchResult(fetcher.FetchResult):

@@ -43,11 +43,15 @@ RETRY_FIRST_SECONDS: Final = 0.2
 RETRY_MOST_SECONDS: Final = 5.0
 
 
-def open_broker(settings: Settings) -> KafkaBroker:
-    """FastStream's broker, not yet started; its producer waits for all replicas, its consumers unpack within limits."""
+def open_broker(settings: Settings, client_id: str = "danbao") -> KafkaBroker:
+    """FastStream's broker, not yet started; its producer waits for all replicas, its consumers unpack within limits.
+
+    `client_id` is what the broker shows of this process to whoever asks for the members of a group.
+    """
     bound_batches()
     return KafkaBroker(
         **broker_options(settings),
+        client_id=client_id,
         acks="all",
         compression_type="gzip",
         max_request_size=LARGEST_REQUEST_BYTES,
@@ -60,6 +64,7 @@ def open_broker(settings: Settings) -> KafkaBroker:
 
 def open_reading_broker(settings: Settings) -> KafkaBroker:
     """FastStream's broker without a producer or an admin client: for a service that may write to no topic."""
+    bound_batches()
     return KafkaBroker(
         **broker_options(settings),
         consumer_only=True,

@@ -1,0 +1,216 @@
+"""Watch all order topics of this deployment and the group that reads them, whoever holds which partition.
+
+A worker's own lag says nothing of partitions that others hold, or nobody. So every worker asks the broker every few
+seconds where each log ends, and compares it with the positions in the database. What somebody did to a topic or to the
+group shows there within a minute, whatever it was: a stranger in the group, a transaction left open, a topic deleted or
+set otherwise. Nothing is mended here: positions are moved by compare-and-set, so a stranger can only starve charging.
+"""
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from enum import StrEnum
+from typing import Final
+
+import structlog
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+
+from services.charging.consumer import GROUP, Consumer
+from services.charging.deployment import own_group
+from services.charging.metrics import Metrics
+from shared.adapters.kafka.bounded_fetch import require_broker_times
+from shared.adapters.kafka.security import client_options
+from shared.adapters.kafka.topic_survey import TIMESTAMPS, Survey, TopicSurvey
+from shared.adapters.postgres.pool import Pool
+from shared.contracts.topics import orders_topic
+from shared.runtime.settings import Settings
+
+log = structlog.get_logger(__name__)
+MOST_SHOWN: Final = 8
+"""Alarms that a readiness text names; the others are counted."""
+GONE_SECONDS: Final = 10.0
+"""A topic that is being made at a start is not gone."""
+_CLIENT_ID: Final = re.compile(r"danbao-charging-([0-9a-f]{32})\Z")
+_POSITIONS: Final = "select topic, partition, next_offset from charging.position where cluster_id = $1"
+_RUNS: Final = "select run from charging.run where run = any($1::text[])"
+_LOG_APPEND: Final = "LogAppendTime"
+
+
+class Alarm(StrEnum):
+    """What can be wrong with order topics and their group."""
+
+    NOT_CHARGED = "not_charged"
+    OPEN_TRANSACTION = "open_transaction"
+    TOPIC_GONE = "topic_gone"
+    TOPIC_ALTERED = "topic_altered"
+    FOREIGN_MEMBER = "foreign_member"
+    GROUP_UNSETTLED = "group_unsettled"
+    PARTITION_UNHELD = "partition_unheld"
+    NOT_LOOKED_AT = "not_looked_at"
+
+
+Condition = tuple[Alarm, str, str]
+"""An alarm, what it is about (a change of which begins a new wait), and words for an operator."""
+
+
+def client_id_of(run: str) -> str:
+    """What a worker calls itself to the broker: its run is in the database, so a member can be told from a stranger."""
+    return f"danbao-charging-{run}"
+
+
+class TopicsWatch:
+    """One worker's look at the whole."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        pool: Pool,
+        consumer: Consumer,
+        pattern: str,
+        enterprises: Iterable[str],
+        metrics: Metrics,
+    ) -> None:
+        self._settings, self._pool, self._consumer, self._metrics = settings, pool, consumer, metrics
+        self._is_ours = re.compile(pattern).match
+        self._enrolled = {topic for topic in map(orders_topic, enterprises) if self._is_ours(topic)}
+        self._survey = TopicSurvey(client_options(settings), own_group(GROUP, settings.deployment))
+        self._since: dict[tuple[Alarm, str], float] = {}
+        self._unanswered: dict[str, str] = {}
+        self.alarms: dict[tuple[Alarm, str], str] = {}
+
+    async def run(self) -> None:
+        """Look every few seconds, for ever; a look that fails is an alarm when it fails for long."""
+        while True:
+            await asyncio.sleep(self._settings.topic_look_seconds)
+            try:
+                await self._look()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next look tries again
+                log.warning("order topics are not looked at", error=repr(error))
+                self._note([(Alarm.NOT_LOOKED_AT, "", f"the broker or the database does not answer: {error!r}")])
+
+    async def readiness(self) -> str | None:
+        """None, or the alarms."""
+        words = [f"{alarm}: {words}" for (alarm, _), words in sorted(self.alarms.items())]
+        more = len(words) - MOST_SHOWN
+        return "; ".join([*words[:MOST_SHOWN], *([f"and {more} more"] if more > 0 else [])]) or None
+
+    async def find_unfit(self, topics: Collection[str]) -> Mapping[str, str]:
+        """Which of these topics must not be read as they are set: their records carry times that a sender wrote."""
+        try:
+            settings = await self._survey.read_settings(topics)
+        except (KafkaError, ValueError) as error:
+            log.warning("settings of topics are not known", error=repr(error))
+            return {}
+        return self._unfit_of(settings)
+
+    def _unfit_of(self, settings: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+        expected = self._settings.order_timestamps
+        if settings and expected == _LOG_APPEND:
+            require_broker_times()
+        return {
+            topic: f"{TIMESTAMPS} is {values[TIMESTAMPS]}, not {expected}: set it back; what was written is not read"
+            for topic, values in settings.items()
+            if expected and values.get(TIMESTAMPS, expected) != expected
+        }
+
+    async def _look(self) -> None:
+        cluster_id = self._consumer.cluster_id
+        survey = await self._survey.look(self._is_ours)
+        self._say_once(survey.unanswered)
+        if survey.settings:
+            await self._consumer.set_unfit(self._unfit_of(survey.settings))
+        if cluster_id is None:
+            return
+        stored = {
+            TopicPartition(row["topic"], row["partition"]): row["next_offset"]
+            for row in await self._pool.fetch(_POSITIONS, cluster_id)
+        }
+        positions = {tp: stored.get(tp, ends.first) for tp, ends in survey.ends.items()}
+        self._metrics.lag.set(sum(max(0, survey.ends[tp].end - position) for tp, position in positions.items()))
+        runs = await self._known_runs(survey)
+        conditions = [
+            *self._judge_logs(survey, positions),
+            *self._judge_topics(survey),
+            *self._judge_group(survey, runs),
+        ]
+        self._note(conditions)
+
+    def _say_once(self, unanswered: Mapping[str, str]) -> None:
+        for what, why in unanswered.items():
+            if self._unanswered.get(what) != why:
+                log.warning("the broker does not answer a question about order topics", question=what, why=why)
+        self._unanswered = dict(unanswered)
+
+    async def _known_runs(self, survey: Survey) -> set[str]:
+        if survey.group is None:
+            return set()
+        named = [found[1] for member in survey.group.members if (found := _CLIENT_ID.match(member.client_id))]
+        return {row["run"] for row in await self._pool.fetch(_RUNS, named)}
+
+    def _judge_logs(self, survey: Survey, positions: Mapping[TopicPartition, int]) -> Iterator[Condition]:
+        for tp, position in sorted(positions.items()):
+            ends, name = survey.ends[tp], f"{tp.topic}/{tp.partition}"
+            if ends.end > ends.committed:
+                words = f"{name}: events from {ends.committed} to {ends.end - 1} wait for the end of a transaction"
+                yield Alarm.OPEN_TRANSACTION, f"{name} {ends.committed}", words
+            if ends.committed > position and tp.topic not in self._consumer.paused:
+                words = f"{name}: {ends.committed - position} events wait at {position}"
+                yield Alarm.NOT_CHARGED, f"{name} {position}", words
+
+    def _judge_topics(self, survey: Survey) -> Iterator[Condition]:
+        for topic in sorted(self._enrolled - {tp.topic for tp in survey.partitions}):
+            yield Alarm.TOPIC_GONE, topic, f"{topic} is enrolled and is not there"
+        wanted = self._settings
+        for topic, values in sorted(survey.settings.items()):
+            retention = int(values.get("retention.ms", "-1"))
+            faults = {
+                TIMESTAMPS: wanted.order_timestamps and values.get(TIMESTAMPS) != wanted.order_timestamps,
+                "max.message.bytes": wanted.order_message_bytes
+                and values.get("max.message.bytes") != str(wanted.order_message_bytes),
+                "retention.ms": 0 <= retention < wanted.order_retention_hours * 3_600_000,
+                "cleanup.policy": wanted.order_cleanup and values.get("cleanup.policy") != wanted.order_cleanup,
+            }
+            for name in (name for name, is_fault in faults.items() if is_fault):
+                yield Alarm.TOPIC_ALTERED, f"{topic} {name}", f"{topic}: {name} is {values.get(name)}"
+
+    def _judge_group(self, survey: Survey, runs: Collection[str]) -> Iterator[Condition]:
+        if survey.group is None:
+            return
+        held: set[TopicPartition] = set()
+        for member in survey.group.members:
+            found = _CLIENT_ID.match(member.client_id)
+            if found is None or found[1] not in runs:
+                who = f"{member.client_id!r} at {member.host}"
+                words = f"{who} is no worker of ours and holds {len(member.partitions)} partitions"
+                yield Alarm.FOREIGN_MEMBER, who, words
+            else:
+                held |= member.partitions
+        if survey.group.state != "Stable":
+            yield Alarm.GROUP_UNSETTLED, "", f"the group is {survey.group.state}: nobody is given partitions"
+        unheld = Counter(tp.topic for tp in survey.partitions - held)
+        for topic, count in sorted(unheld.items()):
+            yield Alarm.PARTITION_UNHELD, topic, f"{topic}: {count} partitions are held by no worker of ours"
+
+    def _note(self, conditions: Iterable[Condition]) -> None:
+        """Keep since when each condition is there; it is an alarm when that is long enough ago."""
+        now = asyncio.get_running_loop().time()
+        seen = {(alarm, subject): words for alarm, subject, words in conditions}
+        is_blind = any(alarm is Alarm.NOT_LOOKED_AT for alarm, _ in seen)
+        if is_blind:  # nothing is known of the others: they stay
+            seen = {**self.alarms, **seen}
+        self._since = {key: self._since.get(key, now) for key in (*seen, *(self._since if is_blind else ()))}
+        raised = {key: words for key, words in seen.items() if now - self._since[key] >= self._patience(key[0])}
+        for key, words in raised.items():
+            if key not in self.alarms:
+                log.error("alarm about order topics", alarm=key[0].value, about=words)
+        self.alarms = raised
+        counts = Counter(alarm for alarm, _ in raised)
+        for alarm in Alarm:
+            self._metrics.topic_alarms.labels(alarm=alarm.value).set(counts[alarm])
+
+    def _patience(self, alarm: Alarm) -> float:
+        if alarm in {Alarm.TOPIC_ALTERED, Alarm.FOREIGN_MEMBER}:
+            return 0.0
+        return GONE_SECONDS if alarm is Alarm.TOPIC_GONE else self._settings.ready_commit_age_seconds
