@@ -33,8 +33,6 @@ Kind = Literal["embedded", "apache"]
 APACHE_KAFKA: Final = {
     # Records carry the times of their events here, and large ones have to come through (tests/apache_kafka.py).
     "DANBAO_ORDER_TIMESTAMPS": "",
-    "DANBAO_ORDER_MESSAGE_BYTES": "33554432",
-    "DANBAO_ORDER_RETENTION_HOURS": "0",
     # The shortest session a broker grants unless it is told otherwise; a zombie is waited for that long.
     "DANBAO_KAFKA_SESSION_TIMEOUT_MS": "6000",
     "DANBAO_KAFKA_HEARTBEAT_MS": "500",

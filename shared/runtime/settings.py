@@ -168,10 +168,10 @@ class Settings(BaseSettings):
         "LogAppendTime", description="message.timestamp.type of an orders topic; another pauses it. Empty: any"
     )
     order_message_bytes: int = Field(
-        8 * 1024 * 1024, ge=0, description="max.message.bytes of an orders topic; another is an alarm. 0: any"
+        0, ge=0, description="max.message.bytes of an orders topic; another is an alarm. 0: any"
     )
     order_retention_hours: int = Field(
-        720, ge=0, description="an orders topic that keeps its events for less is an alarm. 0: any"
+        0, ge=0, description="an orders topic that keeps its events for less is an alarm. 0: any"
     )
     order_cleanup: str = Field(
         "delete", description="cleanup.policy of an orders topic; another is an alarm. Empty: any"

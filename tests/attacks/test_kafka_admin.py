@@ -98,7 +98,7 @@ async def test_a_topic_that_takes_its_senders_times_is_paused_and_nothing_back_d
     await make_topic(field.client, TOPIC, message_timestamp_type="LogAppendTime")
     await make_topic(field.client, other, message_timestamp_type="LogAppendTime")
     assert await TopicSurvey(field.client, GROUP).read_settings([TOPIC]) != {}
-    rules = {**QUICK, "ORDER_TIMESTAMPS": "LogAppendTime", "ORDER_MESSAGE_BYTES": "0"}
+    rules = {**QUICK, "ORDER_TIMESTAMPS": "LogAppendTime"}
     async with field.worker(wait=False, **rules) as worker:
         now = datetime.now(SHANGHAI)
         await field.send(*orders(0, 10, at=now))
@@ -133,7 +133,7 @@ async def test_a_topic_that_takes_its_senders_times_is_paused_and_nothing_back_d
 )
 async def test_a_topic_that_was_set_otherwise_is_an_alarm(field: Field, name: str, value: str) -> None:
     await field.make_topics(RIDES)
-    rules = {**QUICK, "ORDER_RETENTION_HOURS": "720"}
+    rules = {**QUICK, "ORDER_RETENTION_HOURS": "720", "ORDER_MESSAGE_BYTES": "33554432"}
     assert await TopicSurvey(field.client, GROUP).read_settings([TOPIC]) != {}
     async with field.worker(**rules) as worker:
         await set_topic(field.client, TOPIC, {name: value})

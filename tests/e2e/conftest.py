@@ -54,6 +54,7 @@ async def parts(postgres: Postgres, broker_kind: Kind, broker: Broker) -> AsyncI
         "DANBAO_DATABASE": postgres.url(names[0]),
         "DANBAO_PLATFORM_DATABASE": postgres.url(names[1]),
         **(broker.variables() if isinstance(broker, ApacheKafka) else {"DANBAO_KAFKA": broker.bootstrap}),
+        "DANBAO_ORDER_TIMESTAMPS": "",  # the month's events have their own times
     }
     for name in names:
         await drop_database(postgres, name)

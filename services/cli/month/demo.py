@@ -71,7 +71,11 @@ async def run_demo(
 
 def wishes_of(asked: Asked, wanted: Wanted) -> Wishes:
     """A system whose books begin with the month, and whose national platform has the generated roster."""
-    extra = {"DANBAO_ORDER_PARTITIONS": str(ORDER_PARTITIONS), "DANBAO_CHECKPOINT_SECONDS": "0"}
+    extra = {
+        "DANBAO_ORDER_PARTITIONS": str(ORDER_PARTITIONS),
+        "DANBAO_CHECKPOINT_SECONDS": "0",
+        "DANBAO_ORDER_TIMESTAMPS": "",  # events of a month that is over, with their own times
+    }
     wishes = Wishes(asked.directory, extra=extra)
     scheme = load_scheme([Path(part) for part in wishes.scheme.split(":")])
     roster = asked.directory / "roster.csv"
