@@ -20,7 +20,7 @@ from faststream.kafka.annotations import KafkaMessage
 
 from services.charging.batch import Batch
 from services.charging.deployment import own_group
-from services.charging.logs import Logs, Place, log_fault
+from services.charging.logs import Logs, Place, confirm_cluster, log_fault
 from services.charging.metrics import Metrics
 from services.charging.parts import Parts
 from services.charging.pauses import ParkLimit, Pauses
@@ -29,7 +29,7 @@ from services.charging.reader import Reader
 from services.charging.reading import Reading, Stale
 from services.charging.store import Run, read_last_number, write_batch
 from shared.adapters.kafka.batch_polling import Flat, Polled, as_read, find_unreadable, is_unreadable, poll_with
-from shared.adapters.kafka.clients import check_codecs, consumer_options, fetch_options, read_cluster_id, until_done
+from shared.adapters.kafka.clients import check_codecs, consumer_options, fetch_options, until_done
 from shared.adapters.kafka.security import client_options
 from shared.adapters.postgres.pool import BadData, BrokenConstraint, Pool
 from shared.contracts.manifests import PremiumsCharged
@@ -73,7 +73,7 @@ class Consumer(ConsumerRebalanceListener):
         self._reading = Reading()
         self._is_stopping = False
         self._cluster_id: str | None = None
-        self._general, self._batches = 0, 0
+        self._general, self._batches, self._progress_at = 0, 0, 0.0
         self._subscriber: Any = None
         self._pauses = Pauses(pool, ParkLimit.of(settings), metrics)
         self.paused: Mapping[str, str] = self._pauses.reasons
@@ -82,8 +82,6 @@ class Consumer(ConsumerRebalanceListener):
         """Of the partitions that this worker holds; `TopicsWatch` looks at all."""
         self.find_unfit: Callable[[Collection[str]], Awaitable[Mapping[str, str]]] | None = None
         """Which of these topics are set so that they must not be read, and why."""
-        self._unfit: dict[str, str] = {}
-        self._progress_at = 0.0
         self._busy_since: float | None = None
 
     @property
@@ -135,11 +133,10 @@ class Consumer(ConsumerRebalanceListener):
                 self._stop(error)
 
     async def _begin(self, partitions: Sequence[TopicPartition]) -> None:
-        await self._check_cluster()
+        self._cluster_id = await confirm_cluster(self._client, self._cluster_id)
         await self._pauses.follow()
         if self.find_unfit is not None:
-            self._unfit.update(await self.find_unfit({tp.topic for tp in partitions}))
-        self._pause_unfit()
+            self._pauses.add_unfit(await self.find_unfit({tp.topic for tp in partitions}))
         self._stop_reading_paused()
         await self._seek(partitions)
         self._progress_at = asyncio.get_running_loop().time()
@@ -149,12 +146,6 @@ class Consumer(ConsumerRebalanceListener):
         self._is_stopping = True
         self._held.clear()
         self._die(error)
-
-    async def _check_cluster(self) -> None:
-        found = await read_cluster_id(self._client)
-        if self._cluster_id not in (None, found):
-            raise Stop(f"the Kafka cluster is {found} now and was {self._cluster_id}: its offsets mean other events")
-        self._cluster_id = found
 
     async def _seek(self, partitions: Sequence[TopicPartition]) -> None:
         """Hold what is stored for these partitions, and go there; those of a paused topic stay as they are."""
@@ -194,14 +185,8 @@ class Consumer(ConsumerRebalanceListener):
     async def set_unfit(self, reasons: Mapping[str, str]) -> None:
         """Do not read these topics; those that were unfit before and are not any more are read on."""
         async with self._lock:
-            self._pauses.remove(self._unfit.keys() & self.paused.keys() - reasons.keys())
-            self._unfit = dict(reasons)
-            self._pause_unfit()
+            self._pauses.set_unfit(reasons)
             self._stop_reading_paused()
-
-    def _pause_unfit(self) -> None:
-        for topic in sorted(self._unfit.keys() - self.paused.keys()):
-            self._pauses.add(topic, self._unfit[topic])
 
     async def resume(self, topic: str) -> bool:
         """Read a topic again that the limit had paused; False when it was not. Other workers notice within seconds."""

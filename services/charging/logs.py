@@ -7,9 +7,11 @@ from uuid import UUID
 
 from aiokafka import TopicPartition
 
+from shared.adapters.kafka.clients import read_cluster_id
 from shared.adapters.kafka.log_ends import LogEnds
 from shared.adapters.kafka.security import Client
 from shared.adapters.kafka.topic_ids import read_topic_ids
+from shared.domain.errors import Stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,14 @@ class Logs:
         first, end = {tp: log.first for tp, log in logs.items()}, {tp: log.end for tp, log in logs.items()}
         true = await self._ends.true_ends(positions, first, end)
         return {tp: replace(log, end=true[tp]) for tp, log in logs.items()}
+
+
+async def confirm_cluster(client: Client, known: str | None) -> str:
+    """The id of the cluster that answers; raises Stop where it is another one than before."""
+    found = await read_cluster_id(client)
+    if known not in (None, found):
+        raise Stop(f"the Kafka cluster is {found} now and was {known}: its offsets mean other events")
+    return found
 
 
 def log_fault(charged: Place, held: int, log: Log) -> str | None:

@@ -9,7 +9,7 @@ was counted towards the limit is forgotten by a restart and by a resumption: cou
 """
 
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -85,6 +85,7 @@ class Pauses:
         self._windows = ParkWindows(limit)
         self._stored: set[str] = set()
         self._moved: dict[str, int] = {}
+        self._unfit: set[str] = set()
         self.reasons: dict[str, str] = {}
 
     def overruns(self, moves: Sequence[Move], parked: Iterable[KeptRecord]) -> list[Overrun]:
@@ -111,6 +112,18 @@ class Pauses:
             self.reasons.pop(topic, None)
             self._windows.forget(topic)
             self._metrics.paused.labels(topic=topic).set(0)
+
+    def set_unfit(self, reasons: Mapping[str, str]) -> None:
+        """Note the topics that are set so that they must not be read; those that were and are not any more go on."""
+        self.remove(self._unfit & self.reasons.keys() - reasons.keys())
+        self._unfit.clear()
+        self.add_unfit(reasons)
+
+    def add_unfit(self, reasons: Mapping[str, str]) -> None:
+        """Note some more of them."""
+        self._unfit |= reasons.keys()
+        for topic in sorted(reasons.keys() - self.reasons.keys()):
+            self.add(topic, reasons[topic])
 
     def words(self) -> str:
         """All of them for a reader."""
