@@ -74,6 +74,13 @@ MUTANTS: Final = (
         "    if receipt.report_id != report_id:\n",
         ("tests/contract/test_receipts.py",),
     ),
+    Mutant(
+        "routes of a caller's key",
+        "shared/runtime/access.py",
+        'scopes=frozenset({"service"} if is_allowed else ())',
+        'scopes=frozenset({"service"})',
+        ("tests/attacks/test_service_keys.py",),
+    ),
 )
 
 
