@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from deploy.kafka_keys import make_kafka_files
 from deploy.proxy_files import make_proxy_files
 from deploy.service_keys import entry, make_service_keys
+from shared.adapters.files.scheme import load_scheme
 from shared.adapters.files.vkeys import add_author, add_vkey
 from shared.adapters.signing import make_key_pair, make_note_key
 from shared.domain.authors import Author, Role
@@ -27,7 +29,7 @@ KEYS = "/keys"
 """Where the compose file mounts a volume for each of the folders; DANBAO_KEYS names another place."""
 
 
-def main(keys: Path, operator_key: str, public_url: str) -> None:
+def main(keys: Path, operator_key: str, public_url: str, kafka_published: str) -> None:
     """Write the missing ones; the operator's key itself is kept nowhere, only its hash.
 
     `private` is for reporting alone, `charging` and `log` for charging and the ledger, `sources` for whoever stands in
@@ -43,6 +45,7 @@ def main(keys: Path, operator_key: str, public_url: str) -> None:
     make_service_keys(keys, keys / "readers" / "access.toml")
     make_proxy_files(keys, public_url, now())
     write_readers(keys / "public" / "platform-access.toml", operator_key, "national")
+    make_kafka_files(keys, kafka_published, sorted(load_scheme(Settings().scheme).enterprises))
 
 
 def make_log_keys(log: Path, witness: Path, vkeys: Path) -> dict[str, str]:
@@ -95,4 +98,9 @@ def write_readers(file: Path, key: str, scope: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(os.environ.get("DANBAO_KEYS", KEYS)), os.environ["DANBAO_OPERATOR_KEY"], os.environ["DANBAO_PUBLIC_URL"])
+    main(
+        Path(os.environ.get("DANBAO_KEYS", KEYS)),
+        os.environ["DANBAO_OPERATOR_KEY"],
+        os.environ["DANBAO_PUBLIC_URL"],
+        os.environ["KAFKA_PUBLISHED"],
+    )

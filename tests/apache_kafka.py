@@ -233,7 +233,12 @@ class ApacheKafka:
         return self._folder / "server.properties"
 
     def _command(self, main: str) -> list[str]:
-        return [str(self._java), *JVM, QUIET, "-cp", f"{JARS}{os.sep}*", main]
+        return java_command(main, self._java)
+
+
+def java_command(main: str, java: Path | None = None) -> list[str]:
+    """The command that runs one of Kafka's programs from its jars."""
+    return [str(java or find_java()), *JVM, QUIET, "-cp", f"{JARS}{os.sep}*", main]
 
 
 def find_java() -> Path:

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import functools
 import gc
+import logging
 import signal
 import sys
 import time
@@ -174,6 +175,7 @@ class Service:
                     await self._end_tasks()
         except Refused as error:
             self._refusal = error
+            logging.getLogger("uvicorn.error").disabled = True  # the one line at the end says it all
             raise
 
     async def _end_tasks(self) -> None:

@@ -72,7 +72,8 @@ class Outside:
     services: Mapping[str, Any]
     hosts: Mapping[str, str]
     keys: Path
-    extra: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, str | None] = field(default_factory=dict)
+    """Variables that are otherwise; those that are None are not set."""
 
     def environment(self, name: str) -> dict[str, str]:
         """All that the process sees; a path under /keys that no volume of the service holds fails the test."""
@@ -83,7 +84,8 @@ class Outside:
         if "DANBAO_PORT" in values:
             values |= {"DANBAO_HOST": "127.0.0.1", "DANBAO_PORT": self._port(name, values["DANBAO_PORT"])}
         path = os.environ.get("PATH", os.defpath)
-        return {"PATH": path, "PYTHONPATH": str(ROOT), "DANBAO_KEYS": str(self.keys), **values, **self.extra}
+        own = {"PATH": path, "PYTHONPATH": str(ROOT), "DANBAO_KEYS": str(self.keys)}
+        return {name: value for name, value in {**own, **values, **self.extra}.items() if value is not None}
 
     def command(self, words: list[str]) -> list[str]:
         """The image's two programs are the checkout's."""
@@ -92,7 +94,7 @@ class Outside:
 
     def _translated(self, value: str, mounted: set[str]) -> str:
         if value.startswith(KEYS):
-            assert str(Path(value).parent) in mounted, f"{value} lies in no volume of the service"
+            assert mounted & {value, str(Path(value).parent)}, f"{value} lies in no volume of the service"
             return value.replace(KEYS, f"{self.keys}/")
         for inside, outside in self.hosts.items():
             value = re.sub(rf"(?<![\w-]){re.escape(inside)}\b", outside, value)

@@ -20,18 +20,22 @@ from deploy.embedded.broker import EmbeddedBroker
 from deploy.embedded.children import Child, start_child
 from deploy.embedded.ports import free_port
 from deploy.embedded.postgres import EmbeddedPostgres
-from services.cli.running.system import EMBEDDED_KAFKA
+from services.cli.running.system import EMBEDDED_KAFKA, settings_of
+from shared.adapters.kafka.security import Client, client_options
+from shared.contracts.topic_rights import enterprise_principal
 from shared.domain.calendar import insured_day
 from shared.runtime.clock import now
 from tests.e2e.compose_file import Outside, fill_env, in_order, read_services
+from tests.e2e.compose_kafka import compose_broker
 from tests.servers import Broker, client_of
 from tests.tidy.source import ROOT
 from tests.tools import compose_commands, needs
 from tests.waiting import eventually, eventually_async
 
-JOBS = {"keys", "migrate"}
+JOBS = {"keys", "kafka-setup", "migrate"}
 OURS = {"charging", "ledger", "reporting", "national-platform"}
 DATABASES = {"postgres", "platform-postgres"}
+WITHOUT_IDENTITIES = {"DANBAO_KAFKA_PROTOCOL": "PLAINTEXT", "DANBAO_KAFKA_CA": None}
 ENTERPRISE = "91000000FAKE00001F"
 
 
@@ -56,6 +60,8 @@ class Running:
     outside: Outside
     given: Mapping[str, str]
     children: Mapping[str, Child]
+    producer: Client
+    """What the enterprise's own client is made with."""
 
     def address(self, service: str) -> str:
         """Where a service's HTTP interface is."""
@@ -82,14 +88,22 @@ def running(broker: Broker, folder: Path) -> Iterator[Running]:
         (keys / Path(volume.split(":")[1]).name).mkdir(parents=True)
     with ExitStack() as stack:
         hosts = {"kafka:9092": broker.bootstrap}
+        is_open = isinstance(broker, EmbeddedBroker)
         for name in sorted(DATABASES, key=len, reverse=True):
             hosts[f"{name}:5432"] = stack.enter_context(database_server(services[name]["environment"]))
         hosts |= {f"{name}:{services[name]['environment']['DANBAO_PORT']}": free_address() for name in OURS}
-        # The embedded broker needs what `danbao up` gives to a service on it; nothing else is added.
-        extra = EMBEDDED_KAFKA if isinstance(broker, EmbeddedBroker) else {}
+        # The embedded broker needs what `danbao up` gives to a service on it, and knows no identities.
+        extra = EMBEDDED_KAFKA | WITHOUT_IDENTITIES if is_open else {}
         outside = Outside(services, hosts, keys, extra)
         children: dict[str, Child] = {}
+        producer = client_of(broker)
         for name in in_order(services, JOBS | OURS):
+            if name == "kafka-setup":
+                if is_open:
+                    continue
+                published, cluster_id = given["KAFKA_PUBLISHED"], given["KAFKA_CLUSTER_ID"]
+                kafka = stack.enter_context(compose_broker(keys / "kafka-broker", published, cluster_id, folder))
+                hosts["kafka:9092"], producer = kafka.inside, enterprise_client(kafka.outside, keys)
             if name in JOBS:
                 done = run_once(outside, name, services[name]["command"])
                 assert done.returncode == 0, f"{name}: {done.stderr}"
@@ -98,7 +112,7 @@ def running(broker: Broker, folder: Path) -> Iterator[Running]:
                 stack.callback(children[name].stop)
         for name, child in children.items():
             wait_until_healthy(outside, name, child)
-        yield Running(outside, given, children)
+        yield Running(outside, given, children, producer)
 
 
 @contextmanager
@@ -110,6 +124,17 @@ def database_server(environment: Mapping[str, str]) -> Iterator[str]:
         server.create_database(environment["POSTGRES_DB"])
         assert f"/{environment['POSTGRES_DB']}" in server.url(environment["POSTGRES_DB"], environment["POSTGRES_USER"])
         yield f"127.0.0.1:{server.port}"
+
+
+def enterprise_client(kafka: str, keys: Path) -> Client:
+    """The enterprise's own login, at the listener that is published."""
+    login = f"{enterprise_principal(ENTERPRISE)}-a"
+    variables = {
+        "DANBAO_KAFKA": kafka, "DANBAO_KAFKA_PROTOCOL": "SASL_SSL", "DANBAO_KAFKA_USER": login,
+        "DANBAO_KAFKA_CA": str(keys / "public" / "kafka-ca.pem"),
+        "DANBAO_KAFKA_PASSWORD_FILE": str(keys / "kafka-logins" / login),
+    }  # fmt: skip
+    return client_options(settings_of(variables))
 
 
 def free_address() -> str:
@@ -155,9 +180,9 @@ def acceptance(order_id: str, at: datetime) -> bytes:
     return json.dumps(envelope | {"data": data}).encode()
 
 
-async def send(broker: Broker, order_id: str, payload: bytes) -> None:
+async def send(client: Client, order_id: str, payload: bytes) -> None:
     """Send one event as an enterprise does."""
-    producer = AIOKafkaProducer(**client_of(broker), acks="all")
+    producer = AIOKafkaProducer(**client, acks="all")
     await producer.start()
     try:
         await producer.send_and_wait(f"orders.v1.{ENTERPRISE}", payload, key=order_id.encode())
@@ -177,7 +202,7 @@ async def ask(system: Running, service: str, path: str) -> Any:
 async def test_the_compose_files_commands_charge_an_order(fresh_broker: Broker, open_folder: Path) -> None:
     with running(fresh_broker, open_folder) as system:
         order_id, at = f"C-{secrets.token_hex(6)}", now()
-        await send(fresh_broker, order_id, acceptance(order_id, at))
+        await send(system.producer, order_id, acceptance(order_id, at))
         where = f"/v1/orders/{ENTERPRISE}/{order_id}?day={insured_day(at)}"
 
         async def is_charged() -> bool:

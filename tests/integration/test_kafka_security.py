@@ -98,7 +98,7 @@ def test_a_wrong_setting_is_named(files: dict[str, Path], wrong: dict[str, Any],
 async def test_a_broker_without_tls_is_one_line(broker: Broker, files: dict[str, Path]) -> None:
     where = client_settings(broker)["DANBAO_KAFKA"]
     if "DANBAO_KAFKA_PROTOCOL" in client_settings(broker):
-        pytest.skip("this broker has TLS: tests/attacks/test_kafka_logins.py")
+        pytest.skip("this broker has TLS: test_kafka_logins.py")
     with pytest.raises(Refused, match=r"does not take this login: .*DANBAO_KAFKA_PROTOCOL"):
         await check_login(scram(files, kafka=where))
 

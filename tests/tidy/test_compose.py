@@ -9,10 +9,12 @@ import yaml
 
 from deploy import new_env
 from deploy.embedded.postgres import CONFIGURATION
+from shared.contracts.topic_rights import SERVICES as SERVICES_OF_KAFKA
+from shared.contracts.topic_rights import SUPER_USERS
 from tests.tidy.source import ROOT
 
 COMPOSE = ROOT / "docker-compose.yml"
-JOBS = {"keys", "migrate"}  # run once and end
+JOBS = {"keys", "migrate", "kafka-setup"}  # run once and end
 TOOLS = {"danbao", "archive"}  # not started with the others
 SERVICES: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())["services"]
 REFERENCE = re.compile(r"\$\{([A-Z0-9_]+)(:\?|:-)?")
@@ -101,6 +103,38 @@ def test_no_secret_is_in_the_file() -> None:
 def test_only_who_changes_tables_knows_the_owners_passwords() -> None:
     knowing = {name for name, service in SERVICES.items() if "POSTGRES_PASSWORD" in str(service.get("environment"))}
     assert knowing == {"postgres", "platform-postgres", "migrate"}
+
+
+def test_kafka_asks_for_a_login_at_every_listener_and_denies_by_default() -> None:
+    text = (ROOT / "deploy" / "kafka" / "server.properties").read_text()
+    text += (ROOT / "deploy" / "kafka" / "security.properties").read_text()
+    settings = dict(line.split("=", 1) for line in text.splitlines() if line and not line.startswith("#"))
+    listeners = {address.partition(":")[0] for address in settings["listeners"].split(",")}
+    protocols = dict(pair.split(":") for pair in settings["listener.security.protocol.map"].split(","))
+    assert protocols == dict.fromkeys(listeners, "SASL_SSL")
+    assert settings["authorizer.class.name"] == "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
+    assert settings["allow.everyone.if.no.acl.found"] == "false"
+    assert settings["super.users"].split(";") == [f"User:{login}" for login in SUPER_USERS]
+    assert settings["transaction.max.timeout.ms"] == "60000"
+    assert settings["auto.create.topics.enable"] == "false"
+    assert not any(
+        "SSL" not in value for name, value in SERVICES["charging"]["environment"].items() if "PROTOCOL" in name
+    )
+
+
+@pytest.mark.parametrize("service", SERVICES_OF_KAFKA)
+def test_a_service_sees_its_own_kafka_passwords_and_no_other(service: str) -> None:
+    folders = {volume.split(":")[1] for volume in SERVICES[service]["volumes"] if "/keys/kafka-" in volume}
+    assert folders == {f"/keys/kafka-{service}"}
+    environment = SERVICES[service]["environment"]
+    assert environment["DANBAO_KAFKA_PROTOCOL"] == "SASL_SSL"
+    assert environment["DANBAO_KAFKA_PASSWORD_FILE"].startswith(f"/keys/kafka-{service}/")
+
+
+def test_only_the_jobs_see_all_kafka_passwords() -> None:
+    seeing = {name for name, service in SERVICES.items() if "kafka-logins:" in str(service.get("volumes"))}
+    assert seeing == {"keys", "kafka-setup"}
+    assert {name for name, service in SERVICES.items() if "kafka-authority" in str(service.get("volumes"))} == {"keys"}
 
 
 def test_make_env_gives_all_that_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
