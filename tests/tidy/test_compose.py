@@ -57,7 +57,7 @@ def test_each_network_has_who_needs_it() -> None:
     """The proxy reaches neither Kafka nor a database, the national platform only its own database and the door."""
     members = {net: {name for name in SERVICES if net in networks(name)} for net in ("ingest", "data", "portal")}
     assert members == {
-        "ingest": {"kafka", "charging", "ledger", "reporting", "danbao"},
+        "ingest": {"kafka", "kafka-setup", "charging", "ledger", "reporting", "danbao"},
         "data": {"postgres", "migrate", "charging", "ledger", "reporting", "danbao", "archive"},
         "portal": {"proxy", "ledger", "reporting"},
     }
