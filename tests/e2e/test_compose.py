@@ -93,7 +93,7 @@ def running(broker: Broker, folder: Path) -> Iterator[Running]:
             hosts[f"{name}:5432"] = stack.enter_context(database_server(services[name]["environment"]))
         hosts |= {f"{name}:{services[name]['environment']['DANBAO_PORT']}": free_address() for name in OURS}
         # The embedded broker needs what `danbao up` gives to a service on it, and knows no identities.
-        extra = EMBEDDED_KAFKA | WITHOUT_IDENTITIES if is_open else {}
+        extra: dict[str, str | None] = {**EMBEDDED_KAFKA, **WITHOUT_IDENTITIES} if is_open else {}
         outside = Outside(services, hosts, keys, extra)
         children: dict[str, Child] = {}
         producer = client_of(broker)
