@@ -35,7 +35,11 @@ def samples() -> tuple[bytes, ...]:
 
 def spoiled(rng: Random) -> bytes:
     """One event."""
-    value = rng.choice(samples())
+    return mangled(rng.choice(samples()), rng)
+
+
+def mangled(value: bytes, rng: Random) -> bytes:
+    """A JSON message spoiled once or a few times."""
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         value = rng.choice(_WAYS)(value, rng)
     return value

@@ -13,7 +13,8 @@ from typing import Any
 
 import msgspec
 
-from shared.contracts.events import DayDeclared, Declaration, DeclaredSeries, DeclaredTotal, IndustryName, NumberRange
+from shared.contracts.bounds import IndustryName
+from shared.contracts.events import DayDeclared, Declaration, DeclaredSeries, DeclaredTotal, NumberRange
 from shared.domain.calendar import day_start
 from tests.integration.charging_house import BEIJING, FREIGHT, GUANGDONG, RIDES, Sent, accepted, cancelled, completed
 from tests.integration.charging_house import worker as token

@@ -7,7 +7,6 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-import msgspec
 import structlog
 from faststream.kafka import KafkaBroker
 
@@ -15,9 +14,9 @@ from services.charging.ahead import PartsAhead
 from services.charging.api import make_router
 from services.charging.asking import open_asking
 from services.charging.batch import Limits
+from services.charging.close.take_closing import ClosingRules, take_closing
 from services.charging.consumer import Consumer
-from services.charging.count_day import count_day
-from services.charging.deployment import claim_database, own_group
+from services.charging.deployment import claim_database
 from services.charging.findings import DayFinder
 from services.charging.ingest.topics_watch import TopicsWatch, client_id_of
 from services.charging.lookup import Lookup
@@ -40,14 +39,18 @@ from shared.adapters.author_keys import load_signer
 from shared.adapters.files.regions import known_regions
 from shared.adapters.files.scheme import load_scheme
 from shared.adapters.hashing import check_hashing
-from shared.adapters.kafka.clients import consume, ensure_topics, open_broker, until_done
+from shared.adapters.http.quarantine_api import make_quarantine_router
+from shared.adapters.kafka.clients import ensure_topics, open_broker, until_done
+from shared.adapters.kafka.internal_topics import InternalTopics
 from shared.adapters.kafka.security import client_options
 from shared.adapters.kafka.signed_messages import publish_signed
+from shared.adapters.kafka.topic_metrics import TopicMetrics
 from shared.adapters.postgres.kept_keys import KeptKeys
 from shared.adapters.postgres.outbox import Outbox
 from shared.adapters.postgres.pool import Pool, Waits, open_pool
+from shared.adapters.postgres.topic_store import TopicStore
 from shared.adapters.signing import AuthorSigner
-from shared.contracts.manifests import DayClosing
+from shared.contracts.quarantine import Message
 from shared.contracts.topic_rights import topics_used_by
 from shared.contracts.topics import DAYS_CLOSING, MANIFESTS, orders_topic
 from shared.domain.authors import Role
@@ -60,7 +63,6 @@ from shared.runtime.service import Service, run_service
 from shared.runtime.settings import Settings
 
 log = structlog.get_logger(__name__)
-CLOSE_GROUP = "charging-close"
 DOOR_POOL = 3
 """Connections for requests; the consumer's own are never taken by them."""
 
@@ -77,6 +79,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
         open_pool(url, size=6, waits=quick) as pool,
         open_pool(url, size=2, waits=long) as whole_days,
         open_pool(url, size=1, waits=quick) as outgoing,
+        open_pool(url, size=2, waits=quick) as reading,
         open_pool(url, size=DOOR_POOL, waits=quick, wait_seconds=settings.pool_wait_seconds) as door,
         open_asking(url, quick, settings.pool_wait_seconds) as asking,
     ):
@@ -94,16 +97,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
         consumer.subscribe(broker, topics)
         _watch_topics(service, TopicsWatch(settings, pool, consumer, topics, scheme.enterprises, metrics), consumer)
 
-        async def close(payload: bytes) -> None:
-            await count_day(whole_days, scheme, _read_closing(payload), author, settings.gap_days)
-            outbox.wake()
-
-        # The count of a large day takes as long as the ledger waits for it.
-        counting = consume(
-            broker, settings, DAYS_CLOSING, own_group(CLOSE_GROUP, settings.deployment), close, service.die,
-            limit_seconds=settings.close_timeout_seconds,
-        )  # fmt: skip
-        service.add_readiness(DAYS_CLOSING, counting.readiness)
+        internal = _read_closings(service, TopicStore(reading, "charging"), whole_days, scheme, author, outbox)
         settling = asyncio.Lock()
 
         async def settle_once() -> int | None:
@@ -116,6 +110,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
         finder = DayFinder(pool, settings.late_acceptance_seconds, settings.acceptance_wait_days)
         lookup, orders, parked = Lookup(door, author), OrderLookup(asking), ParkedEvents(door, broker)
         service.app.include_router(make_router(service.keys, consumer, lookup, orders, finder, parked, settle_once))
+        service.app.include_router(make_quarantine_router(service.keys, internal))
         service.app.include_router(make_proof_router(service.keys, Proofs(asking)))
         service.app.include_router(make_trial_router(service.keys, Trials(door, make_reader)))
         service.app.include_router(make_worker_days_router(service.keys, WorkerDays(whole_days)))
@@ -145,6 +140,26 @@ def _watch(service: Service, consumer: Consumer, pool: Pool) -> None:
     keys = KeptKeys(pool, "charging", service.settings.kept_bytes_days)
     service.add_readiness("kept_keys", keys.readiness)
     service.background("kept_keys", keys.keep())
+
+
+def _read_closings(
+    service: Service, store: TopicStore, pool: Pool, scheme: Scheme, author: AuthorSigner, outbox: Outbox
+) -> InternalTopics:
+    """Start to answer what the ledger asks at a close; of several workers one does it."""
+    settings = service.settings
+    rules = ClosingRules(settings.gap_days, is_alone=settings.deployments is None, by_clock=settings.scheduler)
+
+    async def close(message: Message) -> None:
+        await take_closing(pool, scheme, message, author, rules)
+        outbox.wake()
+
+    topics = InternalTopics(store, settings)
+    # The count of a large day takes as long as the ledger waits for it.
+    reader = topics.add(DAYS_CLOSING, close, is_sole=True, limit_seconds=settings.close_timeout_seconds)
+    service.add_readiness(DAYS_CLOSING, reader.readiness)
+    service.background(DAYS_CLOSING, reader.run())
+    service.background("topic metrics", TopicMetrics(topics, service.registry).keep_looking())
+    return topics
 
 
 def _limits(settings: Settings) -> Limits:
@@ -198,13 +213,6 @@ async def _keep_settling(settle_once: Callable[[], Awaitable[int | None]], secon
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the next step tries again
             log.warning("settling waits", error=repr(error))
-
-
-def _read_closing(payload: bytes) -> DayClosing:
-    try:
-        return msgspec.json.decode(payload, type=DayClosing)
-    except msgspec.MsgspecError as error:
-        raise Stop(f"{DAYS_CLOSING}: a message that is not of the agreed shape: {error}") from error
 
 
 if __name__ == "__main__":

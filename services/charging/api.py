@@ -77,6 +77,7 @@ def _add_progress(router: APIRouter, consumer: Consumer, lookup: Lookup, settle:
             "paused": consumer.paused,
             "unpublished": await lookup.unpublished(),
             "parked": await lookup.parked_counts(),
+            "alarms": await lookup.alarms(),
         }
 
     @router.get("/manifests/{run}/{number}")

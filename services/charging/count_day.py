@@ -1,7 +1,8 @@
 """The count for a close: settle within the cut, then count over exactly its batches, and answer once.
 
-Everything is one transaction, so a crash leaves either no trace or the whole answer; asked again for the same day and
-attempt, the stored answer is given again.
+Everything is one transaction, so a crash leaves either no trace or the whole answer; the same question asked again, the
+stored answer is given again. An answer belongs to its question, and a settlement to its cut, by their SHA-256: whatever
+else was asked before about the same day, even under the same attempt, cannot take their place.
 """
 
 from collections import Counter
@@ -25,8 +26,10 @@ from shared.contracts.manifests import (
     DayCounted,
     PremiumsCharged,
     Total,
+    cut_hash,
+    question_hash,
 )
-from shared.contracts.topics import DAYS_COUNTED
+from shared.contracts.topics import DAYS_COUNTED, MANIFESTS
 from shared.domain.calendar import SHANGHAI, day_bounds, insured_day
 from shared.domain.industry import Industry
 from shared.domain.leaf import RowKind
@@ -58,19 +61,13 @@ async def count_day(pool: Pool, scheme: Scheme, closing: DayClosing, author: Aut
         async with connection.transaction():
             await connection.execute("select pg_advisory_xact_lock($1)", LOCK)
             await connection.execute(_SETTINGS)
-            payload = await connection.fetchval(
-                "select payload from charging.day_count where (day, attempt) = ($1, $2)",
-                closing.day,
-                closing.attempt,
-            )
+            payload = await _read_answer(connection, closing)
             if payload is None:
                 payload = msgspec.json.encode(await _count(connection, scheme, closing, author, gap_days))
                 await connection.execute(
-                    "insert into charging.day_count values ($1, $2, $3)",
-                    closing.day,
-                    closing.attempt,
-                    payload,
-                )
+                    "insert into charging.day_count (day, attempt, payload, question) values ($1, $2, $3, $4)",
+                    closing.day, closing.attempt, payload, question_hash(closing),
+                )  # fmt: skip
             await connection.execute(
                 "insert into charging.outbox (topic, key, payload) values ($1, $2, $3)",
                 DAYS_COUNTED, closing.day.isoformat(), payload,
@@ -78,12 +75,30 @@ async def count_day(pool: Pool, scheme: Scheme, closing: DayClosing, author: Aut
         await connection.execute("select charging.seal_part($1), charging.rest_part($1)", closing.day)
 
 
+async def _read_answer(connection: Connection, closing: DayClosing) -> bytes | None:
+    """The stored answer to this question; to one from before answers named theirs, if it is over the same cut."""
+    rows = await connection.fetch(
+        "select question, payload from charging.day_count where (day, attempt) = ($1, $2) order by question desc",
+        closing.day, closing.attempt,
+    )  # fmt: skip
+    asked = question_hash(closing)
+    for row in rows:
+        if row["question"] == asked or (not row["question"] and _answered(row["payload"]).cut == closing.cut):
+            payload: bytes = row["payload"]
+            return payload
+    return None
+
+
+def _answered(payload: bytes) -> DayCounted:
+    return msgspec.json.decode(payload, type=DayCounted)
+
+
 async def _count(
     connection: Connection, scheme: Scheme, closing: DayClosing, author: AuthorSigner, gap_days: int
 ) -> DayCounted:
     cut = await resolve(connection, closing.cut)
     previous = await resolve(connection, closing.previous_cut)
-    settlement = await _settlement(connection, scheme, closing.day, cut, author)
+    settlement = await _settlement(connection, scheme, closing, cut, author)
     if settlement is not None:
         cut = cut.with_batch(settlement[0])
     # A day's rows come to few groups, which the planner cannot know: it would sort all of them.
@@ -108,25 +123,48 @@ async def _count(
         unmatched_cancellations=await connection.fetchval(_UNMATCHED, cut.lasts, day_bounds(closing.day)[1]),
         hours=_hours(found),
         deployment=author.author.identity,
+        question=question_hash(closing),
     )
 
 
 async def _settlement(
-    connection: Connection, scheme: Scheme, day: date, cut: Batches, author: AuthorSigner
+    connection: Connection, scheme: Scheme, closing: DayClosing, cut: Batches, author: AuthorSigner
 ) -> tuple[int, PremiumsCharged] | None:
-    """The settlement of this day's close: written once, then found again by every attempt."""
-    known = await connection.fetchrow(
-        """select s.batch, m.payload from charging.day_settlement s left join charging.manifest m using (batch)
-        where s.day = $1""",
+    """The settlement of this day's close: written once for its cut, then found again by every attempt.
+
+    Of a day that was asked about with several cuts, the ledger closes one. Its settlement travels in the answer; all
+    are published as ordinary manifests, too, so that none is missing in the books.
+    """
+    day, name = closing.day, cut_hash(closing.cut)
+    known = await connection.fetch(
+        """select s.cut, s.batch, m.payload from charging.day_settlement s left join charging.manifest m using (batch)
+        where s.day = $1 order by s.cut desc""",
         day,
     )
-    if known is not None:
-        return None if known["batch"] is None else (known["batch"], _manifest(known["payload"]))
+    for row in known:
+        if row["cut"] == name or (not row["cut"] and await _is_counted_over(connection, closing)):
+            return None if row["batch"] is None else (row["batch"], _manifest(row["payload"]))
     written = await settle_within(connection, scheme, day, cut, author)
     await connection.execute(
-        "insert into charging.day_settlement values ($1, $2)", day, None if written is None else written[0]
-    )
+        "insert into charging.day_settlement (day, batch, cut) values ($1, $2, $3)",
+        day, None if written is None else written[0], name,
+    )  # fmt: skip
+    if known:
+        settlements = [row["payload"] for row in known if row["payload"] is not None]
+        settlements += [msgspec.json.encode(written[1])] if written is not None else []
+        await connection.executemany(
+            "insert into charging.outbox (topic, key, payload) values ($1, $2, $3)",
+            [(MANIFESTS, _manifest(payload).run, payload) for payload in settlements],
+        )
     return written
+
+
+async def _is_counted_over(connection: Connection, closing: DayClosing) -> bool:
+    """Whether an answer from before questions were named is over this cut, and so is the day's settlement."""
+    rows = await connection.fetch(
+        "select payload from charging.day_count where day = $1 and question = ''", closing.day
+    )
+    return any(_answered(row["payload"]).cut == closing.cut for row in rows)
 
 
 def _manifest(payload: bytes) -> PremiumsCharged:

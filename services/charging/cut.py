@@ -101,7 +101,7 @@ async def fetch_counted(connection: Connection, sql: str, day: date, cut: Batche
 async def read_counted_cut(connection: Connection, day: date) -> Batches | None:
     """The cut that a day was last counted over, with its settlement; None for a day that was not counted."""
     payload = await connection.fetchval(
-        "select payload from charging.day_count where day = $1 order by attempt desc limit 1", day
+        "select payload from charging.day_count where day = $1 order by answered_at desc, attempt desc limit 1", day
     )
     if payload is None:
         return None

@@ -15,7 +15,8 @@ from msgspec.structs import fields
 from stringzilla import count
 
 from services.charging.decode import DEEP_BYTES, may_be_deep
-from shared.contracts.events import END, OrderAccepted, OrderCancelled, OrderCompleted, OrderId
+from shared.contracts.bounds import END
+from shared.contracts.events import OrderAccepted, OrderCancelled, OrderCompleted, OrderId
 from shared.domain.leaf import RowKind
 
 CHUNK_EVENTS: Final = 64

@@ -47,6 +47,14 @@ class Lookup:
         )
         return {row["reason"]: row["n"] for row in rows}
 
+    async def alarms(self) -> list[str]:
+        """What a person has to look at: quarantined messages that nobody has reviewed, by topic and reason."""
+        rows = await self._pool.fetch(
+            "select topic, reason, count(*) as n from charging.refused_message m where not exists"
+            " (select from charging.refused_review r where r.refused_id = m.refused_id) group by 1, 2 order by 1, 2"
+        )
+        return [f"message_refused: {row['topic']}: {row['reason']}: {row['n']}" for row in rows]
+
     async def manifest(self, run: str, number: int) -> bytes | None:
         """A manifest as it was published; one of a version before manifests were signed is signed now.
 

@@ -228,7 +228,7 @@ async def _received(connection: Connection, day: date, closing: date) -> dict[st
     Orders that were sent again count once, and what was rated anew as it is now; cancellations are not subtracted.
     """
     sql = """select distinct on (day) payload from charging.day_count where day between $1 and $2
-        order by day, attempt desc"""
+        order by day, answered_at desc, attempt desc"""
     found: dict[str, dict[Place, Sum]] = defaultdict(lambda: defaultdict(lambda: (0, 0)))
     for row in await connection.fetch(sql, day, closing):
         for total in msgspec.json.decode(row["payload"], type=DayCounted).totals:

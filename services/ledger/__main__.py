@@ -6,14 +6,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import httpx
-from faststream.kafka import KafkaBroker
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.ledger.api import make_router
-from services.ledger.booking import book_all_waiting, take_manifest
+from services.ledger.booking import book_all_waiting, handle_manifest
 from services.ledger.books import open_books
 from services.ledger.checkpoints import LogKeys, load_log_keys, sign_what_is_due
-from services.ledger.count_day import take_count
+from services.ledger.count_day import handle_count
 from services.ledger.counting import Counters
 from services.ledger.evidence_api import make_evidence_router
 from services.ledger.gaps import ASK_SECONDS, fill_gaps
@@ -22,19 +21,24 @@ from services.ledger.metrics import LOOK_SECONDS, Metrics, look
 from services.ledger.overdue import Overdue
 from services.ledger.quarantine import open_quarantine
 from services.ledger.readiness import check_progress
-from services.ledger.remit import take_remittance
+from services.ledger.remit import handle_remittance
 from services.ledger.repeating import keep_doing
 from services.ledger.scheduler import TICK_SECONDS, keep_time
 from services.ledger.witnessing import ask_witness
 from shared.adapters.author_keys import load_authors, load_signer
 from shared.adapters.http.charging_deployments import ChargingWorkers, open_charging
+from shared.adapters.http.quarantine_api import make_quarantine_router
 from shared.adapters.http.set_aside_api import make_set_aside_router
-from shared.adapters.kafka.clients import consume, ensure_topics, open_broker, until_done
+from shared.adapters.kafka.clients import ensure_topics, open_broker, until_done
+from shared.adapters.kafka.internal_topics import InternalTopics
 from shared.adapters.kafka.signed_messages import publish_signed
+from shared.adapters.kafka.topic_metrics import TopicMetrics
 from shared.adapters.postgres.engine import open_engine
 from shared.adapters.postgres.outbox import Outbox
 from shared.adapters.postgres.pool import Waits, open_pool
+from shared.adapters.postgres.topic_store import TopicStore
 from shared.adapters.working_days import is_working_day
+from shared.contracts.quarantine import Message
 from shared.contracts.topic_rights import topics_used_by
 from shared.contracts.topics import DAYS_COUNTED, MANIFESTS, REMITTANCES
 from shared.domain.authors import Role
@@ -65,13 +69,16 @@ async def compose(service: Service) -> AsyncIterator[None]:
         open_engine(url, size=ENGINE_SIZE, waits=waits) as engine,
         open_engine(url, size=DOOR_SIZE, waits=waits, wait_seconds=settings.pool_wait_seconds) as door,
         open_pool(url, size=1, waits=waits) as outgoing,
+        open_pool(url, size=2, waits=waits) as reading,
         open_charging(load_deployments(settings), settings) as charging,
         _witness(settings) as witness,
     ):
         await open_books(engine, settings.books_open_on or insured_day(now()))
         outbox = Outbox(outgoing, "ledger", functools.partial(publish_signed, broker, author))
+        internal = InternalTopics(TopicStore(reading, "ledger"), settings)
         counters = Counters(authors, frozenset(charging), ChargingWorkers(charging))
-        _subscribe(service, broker, engine, metrics, outbox, counters)
+        subscribe(internal, engine, metrics, outbox, counters)
+        service.app.include_router(make_quarantine_router(service.keys, internal))
         service.app.include_router(make_router(service.keys, door, settings, is_working_day, outbox.wake))
         service.app.include_router(make_set_aside_router(service.keys, door, open_quarantine(door), outbox.wake))
         service.app.include_router(make_public_router(door, log_keys))
@@ -81,9 +88,14 @@ async def compose(service: Service) -> AsyncIterator[None]:
         topics = dict.fromkeys(topics_used_by("ledger"), 1)
         service.background("topics", until_done("topics", lambda: ensure_topics(settings, topics)))
         service.background("inbox", until_done("inbox", lambda: _catch_up(engine)))
-        gaps = functools.partial(fill_gaps, engine, authors, *charging.values())
+        wait_seconds = settings.message_wait_seconds
+        gaps = functools.partial(fill_gaps, engine, authors, *charging.values(), wait_seconds=wait_seconds)
         _repeat(service, engine, metrics, outbox, gaps)
         _keep_log(service, engine, log_keys, witness)
+        for reader in internal.readers:
+            service.add_readiness(reader.topic, reader.readiness)
+            service.background(reader.topic, reader.run())
+        service.background("topic metrics", TopicMetrics(internal, service.registry).keep_looking())
         async with service.running(broker):
             service.background("outbox", outbox.run())
             yield
@@ -120,28 +132,24 @@ def _witness(settings: Settings) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=settings.platform_url, timeout=WITNESS_SECONDS, trust_env=False)
 
 
-def _subscribe(
-    service: Service, broker: KafkaBroker, engine: AsyncEngine, metrics: Metrics, outbox: Outbox, counters: Counters
+def subscribe(
+    topics: InternalTopics, engine: AsyncEngine, metrics: Metrics, outbox: Outbox, counters: Counters
 ) -> None:
-    async def manifest(payload: bytes) -> None:
-        metrics.manifests.labels((await take_manifest(engine, payload, counters.authors)).state).inc()
+    """Say what is done with a message of each topic that the ledger reads."""
 
-    async def count(payload: bytes) -> None:
-        metrics.counts.labels(await take_count(engine, payload, counters)).inc()
+    async def manifest(message: Message) -> None:
+        metrics.manifests.labels((await handle_manifest(engine, message.body, counters.authors)).state).inc()
+
+    async def count(message: Message) -> None:
+        metrics.counts.labels(await handle_count(engine, message.body, counters)).inc()
         outbox.wake()
 
-    async def remittance(payload: bytes) -> None:
-        metrics.remittances.labels(await take_remittance(engine, payload)).inc()
+    async def remittance(message: Message) -> None:
+        metrics.remittances.labels(await handle_remittance(engine, message.body)).inc()
 
-    handlers: dict[str, Callable[[bytes], Awaitable[None]]] = {
-        MANIFESTS: manifest,
-        DAYS_COUNTED: count,
-        REMITTANCES: remittance,
-    }
-    for topic, handle in handlers.items():
-        # A group for each topic: none is held up by another's retries or rebalances.
-        turn = consume(broker, service.settings, topic, f"ledger-{topic}", handle, service.die)
-        service.add_readiness(topic, turn.readiness)
+    topics.add(MANIFESTS, manifest)
+    topics.add(DAYS_COUNTED, count)
+    topics.add(REMITTANCES, remittance)
 
 
 async def _catch_up(engine: AsyncEngine) -> None:

@@ -1,10 +1,10 @@
 """The ledger over HTTP: its progress, and the commands that close, bill and assess. All need a service key."""
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, HTTPException, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, ConfigDict
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.ledger import reading
@@ -12,7 +12,6 @@ from services.ledger.alarms import cosign_timeout
 from services.ledger.close_day import close_day
 from services.ledger.issue_statement import IsWorkingDay, issue_statements
 from services.ledger.late_fees import book_late_fees
-from services.ledger.refused import review_refused
 from shared.domain.calendar import Month
 from shared.domain.money import yuan
 from shared.runtime.access import AccessKeys
@@ -20,19 +19,14 @@ from shared.runtime.http_types import (
     AnyPeriod,
     AnyProvince,
     AnyUscc,
-    Cursor,
     Day,
     Instant,
     PathDay,
-    PathInt8,
     Period,
     QueryDay,
     QueryPeriod,
-    Words,
 )
 from shared.runtime.settings import Settings
-
-Limit = Annotated[int, Query(ge=1, le=1_000)]
 
 
 class CloseWish(BaseModel):
@@ -48,13 +42,6 @@ class BillWish(BaseModel):
     model_config = ConfigDict(extra="forbid")
     period: Period
     as_of: Instant
-
-
-class Review(BaseModel):
-    """What was done about a refused message."""
-
-    model_config = ConfigDict(extra="forbid")
-    note: Annotated[Words, Field(min_length=1, max_length=1_000)]
 
 
 class LateFeeWish(BaseModel):
@@ -75,7 +62,6 @@ def make_router(
     router = APIRouter(prefix="/v1", dependencies=[Depends(keys.require("service"))])
     _add_commands(router, engine, settings, is_working_day, wake)
     _add_readings(router, engine, settings)
-    _add_refused(router, engine, keys)
     return router
 
 
@@ -132,17 +118,3 @@ def _add_readings(router: APIRouter, engine: AsyncEngine, settings: Settings) ->
     async def totals(period: QueryPeriod) -> dict[str, Any]:
         async with engine.connect() as connection:
             return {"totals": await reading.read_totals(connection, Month.parse(period))}
-
-
-def _add_refused(router: APIRouter, engine: AsyncEngine, keys: AccessKeys) -> None:
-    @router.get("/refused")
-    async def refused(after: Cursor = 0, limit: Limit = 100) -> dict[str, Any]:
-        async with engine.connect() as connection:
-            return {"messages": await reading.read_refused(connection, after, limit)}
-
-    @router.post("/refused/{refused_id}/review")
-    async def review(refused_id: PathInt8, wish: Review, request: Request) -> dict[str, str]:
-        state = await review_refused(engine, refused_id, keys.reader(request).name, wish.note)
-        if state == "unknown":
-            raise HTTPException(404, f"no message {refused_id} was refused")
-        return {"state": state}

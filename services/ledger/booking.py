@@ -20,17 +20,15 @@ from services.ledger.books import Books, holding_turn, read_books
 from services.ledger.evidence import content_hash
 from services.ledger.journal_store import Source, write_entry
 from services.ledger.log_entries import append_entry
-from services.ledger.refused import Reason, keep_refused
+from services.ledger.refused import keep_if_refused, keep_refused
 from shared.contracts.manifests import Outcome, PremiumsCharged, Total, head_of
+from shared.contracts.quarantine import Quarantined, QuarantineReason
 from shared.contracts.topics import MANIFESTS
-from shared.domain import manifest_head
 from shared.domain.authors import Authors, NotAuthorizedError
 from shared.domain.errors import Refused
 from shared.domain.journal import EntryKind, Party, posting_day, premium_entry, premium_kind
 
 DECODER: Final = msgspec.json.Decoder(PremiumsCharged)
-LARGEST: Final = 10**15
-"""Orders or amount of one total beyond this are a fault and not a number (10^15 is 100 bn yuan)."""
 
 _LINES = text("""
 insert into ledger.day_line (posting_day, insured_on, enterprise, province, industry, tariff_line, outcome, reason,
@@ -61,21 +59,19 @@ class Received:
     booked: int = 0
 
 
-async def take_manifest(engine: AsyncEngine, payload: bytes, authors: Authors) -> Received:
-    """Take one message of the topic of manifests, or an answer about a gap; a bad one is quarantined."""
-    try:
-        manifest = DECODER.decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        return await _refuse(engine, "undecodable", str(error), payload)
-    try:
-        check_manifest(manifest)
-    except Refused as error:
-        return await _refuse(engine, "absurd", str(error), payload)
-    try:
-        check_author(manifest, authors)
-    except NotAuthorizedError as error:
-        return await _refuse(engine, error.fault, str(error), payload)
+async def handle_manifest(engine: AsyncEngine, payload: bytes, authors: Authors) -> Received:
+    """Take one message of the topic of manifests; raises for one that is not taken, and nobody waits for it."""
+    manifest = DECODER.decode(payload)
+    check_manifest(manifest)
+    check_author(manifest, authors)
     return await receive_manifest(engine, manifest)
+
+
+async def take_manifest(engine: AsyncEngine, payload: bytes, authors: Authors) -> Received:
+    """The same for a manifest that was asked for: one that is not taken is quarantined here."""
+    return await keep_if_refused(
+        engine, MANIFESTS, payload, lambda: handle_manifest(engine, payload, authors), Received("refused")
+    )
 
 
 def check_author(manifest: PremiumsCharged, authors: Authors) -> None:
@@ -89,8 +85,9 @@ def check_author(manifest: PremiumsCharged, authors: Authors) -> None:
 async def receive_manifest(engine: AsyncEngine, manifest: PremiumsCharged) -> Received:
     """Book a sound manifest of a known author if it follows on the books of its run, else let it wait in the inbox."""
     async with holding_turn(engine) as connection:
-        if state := await known_state(connection, manifest) or await _foreign_state(connection, manifest):
-            return Received(state)
+        if await is_booked(connection, manifest):
+            return Received("already_booked")
+        await _claim_enterprises(connection, manifest)
         books = await read_books(connection)
         follows = manifest.number == await booked_through(connection, manifest.run) + 1
         if not follows or is_held(manifest, books):
@@ -149,9 +146,8 @@ async def next_in_inbox(connection: AsyncConnection, run: str) -> PremiumsCharge
     # It has waited since a version that asked for no signature: charging is asked for it again, and signs it.
     taken = (inbox.c.run == run, inbox.c.number == number)
     await connection.execute(delete(inbox).where(*taken))
-    await keep_refused(
-        connection, MANIFESTS, "unsigned", f"manifest {run}/{number} waited without a signature", payload
-    )
+    detail = f"manifest {run}/{number} waited without a signature"
+    await keep_refused(connection, MANIFESTS, QuarantineReason.UNSIGNED, detail, payload)
     return None
 
 
@@ -251,8 +247,8 @@ async def _has_waiting(connection: AsyncConnection, run: str) -> bool:
     return bool(await connection.scalar(query))
 
 
-async def known_state(connection: AsyncConnection, manifest: PremiumsCharged) -> str | None:
-    """`already_booked`, or `refused` when it is known with other content; None when there is work to do."""
+async def is_booked(connection: AsyncConnection, manifest: PremiumsCharged) -> bool:
+    """True when there is nothing to do; raises `Quarantined` when it is known with other content."""
     booked = tables.manifest_booked
     key = (booked.c.run == manifest.run, booked.c.number == manifest.number)
     known = await connection.scalar(select(booked.c.content_sha256).where(*key))
@@ -262,37 +258,26 @@ async def known_state(connection: AsyncConnection, manifest: PremiumsCharged) ->
         waiting = await connection.scalar(select(inbox.c.payload).where(*key))
         # One that waits already is not settled by that: it may be its turn now.
         if waiting is None or content_hash(DECODER.decode(waiting)) == content_hash(manifest):
-            return None
+            return False
     elif known == content_hash(manifest):
-        return "already_booked"
+        return True
     detail = f"manifest {manifest.run}/{manifest.number} is known with other content"
-    await keep_refused(connection, MANIFESTS, "different_content", detail, msgspec.json.encode(manifest))
-    return "refused"
+    raise Quarantined(QuarantineReason.DIFFERENT_CONTENT, detail)
 
 
-async def _foreign_state(connection: AsyncConnection, manifest: PremiumsCharged) -> str | None:
-    """Write down whose the enterprises are; `refused` where one is another deployment's: it would be charged twice."""
+async def _claim_enterprises(connection: AsyncConnection, manifest: PremiumsCharged) -> None:
+    """Write down whose the enterprises are; raises where one is another deployment's: it would be charged twice."""
     named = {"enterprises": sorted({total.enterprise for total in manifest.totals}), "deployment": manifest.deployment}
     await connection.execute(_CLAIM, named)
     others = (await connection.execute(_OTHERS, named)).all()
-    if not others:
-        return None
-    whose = ", ".join(f"{row.enterprise} is {row.deployment}'s" for row in others[:5])
-    detail = f"manifest {manifest.run}/{manifest.number} of {manifest.deployment}: {whose}"
-    await keep_refused(connection, MANIFESTS, "foreign_enterprise", detail, msgspec.json.encode(manifest))
-    return "refused"
-
-
-async def _refuse(engine: AsyncEngine, reason: Reason, detail: str, payload: bytes) -> Received:
-    async with engine.begin() as connection:
-        await keep_refused(connection, MANIFESTS, reason, detail, payload)
-    return Received("refused")
+    if others:
+        whose = ", ".join(f"{row.enterprise} is {row.deployment}'s" for row in others[:5])
+        detail = f"manifest {manifest.run}/{manifest.number} of {manifest.deployment}: {whose}"
+        raise Quarantined(QuarantineReason.FOREIGN_ENTERPRISE, detail)
 
 
 def check_manifest(manifest: PremiumsCharged) -> None:
     """Raises `Refused` for what no charging worker can have meant; the database would refuse most of it, too."""
-    if not (0 <= manifest.leaves <= manifest_head.LARGEST and manifest.number <= manifest_head.LARGEST):
-        raise Refused(f"manifest {manifest.run}/{manifest.number} of {manifest.leaves} leaves")
     for place, total in enumerate(manifest.totals):
         for fault in _faults(manifest.kind, total):
             raise Refused(f"manifest {manifest.run}/{manifest.number}, total {place}: {fault}")
@@ -308,10 +293,6 @@ _OUTCOMES: Final = {
 
 
 def _faults(kind: str, total: Total) -> Iterable[str]:
-    if not 0 < total.orders <= LARGEST or abs(total.premium) > LARGEST:
-        yield f"{total.orders} orders, premium {total.premium}"
-    if not total.enterprise or "\0" in f"{total.enterprise}{total.province}{total.industry}{total.reason}":
-        yield "a text that is empty or holds a zero byte"
     if total.outcome not in _OUTCOMES.get(kind, _OF_EVENTS):
         yield f"{total.outcome} in a manifest of {kind}"
     if total.outcome is Outcome.EXCLUDED and total.insured_on is None:
@@ -328,7 +309,7 @@ def _money_faults(total: Total) -> Iterable[str]:
     named = (total.insured_on, total.province, total.industry, total.tariff_line)
     if any(value is None for value in named):
         yield f"{total.outcome} without day, province, industry or tariff line"
-    if total.premium % max(total.orders, 1):
+    if total.premium % total.orders:
         yield f"{total.orders} orders at one amount cannot come to {total.premium}"
     if (total.premium < 0) != (total.outcome is Outcome.REVERSED) and total.premium:
         yield f"{total.outcome} with a premium of {total.premium}"

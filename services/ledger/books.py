@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.ledger import tables
+from shared.contracts.manifests import DayClosing
 from shared.domain.errors import Retry
 
 log = structlog.get_logger(__name__)
@@ -40,6 +41,10 @@ class Closing:
     previous_cut: dict[str, int]
     as_of: datetime
     requested_at: datetime
+
+    def question(self, attempt: int) -> DayClosing:
+        """What charging is asked in this attempt; every attempt has the same cut."""
+        return DayClosing(day=self.day, attempt=attempt, cut=self.cut, previous_cut=self.previous_cut)
 
 
 @dataclass(frozen=True, slots=True)

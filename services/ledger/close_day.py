@@ -9,14 +9,14 @@ from datetime import date, datetime, timedelta
 from typing import Literal
 
 import structlog
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.ledger import tables
 from services.ledger.books import Books, Closing, as_json, holding_turn, put_out, read_booked_through, read_books
 from services.ledger.count_day import latest_differences, read_closed
 from shared.contracts.manifests import DayClosing
-from shared.contracts.topics import DAYS_CLOSING
+from shared.contracts.topics import DAYS_CLOSING, DAYS_COUNTED
 from shared.domain.calendar import day_start
 
 log = structlog.get_logger(__name__)
@@ -34,7 +34,7 @@ async def close_day(engine: AsyncEngine, day: date, as_of: datetime, close_after
     """Freeze the day's cut and ask charging to count it; `as_of` is aware and decides whether it is time.
 
     Only the oldest open day, not before it has ended `close_after_hours` after it began. A day that is closed or
-    is being closed stays as it is; one whose last count differed gets another attempt on the same cut.
+    is being closed stays as it is; one whose last count differed, or was refused, gets another attempt on the same cut.
     """
     async with holding_turn(engine) as connection:
         books = await read_books(connection)
@@ -66,12 +66,20 @@ async def _freeze(connection: AsyncConnection, books: Books, day: date, as_of: d
 
 
 async def _ask_again(connection: AsyncConnection, closing: Closing, as_of: datetime) -> CloseAnswer:
+    why = "the last count differed"
     if not await latest_differences(connection, closing):
-        return CloseAnswer("closing", f"{closing.day} is being closed already, attempt {closing.attempt}")
-    attempt = closing.attempt + 1
-    wish = DayClosing(day=closing.day, attempt=attempt, cut=closing.cut, previous_cut=closing.previous_cut)
-    await _ask(connection, wish, as_of)
-    return CloseAnswer("closing", f"attempt {attempt}: the last count differed")
+        if not await _has_refused_answer(connection, closing):
+            return CloseAnswer("closing", f"{closing.day} is being closed already, attempt {closing.attempt}")
+        why = "an answer was refused"
+    await _ask(connection, closing.question(closing.attempt + 1), as_of)
+    return CloseAnswer("closing", f"attempt {closing.attempt + 1}: {why}")
+
+
+async def _has_refused_answer(connection: AsyncConnection, closing: Closing) -> bool:
+    """Whether an answer was quarantined since the attempt was asked for."""
+    kept = tables.refused_message.c
+    query = select(kept.refused_id).where(kept.topic == DAYS_COUNTED, kept.received_at >= closing.requested_at)
+    return await connection.scalar(query.limit(1)) is not None
 
 
 async def _ask(connection: AsyncConnection, wish: DayClosing, as_of: datetime) -> None:
@@ -88,7 +96,6 @@ async def ask_once_more(engine: AsyncEngine, attempt: tuple[date, int]) -> bool:
             return False
         if await latest_differences(connection, closing):
             return False
-        wish = DayClosing(day=closing.day, attempt=closing.attempt, cut=closing.cut, previous_cut=closing.previous_cut)
-        await put_out(connection, DAYS_CLOSING, wish.day.isoformat(), wish)
+        await put_out(connection, DAYS_CLOSING, closing.day.isoformat(), closing.question(closing.attempt))
     log.warning("close_overdue: asked again", day=str(attempt[0]), attempt=attempt[1])
     return True

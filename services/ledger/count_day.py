@@ -1,9 +1,10 @@
 """Charging's count of a day, held against the books: equal closes the day, unequal leaves it open and is named.
 
-Where charging is several deployments, each answers; all but the last are kept, with the settlement booked.
+Where charging is several deployments, each answers; all but the last are kept, and with the last all their settlements
+are booked and the sums compared.
 
-If the process dies here: the settlement may wait in the inbox, and nothing else is written; the answer, which was
-not acknowledged, comes again.
+If the process dies here: the settlement may wait in the inbox, and nothing else is written; the answer, whose position
+was not moved, is read again.
 """
 
 from collections import Counter
@@ -13,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 import structlog
+from msgspec import UNSET
 from sqlalchemy import func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -23,18 +25,18 @@ from services.ledger.booking import (
     booked_through,
     check_author,
     check_manifest,
-    known_state,
+    is_booked,
     next_in_inbox,
     put_into_inbox,
 )
 from services.ledger.books import Books, Closing, as_json, holding_turn, put_out, read_books
 from services.ledger.counting import Counters, read_answers
 from services.ledger.evidence import content_hash
-from services.ledger.refused import Reason, keep_refused
-from shared.contracts.manifests import DayClosed, DayCounted, Outcome, PremiumsCharged, Total
+from services.ledger.refused import keep_if_refused
+from shared.contracts.manifests import DayClosed, DayCounted, Outcome, PremiumsCharged, Total, question_hash
+from shared.contracts.quarantine import Quarantined, QuarantineReason
 from shared.contracts.topics import DAYS_CLOSED, DAYS_COUNTED
-from shared.domain.authors import NotAuthorizedError
-from shared.domain.errors import Refused, Retry
+from shared.domain.errors import Retry
 
 log = structlog.get_logger(__name__)
 DECODER: Final = msgspec.json.Decoder(DayCounted)
@@ -50,47 +52,38 @@ group by 1, 2, 3, 4, 5, 6, 7, 8, 9
 
 
 async def take_count(engine: AsyncEngine, payload: bytes, counters: Counters) -> str:
-    """Take one message of the topic of counts; returns what became of it.
+    """The same as `handle_count`, but an answer that is not taken is quarantined here: `refused`."""
+    return await keep_if_refused(
+        engine, DAYS_COUNTED, payload, lambda: handle_count(engine, payload, counters), "refused"
+    )
+
+
+async def handle_count(engine: AsyncEngine, payload: bytes, counters: Counters) -> str:
+    """Take one message of the topic of counts; returns what became of it, and raises for one that is not taken.
 
     Raises Retry while a manifest is missing, or a deployment does not tell its workers once all have counted.
     """
-    try:
-        count = DECODER.decode(payload)
-        if count.settlement:
-            check_manifest(count.settlement)
-            check_author(count.settlement, counters.authors)
-    except (msgspec.MsgspecError, UnicodeDecodeError, Refused) as error:
-        reason = _reason(error)
-        async with engine.begin() as connection:
-            await keep_refused(connection, DAYS_COUNTED, reason, str(error), payload)
-        return "refused"
+    count = DECODER.decode(payload)
+    if count.settlement:
+        check_manifest(count.settlement)
+        check_author(count.settlement, counters.authors)
     async with holding_turn(engine) as connection:
         books = await read_books(connection)
-        if state := await _answered_state(connection, books, count, payload, counters):
+        if state := await _answered_state(connection, books, count, counters):
             return state
         answers = [*await read_answers(connection, count.day, count.attempt), count]
-        if count.settlement and await known_state(connection, count.settlement) is None:
+        if count.settlement and not await is_booked(connection, count.settlement):
             await put_into_inbox(connection, count.settlement)
     together = await counters.join(answers) if len(answers) == len(counters.names) else None
     async with holding_turn(engine) as connection:
-        state = await _compare_and_close(connection, count, together, payload, counters)
+        state = await _compare_and_close(connection, count, together, counters)
     if state == "closed":
         await book_all_waiting(engine)
     return state
 
 
-def _reason(error: Exception) -> Reason:
-    match error:
-        case NotAuthorizedError():
-            return error.fault
-        case Refused():
-            return "absurd"
-        case _:
-            return "undecodable"
-
-
 async def _answered_state(
-    connection: AsyncConnection, books: Books, count: DayCounted, payload: bytes, counters: Counters
+    connection: AsyncConnection, books: Books, count: DayCounted, counters: Counters
 ) -> str | None:
     counted = tables.day_count
     key = (
@@ -104,41 +97,56 @@ async def _answered_state(
     if known == content_hash(count):
         return "already_counted"
     if known is not None:
-        await keep_refused(connection, DAYS_COUNTED, "different_content", f"{name}: told twice", payload)
-        return "refused"
+        raise Quarantined(QuarantineReason.DIFFERENT_CONTENT, f"{name}: told twice")
     closing = books.closing
     asked = None if closing is None else (closing.day, closing.cut)
     if closing is None or asked != (count.day, count.cut) or count.attempt > closing.attempt or is_stranger:
-        await keep_refused(connection, DAYS_COUNTED, "unexpected", f"{name}: nobody asked for it", payload)
-        return "refused"
+        raise Quarantined(QuarantineReason.UNEXPECTED, f"{name}: nobody asked for it")
+    if count.question is not UNSET and count.question != question_hash(closing.question(count.attempt)):
+        raise Quarantined(QuarantineReason.UNEXPECTED, f"{name}: it answers another question")
     return "outdated" if count.attempt < closing.attempt else None
 
 
 async def _compare_and_close(
-    connection: AsyncConnection, count: DayCounted, together: DayCounted | None, payload: bytes, counters: Counters
+    connection: AsyncConnection, count: DayCounted, together: DayCounted | None, counters: Counters
 ) -> str:
     books = await read_books(connection)
-    if state := await _answered_state(connection, books, count, payload, counters):
+    if state := await _answered_state(connection, books, count, counters):
         return state
     closing = books.closing
     if closing is None:
         raise Retry(f"{count.day} is not being closed")
-    if count.settlement:
-        await _book_settlement(connection, count.settlement, books, count.day)
+    others = await read_answers(connection, count.day, count.attempt)
     if together is None:
-        if len(await read_answers(connection, count.day, count.attempt)) + 1 == len(counters.names):
+        if len(others) + 1 == len(counters.names):
             raise Retry(f"the other answers to the close of {count.day} came at the same time")
         await _keep_count(connection, count, [])
         return "awaiting_others"
-    booked = await read_day_totals(connection, count.day)
-    counted = add_up(total for total in together.totals if _concerns(total, count.day))
-    differences = name_differences(counted, booked)
+    differences = await _book_and_compare(connection, [*others, count], together, books)
     await _keep_count(connection, count, differences)
     if differences:
         log.error("day_not_equal", day=str(count.day), attempt=count.attempt, differences=differences)
         return "unequal"
     await _close(connection, closing, together)
     return "closed"
+
+
+async def _book_and_compare(
+    connection: AsyncConnection, answers: Iterable[DayCounted], together: DayCounted, books: Books
+) -> list[dict[str, Any]]:
+    """The differences with the settlements booked; where there are any, the settlements are taken back.
+
+    So a wrong answer leaves nothing in the books, and the next attempt begins where this one did.
+    """
+    savepoint = await connection.begin_nested()
+    for answer in answers:
+        if answer.settlement:
+            await _book_settlement(connection, answer.settlement, books, answer.day)
+    booked = await read_day_totals(connection, together.day)
+    counted = add_up(total for total in together.totals if _concerns(total, together.day))
+    differences = name_differences(counted, booked)
+    await (savepoint.rollback() if differences else savepoint.commit())
+    return differences
 
 
 def _concerns(total: Total, day: date) -> bool:

@@ -157,24 +157,3 @@ async def read_totals(connection: AsyncConnection, period: Month) -> list[dict[s
         }
         for row in await connection.execute(query)
     ]
-
-
-async def read_refused(connection: AsyncConnection, after: int, limit: int) -> list[dict[str, Any]]:
-    """Messages that were kept aside, oldest first; the payload as text, undecodable bytes escaped."""
-    kept, review = tables.refused_message, tables.refused_review
-    joined = kept.outerjoin(review, kept.c.refused_id == review.c.refused_id)
-    query = select(kept, review.c.reviewer, review.c.note).select_from(joined)
-    query = query.where(kept.c.refused_id > after).order_by(kept.c.refused_id).limit(limit)
-    return [
-        {
-            "refused_id": row.refused_id,
-            "topic": row.topic,
-            "reason": row.reason,
-            "detail": row.detail,
-            "payload": row.payload.decode(errors="backslashreplace"),
-            "received_at": row.received_at,
-            "reviewer": row.reviewer,
-            "note": row.note,
-        }
-        for row in await connection.execute(query)
-    ]

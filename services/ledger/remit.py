@@ -15,8 +15,9 @@ from services.ledger.books import holding_turn, read_books
 from services.ledger.debts import read_debts, write_allocations
 from services.ledger.evidence import content_hash
 from services.ledger.journal_store import Source, write_entry
-from services.ledger.refused import Reason, keep_refused
+from services.ledger.refused import keep_if_refused
 from shared.contracts.manifests import RemittanceReceived
+from shared.contracts.quarantine import Quarantined, QuarantineReason
 from shared.contracts.topics import REMITTANCES
 from shared.domain.billing import Allocation, allocate
 from shared.domain.errors import Refused
@@ -37,21 +38,21 @@ DECODER: Final = msgspec.json.Decoder(RemittanceReceived)
 
 
 async def take_remittance(engine: AsyncEngine, payload: bytes) -> str:
-    """Take one message of the topic; returns `booked`, `already_booked` or `refused`.
+    """The same as `handle_remittance`, but one that is not taken is kept here: `refused`."""
+    return await keep_if_refused(engine, REMITTANCES, payload, lambda: handle_remittance(engine, payload), "refused")
 
-    The same `remittance_id` with the same content is harmless; with other content it is kept aside as an alarm.
+
+async def handle_remittance(engine: AsyncEngine, payload: bytes) -> str:
+    """Take one message of the topic; returns `booked` or `already_booked`, and raises for one that is not taken.
+
+    The same `remittance_id` with the same content is harmless; with other content it is quarantined.
     An enterprise that the books do not know is no reason to refuse money: it becomes an advance, and an alarm.
     """
-    try:
-        told = DECODER.decode(payload)
-        if reads_as_identity(told.remittance_id):
-            return await _refuse_identity(engine, payload)
-        amount = _amount(told)
-    except (msgspec.MsgspecError, UnicodeDecodeError, Refused) as error:
-        reason: Reason = "absurd" if isinstance(error, Refused) else "undecodable"
-        async with engine.begin() as connection:
-            await keep_refused(connection, REMITTANCES, reason, str(error), payload)
-        return "refused"
+    told = DECODER.decode(payload)
+    if reads_as_identity(told.remittance_id):
+        detail = "remittance_id reads as a citizen's number or a mobile number; send the number of the transfer"
+        raise Quarantined(QuarantineReason.IDENTITY_IN_CLEAR, detail)
+    amount = _amount(told)
     async with holding_turn(engine) as connection:
         known = tables.remittance.c
         query = select(known.content_sha256).where(known.remittance_id == told.remittance_id)
@@ -61,16 +62,7 @@ async def take_remittance(engine: AsyncEngine, payload: bytes) -> str:
         if before == content_hash(told):
             return "already_booked"
         detail = f"remittance {told.remittance_id} is known with other content"
-        await keep_refused(connection, REMITTANCES, "different_content", detail, payload)
-        return "refused"
-
-
-async def _refuse_identity(engine: AsyncEngine, payload: bytes) -> str:
-    """Refuse a remittance that is named by a person; the id is not repeated, for alarms are read by many."""
-    detail = "remittance_id reads as a citizen's number or a mobile number; send the number of the transfer"
-    async with engine.begin() as connection:
-        await keep_refused(connection, REMITTANCES, "identity_in_clear", detail, payload)
-    return "refused"
+        raise Quarantined(QuarantineReason.DIFFERENT_CONTENT, detail)
 
 
 def _amount(told: RemittanceReceived) -> Amount:

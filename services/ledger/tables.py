@@ -13,6 +13,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    Uuid,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -244,6 +245,10 @@ refused_message = Table(
     Column("payload", LargeBinary),
     Column("sha256", LargeBinary),
     Column("received_at", INSTANT),
+    Column("partition", Integer),
+    Column("record_offset", BigInteger),
+    Column("headers", JSONB),
+    Column("recorded_at", INSTANT),
 )
 
 refused_review = Table(
@@ -252,6 +257,16 @@ refused_review = Table(
     Column("refused_id", BigInteger, primary_key=True),
     Column("reviewer", Text),
     Column("note", Text),
+)
+
+topic_position = Table(
+    "topic_position",
+    metadata,
+    Column("cluster_id", Text, primary_key=True),
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("next_offset", BigInteger),
+    Column("topic_id", Uuid),
 )
 
 outbox = Table(

@@ -33,20 +33,23 @@ from services.reporting.sources import Sources, open_apis
 from shared.adapters.files.scheme import load_scheme
 from shared.adapters.files.vkeys import read_authors, read_vkeys
 from shared.adapters.http.national_platform import open_national_platform
+from shared.adapters.http.quarantine_api import make_quarantine_router
 from shared.adapters.http.set_aside_api import make_set_aside_router
-from shared.adapters.kafka.clients import consume, consume_told, ensure_topics, open_reading_broker, until_done
+from shared.adapters.kafka.clients import ensure_topics, until_done
+from shared.adapters.kafka.internal_topics import InternalTopics
+from shared.adapters.kafka.topic_metrics import TopicMetrics
 from shared.adapters.postgres.engine import open_engine
 from shared.adapters.postgres.kept_keys import KeptKeys
-from shared.adapters.postgres.pool import Waits, open_pool
+from shared.adapters.postgres.pool import Pool, Waits, open_pool
+from shared.adapters.postgres.topic_store import TopicStore
 from shared.adapters.signing import NoteSigner, Signer
 from shared.adapters.working_days import is_regular_day
 from shared.contracts.topic_rights import topics_used_by
-from shared.contracts.topics import DAYS_CLOSED, INJURIES, MANIFESTS, REMITTANCES, STATEMENTS, TOTALS
 from shared.domain.errors import Refused
 from shared.domain.signed_note import ED25519
 from shared.runtime.service import Service
+from shared.runtime.settings import Settings
 
-GROUP = "reporting"
 LOOP_SIZE = 8
 DOOR_SIZE = 8
 """Connections for requests; what is built, sent, examined and projected has its own."""
@@ -55,25 +58,27 @@ DOOR_SIZE = 8
 @asynccontextmanager
 async def compose(service: Service) -> AsyncIterator[None]:
     """Everything, with its topics; raises `Refused` for a bad setting."""
-    async with assemble(service) as intake:
-        broker = open_reading_broker(service.settings)
-        # Whoever starts first makes the topics: to read one that is not there ends in an error after a while.
-        topics = dict.fromkeys(topics_used_by("reporting"), 1)
-        service.background("topics", until_done("topics", lambda: ensure_topics(service.settings, topics)))
-        # A group for each topic: members of one group would wait for each other at every start.
-        for topic, group, take in (
-            (DAYS_CLOSED, "days", intake.take_day_closed),
-            (STATEMENTS, "statements", intake.take_statement),
-            (INJURIES, "injuries", intake.take_injury),
-            (REMITTANCES, "remittances", intake.take_remittance),
-            (TOTALS, "totals", intake.take_total),
-        ):
-            turn = consume(broker, service.settings, topic, f"{GROUP}.{group}", take, service.die)
-            service.add_readiness(topic, turn.readiness)
-        told = consume_told(broker, service.settings, MANIFESTS, f"{GROUP}.arrivals", intake.take_manifest, service.die)
-        service.add_readiness(MANIFESTS, told.readiness)
-        async with service.running(broker):
-            yield
+    settings = service.settings
+    url, waits = settings.database.get_secret_value(), Waits.of(settings)
+    async with assemble(service) as intake, open_pool(url, size=3, waits=waits) as reading:
+        # Whoever starts first makes the topics.
+        wanted = dict.fromkeys(topics_used_by("reporting"), 1)
+        service.background("topics", until_done("topics", lambda: ensure_topics(settings, wanted)))
+        topics = read_topics(intake, reading, settings)
+        for reader in topics.readers:
+            service.add_readiness(reader.topic, reader.readiness)
+            service.background(reader.topic, reader.run())
+        service.app.include_router(make_quarantine_router(service.keys, topics))
+        service.background("topic metrics", TopicMetrics(topics, service.registry).keep_looking())
+        yield
+
+
+def read_topics(intake: Intake, pool: Pool, settings: Settings) -> InternalTopics:
+    """Everything that reporting reads, not started yet."""
+    topics = InternalTopics(TopicStore(pool, "reporting"), settings)
+    for topic in intake.topics:
+        topics.add(topic, intake.take)
+    return topics
 
 
 @asynccontextmanager

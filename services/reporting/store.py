@@ -230,7 +230,10 @@ select (select count(*) from reporting.report) as reports,
        (select count(*) from reporting.discrepancy_standing where state = 'open') as discrepancies,
        (select count(*) from reporting.set_aside where resolved_at is null) as set_aside,
        (select count(*) from reporting.set_aside where resolved_at is null
-         and step in ('build_day', 'build_declaration', 'send_report')) as unreportable
+         and step in ('build_day', 'build_declaration', 'send_report')) as unreportable,
+       (select count(*) from reporting.refused_message m
+         where not exists (select from reporting.refused_review r where r.refused_id = m.refused_id))
+         as refused_messages
 """)
 
 

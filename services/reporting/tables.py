@@ -14,6 +14,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    Uuid,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
@@ -44,13 +45,35 @@ STATEMENT_ISSUED: Final = Table(
     Column("body", LargeBinary),
     Column("body_sha256", Text),
 )
-UNREADABLE: Final = Table(
-    "unreadable",
+TOPIC_POSITION: Final = Table(
+    "topic_position",
     METADATA,
-    Column("body_sha256", Text, primary_key=True),
+    Column("cluster_id", Text, primary_key=True),
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("next_offset", BigInteger),
+    Column("topic_id", Uuid),
+)
+REFUSED_MESSAGE: Final = Table(
+    "refused_message",
+    METADATA,
+    Column("refused_id", BigInteger, Identity(always=True), primary_key=True),
     Column("topic", Text),
-    Column("body", LargeBinary),
-    Column("error", Text),
+    Column("partition", Integer),
+    Column("record_offset", BigInteger),
+    Column("reason", Text),
+    Column("detail", Text),
+    Column("payload", LargeBinary),
+    Column("sha256", LargeBinary),
+    Column("headers", JSONB),
+    _instant("recorded_at"),
+)
+REFUSED_REVIEW: Final = Table(
+    "refused_review",
+    METADATA,
+    Column("refused_id", BigInteger, primary_key=True),
+    Column("reviewer", Text),
+    Column("note", Text),
 )
 REPORT: Final = Table(
     "report",

@@ -4,15 +4,15 @@ Decoded by the thousand, hence msgspec (design D5). The envelope may carry exten
 allows; `data` may not: an unknown field there is a misunderstanding, and the event is parked with its name.
 """
 
-from datetime import date, datetime
+from datetime import date
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
+from shared.contracts.bounds import END, Count, IndustryName, Instant, Province, Series, Uscc
+
 SPEC_VERSION: Final = "1.0"
 SOURCE_PREFIX: Final = "urn:uscc:"
-END: Final = r"(?![\s\S])"
-"""End of the text in every regular expression here: `$` would let a trailing line feed pass."""
 
 EventId = Annotated[str, Meta(min_length=1, max_length=128, description="unique for this source; not a key of ours")]
 Source = Annotated[
@@ -30,27 +30,15 @@ WorkerId = Annotated[
     Meta(pattern=r"^[0-9a-f]{64}" + END, description="worker (新就业形态人员): HMAC-SHA-256 token, lower-case hex"),
 ]
 TokenKey = Annotated[int, Meta(ge=1, le=32_767, description="version of the scheme key the token was made with")]
-IndustryName = Annotated[
-    Literal["ride_hailing", "food_delivery", "instant_delivery", "intracity_freight"],
-    Meta(description="industry: 出行, 外卖 (until 2025-06-30), 即时配送, 同城货运"),
-]
 Region = Annotated[
     str,
     Meta(pattern=r"^[0-9]{6}" + END, description="place of acceptance (接单地), GB/T 2260; its province is paid"),
 ]
-Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339 with offset; finer than a microsecond is rounded")]
-Series = Annotated[
-    str,
-    Meta(pattern=r"^[A-Za-z0-9_-]{1,16}" + END, description="producer (单号序列) that numbers its acceptances"),
-]
 Sequence = Annotated[int, Meta(ge=1, le=2**53 - 1, description="gapless number of the acceptance in its series")]
-Uscc = Annotated[str, Meta(pattern=r"^[0-9A-Z]{18}" + END, description="unified social credit code")]
 InsuranceNo = Annotated[
     str,
     Meta(pattern=r"^[A-Za-z0-9-]{1,32}" + END, description="number under which an employer insures the worker"),
 ]
-Province = Annotated[str, Meta(pattern=r"^[0-9]{2}" + END, description="province, the first two digits of GB/T 2260")]
-Count = Annotated[int, Meta(ge=0, le=10**12)]
 Yuan = Annotated[str, Meta(pattern=r"^-?[0-9]{1,15}(\.[0-9]{1,4})?" + END, description="yuan, decimal, exact")]
 
 

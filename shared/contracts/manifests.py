@@ -1,22 +1,47 @@
 """What the services tell each other: batch manifests, the close of a day, statements, remittances.
 
-Amounts are integers of 0.0001 yuan (design D7), signed; counts are of events or orders. JSON, msgspec.
+Amounts are integers of 0.0001 yuan (design D7), signed; counts are of events or orders. JSON, msgspec. Every field is
+bounded (shared/contracts/bounds.py).
 """
 
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import date
 from enum import StrEnum
+from hashlib import sha256
 from typing import Annotated, Final, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
-from shared.contracts.events import END
+from shared.contracts.bounds import (
+    END,
+    LARGEST_NUMBER,
+    MOST_LINES,
+    MOST_PROVINCES,
+    MOST_RUNS,
+    MOST_TOTALS,
+    Amount,
+    Count,
+    IndustryWord,
+    Instant,
+    Name,
+    NetOrders,
+    Ordinal,
+    Period,
+    Province,
+    Series,
+    Sha256,
+    SomeOrders,
+    SumAmount,
+    TariffLine,
+    Uscc,
+    check_days,
+    check_insured_days,
+)
 from shared.domain.manifest_head import Authorship, ManifestHead, totals_root
 
-Amount = Annotated[int, Meta(description="0.0001 yuan, signed")]
-RunId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$", description="one start of one charging worker")]
-Number = Annotated[int, Meta(ge=1, description="manifests of a run count from 1 without a gap")]
+RunId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}" + END, description="one start of one charging worker")]
+Number = Annotated[int, Meta(ge=1, le=LARGEST_NUMBER, description="manifests of a run count from 1 without a gap")]
 ManifestKind = Literal["orders", "settlement", "correction", "assessment"]
 ALONE: Final = "charging"
 """What charging is called where it is one deployment."""
@@ -25,7 +50,10 @@ KeyId = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}" + END, description="id of th
 EntrySignature = Annotated[
     str, Meta(pattern=r"^[0-9a-f]{128}" + END, description="the author's, Ed25519, over the log entry of version 2")
 ]
-Cut = Annotated[dict[str, int], Meta(description="how far a close reaches: run to its last number within")]
+Cut = Annotated[
+    dict[RunId, Number],
+    Meta(max_length=MOST_RUNS, description="how far a close reaches: run to its last number within"),
+]
 
 
 class Outcome(StrEnum):
@@ -44,14 +72,20 @@ class Total(Struct, frozen=True, kw_only=True):
     """How many events of one batch or day ended alike, and the premium of them."""
 
     insured_on: date | None
-    enterprise: str
-    province: str | None
-    industry: str | None
+    enterprise: Uscc
+    province: Province | None
+    industry: IndustryWord | None
     outcome: Outcome
-    reason: str | None = None
-    tariff_line: int | None = None
-    orders: int
+    reason: Name | None = None
+    tariff_line: TariffLine | None = None
+    orders: SomeOrders
     premium: Amount = 0
+
+    def __post_init__(self) -> None:
+        check_insured_days(self.insured_on)
+
+
+Totals = Annotated[list[Total], Meta(max_length=MOST_TOTALS)]
 
 
 class PremiumsCharged(Struct, frozen=True, kw_only=True):
@@ -67,9 +101,9 @@ class PremiumsCharged(Struct, frozen=True, kw_only=True):
     run: RunId
     number: Number
     kind: ManifestKind
-    leaves: int
-    root: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$", description="Merkle root of the batch's rows, RFC 6962")]
-    totals: list[Total]
+    leaves: Annotated[int, Meta(ge=0, le=LARGEST_NUMBER)]
+    root: Annotated[Sha256, Meta(description="Merkle root of the batch's rows, RFC 6962")]
+    totals: Totals
     deployment: DeploymentName = ALONE
     edition: Annotated[int, Meta(ge=0, lt=2**32, description="0: editions are not in use yet")] = 0
     author: KeyId | None = None
@@ -111,9 +145,22 @@ class DayClosing(Struct, frozen=True, kw_only=True):
     """
 
     day: date
-    attempt: int
+    attempt: Ordinal
     cut: Cut
     previous_cut: Cut
+
+    def __post_init__(self) -> None:
+        check_days(self.day)
+
+
+def question_hash(closing: DayClosing) -> str:
+    """SHA-256 of a question: its answer names it, so that no other question's answer is taken for it."""
+    return sha256(msgspec.json.encode(closing, order="deterministic")).hexdigest()
+
+
+def cut_hash(cut: dict[str, int]) -> str:
+    """SHA-256 of a cut; every attempt of a close has the same."""
+    return sha256(msgspec.json.encode(cut, order="deterministic")).hexdigest()
 
 
 class WorkerCount(Struct, frozen=True, kw_only=True):
@@ -124,55 +171,77 @@ class WorkerCount(Struct, frozen=True, kw_only=True):
     """
 
     insured_on: date
-    enterprise: str | None
-    province: str
-    workers: int
+    enterprise: Uscc | None
+    province: Province
+    workers: Count
+
+    def __post_init__(self) -> None:
+        check_insured_days(self.insured_on)
 
 
 class FirstTime(Struct, frozen=True, kw_only=True):
     """Workers charged in this province for the first time."""
 
-    province: str
-    workers: int
+    province: Province
+    workers: Count
 
 
 class AcceptancesByHour(Struct, frozen=True, kw_only=True):
     """When orders of a day were accepted, charged or not. Of days before the closing one: those that came late."""
 
     insured_on: date
-    enterprise: str
-    province: str
+    enterprise: Uscc
+    province: Province
     orders: Annotated[
-        list[int],
+        list[Count],
         Meta(min_length=24, max_length=24, description="by hour of acceptance in Asia/Shanghai, from 00:00 on"),
     ]
 
+    def __post_init__(self) -> None:
+        check_insured_days(self.insured_on)
+
+
+Workers = Annotated[list[WorkerCount], Meta(max_length=MOST_TOTALS)]
+FirstTimes = Annotated[list[FirstTime], Meta(max_length=MOST_PROVINCES)]
+Hours = Annotated[list[AcceptancesByHour], Meta(max_length=MOST_TOTALS)]
+
 
 class DayCounted(Struct, frozen=True, kw_only=True):
-    """The answer of one deployment. `settlement` was written for this close and belongs to its cut."""
+    """The answer of one deployment. `settlement` was written for this close and belongs to its cut.
+
+    `question` is the `question_hash` of what it answers. Answers from before that field leave it out, and keep their
+    bytes when they are encoded again.
+    """
 
     day: date
-    attempt: int
+    attempt: Ordinal
     cut: Cut
     settlement: PremiumsCharged | None
-    totals: list[Total]
-    workers: list[WorkerCount]
-    first_time: list[FirstTime]
-    resends: int
-    unmatched_cancellations: int
-    hours: list[AcceptancesByHour] = []
+    totals: Totals
+    workers: Workers
+    first_time: FirstTimes
+    resends: Count
+    unmatched_cancellations: Count
+    hours: Hours = []
     deployment: DeploymentName = ALONE
+    question: Sha256 | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        check_days(self.day)
 
 
 class DayClosed(Struct, frozen=True, kw_only=True):
     """The books of the day stand. `totals` are by insured day: the day itself, and late ones before it."""
 
     day: date
-    as_of: datetime
-    totals: list[Total]
-    workers: list[WorkerCount]
-    first_time: list[FirstTime]
-    hours: list[AcceptancesByHour] = []
+    as_of: Instant
+    totals: Totals
+    workers: Workers
+    first_time: FirstTimes
+    hours: Hours = []
+
+    def __post_init__(self) -> None:
+        check_days(self.day, self.as_of)
 
 
 class StatementLine(Struct, frozen=True, kw_only=True):
@@ -182,41 +251,50 @@ class StatementLine(Struct, frozen=True, kw_only=True):
     not sent, less those that arrived or were declared unused.
     """
 
-    number: int
+    number: Ordinal
     kind: Literal["line", "adjustment", "assessed"]
-    insured_month: str
-    industry: str
-    tariff_line: int
+    insured_month: Period
+    industry: IndustryWord
+    tariff_line: TariffLine
     base_amount: Amount
-    orders: Annotated[int, Meta(description="charged less reversed")]
-    exact_amount: Amount
-    amount: Annotated[int, Meta(description="0.0001 yuan, whole fen")]
-    series: str | None = None
+    orders: NetOrders
+    exact_amount: SumAmount
+    amount: Annotated[SumAmount, Meta(description="0.0001 yuan, whole fen")]
+    series: Series | None = None
     insured_on: date | None = None
+
+    def __post_init__(self) -> None:
+        check_insured_days(self.insured_on)
 
 
 class StatementIssued(Struct, frozen=True, kw_only=True):
     """What one enterprise owes one province for one month (费款所属期)."""
 
-    statement_id: str
-    enterprise: str
-    province: str
-    period: str
-    as_of: datetime
+    statement_id: Name
+    enterprise: Uscc
+    province: Province
+    period: Period
+    as_of: Instant
     due_on: date
-    lines: list[StatementLine]
-    orders: int
-    exact_amount: Amount
-    amount: Amount
+    lines: Annotated[list[StatementLine], Meta(max_length=MOST_LINES)]
+    orders: NetOrders
+    exact_amount: SumAmount
+    amount: SumAmount
+
+    def __post_init__(self) -> None:
+        check_days(self.as_of, self.due_on)
 
 
 class RemittanceReceived(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Money that arrived for an enterprise in a province (缴费入库), told once per `remittance_id`."""
 
-    remittance_id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}" + END)]
-    enterprise: Annotated[str, Meta(pattern=r"^[0-9A-Z]{18}" + END)]
-    province: Annotated[str, Meta(pattern=r"^[0-9]{2}" + END)]
+    remittance_id: Name
+    enterprise: Uscc
+    province: Province
     amount_yuan: Annotated[
-        str, Meta(pattern=r"^[0-9]{1,15}(\.[0-9]{1,2})?" + END, description="yuan, whole fen, above 0")
+        str, Meta(pattern=r"^[0-9]{1,12}(\.[0-9]{1,2})?" + END, description="yuan, whole fen, above 0")
     ]
     received_on: date
+
+    def __post_init__(self) -> None:
+        check_days(self.received_on)

@@ -149,6 +149,12 @@ class Settings(BaseSettings):
     kafka_heartbeat_ms: int = 3_000
     kafka_metadata_max_age_ms: int = Field(5_000, description="a new topic is found after at most so long")
     kafka_idempotent: bool = Field(True, description="idempotent producers; off for the embedded broker only")
+    message_wait_seconds: float = Field(
+        300.0, ge=0, description="a message between services that waits for another one is quarantined after so long"
+    )
+    message_attempts: int = Field(
+        5, ge=1, description="a message between services whose handling fails so often, unexplained, is quarantined"
+    )
     order_partitions: int = Field(4, description="partitions of a new orders topic")
     topic_replicas: int = 1
     topic_timestamps: Literal["LogAppendTime", "CreateTime"] = Field(

@@ -18,9 +18,9 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.charging import api as charging_api
-from services.charging.__main__ import _limits, _read_closing, _register
+from services.charging.__main__ import _limits, _register
+from services.charging.close.take_closing import ClosingRules, take_closing
 from services.charging.consumer import Consumer
-from services.charging.count_day import count_day
 from services.charging.findings import DayFinder
 from services.charging.lookup import Lookup
 from services.charging.metrics import Metrics as ChargingMetrics
@@ -59,10 +59,10 @@ from services.reporting.sources import Charging, InternalApi, Sources
 from shared.adapters.files.regions import known_regions
 from shared.adapters.http.national_platform import NationalPlatform
 from shared.adapters.kafka.batch_polling import as_read
-from shared.adapters.kafka.clients import Told
 from shared.adapters.postgres.outbox import Outbox
 from shared.adapters.signing import Signer, Verifier
 from shared.adapters.working_days import is_regular_day, is_working_day
+from shared.contracts.quarantine import Message
 from shared.contracts.topics import (
     DAYS_CLOSED,
     DAYS_CLOSING,
@@ -145,7 +145,8 @@ class ChargingService:
         return await settle(self.pool, self.town.place.scheme, self.settlement_run)
 
     async def _count(self, payload: bytes) -> None:
-        await count_day(self.pool, self.town.place.scheme, _read_closing(payload), CHARGING)
+        message = Message(DAYS_CLOSING, 0, 0, payload, ARRIVED_AT)
+        await take_closing(self.pool, self.town.place.scheme, message, CHARGING, ClosingRules(by_clock=False))
 
     async def turn(self) -> bool:
         has_moved = False
@@ -272,7 +273,7 @@ class ReportingService:
         return await self.examiner.step() > 0 or has_moved
 
     async def _take_manifest(self, body: bytes) -> None:
-        await self.intake.take_manifest(Told(body, ARRIVED_AT))
+        await self.intake.take(Message(MANIFESTS, 0, 0, body, ARRIVED_AT))
 
     async def let_go(self) -> None:
         await self.sender.close()

@@ -168,6 +168,7 @@ def environment(url: str, broker: Mapping[str, str], port: int, settings: Mappin
         "SCHEME": f"{ROOT / 'deploy' / 'tariffs'}:{ROOT / 'deploy' / 'demo'}",
         "ORDER_PARTITIONS": "2",
         "SETTLE_SECONDS": "0.3",
+        "SCHEDULER": "false",  # the days of these tests may be to come
         **settings,
     }
     own = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}

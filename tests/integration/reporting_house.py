@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -17,14 +17,18 @@ from pydantic import SecretStr
 import services.national_platform
 import services.reporting
 from services.national_platform.compose import compose as compose_platform
-from services.reporting.compose import assemble
+from services.reporting.compose import assemble, read_topics
 from services.reporting.intake import Intake
+from shared.adapters.kafka.internal_topics import InternalTopics
+from shared.adapters.kafka.message_handling import Fault
 from shared.adapters.postgres.migrations import migrate
-from shared.adapters.postgres.pool import with_login
+from shared.adapters.postgres.pool import open_pool, with_login
 from shared.adapters.signing import Signer, make_key_pair
 from shared.contracts.manifests import DayClosed, FirstTime, Outcome, StatementIssued, StatementLine, Total, WorkerCount
 from shared.contracts.notices import InjuryNoticed, TotalReported
+from shared.contracts.quarantine import Message
 from shared.contracts.reports import REPORT
+from shared.contracts.topics import DAYS_CLOSED, INJURIES, STATEMENTS, TOTALS
 from shared.domain.calendar import day_start
 from shared.runtime.service import Service
 from shared.runtime.settings import Settings
@@ -44,6 +48,10 @@ READER_KEYS = {
     f"enterprise:{GREEN}": "key-green",
 }
 ROLE_PASSWORD = "only-for-tests"
+RECORDED_AT = datetime(2026, 11, 1, tzinfo=UTC)
+TOPIC_OF: dict[type[Any], str] = {
+    DayClosed: DAYS_CLOSED, StatementIssued: STATEMENTS, InjuryNoticed: INJURIES, TotalReported: TOTALS,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,16 +238,15 @@ class House:
     platform: httpx.AsyncClient
     others: OtherServices
     service: Service
+    topics: InternalTopics
 
     async def tell(self, *messages: DayClosed | StatementIssued | InjuryNoticed | TotalReported) -> None:
-        take: dict[type[Any], Callable[[bytes], Awaitable[None]]] = {
-            DayClosed: self.intake.take_day_closed,
-            StatementIssued: self.intake.take_statement,
-            InjuryNoticed: self.intake.take_injury,
-            TotalReported: self.intake.take_total,
-        }
         for message in messages:
-            await take[type(message)](msgspec.json.encode(message))
+            await self.read(TOPIC_OF[type(message)], msgspec.json.encode(message))
+
+    async def read(self, topic: str, body: bytes, recorded_at: datetime = RECORDED_AT) -> Fault | None:
+        """Have a message of a topic handled or quarantined."""
+        return await self.topics.deliver(Message(topic, 0, 0, body, recorded_at))
 
     async def status(self) -> dict[str, int]:
         found: dict[str, int] = (await self.client.get("/v1/status")).raise_for_status().json()
@@ -302,8 +309,10 @@ async def reporting_house(
         async with (
             running_app(service, SERVICE_KEY) as client,
             httpx.AsyncClient(base_url=platform_url, headers=bearer(PLATFORM_KEY)) as platform_client,
+            open_pool(settings["database"].get_secret_value(), size=1) as pool,
         ):
-            yield House(client, intakes[0], platform_client, others, service)
+            topics = read_topics(intakes[0], pool, service.settings)
+            yield House(client, intakes[0], platform_client, others, service, topics)
 
 
 def total(day: date, outcome: str, orders: int, **changes: Any) -> Total:

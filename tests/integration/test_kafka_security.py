@@ -7,7 +7,7 @@ import pytest
 from faststream.security import BaseSecurity, SASLOAuthBearer, SASLScram512
 
 from deploy.certificates import issue, make_authority
-from shared.adapters.kafka.clients import open_broker, open_reading_broker
+from shared.adapters.kafka.clients import open_broker
 from shared.adapters.kafka.login import check_login
 from shared.adapters.kafka.security import TokenCommand, broker_options, client_options
 from shared.domain.errors import Refused
@@ -47,7 +47,6 @@ def test_scram_over_tls(files: dict[str, Path]) -> None:
     assert isinstance(security, SASLScram512)
     assert security.use_ssl
     open_broker(scram(files))
-    open_reading_broker(scram(files))
 
 
 def test_mutual_tls(files: dict[str, Path]) -> None:

@@ -10,6 +10,7 @@ import pytest
 from services.cli.audit.portal import check_read_model
 from services.cli.audit.verdict import Verdict
 from shared.contracts.manifests import DayClosed
+from shared.contracts.topics import STATEMENTS
 from tests.integration.other_services import OtherServices
 from tests.integration.read_model_house import play, projected
 from tests.integration.reporting_house import House, make_keys, reporting_house, statement
@@ -42,7 +43,7 @@ async def found(owner: asyncpg.Connection, days: list[DayClosed]) -> list[str]:
 async def test_a_figure_altered_in_the_read_model_is_named(house: House, database: str) -> None:
     days = list(play(5, FIRST, 12))
     await house.tell(*days, statement(12))
-    await house.intake.take_statement(b"not a message, so a finding")
+    assert await house.read(STATEMENTS, b"not a message, so a finding") is not None
     await house.settled()
     await house.examined()
     await projected(house)

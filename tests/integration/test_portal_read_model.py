@@ -19,9 +19,9 @@ from services.reporting.read_model.arrivals import read_arrivals
 from services.reporting.read_model.overview import read_overview
 from services.reporting.read_model.sheets import Span, read_months, read_sheet, read_since_start
 from services.reporting.read_model.statements import Wanted, find_statement, list_remittances, list_statements
-from shared.adapters.kafka.clients import Told
 from shared.adapters.postgres.engine import open_engine
 from shared.contracts.manifests import DayClosed, Outcome, PremiumsCharged, RemittanceReceived, Total
+from shared.contracts.topics import MANIFESTS, REMITTANCES, STATEMENTS
 from shared.domain.calendar import Month, day_start
 from shared.domain.money import parse_yuan
 from tests.integration.other_services import OtherServices
@@ -64,7 +64,7 @@ async def test_live_and_rebuilt_are_equal_row_by_row(house: House, database: str
     for closed in play(1, FIRST, 40):
         await house.tell(closed)
     await house.tell(statement(12_341), statement(777, GREEN), statement(9, BLUE, "11", "2026-09"))
-    await house.intake.take_statement(b"not a message, so a finding")
+    assert await house.read(STATEMENTS, b"not a message, so a finding") is not None
     await projected(house)
     live = await read_tables(database)
     assert all(live.values()), {name for name, rows in live.items() if not rows}
@@ -79,7 +79,7 @@ async def test_a_rebuild_that_is_cut_off_and_begun_again_ends_the_same(house: Ho
     """While pages are read and days come in; the database drops everybody in its middle, again and again."""
     told = list(play(4, FIRST, 30))
     await house.tell(*told[:25], statement(12_341))
-    await house.intake.take_statement(b"not a message, so a finding")
+    assert await house.read(STATEMENTS, b"not a message, so a finding") is not None
     await projected(house)
     owner = await asyncpg.connect(database)
     try:
@@ -247,7 +247,7 @@ async def test_statements_with_their_state_and_money(house: House, database: str
         )
         for _ in range(2):
             await house.intake.take_remittance(msgspec.json.encode(told))
-    await house.intake.take_remittance(b"{")
+    assert await house.read(REMITTANCES, b"{") is not None
     async with asking(database) as connection:
         found = await list_statements(connection, Wanted())
         assert [(each.period, each.enterprise, each.province) for each in found] == [
@@ -274,7 +274,7 @@ async def test_what_arrives_is_counted_once_and_forgotten_after_a_day(house: Hou
     async def arrive(number: int, at: datetime, orders: int, kind: Any = "orders") -> None:
         totals = [total(DAY, "charged", orders), total(DAY, "charged", 1, province="11"), parked()]
         told = PremiumsCharged(run="a" * 32, number=number, kind=kind, leaves=1, root="b" * 64, totals=totals)
-        await house.intake.take_manifest(Told(msgspec.json.encode(told), at))
+        await house.read(MANIFESTS, msgspec.json.encode(told), at)
 
     await arrive(1, now - timedelta(hours=25), 50)
     await arrive(2, now - timedelta(minutes=2), 7)
@@ -283,7 +283,7 @@ async def test_what_arrives_is_counted_once_and_forgotten_after_a_day(house: Hou
     await arrive(4, now - timedelta(seconds=3), 5)
     await arrive(5, now, 500, kind="settlement")
     await arrive(1, now - timedelta(hours=25), 50)
-    await house.intake.take_manifest(Told(b"\xff", now))
+    assert await house.read(MANIFESTS, b"\xff", now) is not None
     async with asking(database) as connection:
         found = await read_arrivals(connection, now, minutes=60 * 24 * 30)
         counts = {

@@ -10,6 +10,7 @@ import asyncpg
 import httpx
 import pytest
 
+from shared.contracts.topics import DAYS_CLOSED
 from tests.integration.other_services import OtherServices
 from tests.integration.reporting_house import (
     BLUE,
@@ -130,11 +131,15 @@ async def test_what_is_told_again_changes_nothing(open_house: OPEN) -> None:
 async def test_an_unreadable_message_is_kept_and_holds_up_nothing(open_house: OPEN, database: str) -> None:
     async with open_house(OtherServices()) as house:
         for body in (b"", b"\xff\x00", b'{"day": "2026-10-03"}'):
-            await house.intake.take_day_closed(body)
+            assert await house.read(DAYS_CLOSED, body) is not None
         await house.tell(plain_day())
         assert (await house.settled())["receipts"] == 1
         assert [each["kind"] for each in await house.discrepancies()] == ["unreadable_message"] * 3
-    assert len(await fetch(database, "select body from reporting.unreadable")) == 3
+        assert (await house.status())["refused_messages"] == 3
+    kept = await fetch(database, "select reason, payload from reporting.refused_message order by refused_id")
+    assert [tuple(row) for row in kept] == [
+        ("undecodable", body) for body in (b"", b"\xff\x00", b'{"day": "2026-10-03"}')
+    ]
 
 
 @pytest.mark.parametrize("knob", ["fault_lost_reply_share", "fault_error_share", "fault_duplicate_share"])

@@ -14,6 +14,7 @@ from services.reporting.injuries import judge_notice
 from services.reporting.sources import Cover
 from shared.contracts.findings import DayFindings, Delays, Finding, FindingKind, OrderRef
 from shared.contracts.notices import InjuryNoticed, TotalReported
+from shared.contracts.topics import INJURIES
 from shared.domain.calendar import SHANGHAI
 from tests.integration.other_services import OtherServices
 from tests.integration.reporting_house import (
@@ -256,7 +257,7 @@ async def test_an_order_that_comes_after_the_notice_is_a_finding_and_its_absence
 async def test_a_notice_told_again_with_other_content_is_a_finding(house: House) -> None:
     other = InjuryNoticed(notice_id="n-1", worker_id=WORKER, injured_at=NOON, noticed_at=NOON)
     await house.tell(NOTICE, NOTICE, other)
-    await house.intake.take_injury(b'{"notice_id": 1}')
+    assert await house.read(INJURIES, b'{"notice_id": 1}') is not None
     far = b'{"notice_id":"n","worker_id":"%s","injured_at":"9999-12-31T23:59:59Z","noticed_at":"2026-09-02T00:00:00Z"}'
-    await house.intake.take_injury(far % WORKER.encode())
+    assert await house.read(INJURIES, far % WORKER.encode()) is not None
     assert await kinds(house) == {"different_content": "open", "unreadable_message": "open"}

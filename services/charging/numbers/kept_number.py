@@ -4,7 +4,8 @@ from typing import Annotated, Final
 
 import msgspec
 
-from shared.contracts.events import SOURCE_PREFIX, Series
+from shared.contracts.bounds import Series
+from shared.contracts.events import SOURCE_PREFIX
 from shared.contracts.events import Sequence as SequenceNumber
 from shared.domain.identity import reads_as_identity
 

@@ -15,7 +15,7 @@ from shared.contracts.manifests import Outcome
 APPEND_ONLY: Final = (
     "books", "account", "manifest_booked", "day_closing", "day_count", "day_closed", "statement", "statement_line",
     "period_issued", "remittance", "journal_entry", "posting", "day_line", "day_sum", "allocation", "late_fee",
-    "refused_message",
+    "refused_message", "refused_review",
 )  # fmt: skip
 COMPARED: Final = ("charged", "excluded", "reversed")
 _ENTRIES: Final = """
@@ -89,8 +89,8 @@ class Books:
             worked_out = (manifest.told.kind, manifest.told.leaves, manifest.told.root, content)
             check.compare(f"ledger.manifest_booked {manifest.run}/{manifest.number}", stored, worked_out)
         for run, number in booked:
-            if run in self._facts.run_ids:
-                check.find(f"ledger.manifest_booked {run}/{number}: charging has no such manifest")
+            what = "no such manifest" if run in self._facts.run_ids else "no such run"
+            check.find(f"ledger.manifest_booked {run}/{number}: charging has {what}")
         self._closing_days = {
             (row["run"], row["number"]): row["closing_day"] for row in await connection.fetch(_BOOKED)
         }

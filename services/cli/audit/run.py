@@ -22,6 +22,7 @@ from services.cli.audit.facts import PATIENCE, read_facts
 from services.cli.audit.identity import check_identities
 from services.cli.audit.manifests import check_manifests
 from services.cli.audit.portal import check_portal
+from services.cli.audit.quarantine import check_quarantine
 from services.cli.audit.register import check_register
 from services.cli.audit.reports import Reports
 from services.cli.audit.rows import ARCHIVE, RowReader
@@ -99,6 +100,7 @@ async def audit_all(sources: Sources) -> Verdict:
             "the log": lambda: check_log(Views(connection, platform, later), facts, verdict, vkeys, authors),
             "register": lambda: check_register(connection, rows, verdict, facts.patience),
             "the portal": lambda: check_portal(connection, facts, verdict),
+            "quarantine": lambda: check_quarantine(connection, rows, verdict),
             "identities": lambda: check_identities(connection, rows, verdict),
         }.items():
             async with verdict.part(name):

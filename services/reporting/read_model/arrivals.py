@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from typing import Annotated, Final
 
 import msgspec
-import structlog
 from pydantic import Field
 from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert as insert_once
@@ -18,8 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from services.reporting.read_model.answers import Answer, Uscc
 from services.reporting.read_model.tables import ARRIVAL, ARRIVED_MANIFEST
 from shared.contracts.manifests import PremiumsCharged
+from shared.runtime.clock import now
 
-log = structlog.get_logger(__name__)
 KEPT: Final = timedelta(days=1)
 DECODER: Final = msgspec.json.Decoder(PremiumsCharged)
 
@@ -35,15 +34,15 @@ class Arrived(Answer):
 
 
 async def take_manifest(engine: AsyncEngine, body: bytes, recorded_at: datetime) -> None:
-    """Count a batch of events, once. What cannot be read is the ledger's to keep aside; here it is not counted."""
-    try:
-        told = DECODER.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        log.warning("a manifest that cannot be read is not counted", error=str(error))
-        return
+    """Count a batch of events, once; raises for one that cannot be read.
+
+    A record may name any time of its own. One that names a time to come is counted now: it would make all that
+    come until then look too old.
+    """
+    told = DECODER.decode(body)
     if told.kind != "orders":
         return
-    minute = recorded_at.replace(second=0, microsecond=0)
+    minute = min(recorded_at, now()).replace(second=0, microsecond=0)
     async with engine.begin() as connection:
         newest = await connection.scalar(select(func.max(ARRIVED_MANIFEST.c.minute)))
         if newest is not None and minute < newest - KEPT:

@@ -5,32 +5,23 @@ Correctness of delivery is nobody's here: a handler is idempotent, and a message
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
-from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.codec import has_gzip, has_lz4, has_snappy, has_zstd
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
-    IllegalStateError,
-    KafkaError,
     TopicAlreadyExistsError,
     TopicAuthorizationFailedError,
     for_code,
 )
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
-from faststream.kafka.annotations import KafkaMessage
 
-from shared.adapters.kafka.batch_polling import as_read
 from shared.adapters.kafka.bounded_fetch import bound_batches
 from shared.adapters.kafka.login import check_login
 from shared.adapters.kafka.security import Client, broker_options, client_options
-from shared.domain.calendar import epoch_instant
 from shared.domain.errors import Refused, Stop
 from shared.runtime.settings import Settings
 
@@ -62,29 +53,9 @@ def open_broker(settings: Settings, client_id: str = "danbao") -> KafkaBroker:
     )
 
 
-def open_reading_broker(settings: Settings) -> KafkaBroker:
-    """FastStream's broker without a producer or an admin client: for a service that may write to no topic."""
-    bound_batches()
-    return KafkaBroker(
-        **broker_options(settings),
-        consumer_only=True,
-        metadata_max_age_ms=settings.kafka_metadata_max_age_ms,
-        graceful_timeout=10.0,
-        logger=None,
-    )
-
-
 async def is_answering(broker: KafkaBroker, seconds: float) -> bool:
     """Whether Kafka answers a started broker within this time."""
-    if not broker.config.broker_config.consumer_only:
-        return await broker.ping(seconds)
-    subscriber: Any = broker.subscribers[0]
-    try:
-        async with asyncio.timeout(seconds):
-            await subscriber.consumer.topics()
-    except (KafkaError, TimeoutError):
-        return False
-    return True
+    return await broker.ping(seconds)
 
 
 async def start_broker(broker: KafkaBroker) -> None:
@@ -124,82 +95,6 @@ def fetch_options(settings: Settings) -> dict[str, Any]:
         "fetch_max_bytes": settings.fetch_bytes,
         "fetch_max_wait_ms": settings.fetch_wait_ms,
     }
-
-
-@dataclass
-class Turn:
-    """The message of a topic that is being handled, since when (the loop's time), and how long that is no matter."""
-
-    topic: str
-    limit_seconds: float
-    since: float | None = None
-
-    async def readiness(self) -> str | None:
-        """None, or that a message waits for a handler that hangs or fails again and again."""
-        age = 0.0 if self.since is None else asyncio.get_running_loop().time() - self.since
-        return f"a message of {self.topic} has been under way for {age:.0f} s" if age > self.limit_seconds else None
-
-
-def consume(
-    broker: KafkaBroker,
-    settings: Settings,
-    topic: str,
-    group: str,
-    handle: Callable[[bytes], Awaitable[None]],
-    on_stop: Callable[[BaseException], None],
-    *,
-    limit_seconds: float = 0.0,
-) -> Turn:
-    """`consume_told` for a handler to whom it does not matter when it was told."""
-
-    async def take(told: Told) -> None:
-        await handle(told.body)
-
-    return consume_told(broker, settings, topic, group, take, on_stop, limit_seconds=limit_seconds)
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """A message, and the time of its record (aware, UTC)."""
-
-    body: bytes
-    recorded_at: datetime
-
-
-def consume_told(
-    broker: KafkaBroker,
-    settings: Settings,
-    topic: str,
-    group: str,
-    handle: Callable[[Told], Awaitable[None]],
-    on_stop: Callable[[BaseException], None],
-    *,
-    limit_seconds: float = 0.0,
-) -> Turn:
-    """Read a topic message by message: `handle` is tried until it works, then the message is acknowledged.
-
-    `handle` must be idempotent; it decides about bad messages itself. `Stop` from it ends the service. One message may
-    take `ready_commit_age_seconds`, or `limit_seconds` where that is more, before the answer's readiness says so.
-    """
-    subscriber: Any = broker.subscriber(topic, group_id=group, parser=as_read, **consumer_options(settings))
-    turn = Turn(topic, max(settings.ready_commit_age_seconds, limit_seconds))
-
-    @subscriber  # type: ignore[untyped-decorator]  # FastStream leaves it untyped
-    async def take(message: KafkaMessage) -> None:
-        record: Any = message.raw_message
-        told = Told(record.value or b"", epoch_instant(record.timestamp * 1000).astimezone(UTC))
-        turn.since = asyncio.get_running_loop().time()
-        try:
-            await until_done(topic, lambda: handle(told))
-        except Stop as error:
-            on_stop(error)
-            return
-        finally:
-            turn.since = None
-        with suppress(KafkaError, IllegalStateError):  # a partition that moved: it is read again, and known by then
-            await subscriber.consumer.commit({TopicPartition(record.topic, record.partition): record.offset + 1})
-
-    return turn
 
 
 async def until_done(what: str, attempt: Callable[[], Awaitable[None]]) -> None:

@@ -1,0 +1,62 @@
+"""Take a question of the topic days.closing.v1: answer it, or refuse it with a reason; never wait or stop for it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from services.charging.count_day import count_day
+from shared.adapters.postgres.pool import Pool
+from shared.adapters.signing import AuthorSigner
+from shared.contracts.manifests import DayClosing
+from shared.contracts.quarantine import Message, Quarantined, QuarantineReason
+from shared.domain.calendar import day_bounds
+from shared.domain.rating import Scheme
+
+DECODER: Final = msgspec.json.Decoder(DayClosing)
+_LAST_NUMBERS: Final = """select run, coalesce((select max(number) from charging.manifest where run_id = id), 0) as last
+    from charging.run where run = any($1::text[])"""
+
+
+@dataclass(frozen=True, slots=True)
+class ClosingRules:
+    """How questions are judged.
+
+    `is_alone`: there is one deployment, so a run that it does not know is nobody's. `by_clock`: days are closed by the
+    clock, so a question about a day that is not over at its record time is refused; not where a month is simulated.
+    """
+
+    gap_days: int = 7
+    is_alone: bool = True
+    by_clock: bool = True
+
+
+async def take_closing(pool: Pool, scheme: Scheme, message: Message, author: AuthorSigner, rules: ClosingRules) -> None:
+    """Answer through the outbox; raises for a question that is not of the agreed shape, or absurd."""
+    closing = DECODER.decode(message.body)
+    if rules.by_clock and message.recorded_at < day_bounds(closing.day)[1]:
+        raise _absurd(closing, f"asked at {message.recorded_at.isoformat()}, before the day was over")
+    await _check_cut(pool, closing, is_alone=rules.is_alone)
+    await count_day(pool, scheme, closing, author, rules.gap_days)
+
+
+async def _check_cut(pool: Pool, closing: DayClosing, *, is_alone: bool) -> None:
+    """A cut reaches no further than what was written, and holds the one of the day before."""
+    last = {row["run"]: row["last"] for row in await pool.fetch(_LAST_NUMBERS, list(closing.cut))}
+    if is_alone and (unknown := sorted(closing.cut.keys() - last.keys())):
+        raise _absurd(closing, f"its cut names runs that are not charging's: {', '.join(unknown[:5])}")
+    beyond = {run: number for run, number in closing.cut.items() if number > last.get(run, number)}
+    if beyond:
+        raise _absurd(closing, f"its cut reaches beyond what was written: {_few(beyond)}")
+    behind = {run: number for run, number in closing.previous_cut.items() if number > closing.cut.get(run, 0)}
+    if behind:
+        raise _absurd(closing, f"its cut falls behind that of the day before: {_few(behind)}")
+
+
+def _absurd(closing: DayClosing, why: str) -> Quarantined:
+    return Quarantined(QuarantineReason.ABSURD, f"close of {closing.day}, attempt {closing.attempt}: {why}")
+
+
+def _few(cut: Mapping[str, int]) -> str:
+    return ", ".join(f"{run}/{number}" for run, number in sorted(cut.items())[:5])

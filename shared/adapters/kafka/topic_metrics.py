@@ -1,0 +1,49 @@
+"""What a service measures of the internal topics that it reads, named alike in every service."""
+
+import asyncio
+from typing import Final
+
+import structlog
+from prometheus_client import CollectorRegistry, Gauge
+
+from shared.adapters.kafka.internal_topics import InternalTopics
+
+log = structlog.get_logger(__name__)
+LOOK_SECONDS: Final = 5.0
+
+
+class TopicMetrics:
+    """`danbao_<service>_topic_lag_records` and `danbao_<service>_refused_messages`."""
+
+    def __init__(self, topics: InternalTopics, registry: CollectorRegistry) -> None:
+        self._topics, name = topics, topics.store.schema
+        self._lag = Gauge(
+            f"danbao_{name}_topic_lag_records", "Records of a topic, committed or not, that are not handled yet",
+            ["topic"], registry=registry,
+        )  # fmt: skip
+        self._refused = Gauge(
+            f"danbao_{name}_refused_messages", "Quarantined messages that nobody has reviewed", ["topic", "reason"],
+            registry=registry,
+        )  # fmt: skip
+
+    async def look(self) -> None:
+        """Set all of them; a reason that has none any more is set to 0."""
+        for reader in self._topics.readers:
+            self._lag.labels(topic=reader.topic).set(reader.lag)
+        found = await self._topics.store.count_open()
+        for (topic, reason), count in found.items():
+            self._refused.labels(topic=topic, reason=reason).set(count)
+        for metric in self._refused.collect():
+            for sample in metric.samples:
+                key = sample.labels["topic"], sample.labels["reason"]
+                if key not in found:
+                    self._refused.labels(*key).set(0)
+
+    async def keep_looking(self) -> None:
+        """Look every LOOK_SECONDS, for ever."""
+        while True:
+            try:
+                await self.look()
+            except Exception as error:  # noqa: BLE001 - the next look tries again
+                log.warning("topics cannot be looked at", error=repr(error))
+            await asyncio.sleep(LOOK_SECONDS)
