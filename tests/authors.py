@@ -1,5 +1,6 @@
 """Authors of the tests: keys made of their names, so that every process and file of a test has the same ones."""
 
+import re
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -9,10 +10,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from shared.adapters.files.vkeys import add_author, add_vkey
 from shared.adapters.signing import AuthorSigner, is_signed
+from shared.contracts.topics import SIGNATURE_HEADER, SPEAKERS
 from shared.domain.authors import Author, Authors, Role
 from shared.domain.signed_note import COSIGNATURE, ED25519, VerifierKey
 
 METER: Final = "tax-bureau"
+SOURCES: Final = (METER, "meters", "bank", "unions")
+"""Who counts independently in the tests."""
 
 
 def author_key(name: str) -> Ed25519PrivateKey:
@@ -33,10 +37,25 @@ LEDGER: Final = author(Role.LEDGER)
 COLLECTOR: Final = author(Role.REMITTANCES)
 INJURIES: Final = author(Role.INJURIES)
 METERS: Final = author(Role.TOTALS, METER)
-ALL: Final = (CHARGING, WEST, EAST, LEDGER, COLLECTOR, INJURIES, METERS)
+ALL: Final = (
+    CHARGING, WEST, EAST, LEDGER, COLLECTOR, INJURIES, *(author(Role.TOTALS, source) for source in SOURCES)
+)  # fmt: skip
 STRANGER: Final = author(Role.CHARGING, "charging", "stranger.example/charging")
 """Somebody who says that he is charging, and whom nobody knows."""
 AUTHORS: Final = Authors((each.author for each in ALL), is_signed)
+
+
+def rightful(topic: str, body: bytes) -> AuthorSigner:
+    """Who may send this to the topic: the one that it names, or any of the role where it names nobody known."""
+    named = re.search(rb'"(?:deployment|source)":"([a-z-]+)"[^{]*\Z', body)
+    may = [signer for signer in ALL if signer.author.role == SPEAKERS[topic]]
+    own = [signer for signer in may if named and signer.author.identity == named[1].decode()]
+    return (own or may)[0]
+
+
+def headers_of(topic: str, body: bytes, signer: AuthorSigner | None = None) -> tuple[tuple[str, bytes], ...]:
+    """The header of a message that its rightful author, or somebody else, has signed."""
+    return ((SIGNATURE_HEADER, (signer or rightful(topic, body)).sign_message(topic, body)),)
 
 
 def write_author_files(folder: Path, signer: AuthorSigner) -> dict[str, str]:

@@ -35,13 +35,14 @@ from services.charging.store import Run, start_run
 from services.charging.trials import Trials, make_trial_router
 from services.charging.worker_days import WorkerDays
 from services.charging.worker_days_api import make_worker_days_router
-from shared.adapters.author_keys import load_signer
+from shared.adapters.author_keys import load_authors, load_signer
 from shared.adapters.files.regions import known_regions
 from shared.adapters.files.scheme import load_scheme
 from shared.adapters.hashing import check_hashing
 from shared.adapters.http.quarantine_api import make_quarantine_router
 from shared.adapters.kafka.clients import ensure_topics, open_broker, until_done
 from shared.adapters.kafka.internal_topics import InternalTopics
+from shared.adapters.kafka.message_authors import verify_by
 from shared.adapters.kafka.security import client_options
 from shared.adapters.kafka.signed_messages import publish_signed
 from shared.adapters.kafka.topic_metrics import TopicMetrics
@@ -153,7 +154,7 @@ def _read_closings(
         await take_closing(pool, scheme, message, author, rules)
         outbox.wake()
 
-    topics = InternalTopics(store, settings)
+    topics = InternalTopics(store, settings, verify_by(load_authors(settings, Role.LEDGER)))
     # The count of a large day takes as long as the ledger waits for it.
     reader = topics.add(DAYS_CLOSING, close, is_sole=True, limit_seconds=settings.close_timeout_seconds)
     service.add_readiness(DAYS_CLOSING, reader.readiness)

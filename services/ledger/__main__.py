@@ -31,6 +31,7 @@ from shared.adapters.http.quarantine_api import make_quarantine_router
 from shared.adapters.http.set_aside_api import make_set_aside_router
 from shared.adapters.kafka.clients import ensure_topics, open_broker, until_done
 from shared.adapters.kafka.internal_topics import InternalTopics
+from shared.adapters.kafka.message_authors import verify_by
 from shared.adapters.kafka.signed_messages import publish_signed
 from shared.adapters.kafka.topic_metrics import TopicMetrics
 from shared.adapters.postgres.engine import open_engine
@@ -63,7 +64,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
     settings = service.settings
     broker, metrics = open_broker(settings), Metrics.make(service.registry)
     url, log_keys = settings.database.get_secret_value(), load_log_keys(settings)
-    author, authors = load_signer(settings, Role.LEDGER), load_authors(settings, Role.CHARGING, Role.REMITTANCES)
+    author, authors = load_signer(settings, Role.LEDGER), load_authors(settings, Role.CHARGING)
     waits = Waits.of(settings)
     async with (
         open_engine(url, size=ENGINE_SIZE, waits=waits) as engine,
@@ -75,7 +76,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
     ):
         await open_books(engine, settings.books_open_on or insured_day(now()))
         outbox = Outbox(outgoing, "ledger", functools.partial(publish_signed, broker, author))
-        internal = InternalTopics(TopicStore(reading, "ledger"), settings)
+        internal = InternalTopics(TopicStore(reading, "ledger"), settings, verify_by(authors))
         counters = Counters(authors, frozenset(charging), ChargingWorkers(charging))
         subscribe(internal, engine, metrics, outbox, counters)
         service.app.include_router(make_quarantine_router(service.keys, internal))

@@ -30,6 +30,7 @@ from services.reporting.receipt_api import make_receipt_router
 from services.reporting.register_api import register_routes
 from services.reporting.sending import Sender
 from services.reporting.sources import Sources, open_apis
+from shared.adapters.author_keys import load_authors
 from shared.adapters.files.scheme import load_scheme
 from shared.adapters.files.vkeys import read_authors, read_vkeys
 from shared.adapters.http.national_platform import open_national_platform
@@ -37,6 +38,7 @@ from shared.adapters.http.quarantine_api import make_quarantine_router
 from shared.adapters.http.set_aside_api import make_set_aside_router
 from shared.adapters.kafka.clients import ensure_topics, until_done
 from shared.adapters.kafka.internal_topics import InternalTopics
+from shared.adapters.kafka.message_authors import verify_by
 from shared.adapters.kafka.topic_metrics import TopicMetrics
 from shared.adapters.postgres.engine import open_engine
 from shared.adapters.postgres.kept_keys import KeptKeys
@@ -45,6 +47,7 @@ from shared.adapters.postgres.topic_store import TopicStore
 from shared.adapters.signing import NoteSigner, Signer
 from shared.adapters.working_days import is_regular_day
 from shared.contracts.topic_rights import topics_used_by
+from shared.domain.authors import Authors, Role
 from shared.domain.errors import Refused
 from shared.domain.signed_note import ED25519
 from shared.runtime.service import Service
@@ -64,7 +67,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
         # Whoever starts first makes the topics.
         wanted = dict.fromkeys(topics_used_by("reporting"), 1)
         service.background("topics", until_done("topics", lambda: ensure_topics(settings, wanted)))
-        topics = read_topics(intake, reading, settings)
+        topics = read_topics(intake, reading, settings, load_authors(settings, Role.CHARGING, Role.LEDGER))
         for reader in topics.readers:
             service.add_readiness(reader.topic, reader.readiness)
             service.background(reader.topic, reader.run())
@@ -73,9 +76,9 @@ async def compose(service: Service) -> AsyncIterator[None]:
         yield
 
 
-def read_topics(intake: Intake, pool: Pool, settings: Settings) -> InternalTopics:
+def read_topics(intake: Intake, pool: Pool, settings: Settings, authors: Authors) -> InternalTopics:
     """Everything that reporting reads, not started yet."""
-    topics = InternalTopics(TopicStore(pool, "reporting"), settings)
+    topics = InternalTopics(TopicStore(pool, "reporting"), settings, verify_by(authors))
     for topic in intake.topics:
         topics.add(topic, intake.take)
     return topics

@@ -20,12 +20,15 @@ from shared.contracts.topics import (
 )
 from tests.attacks.poison.messages import poison, sound
 from tests.attacks.poison.readers import Readers, charging_readers, ledger_readers, reporting_readers
+from tests.authors import headers_of
 from tests.integration.charging_house import House
 from tests.integration.ledger_model import OPENED_ON
 from tests.mangling import mangled
 
 FUZZED = 40
 """Mangled messages for each topic and reader."""
+WRONG = {QuarantineReason.UNDECODABLE, QuarantineReason.ABSURD, QuarantineReason.WRONG_AUTHOR}
+"""Poison comes from who may write to the topic; a name that is none of his is not his."""
 CANNOT_BE_MEANT = {"undecodable", "absurd", "unexpected", "different_content", "expired", "unsigned", "wrong_author"}
 """What a reader may say of a mangled message; `unstorable` or `unprocessable` would be a bound that is missing."""
 
@@ -53,7 +56,7 @@ async def read_poison(readers: Readers, topic: str) -> None:
     for name, body in poison(topic).items():
         fault = await readers.read(topic, body)
         assert fault is not None, name
-        assert fault.reason in {QuarantineReason.UNDECODABLE, QuarantineReason.ABSURD}, (name, fault)
+        assert fault.reason in WRONG, (name, fault)
     assert await readers.read(topic, sound(topic, 2)) is None
     kept = {each["sha256"] for each in await readers.kept()}
     assert kept == {hashlib.sha256(body).hexdigest() for body in poison(topic).values()}
@@ -79,7 +82,7 @@ async def test_the_ledger_closes_a_day_after_poison_in_place_of_its_count(ledger
     for name, body in poison(DAYS_COUNTED).items():
         fault = await ledger.read(DAYS_COUNTED, body)
         assert fault is not None, name
-        assert fault.reason in {QuarantineReason.UNDECODABLE, QuarantineReason.ABSURD}, (name, fault)
+        assert fault.reason in WRONG, (name, fault)
     right = ledger.ledger.charging.count(await ledger.ledger.asked())
     assert await ledger.read(DAYS_COUNTED, right) is None
     assert await ledger.ledger.value("select count(*) from ledger.day_closed") == 1
@@ -120,7 +123,7 @@ async def test_a_quarantined_message_is_kept_once_reviewed_and_replayed(ledger: 
     assert await ledger.topics.store.count_open() == {}
     store = ledger.topics.store
     body = msgspec.json.encode(later)
-    message = Message(MANIFESTS, 0, 5, body, kept["received_at"], (("h", b"\xff"),))
+    message = Message(MANIFESTS, 0, 5, body, kept["received_at"], (("h", b"\xff"), *headers_of(MANIFESTS, body)))
     await store.quarantine(message, QuarantineReason.EXPIRED, "late", None)
     refused_id = (await ledger.kept())[-1]["refused_id"]
     assert await store.read_message(refused_id) == message

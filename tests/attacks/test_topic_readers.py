@@ -49,7 +49,7 @@ class Bench:
             handle(message)
             self.handled.append(message.body)
 
-        reader = InternalTopics(self.store, self.settings).add(REMITTANCES, take, is_sole=is_sole)
+        reader = InternalTopics(self.store, self.settings, lambda _: None).add(REMITTANCES, take, is_sole=is_sole)
         task = asyncio.create_task(reader.run())
         try:
             yield reader

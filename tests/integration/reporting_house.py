@@ -33,6 +33,7 @@ from shared.domain.calendar import day_start
 from shared.runtime.service import Service
 from shared.runtime.settings import Settings
 from tests.access_keys import caller_settings, write_access_keys
+from tests.authors import AUTHORS, headers_of
 from tests.integration.other_services import OtherServices
 from tests.waiting import eventually_async
 
@@ -246,7 +247,7 @@ class House:
 
     async def read(self, topic: str, body: bytes, recorded_at: datetime = RECORDED_AT) -> Fault | None:
         """Have a message of a topic handled or quarantined."""
-        return await self.topics.deliver(Message(topic, 0, 0, body, recorded_at))
+        return await self.topics.deliver(Message(topic, 0, 0, body, recorded_at, headers_of(topic, body)))
 
     async def status(self) -> dict[str, int]:
         found: dict[str, int] = (await self.client.get("/v1/status")).raise_for_status().json()
@@ -311,7 +312,7 @@ async def reporting_house(
             httpx.AsyncClient(base_url=platform_url, headers=bearer(PLATFORM_KEY)) as platform_client,
             open_pool(settings["database"].get_secret_value(), size=1) as pool,
         ):
-            topics = read_topics(intakes[0], pool, service.settings)
+            topics = read_topics(intakes[0], pool, service.settings, AUTHORS)
             yield House(client, intakes[0], platform_client, others, service, topics)
 
 

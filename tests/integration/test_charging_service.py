@@ -11,6 +11,7 @@ from services.charging.settle import LOCK
 from shared.contracts.manifests import DayClosing, DayCounted, PremiumsCharged
 from shared.contracts.parking import ParkReason
 from shared.contracts.topics import DAYS_CLOSING, DAYS_COUNTED, MANIFESTS, orders_topic
+from tests.authors import headers_of
 from tests.integration.charging_house import NOON, OTHER_RIDES, RIDES, ROOT, House, Sent, accepted, cancelled, completed
 from tests.integration.charging_service import Field, open_field, open_producer
 from tests.servers import Broker, client_settings
@@ -59,7 +60,8 @@ async def test_a_month_in_small(field: Field) -> None:
         runs = (await worker.get("/v1/status"))["runs"]
         async with open_producer(field.client) as producer:
             closing = DayClosing(day=NOON.date(), attempt=1, cut=runs, previous_cut={})
-            await producer.send_and_wait(DAYS_CLOSING, msgspec.json.encode(closing))
+            value = msgspec.json.encode(closing)
+            await producer.send_and_wait(DAYS_CLOSING, value, headers=headers_of(DAYS_CLOSING, value))
         manifests = [
             msgspec.json.decode(v, type=PremiumsCharged) for v in await read(field, MANIFESTS, sum(runs.values()))
         ]

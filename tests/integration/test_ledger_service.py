@@ -35,7 +35,7 @@ from shared.contracts.topics import (
 )
 from shared.domain.signed_note import ED25519
 from tests.access_keys import write_access_keys
-from tests.authors import LEDGER, write_author_files
+from tests.authors import LEDGER, headers_of, write_author_files
 from tests.faults.proxy import open_proxy
 from tests.integration.ledger_model import ENTERPRISE, OTHER, Charging, Ledger, due, new_run, open_ledger, total
 from tests.servers import Broker, client_of, client_settings, make_topics_of
@@ -126,7 +126,7 @@ async def answering(broker: Broker, charging: Charging) -> AsyncIterator[AIOKafk
     async def answer() -> None:
         async for record in consumer:
             counted = charging.count(msgspec.json.decode(record.value, type=DayClosing))
-            await producer.send_and_wait(DAYS_COUNTED, msgspec.json.encode(counted))
+            await publish(producer, DAYS_COUNTED, counted)
 
     await producer.start()
     await consumer.start()
@@ -163,7 +163,8 @@ async def _some(consumer: AIOKafkaConsumer) -> AsyncIterator[Any]:
 
 async def publish(producer: AIOKafkaProducer, topic: str, *messages: object) -> None:
     for message in messages:
-        await producer.send_and_wait(topic, message if isinstance(message, bytes) else msgspec.json.encode(message))
+        value = message if isinstance(message, bytes) else msgspec.json.encode(message)
+        await producer.send_and_wait(topic, value, headers=headers_of(topic, value))
 
 
 async def close(process: Process, day: date) -> None:

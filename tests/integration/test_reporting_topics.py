@@ -16,6 +16,7 @@ from shared.adapters.kafka.clients import ensure_topics
 from shared.contracts.topics import DAYS_CLOSED, STATEMENTS
 from shared.runtime.service import Service
 from shared.runtime.settings import Settings
+from tests.authors import LEDGER, headers_of, write_author_files
 from tests.integration.reporting_house import (
     PLATFORM_KEY,
     SERVICE_KEY,
@@ -49,6 +50,7 @@ async def open_parts(broker: Broker, database: str, platform_database: str, fold
             "access_keys": keys.access,
             "platform_key": SecretStr(PLATFORM_KEY),
             "platform_url": platform_url,
+            "vkeys": Path(write_author_files(folder, LEDGER)["VKEYS"]),
         }
         yield settings_of(client_settings(broker, "reporting")).model_copy(update=own)
 
@@ -74,12 +76,14 @@ async def test_topics_are_read_from_the_start_and_repeats_change_nothing(
     async with open_parts(fresh_broker, database, platform_database, tmp_path) as settings:
         await ensure_topics(settings_of(client_settings(fresh_broker)), {DAYS_CLOSED: 1, STATEMENTS: 1})
         await make_topics_of(client_settings(fresh_broker))
-        closed = msgspec.json.encode(closed_day(DAY, [total(DAY, "charged", 90)]))
+        closed, issued = (
+            msgspec.json.encode(each) for each in (closed_day(DAY, [total(DAY, "charged", 90)]), statement(90))
+        )
         async with AIOKafkaProducer(**client_of(fresh_broker)) as producer:
             for _ in range(2):
-                await producer.send_and_wait(DAYS_CLOSED, closed)
-                await producer.send_and_wait(STATEMENTS, msgspec.json.encode(statement(90)))
-            await producer.send_and_wait(STATEMENTS, b"{}")
+                await producer.send_and_wait(DAYS_CLOSED, closed, headers=headers_of(DAYS_CLOSED, closed))
+                await producer.send_and_wait(STATEMENTS, issued, headers=headers_of(STATEMENTS, issued))
+            await producer.send_and_wait(STATEMENTS, b"{}", headers=headers_of(STATEMENTS, b"{}"))
         async with running_app(Service("reporting", settings, compose_reporting), SERVICE_KEY) as client:
 
             async def is_done() -> bool:

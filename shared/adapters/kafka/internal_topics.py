@@ -19,7 +19,7 @@ from shared.adapters.kafka.batch_polling import is_unreadable
 from shared.adapters.kafka.bounded_fetch import bound_batches
 from shared.adapters.kafka.clients import read_cluster_id
 from shared.adapters.kafka.log_ends import LogEnds
-from shared.adapters.kafka.message_handling import Fault, Handle, MessageHandler, Verify, accept_any_author
+from shared.adapters.kafka.message_handling import Fault, Handle, MessageHandler, Verify
 from shared.adapters.kafka.security import client_options
 from shared.adapters.kafka.topic_ids import read_topic_ids
 from shared.adapters.postgres.topic_store import Place, PositionMoved, StoredPosition, TopicStore
@@ -274,7 +274,7 @@ class _Topic:
 class InternalTopics:
     """All internal topics that a service reads, and its quarantine."""
 
-    def __init__(self, store: TopicStore, settings: Settings, verify: Verify = accept_any_author) -> None:
+    def __init__(self, store: TopicStore, settings: Settings, verify: Verify) -> None:
         self.store, self._settings, self._verify = store, settings, verify
         self._handlers: dict[str, MessageHandler] = {}
         self.readers: list[TopicReader] = []

@@ -38,17 +38,10 @@ Verify = Callable[[Message], Fault | None]
 """Looks at topic, headers and bytes before anything is decoded: None, or why the message is quarantined."""
 
 
-def accept_any_author(_: Message) -> Fault | None:
-    """The check of a message's author, called before anything of it is decoded; there are no signatures yet."""
-    return None
-
-
 class MessageHandler:
     """What one topic's messages go through, whether they are read or replayed."""
 
-    def __init__(
-        self, topic: str, handle: Handle, store: TopicStore, settings: Settings, verify: Verify = accept_any_author
-    ) -> None:
+    def __init__(self, topic: str, handle: Handle, store: TopicStore, settings: Settings, verify: Verify) -> None:
         self.topic, self._handle, self._store, self._verify = topic, handle, store, verify
         self._wait_seconds, self._attempts = settings.message_wait_seconds, settings.message_attempts
 

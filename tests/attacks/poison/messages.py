@@ -3,7 +3,7 @@
 The names say what was done with such a message when it stopped a service, or what it is made of.
 """
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -32,6 +32,7 @@ from shared.contracts.topics import (
     STATEMENTS,
     TOTALS,
 )
+from tests.authors import METER
 from tests.integration.ledger_model import signed
 
 DAY: Final = date(2026, 10, 1)
@@ -95,7 +96,7 @@ def sound(topic: str, number: int = 1) -> msgspec.Struct:
             remittance_id=f"bank-{number}", enterprise=ENTERPRISE, province="44", amount_yuan="9.25", received_on=DAY
         ),
         INJURIES: InjuryNoticed(notice_id=f"n-{number}", worker_id="c" * 64, injured_at=NOON, noticed_at=NOON),
-        TOTALS: TotalReported(source=f"s-{number}", enterprise=ENTERPRISE, day=DAY, count=7),
+        TOTALS: TotalReported(source=METER, enterprise=ENTERPRISE, day=DAY + timedelta(days=number), count=7),
     }  # fmt: skip
     return made[topic]
 

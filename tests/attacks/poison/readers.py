@@ -15,15 +15,17 @@ from services.ledger.metrics import Metrics
 from services.reporting.compose import read_topics
 from services.reporting.intake import Intake
 from shared.adapters.kafka.internal_topics import InternalTopics
+from shared.adapters.kafka.message_authors import verify_by
 from shared.adapters.kafka.message_handling import Fault
 from shared.adapters.postgres.engine import open_engine
 from shared.adapters.postgres.outbox import Outbox
 from shared.adapters.postgres.pool import Pool, open_pool
 from shared.adapters.postgres.topic_store import TopicStore
+from shared.adapters.signing import AuthorSigner
 from shared.contracts.quarantine import Message
 from shared.contracts.topics import DAYS_CLOSING
 from shared.runtime.settings import Settings
-from tests.authors import CHARGING
+from tests.authors import AUTHORS, CHARGING, headers_of
 from tests.integration.charging_house import House
 from tests.integration.ledger_model import COUNTERS, Ledger, open_ledger
 from tests.integration.reporting_house import migrate_reporting
@@ -41,11 +43,18 @@ class Readers:
     ledger: Ledger | None = None
     count: int = field(default=0)
 
-    async def read(self, topic: str, body: bytes | msgspec.Struct, recorded_at: datetime = RECORDED_AT) -> Fault | None:
-        """Hand in a message; None when it was taken, else why it was quarantined."""
+    async def read(
+        self,
+        topic: str,
+        body: bytes | msgspec.Struct,
+        recorded_at: datetime = RECORDED_AT,
+        signer: AuthorSigner | None = None,
+    ) -> Fault | None:
+        """Hand in a message, signed by who may send it or by another; None when it was taken, else the fault."""
         self.count += 1
         payload = body if isinstance(body, bytes) else msgspec.json.encode(body)
-        return await self.topics.deliver(Message(topic, 0, self.count, payload, recorded_at))
+        headers = headers_of(topic, payload, signer)
+        return await self.topics.deliver(Message(topic, 0, self.count, payload, recorded_at, headers))
 
     async def kept(self) -> list[Any]:
         """The quarantine."""
@@ -56,7 +65,7 @@ class Readers:
 async def ledger_readers(database: str, settings: Settings = SETTINGS) -> AsyncIterator[Readers]:
     """The ledger's."""
     async with open_ledger(database) as ledger, open_pool(ledger.url, size=2) as pool:
-        topics = InternalTopics(TopicStore(pool, "ledger"), settings)
+        topics = InternalTopics(TopicStore(pool, "ledger"), settings, verify_by(AUTHORS))
         outbox = Outbox(pool, "ledger", _publish_nothing)
         subscribe(topics, ledger.engine, Metrics.make(CollectorRegistry()), outbox, COUNTERS)
         yield Readers(topics, pool, ledger)
@@ -67,12 +76,12 @@ async def reporting_readers(database: str) -> AsyncIterator[Readers]:
     """Reporting's."""
     url = await migrate_reporting(database)
     async with open_engine(url) as engine, open_pool(url, size=2) as pool:
-        yield Readers(read_topics(Intake(engine, lambda: None), pool, SETTINGS), pool)
+        yield Readers(read_topics(Intake(engine, lambda: None), pool, SETTINGS, AUTHORS), pool)
 
 
 def charging_readers(house: House, rules: ClosingRules | None = None) -> Readers:
     """Charging's."""
-    topics = InternalTopics(TopicStore(house.pool, "charging"), SETTINGS)
+    topics = InternalTopics(TopicStore(house.pool, "charging"), SETTINGS, verify_by(AUTHORS))
 
     async def close(message: Message) -> None:
         await take_closing(house.pool, house.scheme, message, CHARGING, rules or ClosingRules())
