@@ -61,7 +61,7 @@ async def test_a_month_in_small(field: Field) -> None:
         async with open_producer(field.client) as producer:
             closing = DayClosing(day=NOON.date(), attempt=1, cut=runs, previous_cut={})
             value = msgspec.json.encode(closing)
-            await producer.send_and_wait(DAYS_CLOSING, value, headers=headers_of(DAYS_CLOSING, value))
+            await producer.send_and_wait(DAYS_CLOSING, value, headers=[*headers_of(DAYS_CLOSING, value)])
         manifests = [
             msgspec.json.decode(v, type=PremiumsCharged) for v in await read(field, MANIFESTS, sum(runs.values()))
         ]

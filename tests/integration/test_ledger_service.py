@@ -164,7 +164,7 @@ async def _some(consumer: AIOKafkaConsumer) -> AsyncIterator[Any]:
 async def publish(producer: AIOKafkaProducer, topic: str, *messages: object) -> None:
     for message in messages:
         value = message if isinstance(message, bytes) else msgspec.json.encode(message)
-        await producer.send_and_wait(topic, value, headers=headers_of(topic, value))
+        await producer.send_and_wait(topic, value, headers=[*headers_of(topic, value)])
 
 
 async def close(process: Process, day: date) -> None:

@@ -81,9 +81,9 @@ async def test_topics_are_read_from_the_start_and_repeats_change_nothing(
         )
         async with AIOKafkaProducer(**client_of(fresh_broker)) as producer:
             for _ in range(2):
-                await producer.send_and_wait(DAYS_CLOSED, closed, headers=headers_of(DAYS_CLOSED, closed))
-                await producer.send_and_wait(STATEMENTS, issued, headers=headers_of(STATEMENTS, issued))
-            await producer.send_and_wait(STATEMENTS, b"{}", headers=headers_of(STATEMENTS, b"{}"))
+                await producer.send_and_wait(DAYS_CLOSED, closed, headers=[*headers_of(DAYS_CLOSED, closed)])
+                await producer.send_and_wait(STATEMENTS, issued, headers=[*headers_of(STATEMENTS, issued)])
+            await producer.send_and_wait(STATEMENTS, b"{}", headers=[*headers_of(STATEMENTS, b"{}")])
         async with running_app(Service("reporting", settings, compose_reporting), SERVICE_KEY) as client:
 
             async def is_done() -> bool:
