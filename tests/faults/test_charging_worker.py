@@ -96,7 +96,7 @@ async def test_answers_to_commits_that_never_come(field: Field) -> None:
             proxy.cut_at(b"COMMIT;", 2)
             await field.send(*orders(0, 3_000))
             await assert_exact(field, 3_000)
-            proxy.cut_at(b'COPY "charging"."parked"')
+            proxy.cut_at(b'COPY "charging"."entry"')
             await field.send(*orders(3_000, 6_000))
             await assert_exact(field, 6_000)
             assert proxy.done == 3

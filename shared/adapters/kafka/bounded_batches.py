@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-import cramjam
+from aiokafka import codec as codecs
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatch
 
 from shared.contracts.topics import ORDERS_PREFIX
 
+cramjam: Any = vars(codecs)["cramjam"]
+"""None where it is not installed: `check_codecs` says so at the start."""
 _MIB: Final = 1024 * 1024
 WALK_BYTES: Final = 1 * _MIB
 """The records of a larger batch are walked over before they are parsed. In a smaller one, parsing the worst (headers
@@ -154,20 +156,18 @@ _rooms: Final[dict[int, mmap.mmap]] = {}
 """One buffer of a process for each limit: memory that no batch has used yet is not taken."""
 
 
-def _room(size: int) -> memoryview:
+def _room(size: int) -> mmap.mmap:
     if size not in _rooms:
-        _rooms[size] = mmap.mmap(-1, size)
-    return memoryview(_rooms[size])
+        _rooms[size] = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    return _rooms[size]
 
 
 def _unpack(whole: memoryview, attributes: int, limits: BatchLimits) -> memoryview:
     """The batch with its records decompressed, marked as not compressed."""
-    codec = attributes & _CODEC_BITS
-    decode = _DECODERS.get(codec)
-    if decode is None:
-        raise _Refusal(Unreadable.UNKNOWN_CODEC, f"codec {codec}")
+    decode = _decoder(attributes & _CODEC_BITS)
     start = _HEADER.size
-    room = _room(start + limits.batch_bytes + _SLACK)
+    pages = _room(start + limits.batch_bytes + _SLACK)
+    room = memoryview(pages)
     try:
         size = decode(whole[start:], room[start : start + limits.batch_bytes])
     except cramjam.DecompressionError as error:
@@ -176,7 +176,10 @@ def _unpack(whole: memoryview, attributes: int, limits: BatchLimits) -> memoryvi
         raise _Refusal(Unreadable.DAMAGED, f"it does not decompress: {error}") from error
     room[:start] = whole[:start]
     struct.pack_into(">h", room, _ATTRIBUTES_AT, attributes & ~_CODEC_BITS)
-    return memoryview(bytes(room[: start + size + _SLACK]))[: start + size]
+    kept = bytes(room[: start + size + _SLACK])
+    if size > WALK_BYTES:
+        pages.madvise(mmap.MADV_DONTNEED)  # an ordinary batch needs no more than is left
+    return memoryview(kept)[: start + size]
 
 
 _NO_ROOM: Final = ("failed to write whole buffer", "is smaller than required")
@@ -200,12 +203,15 @@ def _decode_snappy(packed: memoryview, into: memoryview) -> int:
     return end
 
 
-_DECODERS: Final[dict[int, Callable[[memoryview, memoryview], int]]] = {
-    1: cramjam.gzip.decompress_into,
-    2: _decode_snappy,
-    3: cramjam.lz4.decompress_into,
-    4: cramjam.zstd.decompress_into,
-}
+def _decoder(codec: int) -> Callable[[memoryview, memoryview], int]:
+    if codec not in _CODECS or cramjam is None:
+        raise _Refusal(Unreadable.UNKNOWN_CODEC, f"codec {codec}")
+    name = _CODECS[codec]
+    decode: Callable[[memoryview, memoryview], int] = getattr(cramjam, name).decompress_into
+    return _decode_snappy if name == "snappy" else decode
+
+
+_CODECS: Final = {1: "gzip", 2: "snappy", 3: "lz4", 4: "zstd"}
 
 
 def _walk(whole: memoryview, limits: BatchLimits) -> None:

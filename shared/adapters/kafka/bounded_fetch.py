@@ -23,6 +23,7 @@ from aiokafka import TopicPartition
 from aiokafka.consumer import fetcher
 
 from shared.adapters.kafka.bounded_batches import (
+    HEAVY_RECORD_BYTES,
     MOST_HEADERS,
     Batch,
     BoundedRecords,
@@ -40,6 +41,8 @@ POLL_BYTES: Final = 8 * 1024 * 1024
 beyond it by one batch at most."""
 CHUNK_EVENTS: Final = 100
 """Records taken between two looks at what is left of `POLL_BYTES`."""
+HEAVY_TIMES: Final = 4
+"""As how many bytes one of a batch of heavy records is counted: they are parked, for which they are copied."""
 HEADER_BYTES: Final = 100
 """What a header is counted as: a pair, its name and its value, as Python keeps them."""
 
@@ -117,7 +120,9 @@ class BoundedPartitionRecords(fetcher.PartitionRecords):
                     if _broker_times.required and not batch.parsed.timestamp_type and is_orders(self._tp.topic):
                         words = "its records carry times that their sender wrote"
                         raise UnreadableBatch(Unreadable.SENDERS_TIME, words, *self._offsets)
-                    self._open, self._event_bytes = self._records_of(batch), batch.bytes / max(batch.count, 1)
+                    average = batch.bytes / max(batch.count, 1)
+                    times = HEAVY_TIMES if average > HEAVY_RECORD_BYTES else 1
+                    self._open, self._event_bytes = self._records_of(batch), average * times
                     return True
                 self.next_fetch_offset = batch.next
             self._is_over = True
