@@ -25,6 +25,7 @@ from shared.runtime.settings import Settings
 
 METER: Final = "demo-meter"
 """The `source` of the totals that the stand-in for an independent meter counts."""
+FIRST_OPERATOR: Final = "operator"
 KEYS = "/keys"
 """Where the compose file mounts a volume for each of the folders; DANBAO_KEYS names another place."""
 
@@ -41,6 +42,7 @@ def main(keys: Path, operator_key: str, public_url: str, kafka_published: str) -
     names = load_deployments(Settings()).names
     make_author_keys(our_authors(names, keys / "charging", keys / "log"), keys / "public" / "vkeys")
     make_author_keys(outside_sources(keys / "sources"), keys / "public" / "vkeys")
+    make_author_keys([first_operator(keys / "operator")], keys / "public" / "vkeys")
     write_readers(keys / "readers" / "access.toml", operator_key, "operator")
     make_service_keys(keys, keys / "readers" / "access.toml")
     make_proxy_files(keys, public_url, now())
@@ -81,6 +83,11 @@ def outside_sources(folder: Path) -> list[AuthorFile]:
         AuthorFile(folder / "injuries.author.pem", Role.INJURIES),
         AuthorFile(folder / f"{METER}.author.pem", Role.TOTALS, METER),
     ]
+
+
+def first_operator(folder: Path) -> AuthorFile:
+    """The person who decides with the command `danbao` until persons have keys of their own (`danbao author key`)."""
+    return AuthorFile(folder / f"{FIRST_OPERATOR}.author.pem", Role.OPERATOR, FIRST_OPERATOR)
 
 
 def make_author_keys(authors: Iterable[AuthorFile], vkeys: Path) -> None:

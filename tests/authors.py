@@ -13,6 +13,7 @@ from shared.adapters.signing import AuthorSigner, is_signed
 from shared.contracts.topics import SIGNATURE_HEADER, SPEAKERS
 from shared.domain.authors import Author, Authors, Role
 from shared.domain.signed_note import COSIGNATURE, ED25519, VerifierKey
+from shared.runtime.persons import AsPerson
 
 METER: Final = "tax-bureau"
 SOURCES: Final = (METER, "meters", "bank", "unions")
@@ -37,8 +38,11 @@ LEDGER: Final = author(Role.LEDGER)
 COLLECTOR: Final = author(Role.REMITTANCES)
 INJURIES: Final = author(Role.INJURIES)
 METERS: Final = author(Role.TOTALS, METER)
+OPERATOR: Final = author(Role.OPERATOR, "operator")
+BOB: Final = author(Role.OPERATOR, "bob")
 ALL: Final = (
-    CHARGING, WEST, EAST, LEDGER, COLLECTOR, INJURIES, *(author(Role.TOTALS, source) for source in SOURCES)
+    CHARGING, WEST, EAST, LEDGER, COLLECTOR, INJURIES, *(author(Role.TOTALS, source) for source in SOURCES),
+    OPERATOR, BOB,
 )  # fmt: skip
 STRANGER: Final = author(Role.CHARGING, "charging", "stranger.example/charging")
 """Somebody who says that he is charging, and whom nobody knows."""
@@ -58,6 +62,18 @@ def headers_of(topic: str, body: bytes, signer: AuthorSigner | None = None) -> t
     return ((SIGNATURE_HEADER, (signer or rightful(topic, body)).sign_message(topic, body)),)
 
 
+def as_operator(service: str) -> AsPerson:
+    """Signs the decisions that a client of this service sends."""
+    return AsPerson(OPERATOR, service)
+
+
+def person_variables(folder: Path) -> dict[str, str]:
+    """The operator's key, as variables of the command; in a folder with the files of `write_author_files`."""
+    private = folder / "operator.author.pem"
+    private.write_bytes(_pem(OPERATOR))
+    return {"DANBAO_PERSON_KEY": str(private), "DANBAO_VKEYS": str(folder / "vkeys")}
+
+
 def write_author_files(folder: Path, signer: AuthorSigner) -> dict[str, str]:
     """The private key of one and the file of all, as settings name them; with a witness, so that the ledger starts."""
     vkeys, private = folder / "vkeys", folder / f"{signer.author.key.name.replace('/', '-')}.pem"
@@ -65,6 +81,10 @@ def write_author_files(folder: Path, signer: AuthorSigner) -> dict[str, str]:
     add_vkey(vkeys, VerifierKey("witness.example", COSIGNATURE, witness))
     for each in ALL:
         add_author(vkeys, each.author)
-    encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    private.write_bytes(author_key(signer.author.key.name).private_bytes(encoding, form, serialization.NoEncryption()))
+    private.write_bytes(_pem(signer))
     return {"VKEYS": str(vkeys), "AUTHOR_KEY": str(private)}
+
+
+def _pem(signer: AuthorSigner) -> bytes:
+    encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    return author_key(signer.author.key.name).private_bytes(encoding, form, serialization.NoEncryption())

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Depends, HTTPException, Path, Query, Response
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.charging.archived_api import tell_archived
@@ -61,7 +61,7 @@ def make_router(
     _add_progress(ours, consumer, lookup, settle)
     _add_days(ours, lookup, finder)
     _add_orders(ours, orders)
-    _add_resumption(ours, consumer, parked)
+    _add_resumption(ours, consumer, parked, keys)
     router = APIRouter(prefix="/v1")
     router.include_router(ours)
     _add_parked(router, keys, parked)
@@ -155,15 +155,15 @@ def _own(asking: Reader, wanted: str | None) -> list[str] | None:
     return sorted(visible) if wanted is None else [wanted]
 
 
-def _add_resumption(router: APIRouter, consumer: Consumer, parked: ParkedEvents) -> None:
+def _add_resumption(router: APIRouter, consumer: Consumer, parked: ParkedEvents, keys: AccessKeys) -> None:
     @router.post("/parked/resend")
     async def resend(what: Resend) -> dict[str, Any]:
         return (await parked.send_again(what.reason, what.enterprise)).told()
 
     @router.post("/topics/{topic}/resume")
-    async def resume(topic: OrdersTopic) -> dict[str, Any]:
+    async def resume(topic: OrdersTopic, request: Request) -> dict[str, Any]:
         try:
-            was_paused = await consumer.resume(topic)
+            was_paused = await consumer.resume(topic, keys.decider(request))
         except Refused as error:
             raise HTTPException(409, str(error)) from error
         return {"topic": topic, "state": "resumed" if was_paused else "not_paused"}

@@ -188,10 +188,10 @@ class Consumer(ConsumerRebalanceListener):
             self._pauses.set_unfit(reasons)
             self._stop_reading_paused()
 
-    async def resume(self, topic: str) -> bool:
+    async def resume(self, topic: str, who: str) -> bool:
         """Read a topic again that the limit had paused; False when it was not. Other workers notice within seconds."""
         async with self._lock:
-            was_paused = await self._pauses.resume(topic, "resumed by command")
+            was_paused = await self._pauses.resume(topic, f"resumed by {who}")
             await self._follow_pauses()
         return was_paused
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 from aiokafka import TopicPartition
-from fastapi import APIRouter, Depends, HTTPException, Path
+from fastapi import APIRouter, Depends, HTTPException, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.charging.consumer import Consumer
@@ -20,7 +20,7 @@ from shared.adapters.kafka.security import Client
 from shared.adapters.postgres.pool import Pool
 from shared.contracts.topics import ORDERS_PATTERN
 from shared.domain.errors import Refused
-from shared.runtime.access import AccessKeys, Reader
+from shared.runtime.access import AccessKeys
 from shared.runtime.http_types import Int4, Int8, Words
 
 OrdersTopic = Annotated[str, Path(pattern=ORDERS_PATTERN)]
@@ -51,7 +51,6 @@ class Decision(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     losses: Annotated[list[Shown], Field(min_length=1)]
-    who: Said
     why: Said
 
 
@@ -66,7 +65,7 @@ class MovingOn:
         """What does not fit now; raises Refused when the topic is not there, or the cluster is not known yet."""
         return [loss for loss, _ in await self._look(topic)]
 
-    async def move(self, topic: str, decision: Decision, key: str) -> int:
+    async def move(self, topic: str, decision: Decision, who: str) -> int:
         """Move the positions that were shown, all or none; raises Refused when something is otherwise by now."""
         found = await self._look(topic)
         shown = sorted((each.partition, each.from_offset, each.to_offset) for each in decision.losses)
@@ -77,7 +76,7 @@ class MovingOn:
                 moved = await connection.fetchval(
                     "select charging.move_on($1, $2, $3, $4, $5, $6, $7, $8, $9)",
                     self._consumer.cluster_id, topic, loss.partition, loss.from_offset, loss.to_offset, log.topic_id,
-                    loss.reason, f"{decision.who} (key {key})", decision.why,
+                    loss.reason, who, decision.why,
                 )  # fmt: skip
                 if not moved:
                     raise Refused(f"{topic}/{loss.partition} is not at {loss.from_offset} any more; look again")
@@ -121,11 +120,9 @@ def make_moving_router(keys: AccessKeys, moving: MovingOn) -> APIRouter:
     async def losses(topic: OrdersTopic) -> dict[str, Any]:
         return {"topic": topic, "losses": _shown(await _or_conflict(moving.find(topic)))}
 
-    @router.post("/move-on")
-    async def move_on(
-        topic: OrdersTopic, decision: Decision, who: Annotated[Reader, Depends(asking)]
-    ) -> dict[str, Any]:
-        return {"topic": topic, "moved": await _or_conflict(moving.move(topic, decision, who.name))}
+    @router.post("/move-on", dependencies=[Depends(asking)])
+    async def move_on(topic: OrdersTopic, decision: Decision, request: Request) -> dict[str, Any]:
+        return {"topic": topic, "moved": await _or_conflict(moving.move(topic, decision, keys.decider(request)))}
 
     return router
 

@@ -19,11 +19,11 @@ async def read_losses(settings: Settings, topic: str) -> Losses:
     return found
 
 
-async def decide(settings: Settings, topic: str, losses: Losses, who: str, why: str) -> str:
+async def decide(settings: Settings, topic: str, losses: Losses, why: str) -> str:
     """Have the positions moved that were shown, all or none; says how many."""
     agreed = [{name: each[name] for name in ("partition", "from_offset", "to_offset")} for each in losses]
     async with open_apis(settings) as apis:
-        answer = await apis.charging.post(f"/v1/topics/{topic}/move-on", {"losses": agreed, "who": who, "why": why})
+        answer = await apis.charging.post(f"/v1/topics/{topic}/move-on", {"losses": agreed, "why": why})
     return f"{answer['moved']} partitions of {topic} are read on"
 
 

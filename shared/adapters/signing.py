@@ -2,9 +2,11 @@
 
 import base64
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
+import jwt
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -78,6 +80,15 @@ class AuthorSigner:
         raise Refused(f"{private}: the known authors have no such key of {role} {identity}".rstrip())
 
     @classmethod
+    def load_person(cls, private: Path, known: Iterable[Author]) -> "AuthorSigner":
+        """With a person's key from a file; raises Refused where no known operator has it."""
+        public = _load_private(private).public_key().public_bytes_raw()
+        for author in known:
+            if author.role is Role.OPERATOR and author.key.public == public and not author.is_retired:
+                return cls.read(private, author)
+        raise Refused(f"{private}: the known authors have no such key of a person")
+
+    @classmethod
     def read(cls, private: Path, author: Author) -> "AuthorSigner":
         """With the key of a file, whose public half is the author's; raises Refused naming the file when it is none."""
         return cls(_load_private(private), author)
@@ -85,6 +96,10 @@ class AuthorSigner:
     def sign(self, statement: bytes) -> bytes:
         """The 64-byte signature."""
         return self._key.sign(statement)
+
+    def sign_token(self, claims: Mapping[str, Any]) -> str:
+        """A JSON Web Token of these claims, which names the key."""
+        return jwt.encode(dict(claims), self._key, algorithm="EdDSA", headers={"kid": self.key_id.hex()})
 
     def sign_message(self, topic: str, value: bytes) -> bytes:
         """The value of the signature header of a message with this value to this topic."""

@@ -19,16 +19,20 @@ from shared.domain.signed_note import ED25519, IsSigned, VerifierKey
 
 
 class Role(StrEnum):
-    """What an author is to this system. The identity of charging is its deployment, that of a meter its `source`."""
+    """What an author is to this system.
+
+    The identity of charging is its deployment, that of a meter its `source`, that of an operator the person's account.
+    """
 
     CHARGING = "charging"
     LEDGER = "ledger"
     REMITTANCES = "remittances"
     INJURIES = "injuries"
     TOTALS = "totals"
+    OPERATOR = "operator"
 
 
-NAMED: Final = frozenset({Role.CHARGING, Role.TOTALS})
+NAMED: Final = frozenset({Role.CHARGING, Role.TOTALS, Role.OPERATOR})
 """Roles whose content names its author: these keys are bound to one identity."""
 RETIRED: Final = "retired"
 _IDENTITY: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}", re.ASCII)

@@ -16,8 +16,11 @@ from pathlib import Path
 from fastapi import HTTPException, Request
 
 from shared.domain.errors import Refused
-from shared.runtime.callers import ARROW, is_direction, may_call
+from shared.runtime.callers import ARROW, is_direction, is_question, may_call
+from shared.runtime.persons import SAFE_METHODS, Person, Persons
 
+DECIDING = frozenset({"charging", "ledger"})
+"""Services at which a key alone decides nothing; reporting knows its persons by their sessions and keys."""
 FULL = frozenset({"service", "operator"})
 """Scopes that see everything. `service` is in no file: a caller's key has it for the one request that it may make."""
 
@@ -49,15 +52,18 @@ class Reader:
 class AccessKeys:
     """The keys that open one service."""
 
-    def __init__(self, readers: Iterable[tuple[str, Reader]], service: str = "") -> None:
+    def __init__(
+        self, readers: Iterable[tuple[str, Reader]], service: str = "", persons: Persons | None = None
+    ) -> None:
         self._readers = dict(readers)
         self._service = service
+        self._persons = persons or Persons((), service)
 
     @classmethod
-    def load(cls, path: Path | None, service: str) -> "AccessKeys":
+    def load(cls, path: Path | None, service: str, persons: Persons | None = None) -> "AccessKeys":
         """Read the file for a service; raises Refused naming it when it is not of the form above."""
         if path is None:
-            return cls([], service)
+            return cls([], service, persons)
         try:
             tables = tomllib.loads(path.read_text(encoding="utf-8")).get("key", [])
             readers = [(t["sha256"].lower(), Reader(t["name"], frozenset(t["scopes"]))) for t in tables]
@@ -65,7 +71,7 @@ class AccessKeys:
             raise Refused(f"{path}: not a file of access keys: {error!r}") from error
         for _, reader in readers:
             _check_scopes(path, reader)
-        return cls(readers, service)
+        return cls(readers, service, persons)
 
     def find(self, request: Request) -> Reader | None:
         """The reader whose key the request shows; None when there is none.
@@ -87,13 +93,30 @@ class AccessKeys:
         return replace(reader, scopes=frozenset({"service"} if is_allowed else ()))
 
     def reader(self, request: Request) -> Reader:
-        """The same; 401 when there is none, 403 when its service may not call this route."""
+        """The reader; 401 when there is none, 403 when its service may not call this route, or no person decides.
+
+        The person of a decision is `request.state.person` afterwards.
+        """
         found = self.find(request)
         if found is None:
             raise HTTPException(401, "an API key is needed", {"WWW-Authenticate": "Bearer"})
         if not found.scopes:
             raise HTTPException(403, f"the key {found.name!r} may not call {request.method} {request.scope['path']}")
+        if self._is_decision(request):
+            request.state.person = self._persons.of(request)
         return found
+
+    def decider(self, request: Request) -> str:
+        """Who decides: the account of the person; at a service that knows its persons by their keys, the reader."""
+        reader = self.reader(request)
+        person: Person | None = getattr(request.state, "person", None)
+        return reader.name if person is None else person.account
+
+    def _is_decision(self, request: Request) -> bool:
+        method, path = request.method, request.scope["path"]
+        if self._service not in DECIDING or method in SAFE_METHODS:
+            return False
+        return not is_question(self._service, method, path)
 
     def require(self, *scopes: str) -> Callable[[Request], Awaitable[Reader]]:
         """A FastAPI dependency: the reader, when it holds one of the scopes (or sees everything); else 403.

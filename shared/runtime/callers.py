@@ -89,6 +89,12 @@ def may_call(scope: str, callee: str, method: str, path: str) -> bool:
     return any(_matches(route, method, path) for route in routes)
 
 
+def is_question(callee: str, method: str, path: str) -> bool:
+    """Whether a service may ask this, so that it decides nothing, though its method may be POST."""
+    callers = CALLS.get(callee, {})
+    return any(_matches(route, method, path) for caller in callers if caller != OPERATOR for route in callers[caller])
+
+
 def _matches(route: str, method: str, path: str) -> bool:
     allowed, pattern = _compiled(route)
     return allowed in {"*", method} and pattern.fullmatch(path) is not None

@@ -24,6 +24,7 @@ from faststream.kafka import KafkaBroker
 from prometheus_client import CollectorRegistry, generate_latest
 from pydantic import ValidationError
 
+from shared.adapters.files.vkeys import read_authors
 from shared.adapters.kafka.clients import is_answering, start_broker
 from shared.adapters.kafka.login import check_login
 from shared.domain.errors import Refused
@@ -35,6 +36,7 @@ from shared.runtime.http_gate import Caller, Gate, GateMiddleware
 from shared.runtime.http_limits import MOST_HEADER_BYTES
 from shared.runtime.http_protocol import ConnectionLimits, Connections, LimitedProtocol
 from shared.runtime.observability import configure_logging, without_addresses
+from shared.runtime.persons import Persons
 from shared.runtime.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -53,7 +55,8 @@ class Service:
     def __init__(self, name: str, settings: Settings, compose: Compose) -> None:
         self.name, self.settings = name, settings
         self.registry = CollectorRegistry()
-        self.keys = AccessKeys.load(settings.access_keys, name)
+        authors = read_authors(settings.vkeys) if settings.vkeys else []
+        self.keys = AccessKeys.load(settings.access_keys, name, Persons(authors, name))
         self.fatal: list[BaseException] = []
         self._refusal: Refused | None = None
         self._is_stopped = False

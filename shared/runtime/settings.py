@@ -88,6 +88,9 @@ class Settings(BaseSettings):
     author_key: Path | None = Field(
         None, description="Ed25519 private key (PEM) that signs manifests and messages; its vkey is in DANBAO_VKEYS"
     )
+    person_key: Path | None = Field(
+        None, description="Ed25519 private key (PEM) of the person whose decisions `danbao` sends; vkey in DANBAO_VKEYS"
+    )
     platform_key: SecretStr = Field(SecretStr(""), description="key reporting shows the national platform")
 
     # HTTP: limits of each process; sizes are in shared/runtime/http_limits.py

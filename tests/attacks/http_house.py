@@ -13,6 +13,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from services.cli.running.system import System, Wishes, running_system
+from shared.adapters.files.vkeys import read_authors
+from shared.adapters.signing import AuthorSigner
+from shared.runtime.persons import AsPerson
 
 SERVICES: Final = ("charging", "ledger", "reporting", "national_platform")
 SETTINGS: Final = {
@@ -28,12 +31,13 @@ SETTINGS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A service, its address, its process, and a key that it takes."""
+    """A service, its address, its process, a key that it takes, and the person whose decisions it takes."""
 
     name: str
     url: str
     pid: int
     key: str
+    person: AsPerson
 
     @property
     def place(self) -> tuple[str, int]:
@@ -64,8 +68,11 @@ async def running_targets(folder: Path, parts: dict[str, str]) -> AsyncIterator[
             settings, pid = system.settings, system.supervisor.pid
             urls = (settings.charging_url, settings.ledger_url, settings.reporting_url, settings.platform_url)
             keys = (settings.charging_key, settings.ledger_key, settings.reporting_key, settings.platform_key)
+            assert settings.person_key is not None
+            assert settings.vkeys is not None
+            operator = AuthorSigner.load_person(settings.person_key, read_authors(settings.vkeys))
             targets = {
-                name: Target(name, url, pid(name), key.get_secret_value())
+                name: Target(name, url, pid(name), key.get_secret_value(), AsPerson(operator, name))
                 for name, url, key in zip(SERVICES, urls, keys, strict=True)
             }
             yield system, targets

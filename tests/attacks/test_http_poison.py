@@ -99,7 +99,7 @@ async def wishes(client: httpx.AsyncClient) -> list[tuple[str, str, bytes | None
 async def test_no_value_makes_a_route_fail(targets: dict[str, Target], name: str) -> None:
     target, wrong = targets[name], list[str]()
     headers = {"Authorization": f"Bearer {target.key}"}
-    async with httpx.AsyncClient(base_url=target.url, headers=headers, timeout=20) as client:
+    async with httpx.AsyncClient(base_url=target.url, headers=headers, auth=target.person, timeout=20) as client:
         asked = await wishes(client)
         assert len(asked) > 300
         for number, (method, address, body) in enumerate(asked):
@@ -107,6 +107,7 @@ async def test_no_value_makes_a_route_fail(targets: dict[str, Target], name: str
             request = client.build_request(method, "/", content=body, headers={"Content-Type": kind})
             request.url = request.url.copy_with(raw_path=address.encode())
             answer = await client.send(request)
+            assert "needs a person" not in answer.text
             if answer.status_code >= 500 or LEAKS.search(answer.text.replace(target.url, "")):
                 wrong.append(f"{method} {address} {body!r:.80}: {answer.status_code} {answer.text[:200]}")
     assert wrong == []

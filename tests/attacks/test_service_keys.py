@@ -26,14 +26,21 @@ from services.reporting.access.account_api import make_account_router
 from services.reporting.access.entering import Access
 from services.reporting.api import routes as make_reporting_router
 from services.reporting.read_model.rebuild_api import make_rebuild_router
+from shared.adapters.http.quarantine_api import make_quarantine_router
+from shared.domain.authors import Role
 from shared.domain.errors import Refused
-from shared.runtime.access import AccessKeys, sha256_hex
-from shared.runtime.callers import CALLS, DIRECTIONS, OPERATOR, Direction, callees_of
+from shared.runtime import clock
+from shared.runtime.access import DECIDING, AccessKeys, sha256_hex
+from shared.runtime.callers import CALLS, DIRECTIONS, OPERATOR, Direction, callees_of, is_question
+from shared.runtime.persons import HEADER, Person, Persons, claims_of
 from shared.runtime.settings import Settings
+from tests.authors import OPERATOR as OPERATOR_KEY
+from tests.authors import STRANGER
 from tests.tidy.source import ROOT
 
 NOTHING: Final = cast("Any", None)
 """In place of databases and brokers: no request that is refused gets as far as to them."""
+ALICE: Final = Person(OPERATOR_KEY.author.identity, Role.OPERATOR)
 OPERATORS_REQUESTS: Final = (
     ("reporting", "POST", "/v1/accounts", {"name": "evil", "role": "operator", "password": "a long enough one"}),
     ("ledger", "POST", "/v1/days/2026-11-01/close", {"as_of": "2026-11-02T12:00:00+08:00"}),
@@ -50,6 +57,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def routers(callee: str, keys: AccessKeys) -> Iterator[APIRouter]:
     """Every router of the service that asks for a key of the file."""
+    yield make_quarantine_router(keys, NOTHING)
     match callee:
         case "charging":
             yield make_charging_router(keys, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING)
@@ -71,7 +79,9 @@ def routers(callee: str, keys: AccessKeys) -> Iterator[APIRouter]:
 
 def client_of(callee: str, folder: Path) -> httpx.AsyncClient:
     app = FastAPI()
-    for router in routers(callee, AccessKeys.load(folder / "access.toml", callee)):
+    for router in routers(
+        callee, AccessKeys.load(folder / "access.toml", callee, Persons([OPERATOR_KEY.author], callee))
+    ):
         app.include_router(router)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     return httpx.AsyncClient(transport=transport, base_url="http://test")
@@ -121,12 +131,37 @@ async def test_a_key_opens_its_routes_and_no_others(folder: Path, callee: str) -
                 answer = await client.request(method, _filled(path), json={}, headers=shown(folder, direction))
                 if answer.status_code not in {401, 403}:
                     opened.setdefault(direction.scope, set()).add(route)
-    everything = routes_of(callee)
+    everything = {route for route in routes_of(callee) if callee not in DECIDING or is_question_of(callee, route)}
     wanted = {
         Direction(caller, callee).scope: everything if caller == OPERATOR else set(routes)
         for caller, routes in CALLS[callee].items()
     }
     assert opened == wanted
+
+
+def is_question_of(callee: str, route: str) -> bool:
+    """Whether the route decides nothing: a decision needs a person beside the key."""
+    method, path = route.split(" ")
+    return method == "GET" or is_question(callee, method, _filled(path))
+
+
+@pytest.mark.parametrize("callee", sorted(DECIDING))
+async def test_the_operators_key_alone_decides_nothing(folder: Path, callee: str) -> None:
+    """Every route that changes something, with the one key that may call all: without a person it is refused."""
+    decisions = {route for route in routes_of(callee) if not is_question_of(callee, route)}
+    assert decisions
+    async with client_of(callee, folder) as client:
+        for route in decisions:
+            method, path = route.split(" ")
+            headers = shown(folder, Direction(OPERATOR, callee))
+            answer = await client.request(method, _filled(path), json={}, headers=headers)
+            assert (answer.status_code, "a decision needs a person" in answer.text) == (403, True), route
+            stranger = {**headers, HEADER: STRANGER.sign_token(claims_of(ALICE, callee, clock.now()))}
+            answer = await client.request(method, _filled(path), json={}, headers=stranger)
+            assert (answer.status_code, "no key that is known" in answer.text) == (403, True), route
+            person = {**headers, HEADER: OPERATOR_KEY.sign_token(claims_of(ALICE, callee, clock.now()))}
+            answer = await client.request(method, _filled(path), json={}, headers=person)
+            assert answer.status_code not in {401, 403}, (route, answer.text)
 
 
 def _filled(path: str) -> str:

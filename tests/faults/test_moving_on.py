@@ -15,6 +15,7 @@ from services.cli.audit.rows import RowReader
 from services.cli.audit.verdict import Verdict
 from shared.contracts.topics import orders_topic
 from tests.access_keys import caller_variables
+from tests.authors import person_variables
 from tests.brokers import NO_RETENTION, differs
 from tests.integration.charging_house import OTHER_RIDES, RIDES, House, Sent, accepted, demo_scheme
 from tests.integration.charging_service import KEY, Field, Process, open_field
@@ -41,7 +42,8 @@ async def wait_paused(worker: Process) -> None:
 
 async def run_command(worker: Process, *arguments: str) -> tuple[int, str]:
     """`danbao topics …` against this worker."""
-    env = {**os.environ, **caller_variables(KEY), "DANBAO_CHARGING_URL": str(worker.api.base_url).rstrip("/")}
+    env = {**os.environ, **caller_variables(KEY), **person_variables(worker.log.parent)}
+    env["DANBAO_CHARGING_URL"] = str(worker.api.base_url).rstrip("/")
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "services.cli", "topics", *arguments, env=env,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
@@ -97,15 +99,15 @@ async def test_a_topic_made_anew_is_read_on_when_somebody_says_so(field: Field) 
         assert await moved(field.house) == [], "shown, not done"
         status, told = await run_command(worker, "move-on", TOPIC, "--yes")
         assert (status, "--why is needed" in told) == (2, True)
-        why = ("--why", "deleted by mistake; sent again", "--by", "Li")
+        why = ("--why", "deleted by mistake; sent again")
         status, told = await run_command(worker, "move-on", TOPIC, "--yes", *why)
         assert (status, f"1 partitions of {TOPIC} are read on" in told) == (0, True)
         await field.has_counted(100)
         for each in (worker, other):
             await eventually_async(each.is_ready, "readiness")
-        assert await moved(field.house) == [(0, 50, 0, 50, True, "Li (key operator)", "deleted by mistake; sent again")]
+        assert await moved(field.house) == [(0, 50, 0, 50, True, "operator", "deleted by mistake; sent again")]
         stale = {"partition": 0, "from_offset": 50, "to_offset": 0}
-        body = {"losses": [stale], "who": "Li", "why": "again"}
+        body = {"losses": [stale], "why": "again"}
         assert (await worker.api.post(f"/v1/topics/{TOPIC}/move-on", json=body)).status_code == 409
     assert await audit_finds(field.house) == []
     assert await field.house.value("select count(*) from charging.parked where record_offset = 49") == 2

@@ -20,7 +20,7 @@ from services.cli.running.system import settings_of
 from shared.adapters.kafka.security import Client, client_options
 from shared.contracts.topics import orders_topic
 from tests.access_keys import write_access_keys
-from tests.authors import write_author_files
+from tests.authors import as_operator, write_author_files
 from tests.integration.charging_house import ROOT, House, Sent
 from tests.servers import logged_in_as, make_topics_of
 from tests.waiting import eventually_async
@@ -93,7 +93,8 @@ class Field:
         await make_topics_of({**self.broker, **{n: v for n, v in env.items() if n in TOPICS_FROM}})
         child = start_child("charging", [sys.executable, "-m", "services.charging"], env=env, cwd=ROOT, log=log)
         try:
-            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=AUTHORISED, timeout=20) as client:
+            url, person = f"http://127.0.0.1:{port}", as_operator("charging")
+            async with httpx.AsyncClient(base_url=url, headers=AUTHORISED, auth=person, timeout=20) as client:
                 process = Process(child, client, log)
                 if wait:
                     await eventually_async(process.is_ready, f"readiness: {log.read_text()[-2000:]}")

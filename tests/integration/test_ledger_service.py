@@ -35,7 +35,7 @@ from shared.contracts.topics import (
 )
 from shared.domain.signed_note import ED25519
 from tests.access_keys import write_access_keys
-from tests.authors import LEDGER, headers_of, write_author_files
+from tests.authors import LEDGER, as_operator, headers_of, write_author_files
 from tests.faults.proxy import open_proxy
 from tests.integration.ledger_model import ENTERPRISE, OTHER, Charging, Ledger, due, new_run, open_ledger, total
 from tests.servers import Broker, client_of, client_settings, make_topics_of
@@ -106,7 +106,8 @@ async def started(ledger: Ledger, broker: Broker, **more: str) -> AsyncIterator[
     command = (sys.executable, "-m", "services.ledger")
     child = await asyncio.create_subprocess_exec(*command, env=environment, stderr=asyncio.subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
-    async with httpx.AsyncClient(base_url=url, headers=AUTHORISED, timeout=20.0, trust_env=False) as api:
+    person = as_operator("ledger")
+    async with httpx.AsyncClient(base_url=url, headers=AUTHORISED, auth=person, timeout=20.0, trust_env=False) as api:
         process = Process(child, api)
         try:
             await eventually_async(process.ready, "the ledger is ready")

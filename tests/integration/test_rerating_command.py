@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from services.cli.exits import CommandFailed
 from services.cli.rerating import Wish, print_rerating, rerate_days
 from shared.runtime.settings import Settings
+from tests.authors import person_variables
 from tests.integration.charging_house import RIDES, House, accepted
 from tests.integration.charging_service import KEY, Field, Process, open_field
 from tests.integration.rerating_house import DECISION, corrected
@@ -24,7 +25,13 @@ async def field(house: House, fresh_broker: Broker) -> AsyncIterator[Field]:
 
 
 def settings_of(worker: Process) -> Settings:
-    return Settings(charging_url=str(worker.api.base_url), charging_key=SecretStr(KEY))
+    files = person_variables(worker.log.parent)
+    return Settings(
+        charging_url=str(worker.api.base_url),
+        charging_key=SecretStr(KEY),
+        vkeys=Path(files["DANBAO_VKEYS"]),
+        person_key=Path(files["DANBAO_PERSON_KEY"]),
+    )
 
 
 def wish(*, is_booked: bool, enterprise: str = "", last: date = date(2026, 10, 5)) -> Wish:

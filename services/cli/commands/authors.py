@@ -24,8 +24,10 @@ def add_commands(app: typer.Typer) -> None:
 def key(
     file: Annotated[Path, typer.Argument(help="The private key (PEM); made, for its owner only, if it is not there.")],
     name: Annotated[str, typer.Option(help="Name of the key, such as bank.example/remittances.")],
-    role: Annotated[str, typer.Option(help="charging, ledger, remittances, injuries or totals.")],
-    identity: Annotated[str, typer.Option(help="Of charging its deployment, of totals the source.")] = "",
+    role: Annotated[str, typer.Option(help="charging, ledger, operator, remittances, injuries or totals.")],
+    identity: Annotated[
+        str, typer.Option(help="Of charging its deployment, of an operator the account, of totals the source.")
+    ] = "",
 ) -> int:
     """Print the line of an author for the file of DANBAO_VKEYS: vkey, role and identity."""
     from shared.adapters.signing import make_note_key

@@ -2,7 +2,6 @@
 
 # ruff: noqa: PLC0415 - a command imports its own work, so that --help is quick
 
-import getpass
 from pathlib import Path
 from typing import Annotated
 
@@ -37,7 +36,6 @@ def show_losses(topic: Topic, state: State = None) -> int:
 def move_on(
     topic: Topic,
     why: Annotated[str, typer.Option(help="Why: kept with the decision, for ever.")] = "",
-    by: Annotated[str, typer.Option(help="Who decides; the user of this machine when not given.")] = "",
     is_agreed: Annotated[bool, typer.Option("--yes", help="Do it. Without it, only what is missing is shown.")] = False,
     state: State = None,
 ) -> int:
@@ -54,5 +52,5 @@ def move_on(
         return Exit.OK
     if not why:
         raise Refused("--why is needed with --yes: it is kept with the decision")
-    print(run_work(decide(settings, topic, found, by or getpass.getuser(), why)))
+    print(run_work(decide(settings, topic, found, why)))
     return Exit.OK

@@ -10,7 +10,11 @@ from typing import Any, Final
 import httpx
 
 from services.cli.exits import CommandFailed, Unavailable
+from shared.adapters.files.vkeys import read_authors
+from shared.adapters.signing import AuthorSigner
 from shared.domain.errors import Refused
+from shared.runtime.access import DECIDING
+from shared.runtime.persons import AsPerson
 from shared.runtime.settings import Settings
 
 PATIENCE_SECONDS: Final = 60.0
@@ -96,13 +100,25 @@ async def open_apis(settings: Settings, patience_seconds: float = PATIENCE_SECON
     if not any(key for _, _, key in wanted[:3]):
         variables = ", ".join(f"DANBAO_{name.upper()}_KEY" for name, _, _ in wanted[:3])
         raise Refused(f"no key: name the directory with --state, or set {variables}")
+    person = _load_person(settings)
     clients = [
         httpx.AsyncClient(
-            base_url=url, headers={"Authorization": f"Bearer {key or '-'}"}, timeout=ANSWER_SECONDS, trust_env=False
+            base_url=url,
+            headers={"Authorization": f"Bearer {key or '-'}"},
+            auth=AsPerson(person, name) if person and name in DECIDING else None,
+            timeout=ANSWER_SECONDS,
+            trust_env=False,
         )
-        for _, url, key in wanted
+        for name, url, key in wanted
     ]
     try:
         yield Apis(*(Api(name, client, patience_seconds) for (name, _, _), client in zip(wanted, clients, strict=True)))
     finally:
         await asyncio.gather(*(client.aclose() for client in clients))
+
+
+def _load_person(settings: Settings) -> AuthorSigner | None:
+    """The person who decides; without a key services refuse decisions, and say so."""
+    if settings.person_key is None or settings.vkeys is None:
+        return None
+    return AuthorSigner.load_person(settings.person_key, read_authors(settings.vkeys))

@@ -16,7 +16,15 @@ from typing import Final
 
 from deploy.embedded.ports import free_port
 from deploy.embedded.stack import EmbeddedStack
-from deploy.first_keys import make_author_keys, make_log_keys, our_authors, outside_sources, write_readers
+from deploy.first_keys import (
+    FIRST_OPERATOR,
+    first_operator,
+    make_author_keys,
+    make_log_keys,
+    our_authors,
+    outside_sources,
+    write_readers,
+)
 from deploy.service_keys import key_file, key_settings, make_service_keys
 from services.cli.exits import CommandFailed, Unavailable
 from services.cli.running.apis import Api, Apis, open_apis
@@ -52,7 +60,13 @@ EMBEDDED_KAFKA: Final = {
 }
 OPERATORS_KEYS: Final = {f"DANBAO_{callee.upper()}_KEY": Direction(OPERATOR, callee) for callee in callees_of(OPERATOR)}
 """What a command shows to each service."""
-SECRETS: Final = ("DANBAO_DATABASE", "DANBAO_PLATFORM_DATABASE", "DANBAO_PLATFORM_KEY", *OPERATORS_KEYS)
+SECRETS: Final = (
+    "DANBAO_PERSON_KEY",
+    "DANBAO_DATABASE",
+    "DANBAO_PLATFORM_DATABASE",
+    "DANBAO_PLATFORM_KEY",
+    *OPERATORS_KEYS,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +103,8 @@ async def running_system(wishes: Wishes) -> AsyncIterator[System]:
         variables |= {**_places(), **_keys(wishes.directory), "DANBAO_SCHEME": wishes.scheme}
         variables |= _choices(wishes)
         settings = settings_of(variables)
-        _make_authors(wishes.directory, settings)
+        variables["DANBAO_PERSON_KEY"] = _make_authors(wishes.directory, settings)
+        settings = settings_of(variables)
         passwords, _ = given_passwords(wishes.directory / "roles.env")
         write_env_file(
             wishes.directory / "roles.env", {f"DANBAO_ROLE_PASSWORD_{k.upper()}": v for k, v in passwords.items()}
@@ -228,12 +243,20 @@ def stand_in(system: System, role: Role) -> AuthorSigner:
     return AuthorSigner.load(author_key(system.directory, role), read_authors(system.directory / "vkeys"), role)
 
 
-def _make_authors(directory: Path, settings: Settings) -> None:
-    """Keys of our services and of the stand-ins for outside sources, all named in the file of vkeys."""
+def _make_authors(directory: Path, settings: Settings) -> str:
+    """Make the keys of services, outside sources and the operator, and name all in the file of vkeys.
+
+    Returns the operator's file.
+    """
     folder = directory / AUTHORS
     folder.mkdir(mode=0o700, exist_ok=True)
-    authors = [*our_authors(load_deployments(settings).names, folder, folder), *outside_sources(folder)]
+    authors = [
+        *our_authors(load_deployments(settings).names, folder, folder),
+        *outside_sources(folder),
+        first_operator(folder),
+    ]
     make_author_keys(authors, directory / "vkeys")
+    return str(author_key(directory, FIRST_OPERATOR))
 
 
 def _choices(wishes: Wishes) -> dict[str, str]:

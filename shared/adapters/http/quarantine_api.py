@@ -27,14 +27,14 @@ def make_quarantine_router(keys: AccessKeys, topics: InternalTopics) -> APIRoute
 
     @router.post("/{refused_id}/review")
     async def review(refused_id: PathInt8, wish: Review, request: Request) -> dict[str, str]:
-        state = await topics.store.review(refused_id, keys.reader(request).name, wish.note)
+        state = await topics.store.review(refused_id, keys.decider(request), wish.note)
         if state == "unknown":
             raise HTTPException(404, f"no message {refused_id} was refused")
         return {"state": state}
 
     @router.post("/{refused_id}/replay")
     async def replay(refused_id: PathInt8, request: Request) -> dict[str, str]:
-        state = await topics.replay(refused_id, keys.reader(request).name)
+        state = await topics.replay(refused_id, keys.decider(request))
         if state == "unknown":
             raise HTTPException(404, f"no message {refused_id} was refused")
         return {"state": state}
