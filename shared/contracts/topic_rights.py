@@ -2,7 +2,8 @@
 
 What is not in the table is refused. `setup`, the principal of the job that makes topics, logins and ACLs, is a super
 user of the cluster and therefore has no row. Kafka lets whoever may read or write a topic describe it, and whoever may
-write to any topic use an idempotent producer; no principal has a transactional id.
+write to any topic use an idempotent producer; no principal has a transactional id. Internal topics are read without a
+group, so only charging, whose workers share out the orders topics, may join one.
 """
 
 from collections.abc import Iterable, Mapping
@@ -56,7 +57,7 @@ class Rights:
     writes: tuple[Topics, ...] = ()
     asks_settings_of: tuple[Topics, ...] = ()
     groups: str | None = None
-    """Prefix of the consumer groups that it may join and commit in."""
+    """Prefix of the consumer groups that it may join and commit in; None where partitions are assigned by hand."""
     produces_bytes: int = 0
     """Most bytes a second; slower is what Kafka makes a client that sends more."""
     request_percent: int = 100
@@ -94,14 +95,12 @@ FIXED: Final[Mapping[str, Rights]] = {
     "ledger": Rights(
         reads=_topics(MANIFESTS, DAYS_COUNTED, REMITTANCES),
         writes=_topics(DAYS_CLOSING, DAYS_CLOSED, STATEMENTS),
-        groups="ledger-",
         produces_bytes=64 * _MIB,
         request_percent=200,
     ),
     # Faces people, so it writes nothing at all and has no producer.
     "reporting": Rights(
         reads=_topics(DAYS_CLOSED, STATEMENTS, INJURIES, REMITTANCES, TOTALS, MANIFESTS),
-        groups="reporting.",
         request_percent=200,
     ),
     "bank": Rights(writes=_topics(REMITTANCES), produces_bytes=_MIB),

@@ -27,6 +27,7 @@ from pydantic import ValidationError
 from shared.adapters.files.vkeys import read_authors
 from shared.adapters.kafka.clients import is_answering, start_broker
 from shared.adapters.kafka.login import check_login
+from shared.contracts.topic_rights import SERVICES as PRINCIPALS
 from shared.domain.errors import Refused
 from shared.runtime.access import FULL, AccessKeys
 from shared.runtime.client_address import Proxies, read_gateways
@@ -115,11 +116,7 @@ class Service:
 
     @asynccontextmanager
     async def running(self, broker: KafkaBroker) -> AsyncIterator[None]:
-        """Start the broker as a task (joining a group takes seconds) and stop it at the end.
-
-        Raises `Refused` before that where Kafka refuses this service's login.
-        """
-        await check_login(self.settings)
+        """Start the broker as a task (joining a group takes seconds) and stop it at the end."""
         started = self.background("broker", start_broker(broker))
 
         async def check() -> str | None:
@@ -167,6 +164,8 @@ class Service:
     @asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         try:
+            if self.name in PRINCIPALS:
+                await check_login(self.settings)
             async with self._compose(self):
                 self.app.middleware_stack = None  # built for this lifespan, before handlers of errors were added
                 gc.collect()

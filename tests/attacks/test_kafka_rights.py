@@ -38,7 +38,7 @@ ONE, OTHER = "91000000FAKE00001F", "91000000FAKE00002J"
 """Two enterprises of the demo's scheme."""
 PRIVATE: Final = "somebody-elses"
 TOPICS: Final = (*INTERNAL, orders_topic(ONE), orders_topic(OTHER), PRIVATE)
-GROUPS: Final = ("charging", "charging-close", "ledger-premiums.charged.v1", "reporting.days", "of-my-own")
+GROUPS: Final = ("charging", "charging.south", "ledger-premiums.charged.v1", "reporting.days", "of-my-own")
 PRINCIPALS: Final = (*FIXED, enterprise_principal(ONE), enterprise_principal(OTHER), "stranger")
 SCHEME: Final = [HOUSE / "deploy" / "tariffs", HOUSE / "deploy" / "demo"]
 TABLE: Final = {**rights_of([ONE, OTHER]), "stranger": Rights()}

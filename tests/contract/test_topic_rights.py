@@ -1,5 +1,6 @@
 """The table of rights: its page, and what it must never say."""
 
+from services.charging.consumer import GROUP
 from services.cli.cluster.rights_page import page
 from shared.contracts.topic_rights import (
     FIXED,
@@ -47,6 +48,10 @@ def test_both_logins_of_a_principal_may_do_the_same() -> None:
         assert per_login[0]
 
 
-def test_nobody_but_a_service_reads_or_joins_a_group() -> None:
+def test_nobody_but_a_service_reads() -> None:
     for name, rights in rights_of([ONE]).items():
-        assert name in SERVICES or not (rights.reads or rights.groups)
+        assert name in SERVICES or not rights.reads
+
+
+def test_nobody_but_charging_joins_a_group() -> None:
+    assert {name: rights.groups for name, rights in rights_of([ONE]).items() if rights.groups} == {"charging": GROUP}

@@ -1,5 +1,7 @@
 """A service that Kafka refuses ends with one line and status 78; it neither tries for ever nor shows a stack."""
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,14 +9,18 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from deploy.certificates import make_authority
+from deploy.embedded.children import Child, start_child
+from deploy.embedded.ports import free_port
 from services.cli.running.system import settings_of
 from shared.adapters.kafka.login import check_login
 from shared.adapters.kafka.security import client_options
+from shared.contracts.topic_rights import SERVICES
 from shared.domain.errors import Refused
 from shared.runtime.clock import now
+from tests.access_keys import write_access_keys
 from tests.apache_kafka import ApacheKafka
-from tests.integration.charging_house import House
-from tests.integration.charging_service import Field
+from tests.integration.charging_house import ROOT
+from tests.integration.charging_service import KEY
 from tests.servers import Broker, client_settings
 from tests.waiting import eventually_async
 
@@ -54,17 +60,33 @@ async def test_each_refusal_has_its_own_words(kafka: ApacheKafka, tmp_path: Path
         assert name
 
 
-async def test_a_refused_service_ends_with_a_line(kafka: ApacheKafka, house: House, tmp_path: Path) -> None:
-    (tmp_path / "charging-a").write_text("guessed\n")
-    wrong = {"DANBAO_KAFKA_PASSWORD_FILE": str(tmp_path / "charging-a")}
-    field = Field(house, client_settings(kafka, "charging") | wrong, tmp_path)
-    async with field.worker(wait=False) as worker:
-        await eventually_async(worker.has_ended, "the end of charging")
-        assert worker.child.poll() == 78
-        lines = worker.log.read_text().splitlines()
-    assert lines[-1].startswith("danbao charging: Kafka does not take this login: ")
-    assert lines[-1].endswith("wrong user or password of charging-a")
+@pytest.mark.parametrize("service", SERVICES)
+async def test_a_refused_service_ends_with_a_line(kafka: ApacheKafka, service: str, tmp_path: Path) -> None:
+    """Before it opens its database: there is none here."""
+    (password := tmp_path / "password").write_text("guessed\n")
+    env = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        **client_settings(kafka, service),
+        "DANBAO_KAFKA_PASSWORD_FILE": str(password),
+        "DANBAO_PORT": str(free_port()),
+        "DANBAO_ACCESS_KEYS": str(write_access_keys(tmp_path / "access.toml", KEY)),
+    }
+    log = tmp_path / "log"
+    child = start_child(service, [sys.executable, "-m", f"services.{service}"], env=env, cwd=ROOT, log=log)
+    try:
+        await eventually_async(lambda: has_ended(child), f"the end of {service}")
+        assert child.poll() == 78, log.read_text()
+    finally:
+        child.stop()
+    lines = log.read_text().splitlines()
+    assert lines[-1].startswith(f"danbao {service}: Kafka does not take this login: ")
+    assert lines[-1].endswith(f"wrong user or password of {service}-a")
     assert not any("Traceback" in line for line in lines)
+
+
+async def has_ended(child: Child) -> bool:
+    return child.poll() is not None
 
 
 async def test_a_stranger_without_a_login_gets_nowhere(kafka: ApacheKafka) -> None:
