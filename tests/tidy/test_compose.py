@@ -57,7 +57,7 @@ def test_each_network_has_who_needs_it() -> None:
     """The proxy reaches neither Kafka nor a database, the national platform only its own database and the door."""
     members = {net: {name for name in SERVICES if net in networks(name)} for net in ("ingest", "data", "portal")}
     assert members == {
-        "ingest": {"kafka", "kafka-setup", "charging", "ledger", "reporting", "danbao"},
+        "ingest": {"kafka", "kafka-setup", "charging", "ledger", "reporting"},
         "data": {"postgres", "migrate", "charging", "ledger", "reporting", "danbao", "archive"},
         "portal": {"proxy", "ledger", "reporting"},
     }
@@ -129,6 +129,12 @@ def test_a_service_sees_its_own_kafka_passwords_and_no_other(service: str) -> No
     environment = SERVICES[service]["environment"]
     assert environment["DANBAO_KAFKA_PROTOCOL"] == "SASL_SSL"
     assert environment["DANBAO_KAFKA_PASSWORD_FILE"].startswith(f"/keys/kafka-{service}/")
+
+
+def test_who_reaches_kafka_has_a_login_and_who_has_none_is_not_told_where_it_is() -> None:
+    logged_in = {name for name, service in SERVICES.items() if "DANBAO_KAFKA_USER" in service.get("environment", {})}
+    assert logged_in == {name for name in SERVICES if "ingest" in networks(name)} - {"kafka"}
+    assert logged_in == {name for name, service in SERVICES.items() if "DANBAO_KAFKA" in service.get("environment", {})}
 
 
 def test_only_the_jobs_see_all_kafka_passwords() -> None:
