@@ -193,7 +193,7 @@ async def _obey(town: Town, command: Command) -> bool:
         if answer.status_code >= 500:
             return False
         told: dict[str, Any] = msgspec.json.decode(await answer.aread())
-    except httpx.TransportError:
+    except (httpx.TransportError, Retry):  # a whole service answers 503 to a Retry; here there are routes only
         return False
     finally:
         await town.bury()
