@@ -246,6 +246,6 @@ async def test_an_operator_moves_on_past_a_bomb_and_what_follows_is_charged(fiel
         (loss,) = (await worker.get(f"{path}/losses"))["losses"]
         assert (loss["from_offset"], loss["to_offset"]) == (20, 21)
         assert loss.pop("reason").startswith("unreadable: batch_too_large at offset 20")
-        await worker.post(f"{path}/move-on", losses=[loss], who="Li", why="the enterprise sends them again")
+        await worker.post(f"{path}/move-on", losses=[loss], why="the enterprise sends them again")
         await field.has_counted(25)
         await eventually_async(worker.is_ready, "readiness")

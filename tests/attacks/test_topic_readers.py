@@ -205,9 +205,7 @@ async def test_offsets_that_are_gone_are_an_alarm(bench: Bench) -> None:
 @differs(NO_TRANSACTIONS)
 async def test_waiting_behind_an_open_transaction_is_an_alarm_and_ends_with_it(bench: Bench) -> None:
     await bench.make()
-    stranger = AIOKafkaProducer(
-        **client_of(bench.broker), transactional_id="a-stranger", transaction_timeout_ms=600_000
-    )
+    stranger = AIOKafkaProducer(**client_of(bench.broker), transactional_id="a-stranger", transaction_timeout_ms=60_000)
     try:
         await stranger.start()
         async with bench.reading() as reader:
