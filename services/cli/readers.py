@@ -43,7 +43,7 @@ def read_password(name: str) -> str:
 
 def print_accounts(accounts: list[dict[str, Any]]) -> None:
     """A line each."""
-    _print(accounts, "name", "role", "scope", "is_disabled", "made_at", "last_sign_in_at")
+    _print(accounts, "name", "role", "scope", "is_disabled", "must_change", "made_at", "last_sign_in_at")
 
 
 def print_keys(keys: list[dict[str, Any]]) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.reporting import api
 from services.reporting.access.account_api import make_account_router
 from services.reporting.access.entering import Access
+from services.reporting.access.own_password import make_own_password_router
 from services.reporting.access.passwords import Passwords
 from services.reporting.access.sign_in import make_sign_in_router
 from services.reporting.acknowledging import KEY_PATH, make_acknowledgement_router
@@ -147,8 +148,12 @@ async def assemble(service: Service) -> AsyncIterator[Intake]:
             service.app,
             Desk(door, site, access, sources, charging, ledger, receipts, scheme.joined_at, page, public),
         )
-        service.app.include_router(make_account_router(door, access, passwords, public))
-        service.app.include_router(make_sign_in_router(door, access, passwords, site.page))
+        for router in (
+            make_account_router(door, access, passwords, public),
+            make_own_password_router(door, access, passwords, site.page),
+            make_sign_in_router(door, access, passwords, site.page),
+        ):
+            service.app.include_router(router)
         _start_loops(service, door, metrics, (building, sending, examining, projecting))
         yield Intake(engine, wake)
 

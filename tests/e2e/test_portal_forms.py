@@ -43,7 +43,7 @@ async def test_axe_finds_nothing_serious(
     async with visiting(browser, visitors, "national", lang=lang, **more) as visit:
         paths = await main_pages(visitors)
         owed = await visit.go("/statements") and await visit.page.locator("tbody th a").first.get_attribute("href")
-        for path in [*paths, str(owed), await a_parked_event(month), "/receipt", "/sign-in"]:
+        for path in [*paths, str(owed), await a_parked_event(month), "/receipt", "/sign-in", "/my-password"]:
             await visit.go(path)
             await examine(visit, path)
         await visit.go("/keys", 403)
@@ -71,7 +71,7 @@ async def test_no_page_is_wider_than_a_phone(browser: Browser, visitors: Visitor
     async with visiting(browser, visitors, name, viewport=PHONE, lang="en") as visit:
         own = next(str(each.scope) for each in visitors.accounts if each.role == "enterprise")
         paths = await main_pages(visitors) if name == "national" else ["/", "/keys", f"/enterprises/{own}/arriving"]
-        for path in [*paths, "/receipt"]:
+        for path in [*paths, "/receipt", "/my-password"]:
             await visit.go(path)
             width = await visit.page.evaluate("document.documentElement.scrollWidth")
             if width > PHONE["width"]:

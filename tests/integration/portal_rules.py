@@ -10,6 +10,8 @@ from services.reporting.access.viewers import Role
 EVERYBODY: Final = frozenset(Role)
 NOBODY_TOO: Final = None
 SERVICES: Final[frozenset[Role]] = frozenset()
+PERSONS: Final[frozenset[Role]] = frozenset()
+"""Whoever is signed in to an account; no key, and no worker's link."""
 OFFICES: Final = EVERYBODY - {Role.WORKER}
 REGULATORS: Final = OFFICES - {Role.ENTERPRISE}
 OPERATOR: Final = frozenset({Role.OPERATOR})
@@ -57,6 +59,8 @@ RULES: Final[dict[str, frozenset[Role] | None]] = {
     "POST /keys/links": KEY_MAKERS,
     "POST /keys/{key_id}/revoke": KEY_MAKERS,
     "GET /my-receipts": frozenset({Role.WORKER}),
+    "GET /my-password": PERSONS,
+    "POST /my-password": PERSONS,
     # Services and the command.
     "GET /v1/status": SERVICES,
     "GET /v1/receipts": SERVICES,
@@ -91,6 +95,7 @@ RULES: Final[dict[str, frozenset[Role] | None]] = {
     "POST /v1/accounts": OPERATOR,
     "POST /v1/accounts/{name}/disable": OPERATOR,
     "POST /v1/accounts/{name}/password": OPERATOR,
+    "POST /v1/my-password": PERSONS,
     "GET /v1/api-keys": KEY_MAKERS,
     "POST /v1/api-keys": KEY_MAKERS,
     "POST /v1/api-keys/{key_id}/revoke": KEY_MAKERS,

@@ -12,7 +12,7 @@ import uvicorn
 
 from services.cli.exits import Exit
 from tests.access_keys import caller_variables
-from tests.integration.access_house import PASSWORD, access_house, browser, sign_in
+from tests.integration.access_house import PASSWORD, access_house, browser, open_link, sign_in
 from tests.integration.reporting_house import BLUE, SERVICE_KEY, WORKER, House, bearer, serving
 from tests.servers import Postgres
 
@@ -50,6 +50,7 @@ async def test_an_account_is_made_listed_and_ended(house: House, danbao: Danbao)
     assert (await danbao(*wish, told=f"{PASSWORD}\n"))[0] == Exit.FAILED, "there is one"
     async with browser(house) as client:
         assert (await sign_in(client, "bluebird")).status_code == 303
+        assert (await client.get("/")).headers["location"] == "/my-password"
     status, told = await danbao("user", "list", "--json")
     (account,) = json.loads(told)["accounts"]
     assert (status, account["name"], account["scope"], account["is_disabled"]) == (Exit.OK, "bluebird", BLUE, False)
@@ -71,4 +72,4 @@ async def test_a_key_is_printed_once_and_a_link_leads_a_worker_in(house: House, 
     status, link = await danbao("receipt", "--link", "--worker", WORKER, "--days", "2")
     assert status == Exit.OK
     async with browser(house) as client:
-        assert (await client.get(httpx.URL(link).path)).headers["location"] == "/my-receipts"
+        assert (await open_link(client, httpx.URL(link).path)).headers["location"] == "/my-receipts"

@@ -55,7 +55,7 @@ def add_user(name: Name, role: AsRole, scope: InScope = "", state: State = None)
     settings = settings_from(state)
     body = {"name": name, "role": role, "scope": scope or None, "password": read_password(name)}
     run_work(post(settings, "/v1/accounts", body))
-    print(f"{name} may sign in at {settings.reporting_url}/sign-in")
+    print(f"{name} may sign in at {settings.reporting_url}/sign-in, and must change the password then")
     return Exit.OK
 
 
@@ -85,14 +85,14 @@ def disable_user(name: Name, state: State = None) -> int:
 
 
 def change_password(name: Name, state: State = None) -> int:
-    """Give an account a new password, and end its sessions; asked for as by `danbao user add`."""
+    """Give an account a password that must be changed at the next sign-in, and end its sessions."""
     from services.cli.readers import account_path, post, read_password
     from services.cli.running.loop import run_work
     from services.cli.running.state import settings_from
 
     body = {"password": read_password(name)}
     run_work(post(settings_from(state), f"{account_path(name)}/password", body))
-    print(f"{name} has a new password")
+    print(f"{name} has a new password, and must change it at the next sign-in")
     return Exit.OK
 
 

@@ -1,21 +1,25 @@
 """Who may look at the demo's portal: an account for each role, made by the demo only, and a link for a worker."""
 
+import re
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+import httpx
 import msgspec
 
 from services.cli.exits import CommandFailed
 from services.cli.generating.month import Wanted, generate
+from services.cli.running.apis import ANSWER_SECONDS
 from services.cli.running.system import System
 from shared.contracts.topics import enterprise_of
 from shared.domain.calendar import insured_day
 
 PROVINCE: Final = "44"
 TRIED: Final = 200
+_FORM_TOKEN: Final = re.compile(r'name="form_token" value="([0-9a-f]{64})"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +51,28 @@ async def invite(system: System, wanted: Wanted) -> Visitors:
         Account("enterprise", "enterprise", enterprise),
         Account("operator", "operator", None),
     )
-    password = secrets.token_urlsafe(12)
+    first, password = secrets.token_urlsafe(12), secrets.token_urlsafe(12)
     for each in accounts:
-        body = {"name": each.name, "role": each.role, "scope": each.scope, "password": password}
+        body = {"name": each.name, "role": each.role, "scope": each.scope, "password": first}
         await system.apis.reporting.post("/v1/accounts", body)
+        await _choose_password(system.settings.reporting_url, each.name, first, password)
     worker, at = await _covered(system, wanted)
     link = await system.apis.reporting.post("/v1/worker-links", {"worker_id": worker})
     address = system.settings.reporting_url
     return Visitors(address, accounts, password, address + link["path"], at)
+
+
+async def _choose_password(portal: str, name: str, first: str, password: str) -> None:
+    """Sign in and change the password, as each account's person must: nobody can make one that is ready to use."""
+    async with httpx.AsyncClient(base_url=portal, timeout=ANSWER_SECONDS) as browser:
+        for path, fields in (
+            ("/sign-in", {"name": name, "password": first, "next": "/my-password"}),
+            ("/my-password", {"old": first, "new": password, "again": password}),
+        ):
+            token = _FORM_TOKEN.search((await browser.get(path)).text)
+            answer = await browser.post(path, data=fields | {"form_token": token[1] if token else ""})
+            if answer.is_error:
+                raise CommandFailed(f"reporting refused {path} for {name} ({answer.status_code})")
 
 
 async def _covered(system: System, wanted: Wanted) -> tuple[str, datetime]:

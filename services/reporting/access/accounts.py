@@ -53,13 +53,16 @@ _ADD: Final = text(
     " on conflict do nothing returning 1"
 )
 _LIST: Final = text("""
-select name, role, scope, is_disabled, made_at,
+select name, role, scope, is_disabled, must_change, made_at,
     (select max(noted_at) from reporting.access_note n where n.subject = a.name and n.what = 'signed_in')
         as last_sign_in_at
 from reporting.account a order by name
 """)
 _CHANGE: Final = text("""
-update reporting.account set password_hash = coalesce(:hash, password_hash), is_disabled = is_disabled or :disable
+update reporting.account set is_disabled = is_disabled or :disable, password_hash = coalesce(:hash, password_hash),
+    must_change = must_change or cast(:hash as text) is not null,
+    former_hashes = case when cast(:hash as text) is null then former_hashes
+        else (array[password_hash] || former_hashes)[1:4] end
 where name = :name returning 1
 """)
 _END_SESSIONS: Final = text("delete from reporting.session where account = :name")
@@ -107,6 +110,7 @@ class Account:
     role: Role
     scope: str | None
     is_disabled: bool
+    must_change: bool
     made_at: datetime
     last_sign_in_at: datetime | None
 
@@ -128,7 +132,7 @@ async def add_account(
     if reads_as_identity(name):
         raise Refused("a name that reads as a citizen's number or a mobile number is shown to many: take another")
     check_scope(role, scope)
-    row = {"name": name, "role": role, "scope": scope, "hash": await passwords.hash(password)}
+    row = {"name": name, "role": role, "scope": scope, "hash": await passwords.hash(password, name)}
     async with engine.begin() as connection:
         if await connection.scalar(_ADD, row) is None:
             raise Refused(f"there is an account {name!r}")
@@ -147,8 +151,11 @@ async def disable_account(engine: AsyncEngine, name: str, actor: str) -> None:
 
 
 async def change_password(engine: AsyncEngine, passwords: Passwords, name: str, password: str, actor: str) -> None:
-    """Give an account another password and end its sessions; raises Refused where there is none."""
-    await _change(engine, name, await passwords.hash(password), "password_changed", actor)
+    """Give an account another password, which it must change, and end its sessions; raises Refused where there is none.
+
+    Whether it is one of the last is not said: an operator could try out what somebody's password was.
+    """
+    await _change(engine, name, await passwords.hash(password, name), "password_changed", actor)
 
 
 async def _change(engine: AsyncEngine, name: str, new_hash: str | None, what: What, actor: str) -> None:
@@ -161,6 +168,15 @@ async def _change(engine: AsyncEngine, name: str, new_hash: str | None, what: Wh
 
 
 async def check_password(engine: AsyncEngine, passwords: Passwords, name: str, password: str, address: str) -> bool:
+    """Whether somebody signs in with the password of an account that is not disabled; raises Throttled."""
+    if not await is_password_of(engine, passwords, name, password, address):
+        return False
+    async with engine.begin() as connection:
+        await note(connection, "signed_in", name[:64], address=network_of(address))
+    return True
+
+
+async def is_password_of(engine: AsyncEngine, passwords: Passwords, name: str, password: str, address: str) -> bool:
     """Whether this is the password of an account that is not disabled; raises Throttled.
 
     The attempt is written before the password is looked at, so that many at once are counted as many; what is throttled
@@ -173,11 +189,7 @@ async def check_password(engine: AsyncEngine, passwords: Passwords, name: str, p
         await _check_throttle(connection, subject, network)
         await note(connection, "attempted", subject, address=network)
         kept = await connection.scalar(_HASH, {"name": name})
-    if not await passwords.is_right(kept, password, network):
-        return False
-    async with engine.begin() as connection:
-        await note(connection, "signed_in", name, address=network)
-    return True
+    return await passwords.is_right(kept, password, network)
 
 
 async def _subject_of(connection: AsyncConnection, name: str) -> str:

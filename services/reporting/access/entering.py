@@ -30,6 +30,7 @@ LIVE: Final = "Danbao-Live"
 """The header of what a page asks by itself, again and again: it keeps no session awake."""
 MOST_FORM_BYTES: Final = 256 * 1024
 """A larger form is refused: the largest event, with every byte escaped, still fits."""
+OWN_PAGE: Final = "/my-password"
 _READING: Final = {"GET", "HEAD"}
 
 
@@ -40,7 +41,25 @@ class Access:
         self._engine, self._keys = engine, keys
 
     async def viewer(self, request: Request) -> Viewer:
-        """Who asks; 401 for a program, the way to /sign-in for a person."""
+        """Who asks; 401 for a program, the way to /sign-in for a person.
+
+        Whose password an operator knows gets nothing but the way to change it: 403 for a program.
+        """
+        viewer = await self._signed_in(request)
+        if not viewer.must_change:
+            return viewer
+        if request.url.path.startswith("/v1/"):
+            raise HTTPException(403, f"an operator knows this password: change it first, by POST /v1{OWN_PAGE}")
+        raise HTTPException(303, "change the password first", {"Location": OWN_PAGE, "Cache-Control": "no-store"})
+
+    async def person(self, request: Request) -> Viewer:
+        """Who is signed in to an account, though it must change its password; 403 for a key and for a worker's link."""
+        viewer = await self._signed_in(request)
+        if _shown_key(request) or viewer.role is Role.WORKER:
+            raise HTTPException(403, "only an account has a password: sign in to it")
+        return viewer
+
+    async def _signed_in(self, request: Request) -> Viewer:
         key, found = _shown_key(request), await self._find(request)
         if found is not None:
             if not key:

@@ -9,10 +9,9 @@ from typing import Final
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error
 
-from shared.domain.errors import Refused, Retry
+from services.reporting.access.password_rules import LONGEST, check_fit, normalised
+from shared.domain.errors import Retry
 
-SHORTEST: Final = 12
-LONGEST: Final = 256
 AT_ONCE: Final = 2
 """Who comes while so many are hashed waits: more would take the service's memory."""
 MOST_WAITING: Final = 8
@@ -30,12 +29,11 @@ class Passwords:
         self._waiting: Counter[str] = Counter()
         self._nobodys = self._hasher.hash("nobody has this password")
 
-    async def hash(self, password: str) -> str:
-        """The hash to keep; raises Refused for a password of an unfit length."""
-        if not SHORTEST <= len(password) <= LONGEST:
-            raise Refused(f"a password has {SHORTEST} to {LONGEST} characters")
+    async def hash(self, password: str, account: str) -> str:
+        """The hash to keep; raises UnfitPassword for one that an account of this name must not have."""
+        check_fit(password, account)
         async with self._in_turn(""):
-            return await asyncio.to_thread(self._hasher.hash, password)
+            return await asyncio.to_thread(self._hasher.hash, normalised(password))
 
     async def is_right(self, kept: str | None, password: str, address: str) -> bool:
         """Whether the hash is of this password. Without a hash it is false, and takes as long.
@@ -45,7 +43,9 @@ class Passwords:
         if len(password) > LONGEST:
             return False
         async with self._in_turn(address):
-            return await asyncio.to_thread(self._verify, kept or self._nobodys, password) and kept is not None
+            return (
+                await asyncio.to_thread(self._verify, kept or self._nobodys, normalised(password)) and kept is not None
+            )
 
     @asynccontextmanager
     async def _in_turn(self, address: str) -> AsyncIterator[None]:

@@ -29,7 +29,7 @@ delete from reporting.session where session_sha256 = :digest or ends_at <= clock
 """)
 _FIND: Final = text("""
 select coalesce(a.name, 'link ' || k.key_id), coalesce(a.role, k.role), coalesce(a.scope, k.scope),
-    s.last_seen_at < clock_timestamp() - make_interval(secs => :seen)
+    coalesce(a.must_change, false), s.last_seen_at < clock_timestamp() - make_interval(secs => :seen)
 from reporting.session s
 left join reporting.account a on a.name = s.account
 left join reporting.api_key k on k.key_id = s.key_id
@@ -72,7 +72,7 @@ async def find_session(engine: AsyncEngine, token: str, *, is_asked: bool = True
         found = (await connection.execute(_FIND, wish)).one_or_none()
         if found is None:
             return None
-        name, role, scope, is_long_ago = found
+        name, role, scope, must_change, is_long_ago = found
         if is_long_ago and is_asked:
             await connection.execute(_SEEN, {"digest": digest})
-    return Viewer(name, Role(role), scope)
+    return Viewer(name, Role(role), scope, must_change)

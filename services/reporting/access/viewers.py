@@ -41,11 +41,13 @@ def check_scope(role: Role, scope: str | None) -> None:
 @dataclass(frozen=True, slots=True)
 class Viewer:
     """One reader. `scope`: a province (2 digits), a USCC, a worker's token (64 hex digits, with `:<USCC>` where only
-    that enterprise's orders are shown), or None for the national regulator and operators."""
+    that enterprise's orders are shown), or None for the national regulator and operators. `must_change` is of an
+    account whose password an operator knows."""
 
     name: str
     role: Role
     scope: str | None
+    must_change: bool = False
 
     def sees(self, province: str | None, enterprise: str | None, worker: str | None = None) -> bool:
         """Whether a row of this enterprise, province and worker is the viewer's: for what other services tell."""

@@ -90,11 +90,12 @@ class Site:
         viewer: Viewer | None = values.setdefault("viewer", None)
         known = {
             "t": t,
-            "tabs": _tabs(request, viewer, t) if viewer else (),
+            "tabs": _tabs(request, viewer, t) if viewer and not viewer.must_change else (),
             "whose": _whose(viewer, t) if viewer else "",
             "switch": _switch(request, t),
             "form_token": form_token(request),
             "has_session": bool(cookie(request, SESSION)),
+            "has_password": bool(viewer and cookie(request, SESSION) and viewer.role is not Role.WORKER),
         }
         text = self._environment.get_template(template).render(known | values)
         response = HTMLResponse(text, status, {"Content-Security-Policy": POLICY})
