@@ -72,13 +72,15 @@ _NOTE: Final = text(
 _ATTEMPTS: Final = text("""
 with lately as (
     select what, subject, address, noted_at from reporting.access_note
-    where noted_at > clock_timestamp() - make_interval(mins => :minutes) and what in ('attempted', 'signed_in')
+    where noted_at > clock_timestamp() - make_interval(mins => :minutes)
+        and what in ('attempted', 'signed_in', 'password_changed')
         and (subject = :name or address = :network)
 ), known as (
     select distinct address from reporting.access_note where subject = :name and what = 'signed_in'
         and noted_at > clock_timestamp() - make_interval(days => :days)
 ), entered as (
-    select max(noted_at) as last_at from lately where subject = :name and address = :network and what = 'signed_in'
+    select max(noted_at) as last_at from lately
+    where subject = :name and address = :network and what in ('signed_in', 'password_changed')
 ), counted as (
     select 'pair' as kind, noted_at from lately, entered where what = 'attempted' and subject = :name
         and address = :network and noted_at > coalesce(last_at, '-infinity')
