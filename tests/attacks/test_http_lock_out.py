@@ -107,7 +107,7 @@ def test_patience_grows_and_ends() -> None:
 
 async def test_the_queue_of_passwords_is_bounded_and_no_address_fills_it() -> None:
     passwords = Passwords()
-    kept = await passwords.hash(PASSWORD)
+    kept = await passwords.hash(PASSWORD, "somebody")
     flood = [asyncio.create_task(passwords.is_right(kept, "wrong password", "192.0.2.1")) for _ in range(30)]
     crowd = [asyncio.create_task(passwords.is_right(kept, PASSWORD, f"198.51.100.{each}")) for each in range(30)]
     answers = await asyncio.gather(*flood, *crowd, return_exceptions=True)

@@ -99,7 +99,7 @@ HOSTILE = [
     },
     {"day": "2026-02-30", "period": "2026-13", "province": "44\n", "enterprise": "\x00", "at": "xx", "lang": "xx"},
     {"day": "2026-10-03", "period": "2099-12", "province": "71", "enterprise": BLUE, "at": "2026-10-03"},
-    {"day": "9" * 23, "period": "\ud800", "province": "٤٤", "enterprise": "%00", "at": "1" * 40},
+    {"day": "9" * 23, "period": "\U0010ffff", "province": "٤٤", "enterprise": "%00", "at": "1" * 40},
 ]
 
 

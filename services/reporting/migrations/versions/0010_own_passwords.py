@@ -2,8 +2,8 @@
 
 from shared.adapters.postgres.migrations import run_script
 
-revision = "0009"
-down_revision = "0008"
+revision = "0010"
+down_revision = "0009"
 
 _OWN = """
 -- Until now operators set all passwords, and so know them: the default holds for the accounts that there are, too.
