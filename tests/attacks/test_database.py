@@ -49,7 +49,7 @@ def keys_of(intruder: Intruder) -> Keys:
 
 
 async def test_a_row_altered_and_everything_above_it_re_signed_with_the_logs_key(intruder: Intruder) -> None:
-    """Rows, manifest, books and log agree. Noticed by what the national platform cosigned, and by nothing else of ours.
+    """Rows, manifest, books and log agree. Noticed by charging's signature, and by what the national platform cosigned.
 
     The running ledger hands its checkpoint to the witness, which refuses; the worker's receipt of before stays proved.
     """
@@ -68,7 +68,10 @@ async def test_a_row_altered_and_everything_above_it_re_signed_with_the_logs_key
     await intruder.repair_log(told)
     verdict = await audit(intruder)
     failed = {check.what for check in verdict.checks if not check.has_passed}
-    assert failed == {"what the national platform cosigned is what the log holds"}
+    assert failed == {
+        "every entry of the log is made by charging",
+        "what the national platform cosigned is what the log holds",
+    }
     receipt = OrderReceipt.parse_text(before["receipt"])
     assert verify_receipt(receipt, keys_of(intruder), Expected(order=row["order_id"])).startswith("Proved")
     (after,) = (await read_receipts(intruder.system.settings, wish))["orders"]
