@@ -35,6 +35,7 @@ from shared.adapters.kafka.message_authors import verify_by
 from shared.adapters.kafka.signed_messages import publish_signed
 from shared.adapters.kafka.topic_metrics import TopicMetrics
 from shared.adapters.postgres.engine import open_engine
+from shared.adapters.postgres.kept_keys import KeptKeys
 from shared.adapters.postgres.outbox import Outbox
 from shared.adapters.postgres.pool import Waits, open_pool
 from shared.adapters.postgres.topic_store import TopicStore
@@ -70,7 +71,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
         open_engine(url, size=ENGINE_SIZE, waits=waits) as engine,
         open_engine(url, size=DOOR_SIZE, waits=waits, wait_seconds=settings.pool_wait_seconds) as door,
         open_pool(url, size=1, waits=waits) as outgoing,
-        open_pool(url, size=2, waits=waits) as reading,
+        open_pool(url, size=3, waits=waits) as reading,
         open_charging(load_deployments(settings), settings) as charging,
         _witness(settings) as witness,
     ):
@@ -93,6 +94,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
         gaps = functools.partial(fill_gaps, engine, authors, *charging.values(), wait_seconds=wait_seconds)
         _repeat(service, engine, metrics, outbox, gaps)
         _keep_log(service, engine, log_keys, witness)
+        _erase_in_time(service, KeptKeys(reading, "ledger", settings.kept_bytes_days))
         for reader in internal.readers:
             service.add_readiness(reader.topic, reader.readiness)
             service.background(reader.topic, reader.run())
@@ -126,6 +128,12 @@ def _keep_log(service: Service, engine: AsyncEngine, keys: LogKeys, witness: htt
     if keys.witnesses:
         ask = keep_doing("witness", lambda: ask_witness(engine, keys, witness), LOG_SECONDS)
         service.background("witness", ask)
+
+
+def _erase_in_time(service: Service, keys: KeptKeys) -> None:
+    """Destroy the keys of quarantined messages when their time is over; a key that is left too long is an alarm."""
+    service.add_readiness("kept_keys", keys.readiness)
+    service.background("kept_keys", keys.keep())
 
 
 def _witness(settings: Settings) -> httpx.AsyncClient:

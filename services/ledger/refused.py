@@ -1,38 +1,33 @@
-"""Messages that are not taken: kept whole with a reason, once, and each is an alarm. Nothing waits for them.
+"""Messages that are not taken: kept sealed with a reason, once, and each is an alarm. Nothing waits for them.
 
 A handler raises `Quarantined`, or an error that says the same; whoever read the message keeps it. Messages that came
 over HTTP, which have no place in a log, are kept here.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import structlog
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.ledger import tables
-from services.ledger.evidence import sha256
+from shared.adapters.postgres.day_key import read_day_key
 from shared.adapters.postgres.message_faults import detail_of, meaning_of
+from shared.adapters.postgres.sealed_messages import quarantine_sql, row_without_place, shorten_detail
 from shared.contracts.quarantine import QuarantineReason
 
 log = structlog.get_logger(__name__)
 State = TypeVar("State")
+SCHEMA: Final = "ledger"
 
 
 async def keep_refused(
     connection: AsyncConnection, topic: str, reason: QuarantineReason, detail: str, payload: bytes
 ) -> None:
     """Keep the message; the same one again is not kept twice."""
-    row = {
-        "topic": topic,
-        "reason": reason.value,
-        "detail": detail[:1_000].replace("\0", ""),
-        "payload": payload,
-        "sha256": sha256(payload),
-    }
-    await connection.execute(insert(tables.refused_message).values(row).on_conflict_do_nothing())
-    log.error("message quarantined", topic=topic, reason=reason.value, detail=detail)
+    key = await read_day_key(connection, SCHEMA)
+    row = row_without_place(key, SCHEMA, topic, payload, reason, detail)
+    await connection.exec_driver_sql(quarantine_sql(SCHEMA), row)
+    log.error("message quarantined", topic=topic, reason=reason.value, detail=shorten_detail(detail))
 
 
 async def keep_if_refused(

@@ -242,13 +242,15 @@ refused_message = Table(
     Column("topic", Text),
     Column("reason", Text),
     Column("detail", Text),
-    Column("payload", LargeBinary),
     Column("sha256", LargeBinary),
     Column("received_at", INSTANT),
     Column("partition", Integer),
     Column("record_offset", BigInteger),
-    Column("headers", JSONB),
     Column("recorded_at", INSTANT),
+    Column("bytes", Integer),
+    Column("redacted", Text),
+    Column("sealed", LargeBinary),
+    Column("sealed_on", Date),
 )
 
 refused_review = Table(

@@ -63,10 +63,12 @@ REFUSED_MESSAGE: Final = Table(
     Column("record_offset", BigInteger),
     Column("reason", Text),
     Column("detail", Text),
-    Column("payload", LargeBinary),
     Column("sha256", LargeBinary),
-    Column("headers", JSONB),
     _instant("recorded_at"),
+    Column("bytes", Integer),
+    Column("redacted", Text),
+    Column("sealed", LargeBinary),
+    Column("sealed_on", Date),
 )
 REFUSED_REVIEW: Final = Table(
     "refused_review",

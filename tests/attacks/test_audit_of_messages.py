@@ -31,8 +31,8 @@ CASES: Final = {
     ),
     **{
         f"a message quarantined at {schema}": (
-            f"""insert into {schema}.refused_message (topic, reason, detail, payload, sha256, recorded_at)
-            values ('t', 'undecodable', 'd', 'hello', sha256('hello'), now())""",
+            f"""insert into {schema}.refused_message (topic, reason, detail, sha256, bytes, redacted, sealed,
+            sealed_on, recorded_at) values ('t', 'undecodable', 'd', sha256('hello'), 5, '', '', now(), now())""",
             f"delete from {schema}.refused_message where topic = 't'",
             "t: undecodable: not reviewed",
         )

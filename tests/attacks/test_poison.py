@@ -116,7 +116,7 @@ async def test_a_quarantined_message_is_kept_once_reviewed_and_replayed(ledger: 
     for _ in range(2):
         assert await ledger.read(MANIFESTS, b"hello") is not None
     (kept,) = await ledger.kept()
-    assert (kept["reason"], kept["payload"], kept["offset"]) == ("undecodable", "hello", 1)
+    assert (kept["reason"], kept["bytes"], kept["offset"]) == ("undecodable", 5, 1)
     assert await ledger.topics.store.count_open() == {(MANIFESTS, "undecodable"): 1}
     assert await ledger.topics.replay(kept["refused_id"], "somebody") != "replayed"
     assert await ledger.topics.store.review(kept["refused_id"], "somebody", "a mistake") == "reviewed"

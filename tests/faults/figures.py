@@ -29,7 +29,7 @@ FIGURES = {
     "remittances": "select remittance_id, amount, received_on from ledger.remittance",
     "allocations": "select statement_id, what, amount, effective_on, remittance_id from ledger.allocation",
     "late fees": "select statement_id, as_of, amount, total from ledger.late_fee",
-    "refused": "select topic, reason, payload from ledger.refused_message",
+    "refused": "select topic, reason, sha256 from ledger.refused_message",
     "waiting": """select (select count(*) from ledger.manifest_inbox), (select count(*) from ledger.outbox),
         (select count(*) from charging.outbox)""",
     "signed": """select count(*), sum((size = (select max(size) from ledger.cosignature))::int)

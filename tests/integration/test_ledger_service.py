@@ -216,7 +216,7 @@ async def test_a_month_from_manifests_to_money_with_a_kill_in_between(ledger: Le
             status = await process.get("/v1/status")
             assert status["alarms"] == ["message_refused: premiums.charged.v1: undecodable: 1"]
             (message,) = (await process.get("/v1/refused"))["messages"]
-            assert (message["payload"], message["reviewer"]) == ("not a manifest", None)
+            assert (message["redacted"], message["reviewer"]) == ("14 bytes that are no JSON", None)
             review = f"/v1/refused/{message['refused_id']}/review"
             assert await process.post(review, {"note": "a test"}) == {"state": "reviewed"}
             assert await process.post(review, {"note": "again"}) == {"state": "already_reviewed"}

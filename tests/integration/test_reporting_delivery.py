@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import date
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -136,9 +137,9 @@ async def test_an_unreadable_message_is_kept_and_holds_up_nothing(open_house: OP
         assert (await house.settled())["receipts"] == 1
         assert [each["kind"] for each in await house.discrepancies()] == ["unreadable_message"] * 3
         assert (await house.status())["refused_messages"] == 3
-    kept = await fetch(database, "select reason, payload from reporting.refused_message order by refused_id")
+    kept = await fetch(database, "select reason, sha256 from reporting.refused_message order by refused_id")
     assert [tuple(row) for row in kept] == [
-        ("undecodable", body) for body in (b"", b"\xff\x00", b'{"day": "2026-10-03"}')
+        ("undecodable", sha256(body).digest()) for body in (b"", b"\xff\x00", b'{"day": "2026-10-03"}')
     ]
 
 

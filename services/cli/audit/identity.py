@@ -14,7 +14,10 @@ from shared.adapters.postgres.pool import Connection
 from shared.domain.identity import reads_as_identity
 from shared.domain.identity_share import COUNTS_SQL, HAS_DIGITS_SQL, expected_by_chance, is_beyond_chance
 
-CLEAN: Final = ("charging.parked.", "charging.conflict.redacted", "reporting.access_note.")
+CLEAN: Final = (
+    "charging.parked.", "charging.conflict.redacted", "charging.refused_message.", "ledger.refused_message.",
+    "reporting.refused_message.", "reporting.access_note.",
+)  # fmt: skip
 """Beginnings of columns in which nothing of a message is left in clear."""
 EXEMPT: Final = {
     "order_id": "the enterprise's own numbering: judged by share",

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.reporting.access.passwords import Passwords
 from services.reporting.access.viewers import Role, check_scope
-from services.reporting.kept_keys import read_day_key
+from shared.adapters.postgres.day_key import read_day_key
 from shared.domain.errors import Refused
 from shared.domain.identity import reads_as_identity
 from shared.runtime.client_address import network_of
@@ -197,7 +197,7 @@ async def is_password_of(engine: AsyncEngine, passwords: Passwords, name: str, p
 async def _subject_of(connection: AsyncConnection, name: str) -> str:
     """The name, where there is such an account. Anything else may be what somebody typed by mistake, a password or an
     identity number: it is told apart by its HMAC under a key of the day, which is destroyed after a time."""
-    key = await read_day_key(connection)
+    key = await read_day_key(connection, "reporting")
     masked = UNKNOWN + hmac.new(key.key, name.encode(), hashlib.sha256).hexdigest()[:32]
     return name if await connection.scalar(_IS_ACCOUNT, {"name": name}) else masked
 

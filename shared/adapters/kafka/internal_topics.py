@@ -22,10 +22,11 @@ from shared.adapters.kafka.log_ends import LogEnds
 from shared.adapters.kafka.message_handling import Fault, Handle, MessageHandler, Verify
 from shared.adapters.kafka.security import client_options
 from shared.adapters.kafka.topic_ids import read_topic_ids
-from shared.adapters.postgres.topic_store import Place, PositionMoved, StoredPosition, TopicStore
+from shared.adapters.postgres.topic_store import Place, PositionMoved, StoredPosition, TopicStore, Unavailable
 from shared.contracts.quarantine import Message, QuarantineReason
 from shared.domain.calendar import epoch_instant
 from shared.domain.errors import Stop
+from shared.domain.redaction import redact_detail
 from shared.runtime.clock import now
 from shared.runtime.settings import Settings
 
@@ -299,14 +300,17 @@ class InternalTopics:
     async def replay(self, refused_id: int, reviewer: str) -> str:
         """Have a quarantined message handled again, which reviews it where it is taken now.
 
-        Returns `replayed`, `unknown`, or `refused: ` and why it is still not taken.
+        Returns `replayed`, `unknown`, `refused: ` and why it is still not taken, or `erased: ` or `altered: ` and why
+        its bytes cannot be had.
         """
         message = await self.store.read_message(refused_id)
+        if isinstance(message, Unavailable):
+            return f"{message.state}: {message.detail}"
         if message is None or message.topic not in self._handlers:
             return "unknown"
         fault = await self._handlers[message.topic].try_once(message)
         if fault is not None:
-            return f"refused: {fault.reason.value}: {fault.detail}"
+            return f"refused: {fault.reason.value}: {redact_detail(fault.detail)}"
         await self.store.review(refused_id, reviewer, "replayed")
         return "replayed"
 

@@ -22,6 +22,15 @@ TODAY: Final = "cast(clock_timestamp() at time zone 'Asia/Shanghai' as date)"
 """SQL: the day by the clock of the database."""
 
 
+MAKE_KEY: Final = f"insert into {{}}.kept_key (day, key) values ({TODAY}, $1) on conflict do nothing"
+"""SQL, with the schema to be filled in."""
+
+
+def key_of_today_sql(schema: str) -> str:
+    """SQL: the key of today, where it is made."""
+    return f"select day, key from {schema}.kept_key where day = {TODAY} and key is not null"
+
+
 def newest_key_sql(schema: str) -> str:
     """SQL: the key that is sealed under now."""
     return f"select day, key from {schema}.kept_key where key is not null order by day desc limit 1"
@@ -36,9 +45,16 @@ def key_of(row: Any) -> DayKey:
 
 async def make_key_of_today(connection: Connection | Pool, schema: str) -> None:
     """Make today's key unless it is there."""
-    await connection.execute(
-        f"insert into {schema}.kept_key (day, key) values ({TODAY}, $1) on conflict do nothing", make_key()
-    )
+    await connection.execute(MAKE_KEY.format(schema), make_key())
+
+
+async def read_key_of_today(connection: Connection, schema: str) -> DayKey:
+    """Today's key; made where there is none yet."""
+    row = await connection.fetchrow(key_of_today_sql(schema))
+    if row is None:
+        await make_key_of_today(connection, schema)
+        row = await connection.fetchrow(newest_key_sql(schema))
+    return key_of(row)
 
 
 class KeptKeys:

@@ -1,5 +1,6 @@
 """What an error of a handler means for its message: refuse it for good, wait, or try again."""
 
+import re
 from collections.abc import Iterator
 from typing import Final, Literal
 
@@ -10,12 +11,17 @@ from asyncpg.exceptions import InterfaceError, PostgresError
 from shared.contracts.quarantine import Quarantined, QuarantineReason
 from shared.domain.authors import NotAuthorizedError
 from shared.domain.errors import Refused, Retry
+from shared.domain.redaction import HIDDEN, redact_detail
 
 Meaning = QuarantineReason | Literal["waiting", "transient", "unknown"]
 _TRANSIENT_CLASSES: Final = ("08", "25", "40", "53", "55", "57", "58")
 """Of SQLSTATE: connection, transaction state, rollback, resources, locks, an operator's doing, the system."""
 _REFUSING_CLASSES: Final = ("22", "23", "44", "54", "P0")
 """Of SQLSTATE: data, constraints, views, program limits, and what our own triggers raise."""
+
+_ARGUMENT: Final = re.compile(r"(for query argument \$[0-9]+):.*", re.DOTALL)
+_QUOTED: Final = re.compile(r"'.*'|\".*\"", re.DOTALL)
+"""A value of the message, in an error of the database, the driver or Python; from its first quote to its last."""
 
 
 def meaning_of(error: BaseException) -> Meaning:
@@ -41,11 +47,21 @@ def meaning_of(error: BaseException) -> Meaning:
 
 
 def detail_of(error: BaseException) -> str:
-    """One line about an error, without the statement and its parameters."""
+    """One line about an error, without the statement, its parameters, the row, or what else it quotes of a message."""
+    if isinstance(error, Refused | Retry):
+        return redact_detail(str(error))
     for cause in _causes(error):
         if isinstance(cause, PostgresError | InterfaceError):
-            return f"{type(cause).__name__}: {cause}"
-    return str(error) if isinstance(error, Refused | Retry) else f"{type(error).__name__}: {error}"
+            # str() of it has the whole row as DETAIL; what a constraint's message quotes are our own names.
+            said = str(cause.args[0]) if cause.args else ""
+            is_named = isinstance(cause, asyncpg.IntegrityConstraintViolationError)
+            return f"{type(cause).__name__}: {redact_detail(said if is_named else _without_values(said))}"
+    said = str(error) if isinstance(error, msgspec.MsgspecError) else _without_values(str(error))
+    return f"{type(error).__name__}: {redact_detail(said)}"
+
+
+def _without_values(said: str) -> str:
+    return _QUOTED.sub(HIDDEN, _ARGUMENT.sub(rf"\1 {HIDDEN}", said))
 
 
 def _of_database(error: BaseException) -> Meaning | None:

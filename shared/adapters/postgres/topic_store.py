@@ -1,27 +1,26 @@
 """How far a service has read each internal topic, and what it quarantined, in the service's own database.
 
-Tables of each schema: `topic_position`, `refused_message` (the quarantine) and `refused_review`. A position is moved by
-compare-and-set, so of two readers one notices that the other was quicker; a message is quarantined in the transaction
-that moves the position.
+Tables of each schema: `topic_position`, `refused_message` (the quarantine, sealed by `sealed_messages`) and
+`refused_review`. A position is moved by compare-and-set, so of two readers one notices that the other was quicker; a
+message is quarantined in the transaction that moves the position.
 """
 
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha256
 from typing import Any, Final
 from uuid import UUID
 
 import structlog
 
+from shared.adapters.postgres.kept_keys import read_key_of_today
 from shared.adapters.postgres.pool import Connection, Pool
+from shared.adapters.postgres.sealed_messages import open_message, quarantine_row, quarantine_sql, shorten_detail
 from shared.contracts.quarantine import Message, QuarantineReason
+from shared.domain.errors import Refused
 
 log = structlog.get_logger(__name__)
-MOST_DETAIL: Final = 1_000
-"""Characters of a detail; the message itself is kept whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +38,14 @@ class StoredPosition:
 
     next_offset: int
     topic_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """Why the bytes of a quarantined message cannot be had: `erased` with the key of their day, or `altered`."""
+
+    state: str
+    detail: str
 
 
 class PositionMoved(Exception):  # noqa: N818 - an expected outcome, told by raising so that a transaction rolls back
@@ -96,33 +103,37 @@ class TopicStore:
         return {(row["topic"], row["reason"]): row["count"] for row in rows}
 
     async def list_messages(self, after: int, limit: int) -> list[dict[str, Any]]:
-        """Quarantined messages, oldest first; the payload as text, undecodable bytes escaped."""
+        """Quarantined messages in their redacted form, oldest first, and when the bytes of each were erased."""
         rows = await self._pool.fetch(
-            f"""select m.*, r.reviewer, r.note from {self.schema}.refused_message m
+            f"""select m.*, r.reviewer, r.note, k.destroyed_at as erased_at from {self.schema}.refused_message m
             left join {self.schema}.refused_review r using (refused_id)
+            left join {self.schema}.kept_key k on k.day = m.sealed_on
             where refused_id > $1 order by refused_id limit $2""",
             after, limit,
         )  # fmt: skip
         return [
-            {
-                **{name: row[name] for name in _SHOWN},
-                "sha256": row["sha256"].hex(),
-                "offset": row["record_offset"],
-                "payload": row["payload"].decode(errors="backslashreplace"),
-            }
+            {name: row[name] for name in _SHOWN} | {"sha256": row["sha256"].hex(), "offset": row["record_offset"]}
             for row in rows
         ]
 
-    async def read_message(self, refused_id: int) -> Message | None:
-        """A quarantined message, as it was read."""
+    async def read_message(self, refused_id: int) -> Message | Unavailable | None:
+        """A quarantined message, as it was read; None where there is none."""
         row = await self._pool.fetchrow(
-            f"select * from {self.schema}.refused_message where refused_id = $1", refused_id
+            f"""select m.*, k.key, k.destroyed_at from {self.schema}.refused_message m
+            left join {self.schema}.kept_key k on k.day = m.sealed_on where refused_id = $1""",
+            refused_id,
         )
         if row is None:
             return None
-        headers = tuple((name, bytes.fromhex(value)) for name, value in json.loads(row["headers"]))
+        if row["key"] is None:
+            since = "" if row["destroyed_at"] is None else f" on {row['destroyed_at']:%Y-%m-%d}"
+            return Unavailable("erased", f"the key of {row['sealed_on']} was destroyed{since}, and the bytes with it")
+        try:
+            kept = open_message(row["key"], self.schema, row)
+        except Refused as error:
+            return Unavailable("altered", str(error))
         partition, offset = row["partition"] or 0, row["record_offset"] or 0
-        return Message(row["topic"], partition, offset, row["payload"], row["recorded_at"], headers)
+        return Message(row["topic"], partition, offset, kept.body, row["recorded_at"], tuple(kept.headers))
 
     async def review(self, refused_id: int, reviewer: str, note: str) -> str:
         """Write down that somebody looked at a message, which ends its alarm.
@@ -153,17 +164,12 @@ class TopicStore:
                     await connection.execute("select pg_advisory_unlock(hashtextextended($1, 0))", name)
 
     async def _keep(self, connection: Connection, message: Message, reason: QuarantineReason, detail: str) -> None:
-        headers = json.dumps([[name, value.hex()] for name, value in message.headers])
-        await connection.execute(
-            f"""insert into {self.schema}.refused_message
-            (topic, partition, record_offset, reason, detail, payload, sha256, headers, recorded_at)
-            values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict (topic, reason, sha256) do nothing""",
-            message.topic, message.partition, message.offset, reason.value, detail[:MOST_DETAIL].replace("\0", ""),
-            message.body, sha256(message.body).digest(), headers, message.recorded_at,
-        )  # fmt: skip
+        key = await read_key_of_today(connection, self.schema)
+        row = quarantine_row(key, self.schema, message, reason, detail)
+        await connection.execute(quarantine_sql(self.schema), *row)
         log.error(
             "message quarantined", topic=message.topic, partition=message.partition, offset=message.offset,
-            reason=reason.value, detail=detail[:MOST_DETAIL],
+            reason=reason.value, detail=shorten_detail(detail),
         )  # fmt: skip
 
     async def _move(
@@ -179,5 +185,6 @@ class TopicStore:
 
 
 _SHOWN: Final = (
-    "refused_id", "topic", "partition", "reason", "detail", "received_at", "reviewer", "note",
+    "refused_id", "topic", "partition", "reason", "detail", "bytes", "redacted", "erased_at", "received_at", "reviewer",
+    "note",
 )  # fmt: skip
