@@ -1,4 +1,4 @@
-"""Why a message of an internal topic is quarantined (隔离): kept whole with one of these reasons, and an alarm.
+"""Why a message of an internal topic is quarantined (隔离): kept whole, sealed, with one of these reasons; an alarm.
 
 A quarantined message is acknowledged, and the next one is handled. A person reviews it or has it handled again.
 """

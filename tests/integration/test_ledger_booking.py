@@ -156,7 +156,7 @@ async def test_nothing_is_added_to_an_entry_that_stands(ledger: Ledger) -> None:
     await refused(ledger.engine, statement, "come together")
 
 
-QUEUES = {"topic_position", "turn", "outbox", "manifest_inbox", "alembic_version"}
+QUEUES = {"topic_position", "turn", "outbox", "manifest_inbox", "alembic_version", "set_aside", "kept_key"}
 
 
 async def test_the_role_can_neither_update_nor_delete(ledger: Ledger) -> None:
