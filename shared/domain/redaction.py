@@ -24,8 +24,10 @@ _DEEPEST: Final = 8
 _RUN: Final = re.compile(r"[0-9][0-9\-_.: ]{9,}[0-9][Xx]?")
 _FOREIGN: Final = re.compile(r"[^\x20-\x7e…]+")
 _NAME: Final = re.compile(r"[A-Za-z_]{1,40}")
-_QUOTED_VALUE: Final = re.compile(r"^(Invalid enum value ).*( - at `[^`]*`)?$", re.DOTALL)
-_UNKNOWN_FIELD: Final = re.compile(r"^(Object contains unknown field )`(.*)`( - at `\$[^`]*`)$", re.DOTALL)
+_QUOTED_VALUE: Final = re.compile(r"^((?:[A-Za-z]{1,40}: )?Invalid enum value ).*?( - at `[^`]*`)?$", re.DOTALL)
+_UNKNOWN_FIELD: Final = re.compile(
+    r"^((?:[A-Za-z]{1,40}: )?Object contains unknown field )`(.*?)`( - at `\$[^`]*`)?$", re.DOTALL
+)
 
 
 def _form(pattern: str) -> Callable[[str], bool]:
@@ -81,7 +83,7 @@ def redact_detail(detail: str) -> str:
     detail = _QUOTED_VALUE.sub(rf"\1'{HIDDEN}'\2", detail)
     unknown = _UNKNOWN_FIELD.match(detail)
     if unknown is not None and not _NAME.fullmatch(unknown[2]):
-        detail = f"{unknown[1]}`{HIDDEN}`{unknown[3]}"
+        detail = f"{unknown[1]}`{HIDDEN}`{unknown[3] or ''}"
     detail = _RUN.sub(lambda run: HIDDEN if reads_as_identity(run[0]) else run[0], detail)
     return _FOREIGN.sub(HIDDEN, detail)
 

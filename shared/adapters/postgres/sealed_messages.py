@@ -87,23 +87,26 @@ def name_place(schema: str, topic: str, reason: str, digest: bytes) -> str:
 
 ADD_SEALED: Final = """
 alter table {0}.refused_message disable trigger user;
-alter table {0}.refused_message add bytes integer, add redacted text, add sealed bytea, add sealed_on date;
+alter table {0}.refused_message add bytes integer, add redacted text, add sealed bytea, add sealed_on date,
+    add said text;
 """
 """SQL of a migration, before `seal_quarantine`."""
 DROP_CLEAR: Final = """
-alter table {0}.refused_message drop payload, drop headers,
+alter table {0}.refused_message drop payload, drop headers, drop detail, alter said set not null,
     alter bytes set not null, alter redacted set not null, alter sealed set not null, alter sealed_on set not null,
     drop constraint refused_message_topic_reason_sha256_key,
     add constraint refused_message_once unique (topic, reason, sha256, sealed_on);
+alter table {0}.refused_message rename said to detail;
 alter table {0}.refused_message enable trigger user;
 cluster {0}.refused_message using refused_message_pkey;
 """
-"""SQL after it. The table is written anew, so that what was in clear is in none of its pages."""
+"""SQL after it. The table is written anew, so that what was in clear is in none of its pages. Versions of rows from
+before this transaction's updates stay in it without the dropped columns, so `detail` is a new column, too."""
 
 
 async def seal_quarantine(connection: Connection, schema: str) -> None:
     """Seal every message that was kept in clear, some at a time; a step of a migration."""
-    update = f"""update {schema}.refused_message set detail = $2, bytes = $3, redacted = $4, sealed = $5, sealed_on = $6
+    update = f"""update {schema}.refused_message set said = $2, bytes = $3, redacted = $4, sealed = $5, sealed_on = $6
         where refused_id = $1"""
     page = f"""select *, headers::text as headers_text from {schema}.refused_message
         where refused_id > $1 order by refused_id limit {_PAGE}"""

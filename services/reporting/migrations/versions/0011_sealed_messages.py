@@ -3,8 +3,8 @@
 from shared.adapters.postgres.migrations import run_script, run_step
 from shared.adapters.postgres.sealed_messages import ADD_SEALED, DROP_CLEAR, seal_quarantine
 
-revision = "0010"
-down_revision = "0009"
+revision = "0011"
+down_revision = "0010"
 
 
 def upgrade() -> None:
