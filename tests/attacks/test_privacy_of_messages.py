@@ -12,6 +12,7 @@ from typing import Any, Final
 import asyncpg
 import msgspec
 import pytest
+from asyncpg.exceptions import PostgresError
 
 import services
 from services.cli.audit.identity import CLEAN
@@ -171,7 +172,7 @@ async def test_a_detail_quotes_nothing_of_a_message(place: Place) -> None:
     ]
     details = []
     for sql, value in questions:
-        with pytest.raises((asyncpg.PostgresError, asyncpg.DataError)) as raised:
+        with pytest.raises((PostgresError, asyncpg.DataError)) as raised:
             await pool.fetch(sql, value)
         details.append(detail_of(raised.value))
     details += [detail_of(KeyError(PINYIN)), detail_of(ValueError(f"invalid literal: '{PINYIN}'"))]
@@ -226,7 +227,7 @@ async def test_what_was_kept_in_clear_is_sealed(schema: str, database: str, tmp_
         assert (kept.body, kept.headers) == (body, [("driver", NAME.encode())])
         pages = await owner.fetchval(f"select pg_read_binary_file(pg_relation_filepath('{schema}.refused_message'))")
         assert PINYIN.encode() not in pages, "the table was written anew"
-        with pytest.raises(asyncpg.PostgresError, match=r"never changed|refused|only added to"):
+        with pytest.raises(PostgresError, match=r"never changed|refused|only added to"):
             await owner.execute(f"update {schema}.refused_message set detail = ''")
     finally:
         await owner.close()
