@@ -1,7 +1,6 @@
 """What a report must agree with in itself: pure, one function a kind; None is agreement, else the first fault."""
 
 from collections.abc import Iterable, Iterator
-from typing import Final
 
 from shared.contracts.reports import (
     CoverageReport,
@@ -10,32 +9,10 @@ from shared.contracts.reports import (
     PremiumLine,
     RegistrationReport,
 )
-from shared.domain.calendar import Month
 from shared.domain.errors import Refused
 from shared.domain.money import parse_yuan, round_to_fen
 
 AnyReport = CoverageReport | RegistrationReport | DeclarationReport | PaymentReport
-
-
-MOST_ORDERS: Final = 10**12
-"""No count of a month in one province comes near; what is beyond fits no column."""
-
-
-def shape_fault(report: AnyReport) -> str | None:
-    """What the schema cannot say: a month that is none, a count that is absurd."""
-    counts: list[int] = []
-    if isinstance(report, CoverageReport):
-        counts = [count for line in report.lines for count in (line.orders, line.charged, line.reversed)]
-    elif isinstance(report, DeclarationReport):
-        counts = [report.orders, *(line.orders for line in report.lines)]
-    if any(abs(count) > MOST_ORDERS for count in counts):
-        return f"a count beyond {MOST_ORDERS}"
-    if isinstance(report, DeclarationReport | PaymentReport):
-        try:
-            Month.parse(report.period)
-        except Refused as error:
-            return str(error)
-    return None
 
 
 def sums_fault(report: AnyReport) -> str | None:

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.national_platform import store
-from services.national_platform.checks import AnyReport, shape_fault, sums_fault
+from services.national_platform.checks import AnyReport, sums_fault
 from services.national_platform.delivery import Delivery, Taken
 from services.national_platform.roster import Roster
 from shared.adapters.signing import Verifier
@@ -53,8 +53,6 @@ class Reception:
             return _refusal(None, "bad_schema", _first_fault(error))
         if delivery.idempotency_key != report.report_id:
             return _refusal(report.report_id, "bad_schema", "Idempotency-Key is not the report's id")
-        if fault := shape_fault(report):
-            return _refusal(report.report_id, "bad_schema", fault)
         if report.province not in PROVINCES:
             return _refusal(report.report_id, "wrong_province", f"{report.province} is not a province")
         if delivery.provinces is not None and report.province not in delivery.provinces:

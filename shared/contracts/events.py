@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
-from shared.contracts.bounds import END, Count, IndustryName, Instant, Province, Series, Uscc
+from shared.contracts.bounds import END, Count, IndustryName, Instant, Province, Series, Uscc, check_insured_days
 
 SPEC_VERSION: Final = "1.0"
 SOURCE_PREFIX: Final = "urn:uscc:"
@@ -114,6 +114,9 @@ class Declaration(Struct, frozen=True, forbid_unknown_fields=True):
     day: Annotated[date, Meta(description="accepted on, Asia/Shanghai")]
     series: Annotated[list[DeclaredSeries], Meta(max_length=1_000)]
     totals: Annotated[list[DeclaredTotal], Meta(max_length=1_000)]
+
+    def __post_init__(self) -> None:
+        check_insured_days(self.day)
 
 
 class Envelope(Struct, frozen=True, tag_field="type", kw_only=True, gc=False):

@@ -1,16 +1,44 @@
 """What the discrepancy register (差异登记) may hold: a closed list of kinds, and a finding as charging hands it over.
 
-A finding names something that does not agree; it does not say who is at fault. JSON, msgspec.
+A finding names something that does not agree; it does not say who is at fault. JSON, msgspec. Every field is bounded
+(shared/contracts/bounds.py), so the register can keep whatever is decoded.
 """
 
-from datetime import date, datetime
+from datetime import date
 from enum import StrEnum
 from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
+from shared.contracts.bounds import (
+    END,
+    LARGEST_SUM,
+    MOST_TOTALS,
+    Count,
+    Instant,
+    Name,
+    Province,
+    Uscc,
+    check_insured_days,
+)
+from shared.contracts.events import OrderId, WorkerId
+from shared.domain.delays import BUCKETS
+
 MOST_ORDERS: Final = 100
 """Orders that a finding names; `count` says how many there are."""
+
+MOST_EVIDENCE: Final = 100
+"""Entries of a finding's evidence."""
+MOST_WORDS: Final = 1_000
+"""Words of one entry."""
+FindingText = Annotated[str, Meta(pattern=r"^[^\x00]{1,4000}" + END, description="PostgreSQL keeps no NUL")]
+FindingKey = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,256}" + END)]
+FindingFigure = Annotated[int, Meta(ge=-LARGEST_SUM, le=LARGEST_SUM)]
+EvidenceText = Annotated[str, Meta(pattern=r"^[^\x00]{0,512}" + END)]
+Evidence = Annotated[
+    dict[Name, EvidenceText | FindingFigure | Annotated[list[EvidenceText], Meta(max_length=MOST_WORDS)]],
+    Meta(max_length=MOST_EVIDENCE),
+]
 
 
 class FindingKind(StrEnum):
@@ -74,23 +102,29 @@ class FindingKind(StrEnum):
 class OrderRef(Struct, frozen=True, kw_only=True):
     """An order behind a finding; `accepted_at` as its events say, None where none of them could be placed."""
 
-    order_id: str
-    accepted_at: datetime | None
-    worker_id: str | None
+    order_id: OrderId
+    accepted_at: Instant | None
+    worker_id: WorkerId | None
+
+    def __post_init__(self) -> None:
+        check_insured_days(self.accepted_at)
 
 
 class Finding(Struct, frozen=True, kw_only=True):
     """One named difference. `kind` and `key` are its identity: found again with the same, it is seen again."""
 
     kind: FindingKind
-    key: Annotated[str, Meta(description="stable within the kind, e.g. <uscc>.<day>")]
-    enterprise: str | None
+    key: Annotated[FindingKey, Meta(description="stable within the kind, e.g. <uscc>.<day>")]
+    enterprise: Uscc | None
     insured_on: date | None
-    province: str | None = None
-    count: Annotated[int, Meta(description="orders, numbers or amounts that differ")]
-    detail: Annotated[str, Meta(description="one sentence")]
-    evidence: dict[str, str | int | list[str]]
+    province: Province | None = None
+    count: Annotated[FindingFigure, Meta(description="orders, numbers or amounts that differ")]
+    detail: Annotated[FindingText, Meta(description="one sentence")]
+    evidence: Evidence
     orders: Annotated[list[OrderRef], Meta(max_length=MOST_ORDERS)]
+
+    def __post_init__(self) -> None:
+        check_insured_days(self.insured_on)
 
 
 class Delays(Struct, frozen=True, kw_only=True):
@@ -99,14 +133,17 @@ class Delays(Struct, frozen=True, kw_only=True):
     `orders` are by the buckets of `shared.domain.delays`; their sum is what was received of the insured day.
     """
 
-    enterprise: str
-    province: str
+    enterprise: Uscc
+    province: Province
     insured_on: date
-    orders: list[int]
+    orders: Annotated[list[Count], Meta(min_length=BUCKETS, max_length=BUCKETS)]
+
+    def __post_init__(self) -> None:
+        check_insured_days(self.insured_on)
 
 
 class DayFindings(Struct, frozen=True, kw_only=True):
     """The answer of charging's `GET /v1/days/{day}/findings`: what the day's close counted, no more and no less."""
 
-    findings: list[Finding]
-    delays: list[Delays]
+    findings: Annotated[list[Finding], Meta(max_length=MOST_TOTALS)]
+    delays: Annotated[list[Delays], Meta(max_length=MOST_TOTALS)]

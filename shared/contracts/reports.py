@@ -3,21 +3,54 @@
 No public specification of its interface was found, so this profile is our own and carries a version; a real one
 would replace `shared/adapters/http/national_platform.py` and this module. Money is decimal strings in yuan; days are
 Asia/Shanghai. The body that is sent is signed as bytes (Ed25519) in the header `Danbao-Signature`, base64; the header
-`Idempotency-Key` is the report's id.
+`Idempotency-Key` is the report's id. Every field is bounded (shared/contracts/bounds.py) as wide as the columns of both
+sides; its regular expressions are written for pydantic, whose `$` is the end of the text and which has no look-ahead.
 """
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+
+from shared.contracts.bounds import (
+    FIRST_DAY,
+    FIRST_INSURED_DAY,
+    LARGEST_COUNT,
+    LARGEST_INT4,
+    LAST_DAY,
+    LAST_INSURED_DAY,
+    MOST_LINES,
+    MOST_TOTALS,
+)
 
 PROFILE: Final = "danbao/1"
-Yuan = Annotated[str, Field(pattern=r"^-?[0-9]{1,15}\.[0-9]{2,4}$")]
+MOST_ITEMS: Final = 1_000_000
+"""Workers, exclusions of employees or states of payment in one report."""
+Yuan = Annotated[str, Field(pattern=r"^-?[0-9]{1,14}\.[0-9]{2,4}$")]
+"""A bigint of 0.0001 yuan holds every amount of 14 digits, and not every one of 15."""
 Province = Annotated[str, Field(pattern=r"^[0-9]{2}$")]
 Uscc = Annotated[str, Field(pattern=r"^[0-9A-Z]{18}$")]
 Token = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Period = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Period = Annotated[str, Field(pattern=r"^20(2[2-9]|[3-9][0-9])-(0[1-9]|1[0-2])$")]
 ReportId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,128}$")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
+"""Of a statement or an industry."""
+Reason = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{0,64}$")]
+Series = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,16}$")]
+InsuranceNo = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,32}$")]
+Text = Annotated[str, Field(pattern=r"^[^\x00]{0,200}$")]
+"""Of the platform: PostgreSQL keeps no NUL."""
+Day = Annotated[date, Field(ge=FIRST_DAY, le=LAST_DAY)]
+InsuredDay = Annotated[date, Field(ge=FIRST_INSURED_DAY, le=LAST_INSURED_DAY)]
+Instant = Annotated[
+    AwareDatetime,
+    Field(ge=datetime.combine(FIRST_DAY, time.min, UTC), le=datetime.combine(LAST_DAY, time.max, UTC)),
+]
+Count = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
+Orders = Annotated[int, Field(ge=-LARGEST_COUNT, le=LARGEST_COUNT)]
+TariffLine = Annotated[int, Field(ge=0, le=LARGEST_INT4)]
+Part = Annotated[int, Field(ge=1, le=LARGEST_INT4)]
 
 
 class Document(BaseModel):
@@ -32,25 +65,25 @@ class PremiumLine(Document):
     `orders` = charged - reversed and may be negative in an amendment.
     """
 
-    insured_on: date
+    insured_on: InsuredDay
     enterprise: Uscc
-    industry: str
-    tariff_line: int
+    industry: Name
+    tariff_line: TariffLine
     base_yuan: Yuan
-    charged: int
-    reversed: int
-    orders: int
+    charged: Orders
+    reversed: Orders
+    orders: Orders
     premium_yuan: Yuan
 
 
 class Exclusion(Document):
     """Orders of one enterprise that owe no premium, by reason."""
 
-    insured_on: date
+    insured_on: InsuredDay
     enterprise: Uscc
-    industry: str
-    reason: str
-    orders: int
+    industry: Name
+    reason: Reason
+    orders: Orders
 
 
 class EmployeeExclusion(Document):
@@ -58,8 +91,8 @@ class EmployeeExclusion(Document):
 
     enterprise: Uscc
     worker_id: Token
-    employer_insurance_no: str
-    orders: int
+    employer_insurance_no: InsuranceNo
+    orders: Orders
 
 
 class EnterpriseWorkers(Document):
@@ -68,9 +101,9 @@ class EnterpriseWorkers(Document):
     For a day before the report's: those not counted on that day before.
     """
 
-    insured_on: date
+    insured_on: InsuredDay
     enterprise: Uscc
-    workers: int
+    workers: Count
 
 
 class CoverageReport(Document):
@@ -79,16 +112,16 @@ class CoverageReport(Document):
     profile: Literal["danbao/1"] = PROFILE
     kind: Literal["coverage"] = "coverage"
     report_id: ReportId
-    day: date
+    day: Day
     province: Province
-    orders: int
+    orders: Orders
     premium_yuan: Yuan
-    lines: list[PremiumLine]
-    exclusions: list[Exclusion]
-    employee_exclusions: list[EmployeeExclusion]
-    workers: list[EnterpriseWorkers]
-    province_workers: Annotated[int, Field(ge=0, description="distinct over all enterprises, on the day itself")]
-    first_time_workers: Annotated[int, Field(ge=0)]
+    lines: Annotated[list[PremiumLine], Field(max_length=MOST_TOTALS)]
+    exclusions: Annotated[list[Exclusion], Field(max_length=MOST_TOTALS)]
+    employee_exclusions: Annotated[list[EmployeeExclusion], Field(max_length=MOST_ITEMS)]
+    workers: Annotated[list[EnterpriseWorkers], Field(max_length=MOST_TOTALS)]
+    province_workers: Annotated[Count, Field(description="distinct over all enterprises, on the day itself")]
+    first_time_workers: Count
 
 
 class RegistrationReport(Document):
@@ -97,11 +130,11 @@ class RegistrationReport(Document):
     profile: Literal["danbao/1"] = PROFILE
     kind: Literal["registration"] = "registration"
     report_id: ReportId
-    day: date
+    day: Day
     province: Province
-    part: Annotated[int, Field(ge=1)]
-    parts: Annotated[int, Field(ge=1)]
-    workers: list[Token]
+    part: Part
+    parts: Part
+    workers: Annotated[list[Token], Field(max_length=MOST_ITEMS)]
 
 
 class DeclarationLine(Document):
@@ -109,14 +142,14 @@ class DeclarationLine(Document):
 
     kind: Literal["line", "adjustment", "assessed"]
     insured_month: Period
-    industry: str
-    tariff_line: int
+    industry: Name
+    tariff_line: TariffLine
     base_yuan: Yuan
-    orders: int
+    orders: Orders
     exact_yuan: Yuan
     amount_yuan: Yuan
-    series: str | None = None
-    insured_on: date | None = None
+    series: Series | None = None
+    insured_on: InsuredDay | None = None
 
 
 class DeclarationReport(Document):
@@ -128,20 +161,20 @@ class DeclarationReport(Document):
     period: Period
     province: Province
     enterprise: Uscc
-    statement_id: str
-    due_on: date
-    orders: int
+    statement_id: Name
+    due_on: Day
+    orders: Orders
     exact_yuan: Yuan
     amount_yuan: Yuan
-    lines: list[DeclarationLine]
+    lines: Annotated[list[DeclarationLine], Field(max_length=MOST_LINES)]
 
 
 class PaymentItem(Document):
     """Where one statement stands. `arrears_yuan` is principal past its due date."""
 
     enterprise: Uscc
-    statement_id: str
-    due_on: date
+    statement_id: Name
+    due_on: Day
     due_yuan: Yuan
     remitted_yuan: Yuan
     outstanding_yuan: Yuan
@@ -157,8 +190,8 @@ class PaymentReport(Document):
     report_id: ReportId
     period: Period
     province: Province
-    as_of: date
-    items: list[PaymentItem]
+    as_of: Day
+    items: Annotated[list[PaymentItem], Field(max_length=MOST_ITEMS)]
 
 
 Report = Annotated[CoverageReport | RegistrationReport | DeclarationReport | PaymentReport, Field(discriminator="kind")]
@@ -170,11 +203,11 @@ REPORT: Final[TypeAdapter[CoverageReport | RegistrationReport | DeclarationRepor
 class Receipt(Document):
     """The platform's answer (回执) to a report it keeps; the same report gets the same receipt again."""
 
-    receipt_id: str
+    receipt_id: Text
     report_id: ReportId
-    body_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    received_at: datetime
-    unconfirmed: list[EmployeeExclusion] = []
+    body_sha256: Sha256
+    received_at: Instant
+    unconfirmed: Annotated[list[EmployeeExclusion], Field(max_length=MOST_ITEMS)] = []
 
 
 RefusalReason = Literal[
@@ -185,7 +218,7 @@ RefusalReason = Literal[
 class Refusal(Document):
     """The platform's answer to a report it does not take."""
 
-    report_id: str | None
+    report_id: ReportId | None
     reason: RefusalReason
     detail: str
 
@@ -197,14 +230,14 @@ class Difference(Document):
     province: Province
     enterprise: Uscc
     what: Literal["orders", "exact_yuan", "declaration_missing", "reports_missing"]
-    declared: str
-    reported: str
+    declared: Text
+    reported: Text
 
 
 class Reconciliation(Document):
     """Every difference of a month; an empty list says that both agree."""
 
     period: Period
-    declarations: int
-    coverage_reports: int
-    differences: list[Difference]
+    declarations: Count
+    coverage_reports: Count
+    differences: Annotated[list[Difference], Field(max_length=MOST_ITEMS)]

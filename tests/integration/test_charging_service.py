@@ -8,14 +8,20 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 
 from services.charging.settle import LOCK
-from shared.contracts.manifests import DayClosing, DayCounted, PremiumsCharged
+from shared.contracts.manifests import DayClosing, DayCounted, PremiumsCharged, question_hash
 from shared.contracts.parking import ParkReason
 from shared.contracts.topics import DAYS_CLOSING, DAYS_COUNTED, MANIFESTS, orders_topic
+from tests.attacks.poison.messages import poison
 from tests.authors import headers_of
 from tests.integration.charging_house import NOON, OTHER_RIDES, RIDES, ROOT, House, Sent, accepted, cancelled, completed
 from tests.integration.charging_service import Field, open_field, open_producer
 from tests.servers import Broker, client_settings
 from tests.waiting import eventually_async
+
+SOME_POISON = {
+    "hello", "nothing", "null", "zeros", "no text", "deep", "half a surrogate", "a number of 5,000 digits",
+    "the last day of the calendar", "a cut to 2^70", "a cut of 300,000 runs", "an attempt beyond int4",
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -93,6 +99,25 @@ async def read(field: Field, topic: str, count: int) -> list[bytes]:
     finally:
         await consumer.stop()
     return found
+
+
+async def test_poison_on_the_topic_of_questions_leaves_charging_at_work(field: Field) -> None:
+    """Five bytes once ended charging for good; the next true question is answered, whatever came before it."""
+    async with field.worker() as worker:
+        await field.send(accepted("o1"))
+        await field.has_counted(1)
+        runs = (await worker.get("/v1/status"))["runs"]
+        closing = DayClosing(day=NOON.date(), attempt=1, cut=runs, previous_cut={})
+        bad = [body for name, body in poison(DAYS_CLOSING).items() if name in SOME_POISON]
+        async with open_producer(field.client) as producer:
+            for value in [*bad, msgspec.json.encode(closing)]:
+                await producer.send_and_wait(DAYS_CLOSING, value, headers=[*headers_of(DAYS_CLOSING, value)])
+        (answer,) = [msgspec.json.decode(value, type=DayCounted) for value in await read(field, DAYS_COUNTED, 1)]
+        assert answer.question == question_hash(closing)
+        kept = "select count(*) from charging.refused_message where topic = $1"
+        assert await field.house.value(kept, DAYS_CLOSING) == len(bad) == len(SOME_POISON)
+        assert not await worker.has_ended()
+        assert await worker.is_ready()
 
 
 async def test_the_api_tells_what_was_charged(field: Field) -> None:

@@ -35,6 +35,7 @@ from shared.contracts.topics import (
 )
 from shared.domain.signed_note import ED25519
 from tests.access_keys import write_access_keys
+from tests.attacks.poison.messages import poison
 from tests.authors import LEDGER, as_operator, headers_of, write_author_files
 from tests.faults.proxy import open_proxy
 from tests.integration.ledger_model import ENTERPRISE, OTHER, Charging, Ledger, due, new_run, open_ledger, total
@@ -45,6 +46,11 @@ OPENED_ON = date(2026, 9, 29)
 LAST = date(2026, 9, 30)
 KEY = "a key for one test"
 AUTHORISED = {"Authorization": f"Bearer {KEY}"}
+SOME_POISON = {
+    "hello", "nothing", "null", "zeros", "no text", "deep", "half a surrogate", "a number of 5,000 digits",
+    "a tariff line beyond int4", "a premium beyond int8", "a cut to 2^70", "15 digits of yuan, beyond int8",
+    "an id with a zero byte",
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -240,6 +246,26 @@ async def test_the_api_wants_a_key_and_refuses_nonsense(ledger: Ledger, fresh_br
         assert (await process.post("/v1/late-fees", {"as_of": "2026-09-30"})) == {"booked": 0, "amount_yuan": "0.00"}
         assert (await process.api.post("/v1/refused/9/review", json={"note": "none"})).status_code == 404
         assert (await process.get("/v1/statements", enterprise=OTHER))["statements"] == []
+
+
+async def test_poison_on_the_ledgers_topics_leaves_it_at_work(ledger: Ledger, fresh_broker: Broker) -> None:
+    """Manifests, remittances and answers that cannot be used are quarantined; what follows them is booked."""
+    run, topics = new_run(), (MANIFESTS, REMITTANCES, DAYS_COUNTED)
+    bad = {topic: [body for name, body in poison(topic).items() if name in SOME_POISON] for topic in topics}
+    async with answering(fresh_broker, ledger.charging) as producer, started(ledger, fresh_broker) as process:
+        for topic, bodies in bad.items():
+            await publish(producer, topic, *bodies)
+        await publish(producer, MANIFESTS, ledger.charging.write(run, total(orders=5, day=OPENED_ON)))
+
+        async def is_booked() -> bool:
+            return bool((await process.get("/v1/status"))["runs"].get(run) == 1)
+
+        await eventually_async(is_booked, "the manifest to be booked")
+        await close(process, OPENED_ON)
+        kept = await ledger.rows("select topic, count(*) from ledger.refused_message group by 1")
+        assert {row[0]: row[1] for row in kept} == {topic: len(bodies) for topic, bodies in bad.items()}
+        assert process.child.returncode is None
+        assert await process.ready()
 
 
 async def test_a_message_that_nobody_gets_done_is_seen_in_readiness(ledger: Ledger, fresh_broker: Broker) -> None:
