@@ -139,7 +139,7 @@ async def test_the_ledger_keeps_every_count(ledger: Readers, seed: int) -> None:
     await books.ask(OPENED_ON)
     asked = await books.asked()
     place = {"day": asked.day, "attempt": asked.attempt, "cut": asked.cut, "question": msgspec.UNSET}
-    nothing = {"totals": [], "workers": [], "first_time": [], "hours": []}
+    nothing: dict[str, list[Any]] = {"totals": [], "workers": [], "first_time": [], "hours": []}
     answers = [replace(each, **place) for each in drawn]
     differing = [each for each in answers if any(total.insured_on == asked.day for total in each.totals)]
     await read_all(ledger, DAYS_COUNTED, differing[:1])
@@ -205,8 +205,8 @@ async def test_the_register_keeps_every_finding(database: str, seed: int) -> Non
                         insert(DAY_FIGURE).values(day=DAY, **place, **sums).on_conflict_do_nothing()
                     )
         async with engine.connect() as connection:
-            assert await connection.scalar(select(func.count()).select_from(DISCREPANCY)) > 0
-            assert await connection.scalar(select(func.count()).select_from(DAY_FIGURE)) > 0
+            assert await connection.scalar(select(func.count()).select_from(DISCREPANCY))
+            assert await connection.scalar(select(func.count()).select_from(DAY_FIGURE))
 
 
 LARGEST: Final[dict[str, Any]] = {"orders": 10**12, "premium_yuan": "-99999999999999.9999", "insured_on": "2199-12-31"}
