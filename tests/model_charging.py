@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
+from tests.model_declarations import signed_revision
 from tests.model_events import Fault, read_event
 from tests.model_identity import is_credit_code, names_a_person
 from tests.model_numbers import Heard, Numbers
@@ -30,7 +31,9 @@ class ModelCharging:
     regions: frozenset[str]
     rows: list[Row] = field(default_factory=list)
     by_key: dict[tuple[Any, ...], Row] = field(default_factory=dict)
-    declarations: dict[tuple[str, str], str] = field(default_factory=dict)
+    declarations: dict[tuple[str, str], tuple[str, int | None]] = field(default_factory=dict)
+    revisions: dict[tuple[str, bytes], int | None] = field(default_factory=dict)
+    """Of manifests of a day, by enterprise and bytes."""
     received: int = 0
     manifests: dict[tuple[str, int], Manifest] = field(default_factory=dict)
     resent: dict[tuple[str, str, str, datetime], date] = field(default_factory=dict)
@@ -53,7 +56,8 @@ class ModelCharging:
             self.received += 1
             if end.outcome != "repeat" and (end.outcome != "recorded" or end.reason == "declaration"):
                 place = (end.insured_on, end.province, end.industry, end.outcome, end.line, end.base)
-                self.heard.append(Heard(run, number, end.enterprise, record.value, *place))
+                revision = self.revisions.get((end.enterprise, record.value or b""))
+                self.heard.append(Heard(run, number, end.enterprise, record.value, *place, revision))
         self.manifests[run, number] = Manifest(run, number, "orders", Counter(ends))
         return ends
 
@@ -119,11 +123,15 @@ class ModelCharging:
             raise Fault("unknown_enterprise")
         if not FIRST_MS <= record.timestamp < LAST_MS:
             raise Fault("impossible_time")
+        revision = None
+        if kind == "declared":
+            revision = signed_revision(self.scheme.keys, uscc, said, record.value or b"")
         _check_names(said)
         now = datetime.fromtimestamp(record.timestamp // 1000, SHANGHAI)
         now += timedelta(milliseconds=record.timestamp % 1000)
         if kind == "declared":
-            return self._declare(uscc, said)
+            self.revisions[uscc, record.value or b""] = revision
+            return self._declare(uscc, said, revision)
         total = self._rate(uscc, kind, said, now)
         key = (uscc, said["order_id"], said["worker_id"][:16], said["accepted_at"])
         content = {name: value for name, value in said.items() if name not in {"series", "sequence"}}
@@ -165,11 +173,11 @@ class ModelCharging:
         if ended_at > now + SKEW:
             raise Fault("in_future")
 
-    def _declare(self, uscc: str, said: dict[str, Any]) -> Total:
-        name = (uscc, said["declaration_id"])
+    def _declare(self, uscc: str, said: dict[str, Any], revision: int | None) -> Total:
+        name, content = (uscc, said["declaration_id"]), (said["said"], revision)
         if name in self.declarations:
-            return Total(None, uscc, "", "", "repeat" if self.declarations[name] == said["said"] else "conflict")
-        self.declarations[name] = said["said"]
+            return Total(None, uscc, "", "", "repeat" if self.declarations[name] == content else "conflict")
+        self.declarations[name] = content
         return Total(None, uscc, "", "", "recorded", "declaration")
 
     # Settling

@@ -228,6 +228,7 @@ MAY_BE: dict[str, Callable[[Any], Any]] = {
     "datacontenttype": ANY_TEXT,
     "dataschema": ANY_TEXT,
 }
+SIGNED: dict[str, Callable[[Any], Any]] = {"signature": ANY_TEXT, "revision": whole(0, 2**31 - 1)}
 
 
 def read_event(value: bytes | None) -> tuple[str, str, dict[str, Any]]:
@@ -240,11 +241,13 @@ def read_event(value: bytes | None) -> tuple[str, str, dict[str, Any]]:
     if not isinstance(told, Told):
         raise Fault("wrong_type")
     needed = {**ENVELOPE, "data": DATA[_kind(told)]}
-    attributes = Told({name: told[name] for name in told.keys() & (needed.keys() | MAY_BE.keys())})
-    attributes.earlier = [(name, said) for name, said in told.earlier if name in needed or name in MAY_BE]
-    event = fields_of(needed, MAY_BE)(attributes)
+    may_be = MAY_BE | SIGNED if _kind(told) == "declared" else MAY_BE
+    attributes = Told({name: told[name] for name in told.keys() & (needed.keys() | may_be.keys())})
+    attributes.earlier = [(name, said) for name, said in told.earlier if name in needed or name in may_be]
+    event = fields_of(needed, may_be)(attributes)
     said = event["data"]
     if "day" in said:
+        said |= {name: event[name] for name in SIGNED}
         said["said"] = json.dumps([str(said["day"]), said["series"], said["totals"]])
     return _kind(told), event["source"], said
 

@@ -1,7 +1,7 @@
 """The auditor's numbers: which are missing of a day, and what is charged for them. Sets of numbers, one by one.
 
 A number counts from the close whose cut reaches its acceptance; the numbers of parked events and conflicts are not
-missing; the last manifest received for a day holds.
+missing; of the manifests of a day the highest signed revision holds, without one the last received.
 """
 
 import json
@@ -12,6 +12,7 @@ from datetime import date, timedelta
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from tests.model_declarations import replaces
 from tests.model_identity import names_a_person
 
 ONE = timedelta(days=1)
@@ -39,6 +40,7 @@ class Said(NamedTuple):
     day: date
     used: dict[str, set[int]]
     unused: dict[str, set[int]]
+    revision: int | None
 
 
 class Heard(NamedTuple):
@@ -54,6 +56,8 @@ class Heard(NamedTuple):
     outcome: str
     line: str
     base: Fraction
+    revision: int | None
+    """Of a signed manifest."""
 
 
 class Missing(NamedTuple):
@@ -92,7 +96,7 @@ class Numbers:
                 self.used.append(Used(*number, each.insured_on, each.province, each.industry, each.line, each.base))
                 came.add(number)
             elif each.outcome == "recorded":
-                new.append(said_in(each.value, each.enterprise))
+                new.append(said_in(each.value, each.enterprise, each.revision))
             elif number:
                 self.kept.add(number)
         self.said += new
@@ -113,7 +117,9 @@ class Numbers:
 
     def settle(self, came: set[tuple[str, str, int]], new: list[Said]) -> set[Missing]:
         """What is taken back now: numbers that arrived, or that a new manifest of about their day declares unused."""
-        found = set()
+        found, held = set(), self._held()
+        new = [each for each in new if each is held[each.enterprise, each.day]
+               or each.revision is None is held[each.enterprise, each.day].revision]  # fmt: skip
         for each in self.charged - self.taken_back:
             number = each[:3]
             is_unused = any(
@@ -127,9 +133,16 @@ class Numbers:
         self.taken_back |= found
         return found
 
+    def _held(self) -> dict[tuple[str, date], Said]:
+        found: dict[tuple[str, date], Said] = {}
+        for each in self.said:
+            key = (each.enterprise, each.day)
+            if key not in found or replaces(each.revision, found[key].revision):
+                found[key] = each
+        return found
+
     def _missing(self, day: date) -> set[tuple[str, str, int]]:
-        held = {(each.enterprise, each.day): each for each in self.said}
-        found = set()
+        held, found = self._held(), set()
         series = {(each.enterprise, each.series) for each in self.used}
         series |= {(each.enterprise, name) for each in held.values() for name in each.used}
         for enterprise, name in series:
@@ -175,7 +188,7 @@ def number_in(value: bytes | None, enterprise: str) -> tuple[str, str, int] | No
     return (enterprise, series, sequence) if is_number and is_series else None
 
 
-def said_in(value: bytes | None, enterprise: str) -> Said:
+def said_in(value: bytes | None, enterprise: str, revision: int | None) -> Said:
     """A manifest that was taken in."""
     data: dict[str, Any] = json.loads(value or b"")["data"]
 
@@ -187,4 +200,4 @@ def said_in(value: bytes | None, enterprise: str) -> Said:
                 mine |= set(range(each["first"], min(each["last"], each["first"] + MOST) + 1))
         return found
 
-    return Said(enterprise, date.fromisoformat(data["day"]), numbers("used"), numbers("unused"))
+    return Said(enterprise, date.fromisoformat(data["day"]), numbers("used"), numbers("unused"), revision)

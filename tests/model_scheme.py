@@ -39,6 +39,7 @@ class ModelScheme:
     tariff: list[Line]
     rules: list[Line]
     presumptions: list[Line]
+    keys: list[Line]
 
     def rate(self, uscc: str, province: str, industry: str, at: datetime, is_employee: bool) -> tuple[str, str, str]:
         """Outcome, reason and number of the tariff line; "" for none; the outcome "uncovered" is to be parked."""
@@ -103,5 +104,5 @@ def read_scheme(directories: Iterable[Path]) -> ModelScheme:
         files = [file for place in places for file in sorted(place.glob(pattern))]
         return [dict(line) for file in files for line in csv.DictReader(file.read_text("utf-8-sig").splitlines())]
 
-    names = ("provinces", "enterprises", "enrolment*", "tariff-*", "cancellation", "presumption")
+    names = ("provinces", "enterprises", "enrolment*", "tariff-*", "cancellation", "presumption", "enterprise-keys*")
     return ModelScheme(*(read(f"{name}.csv") for name in names))

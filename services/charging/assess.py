@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from services.charging.batch import Batch
 from services.charging.cut import NEW_IN_CUT, Batches, reached_sql
-from services.charging.declared import around, declared_numbers, read_declared
+from services.charging.declared import around, declared_numbers, not_outdated, read_declared
 from services.charging.numbering import Key, Reach
 from services.charging.store import start_run, write_manifest
 from shared.adapters.postgres.pool import Connection
@@ -142,7 +142,8 @@ async def _taken_back(connection: Connection, day: date, reach: Reach) -> list[A
     for row in await connection.fetch(_ARRIVED, day, list({row["enterprise"] for row in rows})):
         arrived[row[0], row[1]].append((row[2], row[3]))
     days = {each for row in rows for each in around(row["insured_on"])}
-    new = [each for each in await read_declared(connection, reach.cut, reach.previous, sorted(days)) if each.is_new]
+    declared = not_outdated(await read_declared(connection, reach.cut, reach.previous, sorted(days)))
+    new = [each for each in declared if each.is_new]
     unused = {on: declared_numbers(new, on) for on in {row["insured_on"] for row in rows}}
     came = {key: united(ranges) for key, ranges in arrived.items()}
     found: list[Assessed] = []

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 from services.charging.rows import Row, TotalKey
 from shared.contracts.manifests import Total
+from shared.domain.declaration_keys import Signed
 from shared.domain.leaf import RowKind, kept_leaf
 from shared.domain.merkle import leaf_hash
 
@@ -68,6 +69,13 @@ class DeclarationRow:
     day: date
     body: bytes
     received: bytes
+    signed: Signed | None = None
+    """The enterprise's signature, where it has to sign."""
+
+    @property
+    def content(self) -> tuple[bytes, int | None]:
+        """What makes it a repeat or, if it is other under one id, a conflict."""
+        return self.body, self.signed.revision if self.signed else None
 
 
 @dataclass(slots=True)

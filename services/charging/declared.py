@@ -1,8 +1,9 @@
 """Enterprises' own manifests of a day (`day.declared.v1`) as a close sees them: which came, when, and which one holds.
 
-The last received for a day holds; that it is not the first is a finding. Numbers are declared for the day on which they
-were given, and an acceptance around midnight may be counted to the day before or after: whoever compares numbers looks
-at the neighbouring days' manifests, too.
+Of signed ones the highest revision of a day holds, the first of it, and goes before any that is not signed; of unsigned
+ones the last received. That one says other than another before is a finding. Numbers are declared for the day on which
+they were given, and an acceptance around midnight may be counted to the day before or after: whoever compares numbers
+looks at the neighbouring days' manifests, too.
 """
 
 from collections import defaultdict
@@ -19,7 +20,7 @@ from shared.contracts.events import Declaration, DeclaredSeries
 from shared.domain.numbers import Range, Ranges, united
 
 _DECLARED: Final = f"""
-    select d.enterprise, e.uscc, d.declaration_id, d.declared_day, d.body, d.received,
+    select d.enterprise, e.uscc, d.declaration_id, d.declared_day, d.body, d.received, d.revision,
         ({reached_sql("d.batch", parameter=2)}) is not true as is_new
     from charging.declaration d
     join charging.enterprise e on e.id = d.enterprise
@@ -39,6 +40,8 @@ class Declared:
     told: Declaration
     received: bytes
     is_new: bool
+    revision: int | None = None
+    """Of a signed one; None: not signed, for the enterprise had no key on the day."""
 
     @property
     def content(self) -> tuple[Any, ...]:
@@ -63,14 +66,38 @@ async def read_declared(
             msgspec.json.decode(row["body"], type=Declaration),
             row["received"],
             row["is_new"],
+            row["revision"],
         )
         for row in rows
     ]
 
 
 def holding(declared: Iterable[Declared]) -> dict[tuple[int, date], Declared]:
-    """The one that holds for each enterprise and day."""
-    return {(each.enterprise, each.day): each for each in declared}
+    """The one that holds for each enterprise and day, of those in the order of their receipt."""
+    held: dict[tuple[int, date], Declared] = {}
+    for each in declared:
+        key = (each.enterprise, each.day)
+        if key not in held or replaces(each, held[key]):
+            held[key] = each
+    return held
+
+
+def replaces(new: Declared, held: Declared) -> bool:
+    """Whether one received later holds in the place of the one that held until then."""
+    if new.revision is None:
+        return held.revision is None
+    return held.revision is None or new.revision > held.revision
+
+
+def not_outdated(declared: Iterable[Declared]) -> list[Declared]:
+    """Without those that a signed revision goes before."""
+    received = list(declared)
+    held = holding(received)
+    return [each for each in received if _is_current(each, held[each.enterprise, each.day])]
+
+
+def _is_current(each: Declared, held: Declared) -> bool:
+    return each is held or each.revision is None is held.revision
 
 
 def around(day: date) -> list[date]:

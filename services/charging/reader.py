@@ -32,10 +32,12 @@ from services.charging.decode import Parked, decode
 from services.charging.doubts import Doubts
 from services.charging.forms import Form, texts
 from services.charging.glance import Glance
+from services.charging.ingest.declaration_signatures import find_signature
 from services.charging.ingest.free_fields import find_declaration_fault, find_fault
 from services.charging.layout import Orders, lay_out
 from services.charging.rows import CANCEL_REASONS, EXCLUSION_REASONS, TotalKey
 from shared.adapters.hashing import hash_all
+from shared.adapters.signing import is_signed
 from shared.contracts.events import (
     SOURCE_PREFIX,
     Cancellation,
@@ -48,6 +50,7 @@ from shared.contracts.events import (
 from shared.contracts.manifests import Outcome
 from shared.contracts.parking import ParkReason
 from shared.contracts.topics import enterprise_of, orders_topic
+from shared.domain.declaration_keys import DeclarationKeys, Signed
 from shared.domain.industry import FOOD_DELIVERY_CLOSED_ON, Industry
 from shared.domain.leaf import NO_INT64, RowKind, declaration_leaf
 from shared.domain.merkle import leaf_hash
@@ -84,6 +87,7 @@ class Reader:
         self, scheme: Scheme, regions: frozenset[str], enterprise_ids: Mapping[str, int], limits: Limits
     ) -> None:
         self._scheme, self._limits = scheme, limits
+        self._keys = DeclarationKeys(scheme.enterprise_keys, is_signed)
         self._lanes = {
             orders_topic(uscc): Lane(uscc, enterprise, SOURCE_PREFIX + uscc)
             for uscc, enterprise in enterprise_ids.items()
@@ -164,9 +168,12 @@ class Reader:
         if not FIRST_RECORD_MS <= record.timestamp < LAST_RECORD_MS:
             return Parked(ParkReason.IMPOSSIBLE_TIME, f"record time {record.timestamp} ms")
         if isinstance(event, DayDeclared):
+            signed = find_signature(self._keys, uscc, event, record.value or b"")
+            if isinstance(signed, Parked):
+                return signed
             fault = find_declaration_fault(event.data)
             if fault is None:
-                self._declare(index, record, lane, event)
+                self._declare(index, record, lane, event, signed)
             return fault
         return self._take_order(index, record, lane, _KINDS[type(event)], event.data)
 
@@ -266,10 +273,10 @@ class Reader:
         code = self._industry_codes[data.industry]
         return Form(lane.enterprise, kind, data.token_key, code, reason, departed, 0, total, -_FOREVER_US, _FOREVER_US)
 
-    def _declare(self, index: int, record: Record, lane: Lane, event: DayDeclared) -> None:
+    def _declare(self, index: int, record: Record, lane: Lane, event: DayDeclared, signed: Signed | None) -> None:
         data, received = event.data, sha256(record.value or b"").digest()
         body = msgspec.json.encode(data)
-        row = DeclarationRow(index, lane.enterprise, data.declaration_id, data.day, body, received)
+        row = DeclarationRow(index, lane.enterprise, data.declaration_id, data.day, body, received, signed)
         self._batch.declarations.append(row)
         self._batch.leaves[index] = leaf_hash(
             declaration_leaf(

@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from services.charging.cut import NEW_IN_CUT, Batches, read_counted_cut, read_previous_cut
-from services.charging.declared import Declared, around, declared_numbers, holding, read_declared
+from services.charging.declared import Declared, around, declared_numbers, holding, read_declared, replaces
 from services.charging.gaps import read_boxes, read_stretches
 from services.charging.numbering import MOST_RANGES as MOST_STRETCHES
 from services.charging.numbering import Key
@@ -186,10 +186,12 @@ async def _manifests(
 
 
 def _late_or_changed(day: date, first_on: date | None, declared: list[Declared]) -> Iterator[Finding]:
-    last: dict[tuple[int, date], Declared] = {}
+    held: dict[tuple[int, date], Declared] = {}
     for each in declared:
-        name, before = each.told.declaration_id, last.get((each.enterprise, each.day))
-        last[each.enterprise, each.day] = each
+        name, before = each.told.declaration_id, held.get((each.enterprise, each.day))
+        holds = before is None or replaces(each, before)
+        if holds:
+            held[each.enterprise, each.day] = each
         if not each.is_new or first_on is None or each.day < first_on:
             continue
         key = f"{each.uscc}.{each.day}.{name}"
@@ -198,6 +200,8 @@ def _late_or_changed(day: date, first_on: date | None, declared: list[Declared])
             yield _of_manifest(FindingKind.MANIFEST_LATE, each.uscc, each.day, key, text)
         if before is not None and before.content != each.content:
             text = f"manifest {name} says other than {before.told.declaration_id} said of the same day"
+            if not holds:
+                text += f", and does not hold: revision {before.revision} was there before it"
             yield _of_manifest(FindingKind.MANIFEST_CHANGED, each.uscc, each.day, key, text)
 
 

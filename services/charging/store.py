@@ -24,6 +24,7 @@ from shared.adapters.sealing import DayKey
 from shared.adapters.signing import AuthorSigner
 from shared.contracts.manifests import ManifestKind, Outcome, PremiumsCharged, Total, sign_manifest
 from shared.contracts.topics import MANIFESTS
+from shared.domain.declaration_keys import Signed
 from shared.domain.errors import Stop
 from shared.domain.leaf import RowKind
 
@@ -293,28 +294,36 @@ async def _sealing_key(connection: Connection) -> DayKey:
 
 
 async def _write_declarations(connection: Connection, run: Run, batch: Batch) -> None:
-    """A declaration told twice is a repeat; one id with other content a conflict."""
+    """A declaration sent twice is a repeat; one id with other content or another revision a conflict."""
     conflicts = []
     for row in batch.declarations:
         stored = await connection.fetchval(
             """insert into charging.declaration
-                (enterprise, declaration_id, declared_day, body, received, batch, leaf_index)
-            values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing returning body""",
+                (enterprise, declaration_id, declared_day, body, received, batch, leaf_index,
+                revision, key_id, signature, signed_data)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) on conflict do nothing returning body""",
             row.enterprise, row.declaration_id, row.day, row.body, row.received, run.next_batch(), row.leaf_index,
+            *_signature_columns(row.signed),
         )  # fmt: skip
         if stored is not None:
             continue
-        known = await connection.fetchval(
-            "select body from charging.declaration where enterprise = $1 and declaration_id = $2",
+        known = await connection.fetchrow(
+            "select body, revision from charging.declaration where enterprise = $1 and declaration_id = $2",
             row.enterprise,
             row.declaration_id,
         )
-        if known == row.body:
+        if tuple(known) == row.content:
             _note_repeat(batch, row.leaf_index)
         else:
             key = (None, row.enterprise, row.declaration_id, None, int(RowKind.DECLARATION))
             conflicts.append(_note_conflict(batch, row.leaf_index, key))
     await _write_conflicts(connection, run, conflicts)
+
+
+def _signature_columns(signed: Signed | None) -> tuple[int | bytes | None, ...]:
+    if signed is None:
+        return (None,) * 4
+    return signed.revision, signed.key_id, signed.signature, signed.data
 
 
 async def _write_parked(connection: Connection, run: Run, batch: Batch) -> None:

@@ -25,7 +25,7 @@ from shared.runtime.access import AccessKeys
 MOST_BYTES: Final = 256 * 1024
 """A larger body is refused here; on a topic it would be parked, as whatever is above DANBAO_MAX_EVENT_BYTES."""
 _DAY_0: Final = date(1970, 1, 1)
-_DECLARED: Final = "select body from charging.declaration where enterprise = $1 and declaration_id = $2"
+_DECLARED: Final = "select body, revision from charging.declaration where enterprise = $1 and declaration_id = $2"
 
 
 @dataclass(slots=True)
@@ -90,9 +90,9 @@ async def _look_what_is_met(connection: Connection, batch: Batch) -> None:
     finally:
         await undone.rollback()
     for row in batch.declarations:
-        known = await connection.fetchval(_DECLARED, row.enterprise, row.declaration_id)
+        known = await connection.fetchrow(_DECLARED, row.enterprise, row.declaration_id)
         if known is not None:
-            same[row.leaf_index] = known == row.body
+            same[row.leaf_index] = tuple(known) == row.content
     for index, is_same in same.items():
         batch.totals[index] = batch.totals[index]._replace(
             outcome=Outcome.REPEAT if is_same else Outcome.CONFLICT, reason=None, tariff_line=None, base_amount=0

@@ -10,6 +10,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct
 
 from shared.contracts.bounds import END, Count, IndustryName, Instant, Province, Series, Uscc, check_insured_days
+from shared.domain.declaration_keys import LARGEST_REVISION
 
 SPEC_VERSION: Final = "1.0"
 SOURCE_PREFIX: Final = "urn:uscc:"
@@ -33,6 +34,17 @@ TokenKey = Annotated[int, Meta(ge=1, le=32_767, description="version of the sche
 Region = Annotated[
     str,
     Meta(pattern=r"^[0-9]{6}" + END, description="place of acceptance (接单地), GB/T 2260; its province is paid"),
+]
+Signature = Annotated[
+    str,
+    Meta(
+        description="Ed25519 signature of the enterprise as key id:base64, over enterprise, day, revision and the "
+        "bytes of data (docs/contracts, Signed manifests); required from the first day of its first key"
+    ),
+]
+Revision = Annotated[
+    int,
+    Meta(ge=0, le=LARGEST_REVISION, description="of signed manifests of a day the highest holds; absent is 0"),
 ]
 Sequence = Annotated[int, Meta(ge=1, le=2**53 - 1, description="gapless number of the acceptance in its series")]
 InsuranceNo = Annotated[
@@ -106,8 +118,8 @@ class DeclaredTotal(Struct, frozen=True, forbid_unknown_fields=True):
 class Declaration(Struct, frozen=True, forbid_unknown_fields=True):
     """An enterprise's own manifest of a day, given before the day is closed (design D11).
 
-    Numbers are those given on the day; the last manifest received for a day holds, and is a finding where it says other
-    than the one before.
+    Numbers are those given on the day. Of signed manifests of a day the highest revision holds, and goes before any
+    that is not signed; of unsigned ones the last received. Saying other than one before is a finding.
     """
 
     declaration_id: OrderId
@@ -152,6 +164,8 @@ class OrderCancelled(Envelope, frozen=True, tag="order.cancelled.v1", kw_only=Tr
 class DayDeclared(Envelope, frozen=True, tag="day.declared.v1", kw_only=True, gc=False):
     """`day.declared.v1`"""
 
+    signature: Signature | None = None
+    revision: Revision | None = None
     data: Declaration
 
 

@@ -29,6 +29,10 @@ class ParkReason(StrEnum):
     UNKNOWN_ENTERPRISE = "unknown_enterprise"
     UNKNOWN_REGION = "unknown_region"
     UNKNOWN_INDUSTRY = "unknown_industry"
+    UNSIGNED = "unsigned"
+    """A manifest of a day without a signature, or with what is none, of an enterprise that has a key."""
+    WRONG_AUTHOR = "wrong_author"
+    """Its signature is of no key that the enterprise has on the day, or is not over this manifest."""
     # When
     IN_FUTURE = "in_future"
     TOO_OLD = "too_old"

@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from shared.domain.calendar import day_start, epoch_microseconds
 from shared.domain.cancellation import CancellationRule
+from shared.domain.declaration_keys import EnterpriseKey
 from shared.domain.enrolment import Enrolment, ProvinceJoining
 from shared.domain.enterprise import Enterprise
 from shared.domain.errors import Refused
@@ -70,6 +71,7 @@ class Scheme:
         cancellation_rules: Iterable[CancellationRule],
         warnings: Sequence[str] = (),
         presumption_rules: Iterable[PresumptionRule] = (),
+        enterprise_keys: Iterable[EnterpriseKey] = (),
     ) -> None:
         self._lines = _numbered(lines)
         self._joined_at = {each.province: day_start(each.joined_on) for each in provinces}
@@ -78,6 +80,8 @@ class Scheme:
         self._rules = sorted(cancellation_rules, key=lambda rule: rule.valid_from)
         self.presumption_rules = tuple(presumption_rules)
         """Whether missing numbers are charged; without one they are not."""
+        self.enterprise_keys = tuple(enterprise_keys)
+        """Keys with which enterprises sign their manifests of a day."""
         self._enrolments: dict[tuple[str, Industry], list[Enrolment]] = {}
         for enrolment in enrolments:
             self._enrolments.setdefault((enrolment.uscc, enrolment.industry), []).append(enrolment)

@@ -47,7 +47,7 @@ class VerifierKey:
         """The key of a vkey of one of the two types; `Refused` with the reason for anything else."""
         name, _, rest = text.partition("+")
         key_id, _, encoded = rest.partition("+")
-        key = _decoded(encoded)
+        key = decode_base64(encoded)
         if not is_key_name(name) or not _VKEY.fullmatch(key_id) or key is None:
             raise Refused(f"{text!r} is no verifier key: name+key id+base64")
         if len(key) != 33 or key[0] not in (ED25519, COSIGNATURE):
@@ -75,7 +75,7 @@ class Signature:
     def parse(cls, line: str) -> "Signature":
         """A line without its newline; `Refused` when it is none."""
         name, _, encoded = line.removeprefix(_DASH).partition(" ")
-        data = _decoded(encoded)
+        data = decode_base64(encoded)
         if not line.startswith(_DASH) or not is_key_name(name) or data is None or len(data) < 5:
             raise Refused(f"{line!r} is no signature line")
         return cls(name, data[:4], data[4:])
@@ -152,7 +152,7 @@ def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def _decoded(text: str) -> bytes | None:
+def decode_base64(text: str) -> bytes | None:
     """The bytes; None for any other spelling of them than `_base64` gives."""
     try:
         data = base64.b64decode(text, validate=True)

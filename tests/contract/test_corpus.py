@@ -12,7 +12,7 @@ from shared.adapters.files.regions import known_regions
 from shared.contracts.topics import orders_topic
 from tests.contract.test_decode import reader
 from tests.corpus_files import NOON_MS, Nasty, read_corpus
-from tests.integration.charging_house import FREIGHT, RIDES, ROOT, Record, accepted, demo_scheme
+from tests.integration.charging_house import FREIGHT, RIDES, SCHEME, Record, accepted, demo_scheme
 from tests.mangling import spoiled
 from tests.model_charging import ModelCharging
 from tests.model_scheme import ModelScheme, read_scheme
@@ -32,7 +32,7 @@ def ends_of(batch: Batch) -> list[tuple[str, str]]:
 
 @cache
 def scheme() -> ModelScheme:
-    return read_scheme([ROOT / "deploy" / "tariffs", ROOT / "deploy" / "demo"])
+    return read_scheme(SCHEME)
 
 
 def model() -> ModelCharging:

@@ -34,6 +34,8 @@ from tests.authors import CHARGING
 from tests.servers import Postgres, drop_database, make_database
 
 ROOT = Path(__file__).resolve().parents[2]
+SCHEME = [ROOT / "deploy" / "tariffs", ROOT / "deploy" / "demo", ROOT / "tests" / "corpus" / "scheme"]
+"""The demo's, where one enterprise, RIDES, has to sign what it declares of 2027."""
 ROLE, PASSWORD = "danbao_charging", "charging"
 RIDES, OTHER_RIDES, FREIGHT = "91000000FAKE00001F", "91000000FAKE00002J", "91000000FAKE000072"
 STRANGER = "91000000FAKE00999X"
@@ -130,7 +132,7 @@ def declared(declaration_id: str, day: str = "2026-10-03", orders: int = 1, uscc
 
 @lru_cache
 def demo_scheme() -> Scheme:
-    return load_scheme([ROOT / "deploy" / "tariffs", ROOT / "deploy" / "demo"])
+    return load_scheme(SCHEME)
 
 
 @dataclass

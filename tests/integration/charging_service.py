@@ -21,7 +21,7 @@ from shared.adapters.kafka.security import Client, client_options
 from shared.contracts.topics import orders_topic
 from tests.access_keys import write_access_keys
 from tests.authors import as_operator, write_author_files
-from tests.integration.charging_house import ROOT, House, Sent
+from tests.integration.charging_house import ROOT, SCHEME, House, Sent
 from tests.servers import logged_in_as, make_topics_of
 from tests.waiting import eventually_async
 
@@ -166,7 +166,7 @@ def environment(url: str, broker: Mapping[str, str], port: int, settings: Mappin
     danbao = {
         "DATABASE": url,
         "PORT": str(port),
-        "SCHEME": f"{ROOT / 'deploy' / 'tariffs'}:{ROOT / 'deploy' / 'demo'}",
+        "SCHEME": ":".join(map(str, SCHEME)),
         "ORDER_PARTITIONS": "2",
         "SETTLE_SECONDS": "0.3",
         "SCHEDULER": "false",  # the days of these tests may be to come

@@ -8,7 +8,7 @@ from shared.adapters.files.regions import known_regions
 from shared.contracts.topics import orders_topic
 from tests.corpus_files import NOON_MS, read_corpus
 from tests.faults.pouring import FETCHED_TOO_EARLY, metric
-from tests.integration.charging_house import RIDES, ROOT, House, Record, Sent, accepted, demo_scheme
+from tests.integration.charging_house import RIDES, SCHEME, House, Record, Sent, accepted, demo_scheme
 from tests.integration.charging_service import open_field
 from tests.integration.model_house import open_play
 from tests.integration.model_template import model_template
@@ -29,7 +29,7 @@ TIMES = "select topic, record_offset, record_time_ms from charging.parked"
 
 
 def model_ends(records: list[Record]) -> dict[tuple[str, int], tuple[str, str]]:
-    scheme = read_scheme([ROOT / "deploy" / "tariffs", ROOT / "deploy" / "demo"])
+    scheme = read_scheme(SCHEME)
     model = ModelCharging(scheme, set(demo_scheme().enterprises), known_regions())
     ends = model.take("run", list(records))
     return {(record.topic, record.offset): (end.outcome, end.reason) for record, end in zip(records, ends, strict=True)}

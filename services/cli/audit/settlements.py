@@ -9,9 +9,11 @@ from services.cli.audit.facts import Facts
 from services.cli.audit.rows import FETCH_ROWS
 from services.cli.audit.verdict import Check, Verdict
 from shared.adapters.postgres.pool import Connection
+from shared.adapters.signing import is_signed
 from shared.contracts.events import Declaration
 from shared.domain.calendar import insured_day
 from shared.domain.cancellation import reverses
+from shared.domain.declaration_keys import DeclarationKeys, Signed
 
 
 def _is_charge(name: str) -> str:
@@ -177,8 +179,23 @@ async def _check_uncovered(connection: Connection, verdict: Verdict) -> None:
         check.find(f"charging.parked {row['topic']}/{row['partition']} at {row['record_offset']}: {row['detail']}")
 
 
+def _signature_fault(keys: DeclarationKeys, facts: Facts, row: Any) -> str | None:
+    """Why the enterprise's signature of a kept declaration is none, over the bytes that it sent."""
+    signed = Signed(row["revision"], row["key_id"], row["signature"], row["signed_data"])
+    try:
+        told = msgspec.json.decode(signed.data, type=Declaration)
+    except msgspec.MsgspecError as error:
+        return f"the bytes that are signed: {error}"
+    if msgspec.json.encode(told) != row["body"]:
+        return "its body says other than the bytes that are signed"
+    return keys.fault(facts.enterprises.get(row["enterprise"], ""), row["declared_day"], signed)
+
+
 async def _check_declarations(connection: Connection, facts: Facts, verdict: Verdict) -> None:
-    check = verdict.check("D11", "every kept declaration is of the shape, id and day it is kept under")
+    check = verdict.check(
+        "D11", "every kept declaration is of the shape, id and day it is kept under, and signed where it says so"
+    )
+    keys = DeclarationKeys(facts.scheme.enterprise_keys, is_signed)
     for row in await connection.fetch("select * from charging.declaration"):
         name = f"charging.declaration {facts.enterprises.get(row['enterprise'])}/{row['declaration_id']}"
         try:
@@ -190,3 +207,5 @@ async def _check_declarations(connection: Connection, facts: Facts, verdict: Ver
         check.compare(name, kept, (told.declaration_id, told.day))
         if msgspec.json.encode(told) != row["body"]:
             check.find(f"{name}: its body is not in canonical form")
+        if row["signature"] is not None and (fault := _signature_fault(keys, facts, row)):
+            check.find(f"{name}: {fault}")

@@ -7,7 +7,7 @@ first fault ends the loading with a message of one line that begins with `file:l
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,7 @@ from typing import Final
 from shared.adapters.files.csv import Record, read_records
 from shared.domain.calendar import SHANGHAI, day_start
 from shared.domain.cancellation import CancellationMode, CancellationRule
+from shared.domain.declaration_keys import EnterpriseKey
 from shared.domain.enrolment import Enrolment, ProvinceJoining
 from shared.domain.enterprise import Enterprise, is_uscc_shaped, is_valid_uscc
 from shared.domain.errors import Refused, RefusedLine
@@ -22,6 +23,7 @@ from shared.domain.industry import FOOD_DELIVERY_CLOSED_ON, Industry
 from shared.domain.presumption import PresumptionMode, PresumptionRule
 from shared.domain.province import PROVINCES
 from shared.domain.rating import Scheme, Uncovered
+from shared.domain.signed_note import ED25519, VerifierKey
 from shared.domain.tariff import (
     LARGEST_BASE_AMOUNT,
     LARGEST_LINE_NUMBER,
@@ -49,6 +51,7 @@ FILES: Final[Mapping[str, Columns]] = {
         ("grade", "is_assumption", "note"),
     ),
     "enrolment*.csv": Columns(("uscc", "industry", "province", "enrolled_from", "enrolled_to", "notice"), ("note",)),
+    "enterprise-keys*.csv": Columns(("uscc", "vkey", "valid_from"), ("valid_to", "notice", "note")),
     "cancellation.csv": Columns(("valid_from", "mode", "elapsed_seconds", "source"), ("is_assumption", "note")),
     "presumption.csv": Columns(("valid_from", "province", "mode", "source"), ("is_assumption", "note")),
 }
@@ -64,7 +67,8 @@ def load_scheme(directories: Sequence[Path]) -> Scheme:
     province, industry and enterprise that overlap or leave a gap; enrolments that overlap; food delivery
     after 2025-06-30; a broken USCC (a warning where only the check digit of a known platform is wrong); a
     tariff line or an enrolment of an enterprise that is not listed; a province that joined before the first
-    cancellation rule. An enrolment that no tariff line covers is a warning.
+    cancellation rule; a key of an enterprise that is none, is given twice, or ends before it begins. An enrolment that
+    no tariff line covers is a warning, and a key that ends without a next one.
     """
     paths = [path for directory in directories for path in _csv_files(directory)]
     reading = _Reading()
@@ -93,6 +97,7 @@ class _Reading:
     enterprises: dict[str, tuple[Record, Enterprise]] = field(default_factory=dict)
     lines: dict[int, tuple[Record, TariffLine]] = field(default_factory=dict)
     enrolments: list[tuple[Record, Enrolment]] = field(default_factory=list)
+    keys: dict[bytes, tuple[Record, EnterpriseKey]] = field(default_factory=dict)
     rules: dict[datetime, tuple[Record, CancellationRule]] = field(default_factory=dict)
     presumptions: dict[tuple[datetime, str], tuple[Record, PresumptionRule]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
@@ -103,6 +108,7 @@ class _Reading:
             "enterprises.csv": self._take_enterprise,
             "tariff-*.csv": self._take_line,
             "enrolment*.csv": self._take_enrolment,
+            "enterprise-keys*.csv": self._take_key,
             "cancellation.csv": self._take_rule,
             "presumption.csv": self._take_presumption,
         }[pattern](record)
@@ -119,7 +125,7 @@ class _Reading:
         self._check_rules()
         lines = self._succeeding_lines()
         scheme = self._scheme(lines, ())
-        return self._scheme(lines, (*self.warnings, *self._uncovered(scheme)))
+        return self._scheme(lines, (*self.warnings, *self._uncovered(scheme), *self._without_key()))
 
     def _scheme(self, lines: list[TariffLine], warnings: Sequence[str]) -> Scheme:
         return Scheme(
@@ -130,6 +136,7 @@ class _Reading:
             cancellation_rules=[rule for _, rule in self.rules.values()],
             warnings=warnings,
             presumption_rules=[rule for _, rule in self.presumptions.values()],
+            enterprise_keys=[key for _, key in self.keys.values()],
         )
 
     def _take_province(self, record: Record) -> None:
@@ -200,6 +207,24 @@ class _Reading:
                 record.refuse(f"overlaps the enrolment in {earlier.place}")
         self.enrolments.append((record, enrolment))
 
+    def _take_key(self, record: Record) -> None:
+        uscc = record.text("uscc")
+        self._check_listed(record, uscc)
+        try:
+            key = VerifierKey.parse(record.text("vkey"))
+        except Refused as error:
+            record.refuse(str(error))
+        if key.kind != ED25519:
+            record.refuse(f"{key} is not a key for Ed25519 signatures")
+        if key.public in self.keys:
+            record.refuse(f"this key is given twice, first in {self.keys[key.public][0].place}")
+        valid_from, valid_to = _day(record, "valid_from"), None
+        if record.optional_text("valid_to"):
+            valid_to = _day(record, "valid_to")
+            if valid_to <= valid_from:
+                record.refuse("valid_to is not after valid_from")
+        self.keys[key.public] = record, EnterpriseKey(uscc, key, valid_from, valid_to)
+
     def _take_rule(self, record: Record) -> None:
         valid_from = record.instant("valid_from")
         if valid_from in self.rules:
@@ -251,6 +276,22 @@ class _Reading:
                 _, outcomes = scheme.timeline(enrolment.uscc, province, enrolment.industry)
                 if Uncovered() in outcomes:
                     yield f"{record.place}: enrolled in {province} for a time that no tariff line covers"
+
+    def _without_key(self) -> Iterator[str]:
+        """A warning for each key that ends while no other key of its enterprise holds."""
+        keys = [key for _, key in self.keys.values()]
+        for record, ended in self.keys.values():
+            end = ended.valid_to
+            if end is not None and not any(key.uscc == ended.uscc and key.holds_on(end) for key in keys):
+                yield f"{record.place}: {ended.uscc} has no key on {end}: its manifests of that day will be parked"
+
+
+def _day(record: Record, column: str) -> date:
+    instant = record.instant(column)
+    day = instant.astimezone(SHANGHAI).date()
+    if instant != day_start(day):
+        record.refuse(f"{column} is a day: a key holds for whole days")
+    return day
 
 
 def _province(record: Record, column: str) -> str:
