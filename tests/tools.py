@@ -67,11 +67,11 @@ TOOLS: Final = {
     "node": Tool("Node.js", _in_path("node"), "nodejs"),
     "nginx": Tool("nginx", _in_path("nginx"), "nginx-light"),
     "go": Tool("Go", find_go, None),
+    "java": Tool("Java 17", _find_java, "default-jdk-headless"),
     "compose": Tool("Docker Compose", _find_compose, "docker-compose"),
     "mount": Tool("mount", _in_path("mount"), "mount"),
 }
 FOR_KAFKA: Final = {
-    "java": Tool("Java 17", _find_java, "default-jre-headless"),
     "maven": Tool("Maven", _in_path("mvn"), "maven"),
 }
 """What `make test-kafka` needs; `make test` does not."""

@@ -59,6 +59,10 @@ class NoteSigner:
         """Its signature line for the text; a cosigning key needs the POSIX time."""
         return make_signature(self.verifier, text, self._key.sign, cosigned_at)
 
+    def sign_bytes(self, statement: bytes) -> bytes:
+        """The 64-byte signature over a statement that is no note."""
+        return self._key.sign(statement)
+
 
 class AuthorSigner:
     """Signs manifests and messages as one author; `author` says which and what it may say."""

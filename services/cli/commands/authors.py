@@ -18,6 +18,8 @@ def add_commands(app: typer.Typer) -> None:
     )
     author.command("key")(key)
     author.command("sign")(sign)
+    author.command("enterprise-key")(enterprise_key)
+    author.command("sign-declaration")(sign_declaration)
     app.add_typer(author, name="author")
 
 
@@ -61,4 +63,34 @@ def sign(
         raise Refused(f"{file}: {error.strerror}") from error
     author = Author(NoteSigner(private, name, ED25519).verifier, SPEAKERS[topic])
     print(f"{SIGNATURE_HEADER}: {AuthorSigner.read(private, author).sign_message(topic, value).decode()}")
+    return Exit.OK
+
+
+def enterprise_key(
+    file: Annotated[Path, typer.Argument(help="The private key (PEM); made, for its owner only, if it is not there.")],
+    name: Annotated[str, typer.Option(help="Name of the key, such as rides.example/2027.")],
+) -> int:
+    """Print the vkey with which an enterprise is entered in enterprise-keys.csv."""
+    from shared.adapters.signing import make_note_key
+    from shared.domain.signed_note import ED25519
+
+    print(make_note_key(file, name, ED25519))
+    return Exit.OK
+
+
+def sign_declaration(
+    file: Annotated[Path, typer.Argument(help="A day.declared.v1 in JSON, with its revision and without signature.")],
+    private: Annotated[Path, typer.Option("--key", help="The enterprise's private key (PEM).")],
+    name: Annotated[str, typer.Option(help="Name of the key, as its vkey has it.")],
+) -> int:
+    """Print the event with its signature; the bytes of its data are left as they are."""
+    from services.cli.signing_declarations import add_signature
+    from shared.adapters.signing import NoteSigner
+    from shared.domain.signed_note import ED25519
+
+    try:
+        value = file.read_bytes()
+    except OSError as error:
+        raise Refused(f"{file}: {error.strerror}") from error
+    print(add_signature(value, NoteSigner(private, name, ED25519)).decode())
     return Exit.OK
