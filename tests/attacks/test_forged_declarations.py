@@ -19,7 +19,7 @@ async def held(house: House) -> dict[str, str]:
     return {str(day): each.told.declaration_id for (_, day), each in found.items()}
 
 
-async def parked(house: House, *forged: Sent) -> set[str]:
+async def parked(house: House, *forged: Sent) -> set[str | None]:
     """Charge them with an order; the reasons for which they are parked. The order is charged."""
     one = await house.worker()
     ends = told(await one.charge(*forged, accepted(f"o{len(house.workers)}", sequence=len(house.workers))))
