@@ -2,8 +2,8 @@
 
 from shared.adapters.postgres.migrations import run_script
 
-revision = "0014"
-down_revision = "0013"
+revision = "0015"
+down_revision = "0014"
 
 DDL = """
 -- All four or none: what an enterprise had to sign is kept so that its signature can be checked again.
