@@ -223,6 +223,10 @@ class Refusal(Document):
     detail: str
 
 
+Figure = Annotated[str, Field(max_length=200)]
+"""A text that the register may be unable to keep is set aside with its difference; the others are registered."""
+
+
 class Difference(Document):
     """Declaration against the sum of the daily coverage reports of its month: one named difference (差异)."""
 
@@ -230,8 +234,8 @@ class Difference(Document):
     province: Province
     enterprise: Uscc
     what: Literal["orders", "exact_yuan", "declaration_missing", "reports_missing"]
-    declared: Text
-    reported: Text
+    declared: Figure
+    reported: Figure
 
 
 class Reconciliation(Document):

@@ -5,6 +5,7 @@ The forger has the broker's address, and may have the key of another author, or 
 
 from collections.abc import AsyncIterator
 from datetime import date
+from hashlib import sha256
 
 import msgspec
 import pytest
@@ -88,7 +89,7 @@ async def refuse_all(readers: Readers, topic: str) -> None:
     body = msgspec.json.encode(sound(topic, 1))
     for name, (headers, reason) in forgeries(topic, body).items():
         assert await fault_of(readers, topic, body, headers) == reason, (topic, name)
-    assert {each["payload"].encode() for each in await readers.kept()} >= {body}, "a forgery is kept whole"
+    assert sha256(body).hexdigest() in {each["sha256"] for each in await readers.kept()}, "a forgery is kept"
     assert await readers.read(topic, sound(topic, 1)) is None, "the true one is taken after it"
 
 

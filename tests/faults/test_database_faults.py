@@ -12,6 +12,9 @@ import asyncpg
 import httpx
 import pytest
 
+from services.charging.__main__ import DOOR_POOL as CHARGING_DOOR
+from services.ledger.__main__ import DOOR_SIZE as LEDGER_DOOR
+from shared.contracts.topics import DAYS_CLOSED
 from tests.faults.load import Load, open_load
 from tests.faults.shaken import SERVICES, Shaken, kill_postgres, shaken_system
 from tests.integration.charging_house import NOON
@@ -47,17 +50,17 @@ async def waits_for_lock(owner: asyncpg.Connection, role: str, count: int = 1) -
     await eventually_async(is_so, f"{role} to wait for a lock")
 
 
-async def batch_waits_for_parked(owner: asyncpg.Connection) -> None:
-    """Wait until a session that has written its position waits for the parked events: others only look at them."""
+async def batch_waits_for_its_manifest(owner: asyncpg.Connection) -> None:
+    """Wait until a session that has written its position waits to write its manifest: others only look at them."""
     query = """select exists (
         select from pg_locks waiting join pg_locks held using (pid)
-        where not waiting.granted and waiting.relation = 'charging.parked'::regclass
+        where not waiting.granted and waiting.relation = 'charging.manifest'::regclass
           and held.granted and held.relation = 'charging.position'::regclass and held.mode = 'RowExclusiveLock')"""
 
     async def is_so() -> bool:
         return bool(await owner.fetchval(query))
 
-    await eventually_async(is_so, "a batch to wait for the parked events")
+    await eventually_async(is_so, "a batch to wait for its manifest")
 
 
 def log_of(shaken: Shaken, service: str) -> str:
@@ -121,9 +124,9 @@ async def test_a_deadlock_ends_the_batch_and_not_the_worker(load: Load) -> None:
     async with load.shaken.owner() as owner:
         async with owner.transaction():
             await owner.execute("set local deadlock_timeout = '1min'")  # so that it is the other one who looks
-            await owner.execute("lock table charging.parked in access exclusive mode")
+            await owner.execute("lock table charging.manifest in access exclusive mode")
             await load.send(40)
-            await batch_waits_for_parked(owner)
+            await batch_waits_for_its_manifest(owner)
             await owner.execute("lock table charging.position in access exclusive mode")
     await eventually_async(is_told, "the deadlock to be told of")
     await load.is_exact()
@@ -156,8 +159,8 @@ async def test_a_pool_that_is_exhausted(load: Load) -> None:
             questions = [apis.ledger.get("/v1/totals", period="2026-10") for _ in range(20)]
             questions += [apis.charging.get("/v1/status") for _ in range(20)]
             asked = asyncio.gather(*questions)
-            await waits_for_lock(owner, "danbao_ledger", 8)
-            await waits_for_lock(owner, "danbao_charging", 5)
+            await waits_for_lock(owner, "danbao_ledger", LEDGER_DOOR)
+            await waits_for_lock(owner, "danbao_charging", CHARGING_DOOR)
             for service in ("ledger", "charging"):
                 async with httpx.AsyncClient(base_url=load.shaken.url(service), timeout=30, trust_env=False) as client:
                     assert (await client.get("/healthz")).status_code == 200
@@ -187,8 +190,9 @@ async def test_without_its_broker_everybody_says_so_and_nobody_spins(load: Load)
     load.shaken.stack.broker.server.stop()
 
     async def is_told() -> bool:
-        reasons = [await load.shaken.reasons(service) for service in ("charging", "ledger", "reporting")]
-        return all("kafka" in each for each in reasons)
+        charging, ledger = [await load.shaken.reasons(service) for service in ("charging", "ledger")]
+        reporting = await load.shaken.reasons("reporting")
+        return "kafka" in charging and "kafka" in ledger and DAYS_CLOSED in reporting
 
     await eventually_async(is_told, "three services to miss their broker")
     assert await load.shaken.reasons("national_platform") == {}

@@ -106,7 +106,7 @@ async def test_a_zombie_that_holds_locks_does_not_hold_up_the_others(field: Fiel
     async with small_batches(field, TRANSACTION_SECONDS="3") as zombie:
         await send(field, 0, 300)
         await field.has_counted(300)
-        async with locked(field, "charging.parked"):
+        async with locked(field, "charging.manifest"):
             await send(field, 300, 600)
             await eventually_async(lambda: is_blocked(field), "a batch of the zombie in flight")
             zombie.child.send_signal(signal.SIGSTOP)

@@ -46,8 +46,10 @@ class Register:
             buckets = [had.orders, 0, 0, 0, 0, 0, 0, 0]
             delays.append(Delays(enterprise=uscc, province=province, insured_on=day, orders=buckets))
             where: dict[str, Any] = {"enterprise": uscc, "province": province}
-            totals.append(total(day, "charged", had.orders - had.excluded, **where))
-            totals.append(total(day, "excluded", had.excluded, reason="insured_as_employee", **where))
+            if had.orders > had.excluded:
+                totals.append(total(day, "charged", had.orders - had.excluded, **where))
+            if had.excluded:
+                totals.append(total(day, "excluded", had.excluded, reason="insured_as_employee", **where))
         self.others.findings[str(day)] = DayFindings(findings=[], delays=delays)
         for uscc in PROVINCES if day.day < 4 else ():
             orders = sum(had.orders for place, had in sheet.items() if place[0] == uscc)

@@ -92,7 +92,7 @@ async def ask(house: House, path: str, key: str) -> httpx.Response:
 async def test_the_link_of_an_order_is_what_the_verifier_proves(reporting: House, path: str) -> None:
     (order,) = (await ask(reporting, path, "key-44")).raise_for_status().json()["orders"]
     assert (order["state"], order["province"], order["rows_not_in_the_log_yet"]) == ("in the log", "44", 0)
-    assert order["link"].startswith("http://test/receipt#")
+    assert order["link"].startswith(f"{reporting.service.settings.reporting_url}/receipt#")
     receipt = OrderReceipt.parse_text(order["link"])
     assert receipt == RECEIPT
     assert verify_receipt(
