@@ -37,6 +37,8 @@ NEVER_GENERATED = {
     ParkReason.BAD_VALUE,
     ParkReason.IDENTITY_IN_CLEAR,
     ParkReason.UNKNOWN_VERSION,
+    ParkReason.UNSIGNED,  # no enterprise of the demo has a key
+    ParkReason.WRONG_AUTHOR,
 }
 
 
