@@ -32,7 +32,9 @@ AUTHORS: Final = Authors([CHARGING.author], is_signed)
 def write_author_files(folder: Path, deployment: str) -> dict[str, str]:
     """The key of a deployment and a file that names it, as the variables of a worker."""
     signer, vkeys, private = charging_author(deployment), folder / "vkeys", folder / f"{deployment}.author.pem"
+    ledger = "bench.example/ledger"
     add_author(vkeys, signer.author)
+    add_author(vkeys, Author(VerifierKey(ledger, ED25519, _key(ledger).public_key().public_bytes_raw()), Role.LEDGER))
     encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
     private.write_bytes(_key(signer.author.key.name).private_bytes(encoding, form, serialization.NoEncryption()))
     return {"DANBAO_VKEYS": str(vkeys), "DANBAO_AUTHOR_KEY": str(private)}

@@ -82,10 +82,10 @@ async def test_a_poisoned_topic_is_paused_and_resumed_and_no_other_stops(field: 
 
         await eventually_async(has_moved_and_stopped_again, "another batch of poison, and another pause")
         while await position(field) < 220:
-            await worker.post(f"/v1/topics/{TOPIC}/resume")
             at = await position(field)
 
             async def goes_on(at: int = at) -> bool:
+                await worker.post(f"/v1/topics/{TOPIC}/resume")  # again where the pause came after the last one
                 return await position(field) > at or at == 220
 
             await eventually_async(goes_on, "the resumed topic to be read")
