@@ -22,7 +22,7 @@ install: ## make .venv with the command danbao and everything the tests need (ag
 	echo "danbao needs Python 3.11 or later; none was found (make install PYTHON=/path/to/python3)" >&2; exit 1
 
 tools: install ## install the programs that some tests call: Chromium, Node.js, Go, nginx, Java, Maven (as root on Debian)
-	@$(PY) -m tests.tools
+	@$(PY) -m tests.support.tools
 
 demo: install ## stream a month of orders, charge, close, bill, report and audit it (ARGS="--orders 20000 --json")
 	@$(PY) -m services.cli demo $(ARGS)
@@ -41,7 +41,7 @@ test-kafka: install $(KAFKA) ## run the tests that use a broker on Apache Kafka 
 
 # Kafka's own jars, at the versions of the pom; nothing is asked for again until it changes.
 $(KAFKA): tests/kafka/pom.xml
-	@$(PY) -c 'import sys; from tests.apache_kafka import complaint; sys.exit(complaint())'
+	@$(PY) -c 'import sys; from tests.support.apache_kafka import complaint; sys.exit(complaint())'
 	@command -v mvn >/dev/null || { echo "make test-kafka needs Maven (mvn) to fetch Apache Kafka's jars" >&2; exit 1; }
 	@rm -rf var/kafka/libs
 	mvn --batch-mode --quiet -Dstyle.color=never -f tests/kafka/pom.xml dependency:copy-dependencies
@@ -81,7 +81,7 @@ bench: install ## measure every row of the table of targets, half an hour (ARGS=
 	@$(PY) -m services.cli bench $(ARGS)
 
 pins: install ## work out requirements/*.txt anew from pyproject.toml (ARGS=--upgrade for newer versions)
-	@$(PY) -I deploy/pins.py $(ARGS)
+	@$(PY) -I tools/pins.py $(ARGS)
 
 clean: ## remove what these verbs made
 	rm -rf .venv .venv.lock build dist danbao.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -19,11 +19,11 @@ import msgspec
 
 from benchmarks.table import Row
 from deploy.embedded.postgres import EmbeddedPostgres
-from services.charging.groups import Groups
-from services.cli.archiving import days as table
-from services.cli.archiving.archive import Archive
-from services.cli.archiving.reading import read_rows
-from services.cli.archiving.rows import leaf_hashes
+from services.archive import days as table
+from services.archive.archive import Archive
+from services.archive.read_archive import read_rows
+from services.archive.rows import leaf_hashes
+from services.charging.store.leaf_groups import Groups
 from shared.adapters.arrow.database import open_arrow
 from shared.adapters.postgres.migrations import migrate
 from shared.adapters.postgres.pool import Connection, open_pool

@@ -18,20 +18,20 @@ from benchmarks import close, day
 from benchmarks.orders import SCHEME
 from benchmarks.table import Row
 from deploy.embedded.postgres import EmbeddedPostgres
-from services.cli.audit.assessments import check_assessments
-from services.cli.audit.billing import check_billing
-from services.cli.audit.books import Books
-from services.cli.audit.counts import check_counts
-from services.cli.audit.deployments import Charging
-from services.cli.audit.entries import ENTRY, encoded_uscc, entry_leaf, token_of
-from services.cli.audit.facts import read_facts
-from services.cli.audit.manifests import check_manifests
-from services.cli.audit.rows import FETCH_ROWS, RowReader
-from services.cli.audit.settlements import check_settlements
-from services.cli.audit.verdict import Verdict
+from services.audit.books.billing import check_billing
+from services.audit.books.bookings import Books
+from services.audit.books.day_counts import check_counts
+from services.audit.charging.assessments import check_assessments
+from services.audit.charging.deployments import Charging
+from services.audit.charging.manifests import check_manifests
+from services.audit.charging.order_rows import ENTRY, encoded_uscc, entry_leaf, token_of
+from services.audit.charging.row_contents import FETCH_ROWS, RowReader
+from services.audit.charging.settlements import check_settlements
+from services.audit.facts import read_facts
+from services.audit.verdict import Verdict
 from shared.adapters.files.scheme import load_scheme
 from shared.adapters.postgres.pool import Connection, open_pool
-from shared.domain.merkle import leaf_hash
+from shared.domain.evidence.merkle import leaf_hash
 
 _RIVAL: Final = f"select {ENTRY} from charging.entry"
 ORDERS: Final = 2_000_000

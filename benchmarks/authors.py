@@ -7,10 +7,10 @@ from typing import Final
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from shared.adapters.crypto.signing import AuthorSigner, is_signed
 from shared.adapters.files.vkeys import add_author
-from shared.adapters.signing import AuthorSigner, is_signed
-from shared.domain.authors import Author, Authors, Role
-from shared.domain.signed_note import ED25519, VerifierKey
+from shared.domain.evidence.authors import Author, Authors, Role
+from shared.domain.evidence.signed_note import ED25519, VerifierKey
 
 
 def charging_author(deployment: str) -> AuthorSigner:

@@ -14,12 +14,12 @@ import msgspec
 from benchmarks.authors import CHARGING
 from benchmarks.orders import SCHEME, acceptances, ride_hailing_enterprises
 from benchmarks.records import LIMITS, Record
-from services.charging.batch import Batch, sum_totals
-from services.charging.decode import decode
-from services.charging.glance import Glance
-from services.charging.groups import Groups
-from services.charging.layout import stream
-from services.charging.reader import Reader
+from services.charging.ingest.batch_reader import Reader
+from services.charging.ingest.bulk_decoder import Glance
+from services.charging.ingest.strict_decoder import decode
+from services.charging.rows.batch import Batch, sum_totals
+from services.charging.rows.row_encoding import stream
+from services.charging.store.leaf_groups import Groups
 from shared.adapters.files.regions import known_regions
 from shared.adapters.files.scheme import load_scheme
 from shared.contracts.events import SOURCE_PREFIX

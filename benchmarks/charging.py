@@ -21,7 +21,7 @@ from benchmarks.rivals.race import FAIR, NAIVE, race
 from benchmarks.table import Row, Scale, from_runs
 from benchmarks.workers import CHARGING, House, cpu_an_event, embedded_parts, open_house, with_enough
 from deploy.embedded.stack import EmbeddedStack
-from services.charging.rows import ENTRY_COLUMNS
+from services.charging.rows.row_kinds import ENTRY_COLUMNS
 from shared.adapters.postgres.pool import Pool
 
 BATCH: Final = 8_000

@@ -21,11 +21,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from benchmarks import day
 from benchmarks.authors import AUTHORS, CHARGING
 from benchmarks.orders import SCHEME
-from services.charging import count_day as counting
-from services.ledger.close_day import close_day
-from services.ledger.count_day import take_count
-from services.ledger.counting import Counters
-from services.ledger.issue_statement import issue_statements
+from services.charging.close import count_day as counting
+from services.ledger.billing.issue_statements import issue_statements
+from services.ledger.close.close_day import close_day
+from services.ledger.close.compare_count import take_count
+from services.ledger.close.deployment_counts import Counters
 from shared.adapters.files.scheme import load_scheme
 from shared.adapters.postgres.engine import open_engine
 from shared.adapters.postgres.pool import Connection, open_pool

@@ -21,12 +21,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from benchmarks.authors import CHARGING
 from benchmarks.orders import SCHEME, insured_regions
 from benchmarks.records import LIMITS, Record, moves
-from services.charging.parts import Parts
-from services.charging.reader import Reader
-from services.charging.settle import settle
-from services.charging.store import start_run, write_batch
-from services.ledger.booking import receive_manifest
-from services.ledger.books import open_books
+from services.charging.close.settlement import settle
+from services.charging.ingest.batch_reader import Reader
+from services.charging.store.batch_writer import start_run, write_batch
+from services.charging.store.day_partitions import Parts
+from services.ledger.books.booking import receive_manifest
+from services.ledger.books.open_days import open_books
 from shared.adapters.files.regions import known_regions
 from shared.adapters.files.scheme import load_scheme
 from shared.adapters.postgres.engine import open_engine

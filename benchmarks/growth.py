@@ -22,8 +22,8 @@ from benchmarks.orders import SCHEME, Event, Writer, ride_hailing_enterprises
 from benchmarks.records import LIMITS, Record, moves
 from benchmarks.table import Row
 from deploy.embedded.postgres import EmbeddedPostgres
-from services.charging.reader import Reader
-from services.charging.store import start_run, write_batch
+from services.charging.ingest.batch_reader import Reader
+from services.charging.store.batch_writer import start_run, write_batch
 from shared.adapters.files.regions import known_regions
 from shared.adapters.files.scheme import load_scheme
 from shared.adapters.postgres.migrations import migrate

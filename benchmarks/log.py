@@ -21,18 +21,18 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from deploy.embedded.postgres import EmbeddedPostgres
-from services.ledger.books import open_books
-from services.ledger.checkpoints import LogKeys, sign_what_is_due
-from services.ledger.log_api import make_proof_router, make_public_router
-from services.ledger.log_entries import append_entry, recompute_root
+from services.ledger.api.log_routes import make_proof_router, make_public_router
+from services.ledger.books.open_days import open_books
+from services.ledger.log.checkpoints import LogKeys, sign_what_is_due
+from services.ledger.log.entries import append_entry, recompute_root
+from shared.adapters.crypto.signing import NoteSigner, make_note_key
 from shared.adapters.postgres.engine import open_engine
 from shared.adapters.postgres.migrations import migrate
 from shared.adapters.postgres.pool import with_login
-from shared.adapters.signing import NoteSigner, make_note_key
 from shared.domain.calendar import Month
-from shared.domain.manifest_head import ManifestHead
-from shared.domain.signed_note import ED25519
-from shared.domain.tiles import WIDTH, Tile
+from shared.domain.evidence.manifest_head import ManifestHead
+from shared.domain.evidence.signed_note import ED25519
+from shared.domain.evidence.tiles import WIDTH, Tile
 from shared.runtime.access import AccessKeys, Reader, sha256_hex
 from shared.runtime.settings import HOUSE
 

@@ -18,15 +18,15 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from deploy.embedded.postgres import EmbeddedPostgres
-from services.charging.asking import fetch_of_days, open_asking
-from services.charging.groups import Groups
-from services.charging.order_lookup import OrderLookup
-from services.charging.proof import Proofs, entry_content
+from services.charging.queries.orders import OrderLookup
+from services.charging.queries.proofs import Proofs, entry_content
+from services.charging.store.leaf_groups import Groups
+from services.charging.store.partition_queries import fetch_of_days, open_asking
 from shared.adapters.postgres.migrations import migrate
 from shared.adapters.postgres.pool import PATIENT, Connection, Pool, open_pool, with_login
 from shared.contracts.manifests import PremiumsCharged
 from shared.domain.calendar import SHANGHAI
-from shared.domain.merkle import leaf_hash
+from shared.domain.evidence.merkle import leaf_hash
 from shared.runtime.settings import HOUSE
 
 BATCH: Final = 8_000

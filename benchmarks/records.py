@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from services.charging.batch import Limits
-from services.charging.positions import Move
+from services.charging.rows.batch import Limits
+from services.charging.store.positions import Move
 
 LIMITS: Final = Limits(max_event_bytes=65_536, max_skew_seconds=300, max_age_days=30)
 """Of the reader, as charging has them unless set otherwise."""

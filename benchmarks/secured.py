@@ -19,8 +19,8 @@ from benchmarks.orders import acceptances, preload
 from benchmarks.workers import cpu_an_event, embedded_parts, open_house
 from deploy.embedded.postgres import EmbeddedPostgres
 from deploy.embedded.stack import EmbeddedStack
-from tests.apache_kafka import ApacheKafka
-from tests.servers import client_settings
+from tests.support.apache_kafka import ApacheKafka
+from tests.support.servers import client_settings
 
 ORDERS: Final = 200_000
 TURNS: Final = (False, True, True, False)

@@ -20,8 +20,8 @@ from benchmarks.authors import AUTHORS, charging_author
 from benchmarks.orders import BEGIN, SCHEME, acceptances, preload, ride_hailing_enterprises
 from benchmarks.workers import KEY, House, cpu_an_event, embedded_parts, open_house
 from deploy.embedded.stack import EmbeddedStack
-from services.charging.count_day import count_day
-from services.ledger.counting import Counters
+from services.charging.close.count_day import count_day
+from services.ledger.close.deployment_counts import Counters
 from shared.adapters.files.scheme import load_scheme
 from shared.adapters.http.charging_deployments import ChargingWorkers, open_charging
 from shared.contracts.manifests import ALONE, DayClosing, DayCounted

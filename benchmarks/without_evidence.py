@@ -6,9 +6,11 @@ Everything else is the worker as it is: `benchmarks/evidence.py` races the two.
 import sys
 from collections.abc import Sequence
 
-from services.charging import groups, layout, reader
 from services.charging.__main__ import compose
-from shared.domain.merkle import EMPTY_ROOT
+from services.charging.ingest import batch_reader
+from services.charging.rows import row_encoding
+from services.charging.store import leaf_groups
+from shared.domain.evidence.merkle import EMPTY_ROOT
 from shared.runtime.service import run_service
 
 _NOTHING = bytes(32)
@@ -21,10 +23,10 @@ def _hash_none(*pieces: Sequence[bytes]) -> list[bytes]:
 def take_evidence_out() -> None:
     """The rest of this process charges without."""
     for place, name, stand_in in (
-        (reader, "hash_all", _hash_none),
-        (layout, "hash_all", _hash_none),
-        (groups, "subtree_roots", lambda leaves, height, _: [_NOTHING] * -(-len(leaves) >> height)),
-        (groups, "root", lambda _: EMPTY_ROOT),
+        (batch_reader, "hash_all", _hash_none),
+        (row_encoding, "hash_all", _hash_none),
+        (leaf_groups, "subtree_roots", lambda leaves, height, _: [_NOTHING] * -(-len(leaves) >> height)),
+        (leaf_groups, "root", lambda _: EMPTY_ROOT),
     ):
         setattr(place, name, stand_in)
 

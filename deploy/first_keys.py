@@ -13,11 +13,11 @@ from typing import Final
 from deploy.kafka_keys import make_kafka_files
 from deploy.proxy_files import make_proxy_files
 from deploy.service_keys import entry, make_service_keys
+from shared.adapters.crypto.signing import make_key_pair, make_note_key
 from shared.adapters.files.scheme import load_scheme
 from shared.adapters.files.vkeys import add_author, add_vkey
-from shared.adapters.signing import make_key_pair, make_note_key
-from shared.domain.authors import Author, Role
-from shared.domain.signed_note import COSIGNATURE, ED25519
+from shared.domain.evidence.authors import Author, Role
+from shared.domain.evidence.signed_note import COSIGNATURE, ED25519
 from shared.runtime.access import sha256_hex
 from shared.runtime.clock import now
 from shared.runtime.deployments import load_deployments

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 
-from tests.apache_kafka import ApacheKafka
-from tests.brokers import NAMED, choose, kind_of, select
-from tests.servers import (
+from tests.support.apache_kafka import ApacheKafka
+from tests.support.brokers import NAMED, choose, kind_of, select
+from tests.support.servers import (
     Broker,
     Kind,
     Postgres,
@@ -23,8 +23,8 @@ from tests.servers import (
     may_be_emptied,
     postgres_server,
 )
-from tests.sharing import WholeFiles, count_processes, is_shared, long_ones_first
-from tests.tools import leave_out, name_left_out
+from tests.support.sharing import WholeFiles, count_processes, is_shared, long_ones_first
+from tests.support.tools import leave_out, name_left_out
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

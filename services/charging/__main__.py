@@ -10,54 +10,54 @@ from contextlib import asynccontextmanager
 import structlog
 from faststream.kafka import KafkaBroker
 
-from services.charging.ahead import PartsAhead
-from services.charging.api import make_router
-from services.charging.asking import open_asking
-from services.charging.batch import Limits
+from services.charging.api.charging_routes import make_router
+from services.charging.api.proof_routes import make_proof_router
+from services.charging.api.rerate_routes import Rerater, make_rerating_router
+from services.charging.api.series_routes import make_series_router
+from services.charging.api.worker_day_routes import make_worker_days_router
+from services.charging.close.order_findings import DayFinder
+from services.charging.close.settlement import settle
 from services.charging.close.take_closing import ClosingRules, take_closing
-from services.charging.consumer import Consumer
-from services.charging.deployment import claim_database
-from services.charging.findings import DayFinder
+from services.charging.close.worker_days import WorkerDays
+from services.charging.ingest.batch_reader import Reader
+from services.charging.ingest.consumer import Consumer
+from services.charging.ingest.skip_lost_events import MovingOn, make_moving_router
 from services.charging.ingest.topics_watch import TopicsWatch, client_id_of
-from services.charging.lookup import Lookup
 from services.charging.metrics import Metrics
-from services.charging.moving_on import MovingOn, make_moving_router
-from services.charging.order_lookup import OrderLookup
-from services.charging.parked import ParkedEvents
-from services.charging.proof import Proofs
-from services.charging.proof_api import make_proof_router
-from services.charging.reader import Reader
-from services.charging.rerating_api import Rerater, make_rerating_router
-from services.charging.series_api import make_series_router
-from services.charging.settle import settle
-from services.charging.signed_manifests import signed_payload
-from services.charging.store import Run, start_run
-from services.charging.trials import Trials, make_trial_router
-from services.charging.worker_days import WorkerDays
-from services.charging.worker_days_api import make_worker_days_router
-from shared.adapters.author_keys import load_authors, load_signer
+from services.charging.queries.days import Lookup
+from services.charging.queries.dry_run import Trials, make_trial_router
+from services.charging.queries.orders import OrderLookup
+from services.charging.queries.parked_events import ParkedEvents
+from services.charging.queries.proofs import Proofs
+from services.charging.rows.batch import Limits
+from services.charging.store.batch_writer import Run, start_run
+from services.charging.store.deployment import claim_database
+from services.charging.store.partition_queries import open_asking
+from services.charging.store.partitions_ahead import PartsAhead
+from services.charging.store.signed_manifests import signed_payload
+from shared.adapters.crypto.author_keys import load_authors, load_signer
+from shared.adapters.crypto.hashing import check_hashing
+from shared.adapters.crypto.signing import AuthorSigner
 from shared.adapters.files.regions import known_regions
 from shared.adapters.files.scheme import load_scheme
-from shared.adapters.hashing import check_hashing
-from shared.adapters.http.quarantine_api import make_quarantine_router
+from shared.adapters.http.quarantine_routes import make_quarantine_router
+from shared.adapters.kafka.admin.topic_metrics import TopicMetrics
 from shared.adapters.kafka.clients import ensure_topics, open_broker, until_done
 from shared.adapters.kafka.internal_topics import InternalTopics
 from shared.adapters.kafka.message_authors import verify_by
 from shared.adapters.kafka.security import client_options
 from shared.adapters.kafka.signed_messages import publish_signed
-from shared.adapters.kafka.topic_metrics import TopicMetrics
 from shared.adapters.postgres.kept_keys import KeptKeys
 from shared.adapters.postgres.outbox import Outbox
 from shared.adapters.postgres.pool import Pool, Waits, open_pool
 from shared.adapters.postgres.topic_store import TopicStore
-from shared.adapters.signing import AuthorSigner
 from shared.contracts.quarantine import Message
 from shared.contracts.topic_rights import topics_used_by
 from shared.contracts.topics import DAYS_CLOSING, MANIFESTS, orders_topic
-from shared.domain.authors import Role
 from shared.domain.calendar import SHANGHAI
 from shared.domain.errors import Stop
-from shared.domain.rating import Scheme
+from shared.domain.evidence.authors import Role
+from shared.domain.scheme.rating import Scheme
 from shared.runtime import clock
 from shared.runtime.deployments import load_deployments
 from shared.runtime.service import Service, run_service

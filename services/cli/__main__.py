@@ -1,4 +1,4 @@
-"""The command `danbao`. `services/cli/exits.py` lists what its exit status says."""
+"""The command `danbao`. `shared/runtime/exits.py` lists what its exit status says."""
 
 import os
 import sys
@@ -9,22 +9,22 @@ import typer
 
 from deploy.embedded.children import EmbeddedError
 from services.cli.commands import (
-    access,
     archive,
     authors,
-    correcting,
+    demo,
     development,
     evidence,
     kafka,
-    month,
     operator,
-    parking,
+    parked,
     portal,
+    portal_access,
+    rerate,
     topics,
-    verifying,
+    verify,
 )
-from services.cli.exits import CommandFailed, Exit
 from shared.domain.errors import DanbaoError
+from shared.runtime.exits import CommandFailed, Exit
 
 app: Final = typer.Typer(
     name="danbao",
@@ -36,7 +36,7 @@ app: Final = typer.Typer(
     rich_markup_mode=None,
 )
 for part in (
-    month, operator, archive, correcting, parking, evidence, authors, portal, topics, kafka, verifying, access,
+    demo, operator, archive, rerate, parked, evidence, authors, portal, topics, kafka, verify, portal_access,
     development,
 ):  # fmt: skip
     part.add_commands(app)

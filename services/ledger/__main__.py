@@ -8,32 +8,32 @@ from contextlib import asynccontextmanager
 import httpx
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.ledger.api import make_router
-from services.ledger.booking import book_all_waiting, handle_manifest
-from services.ledger.books import open_books
-from services.ledger.checkpoints import LogKeys, load_log_keys, sign_what_is_due
-from services.ledger.count_day import handle_count
-from services.ledger.counting import Counters
-from services.ledger.evidence_api import make_evidence_router
-from services.ledger.gaps import ASK_SECONDS, fill_gaps
-from services.ledger.log_api import make_proof_router, make_public_router
-from services.ledger.metrics import LOOK_SECONDS, Metrics, look
-from services.ledger.overdue import Overdue
-from services.ledger.quarantine import open_quarantine
-from services.ledger.readiness import check_progress
-from services.ledger.remit import handle_remittance
-from services.ledger.repeating import keep_doing
-from services.ledger.scheduler import TICK_SECONDS, keep_time
-from services.ledger.witnessing import ask_witness
-from shared.adapters.author_keys import load_authors, load_signer
+from services.ledger.api.evidence_routes import make_evidence_router
+from services.ledger.api.ledger_routes import make_router
+from services.ledger.api.log_routes import make_proof_router, make_public_router
+from services.ledger.billing.remittances import handle_remittance
+from services.ledger.books.booking import book_all_waiting, handle_manifest
+from services.ledger.books.missing_manifests import ASK_SECONDS, fill_gaps
+from services.ledger.books.open_days import open_books
+from services.ledger.books.set_aside import open_quarantine
+from services.ledger.close.compare_count import handle_count
+from services.ledger.close.deployment_counts import Counters
+from services.ledger.close.retry_close import Overdue
+from services.ledger.log.checkpoints import LogKeys, load_log_keys, sign_what_is_due
+from services.ledger.log.witness import ask_witness
+from services.ledger.operations.metrics import LOOK_SECONDS, Metrics, look
+from services.ledger.operations.readiness import check_progress
+from services.ledger.operations.repeating import keep_doing
+from services.ledger.operations.scheduler import TICK_SECONDS, keep_time
+from shared.adapters.crypto.author_keys import load_authors, load_signer
 from shared.adapters.http.charging_deployments import ChargingWorkers, open_charging
-from shared.adapters.http.quarantine_api import make_quarantine_router
-from shared.adapters.http.set_aside_api import make_set_aside_router
+from shared.adapters.http.quarantine_routes import make_quarantine_router
+from shared.adapters.http.set_aside_routes import make_set_aside_router
+from shared.adapters.kafka.admin.topic_metrics import TopicMetrics
 from shared.adapters.kafka.clients import ensure_topics, open_broker, until_done
 from shared.adapters.kafka.internal_topics import InternalTopics
 from shared.adapters.kafka.message_authors import verify_by
 from shared.adapters.kafka.signed_messages import publish_signed
-from shared.adapters.kafka.topic_metrics import TopicMetrics
 from shared.adapters.postgres.engine import open_engine
 from shared.adapters.postgres.kept_keys import KeptKeys
 from shared.adapters.postgres.outbox import Outbox
@@ -43,8 +43,8 @@ from shared.adapters.working_days import is_working_day
 from shared.contracts.quarantine import Message
 from shared.contracts.topic_rights import topics_used_by
 from shared.contracts.topics import DAYS_COUNTED, MANIFESTS, REMITTANCES
-from shared.domain.authors import Role
 from shared.domain.calendar import insured_day
+from shared.domain.evidence.authors import Role
 from shared.runtime.clock import now
 from shared.runtime.deployments import load_deployments
 from shared.runtime.service import Service, run_service

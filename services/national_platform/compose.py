@@ -8,22 +8,22 @@ import httpx
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.national_platform.api import Doors, routes
-from services.national_platform.entry_authors import EntryAuthors, Fetch, fetch_from
+from services.national_platform.api.platform_routes import Doors, routes
+from services.national_platform.api.witness_routes import make_witness_router
 from services.national_platform.faults import FaultKnobs
 from services.national_platform.metrics import Metrics
-from services.national_platform.reception import Reception
-from services.national_platform.roster import Roster
-from services.national_platform.witness import Witness
-from services.national_platform.witness_api import make_witness_router
-from shared.adapters.author_keys import load_authors
+from services.national_platform.reports.reception import Reception
+from services.national_platform.reports.roster import Roster
+from services.national_platform.witnessing.entry_authors import EntryAuthors, Fetch, fetch_from
+from services.national_platform.witnessing.witness import Witness
+from shared.adapters.crypto.author_keys import load_authors
+from shared.adapters.crypto.signing import NoteSigner, Verifier
 from shared.adapters.files.vkeys import read_vkeys
 from shared.adapters.postgres.engine import open_engine
 from shared.adapters.postgres.pool import Waits
-from shared.adapters.signing import NoteSigner, Verifier
-from shared.domain.authors import Role
 from shared.domain.errors import Refused
-from shared.domain.signed_note import COSIGNATURE
+from shared.domain.evidence.authors import Role
+from shared.domain.evidence.signed_note import COSIGNATURE
 from shared.runtime.service import Service
 from shared.runtime.settings import Settings
 

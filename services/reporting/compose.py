@@ -6,51 +6,51 @@ from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.reporting import api
-from services.reporting.access.account_api import make_account_router
-from services.reporting.access.entering import Access
+from services.reporting.access.authentication import Access
 from services.reporting.access.own_password import make_own_password_router
 from services.reporting.access.passwords import Passwords
 from services.reporting.access.sign_in import make_sign_in_router
-from services.reporting.acknowledging import KEY_PATH, make_acknowledgement_router
-from services.reporting.building import Builder
-from services.reporting.examining import Examiner
-from services.reporting.intake import Intake
+from services.reporting.api import internal_routes
+from services.reporting.api.account_routes import make_account_router
+from services.reporting.api.portal_routes import Reading, make_read_router
+from services.reporting.api.rebuild_routes import make_rebuild_router
+from services.reporting.api.receipt_routes import make_receipt_router
+from services.reporting.api.register_routes import register_routes
+from services.reporting.delivery.build import Builder
+from services.reporting.delivery.send import Sender
 from services.reporting.loop import Loop
+from services.reporting.message_intake import Intake
 from services.reporting.metrics import Metrics
-from services.reporting.order_receipts import OrderReceipts
 from services.reporting.pages import portal
-from services.reporting.pages.desk import Desk
 from services.reporting.pages.receipt_page import make_page_router
-from services.reporting.pages.site import Site
-from services.reporting.quarantine import SetAsideGauge, open_quarantine
-from services.reporting.read_api.routes import Reading, make_read_router
 from services.reporting.read_model.projector import Projector
-from services.reporting.read_model.rebuild_api import make_rebuild_router
-from services.reporting.receipt_api import make_receipt_router
-from services.reporting.register_api import register_routes
-from services.reporting.sending import Sender
-from services.reporting.sources import Sources, open_apis
-from shared.adapters.author_keys import load_authors
+from services.reporting.receipts.acknowledgements import KEY_PATH, make_acknowledgement_router
+from services.reporting.receipts.order_receipts import OrderReceipts
+from services.reporting.register.examine_days import Examiner
+from services.reporting.register.set_aside import SetAsideGauge, open_quarantine
+from services.reporting.rendering.layout import Site
+from services.reporting.rendering.page_context import Desk
+from services.reporting.service_clients import Sources, open_apis
+from shared.adapters.crypto.author_keys import load_authors
+from shared.adapters.crypto.signing import NoteSigner, Signer
 from shared.adapters.files.scheme import load_scheme
 from shared.adapters.files.vkeys import read_authors, read_vkeys
 from shared.adapters.http.national_platform import open_national_platform
-from shared.adapters.http.quarantine_api import make_quarantine_router
-from shared.adapters.http.set_aside_api import make_set_aside_router
+from shared.adapters.http.quarantine_routes import make_quarantine_router
+from shared.adapters.http.set_aside_routes import make_set_aside_router
+from shared.adapters.kafka.admin.topic_metrics import TopicMetrics
 from shared.adapters.kafka.clients import ensure_topics, until_done
 from shared.adapters.kafka.internal_topics import InternalTopics
 from shared.adapters.kafka.message_authors import verify_by
-from shared.adapters.kafka.topic_metrics import TopicMetrics
 from shared.adapters.postgres.engine import open_engine
 from shared.adapters.postgres.kept_keys import KeptKeys
 from shared.adapters.postgres.pool import Pool, Waits, open_pool
 from shared.adapters.postgres.topic_store import TopicStore
-from shared.adapters.signing import NoteSigner, Signer
 from shared.adapters.working_days import is_regular_day
 from shared.contracts.topic_rights import topics_used_by
-from shared.domain.authors import Authors, Role
 from shared.domain.errors import Refused
-from shared.domain.signed_note import ED25519
+from shared.domain.evidence.authors import Authors, Role
+from shared.domain.evidence.signed_note import ED25519
 from shared.runtime.service import Service
 from shared.runtime.settings import Settings
 
@@ -134,7 +134,7 @@ async def assemble(service: Service) -> AsyncIterator[Intake]:
 
         access, passwords, site = Access(door, service.keys), Passwords(), Site(scheme.names)
         public, page = _open_gate(service, access)
-        service.app.include_router(api.routes(service.keys, door, sources, platform, sending.wake))
+        service.app.include_router(internal_routes.routes(service.keys, door, sources, platform, sending.wake))
         reading = Reading(door, access, sources, scheme.joined_at, scheme.names)
         service.app.include_router(make_read_router(reading))
         service.app.include_router(make_rebuild_router(service.keys, projector, projecting.wake))

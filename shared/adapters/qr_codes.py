@@ -4,7 +4,7 @@ from io import BytesIO
 
 import segno
 
-from shared.domain.order_receipt import OrderReceipt
+from shared.domain.evidence.order_receipt import OrderReceipt
 
 
 def receipt_code(page: str, receipt: OrderReceipt) -> segno.QRCode | None:

@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct
 
 from shared.contracts.bounds import END, Count, IndustryName, Instant, Province, Series, Uscc, check_insured_days
-from shared.domain.declaration_keys import LARGEST_REVISION
+from shared.domain.evidence.declaration_keys import LARGEST_REVISION
 
 SPEC_VERSION: Final = "1.0"
 SOURCE_PREFIX: Final = "urn:uscc:"

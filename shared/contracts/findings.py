@@ -22,7 +22,7 @@ from shared.contracts.bounds import (
     check_insured_days,
 )
 from shared.contracts.events import OrderId, WorkerId
-from shared.domain.delays import BUCKETS
+from shared.domain.books.delays import BUCKETS
 
 MOST_ORDERS: Final = 100
 """Orders that a finding names; `count` says how many there are."""
@@ -44,7 +44,7 @@ Evidence = Annotated[
 class FindingKind(StrEnum):
     """All there are. The words stand in the register, its API and its pages; a new one is added, none is renamed."""
 
-    # What an enterprise sent, against its own numbers and manifests (services/charging/series.py)
+    # What an enterprise sent, against its own numbers and manifests (services/charging/numbers/number_findings.py)
     SEQUENCE_GAP = "sequence_gap"
     """Numbers of a series that no acceptance bears and that were not declared unused."""
     PRESUMED_ORDERS = "presumed_orders"
@@ -56,7 +56,7 @@ class FindingKind(StrEnum):
     MANIFEST_LATE = "manifest_late"
     """It came after the day's close."""
     MANIFEST_CHANGED = "manifest_changed"
-    # Single orders of an enterprise (services/charging/findings.py)
+    # Single orders of an enterprise (services/charging/close/order_findings.py)
     OTHER_CONTENT = "other_content"
     """The same order once more with other content; the first stands."""
     SEVERAL_ACCEPTANCE_TIMES = "several_acceptance_times"
@@ -130,7 +130,7 @@ class Finding(Struct, frozen=True, kw_only=True):
 class Delays(Struct, frozen=True, kw_only=True):
     """Acceptances by how late they were sent; an order sent again under another time counts once.
 
-    `orders` are by the buckets of `shared.domain.delays`; their sum is what was received of the insured day.
+    `orders` are by the buckets of `shared.domain.books.delays`; their sum is what was received of the insured day.
     """
 
     enterprise: Uscc

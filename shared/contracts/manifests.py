@@ -38,7 +38,7 @@ from shared.contracts.bounds import (
     check_days,
     check_insured_days,
 )
-from shared.domain.manifest_head import Authorship, ManifestHead, totals_root
+from shared.domain.evidence.manifest_head import Authorship, ManifestHead, totals_root
 
 RunId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}" + END, description="one start of one charging worker")]
 Number = Annotated[int, Meta(ge=1, le=LARGEST_NUMBER, description="manifests of a run count from 1 without a gap")]

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from shared.domain.authors import Role
+from shared.domain.evidence.authors import Role
 
 ORDERS_PREFIX: Final = "orders.v1."
 ORDERS_PATTERN: Final = r"^orders\.v1\.[0-9A-Z]{18}$"
@@ -21,7 +21,7 @@ INTERNAL: Final = (MANIFESTS, DAYS_CLOSING, DAYS_COUNTED, DAYS_CLOSED, STATEMENT
 """Topics with one partition each: their volume is batches and days, and their order helps a reader."""
 
 SIGNATURE_HEADER: Final = "danbao-signature"
-"""Record header with `key id:base64`, Ed25519 over topic and SHA-256 of the value (`shared.domain.authors`)."""
+"""Record header with `key id:base64`, Ed25519 over topic and SHA-256 of the value (shared.domain.evidence.authors)."""
 SPEAKERS: Final = {
     MANIFESTS: Role.CHARGING,
     DAYS_COUNTED: Role.CHARGING,

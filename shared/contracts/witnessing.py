@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from shared.domain.errors import Refused
-from shared.domain.signed_note import Note
+from shared.domain.evidence.signed_note import Note
 
 MOST_PROOF_LINES: Final = 63
 SIZE_TYPE: Final = "text/x.tlog.size"

@@ -15,9 +15,9 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from fastapi import HTTPException, Request
 
-from shared.adapters.signing import AuthorSigner
-from shared.domain.authors import Author, Role
+from shared.adapters.crypto.signing import AuthorSigner
 from shared.domain.errors import Refused
+from shared.domain.evidence.authors import Author, Role
 from shared.runtime import clock
 
 HEADER: Final = "Danbao-Person"

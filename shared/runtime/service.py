@@ -30,12 +30,12 @@ from shared.adapters.kafka.login import check_login
 from shared.contracts.topic_rights import SERVICES as PRINCIPALS
 from shared.domain.errors import Refused
 from shared.runtime.access import FULL, AccessKeys
-from shared.runtime.client_address import Proxies, read_gateways
-from shared.runtime.headers import StrictHeaders
-from shared.runtime.http_errors import install_errors
-from shared.runtime.http_gate import Caller, Gate, GateMiddleware
-from shared.runtime.http_limits import MOST_HEADER_BYTES
-from shared.runtime.http_protocol import ConnectionLimits, Connections, LimitedProtocol
+from shared.runtime.http.client_address import Proxies, read_gateways
+from shared.runtime.http.errors import install_errors
+from shared.runtime.http.gate import Caller, Gate, GateMiddleware
+from shared.runtime.http.headers import StrictHeaders
+from shared.runtime.http.limits import MOST_HEADER_BYTES
+from shared.runtime.http.protocol import ConnectionLimits, Connections, LimitedProtocol
 from shared.runtime.observability import configure_logging, without_addresses
 from shared.runtime.persons import Persons
 from shared.runtime.settings import Settings

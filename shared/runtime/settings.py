@@ -93,7 +93,7 @@ class Settings(BaseSettings):
     )
     platform_key: SecretStr = Field(SecretStr(""), description="key reporting shows the national platform")
 
-    # HTTP: limits of each process; sizes are in shared/runtime/http_limits.py
+    # HTTP: limits of each process; sizes are in shared/runtime/http/limits.py
     public_url: str = Field(
         "",
         pattern=r"^(https?://[A-Za-z0-9.:\[\]-]+)?$",

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from services.cli.month.demo import Asked
-from services.cli.running.system import System
-from tests.attacks.http_house import Target, running_targets
+from services.demo.demo import Asked
+from services.demo.running.system import System
+from tests.attacks.http.http_harness import Target, running_targets
 from tests.e2e.conftest import Month, parts, played_month
 from tests.integration.conftest import charging_database, charging_schema, house
 

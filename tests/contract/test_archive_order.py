@@ -4,8 +4,8 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.cli.archiving.by_time import RUN, SKIPPED, lay_by_leaf, lay_by_time
-from services.cli.archiving.rows import SCHEMA
+from services.archive.rows import SCHEMA
+from services.archive.time_order import RUN, SKIPPED, lay_by_leaf, lay_by_time
 
 Row = tuple[int, int, int]
 """Batch, leaf index, time."""

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.adapters.arrow.hashing import hash_rows, merkle_root
-from shared.domain.merkle import root
+from shared.domain.evidence.merkle import root
 
 
 @given(st.integers(1, 320), st.binary(max_size=3_000))

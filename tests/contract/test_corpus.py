@@ -7,15 +7,15 @@ from random import Random
 
 import pytest
 
-from services.charging.batch import Batch
+from services.charging.rows.batch import Batch
 from shared.adapters.files.regions import known_regions
 from shared.contracts.topics import orders_topic
 from tests.contract.test_decode import reader
-from tests.corpus_files import NOON_MS, Nasty, read_corpus
-from tests.integration.charging_house import FREIGHT, RIDES, SCHEME, Record, accepted, demo_scheme
-from tests.mangling import spoiled
-from tests.model_charging import ModelCharging
-from tests.model_scheme import ModelScheme, read_scheme
+from tests.generators.corpus_files import NOON_MS, Nasty, read_corpus
+from tests.generators.mangled_events import spoiled
+from tests.integration.charging.charging_harness import FREIGHT, RIDES, SCHEME, Record, accepted, demo_scheme
+from tests.model.charging import ModelCharging
+from tests.model.scheme import ModelScheme, read_scheme
 
 TOPIC = orders_topic(RIDES)
 CORPUS = read_corpus()

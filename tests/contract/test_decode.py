@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.charging.batch import Batch
-from services.charging.decode import DETAIL_LENGTH, Parked, decode
-from services.charging.glance import Glance
-from services.charging.reader import Reader
+from services.charging.ingest.batch_reader import Reader
+from services.charging.ingest.bulk_decoder import Glance
+from services.charging.ingest.strict_decoder import DETAIL_LENGTH, Parked, decode
+from services.charging.rows.batch import Batch
 from shared.adapters.files.regions import known_regions
 from shared.contracts.events import SOURCE_PREFIX
 from shared.contracts.parking import ParkReason
 from shared.contracts.topics import orders_topic
-from tests.integration.charging_house import (
+from tests.integration.charging.charging_harness import (
     LIMITS,
     NOON,
     OTHER_RIDES,

@@ -9,11 +9,11 @@ import pytest
 
 from shared.adapters.files.scheme import load_scheme
 from shared.domain.calendar import SHANGHAI
-from shared.domain.enterprise import is_valid_uscc
-from shared.domain.industry import Industry
-from shared.domain.province import PROVINCES
-from shared.domain.rating import Charged, Excluded, ExclusionReason, Scheme, Uncovered
-from shared.domain.tariff import TariffLine
+from shared.domain.scheme.enterprise import is_valid_uscc
+from shared.domain.scheme.industry import Industry
+from shared.domain.scheme.province import PROVINCES
+from shared.domain.scheme.rating import Charged, Excluded, ExclusionReason, Scheme, Uncovered
+from shared.domain.scheme.tariff import TariffLine
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 FIRST = {"11", "31", "32", "44", "46", "50", "51"}

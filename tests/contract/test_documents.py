@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.cli import contracts
 from shared.contracts import topics
 from shared.contracts.events import SOURCE_PREFIX, Event
 from shared.contracts.manifests import DayClosed
-from shared.domain.enterprise import is_valid_uscc
+from shared.domain.scheme.enterprise import is_valid_uscc
+from tools import contracts
 
 SAMPLES = sorted((contracts.DIRECTORY / "samples").glob("*.json"))
 

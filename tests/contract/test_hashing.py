@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.adapters import hashing
+from shared.adapters.crypto import hashing
 from shared.domain.errors import Stop
 
 

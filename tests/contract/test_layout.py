@@ -7,12 +7,12 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.charging.forms import Form, texts
-from services.charging.layout import COPY_COLUMNS, Orders, lay_out, stream
-from services.charging.rows import TotalKey
+from services.charging.rows.row_encoding import COPY_COLUMNS, Orders, lay_out, stream
+from services.charging.rows.row_kinds import TotalKey
+from services.charging.rows.row_template import Form, texts
 from shared.contracts.manifests import Outcome
-from shared.domain.leaf import NO_INT64, order_leaf
-from shared.domain.merkle import leaf_hash
+from shared.domain.evidence.leaf import NO_INT64, order_leaf
+from shared.domain.evidence.merkle import leaf_hash
 
 USCC = "91350211M000100Y43"
 EPOCH_2000_US = 946_684_800_000_000

@@ -4,7 +4,7 @@ import pytest
 from stdnum import numdb
 
 from shared.adapters.files.regions import known_regions
-from shared.domain.province import PROVINCES, province_of
+from shared.domain.scheme.province import PROVINCES, province_of
 
 
 @pytest.mark.parametrize(

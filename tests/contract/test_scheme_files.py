@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from shared.adapters.files.scheme import load_scheme
-from shared.domain.cancellation import CancellationMode
 from shared.domain.errors import Refused, RefusedLine
-from shared.domain.industry import Industry
-from shared.domain.rating import Charged
+from shared.domain.scheme.cancellation import CancellationMode
+from shared.domain.scheme.industry import Industry
+from shared.domain.scheme.rating import Charged
 
 ONE, TWO, BROKEN = "91000000FAKE00001F", "91000000FAKE00002J", "91000000FAKE000039"
 

@@ -1,6 +1,6 @@
 """The table of rights: its page, and what it must never say."""
 
-from services.charging.consumer import GROUP
+from services.charging.ingest.consumer import GROUP
 from services.cli.cluster.rights_page import page
 from shared.contracts.topic_rights import (
     FIXED,

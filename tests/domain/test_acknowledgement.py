@@ -5,11 +5,11 @@ from datetime import date
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from shared.adapters.signing import is_signed
-from shared.domain.acknowledgement import Acknowledgement, check_acknowledgement
-from shared.domain.checkpoint import Checkpoint
+from shared.adapters.crypto.signing import is_signed
 from shared.domain.errors import Refused
-from shared.domain.signed_note import ED25519, Note, VerifierKey, make_signature
+from shared.domain.evidence.acknowledgement import Acknowledgement, check_acknowledgement
+from shared.domain.evidence.checkpoint import Checkpoint
+from shared.domain.evidence.signed_note import ED25519, Note, VerifierKey, make_signature
 
 TOLD = Acknowledgement(
     enterprise="91000000FAKE00001F",

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.cli.audit.workers import Workers
+from services.audit.charging.workers import Workers
 
 FIRST = date(2026, 10, 1)
 DAYS = st.integers(0, 3).map(lambda n: FIRST + timedelta(days=n))

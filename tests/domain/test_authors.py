@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from shared.adapters.signing import AuthorSigner, is_signed
+from shared.adapters.crypto.signing import AuthorSigner, is_signed
 from shared.contracts.topics import DAYS_CLOSED, INTERNAL, MANIFESTS, REMITTANCES, SPEAKERS, TOTALS
-from shared.domain.authors import Author, Authors, NotAuthorizedError, Role, is_author_line, message_statement
 from shared.domain.errors import Refused
-from tests.authors import ALL, AUTHORS, CHARGING, COLLECTOR, LEDGER, METERS, STRANGER, WEST
+from shared.domain.evidence.authors import Author, Authors, NotAuthorizedError, Role, is_author_line, message_statement
+from tests.support.authors import ALL, AUTHORS, CHARGING, COLLECTOR, LEDGER, METERS, STRANGER, WEST
 
 VECTORS = json.loads((Path(__file__).parent / "message_vectors.json").read_text(encoding="utf-8"))
 VALUE = b'{"any":"value"}'

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.billing import (
+from shared.domain.books.billing import (
     Allocation,
     BookedSum,
     Debt,

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.domain.cancellation import CancellationMode, CancellationRule, reverses
+from shared.domain.scheme.cancellation import CancellationMode, CancellationRule, reverses
 
 ACCEPTED_AT = datetime(2026, 10, 1, 12, tzinfo=UTC)
 

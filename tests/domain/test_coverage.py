@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.coverage import build_coverage
+from shared.domain.books.coverage import build_coverage
 from shared.domain.errors import Refused
 
 DAY = date(2026, 10, 3)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.domain.delays import BOUNDS_SECONDS, BUCKETS, add_up, bucket_of
+from shared.domain.books.delays import BOUNDS_SECONDS, BUCKETS, add_up, bucket_of
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stdnum.cn import uscc as reference
 
-from shared.domain.enterprise import check_digit, is_uscc_shaped, is_valid_uscc
 from shared.domain.errors import Refused
+from shared.domain.scheme.enterprise import check_digit, is_uscc_shaped, is_valid_uscc
 
 SIGNS = "0123456789ABCDEFGHJKLMNPQRTUWXY"
 first_17 = st.builds(

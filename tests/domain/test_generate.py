@@ -9,10 +9,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from services.cli.generating.bad_input import BAD_INPUT
-from services.cli.generating.month import Wanted, generate
-from services.cli.generating.plan import make_plan
-from services.cli.generating.records import Record, instant_of, read_lines, write_line
+from services.demo.generator.bad_input import BAD_INPUT
+from services.demo.generator.month import Wanted, generate
+from services.demo.generator.plan import make_plan
+from services.demo.generator.records import Record, instant_of, read_lines, write_line
 from shared.adapters.files.scheme import load_scheme
 from shared.contracts.events import (
     SOURCE_PREFIX,
@@ -26,11 +26,11 @@ from shared.contracts.events import (
 )
 from shared.contracts.topics import enterprise_of
 from shared.domain.calendar import SHANGHAI, Month, insured_day
-from shared.domain.enterprise import is_valid_uscc
 from shared.domain.errors import Refused, RefusedLine
-from shared.domain.industry import Industry
 from shared.domain.money import parse_yuan
-from shared.domain.rating import Charged, Scheme
+from shared.domain.scheme.enterprise import is_valid_uscc
+from shared.domain.scheme.industry import Industry
+from shared.domain.scheme.rating import Charged, Scheme
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 OCTOBER = Month(2026, 10)

@@ -4,8 +4,8 @@ from random import Random
 
 import pytest
 
-from shared.domain.identity import reads_as_identity
-from tests.model_identity import names_a_person
+from shared.domain.privacy.identity import reads_as_identity
+from tests.model.identity import names_a_person
 
 CITIZEN, MOBILE = "11010519491231002X", "13800138000"
 

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.errors import Refused
-from shared.domain.journal import (
+from shared.domain.books.journal import (
     CASH,
     ROUNDING,
     Account,
@@ -23,6 +22,7 @@ from shared.domain.journal import (
     premium_kind,
     receivable,
 )
+from shared.domain.errors import Refused
 from shared.domain.money import Amount
 
 PARTIES = [Party(f"E{number}", province) for number in range(3) for province in ("11", "44")]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.leaf import (
+from shared.domain.evidence.leaf import (
     NO_INT64,
     VERSION,
     RowKind,
@@ -23,7 +23,7 @@ from shared.domain.leaf import (
     reversal_of,
     shared_leaf,
 )
-from shared.domain.merkle import LEAF_PREFIX, leaf_hash
+from shared.domain.evidence.merkle import LEAF_PREFIX, leaf_hash
 
 VECTORS = json.loads((Path(__file__).parent / "leaf_vectors.json").read_text(encoding="utf-8"))
 SHARED = ("uscc", "premium", "tariff_line", "token_key", "industry", "reason", "departed")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from shared.contracts.manifests import PremiumsCharged, head_of, total_content
 from shared.domain.errors import Refused
-from shared.domain.manifest_head import (
+from shared.domain.evidence.manifest_head import (
     BYTES,
     KINDS,
     LARGEST,
@@ -22,7 +22,7 @@ from shared.domain.manifest_head import (
     read_entry,
     totals_root,
 )
-from shared.domain.merkle import EMPTY_ROOT, leaf_hash, root
+from shared.domain.evidence.merkle import EMPTY_ROOT, leaf_hash, root
 
 VECTORS = json.loads((Path(__file__).parent / "manifest_head_vectors.json").read_text(encoding="utf-8"))
 hashes, numbers = st.binary(min_size=32, max_size=32), st.integers(0, LARGEST)

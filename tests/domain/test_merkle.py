@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.adapters.hashing import hash_all
-from shared.domain import merkle
+from shared.adapters.crypto.hashing import hash_all
+from shared.domain.evidence import merkle
 
 CONTENT = [
     bytes.fromhex(text)

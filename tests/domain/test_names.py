@@ -4,8 +4,8 @@ from datetime import date
 
 import pytest
 
-from shared.domain.industry import Industry, is_open
-from shared.domain.province import PROVINCES, XPCC, province_of
+from shared.domain.scheme.industry import Industry, is_open
+from shared.domain.scheme.province import PROVINCES, XPCC, province_of
 
 
 def test_stored_numbers_of_industries_never_change() -> None:

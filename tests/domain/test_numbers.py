@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.numbers import (
+from shared.domain.books.number_ranges import (
     Ranges,
     bitmap,
     clipped,

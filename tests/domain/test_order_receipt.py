@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.cli.verifying.keys import Keys
-from services.cli.verifying.receipt import Expected, verify_receipt
-from services.cli.verifying.verdict import NotProved
+from services.verify.keys import Keys
+from services.verify.receipt import Expected, verify_receipt
+from services.verify.verdict import NotProved
 from shared.domain.errors import Refused
-from shared.domain.leaf import read_order_leaf
-from shared.domain.order_receipt import QR_DIGITS, OrderReceipt, ReceiptRow
-from tests.authors import AUTHORS, CHARGING
-from tests.receipt_cases import (
+from shared.domain.evidence.leaf import read_order_leaf
+from shared.domain.evidence.order_receipt import QR_DIGITS, OrderReceipt, ReceiptRow
+from tests.support.authors import AUTHORS, CHARGING
+from tests.support.receipt_cases import (
     ACCEPTED,
     COMPLETED,
     LOG_KEY,

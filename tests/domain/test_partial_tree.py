@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.errors import Refused
-from shared.domain.merkle import inclusion_proof, inclusion_ranges, range_root, root
-from shared.domain.partial_tree import fold, free_ranks, node_at, pack, unpack, whole_root
+from shared.domain.evidence.merkle import inclusion_proof, inclusion_ranges, range_root, root
+from shared.domain.evidence.partial_tree import fold, free_ranks, node_at, pack, unpack, whole_root
 
 LEAVES = [sha256(bytes([number])).digest() for number in range(70)]
 shared_out = st.lists(st.integers(0, 2), min_size=1, max_size=70)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-import services.reporting.pages
+import services.reporting.rendering
 from services.reporting.access.password_rules import LONGEST, REASONS, RULES, Rule, UnfitPassword, check_fit, normalised
 
 
@@ -80,5 +80,7 @@ def test_one_password_has_one_form() -> None:
 
 
 def test_every_rule_has_a_reason_in_both_languages() -> None:
-    texts = tomllib.loads((Path(services.reporting.pages.__file__).parent / "texts.toml").read_text(encoding="utf-8"))
+    texts = tomllib.loads(
+        (Path(services.reporting.rendering.__file__).parent / "texts.toml").read_text(encoding="utf-8")
+    )
     assert set(REASONS) == set(RULES) <= set(texts["password"])

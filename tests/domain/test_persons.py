@@ -7,11 +7,11 @@ from typing import Any, Final
 import jwt
 import pytest
 
-from shared.domain.authors import Role
 from shared.domain.errors import Refused
+from shared.domain.evidence.authors import Role
 from shared.runtime import clock
 from shared.runtime.persons import MOST_CHARACTERS, VALID_SECONDS, Person, Persons, claims_of
-from tests.authors import ALL, BOB, LEDGER, OPERATOR, STRANGER, author_key
+from tests.support.authors import ALL, BOB, LEDGER, OPERATOR, STRANGER, author_key
 
 ALICE: Final = Person(OPERATOR.author.identity, Role.OPERATOR)
 PERSONS: Final = Persons((signer.author for signer in ALL), "ledger")

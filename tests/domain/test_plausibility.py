@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from shared.domain.plausibility import (
+from shared.domain.books.plausibility import (
     FEWEST_EXCLUDED,
     FEWEST_WEEKS,
     SHARE_DAYS,
@@ -15,7 +15,7 @@ from shared.domain.plausibility import (
     plausible_count,
     plausible_share,
 )
-from tests.quarter import FIRST, WARM_UP, is_regular, place, weather
+from tests.generators.quarter_figures import FIRST, WARM_UP, is_regular, place, weather
 
 DAY = date(2026, 9, 2)
 """A Wednesday; the eight weeks before it hold no holiday."""

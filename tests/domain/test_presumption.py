@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from shared.domain.calendar import day_start
-from shared.domain.presumption import (
+from shared.domain.scheme.presumption import (
     Basis,
     PresumptionMode,
     PresumptionRule,

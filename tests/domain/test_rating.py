@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.domain.calendar import SHANGHAI, day_start, epoch_microseconds
-from shared.domain.cancellation import CancellationMode, CancellationRule
-from shared.domain.enrolment import Enrolment, ProvinceJoining
-from shared.domain.enterprise import Enterprise
 from shared.domain.errors import Refused
-from shared.domain.industry import Industry
 from shared.domain.money import Amount
-from shared.domain.rating import (
+from shared.domain.scheme.cancellation import CancellationMode, CancellationRule
+from shared.domain.scheme.enrolment import Enrolment, ProvinceJoining
+from shared.domain.scheme.enterprise import Enterprise
+from shared.domain.scheme.industry import Industry
+from shared.domain.scheme.rating import (
     BEFORE_EVERYTHING,
     Charged,
     Excluded,
@@ -24,7 +24,7 @@ from shared.domain.rating import (
     Scheme,
     Uncovered,
 )
-from shared.domain.tariff import TariffLine, end_open_lines, succession_faults
+from shared.domain.scheme.tariff import TariffLine, end_open_lines, succession_faults
 
 ONE, TWO = "91000000FAKE00001F", "91000000FAKE00002J"
 ENTERPRISES = [Enterprise(ONE, "一"), Enterprise(TWO, "二")]

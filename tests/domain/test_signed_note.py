@@ -5,11 +5,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.adapters.signing import is_signed
-from shared.domain.checkpoint import Checkpoint
+from shared.adapters.crypto.signing import is_signed
 from shared.domain.errors import Refused
-from shared.domain.merkle import EMPTY_ROOT
-from shared.domain.signed_note import (
+from shared.domain.evidence.checkpoint import Checkpoint
+from shared.domain.evidence.merkle import EMPTY_ROOT
+from shared.domain.evidence.signed_note import (
     COSIGNATURE,
     ED25519,
     Note,

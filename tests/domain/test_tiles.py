@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain import merkle
 from shared.domain.errors import Refused
-from shared.domain.tiles import (
+from shared.domain.evidence import merkle
+from shared.domain.evidence.tiles import (
     ENTRIES,
     WIDTH,
     Tile,

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.verifying.keys import Keys
-from services.cli.verifying.log import verify_log
-from services.cli.verifying.verdict import NotProved
-from shared.domain import merkle
-from shared.domain.checkpoint import Checkpoint
-from shared.domain.manifest_head import ManifestHead
-from shared.domain.tiles import ENTRIES, WIDTH, join_entries, tiles_of
-from tests.authors import AUTHORS
-from tests.receipt_cases import LOG_KEY, ORIGIN, RUN, WITNESS_KEY, sign
+from services.verify.keys import Keys
+from services.verify.log import verify_log
+from services.verify.verdict import NotProved
+from shared.domain.evidence import merkle
+from shared.domain.evidence.checkpoint import Checkpoint
+from shared.domain.evidence.manifest_head import ManifestHead
+from shared.domain.evidence.tiles import ENTRIES, WIDTH, join_entries, tiles_of
+from tests.support.authors import AUTHORS
+from tests.support.receipt_cases import LOG_KEY, ORIGIN, RUN, WITNESS_KEY, sign
 
 KEYS = Keys((LOG_KEY,), (WITNESS_KEY,), AUTHORS)
 SIZE = 700

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from stdnum.cn import ric as reference
 
 from shared.domain.errors import Refused
-from shared.domain.worker import citizen_check_digit, is_valid_citizen_number, worker_token
+from shared.domain.scheme.worker import citizen_check_digit, is_valid_citizen_number, worker_token
 
 KEY = b"a scheme key for tests only"
 NUMBER = "11010519491231002X"

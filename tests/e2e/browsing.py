@@ -9,8 +9,8 @@ from typing import Any
 
 from playwright.async_api import Browser, Page, async_playwright
 
-from services.cli.month.visitors import Visitors
-from tests.tools import tool
+from services.demo.visitors import Visitors
+from tests.support.tools import tool
 
 PHONE, DESK = {"width": 360, "height": 780}, {"width": 1280, "height": 900}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from deploy.embedded.children import start_child
 from deploy.embedded.ports import LOOPBACK, free_port, is_listening
 from deploy.kafka_keys import SEEN_AS
-from tests.apache_kafka import START_SECONDS, java_command
+from tests.support.apache_kafka import START_SECONDS, java_command
 
 
 @dataclass(frozen=True, slots=True)

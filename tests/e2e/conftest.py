@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser
 
-from services.cli.generating.month import Wanted
-from services.cli.month.demo import OCTOBER, Asked, play_month, wishes_of
-from services.cli.month.progress import Silent
-from services.cli.month.summary import Summary
-from services.cli.month.visitors import Visitors, invite
-from services.cli.running.system import System, running_system
-from tests.apache_kafka import ApacheKafka
+from services.demo.demo import OCTOBER, Asked, play_month, wishes_of
+from services.demo.generator.month import Wanted
+from services.demo.progress import Silent
+from services.demo.running.system import System, running_system
+from services.demo.summary import Summary
+from services.demo.visitors import Visitors, invite
 from tests.e2e.browsing import open_browser
-from tests.servers import (
+from tests.support.apache_kafka import ApacheKafka
+from tests.support.servers import (
     Broker,
     Kind,
     Postgres,

@@ -8,11 +8,11 @@ from typing import Any, Final
 
 from playwright.async_api import Browser, Page
 
-from services.cli.generating.month import Wanted
-from services.cli.month.demo import AS_OF, OCTOBER, Asked, play_month, wishes_of
-from services.cli.month.progress import Silent
-from services.cli.month.visitors import Visitors, invite
-from services.cli.running.system import running_system
+from services.demo.demo import AS_OF, OCTOBER, Asked, play_month, wishes_of
+from services.demo.generator.month import Wanted
+from services.demo.progress import Silent
+from services.demo.running.system import running_system
+from services.demo.visitors import Visitors, invite
 from tests.e2e.browsing import PHONE, open_browser, visiting
 
 ORDERS: Final = 20_000

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from services.cli.running.migrating import HISTORIES
-from services.cli.running.state import ENV_FILE
-from services.cli.running.supervising import STATE_FILE
-from tests.waiting import eventually
+from services.demo.running.migrate import HISTORIES
+from services.demo.running.state import ENV_FILE
+from services.demo.running.supervisor import STATE_FILE
+from tests.support.waiting import eventually
 
 CHECKOUT = Path(__file__).parents[2]
 SERVICES = tuple(history.service for history in HISTORIES)

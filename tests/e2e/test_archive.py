@@ -10,13 +10,13 @@ from typing import Any
 import asyncpg
 import pytest
 
-from services.cli.archiving.archive import Archive
-from services.cli.audit.run import audit_all
-from services.cli.exits import CommandFailed
-from services.cli.month.demo import audit_sources
-from services.cli.running.migrating import ARCHIVIST, password_variable, read_env_file
+from services.archive.archive import Archive
+from services.audit.run import audit_all
+from services.demo.demo import audit_sources
+from services.demo.running.migrate import ARCHIVIST, password_variable, read_env_file
 from shared.adapters.postgres.pool import with_login
 from shared.domain.errors import Refused
+from shared.runtime.exits import CommandFailed
 from tests.e2e.conftest import Month
 
 pytestmark = pytest.mark.slow

@@ -20,17 +20,17 @@ from deploy.embedded.broker import EmbeddedBroker
 from deploy.embedded.children import Child, start_child
 from deploy.embedded.ports import free_port
 from deploy.embedded.postgres import EmbeddedPostgres
-from services.cli.running.system import EMBEDDED_KAFKA, settings_of
+from services.demo.running.system import EMBEDDED_KAFKA, settings_of
 from shared.adapters.kafka.security import Client, client_options
 from shared.contracts.topic_rights import enterprise_principal
 from shared.domain.calendar import insured_day
 from shared.runtime.clock import now
 from tests.e2e.compose_file import Outside, fill_env, in_order, read_services
 from tests.e2e.compose_kafka import compose_broker
-from tests.servers import Broker, client_of
+from tests.support.servers import Broker, client_of
+from tests.support.tools import compose_commands, needs
+from tests.support.waiting import eventually, eventually_async
 from tests.tidy.source import ROOT
-from tests.tools import compose_commands, needs
-from tests.waiting import eventually, eventually_async
 
 JOBS = {"keys", "kafka-setup", "migrate"}
 OURS = {"charging", "ledger", "reporting", "national-platform"}

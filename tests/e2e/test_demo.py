@@ -9,12 +9,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from services.cli.month.demo import OCTOBER
-from services.cli.running.migrating import read_env_file
-from services.cli.running.state import ENV_FILE
+from services.demo.demo import OCTOBER
+from services.demo.running.migrate import read_env_file
+from services.demo.running.state import ENV_FILE
 from tests.e2e.conftest import ORDERS, SEED, Month
 from tests.e2e.processes import SERVICES, descendants, folders, is_alive, kill, pids_of, run, running, state_of
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_parts")]
 DEMO = ("demo", "--orders", str(ORDERS), "--seed", str(SEED), "--json")

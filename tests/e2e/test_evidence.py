@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from services.cli.generating.month import Wanted, generate
-from services.cli.month.demo import OCTOBER
-from services.cli.operating import read_receipts, write_evidence
-from services.cli.verifying.keys import Keys
-from services.cli.verifying.receipt import Expected, verify_receipt
-from services.cli.verifying.statement import verify_statement
-from services.cli.verifying.verdict import NotProved
-from shared.domain.order_receipt import OrderReceipt
+from services.cli.operations.operating import read_receipts, write_evidence
+from services.demo.demo import OCTOBER
+from services.demo.generator.month import Wanted, generate
+from services.verify.keys import Keys
+from services.verify.receipt import Expected, verify_receipt
+from services.verify.statement import verify_statement
+from services.verify.verdict import NotProved
+from shared.domain.evidence.order_receipt import OrderReceipt
 from tests.e2e.conftest import ORDERS, SEED, Month
 
 pytestmark = pytest.mark.slow

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from shared.adapters.files.vkeys import read_vkeys
-from shared.domain.signed_note import ED25519
+from shared.domain.evidence.signed_note import ED25519
 from tests.e2e.conftest import Month
 from tests.e2e.processes import run
 from tests.foreign.go_program import build
-from tests.tools import needs
+from tests.support.tools import needs
 
 pytestmark = pytest.mark.slow
 

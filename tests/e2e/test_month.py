@@ -4,15 +4,15 @@ from collections import Counter
 
 import pytest
 
-from services.cli.generating.month import Wanted, generate
-from services.cli.generating.records import milliseconds
-from services.cli.month.demo import OCTOBER
-from services.cli.month.driver import closes_at
-from services.cli.rebuilding import rebuild_read_model
+from services.cli.operations.rebuild_read_model import rebuild_read_model
+from services.demo.demo import OCTOBER
+from services.demo.driver import closes_at
+from services.demo.generator.month import Wanted, generate
+from services.demo.generator.records import milliseconds
 from shared.contracts.parking import ParkReason
 from shared.domain.money import parse_yuan
 from tests.e2e.conftest import ORDERS, SEED, Month
-from tests.integration.read_model_house import misplaced_findings, read_tables
+from tests.integration.portal.read_model_harness import misplaced_findings, read_tables
 
 pytestmark = pytest.mark.slow
 ALWAYS_FOUND = {

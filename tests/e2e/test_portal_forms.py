@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser
 
-from services.cli.month.visitors import PROVINCE, Visitors
+from services.demo.visitors import PROVINCE, Visitors
 from shared.contracts.topics import enterprise_of
 from tests.e2e.browsing import DESK, PHONE, Visit, visiting
 from tests.e2e.conftest import Month

@@ -5,7 +5,7 @@ import json
 import pytest
 from playwright.async_api import Browser
 
-from services.cli.month.visitors import PROVINCE, Visitors
+from services.demo.visitors import PROVINCE, Visitors
 from tests.e2e.browsing import PHONE, visiting
 from tests.e2e.conftest import Month
 

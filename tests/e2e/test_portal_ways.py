@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 import pytest
 from playwright.async_api import Browser
 
-from services.cli.month.demo import OCTOBER
-from services.cli.month.visitors import PROVINCE, Visitors
-from services.reporting.pages.texts import Speech, grouped, read_texts
+from services.demo.demo import OCTOBER
+from services.demo.visitors import PROVINCE, Visitors
+from services.reporting.rendering.texts import Speech, grouped, read_texts
 from shared.contracts.topics import enterprise_of
-from shared.domain.province import PROVINCES
+from shared.domain.scheme.province import PROVINCES
 from tests.e2e.browsing import PHONE, Visit, visiting
 from tests.e2e.conftest import Month
 

@@ -11,7 +11,7 @@ from typing import Any
 from shared.domain.calendar import insured_day
 from shared.runtime import clock
 from tests.e2e.conftest import Month
-from tests.waiting import eventually_async
+from tests.support.waiting import eventually_async
 
 PRODUCER = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ENTERPRISE = "91000000FAKE00001F"

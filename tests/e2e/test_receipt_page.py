@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from services.reporting.pages.receipt_page import RECEIPT, SCRIPTS, render_page
-from services.reporting.pages.texts import Language
-from tests.authors import CHARGING
+from services.reporting.rendering.texts import Language
 from tests.e2e.browsing import chromium_environment
-from tests.receipt_cases import LOG_KEY, ORDER, USCC, WITNESS_KEY, WORKER, cases
-from tests.tools import needs, tool
+from tests.support.authors import CHARGING
+from tests.support.receipt_cases import LOG_KEY, ORDER, USCC, WITNESS_KEY, WORKER, cases
+from tests.support.tools import needs, tool
 
 HERE = Path(__file__).parent
 VECTORS = HERE.parent / "domain" / "receipt_vectors.json"

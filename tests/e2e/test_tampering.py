@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import asyncpg
 import pytest
 
-from services.cli.audit.run import audit_all
-from services.cli.audit.verdict import Verdict
-from services.cli.month.demo import audit_sources
+from services.audit.run import audit_all
+from services.audit.verdict import Verdict
+from services.demo.demo import audit_sources
 from tests.e2e.conftest import Month
 
 pytestmark = pytest.mark.slow

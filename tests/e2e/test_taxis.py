@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.audit.run import audit_all
-from services.cli.month.demo import OCTOBER, audit_sources
-from services.cli.month.driver import close_day, closes_at
-from services.cli.running.system import System, Wishes, running_system
+from services.audit.run import audit_all
+from services.demo.demo import OCTOBER, audit_sources
+from services.demo.driver import close_day, closes_at
+from services.demo.running.system import System, Wishes, running_system
 from tests.e2e.processes import CHECKOUT, run
 
 TAXIS = CHECKOUT.parent / "shared" / "data" / "nyc-taxis" / "taxis.csv"

@@ -17,15 +17,15 @@ import pytest
 from deploy.embedded.children import Child, start_child
 from deploy.embedded.ports import free_port
 from deploy.embedded.postgres import EmbeddedPostgres
-from services.cli.audit.run import CHARGING_DATABASES, Sources, audit_all, sources_from
-from services.cli.generating.month import Wanted, generate
-from services.cli.generating.records import Record, milliseconds
-from services.cli.month.demo import OCTOBER, Asked, bill, declared, wishes_of
-from services.cli.month.driver import MonthDriver, Stream, open_stream, request_close, until, wait_closed
-from services.cli.month.progress import Silent
-from services.cli.running.apis import Api, Apis, open_apis
-from services.cli.running.migrating import HISTORIES, given_passwords
-from services.cli.running.system import System, running_system, service_environment
+from services.audit.run import CHARGING_DATABASES, Sources, audit_all, sources_from
+from services.demo.demo import OCTOBER, Asked, bill, declared, wishes_of
+from services.demo.driver import MonthDriver, Stream, open_stream, request_close, until, wait_closed
+from services.demo.generator.month import Wanted, generate
+from services.demo.generator.records import Record, milliseconds
+from services.demo.progress import Silent
+from services.demo.running.apis import Api, Apis, open_apis
+from services.demo.running.migrate import HISTORIES, given_passwords
+from services.demo.running.system import System, running_system, service_environment
 from shared.adapters.files.scheme import load_scheme
 from shared.adapters.postgres.migrations import migrate
 from shared.adapters.postgres.ownership import AUDITOR

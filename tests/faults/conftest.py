@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.faults.crashes import Scene, open_scene
-from tests.integration.charging_house import House, charging_template, copied_database, open_house
-from tests.servers import Broker, Postgres
+from tests.integration.charging.charging_harness import House, charging_template, copied_database, open_house
+from tests.support.servers import Broker, Postgres
 
 
 @pytest.fixture(scope="session")

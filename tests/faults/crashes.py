@@ -21,14 +21,15 @@ import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deploy.embedded.postgres import EmbeddedPostgres
-from services.cli.audit.run import Sources, audit_all
-from services.cli.running.migrating import HISTORIES
-from services.ledger.checkpoints import LogKeys
+from services.audit.run import Sources, audit_all
+from services.demo.running.migrate import HISTORIES
+from services.ledger.log.checkpoints import LogKeys
+from shared.adapters.crypto.signing import NoteSigner, make_key_pair, make_note_key
 from shared.adapters.postgres.engine import open_engine
 from shared.adapters.postgres.migrations import migrate
 from shared.adapters.postgres.pool import Pool, open_pool, with_login
-from shared.adapters.signing import NoteSigner, make_key_pair, make_note_key
-from shared.domain.signed_note import COSIGNATURE, ED25519
+from shared.domain.evidence.signed_note import COSIGNATURE, ED25519
+from tests.faults.demo_town import Place
 from tests.faults.engines import Engines
 from tests.faults.figures import Figures, read_figures
 from tests.faults.history import AT, STAGES, Stage, play
@@ -37,10 +38,9 @@ from tests.faults.logs import Logs
 from tests.faults.processes import open_town
 from tests.faults.snapshots import Snapshot, keep, put_back
 from tests.faults.steps import Steps, When
-from tests.faults.town import Place
-from tests.integration.charging_house import ROOT, demo_scheme
-from tests.integration.model_audit import Audit
-from tests.model import Model
+from tests.integration.charging.charging_harness import ROOT, demo_scheme
+from tests.integration.histories.model_audit import Audit
+from tests.model.model import Model
 
 SCHEME = (ROOT / "deploy" / "tariffs", ROOT / "deploy" / "demo")
 PASSWORD = "only-for-these-tests"

@@ -16,11 +16,11 @@ from shared.contracts.manifests import RemittanceReceived
 from shared.contracts.topics import REMITTANCES, orders_topic
 from shared.domain.calendar import SHANGHAI
 from shared.domain.errors import Retry
+from tests.faults.demo_town import SERVICE_KEY, Town
 from tests.faults.logs import Logs
 from tests.faults.processes import ChargingService, LedgerService, ReportingService
 from tests.faults.steps import Crash, ask
-from tests.faults.town import SERVICE_KEY, Town
-from tests.integration.charging_house import (
+from tests.integration.charging.charging_harness import (
     GUANGDONG,
     OTHER_RIDES,
     RIDES,

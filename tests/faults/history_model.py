@@ -12,8 +12,8 @@ from aiokafka import TopicPartition
 from shared.adapters.files.regions import known_regions
 from tests.faults.history import BILLING, LATE_FEES, STAGES, Command, Stage, place
 from tests.faults.logs import Logs
-from tests.model import Model
-from tests.model_scheme import read_scheme
+from tests.model.model import Model
+from tests.model.scheme import read_scheme
 
 
 @dataclass

@@ -4,14 +4,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from services.cli.audit.run import audit_all
-from services.cli.generating.records import Record
-from services.cli.month.demo import audit_sources
-from services.cli.month.driver import Stream, open_stream
-from services.cli.month.progress import Silent
+from services.audit.run import audit_all
+from services.demo.demo import audit_sources
+from services.demo.driver import Stream, open_stream
+from services.demo.generator.records import Record
+from services.demo.progress import Silent
 from shared.contracts.topics import orders_topic
-from tests.faults.shaken import Shaken
-from tests.integration.charging_house import NOON, RIDES, Sent, accepted, cancelled
+from tests.faults.shaken_system import Shaken
+from tests.integration.charging.charging_harness import NOON, RIDES, Sent, accepted, cancelled
 
 
 @dataclass

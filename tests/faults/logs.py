@@ -12,7 +12,7 @@ from aiokafka import TopicPartition
 
 from shared.adapters.kafka.batch_polling import Flat
 from tests.faults.steps import Process
-from tests.integration.charging_house import Record
+from tests.integration.charging.charging_harness import Record
 
 
 @dataclass

@@ -5,15 +5,15 @@ from datetime import date, datetime
 from fractions import Fraction
 from typing import Any
 
-from services.cli.generating.records import Record as Sent
-from services.cli.generating.records import milliseconds
-from services.cli.month.demo import AS_OF, REMITTED_ON, payments
-from services.cli.month.driver import closes_at
+from services.demo.demo import AS_OF, REMITTED_ON, payments
+from services.demo.driver import closes_at
+from services.demo.generator.records import Record as Sent
+from services.demo.generator.records import milliseconds
 from shared.adapters.files.regions import known_regions
 from shared.domain.calendar import Month
-from tests.integration.charging_house import ROOT, Record
-from tests.model import Model
-from tests.model_scheme import read_scheme
+from tests.integration.charging.charging_harness import ROOT, Record
+from tests.model.model import Model
+from tests.model.scheme import read_scheme
 
 SCHEME = (ROOT / "deploy" / "tariffs", ROOT / "deploy" / "demo")
 

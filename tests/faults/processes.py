@@ -17,50 +17,50 @@ from faststream.kafka import KafkaBroker
 from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.charging import api as charging_api
 from services.charging.__main__ import _limits, _register
+from services.charging.api import charging_routes as charging_api
+from services.charging.close.order_findings import DayFinder
+from services.charging.close.settlement import settle
 from services.charging.close.take_closing import ClosingRules, take_closing
-from services.charging.consumer import Consumer
-from services.charging.findings import DayFinder
-from services.charging.lookup import Lookup
+from services.charging.ingest.batch_reader import Reader
+from services.charging.ingest.consumer import Consumer
 from services.charging.metrics import Metrics as ChargingMetrics
-from services.charging.order_lookup import OrderLookup
-from services.charging.parked import ParkedEvents
-from services.charging.reader import Reader
-from services.charging.settle import settle
-from services.charging.store import start_run
-from services.ledger import api as ledger_api
-from services.ledger.booking import book_all_waiting, take_manifest
-from services.ledger.books import open_books
-from services.ledger.checkpoints import sign_what_is_due
-from services.ledger.count_day import take_count
-from services.ledger.counting import Counters
-from services.ledger.gaps import fill_gaps
-from services.ledger.log_api import make_public_router
-from services.ledger.remit import take_remittance
-from services.ledger.witnessing import ask_witness
-from services.national_platform.api import Doors
-from services.national_platform.api import routes as platform_routes
-from services.national_platform.entry_authors import EntryAuthors, fetch_from
+from services.charging.queries.days import Lookup
+from services.charging.queries.orders import OrderLookup
+from services.charging.queries.parked_events import ParkedEvents
+from services.charging.store.batch_writer import start_run
+from services.ledger.api import ledger_routes as ledger_api
+from services.ledger.api.log_routes import make_public_router
+from services.ledger.billing.remittances import take_remittance
+from services.ledger.books.booking import book_all_waiting, take_manifest
+from services.ledger.books.missing_manifests import fill_gaps
+from services.ledger.books.open_days import open_books
+from services.ledger.close.compare_count import take_count
+from services.ledger.close.deployment_counts import Counters
+from services.ledger.log.checkpoints import sign_what_is_due
+from services.ledger.log.witness import ask_witness
+from services.national_platform.api.platform_routes import Doors
+from services.national_platform.api.platform_routes import routes as platform_routes
+from services.national_platform.api.witness_routes import make_witness_router
 from services.national_platform.faults import FaultKnobs
 from services.national_platform.metrics import Metrics as PlatformMetrics
-from services.national_platform.reception import Reception
-from services.national_platform.roster import Roster
-from services.national_platform.witness import Witness
-from services.national_platform.witness_api import make_witness_router
-from services.reporting import api as reporting_api
-from services.reporting.building import Builder
-from services.reporting.examining import Examiner
-from services.reporting.intake import Intake
+from services.national_platform.reports.reception import Reception
+from services.national_platform.reports.roster import Roster
+from services.national_platform.witnessing.entry_authors import EntryAuthors, fetch_from
+from services.national_platform.witnessing.witness import Witness
+from services.reporting.api import internal_routes as reporting_api
+from services.reporting.delivery.build import Builder
+from services.reporting.delivery.send import Sender
+from services.reporting.message_intake import Intake
 from services.reporting.metrics import Metrics as ReportingMetrics
 from services.reporting.read_model.projector import Projector
-from services.reporting.sending import Sender
-from services.reporting.sources import Charging, InternalApi, Sources
+from services.reporting.register.examine_days import Examiner
+from services.reporting.service_clients import Charging, InternalApi, Sources
+from shared.adapters.crypto.signing import Signer, Verifier
 from shared.adapters.files.regions import known_regions
 from shared.adapters.http.national_platform import NationalPlatform
 from shared.adapters.kafka.batch_polling import as_read
 from shared.adapters.postgres.outbox import Outbox
-from shared.adapters.signing import Signer, Verifier
 from shared.adapters.working_days import is_regular_day, is_working_day
 from shared.contracts.quarantine import Message
 from shared.contracts.topics import (
@@ -73,11 +73,11 @@ from shared.contracts.topics import (
 )
 from shared.runtime.access import AccessKeys
 from shared.runtime.settings import Settings
-from tests.access_keys import opened_by
-from tests.authors import AUTHORS, CHARGING
+from tests.faults.demo_town import PLATFORM_KEY, SERVICE_KEY, Handler, Place, Start, Town
 from tests.faults.logs import LogBroker, LogConsumer, Logs, LogSubscriber
 from tests.faults.steps import Process, Steps
-from tests.faults.town import PLATFORM_KEY, SERVICE_KEY, Handler, Place, Start, Town
+from tests.support.access_keys import opened_by
+from tests.support.authors import AUTHORS, CHARGING
 
 ARRIVED_AT = datetime(2026, 11, 1, 5, tzinfo=UTC)
 """The record time of every manifest: logs in memory keep none."""

@@ -14,7 +14,7 @@ from collections import Counter
 from pathlib import Path
 from random import Random
 
-from tests.faults.deaths import Deaths
+from tests.faults.process_deaths import Deaths
 from tests.faults.storm import Aftermath, weather
 
 ORDERS = 3_000

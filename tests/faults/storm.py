@@ -15,24 +15,24 @@ from typing import Any
 import asyncpg
 import pytest
 
-from services.cli.audit.run import audit_all
-from services.cli.audit.verdict import Verdict
-from services.cli.generating.month import Wanted, generate
-from services.cli.generating.plan import make_plan
-from services.cli.month.demo import OCTOBER, _settled, audit_sources, bill, declared, remit, write_roster
-from services.cli.month.driver import MonthDriver, open_stream
-from services.cli.month.summary import Summary, summarise
-from services.cli.running.system import System, stand_in
+from services.audit.run import audit_all
+from services.audit.verdict import Verdict
+from services.demo.demo import OCTOBER, _settled, audit_sources, bill, declared, remit, write_roster
+from services.demo.driver import MonthDriver, open_stream
+from services.demo.generator.month import Wanted, generate
+from services.demo.generator.plan import make_plan
+from services.demo.running.system import System, stand_in
+from services.demo.summary import Summary, summarise
 from shared.adapters.files.scheme import load_scheme
 from shared.adapters.postgres.engine import open_engine
 from shared.adapters.postgres.pool import open_pool
-from shared.domain.authors import Role
+from shared.domain.evidence.authors import Role
 from shared.runtime.settings import Settings
-from tests.faults.deaths import Deaths
 from tests.faults.month_model import MonthModel
-from tests.faults.shaken import SERVICES, Shaken, shaken_system
-from tests.integration.charging_house import ROOT
-from tests.integration.model_audit import Audit
+from tests.faults.process_deaths import Deaths
+from tests.faults.shaken_system import SERVICES, Shaken, shaken_system
+from tests.integration.charging.charging_harness import ROOT
+from tests.integration.histories.model_audit import Audit
 
 Shake = Callable[[Shaken, Random], Awaitable[None]]
 PLATFORM_FAULTS = {

@@ -7,12 +7,12 @@ import asyncpg
 import pytest
 from asyncpg.exceptions._base import InterfaceError, InternalClientError
 
-from services.charging.positions import Fenced
-from services.charging.store import read_last_number, write_batch
+from services.charging.store.batch_writer import read_last_number, write_batch
+from services.charging.store.positions import Fenced
 from shared.adapters.postgres.pool import open_pool
 from shared.domain.errors import Stop
 from tests.faults.database_proxy import database_proxy
-from tests.integration.charging_house import CLUSTER, House, Sent, accepted, cancelled, declared, moves_of
+from tests.integration.charging.charging_harness import CLUSTER, House, Sent, accepted, cancelled, declared, moves_of
 
 TABLES = ("position", "manifest", "batch_day", "entry", "unsettled", "parked", "conflict", "declaration", "outbox")
 LOST = (OSError, asyncpg.ConnectionDoesNotExistError, InterfaceError, InternalClientError)

@@ -15,13 +15,13 @@ from aiokafka.record.util import calc_crc32c
 from deploy.embedded.broker import find_program
 from deploy.embedded.children import Child, start_child
 from deploy.embedded.ports import free_port, is_listening
-from services.cli.running.system import EMBEDDED_KAFKA
+from services.demo.running.system import EMBEDDED_KAFKA
 from shared.contracts.topics import orders_topic
 from tests.faults.database_proxy import database_proxy
-from tests.integration.charging_house import NOON, OTHER_RIDES, RIDES, ROOT, House, Sent, accepted
-from tests.integration.charging_service import Field, open_field
-from tests.servers import Broker, client_settings
-from tests.waiting import PATIENCE_SECONDS, eventually_async
+from tests.integration.charging.charging_harness import NOON, OTHER_RIDES, RIDES, ROOT, House, Sent, accepted
+from tests.integration.charging.charging_service import Field, open_field
+from tests.support.servers import Broker, client_settings
+from tests.support.waiting import PATIENCE_SECONDS, eventually_async
 
 GAPS = """select run_id from charging.manifest group by run_id having max(number) <> count(*) or min(number) <> 1"""
 

@@ -6,14 +6,14 @@ from datetime import date, timedelta
 
 import pytest
 
-from services.ledger.close_day import close_day
-from services.ledger.issue_statement import issue_statements
-from services.ledger.late_fees import book_late_fees
-from services.ledger.scheduler import do_what_is_due
+from services.ledger.billing.issue_statements import issue_statements
+from services.ledger.billing.late_fees import book_late_fees
+from services.ledger.close.close_day import close_day
+from services.ledger.operations.scheduler import do_what_is_due
 from shared.adapters.postgres.engine import open_engine
 from shared.adapters.working_days import is_working_day
 from shared.domain.calendar import Month
-from tests.integration.ledger_model import Ledger, due, new_run, open_ledger, total
+from tests.integration.ledger.ledger_harness import Ledger, due, new_run, open_ledger, total
 
 FIRST, SECOND, LAST = date(2026, 9, 28), date(2026, 9, 29), date(2026, 9, 30)
 SEPTEMBER = Month(2026, 9)

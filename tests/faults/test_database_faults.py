@@ -16,9 +16,9 @@ from services.charging.__main__ import DOOR_POOL as CHARGING_DOOR
 from services.ledger.__main__ import DOOR_SIZE as LEDGER_DOOR
 from shared.contracts.topics import DAYS_CLOSED
 from tests.faults.load import Load, open_load
-from tests.faults.shaken import SERVICES, Shaken, kill_postgres, shaken_system
-from tests.integration.charging_house import NOON
-from tests.waiting import eventually_async
+from tests.faults.shaken_system import SERVICES, Shaken, kill_postgres, shaken_system
+from tests.integration.charging.charging_harness import NOON
+from tests.support.waiting import eventually_async
 
 pytestmark = pytest.mark.slow
 

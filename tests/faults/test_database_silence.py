@@ -12,10 +12,10 @@ from shared.adapters.postgres.engine import open_engine
 from shared.adapters.postgres.pool import Waits, open_pool
 from tests.faults.proxy import Proxy, open_proxy
 from tests.faults.test_charging_worker import GAPS
-from tests.integration.charging_house import RIDES, House, accepted
-from tests.integration.charging_service import open_field
-from tests.servers import Broker, client_settings
-from tests.waiting import eventually_async
+from tests.integration.charging.charging_harness import RIDES, House, accepted
+from tests.integration.charging.charging_service import open_field
+from tests.support.servers import Broker, client_settings
+from tests.support.waiting import eventually_async
 
 SHORT = Waits(answer_seconds=0.5, silence_seconds=4)
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.deaths import Budget, Deaths
-from tests.integration.running_house import running
-from tests.servers import Broker
+from tests.faults.process_deaths import Budget, Deaths
+from tests.integration.histories.running_harness import running
+from tests.support.servers import Broker
 
 SEED = 20261123
 MOST_DEATHS = 16

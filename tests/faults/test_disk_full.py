@@ -13,9 +13,9 @@ from deploy.embedded.children import EmbeddedError
 from deploy.embedded.postgres import EmbeddedPostgres
 from deploy.embedded.stack import DATABASES, EmbeddedStack
 from tests.faults.load import open_load
-from tests.faults.shaken import Shaken, shaken_system
-from tests.integration.charging_house import NOON
-from tests.waiting import eventually_async
+from tests.faults.shaken_system import Shaken, shaken_system
+from tests.integration.charging.charging_harness import NOON
+from tests.support.waiting import eventually_async
 
 SIZE_MIB = 320
 SMALL = {"max_wal_size": "64MB", "min_wal_size": "32MB", "shared_buffers": "64MB"}

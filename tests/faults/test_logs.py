@@ -13,9 +13,7 @@ from aiokafka import AIOKafkaProducer
 
 from shared.contracts.topics import orders_topic
 from shared.domain.calendar import SHANGHAI
-from tests.apache_kafka import ApacheKafka
-from tests.brokers import NO_CONFIGURED_TIMES, NO_RETENTION, NO_TRANSACTIONS, NOTHING_ON_DISK, differs
-from tests.faults.pouring import (
+from tests.faults.order_stream import (
     ENTERPRISES,
     FETCHED_TOO_EARLY,
     asleep,
@@ -24,11 +22,13 @@ from tests.faults.pouring import (
     pouring,
     small_batches,
 )
-from tests.integration.charging_house import NOON, OTHER_RIDES, RIDES, House, Sent, accepted
-from tests.integration.charging_service import Field, Process, open_field
-from tests.kafka_admin import bounds, delete_records, make_topic, set_topic
-from tests.servers import Broker, client_settings
-from tests.waiting import eventually_async
+from tests.integration.charging.charging_harness import NOON, OTHER_RIDES, RIDES, House, Sent, accepted
+from tests.integration.charging.charging_service import Field, Process, open_field
+from tests.support.apache_kafka import ApacheKafka
+from tests.support.brokers import NO_CONFIGURED_TIMES, NO_RETENTION, NO_TRANSACTIONS, NOTHING_ON_DISK, differs
+from tests.support.kafka_admin import bounds, delete_records, make_topic, set_topic
+from tests.support.servers import Broker, client_settings
+from tests.support.waiting import eventually_async
 
 TOPIC = orders_topic(RIDES)
 NOON_MS = round(NOON.timestamp() * 1000)

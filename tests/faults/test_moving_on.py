@@ -9,19 +9,19 @@ from typing import Any
 import asyncpg
 import pytest
 
-from services.cli.audit.facts import _MANIFESTS, PATIENCE, Facts, _manifest
-from services.cli.audit.manifests import check_manifests
-from services.cli.audit.rows import RowReader
-from services.cli.audit.verdict import Verdict
+from services.audit.charging.manifests import check_manifests
+from services.audit.charging.row_contents import RowReader
+from services.audit.facts import _MANIFESTS, PATIENCE, Facts, _manifest
+from services.audit.verdict import Verdict
 from shared.contracts.topics import orders_topic
-from tests.access_keys import caller_variables
-from tests.authors import person_variables
-from tests.brokers import NO_RETENTION, differs
-from tests.integration.charging_house import OTHER_RIDES, RIDES, House, Sent, accepted, demo_scheme
-from tests.integration.charging_service import KEY, Field, Process, open_field
-from tests.kafka_admin import delete_records
-from tests.servers import Broker, client_settings
-from tests.waiting import eventually_async
+from tests.integration.charging.charging_harness import OTHER_RIDES, RIDES, House, Sent, accepted, demo_scheme
+from tests.integration.charging.charging_service import KEY, Field, Process, open_field
+from tests.support.access_keys import caller_variables
+from tests.support.authors import person_variables
+from tests.support.brokers import NO_RETENTION, differs
+from tests.support.kafka_admin import delete_records
+from tests.support.servers import Broker, client_settings
+from tests.support.waiting import eventually_async
 
 TOPIC = orders_topic(RIDES)
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import asyncpg
 
-from tests.integration.other_services import OtherServices
-from tests.integration.reporting_house import (
+from tests.integration.reporting.other_services import OtherServices
+from tests.integration.reporting.reporting_harness import (
     House,
     Keys,
     closed_day,
@@ -16,7 +16,7 @@ from tests.integration.reporting_house import (
     statement,
     total,
 )
-from tests.waiting import eventually_async
+from tests.support.waiting import eventually_async
 
 DAYS = [date(2026, 10, number) for number in range(1, 9)]
 EVERYTHING = {

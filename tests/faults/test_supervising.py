@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.exits import OutOfOrder
-from services.cli.running.supervising import STARTS_A_MINUTE, Supervisor
+from services.demo.running.supervisor import STARTS_A_MINUTE, Supervisor
+from shared.runtime.exits import OutOfOrder
 from tests.e2e.processes import is_alive, kill, pids_of
-from tests.waiting import eventually_async
+from tests.support.waiting import eventually_async
 
 
 async def test_a_service_that_keeps_dying_ends_the_whole(tmp_path: Path) -> None:

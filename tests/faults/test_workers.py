@@ -11,12 +11,21 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
-from services.charging.store import RUN_LOCK
-from tests.faults.pouring import ENTERPRISES, asleep, assert_exact, has_charged, metric, order, pouring, small_batches
-from tests.integration.charging_house import RIDES, House
-from tests.integration.charging_service import Field, open_field
-from tests.servers import Broker, client_settings
-from tests.waiting import eventually_async
+from services.charging.store.batch_writer import RUN_LOCK
+from tests.faults.order_stream import (
+    ENTERPRISES,
+    asleep,
+    assert_exact,
+    has_charged,
+    metric,
+    order,
+    pouring,
+    small_batches,
+)
+from tests.integration.charging.charging_harness import RIDES, House
+from tests.integration.charging.charging_service import Field, open_field
+from tests.support.servers import Broker, client_settings
+from tests.support.waiting import eventually_async
 
 BLOCKED = """select count(*) > 0 from pg_locks join pg_database d on d.oid = database
     where not granted and datname = current_database()"""

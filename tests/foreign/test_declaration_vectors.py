@@ -11,15 +11,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.charging.decode import Parked
 from services.charging.ingest.declaration_signatures import find_signature
-from shared.adapters.signing import is_signed
+from services.charging.ingest.strict_decoder import Parked
+from shared.adapters.crypto.signing import is_signed
 from shared.contracts.events import DayDeclared
-from shared.domain.declaration_keys import DeclarationKeys, EnterpriseKey, declaration_statement
-from shared.domain.signed_note import VerifierKey
+from shared.domain.evidence.declaration_keys import DeclarationKeys, EnterpriseKey, declaration_statement
+from shared.domain.evidence.signed_note import VerifierKey
 from tests.foreign.go_program import find_go
-from tests.model_declarations import data_in
-from tests.tools import needs, tool
+from tests.model.declarations import data_in
+from tests.support.tools import needs, tool
 
 HERE = Path(__file__).parent / "declarations"
 VECTORS: list[dict[str, Any]] = json.loads((HERE / "vectors.json").read_text(encoding="utf-8"))

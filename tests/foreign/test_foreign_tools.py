@@ -13,16 +13,16 @@ from typing import Any
 import httpx
 import pytest
 
-from services.cli.exits import CommandFailed
-from services.cli.log_export import Exported, export_log
-from shared.domain import merkle
-from shared.domain.checkpoint import Checkpoint
-from shared.domain.tiles import split_hashes, tiles_of
-from tests.authors import AUTHORS
+from services.cli.operations.export_log import Exported, export_log
+from shared.domain.evidence import merkle
+from shared.domain.evidence.checkpoint import Checkpoint
+from shared.domain.evidence.tiles import split_hashes, tiles_of
+from shared.runtime.exits import CommandFailed
 from tests.foreign.go_program import build
-from tests.integration.ledger_model import open_ledger
-from tests.integration.log_house import LogHouse, fill, forge, open_log_house
-from tests.tools import needs
+from tests.integration.ledger.ledger_harness import open_ledger
+from tests.integration.ledger.log_harness import LogHouse, fill, forge, open_log_house
+from tests.support.authors import AUTHORS
+from tests.support.tools import needs
 
 Asked = dict[str, Any]
 

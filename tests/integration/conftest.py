@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.integration.charging_house import House, charging_template, copied_database, open_house
-from tests.servers import Postgres
+from tests.integration.charging.charging_harness import House, charging_template, copied_database, open_house
+from tests.support.servers import Postgres
 
 
 @pytest.fixture(scope="session")

@@ -33,17 +33,17 @@ class Mutant:
 MUTANTS: Final = (
     Mutant(
         "compare-and-set of the position",
-        "services/charging/positions.py",
+        "services/charging/store/positions.py",
         " and p.partition = m.partition and p.next_offset = m.held",
         " and p.partition = m.partition",
         ("tests/faults/test_charging_positions.py",),
     ),
     Mutant(
         "conflict clause",
-        "services/charging/store.py",
+        "services/charging/store/batch_writer.py",
         "order by {_KEY}, leaf_index on conflict do nothing returning leaf_index",
         "order by {_KEY}, leaf_index returning leaf_index",
-        ("tests/integration/test_charging_outcomes.py",),
+        ("tests/integration/charging/test_charging_outcomes.py",),
     ),
     Mutant(
         "outbox transaction",
@@ -51,18 +51,18 @@ MUTANTS: Final = (
         '            for row in rows:\n                await self._publish(row["topic"], row["key"], row["payload"])\n',
         '        for row in rows:\n            await self._publish(row["topic"], row["key"], row["payload"])\n'
         "        async with self._pool.acquire() as connection, connection.transaction():\n",
-        ("tests/integration/test_outbox.py",),
+        ("tests/integration/adapters/test_outbox.py",),
     ),
     Mutant(
         "posting-day rule",
-        "shared/domain/journal.py",
+        "shared/domain/books/journal.py",
         "return oldest_open_day if insured_on is None else max(insured_on, oldest_open_day)",
         "return oldest_open_day if insured_on is None else insured_on",
-        ("tests/domain/test_journal.py", "tests/integration/test_ledger_booking.py"),
+        ("tests/domain/test_journal.py", "tests/integration/ledger/test_ledger_booking.py"),
     ),
     Mutant(
         "rounding place",
-        "shared/domain/billing.py",
+        "shared/domain/books/billing.py",
         "        amount=round_to_fen(one.premium),\n",
         "        amount=Amount(orders * round_to_fen(Amount(base_amount))),\n",
         ("tests/domain/test_billing.py",),
@@ -79,7 +79,7 @@ MUTANTS: Final = (
         "shared/runtime/access.py",
         'scopes=frozenset({"service"} if is_allowed else ())',
         'scopes=frozenset({"service"})',
-        ("tests/attacks/test_service_keys.py",),
+        ("tests/attacks/http/test_service_keys.py",),
     ),
 )
 

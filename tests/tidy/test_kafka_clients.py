@@ -16,7 +16,7 @@ HOLDERS: Final = ("client", "_client", "connection")
 EXEMPT: Final = {
     # file: why it speaks to a broker that has no identities
     "deploy/embedded/broker.py": "asks the broker that it starts itself, on loopback",
-    "tests/integration/test_embedded_stack.py": "likewise",
+    "tests/integration/adapters/test_embedded_stack.py": "likewise",
     "benchmarks/rivals/models.py": "the naive service that ours is held against, on the embedded broker",
 }
 

@@ -4,7 +4,7 @@ import ast
 
 from tests.tidy.source import Source, sources
 
-WAITING = {"tests/waiting.py", "tests/tidy/test_tests.py"}
+WAITING = {"tests/support/waiting.py", "tests/tidy/test_tests.py"}
 """Where a condition is waited for, and what looks for sleeps."""
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.tools import NEED_ALL, TOOLS
 from tests.tidy.source import ROOT
-from tests.tools import NEED_ALL, TOOLS
 
 FILE = "tests/e2e/test_receipt_page.py"
 ENDS = {

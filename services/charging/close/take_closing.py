@@ -6,13 +6,13 @@ from typing import Final
 
 import msgspec
 
-from services.charging.count_day import count_day
+from services.charging.close.count_day import count_day
+from shared.adapters.crypto.signing import AuthorSigner
 from shared.adapters.postgres.pool import Pool
-from shared.adapters.signing import AuthorSigner
 from shared.contracts.manifests import DayClosing
 from shared.contracts.quarantine import Message, Quarantined, QuarantineReason
 from shared.domain.calendar import day_bounds
-from shared.domain.rating import Scheme
+from shared.domain.scheme.rating import Scheme
 
 DECODER: Final = msgspec.json.Decoder(DayClosing)
 _LAST_NUMBERS: Final = """select run, coalesce((select max(number) from charging.manifest where run_id = id), 0) as last

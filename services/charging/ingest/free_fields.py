@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from services.charging.decode import Parked
+from services.charging.ingest.strict_decoder import Parked
 from shared.contracts.events import Declaration
 from shared.contracts.parking import ParkReason
-from shared.domain.enterprise import is_valid_uscc
-from shared.domain.identity import reads_as_identity
+from shared.domain.privacy.identity import reads_as_identity
+from shared.domain.scheme.enterprise import is_valid_uscc
 
 KNOWN_LIMIT: Final = 65_536
 """Values that are known to be right; reaching it begins again."""

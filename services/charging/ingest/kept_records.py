@@ -12,12 +12,12 @@ from typing import Any, Final
 
 import msgspec
 
-from services.charging.batch import KeptRecord
 from services.charging.numbers.kept_number import read_kept_number
-from shared.adapters.sealing import DayKey, unseal
+from services.charging.rows.batch import KeptRecord
+from shared.adapters.crypto.sealing import DayKey, unseal
 from shared.contracts.topics import enterprise_of
-from shared.domain.identity import reads_as_identity
-from shared.domain.redaction import redact_detail, redacted
+from shared.domain.privacy.identity import reads_as_identity
+from shared.domain.privacy.redaction import redact_detail, redacted
 
 PARKED: Final = "charging.parked"
 CONFLICT: Final = "charging.conflict"

@@ -17,12 +17,12 @@ import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from services.charging.consumer import GROUP, Consumer
-from services.charging.deployment import own_group
+from services.charging.ingest.consumer import GROUP, Consumer
 from services.charging.metrics import Metrics
+from services.charging.store.deployment import own_group
+from shared.adapters.kafka.admin.topic_survey import TIMESTAMPS, Survey, TopicSurvey
 from shared.adapters.kafka.bounded_fetch import require_broker_times
 from shared.adapters.kafka.security import client_options
-from shared.adapters.kafka.topic_survey import TIMESTAMPS, Survey, TopicSurvey
 from shared.adapters.postgres.pool import Pool
 from shared.contracts.topics import orders_topic
 from shared.runtime.settings import Settings

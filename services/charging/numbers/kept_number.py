@@ -7,7 +7,7 @@ import msgspec
 from shared.contracts.bounds import Series
 from shared.contracts.events import SOURCE_PREFIX
 from shared.contracts.events import Sequence as SequenceNumber
-from shared.domain.identity import reads_as_identity
+from shared.domain.privacy.identity import reads_as_identity
 
 
 class _Numbered(msgspec.Struct):

@@ -19,7 +19,8 @@ HEAD: Final = """\
 # Who may do what on Kafka
 
 Written by `danbao kafka rights` from `shared/contracts/topic_rights.py`: change the table there. `danbao kafka setup`
-makes the ACLs, quotas and logins of it, and `tests/attacks/test_kafka_rights.py` asks Apache Kafka about every cell.
+makes the ACLs, quotas and logins of it, and `tests/attacks/kafka/test_kafka_rights.py` asks Apache Kafka about
+every cell.
 
 What is not listed is refused: nobody but the super users creates, alters or deletes anything, resets another group's
 offsets, or has a transactional id. Reading or writing a topic includes describing it.

@@ -9,7 +9,7 @@ from typing import Final
 
 from services.cli.cluster.logins import read_logins
 from shared.adapters.files.scheme import load_scheme
-from shared.adapters.kafka.cluster_admin import Acl, Cluster, acl_of, open_cluster, words
+from shared.adapters.kafka.admin.cluster_admin import Acl, Cluster, acl_of, open_cluster, words
 from shared.contracts.topic_rights import BROKER, Rights, bindings_of, logins_of, rights_of, topic_settings
 from shared.contracts.topics import INTERNAL, orders_topic
 from shared.runtime.settings import Settings

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from services.cli.commands.operator import AsOf, Json, State
-from services.cli.exits import Exit
+from shared.runtime.exits import Exit
 
 if TYPE_CHECKING:
-    from services.cli.archiving.archive import Archive
+    from services.archive.archive import Archive
     from shared.runtime.settings import Settings
 
 Day = Annotated[str, typer.Argument(help="An insured day, such as 2026-10-03.")]
@@ -33,9 +33,9 @@ def add_commands(app: typer.Typer) -> None:
 
 def archive_days(context: typer.Context, state: State = None) -> int:
     """Archive every day that is old enough, oldest first; again, it goes on where it was cut short."""
-    from services.cli.month.progress import progress_bar
-    from services.cli.running.loop import run_work
-    from services.cli.running.state import settings_from
+    from services.demo.progress import progress_bar
+    from services.demo.running.event_loop import run_work
+    from services.demo.running.state import settings_from
 
     if context.invoked_subcommand is not None:
         return Exit.OK
@@ -56,10 +56,10 @@ def archive_days(context: typer.Context, state: State = None) -> int:
 
 def restore(day: Day, state: State = None) -> int:
     """Bring an archived day back into the table, every row checked."""
-    from services.cli.month.progress import progress_bar
-    from services.cli.operating import parse_day
-    from services.cli.running.loop import run_work
-    from services.cli.running.state import settings_from
+    from services.cli.operations.operating import parse_day
+    from services.demo.progress import progress_bar
+    from services.demo.running.event_loop import run_work
+    from services.demo.running.state import settings_from
 
     async def work() -> bool:
         async with _open(settings_from(state)) as archive:
@@ -74,10 +74,10 @@ def verify(
     day: Annotated[str, typer.Argument(help="An archived day; all of them when not given.")] = "", state: State = None
 ) -> int:
     """Check archived files: their hashes, and every batch's root worked out from their rows. 1 names what is wrong."""
-    from services.cli.month.progress import progress_bar
-    from services.cli.operating import parse_day
-    from services.cli.running.loop import run_work
-    from services.cli.running.state import settings_from
+    from services.cli.operations.operating import parse_day
+    from services.demo.progress import progress_bar
+    from services.demo.running.event_loop import run_work
+    from services.demo.running.state import settings_from
     from shared.domain.errors import Refused
 
     async def work() -> Exit:
@@ -100,8 +100,8 @@ def verify(
 
 def show(state: State = None, as_json: Json = False) -> int:
     """List the days that were ever archived."""
-    from services.cli.running.loop import run_work
-    from services.cli.running.state import settings_from
+    from services.demo.running.event_loop import run_work
+    from services.demo.running.state import settings_from
 
     async def work() -> list[dict[str, object]]:
         async with _open(settings_from(state)) as archive:
@@ -121,9 +121,9 @@ def prune(
     state: State = None,
 ) -> int:
     """Delete archived days that are older than DANBAO_RETENTION_DAYS. They cannot be proved or restored afterwards."""
-    from services.cli.operating import parse_instant
-    from services.cli.running.loop import run_work
-    from services.cli.running.state import settings_from
+    from services.cli.operations.operating import parse_instant
+    from services.demo.running.event_loop import run_work
+    from services.demo.running.state import settings_from
 
     settings, today = settings_from(state), parse_instant(as_of).date()
 
@@ -146,7 +146,7 @@ async def _open(settings: "Settings") -> "AsyncIterator[Archive]":
     from shared.domain.errors import Refused
 
     try:
-        from services.cli.archiving.archive import LOCK, Archive
+        from services.archive.archive import LOCK, Archive
     except ImportError as error:
         raise Refused(f"danbao archive needs the extra `archive` (pip install 'danbao[archive]'): {error}") from error
     if settings.archive_after_days <= settings.max_age_days:

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from services.cli.exits import Exit
 from shared.domain.errors import Refused
+from shared.runtime.exits import Exit
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -32,9 +32,9 @@ def key(
     ] = "",
 ) -> int:
     """Print the line of an author for the file of DANBAO_VKEYS: vkey, role and identity."""
-    from shared.adapters.signing import make_note_key
-    from shared.domain.authors import Author, Role
-    from shared.domain.signed_note import ED25519
+    from shared.adapters.crypto.signing import make_note_key
+    from shared.domain.evidence.authors import Author, Role
+    from shared.domain.evidence.signed_note import ED25519
 
     if role not in {*Role}:
         raise Refused(f"--role {role}: the roles are {', '.join(Role)}")
@@ -50,10 +50,10 @@ def sign(
     name: Annotated[str, typer.Option(help="Name of the key, as its vkey has it.")],
 ) -> int:
     """Print the record header that proves who sends a message: `danbao-signature: key id:signature`."""
-    from shared.adapters.signing import AuthorSigner, NoteSigner
+    from shared.adapters.crypto.signing import AuthorSigner, NoteSigner
     from shared.contracts.topics import SIGNATURE_HEADER, SPEAKERS
-    from shared.domain.authors import Author
-    from shared.domain.signed_note import ED25519
+    from shared.domain.evidence.authors import Author
+    from shared.domain.evidence.signed_note import ED25519
 
     if topic not in SPEAKERS:
         raise Refused(f"{topic}: signed are messages to {', '.join(SPEAKERS)}")
@@ -71,8 +71,8 @@ def enterprise_key(
     name: Annotated[str, typer.Option(help="Name of the key, such as rides.example/2027.")],
 ) -> int:
     """Print the vkey with which an enterprise is entered in enterprise-keys.csv."""
-    from shared.adapters.signing import make_note_key
-    from shared.domain.signed_note import ED25519
+    from shared.adapters.crypto.signing import make_note_key
+    from shared.domain.evidence.signed_note import ED25519
 
     print(make_note_key(file, name, ED25519))
     return Exit.OK
@@ -84,9 +84,9 @@ def sign_declaration(
     name: Annotated[str, typer.Option(help="Name of the key, as its vkey has it.")],
 ) -> int:
     """Print the event with its signature; the bytes of its data are left as they are."""
-    from services.cli.signing_declarations import add_signature
-    from shared.adapters.signing import NoteSigner
-    from shared.domain.signed_note import ED25519
+    from services.cli.operations.sign_declaration import add_signature
+    from shared.adapters.crypto.signing import NoteSigner
+    from shared.domain.evidence.signed_note import ED25519
 
     try:
         value = file.read_bytes()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli.exits import CommandFailed, Exit
+from shared.runtime.exits import CommandFailed, Exit
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -47,7 +47,7 @@ def contracts(
     check: Annotated[bool, typer.Option("--check", help="Change nothing; 1 when a document differs.")] = False,
 ) -> int:
     """Write JSON Schemas and the AsyncAPI document of what crosses a wire to docs/contracts, from the code."""
-    from services.cli.contracts import outdated, write_documents
+    from tools.contracts import outdated, write_documents
 
     if not check:
         print(f"{write_documents()} documents are up to date")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from services.cli.commands.operator import Json, State
-from services.cli.exits import Exit
+from shared.runtime.exits import Exit
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -30,12 +30,12 @@ def export(
     """Copy the log as plain files (C2SP tlog-tiles), the checkpoint last; no password or access key is needed."""
     import httpx
 
-    from services.cli.log_export import Exported, export_log
-    from services.cli.running.loop import run_work
-    from services.cli.running.state import settings_from
+    from services.cli.operations.export_log import Exported, export_log
+    from services.demo.running.event_loop import run_work
+    from services.demo.running.state import settings_from
+    from shared.adapters.crypto.signing import is_signed
     from shared.adapters.files.vkeys import read_authors
-    from shared.adapters.signing import is_signed
-    from shared.domain.authors import Authors
+    from shared.domain.evidence.authors import Authors
 
     settings = settings_from(state)
     prefix, known = url.rstrip("/") or f"{settings.ledger_url}/log", vkeys or settings.vkeys
@@ -59,8 +59,8 @@ def key(
     is_witness: Annotated[bool, typer.Option("--witness", help="A key that cosigns, not one of a log.")] = False,
 ) -> int:
     """Print the verifier key (vkey) of a private key, for the file of DANBAO_VKEYS."""
-    from shared.adapters.signing import make_note_key
-    from shared.domain.signed_note import COSIGNATURE, ED25519
+    from shared.adapters.crypto.signing import make_note_key
+    from shared.domain.evidence.signed_note import COSIGNATURE, ED25519
     from shared.runtime.settings import Settings
 
     settings = Settings()

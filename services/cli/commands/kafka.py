@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli.exits import Exit
+from shared.runtime.exits import Exit
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -29,7 +29,7 @@ def set_up(
     with the setup principal.
     """
     from services.cli.cluster.setup import set_up as work
-    from services.cli.running.loop import run_work
+    from services.demo.running.event_loop import run_work
     from shared.runtime.settings import Settings
 
     report = run_work(work(Settings(), removes=removes))
@@ -40,7 +40,7 @@ def set_up(
 def check() -> int:
     """Say what differs from the table and change nothing; status 1 when anything does."""
     from services.cli.cluster.setup import check as work
-    from services.cli.running.loop import run_work
+    from services.demo.running.event_loop import run_work
     from shared.runtime.settings import Settings
 
     report = run_work(work(Settings()))

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli.exits import Exit
+from shared.runtime.exits import Exit
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 State = Annotated[
@@ -33,9 +33,9 @@ def add_commands(app: typer.Typer) -> None:
 
 def status(state: State = None, as_json: Json = False) -> int:
     """Show how far each service is; 69 when one does not answer."""
-    from services.cli.operating import print_status, read_status
-    from services.cli.running.loop import run_work
-    from services.cli.running.state import settings_from
+    from services.cli.operations.operating import print_status, read_status
+    from services.demo.running.event_loop import run_work
+    from services.demo.running.state import settings_from
 
     found = run_work(read_status(settings_from(state)))
     if as_json:
@@ -51,9 +51,9 @@ def close_day(
     state: State = None,
 ) -> int:
     """Close a day: freeze its cut, have it counted, and wait until the books of the day stand."""
-    from services.cli.operating import close, parse_day, parse_instant
-    from services.cli.running.loop import run_work
-    from services.cli.running.state import settings_from
+    from services.cli.operations.operating import close, parse_day, parse_instant
+    from services.demo.running.event_loop import run_work
+    from services.demo.running.state import settings_from
 
     print(run_work(close(settings_from(state), parse_day(day), parse_instant(as_of))))
     return Exit.OK
@@ -65,10 +65,10 @@ def bill(
     state: State = None,
 ) -> int:
     """Issue the statements of a month; a second time changes nothing."""
-    from services.cli.operating import bill as issue
-    from services.cli.operating import parse_instant
-    from services.cli.running.loop import run_work
-    from services.cli.running.state import settings_from
+    from services.cli.operations.operating import bill as issue
+    from services.cli.operations.operating import parse_instant
+    from services.demo.running.event_loop import run_work
+    from services.demo.running.state import settings_from
     from shared.domain.calendar import Month
 
     print(run_work(issue(settings_from(state), Month.parse(period), parse_instant(as_of))))
@@ -86,9 +86,9 @@ def statement(
     as_json: Json = False,
 ) -> int:
     """Show the statements of a month, with their lines."""
-    from services.cli.operating import print_statements, read_statements, write_evidence
-    from services.cli.running.loop import run_work
-    from services.cli.running.state import settings_from
+    from services.cli.operations.operating import print_statements, read_statements, write_evidence
+    from services.demo.running.event_loop import run_work
+    from services.demo.running.state import settings_from
     from shared.domain.calendar import Month
 
     found = run_work(read_statements(settings_from(state), Month.parse(period), enterprise, province))
@@ -113,10 +113,10 @@ def receipt(
     as_json: Json = False,
 ) -> int:
     """Make receipts (参保凭证): of an order, or of every order that a worker had open at an instant."""
-    from services.cli.operating import print_receipts, read_receipts
-    from services.cli.readers import post
-    from services.cli.running.loop import run_work
-    from services.cli.running.state import settings_from
+    from services.cli.operations.operating import print_receipts, read_receipts
+    from services.cli.operations.readers import post
+    from services.demo.running.event_loop import run_work
+    from services.demo.running.state import settings_from
 
     if link:
         body = {"worker_id": worker, "enterprise": enterprise or None, "days": days}
@@ -134,9 +134,9 @@ def receipt(
 
 def audit(state: State = None, as_json: Json = False) -> int:
     """Recompute everything from the rows, trusting no total; 1 when something does not agree, naming the row."""
-    from services.cli.audit.run import audit_all, sources_from
-    from services.cli.running.loop import run_work
-    from services.cli.running.state import settings_from
+    from services.audit.run import audit_all, sources_from
+    from services.demo.running.event_loop import run_work
+    from services.demo.running.state import settings_from
 
     verdict = run_work(audit_all(sources_from(settings_from(state))))
     print(json.dumps(verdict.as_json(), ensure_ascii=False) if as_json else "\n".join(verdict.lines()))
@@ -149,8 +149,8 @@ def migrate(
     ] = Path("var/roles.env"),
 ) -> int:
     """As administrator, make every schema and each login (passwords: DANBAO_ROLE_PASSWORD_<ROLE>, or new)."""
-    from services.cli.running.loop import run_work
-    from services.cli.running.migrating import given_passwords, migrate_all, password_variable, write_env_file
+    from services.demo.running.event_loop import run_work
+    from services.demo.running.migrate import given_passwords, migrate_all, password_variable, write_env_file
     from shared.runtime.settings import Settings
 
     passwords, new = given_passwords(roles)
@@ -168,8 +168,8 @@ def token(
     ] = None,
 ) -> int:
     """Compute workers' tokens. Standard input: a line each, TYPE NUMBER; a terminal is asked, without echo."""
-    from services.cli.tokens import read_documents, read_scheme_key
-    from shared.domain.worker import worker_token
+    from services.cli.operations.worker_tokens import read_documents, read_scheme_key
+    from shared.domain.scheme.worker import worker_token
 
     key = read_scheme_key(key_file)
     for id_type, number in read_documents(sys.stdin):
@@ -183,9 +183,9 @@ def acknowledgement(
     state: State = None,
 ) -> int:
     """Print the signed acknowledgement of what was received from an enterprise for a day: a note for it to keep."""
-    from services.cli.operating import parse_day, read_acknowledgement
-    from services.cli.running.loop import run_work
-    from services.cli.running.state import settings_from
+    from services.cli.operations.operating import parse_day, read_acknowledgement
+    from services.demo.running.event_loop import run_work
+    from services.demo.running.state import settings_from
 
     sys.stdout.write(run_work(read_acknowledgement(settings_from(state), enterprise, parse_day(day))))
     return Exit.OK

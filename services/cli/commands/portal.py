@@ -5,7 +5,7 @@
 import typer
 
 from services.cli.commands.operator import State
-from services.cli.exits import Exit
+from shared.runtime.exits import Exit
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -18,9 +18,9 @@ def add_commands(app: typer.Typer) -> None:
 
 def rebuild(state: State = None) -> int:
     """Empty what the pages read and make it anew from the messages that are kept; until then pages show less."""
-    from services.cli.rebuilding import rebuild_read_model
-    from services.cli.running.loop import run_work
-    from services.cli.running.state import settings_from
+    from services.cli.operations.rebuild_read_model import rebuild_read_model
+    from services.demo.running.event_loop import run_work
+    from services.demo.running.state import settings_from
 
     print(run_work(rebuild_read_model(settings_from(state))))
     return Exit.OK

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli.exits import Exit
+from shared.runtime.exits import Exit
 
 State = Annotated[
     Path | None, typer.Option("--state", help="Directory of `danbao up --state`; else the environment says where.")
@@ -25,9 +25,9 @@ def add_commands(app: typer.Typer) -> None:
 
 def show_losses(topic: Topic, state: State = None) -> int:
     """Show what is missing, partition by partition, from where to where."""
-    from services.cli.moving_on import read_losses, words
-    from services.cli.running.loop import run_work
-    from services.cli.running.state import settings_from
+    from services.cli.operations.skip_lost_events import read_losses, words
+    from services.demo.running.event_loop import run_work
+    from services.demo.running.state import settings_from
 
     print(words(run_work(read_losses(settings_from(state), topic))))
     return Exit.OK
@@ -40,9 +40,9 @@ def move_on(
     state: State = None,
 ) -> int:
     """Read a topic on from where its log begins now: what is missing is given up until it is sent again."""
-    from services.cli.moving_on import decide, read_losses, words
-    from services.cli.running.loop import run_work
-    from services.cli.running.state import settings_from
+    from services.cli.operations.skip_lost_events import decide, read_losses, words
+    from services.demo.running.event_loop import run_work
+    from services.demo.running.state import settings_from
     from shared.domain.errors import Refused
 
     settings = settings_from(state)

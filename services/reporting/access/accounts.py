@@ -15,8 +15,8 @@ from services.reporting.access.passwords import Passwords
 from services.reporting.access.viewers import Role, check_scope
 from shared.adapters.postgres.day_key import read_day_key
 from shared.domain.errors import Refused
-from shared.domain.identity import reads_as_identity
-from shared.runtime.client_address import network_of
+from shared.domain.privacy.identity import reads_as_identity
+from shared.runtime.http.client_address import network_of
 
 ATTEMPT_MINUTES: Final = 15
 """Failed attempts older than this count no more."""

@@ -9,14 +9,14 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.reporting.access.accounts import Throttled, is_password_of, note
-from services.reporting.access.entering import OWN_PAGE, SESSION, Access, cookie, form_fields
+from services.reporting.access.authentication import OWN_PAGE, SESSION, Access, cookie, form_fields
 from services.reporting.access.password_rules import UnfitPassword, check_fit
 from services.reporting.access.passwords import Passwords
 from services.reporting.access.sign_in import Render
 from services.reporting.access.viewers import Viewer
 from shared.domain.errors import Refused
 from shared.runtime.access import sha256_hex
-from shared.runtime.client_address import network_of
+from shared.runtime.http.client_address import network_of
 
 _LAST: Final = text(
     "select array[password_hash] || former_hashes from reporting.account where name = :name and not is_disabled"

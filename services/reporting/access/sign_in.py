@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.reporting.access.accounts import Throttled, check_password
 from services.reporting.access.api_keys import LinkUsedUp, find_link, note_opening
-from services.reporting.access.entering import SESSION, VISIT, Access, begin_visit, cookie, local_path, set_cookie
+from services.reporting.access.authentication import SESSION, VISIT, Access, begin_visit, cookie, local_path, set_cookie
 from services.reporting.access.passwords import Passwords
 from services.reporting.access.sessions import end_session, find_session, open_session
 from services.reporting.access.viewers import Role

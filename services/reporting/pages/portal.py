@@ -7,17 +7,25 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from services.reporting.pages import bills, doors, findings, proofs, reports, sheets, streams
-from services.reporting.pages.desk import Desk
-from services.reporting.pages.site import Site
-from shared.runtime.http_errors import answer_error, as_http, install_errors
+from services.reporting.pages import (
+    enterprise_pages,
+    evidence_pages,
+    finding_pages,
+    key_pages,
+    report_pages,
+    sheet_pages,
+    statement_pages,
+)
+from services.reporting.rendering.layout import Site
+from services.reporting.rendering.page_context import Desk
+from shared.runtime.http.errors import answer_error, as_http, install_errors
 
 SAID: Final = frozenset({401, 403, 404, 409, 422, 503})
 
 
 def page_routers(desk: Desk) -> Sequence[APIRouter]:
     """Every page, and the files beside them."""
-    rooms = (sheets, bills, findings, proofs, reports, streams, doors)
+    rooms = (sheet_pages, statement_pages, finding_pages, evidence_pages, report_pages, enterprise_pages, key_pages)
     return [desk.site.files(), *(room.make_router(desk) for room in rooms)]
 
 

@@ -10,11 +10,11 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from services.reporting.pages.site import HOUSE, STATIC, language_of
-from services.reporting.pages.texts import LANGUAGES, Language, Speech, read_texts
-from shared.domain.industry import Industry
-from shared.domain.province import PROVINCES
-from shared.domain.rating import ExclusionReason
+from services.reporting.rendering.layout import HOUSE, STATIC, language_of
+from services.reporting.rendering.texts import LANGUAGES, Language, Speech, read_texts
+from shared.domain.scheme.industry import Industry
+from shared.domain.scheme.province import PROVINCES
+from shared.domain.scheme.rating import ExclusionReason
 
 SCRIPTS: Final = ("noble-ed25519.js", "check.js", "page.js")
 """In the page's one script, in this order; the first is @noble/ed25519 as published (docs/dependencies.md)."""

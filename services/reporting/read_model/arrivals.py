@@ -14,8 +14,8 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert as insert_once
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.reporting.read_model.answers import Answer, Uscc
-from services.reporting.read_model.tables import ARRIVAL, ARRIVED_MANIFEST
+from services.reporting.read_model.read_model_tables import ARRIVAL, ARRIVED_MANIFEST
+from services.reporting.read_model.responses import Answer, Uscc
 from shared.contracts.manifests import PremiumsCharged
 from shared.runtime.clock import now
 

@@ -6,12 +6,12 @@ from datetime import date, datetime
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.reporting.read_model.answers import MapPart, Overview, Sheet, Where
 from services.reporting.read_model.projector import last_day
+from services.reporting.read_model.responses import MapPart, Overview, Sheet, Where
 from services.reporting.read_model.sheets import Span, read_months, read_sheet, read_since_start
 from services.reporting.tables import DISCREPANCY_STANDING
 from shared.domain.calendar import insured_day
-from shared.domain.province import PROVINCES
+from shared.domain.scheme.province import PROVINCES
 
 Joined = Mapping[str, datetime]
 """When each province's first insured day began, from the scheme files."""

@@ -7,10 +7,10 @@ from typing import Final
 from sqlalchemy import ColumnElement, delete, exists, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.reporting.quarantine import Step, open_quarantine
-from services.reporting.read_model.projecting import project_day, project_statement
-from services.reporting.read_model.tables import DAY_PROJECTED, PROJECTED, STATEMENT_SUM
-from services.reporting.store import DAY_NAME, decode_day, decode_statement, statement_item
+from services.reporting.delivery.report_store import DAY_NAME, decode_day, decode_statement, statement_item
+from services.reporting.read_model.projections import project_day, project_statement
+from services.reporting.read_model.read_model_tables import DAY_PROJECTED, PROJECTED, STATEMENT_SUM
+from services.reporting.register.set_aside import Step, open_quarantine
 from services.reporting.tables import DAY_CLOSED, DISCREPANCY_STANDING, STATEMENT_ISSUED
 from shared.adapters.postgres.quarantine import Item
 

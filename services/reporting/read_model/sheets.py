@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.reporting.read_model.answers import (
+from services.reporting.read_model.responses import (
     Amendment,
     DayPart,
     Delays,
@@ -25,8 +25,8 @@ from services.reporting.read_model.answers import (
     Sheet,
     Where,
 )
+from shared.domain.books.delays import BUCKETS
 from shared.domain.calendar import Month
-from shared.domain.delays import BUCKETS
 
 LINE_DAYS: Final = 30
 MOST_AMENDMENTS: Final = 200

@@ -7,8 +7,8 @@ import msgspec
 from sqlalchemy import Row, Select, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.reporting.read_model.answers import Remittance, Statement, StatementLineShown, StatementShown
-from services.reporting.read_model.tables import REMITTANCE, STATEMENT_SUM
+from services.reporting.read_model.read_model_tables import REMITTANCE, STATEMENT_SUM
+from services.reporting.read_model.responses import Remittance, Statement, StatementLineShown, StatementShown
 from services.reporting.tables import RECEIPT, REPORT, STATEMENT_ISSUED
 from shared.contracts.manifests import StatementIssued
 

@@ -1,6 +1,6 @@
 """SHA-256 of many messages that lie side by side in an array, with no Python object for any of them.
 
-What `shared.adapters.hashing` is for lists of bytes, for whoever works by the column; needs the extra `archive`.
+What `shared.adapters.crypto.hashing` is for lists of bytes, for whoever works by the column; needs the extra `archive`.
 """
 
 from typing import Any, Final
@@ -27,7 +27,7 @@ def hash_rows(messages: np.ndarray[Any, Any]) -> Hashes:
 
 
 def merkle_root(leaves: Hashes) -> bytes:
-    """What `shared.domain.merkle.root` gives for the same leaf hashes, of which there is at least one."""
+    """What `shared.domain.evidence.merkle.root` gives for the same leaf hashes, of which there is at least one."""
     level = leaves
     while len(level) > 1:
         pairs = len(level) // 2

@@ -5,7 +5,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
-from shared.domain.province import PROVINCES, XPCC
+from shared.domain.scheme.province import PROVINCES, XPCC
 
 _LOCATIONS: Final = "loc.dat"
 """Data of python-stdnum: a line of two digits a province, then an indented line of four more a code in it."""

@@ -14,17 +14,17 @@ from typing import Final
 
 from shared.adapters.files.csv import Record, read_records
 from shared.domain.calendar import SHANGHAI, day_start
-from shared.domain.cancellation import CancellationMode, CancellationRule
-from shared.domain.declaration_keys import EnterpriseKey
-from shared.domain.enrolment import Enrolment, ProvinceJoining
-from shared.domain.enterprise import Enterprise, is_uscc_shaped, is_valid_uscc
 from shared.domain.errors import Refused, RefusedLine
-from shared.domain.industry import FOOD_DELIVERY_CLOSED_ON, Industry
-from shared.domain.presumption import PresumptionMode, PresumptionRule
-from shared.domain.province import PROVINCES
-from shared.domain.rating import Scheme, Uncovered
-from shared.domain.signed_note import ED25519, VerifierKey
-from shared.domain.tariff import (
+from shared.domain.evidence.declaration_keys import EnterpriseKey
+from shared.domain.evidence.signed_note import ED25519, VerifierKey
+from shared.domain.scheme.cancellation import CancellationMode, CancellationRule
+from shared.domain.scheme.enrolment import Enrolment, ProvinceJoining
+from shared.domain.scheme.enterprise import Enterprise, is_uscc_shaped, is_valid_uscc
+from shared.domain.scheme.industry import FOOD_DELIVERY_CLOSED_ON, Industry
+from shared.domain.scheme.presumption import PresumptionMode, PresumptionRule
+from shared.domain.scheme.province import PROVINCES
+from shared.domain.scheme.rating import Scheme, Uncovered
+from shared.domain.scheme.tariff import (
     LARGEST_BASE_AMOUNT,
     LARGEST_LINE_NUMBER,
     TariffLine,

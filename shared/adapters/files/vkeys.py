@@ -1,15 +1,15 @@
 """Files of verifier keys: one vkey (C2SP signed-note) a line; empty lines and lines after `#` are passed over.
 
-A vkey alone is a log's or a witness's; with a role behind it, it is an author's (`shared.domain.authors`).
+A vkey alone is a log's or a witness's; with a role behind it, it is an author's (`shared.domain.evidence.authors`).
 """
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from shared.domain.authors import Author, is_author_line
 from shared.domain.errors import Refused, RefusedLine
-from shared.domain.signed_note import VerifierKey
+from shared.domain.evidence.authors import Author, is_author_line
+from shared.domain.evidence.signed_note import VerifierKey
 
 T = TypeVar("T")
 

@@ -14,8 +14,8 @@ import msgspec
 from msgspec import Struct
 from pydantic import ValidationError
 
+from shared.adapters.crypto.signing import Signer
 from shared.adapters.http.bounded_answer import BoundedAnswer, ask, need_success
-from shared.adapters.signing import Signer
 from shared.contracts.reports import Receipt, Reconciliation, Refusal
 from shared.domain.errors import Retry, WrongAnswer
 

@@ -15,18 +15,18 @@ from uuid import UUID
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from shared.adapters.kafka.admin.log_ends import LogEnds
+from shared.adapters.kafka.admin.topic_ids import read_topic_ids
 from shared.adapters.kafka.batch_polling import is_unreadable
 from shared.adapters.kafka.bounded_fetch import bound_batches
 from shared.adapters.kafka.clients import read_cluster_id
-from shared.adapters.kafka.log_ends import LogEnds
 from shared.adapters.kafka.message_handling import Fault, Handle, MessageHandler, Verify
 from shared.adapters.kafka.security import client_options
-from shared.adapters.kafka.topic_ids import read_topic_ids
 from shared.adapters.postgres.topic_store import Place, PositionMoved, StoredPosition, TopicStore, Unavailable
 from shared.contracts.quarantine import Message, QuarantineReason
 from shared.domain.calendar import epoch_instant
 from shared.domain.errors import Stop
-from shared.domain.redaction import redact_detail
+from shared.domain.privacy.redaction import redact_detail
 from shared.runtime.clock import now
 from shared.runtime.settings import Settings
 

@@ -8,7 +8,7 @@ from shared.adapters.kafka.message_handling import Fault, Verify
 from shared.contracts.manifests import ALONE
 from shared.contracts.quarantine import Message, QuarantineReason
 from shared.contracts.topics import DAYS_COUNTED, MANIFESTS, SIGNATURE_HEADER, SPEAKERS, TOTALS
-from shared.domain.authors import Author, Authors, NotAuthorizedError
+from shared.domain.evidence.authors import Author, Authors, NotAuthorizedError
 
 
 class _OfDeployment(msgspec.Struct, frozen=True):

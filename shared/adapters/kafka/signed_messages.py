@@ -2,7 +2,7 @@
 
 from faststream.kafka import KafkaBroker
 
-from shared.adapters.signing import AuthorSigner
+from shared.adapters.crypto.signing import AuthorSigner
 from shared.contracts.topics import SIGNATURE_HEADER
 
 

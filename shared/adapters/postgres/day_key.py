@@ -2,8 +2,8 @@
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.adapters.crypto.sealing import DayKey, make_key
 from shared.adapters.postgres.kept_keys import MAKE_KEY, key_of, key_of_today_sql, newest_key_sql
-from shared.adapters.sealing import DayKey, make_key
 
 
 async def read_day_key(connection: AsyncConnection, schema: str) -> DayKey:

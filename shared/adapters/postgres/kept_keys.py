@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import structlog
 
+from shared.adapters.crypto.sealing import DayKey, make_key
 from shared.adapters.postgres.pool import Connection, Pool
-from shared.adapters.sealing import DayKey, make_key
 from shared.domain.errors import Stop
 
 log = structlog.get_logger(__name__)

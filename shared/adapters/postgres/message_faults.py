@@ -9,9 +9,9 @@ import msgspec
 from asyncpg.exceptions import InterfaceError, PostgresError
 
 from shared.contracts.quarantine import Quarantined, QuarantineReason
-from shared.domain.authors import NotAuthorizedError
 from shared.domain.errors import Refused, Retry
-from shared.domain.redaction import HIDDEN, redact_detail
+from shared.domain.evidence.authors import NotAuthorizedError
+from shared.domain.privacy.redaction import HIDDEN, redact_detail
 
 Meaning = QuarantineReason | Literal["waiting", "transient", "unknown"]
 _TRANSIENT_CLASSES: Final = ("08", "25", "40", "53", "55", "57", "58")

@@ -11,11 +11,11 @@ from typing import Any, Final
 
 import msgspec
 
+from shared.adapters.crypto.sealing import DayKey, unseal
 from shared.adapters.postgres.kept_keys import read_key_of_today
 from shared.adapters.postgres.pool import Connection
-from shared.adapters.sealing import DayKey, unseal
 from shared.contracts.quarantine import Message, QuarantineReason
-from shared.domain.redaction import redact_detail, redacted
+from shared.domain.privacy.redaction import redact_detail, redacted
 
 MOST_DETAIL: Final = 1_000
 """Characters of a detail; the message itself is kept whole."""

@@ -43,7 +43,7 @@ create table charging.manifest (
     leaves integer not null check (leaves >= 0),
     root bytea not null check (length(root) = 32),
     payload bytea not null,
-    groups bytea storage external not null -- see services/charging/groups.py
+    groups bytea storage external not null -- see services/charging/store/leaf_groups.py
         constraint manifest_groups check (length(groups) = (leaves + 127) / 128 * 36),
     committed_at timestamptz not null default clock_timestamp(),
     unique (run_id, number),
@@ -61,8 +61,9 @@ create index batch_day_by_batch on charging.batch_day (batch);
 -- The rows. kind: 1 acceptance, 2 completion, 3 cancellation, 4 reversal; an order that is rated anew has charges 8,
 -- 10, 12 ... and their reversals 9, 11, 13 ... (docs/decisions/0005). The key begins with time (design D3).
 -- premium is 0.0001 yuan, negative for a reversal. reason: of a charge the exclusion (0 = charged), of a
--- cancellation who, of a reversal why; codes in services/charging/rows.py. The worker's token is worker_key (first 8
--- bytes, big-endian signed) followed by worker_rest (24). leaf_index orders the batch's leaves; repeats leave gaps.
+-- cancellation who, of a reversal why; codes in services/charging/rows/row_kinds.py. The worker's token is
+-- worker_key (first 8 bytes, big-endian signed) followed by worker_rest (24).
+-- leaf_index orders the batch's leaves; repeats leave gaps.
 create table charging.entry (
     accepted_at timestamptz not null,
     worker_key bigint not null,

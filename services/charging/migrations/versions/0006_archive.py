@@ -20,7 +20,7 @@ create table charging.archive (
 create index archive_by_day on charging.archive (day, id);
 
 -- Of a batch with rows of several days: the subtrees over its rows of one that was archived, so that the other rows are
--- proved as before. 37 bytes each: height, index, root (shared/domain/partial_tree.py).
+-- proved as before. 37 bytes each: height, index, root (shared/domain/evidence/partial_tree.py).
 create table charging.archived_nodes (
     day date not null,
     batch bigint not null references charging.manifest,

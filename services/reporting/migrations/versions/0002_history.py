@@ -11,8 +11,8 @@ create table reporting.day_examined (
     findings int not null, -- that charging named
     examined_at timestamptz not null default clock_timestamp()
 );
--- What a day's close received of an insured day: acceptances by delay (shared/domain/delays.py), and how many of them
--- were excluded because the enterprise says that the worker is insured as an employee.
+-- What a day's close received of an insured day: acceptances by delay (shared/domain/books/delays.py), and how
+-- many of them were excluded because the enterprise says that the worker is insured as an employee.
 create table reporting.day_figure (
     day date not null references reporting.day_closed,
     insured_on date not null,

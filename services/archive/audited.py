@@ -1,0 +1,37 @@
+"""An archived day's rows one by one, in the words of the audit's own query."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from services.archive import files
+from shared.domain.evidence.leaf import RowKind
+
+_MANY: Final = 10_000
+"""Rows that are Python objects at once."""
+
+
+def own_kinds(folder: Path, index: files.Index) -> dict[tuple[Any, ...], int]:
+    """Of orders that were reversed or rated anew the highest kind, by their keys."""
+    found: dict[tuple[Any, ...], int] = {}
+    for record in read_records(folder, index, RowKind.REVERSAL):
+        key = (record["accepted_at"], record["enterprise"], record["order_id"], record["worker_key"])
+        found[key] = max(found.get(key, 0), record["kind"])
+    return found
+
+
+def read_records(folder: Path, index: files.Index, least_kind: int = 0) -> Iterator[dict[str, Any]]:
+    """Each row of at least this kind; times are `accepted` and `ended` in microseconds, too."""
+    tokens = files.read_tokens(folder)
+    for name in index.rows_files:
+        rows = files.read_rows_file(folder / name, tokens)
+        rows = rows.filter(pc.greater_equal(rows["kind"], least_kind))
+        for column, of in (("accepted", "accepted_at"), ("ended", "ended_at")):
+            rows = rows.append_column(column, rows[of].cast(pa.int64()))
+        for batch in rows.to_batches(_MANY):
+            for record in batch.to_pylist():
+                token = record.pop("worker")
+                yield record | {"worker_key": int.from_bytes(token[:8], signed=True), "worker_rest": token[8:]}

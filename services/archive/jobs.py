@@ -1,0 +1,183 @@
+"""What is done with one file of rows, in a process of its own: written and read back, checked, brought back.
+
+A job gets everything it needs and answers with what it found; it changes no record. `Refused` says what does not agree.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from services.archive import files
+from services.archive.other_tables import OtherLeaves
+from services.archive.read_archive import LEAVES_AT_ONCE, read_rows
+from services.archive.rows import fixed_bytes, leaf_hashes
+from shared.adapters.arrow.database import open_arrow
+from shared.adapters.arrow.hashing import merkle_root
+from shared.adapters.crypto.hashing import check_hashing
+from shared.domain.errors import Refused
+from shared.domain.evidence.partial_tree import fold, free_ranks, pack, unpack, whole_root
+
+_HASH: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A manifest as the database has it, and the insured days its rows are of."""
+
+    batch: int
+    run: str
+    number: int
+    leaves: int
+    root: bytes
+    days: tuple[date, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One file of a day: these batches, in this folder."""
+
+    url: str
+    day: date
+    folder: Path
+    name: str
+    enterprises: Mapping[int, str]
+    batches: Sequence[Batch]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A file that was written and proved; `nodes`: by batch of several days, the subtrees over this day's rows."""
+
+    file: files.File
+    batches: list[dict[str, Any]]
+    nodes: dict[int, bytes]
+
+
+def write_file(job: Job) -> Written:
+    """Rows from the database to a file, and back: every root is worked out from what the file says."""
+    tokens = files.read_tokens(job.folder)
+    with open_arrow(job.url) as database:
+        rows = read_rows(database, part_of(job.day), {each.batch: each.leaves for each in job.batches})
+        files.write_rows(job.folder / job.name, rows, tokens)
+        counts = Counter({batch: to - at for batch, (at, to) in _spans(rows["batch"]).items()})
+        there = [each for each in job.batches if counts[each.batch]]
+        mixed = [each for each in there if counts[each.batch] < each.leaves]
+        others = OtherLeaves(database, job.day, job.enterprises, mixed).read(_leaf_indexes(rows, mixed))
+    told = [
+        {
+            "batch": each.batch, "run": each.run, "number": each.number, "leaves": each.leaves, "root": each.root,
+            "rows": counts[each.batch], "others": pack(others.get(each.batch, {})), "file": job.name,
+        }
+        for each in there
+    ]  # fmt: skip
+    own = check_file(job, tokens, told)
+    several = {each.batch for each in there if len(each.days) > 1}
+    nodes = {batch: pack(found) for batch, found in own.items() if batch in several}
+    return Written(files.measure(job.folder, job.name), told, nodes)
+
+
+def check_file(
+    job: Job, tokens: pa.ChunkedArray, told: Sequence[Mapping[str, Any]], rows: pa.Table | None = None
+) -> dict[int, dict[tuple[int, int], bytes]]:
+    """Work out the root of each batch from the file's rows and the subtrees beside them; hold it to the manifest's.
+
+    Returns the subtrees over the file's rows of batches that have other leaves, too.
+    """
+    check_hashing()
+    rows = files.read_rows_file(job.folder / job.name, tokens) if rows is None else rows
+    hashes = np.frombuffer(leaf_hashes(rows, job.enterprises), np.uint8).reshape(-1, _HASH)
+    manifests = {each.batch: each for each in job.batches}
+    spans = _spans(rows["batch"])
+    if [(each["batch"], each["rows"]) for each in told] != [(batch, to - at) for batch, (at, to) in spans.items()]:
+        raise Refused(f"{job.name}: {rows.num_rows} rows, which are not those of its batches")
+    own: dict[int, dict[tuple[int, int], bytes]] = {}
+    for each in told:
+        at, to = spans[each["batch"]]
+        leaves = hashes[at:to]
+        manifest, others = manifests.get(each["batch"]), unpack(each["others"])
+        if manifest is None or (each["leaves"], each["root"]) != (manifest.leaves, manifest.root):
+            raise Refused(f"{job.name}: run {each['run']} number {each['number']} has another manifest, or none")
+        if others:
+            ranks = free_ranks(manifest.leaves, others)
+            own[each["batch"]] = fold({(0, rank): leaf.tobytes() for rank, leaf in zip(ranks, leaves, strict=False)})
+            found = whole_root(manifest.leaves, own[each["batch"]] | others) if len(ranks) == len(leaves) else b""
+        else:
+            found = merkle_root(leaves)
+        if found != manifest.root or (not others and len(leaves) != manifest.leaves):
+            raise Refused(f"{job.name}: the rows of run {each['run']} number {each['number']} do not give its root")
+    return own
+
+
+def check_again(job: Job) -> int:
+    """Check a file of an archived day; the number of its rows."""
+    told = [each for each in files.read_batches(job.folder) if each["file"] == job.name]
+    check_file(job, files.read_tokens(job.folder), told)
+    return sum(int(each["rows"]) for each in told)
+
+
+def bring_back(job: Job) -> int:
+    """Check a file, copy its rows into the table that is being restored, and read them back from there."""
+    tokens = files.read_tokens(job.folder)
+    told = [each for each in files.read_batches(job.folder) if each["file"] == job.name]
+    rows = files.read_rows_file(job.folder / job.name, tokens)
+    check_file(job, tokens, told, rows)
+    with open_arrow(job.url) as database:
+        database.append("charging", restoring_of(job.day), _stored(rows))
+        database.read(f"select brin_summarize_new_values('charging.{restoring_of(job.day)}_by_batch')")
+        # More at a time than elsewhere: each look passes over what other jobs are copying, which no index knows yet.
+        wanted = {each["batch"]: each["rows"] for each in told}
+        back = read_rows(database, restoring_of(job.day), wanted, 4 * LEAVES_AT_ONCE)
+    if not back.equals(rows):
+        raise Refused(f"{job.name}: the rows that were brought back are not those of the file")
+    return int(rows.num_rows)
+
+
+def part_of(day: date) -> str:
+    """The name of a day's part."""
+    return f"entry_{day:%Y%m%d}"
+
+
+def restoring_of(day: date) -> str:
+    """The name of the table that becomes the part again."""
+    return f"restoring_{day:%Y%m%d}"
+
+
+def _stored(rows: pa.Table) -> pa.Table:
+    """With the token as the table has it: its first eight bytes as a signed number, and the others."""
+    tokens = fixed_bytes(rows["worker"])
+    key = pa.array(np.ascontiguousarray(tokens[:, :8]).view(">i8").reshape(-1).astype(np.int64))
+    rest = pa.Array.from_buffers(
+        pa.binary(24), rows.num_rows, [None, pa.py_buffer(np.ascontiguousarray(tokens[:, 8:]).tobytes())]
+    )
+    received = rows["received"].cast(pa.binary())
+    kept = rows.drop_columns(["worker", "received"])
+    return (
+        kept.append_column("worker_key", key)
+        .append_column("worker_rest", rest.cast(pa.binary()))
+        .append_column("received", received)
+    )
+
+
+def _spans(batches: pa.ChunkedArray) -> dict[int, tuple[int, int]]:
+    """Where the rows of each batch begin and end, in a table that is sorted by them."""
+    numbers = batches.to_numpy()
+    first = np.flatnonzero(np.r_[True, numbers[1:] != numbers[:-1]]) if len(numbers) else np.zeros(0, np.int64)
+    ends = [*first[1:].tolist(), len(numbers)]
+    return dict(zip(numbers[first].tolist(), zip(first.tolist(), ends, strict=False), strict=True))
+
+
+def _leaf_indexes(rows: pa.Table, mixed: Sequence[Batch]) -> dict[int, list[int]]:
+    """The leaf indexes of the rows of these batches."""
+    wanted = {each.batch for each in mixed}
+    found: dict[int, list[int]] = defaultdict(list)
+    if wanted:
+        for batch, index in zip(rows["batch"].to_pylist(), rows["leaf_index"].to_pylist(), strict=True):
+            if batch in wanted:
+                found[batch].append(index)
+    return found

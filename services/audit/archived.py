@@ -1,0 +1,56 @@
+"""Rows that have left for files (docs/decisions/0009), as the audit reads all others: none is taken on trust."""
+
+from collections.abc import Iterator, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any, Final
+
+from shared.adapters.postgres.pool import Connection
+from shared.domain.errors import Refused
+
+_ARCHIVED: Final = "select day, what, index_sha256 from charging.archived_day order by day"
+_KEY: Final = ("accepted_at", "enterprise", "order_id", "worker_key")
+_RESENT: Final = "select accepted_at, enterprise, order_id, worker_key from charging.resend"
+
+
+async def read_archived(connection: Connection) -> Mapping[date, str]:
+    """The archived days, each with the SHA-256 of its index; `Refused` where rows were given up for good."""
+    rows = await connection.fetch(_ARCHIVED)
+    if pruned := [row["day"] for row in rows if row["what"] == "pruned"]:
+        raise Refused(
+            f"{len(pruned)} days from {pruned[0]} to {pruned[-1]} were given up after the time they have to be kept:"
+            " books that reach back to them cannot be worked out anew any more"
+        )
+    return {row["day"]: row["index_sha256"].hex() for row in rows}
+
+
+async def archived_rows(
+    connection: Connection, folder: Path, days: Mapping[date, str]
+) -> "Iterator[Mapping[str, Any]]":
+    """Every row of these days with the names that the audit's query gives; `Refused` for files that are not those."""
+    if not days:
+        return iter(())
+    try:
+        from services.archive import files  # noqa: PLC0415 - an extra: needed where something is archived
+    except ImportError as error:
+        raise Refused(f"{len(days)} days are archived, and reading them needs the extra `archive`: {error}") from error
+    indexes = {}
+    for day, sha256 in days.items():
+        try:
+            indexes[day] = files.read_index(folder / day.isoformat(), sha256)
+            files.check_files(folder / day.isoformat(), indexes[day])
+        except Refused as error:
+            raise Refused(f"{day} is archived and DANBAO_ARCHIVE does not hold it ({error}); or restore it") from error
+    resent = {tuple(row) for row in await connection.fetch(_RESENT)}
+    return (row for day, index in indexes.items() for row in _of_day(folder / day.isoformat(), index, resent))
+
+
+def _of_day(folder: Path, index: Any, resent: set[Any]) -> Iterator[Mapping[str, Any]]:
+    """A day's rows; an order's history is within its day, for its rows share their acceptance time."""
+    from services.archive.audited import own_kinds, read_records  # noqa: PLC0415 - as above
+
+    last = own_kinds(folder, index)
+    for record in read_records(folder, index):
+        key = tuple(record[name] for name in _KEY)
+        record["is_history"] = last.get(key, 0) > record["kind"] or key in resent
+        yield record

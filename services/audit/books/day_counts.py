@@ -1,0 +1,108 @@
+"""What the close counted beside money: hours, distinct workers, those insured for the first time (I4, I5)."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import date
+from typing import Any, Final
+
+from services.audit.charging.deployments import Charging, join_workers
+from services.audit.charging.workers import Workers
+from services.audit.facts import ClosedDay, Facts
+from services.audit.verdict import Check, Verdict
+from shared.adapters.postgres.pool import Connection
+from shared.contracts.manifests import DayCounted
+
+_COUNTED: Final = "select day, attempt, $1::text as deployment, payload as body from charging.day_count"
+_HEARD: Final = "select day, attempt, deployment, answer as body from ledger.day_count"
+Answers = dict[tuple[date, int, str], DayCounted]
+"""By day, attempt and deployment."""
+
+
+async def check_counts(books: Connection, charging: Sequence[Charging], verdict: Verdict) -> None:
+    """Every closed day's counts from the rows of all deployments, and from what each of them answered."""
+    closed, workers = charging[0].facts.closed, join_workers([each.rows.workers for each in charging])
+    hours = verdict.check("I4", "acceptances by hour of every closed day, worked out anew from the rows")
+    distinct = verdict.check("I4", "distinct and first-time workers of every closed day, worked out anew from the rows")
+    counts, first_time = workers.distinct(), _first_time_counts(workers)
+    for each in closed:
+        name, told = f"ledger.day_closed {each.day}", each.told
+        hours.compare_all(f"{name}, hours", _by_place(told.hours, "orders"), workers.hours.get(each.day, {}))
+        distinct.compare_all(f"{name}, workers", _by_place(told.workers, "workers"), counts.get(each.day, {}))
+        new = {one.province: one.workers for one in told.first_time}
+        distinct.compare_all(f"{name}, first-time workers of", new, first_time.get(each.day, {}))
+    for part in charging:
+        await _check_participants(part.connection, part.facts, part.rows.workers, distinct)
+    await _check_answers(books, charging, verdict)
+
+
+def _by_place(counts: Iterable[Any], figure: str) -> dict[Any, Any]:
+    return {(each.insured_on, each.enterprise, each.province): getattr(each, figure) for each in counts}
+
+
+def _first_time_counts(workers: Workers) -> dict[date, dict[str, int]]:
+    counts: dict[date, dict[str, int]] = defaultdict(dict)
+    for (counted_on, province), new in workers.first_time().items():
+        counts[counted_on][province] = len(new)
+    return counts
+
+
+async def _check_participants(connection: Connection, facts: Facts, workers: Workers, check: Check) -> None:
+    """Whom a deployment says it knows, and since when, until the last closed day."""
+    last = facts.closed[-1].day if facts.closed else date.min
+    rows = await connection.fetch(
+        "select province, worker, first_on from charging.participant where first_on <= $1", last
+    )
+    stored = {(f"{row['province']:02}", bytes(row["worker"])): row["first_on"] for row in rows}
+    new = workers.first_time().items()
+    found = {(province, worker): day for (day, province), known in new if day <= last for worker in known}
+    for key in stored.keys() | found.keys():
+        check.compare(f"charging.participant {key[0]}/{key[1].hex()}", stored.get(key), found.get(key))
+
+
+async def _check_answers(books: Connection, charging: Sequence[Charging], verdict: Verdict) -> None:
+    """Charging's kept answers, the ledger's kept answers and the closed day say the same."""
+    check = verdict.check(
+        "I5", "charging's answers to the close, as both sides keep them, are what the days were closed on"
+    )
+    names = [part.facts.deployment for part in charging]
+    answers: Answers = {}
+    for name, part in zip(names, charging, strict=True):
+        answers |= _read(await part.connection.fetch(_COUNTED, name), check, "charging.day_count")
+    heard = _read(await books.fetch(_HEARD), check, "ledger.day_count")
+    for key in heard.keys() & answers.keys():
+        if heard[key] != answers[key]:
+            check.find(f"ledger.day_count {key[0]}, attempt {key[1]}: not what charging.day_count keeps")
+    for closed in charging[0].facts.closed:
+        keys = [(closed.day, closed.attempt, name) for name in names]
+        if all(key in answers and key in heard for key in keys):
+            _compare_day(check, closed, [answers[key] for key in keys])
+        else:
+            check.find(f"ledger.day_closed {closed.day}: no kept answer of attempt {closed.attempt}")
+
+
+def _read(rows: Sequence[Any], check: Check, table: str) -> Answers:
+    found = {}
+    for row in rows:
+        key = (row["day"], row["attempt"], row["deployment"])
+        empty = DayCounted(
+            day=key[0], attempt=key[1], cut={}, settlement=None, totals=[], workers=[], first_time=[], resends=-1,
+            unmatched_cancellations=-1,
+        )  # fmt: skip
+        found[key] = check.read(f"{table} {key[0]}, attempt {key[1]}", row["body"], DayCounted, empty)
+    return found
+
+
+def _compare_day(check: Check, closed: ClosedDay, answers: Sequence[DayCounted]) -> None:
+    """Of several deployments the ledger joins the workers of a province itself; all else it adds up."""
+    is_joined = len(answers) > 1
+
+    def stand(counts: Iterable[Any]) -> set[str]:
+        return {repr(each) for each in counts if not is_joined or each.enterprise is not None}
+
+    name, told = f"charging.day_count {closed.day}", closed.told
+    check.compare(f"{name}, workers", stand(one for each in answers for one in each.workers), stand(told.workers))
+    check.compare(f"{name}, hours", stand(one for each in answers for one in each.hours), stand(told.hours))
+    if not is_joined:
+        check.compare(f"{name}, first time", set(map(repr, answers[0].first_time)), set(map(repr, told.first_time)))
+    figures = (sum(each.resends for each in answers), sum(each.unmatched_cancellations for each in answers))
+    check.compare(f"ledger.day_closed {closed.day}", (closed.resends, closed.unmatched_cancellations), figures)

@@ -1,0 +1,103 @@
+"""Rows against manifests and positions: I1, I2 and the first half of I4."""
+
+from collections import Counter, defaultdict
+from typing import Final
+
+from services.audit.charging.batches import Found, TotalKey
+from services.audit.charging.row_contents import RowReader
+from services.audit.facts import Facts, Manifest
+from services.audit.verdict import Verdict
+from shared.adapters.postgres.pool import Connection
+from shared.contracts.manifests import Outcome, Total
+from shared.contracts.topics import enterprise_of
+
+_WITHOUT_PLACE = ("parked", "conflict")
+"""Outcomes whose day and place only the kept bytes tell: counted by enterprise and reason."""
+
+
+async def check_manifests(connection: Connection, facts: Facts, rows: RowReader, verdict: Verdict) -> None:
+    """Every batch's rows against its manifest."""
+    _check_sums(facts, verdict)
+    await _check_positions(connection, facts, rows, verdict)
+    leaves = verdict.check("I4", "every leaf and root worked out anew from the rows is the manifest's")
+    totals = verdict.check("I4", "rows = manifests: orders and premium of every batch")
+    for batch, manifest in facts.manifests.items():
+        found = rows.found.get(batch, Found(0))
+        worked_out = (found.count, found.root().hex())
+        leaves.compare(manifest.name, (manifest.leaves, manifest.root), worked_out)
+        leaves.compare(f"{manifest.name}, payload", (manifest.told.leaves, manifest.told.root), worked_out)
+        totals.compare_all(f"{manifest.name},", _told(manifest), found.sums())
+    for batch in rows.found.keys() - facts.manifests.keys():
+        totals.find(f"{rows.found[batch].count} rows of batch {batch}, which has no manifest")
+    await _check_batch_days(connection, rows, verdict)
+
+
+def _check_sums(facts: Facts, verdict: Verdict) -> None:
+    """I2, and that numbers have no gaps."""
+    check = verdict.check("I2", "events = charged + excluded + recorded + parked + repeats + conflicts, per manifest")
+    last: dict[str, int] = defaultdict(int)
+    for manifest in facts.manifests.values():
+        counted = sum(total.orders for total in _events(manifest))
+        check.compare(f"{manifest.name}, events", manifest.events, counted)
+        identity = (manifest.told.run, manifest.told.number, manifest.told.kind)
+        kind = "settlement" if manifest.purpose == "close" else manifest.purpose
+        check.compare(f"{manifest.name}, payload", identity, (manifest.run, manifest.number, kind))
+        check.compare(f"{manifest.name}, the number that follows", manifest.number, last[manifest.run] + 1)
+        last[manifest.run] = manifest.number
+
+
+_POSITIONS: Final = """
+    select topic, partition, first_offset, next_offset, events, false as goes_back from charging.position
+    union all
+    select topic, partition, first_offset, from_offset, events, to_offset < from_offset from charging.moved_on"""
+"""Where each partition stands, and where it stood when an operator moved on: a log made anew begins lower."""
+
+
+async def _check_positions(connection: Connection, facts: Facts, rows: RowReader, verdict: Verdict) -> None:
+    check = verdict.check("I1", "events counted in positions = events in manifests, for each enterprise's topic")
+    stored: Counter[str] = Counter()
+    begun_again: Counter[tuple[str, int]] = Counter()
+    for row in await connection.fetch(_POSITIONS):
+        stored[enterprise_of(row["topic"]) or row["topic"]] += row["events"]
+        begun_again[row["topic"], row["partition"]] += row["goes_back"]
+        if not 0 <= row["events"] <= row["next_offset"] - row["first_offset"]:
+            check.find(f"charging.position {row['topic']}/{row['partition']}: more events than offsets")
+    counted: Counter[str] = Counter()
+    for manifest in facts.manifests.values():
+        for total in _events(manifest):
+            counted[total.enterprise] += total.orders
+    check.compare_all("charging.position, topic of", dict(+stored), dict(+counted))
+    for place, count in rows.kept.items():
+        if count > 1 + begun_again[place[0], place[1]]:
+            check.find(f"the record {place[0]}/{place[1]} at {place[2]} is kept {count} times")
+
+
+def _events(manifest: Manifest) -> list[Total]:
+    """The totals that count events; settlements and corrections hold rows that charging made itself."""
+    return manifest.told.totals if manifest.told.kind == "orders" else []
+
+
+def _told(manifest: Manifest) -> dict[TotalKey, tuple[int, int]]:
+    """What the manifest says, without repeats, which leave no row."""
+    found: dict[TotalKey, tuple[int, int]] = {}
+    for total in manifest.told.totals:
+        if total.outcome is Outcome.REPEAT:
+            continue
+        reason, outcome = total.reason, total.outcome.value
+        if outcome in _WITHOUT_PLACE:
+            key: TotalKey = (None, total.enterprise, None, None, outcome, reason, None)
+        else:
+            place = (total.insured_on, total.enterprise, total.province, total.industry)
+            key = (*place, outcome, reason, total.tariff_line)
+        orders, premium = found.get(key, (0, 0))
+        found[key] = (orders + total.orders, premium + total.premium)
+    return found
+
+
+async def _check_batch_days(connection: Connection, rows: RowReader, verdict: Verdict) -> None:
+    check = verdict.check("I4", "the days that batches are said to touch hold all the days of their rows")
+    said = {(row["batch"], row["insured_on"]) for row in await connection.fetch("select * from charging.batch_day")}
+    for batch, found in rows.found.items():
+        for day in found.days:
+            if (batch, day) not in said:
+                check.find(f"charging.batch_day: batch {batch} has rows of {day}")

@@ -1,0 +1,238 @@
+"""The rows of orders: each hashed again, counted again and, where it is a charge, rated again.
+
+What all rows of one day and kind in one place have in common is worked out once (`_Alike`), and what those of one batch
+come to is held where a row finds it at once (`Tally`): this runs for every order there ever was.
+"""
+
+import struct
+from bisect import bisect_right
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any, Final
+
+from services.audit.charging.batches import Batches, Found, Tally, TotalKey
+from services.audit.charging.workers import Workers
+from services.audit.facts import Facts
+from services.audit.verdict import Check
+from shared.domain.calendar import epoch_microseconds
+from shared.domain.evidence.leaf import NO_INT64, RowKind, is_charge, is_reversal, order_leaf
+from shared.domain.evidence.merkle import leaf_hash
+from shared.domain.scheme.enterprise import is_uscc_shaped
+from shared.domain.scheme.industry import Industry
+from shared.domain.scheme.rating import Charged, Excluded, ExclusionReason, Outcome
+from shared.domain.scheme.tariff import TariffLine
+
+EXCLUSIONS: Final = ("", "province_not_in_pilot", "enterprise_not_enrolled", "insured_as_employee")
+RERATED: Final = "rerated"
+REVERSALS: Final = ("", "cancelled", "resent", RERATED)
+"""What the codes in `reason` mean; services/charging/migrations/versions/0001_charging.py describes the columns."""
+_EPOCH_DAY: Final = date(1970, 1, 1)
+_DAY_US: Final = 86_400_000_000
+_HOUR_US: Final = 3_600_000_000
+_SHANGHAI_US: Final = 8 * _HOUR_US
+
+ENTRY: Final = """
+    batch, leaf_index, kind, enterprise, order_id, worker_key, worker_rest, sequence, premium, region, tariff_line,
+    token_key, industry, reason, departed, received, series, agency_uscc, employer_insurance_no,
+    (extract(epoch from accepted_at) * 1000000)::bigint as accepted,
+    (extract(epoch from ended_at) * 1000000)::bigint as ended"""
+"""The columns of a row that its leaf is made of."""
+ENTRIES: Final = f"""
+    with own as (
+        select accepted_at, enterprise, order_id, worker_key, max(kind) as last
+        from charging.entry where kind >= 4 group by 1, 2, 3, 4)
+    select {ENTRY}, coalesce(own.last > kind, false) or resend.found_on is not null as is_history
+    from charging.entry
+    left join own using (accepted_at, enterprise, order_id, worker_key)
+    left join charging.resend using (accepted_at, enterprise, order_id, worker_key)"""
+
+_Rated = tuple[int, int, str]
+"""Premium, tariff line and reason of an exclusion, as a charge has to have them."""
+_Stretches = tuple[list[int], list[_Rated], list[_Rated]]
+"""Starts as in `Scheme.timeline`; what holds from each for a worker, and for one who is insured as an employee."""
+
+
+@dataclass(slots=True, eq=False)
+class _Alike:
+    """Rows of one insured day, kind and reason in one province, enterprise and industry under one line."""
+
+    key: TotalKey
+    day: date
+    uscc: str
+    province: str
+    industry: Industry
+    is_charge: bool
+    exclusion: str
+    stretches: _Stretches | None = None
+
+
+class EntryReader:
+    """Takes the rows one by one; `found` and `workers` become what they come to."""
+
+    def __init__(self, facts: Facts, rates: Check, found: Batches, workers: Workers) -> None:
+        self._facts, self._rates, self._found, self._workers = facts, rates, found, workers
+        self._encoded = {number: encoded_uscc(uscc) for number, uscc in facts.enterprises.items()}
+        self._alike: dict[tuple[int, ...], _Alike] = {}
+        self._stretches: dict[tuple[str, str, Industry], _Stretches] = {}
+
+    def take(self, row: Any) -> None:
+        """Hash, count and rate a row; what cannot be is a finding."""
+        try:
+            self._take(row)
+        except (LookupError, ValueError, OverflowError, struct.error) as error:
+            order = f"order {row['order_id']} of batch {row['batch']}, kind {row['kind']}"
+            self._rates.find(f"charging.entry {order}: {type(error).__name__}: {error}")
+
+    def _take(self, row: Any) -> None:
+        found, worker = self._found[row["batch"]], token_of(row)
+        leaf = entry_leaf(row, self._encoded.get(row["enterprise"], b""), worker)
+        found.take_leaf(row["leaf_index"], leaf_hash(leaf))
+        alike = self._alike_of(row)
+        tally = found.tallies.get(alike) or self._begin(found, alike, row)
+        tally.orders += 1
+        tally.premium += row["premium"]
+        if alike.is_charge:
+            (self._check_history if row["is_history"] else self._check_rate)(row, alike)
+            self._note_worker(row, alike, tally, worker)
+
+    def _alike_of(self, row: Any) -> _Alike:
+        like = (
+            (row["accepted"] + _SHANGHAI_US) // _DAY_US, row["enterprise"], row["region"] // 10_000, row["industry"],
+            row["kind"], row["reason"], row["tariff_line"],
+        )  # fmt: skip
+        alike = self._alike.get(like)
+        if alike is None:
+            day, uscc = insured_on(row["accepted"]), self._facts.enterprises.get(row["enterprise"], "")
+            province, industry = f"{row['region'] // 10_000:02}", Industry.of_code(row["industry"])
+            key = (day, uscc, province, industry.value, *_outcome(row), row["tariff_line"] or None)
+            charges = is_charge(row["kind"])
+            exclusion = EXCLUSIONS[row["reason"]] if charges else ""
+            alike = self._alike[like] = _Alike(key, day, uscc, province, industry, charges, exclusion)
+        return alike
+
+    def _begin(self, found: Found, alike: _Alike, row: Any) -> Tally:
+        """The first row of its batch that is so: on which closed day such rows count, and what is noted of them.
+
+        That is their own day, or the first whose cut reached the batch.
+        """
+        tally = found.tallies[alike] = Tally(alike.key)
+        found.days.add(alike.day)
+        index = self._facts.closing_of(row["batch"])
+        if alike.is_charge and index is not None:
+            counted_on, where = max(alike.day, self._facts.closed[index].day), (alike.day, alike.uscc, alike.province)
+            if row["kind"] == RowKind.ACCEPTANCE:
+                tally.hours = self._workers.hours_of(counted_on, where)
+            if not alike.exclusion:
+                tally.workers = self._workers.met[counted_on, where]
+            tally.is_employee = alike.exclusion == ExclusionReason.INSURED_AS_EMPLOYEE and counted_on == alike.day
+        return tally
+
+    def _check_history(self, row: Any, alike: _Alike) -> None:
+        """A charge that was taken back or rated anew was right by the scheme of its time: its line still says so."""
+        line = self._facts.scheme.lines.get(row["tariff_line"])
+        if row["reason"] or (line is not None and _fits(line, row, alike)):
+            return
+        self._rates.find(
+            f"{name_of(row, alike.uscc)}: names line {row['tariff_line']}, and {row['premium']} is not what"
+            f" line {row['tariff_line']} says of that place"
+        )
+
+    def _check_rate(self, row: Any, alike: _Alike) -> None:
+        """Rate the acceptance from the scheme files and compare premium, tariff line and reason."""
+        starts, worker, employee = alike.stretches or self._stretches_of(alike)
+        rated = worker if row["employer_insurance_no"] is None else employee
+        worked_out = rated[bisect_right(starts, row["accepted"]) - 1]
+        stored = (row["premium"], row["tariff_line"], alike.exclusion)
+        if stored != worked_out:
+            self._rates.compare(name_of(row, alike.uscc), stored, worked_out)
+
+    def _stretches_of(self, alike: _Alike) -> _Stretches:
+        place = (alike.uscc, alike.province, alike.industry)
+        known = self._stretches.get(place)
+        if known is None:
+            starts, outcomes = self._facts.scheme.timeline(*place)
+            known = (starts, [_rated(each) for each in outcomes], [_rated(_of_employee(each)) for each in outcomes])
+            self._stretches[place] = known
+        alike.stretches = known
+        return known
+
+    def _note_worker(self, row: Any, alike: _Alike, tally: Tally, worker: bytes) -> None:
+        if tally.hours is not None:
+            tally.hours[(row["accepted"] + _SHANGHAI_US) // _HOUR_US % 24] += 1
+        if tally.workers is not None:
+            tally.workers.add(worker)
+        elif tally.is_employee:
+            number = row["employer_insurance_no"] or ""
+            self._workers.employees[alike.day, alike.province, alike.uscc, worker.hex(), number] += 1
+
+
+def _outcome(row: Any) -> tuple[str, str | None]:
+    kind, reason = row["kind"], row["reason"]
+    if is_reversal(kind):
+        return "reversed", REVERSALS[reason]
+    if not is_charge(kind):
+        return "recorded", RowKind(kind).name.lower()
+    if reason:
+        return "excluded", EXCLUSIONS[reason]
+    return "charged", None if kind == RowKind.ACCEPTANCE else RERATED
+
+
+def _of_employee(outcome: Outcome) -> Outcome:
+    """What an outcome becomes for a worker who is insured as an employee."""
+    return outcome if isinstance(outcome, Excluded) else Excluded(ExclusionReason.INSURED_AS_EMPLOYEE)
+
+
+def _rated(outcome: Outcome) -> _Rated:
+    match outcome:
+        case Charged(line):
+            return int(line.base_amount), line.number, ""
+        case Excluded(reason):
+            return 0, 0, reason.value
+        case _:
+            return 0, 0, "no_tariff_line"
+
+
+def _fits(line: TariffLine, row: Any, alike: _Alike) -> bool:
+    place = (line.province, line.industry, int(line.base_amount))
+    is_for = line.enterprise is None or line.enterprise == alike.uscc
+    began = epoch_microseconds(line.valid_from) <= row["accepted"]
+    return is_for and began and place == (alike.province, alike.industry, row["premium"])
+
+
+def insured_on(accepted: int) -> date:
+    """The day in Asia/Shanghai of microseconds since 1970."""
+    return _EPOCH_DAY + timedelta(days=(accepted + _SHANGHAI_US) // _DAY_US)
+
+
+def token_of(row: Any) -> bytes:
+    """The worker's 32 bytes."""
+    first: bytes = row["worker_key"].to_bytes(8, signed=True)
+    return first + bytes(row["worker_rest"])
+
+
+def name_of(row: Any, uscc: str) -> str:
+    """How findings call a row."""
+    number = row["kind"]
+    kind = RowKind(number).name.lower() if number < RowKind.RERATED else f"{RERATED} {number}"
+    return f"charging.entry {kind} of order {row['order_id']} ({uscc}, insured {insured_on(row['accepted'])})"
+
+
+def encoded_uscc(uscc: str) -> bytes:
+    """As it stands in a leaf; nothing where it is no USCC, which makes it another leaf."""
+    return uscc.encode() if is_uscc_shaped(uscc) else b""
+
+
+def entry_leaf(row: Any, uscc: bytes, worker: bytes) -> bytes:
+    """The leaf's content, from the stored columns only."""
+    return order_leaf(
+        row["kind"], uscc, row["accepted"],
+        NO_INT64 if row["ended"] is None else row["ended"], NO_INT64 if row["sequence"] is None else row["sequence"],
+        row["premium"], row["region"], row["tariff_line"], row["token_key"], row["industry"], row["reason"],
+        -1 if row["departed"] is None else int(row["departed"]), worker, row["received"],
+        row["order_id"].encode(), _encoded(row["series"]), _encoded(row["agency_uscc"]),
+        _encoded(row["employer_insurance_no"]),
+    )  # fmt: skip
+
+
+def _encoded(value: str | None) -> bytes | None:
+    return None if value is None else value.encode()

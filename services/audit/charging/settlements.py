@@ -1,0 +1,211 @@
+"""Reversals: each takes back what was charged, for a reason that stands in the rows; none that is due is missing."""
+
+from typing import Any, Final
+
+import msgspec
+
+from services.audit.charging.order_rows import RERATED, REVERSALS
+from services.audit.charging.row_contents import FETCH_ROWS
+from services.audit.facts import Facts
+from services.audit.verdict import Check, Verdict
+from shared.adapters.crypto.signing import is_signed
+from shared.adapters.postgres.pool import Connection
+from shared.contracts.events import Declaration
+from shared.domain.calendar import insured_day
+from shared.domain.evidence.declaration_keys import DeclarationKeys, Signed
+from shared.domain.scheme.cancellation import reverses
+
+
+def _is_charge(name: str) -> str:
+    """Kinds of row (docs/decisions/0005): charges 1, 8, 10 ..., the reversal of each 4, 9, 11 ..."""
+    return f"({name}.kind = 1 or {name}.kind >= 8 and {name}.kind % 2 = 0)"
+
+
+def _order(name: str) -> str:
+    """Which order a row is of: the table's key but the kind."""
+    return f"({name}.accepted_at, {name}.enterprise, {name}.order_id, {name}.worker_key)"
+
+
+def _look(name: str, of: str, which: str) -> str:
+    """Beside each row of `of` that row of the same order, or nothing, by one look into the key.
+
+    LIMIT keeps the planner from any other join: by the four columns of an order it expects one row where there are
+    thousands, and then reads a day for each of them; or it hashes whole days to find a few.
+    """
+    return f"""left join lateral (
+        select e.* from charging.entry e where {_order("e")} = {_order(of)} and {which} limit 1) {name} on true"""
+
+
+def _reversal(name: str, of: str) -> str:
+    """What took that charge back."""
+    return _look(name, of, f"e.kind = case {of}.kind when 1 then 4 else {of}.kind + 1 end")
+
+
+def _last_charge(name: str, of: str) -> str:
+    """The charge that holds: of an order that was rated anew the last one."""
+    return _look(name, of, f"{_is_charge('e')} order by e.kind desc")
+
+
+_REVERSALS: Final = f"""
+    select r.accepted_at, r.enterprise, r.order_id, r.worker_key, r.premium, r.reason, a.premium as charged,
+        coalesce(n.batch = r.batch, false) as is_anew, n.kind is not null as is_followed,
+        c.ended_at, c.departed, s.was_charged,
+        (r.region, r.tariff_line, r.token_key, r.industry, r.worker_rest, r.agency_uscc, r.employer_insurance_no)
+            is not distinct from (a.region, a.tariff_line, a.token_key, a.industry, a.worker_rest, a.agency_uscc,
+                a.employer_insurance_no) as is_same
+    from charging.entry r
+    {_look("a", "r", "e.kind = case r.kind when 4 then 1 else r.kind - 1 end")}
+    {_look("n", "r", "e.kind = case r.kind when 4 then 8 else r.kind + 1 end")}
+    {_look("c", "r", "e.kind = 3")}
+    left join charging.resend s on {_order("s")} = {_order("r")}
+    where r.kind = 4 or r.kind >= 9 and r.kind % 2 = 1 order by r.accepted_at, r.enterprise, r.order_id"""
+_DUE: Final = f"""
+    select c.accepted_at, c.enterprise, c.order_id, c.worker_key, c.ended_at, c.departed
+    from charging.entry c
+    left join charging.unsettled u using (accepted_at, enterprise, order_id, worker_key)
+    {_last_charge("a", "c")}
+    {_reversal("r", "a")}
+    where c.kind = 3 and a.premium > 0 and u.order_id is null and r.kind is null"""
+# 64 bits of the order's key are compared first: orders that differ in them are not the same.
+_HASH: Final = "hashint8extended(a.worker_key, hashtextextended(a.order_id, a.enterprise))"
+_TWICE: Final = f"""
+    with alike as materialized (
+        select hash from (
+            select {_HASH} as hash from charging.entry a where {_is_charge("a")} and a.premium > 0) charged
+        group by hash having count(*) > 1)
+    select a.enterprise, a.order_id, a.worker_key, min(a.accepted_at) as accepted_at, count(*) as times
+    from alike join charging.entry a on {_HASH} = alike.hash
+    {_reversal("r", "a")}
+    where {_is_charge("a")} and a.premium > 0 and r.kind is null
+    group by a.enterprise, a.order_id, a.worker_key
+    having count(*) > 1"""
+_RESENDS: Final = f"""
+    select s.*, a.kind is not null as has_row, k.kind is not null as has_kept, a.premium > 0 as is_charged
+    from charging.resend s
+    {_last_charge("a", "s")}
+    left join lateral (
+        select e.kind from charging.entry e where (e.accepted_at, e.enterprise, e.order_id, e.worker_key, e.kind)
+            = (s.kept_accepted_at, s.enterprise, s.order_id, s.worker_key, 1) limit 1) k on true"""
+_CORRECTED: Final = f"""
+    select c.accepted_at, c.enterprise, c.order_id, a.premium as charged, r.kind is not null as is_reversed,
+        (c.region, c.token_key, c.industry, c.worker_rest, c.agency_uscc, c.employer_insurance_no)
+            is not distinct from (a.region, a.token_key, a.industry, a.worker_rest, a.agency_uscc,
+                a.employer_insurance_no) as is_same,
+        coalesce(r.reason = 3 and r.batch = c.batch, false) as is_taken_back
+    from charging.entry c
+    {_look("a", "c", "e.kind = case c.kind when 8 then 1 else c.kind - 2 end")}
+    {_reversal("r", "a")}
+    where c.kind >= 8 and c.kind % 2 = 0 order by c.accepted_at, c.enterprise, c.order_id"""
+_UNKNOWN_UNSETTLED: Final = f"""
+    select u.* from charging.unsettled u {_look("c", "u", "e.kind = 3")} where c.kind is null"""
+
+
+async def check_settlements(connection: Connection, facts: Facts, verdict: Verdict) -> None:
+    """All of it, in a transaction."""
+    check = verdict.check("I4", "every reversal takes back its own charge, and every one that is due was written")
+    async for row in connection.cursor(_REVERSALS, prefetch=FETCH_ROWS):
+        if fault := _fault(facts, row):
+            check.find(f"charging.entry reversal of order {_name(facts, row)}: {fault}")
+    async for row in connection.cursor(_DUE, prefetch=FETCH_ROWS):
+        rule = facts.scheme.cancellation_rule(row["accepted_at"])
+        if reverses(rule, row["accepted_at"], row["ended_at"], row["departed"]):
+            check.find(f"charging.entry cancellation of order {_name(facts, row)}: due for a reversal, has none")
+    await _check_unsettled(connection, facts, check)
+    await _check_corrections(connection, facts, verdict)
+    await _check_resends(connection, facts, verdict)
+    await _check_uncovered(connection, verdict)
+    await _check_declarations(connection, facts, verdict)
+
+
+def _fault(facts: Facts, row: Any) -> str | None:
+    if row["charged"] is None:
+        return "there is no such acceptance"
+    if row["premium"] != -row["charged"] or not row["is_same"]:
+        return f"takes back {-row['premium']} of {row['charged']}, or names another place, line or worker"
+    if REVERSALS[row["reason"]] == RERATED:
+        return None if row["is_anew"] else "no charge follows it in its batch"
+    if row["is_followed"]:
+        return "the order was charged anew after it"
+    if REVERSALS[row["reason"]] == "resent":
+        return None if row["was_charged"] else "no re-send is noted"
+    if row["ended_at"] is None:
+        return "there is no cancellation"
+    rule = facts.scheme.cancellation_rule(row["accepted_at"])
+    is_due = reverses(rule, row["accepted_at"], row["ended_at"], row["departed"])
+    return None if is_due else "the cancellation rule does not reverse it"
+
+
+def _name(facts: Facts, row: Any) -> str:
+    uscc = facts.enterprises.get(row["enterprise"], "?")
+    return f"{row['order_id']} ({uscc}, insured {insured_day(row['accepted_at'])})"
+
+
+async def _check_unsettled(connection: Connection, facts: Facts, check: Check) -> None:
+    for row in await connection.fetch(_UNKNOWN_UNSETTLED):
+        if insured_day(row["accepted_at"]) in facts.archived:
+            continue
+        check.find(f"charging.unsettled order {_name(facts, row)}: there is no such cancellation")
+
+
+async def _check_corrections(connection: Connection, facts: Facts, verdict: Verdict) -> None:
+    check = verdict.check(
+        "I4", "every order that was rated anew had its charge before taken back with it, if it had one"
+    )
+    async for row in connection.cursor(_CORRECTED, prefetch=FETCH_ROWS):
+        name = f"charging.entry {RERATED} charge of order {_name(facts, row)}"
+        if row["charged"] is None or not row["is_same"]:
+            check.find(f"{name}: there is no charge of that place and worker before it")
+        elif row["is_reversed"] != (row["charged"] > 0) or (row["is_reversed"] and not row["is_taken_back"]):
+            check.find(f"{name}: the charge before it was not taken back with it")
+
+
+async def _check_resends(connection: Connection, facts: Facts, verdict: Verdict) -> None:
+    check = verdict.check("I1", "no order of a billed month is charged twice under two acceptance times")
+    for row in await connection.fetch(_RESENDS):
+        if {insured_day(row[name]) for name in ("accepted_at", "kept_accepted_at")} & facts.archived.keys():
+            continue  # what was checked before its rows left: they are not in the table to be joined
+        if not (row["has_row"] and row["has_kept"]) or row["is_charged"] != row["was_charged"]:
+            check.find(f"charging.resend order {_name(facts, row)}: not what the acceptances say")
+    for row in await connection.fetch(_TWICE):
+        if f"{insured_day(row['accepted_at']):%Y-%m}" in facts.billed:
+            check.find(f"charging.entry order {_name(facts, row)}: charged {row['times']} times")
+
+
+async def _check_uncovered(connection: Connection, verdict: Verdict) -> None:
+    check = verdict.check("D9", "no order of an enrolled enterprise is parked because no tariff line covers it")
+    query = """select p.* from charging.parked p left join charging.resent r using (batch, leaf_index)
+        where p.reason = 'no_tariff_line' and r.batch is null"""
+    for row in await connection.fetch(query):
+        check.find(f"charging.parked {row['topic']}/{row['partition']} at {row['record_offset']}: {row['detail']}")
+
+
+def _signature_fault(keys: DeclarationKeys, facts: Facts, row: Any) -> str | None:
+    """Why the enterprise's signature of a kept declaration is none, over the bytes that it sent."""
+    signed = Signed(row["revision"], row["key_id"], row["signature"], row["signed_data"])
+    try:
+        told = msgspec.json.decode(signed.data, type=Declaration)
+    except msgspec.MsgspecError as error:
+        return f"the bytes that are signed: {error}"
+    if msgspec.json.encode(told) != row["body"]:
+        return "its body says other than the bytes that are signed"
+    return keys.fault(facts.enterprises.get(row["enterprise"], ""), row["declared_day"], signed)
+
+
+async def _check_declarations(connection: Connection, facts: Facts, verdict: Verdict) -> None:
+    check = verdict.check(
+        "D11", "every kept declaration is of the shape, id and day it is kept under, and signed where it says so"
+    )
+    keys = DeclarationKeys(facts.scheme.enterprise_keys, is_signed)
+    for row in await connection.fetch("select * from charging.declaration"):
+        name = f"charging.declaration {facts.enterprises.get(row['enterprise'])}/{row['declaration_id']}"
+        try:
+            told = msgspec.json.decode(row["body"], type=Declaration)
+        except msgspec.MsgspecError as error:
+            check.find(f"{name}: {error}")
+            continue
+        kept = (row["declaration_id"], row["declared_day"])
+        check.compare(name, kept, (told.declaration_id, told.day))
+        if msgspec.json.encode(told) != row["body"]:
+            check.find(f"{name}: its body is not in canonical form")
+        if row["signature"] is not None and (fault := _signature_fault(keys, facts, row)):
+            check.find(f"{name}: {fault}")

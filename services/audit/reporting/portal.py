@@ -1,0 +1,172 @@
+"""The portal's read model against the books: what pages and API show is what the closed days and statements come to.
+
+Worked out here from the ledger's own closed days, by other code than the projection's. A day that is not in the model
+yet is none of it (a rebuild may be under way), unless its time is long over.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import date, timedelta
+from typing import Any, Final
+
+from services.audit.facts import PATIENCE, Facts
+from services.audit.reporting.reports import read_statements
+from services.audit.verdict import Check, Verdict
+from shared.adapters.postgres.pool import Connection
+from shared.contracts.manifests import DayClosed, Outcome, StatementIssued, Total
+
+COUNTED: Final = ("charged", "reversed", "presumed", "excluded", "premium")
+Rows = dict[tuple[Any, ...], Any]
+_OVERDUE: Final = """
+    select d.day::text as name from reporting.day_closed d where d.received_at < now() - $1::interval
+        and not exists (select from reporting.day_projected p where p.day = d.day)
+    union all
+    select s.statement_id from reporting.statement_issued s where s.received_at < now() - $1::interval
+        and not exists (select from reporting.statement_sum m where m.statement_id = s.statement_id)"""
+_STANDING: Final = """
+    select distinct on (d.id) d.id, s.id as state_id, s.state, d.province, d.enterprise
+    from reporting.discrepancy d join reporting.discrepancy_state s on s.discrepancy_id = d.id
+    order by d.id, s.id desc"""
+_PAID: Final = """
+    select remittance_id, m.province, m.enterprise, m.amount, m.received_on,
+        r.province as their_province, r.enterprise as their_enterprise, r.amount as their_amount,
+        r.received_on as their_day
+    from ledger.remittance r full join reporting.remittance m using (remittance_id)
+    where (r.remittance_id is not null and m.remittance_id is not null)
+        or coalesce(r.recorded_at, m.received_at) < now() - $1::interval"""
+"""Both read the same topic, so what only one of them has after a while was swallowed at the other."""
+
+
+async def check_portal(connection: Connection, facts: Facts, verdict: Verdict) -> None:
+    """All of it, against the ledger's closed days and its statements."""
+    days = [closed.told for closed in facts.closed]
+    check = await check_read_model(connection, days, verdict, facts.patience)
+    await check_shown_money(connection, await read_statements(connection), check, facts.patience)
+
+
+async def check_read_model(
+    connection: Connection, days: Sequence[DayClosed], verdict: Verdict, patience: timedelta = PATIENCE
+) -> Check:
+    """Every table of the model of days and of the register, row by row."""
+    check = verdict.check("I6", "the portal's figures are those of the closed days, the statements and the register")
+    projected = {row["day"] for row in await connection.fetch("select day from reporting.day_projected")}
+    known = [day for day in days if day.day in projected]
+    for day in sorted(projected - {day.day for day in known}):
+        check.find(f"reporting.day_projected {day}: no such day is closed")
+    for row in await connection.fetch(_OVERDUE, patience):
+        check.find(f"the portal's read model lacks {row['name']} after {patience}")
+    for table, key, worked_out in (
+        ("daily_sum", 5, sums_of(known)),
+        ("daily_reason", 7, reasons_of(known)),
+        ("participation", 4, workers_of(known)),
+        ("daily_hours", 4, hours_of(known)),
+        ("first_time", 2, first_time_of(known)),
+        ("monthly_sum", 4, added(sums_of(known), lambda key: (key[0].replace(day=1), *key[1:4]))),
+        ("whole_sum", 3, added(sums_of(known), lambda key: key[1:4])),
+        ("monthly_first_time", 2, added(first_time_of(known), lambda key: (key[0].replace(day=1), key[1]))),
+    ):
+        rows = await connection.fetch(f"select * from reporting.{table}")
+        check.compare_all(f"reporting.{table}", split(rows, key), worked_out)
+    rows = await connection.fetch("select * from reporting.discrepancy_standing")
+    check.compare_all("reporting.discrepancy_standing", split(rows, 1), split(await connection.fetch(_STANDING), 1))
+    return check
+
+
+async def check_shown_money(
+    connection: Connection, statements: dict[str, StatementIssued], check: Check, patience: timedelta = PATIENCE
+) -> None:
+    """The list of statements is the ledger's, and so is the money that both were told of."""
+    for row in await connection.fetch("select * from reporting.statement_sum"):
+        stated = statements.get(row["statement_id"])
+        worked_out = None if stated is None else listed(stated)
+        check.compare(f"reporting.statement_sum {row['statement_id']}", tuple(row)[1:], worked_out)
+    for name, *both in await connection.fetch(_PAID, patience):
+        shown, booked = tuple(both[:4]), tuple(both[4:])
+        if booked[0] is None:
+            check.find(f"remittance {name}: reporting has it, the ledger has not booked it")
+        elif shown[0] is None:
+            check.find(f"remittance {name}: the ledger has booked it, reporting does not have it")
+        else:
+            check.compare(f"reporting.remittance {name}", shown, booked)
+
+
+def listed(stated: StatementIssued) -> tuple[Any, ...]:
+    """A statement as the model lists it, without its id."""
+    adjusted = [line.amount for line in stated.lines if line.kind == "adjustment"]
+    return (
+        stated.period, stated.province, stated.enterprise, stated.as_of, stated.due_on, stated.orders,
+        stated.exact_amount, stated.amount, len(adjusted), sum(adjusted),
+        len([line for line in stated.lines if line.kind == "assessed"]),
+    )  # fmt: skip
+
+
+def split(rows: Iterable[Any], key: int) -> Rows:
+    """Rows by their first columns; those that count come after them."""
+    return {tuple(row)[:key]: tuple(plain(value) for value in tuple(row)[key:]) for row in rows}
+
+
+def plain(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def placed(days: Iterable[DayClosed]) -> Iterable[tuple[date, Total]]:
+    """What is about orders of a day, a province and an industry, with the day whose close told it."""
+    told = (Outcome.CHARGED, Outcome.REVERSED, Outcome.EXCLUDED)
+    for day in days:
+        for each in day.totals:
+            if each.outcome in told and None not in (each.insured_on, each.province, each.industry):
+                yield day.day, each
+
+
+def sums_of(days: Iterable[DayClosed]) -> Rows:
+    found: dict[tuple[Any, ...], list[int]] = {}
+    for day, each in placed(days):
+        row = found.setdefault((each.insured_on, each.province, each.enterprise, each.industry, day), [0] * 5)
+        row[COUNTED.index(each.outcome.value)] += each.orders
+        row[COUNTED.index("premium")] += each.premium
+        if each.reason is not None and each.reason.startswith("assessed:"):
+            row[COUNTED.index("presumed")] += each.orders * (1 if each.outcome == Outcome.CHARGED else -1)
+    return {key: tuple(row) for key, row in found.items()}
+
+
+def reasons_of(days: Iterable[DayClosed]) -> Rows:
+    found = Counter[tuple[Any, ...]]()
+    for day, each in placed(days):
+        if each.outcome != Outcome.CHARGED:
+            place = (each.insured_on, each.province, each.enterprise, each.industry)
+            found[*place, each.outcome.value, (each.reason or "").split(":")[0], day] += each.orders
+    return {key: (orders,) for key, orders in found.items()}
+
+
+def workers_of(days: Iterable[DayClosed]) -> Rows:
+    found = Counter[tuple[Any, ...]]()
+    for day in days:
+        for each in day.workers:
+            found[each.insured_on, each.province, each.enterprise, day.day] += each.workers
+    return {key: (workers,) for key, workers in found.items()}
+
+
+def hours_of(days: Iterable[DayClosed]) -> Rows:
+    found: dict[tuple[Any, ...], list[int]] = {}
+    for day in days:
+        for each in day.hours:
+            row = found.setdefault((each.insured_on, each.province, each.enterprise, day.day), [0] * 24)
+            row[:] = [sum(both) for both in zip(row, each.orders, strict=True)]
+    return {key: (tuple(row),) for key, row in found.items()}
+
+
+def first_time_of(days: Iterable[DayClosed]) -> Rows:
+    found = Counter[tuple[Any, ...]]()
+    for day in days:
+        for each in day.first_time:
+            found[day.day, each.province] += each.workers
+    return {key: (workers,) for key, workers in found.items()}
+
+
+def added(rows: Rows, group: Any) -> Rows:
+    """Rows added up, column by column, by what `group` makes of a key."""
+    found: dict[tuple[Any, ...], list[int]] = {}
+    for key, row in rows.items():
+        sums = found.setdefault(group(key), [0] * len(row))
+        sums[:] = [sum(both) for both in zip(sums, row, strict=True)]
+    return {key: tuple(sums) for key, sums in found.items()}

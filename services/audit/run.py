@@ -1,0 +1,162 @@
+"""The audit: reads every schema as `danbao_auditor`, in one snapshot, and trusts no total.
+
+I1 to I8 as far as rows can show them. The national platform's database is read after the others, so that it may hold
+more than reporting knows of, never less.
+"""
+
+import os
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from services.audit.books.billing import check_billing
+from services.audit.books.bookings import Books
+from services.audit.books.day_counts import check_counts
+from services.audit.books.evidence_log import Views, check_log
+from services.audit.charging.assessments import check_assessments
+from services.audit.charging.deployments import Charging, join_facts, join_workers
+from services.audit.charging.identities import check_identities
+from services.audit.charging.manifests import check_manifests
+from services.audit.charging.quarantine import check_quarantine
+from services.audit.charging.row_contents import ARCHIVE, RowReader
+from services.audit.charging.settlements import check_settlements
+from services.audit.facts import PATIENCE, read_facts
+from services.audit.reporting.portal import check_portal
+from services.audit.reporting.register import check_register
+from services.audit.reporting.reports import Reports
+from services.audit.verdict import Verdict
+from shared.adapters.crypto.signing import is_signed
+from shared.adapters.files.scheme import load_scheme
+from shared.adapters.files.vkeys import read_authors, read_vkeys
+from shared.adapters.postgres.pool import Connection, open_pool
+from shared.domain.errors import Refused
+from shared.domain.evidence.authors import Authors
+from shared.runtime.deployments import load_deployments
+from shared.runtime.settings import Settings
+
+CHARGING_DATABASES: Final = "DANBAO_AUDIT_CHARGING_DATABASES"
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where the audit reads: URLs of the databases, the scheme's directories, the log's keys, archived days.
+
+    `patience`: what waits for another service is missing only when it has waited so long. `charging`: the database of
+    each deployment by its name, whose archive is the folder of that name; empty where there is one, beside the books.
+    """
+
+    database: str
+    platform_database: str
+    scheme: tuple[Path, ...]
+    vkeys: Path | None = None
+    archive: Path = ARCHIVE
+    patience: timedelta = PATIENCE
+    charging: Mapping[str, str] = field(default_factory=dict)
+
+
+def sources_from(settings: Settings) -> Sources:
+    """DANBAO_AUDIT_DATABASE and DANBAO_AUDIT_PLATFORM_DATABASE, else the URLs of the settings.
+
+    Where charging is several deployments, DANBAO_AUDIT_CHARGING_DATABASES has `name=URL` of each, separated by spaces.
+    Raises Refused where that is not all of them: what some databases hold is not what the books say.
+    """
+    names = load_deployments(settings).names
+    charging = dict(part.partition("=")[::2] for part in os.environ.get(CHARGING_DATABASES, "").split())
+    if charging.keys() != (names if len(names) > 1 else set()):
+        raise Refused(f"{CHARGING_DATABASES} names {_listed(charging)}; the deployments are {_listed(names)}")
+    return Sources(
+        os.environ.get("DANBAO_AUDIT_DATABASE") or settings.database.get_secret_value(),
+        os.environ.get("DANBAO_AUDIT_PLATFORM_DATABASE") or settings.platform_database.get_secret_value(),
+        tuple(settings.scheme),
+        settings.vkeys,
+        settings.archive,
+        charging=charging,
+    )
+
+
+async def audit_all(sources: Sources) -> Verdict:
+    """Every check; raises what the databases raise when they do not answer."""
+    verdict = Verdict()
+    vkeys = read_vkeys(sources.vkeys) if sources.vkeys else None
+    authors = Authors(read_authors(sources.vkeys) if sources.vkeys else (), is_signed)
+    async with AsyncExitStack() as stack:
+        connection = await stack.enter_async_context(_snapshot(sources.database))
+        charging = await _read_charging(stack, sources, connection, verdict)
+        platform = await stack.enter_async_context(_snapshot(sources.platform_database))
+        later = await stack.enter_async_context(_connection(sources.database))
+        for each in charging:
+            await _check_charging(each, verdict)
+        facts = join_facts([each.facts for each in charging])
+        workers, books = join_workers([each.rows.workers for each in charging]), Books(facts, verdict)
+        rows = [each.connection for each in charging]
+        for name, work in {
+            "books": lambda: books.check(connection),
+            "counts": lambda: check_counts(connection, charging, verdict),
+            "billing": lambda: check_billing(connection, facts, books, verdict),
+            "reports": lambda: Reports(facts, workers, verdict).check(connection, platform, later),
+            "the log": lambda: check_log(Views(connection, platform, later), facts, verdict, vkeys, authors),
+            "register": lambda: check_register(connection, rows, verdict, facts.patience),
+            "the portal": lambda: check_portal(connection, facts, verdict),
+            "quarantine": lambda: check_quarantine(connection, rows, verdict),
+            "identities": lambda: check_identities(connection, rows, verdict),
+        }.items():
+            async with verdict.part(name):
+                await work()
+    verdict.checks.sort(key=lambda check: (check.invariant[0] != "I", int(check.invariant[1:])))
+    return verdict
+
+
+async def _read_charging(
+    stack: AsyncExitStack, sources: Sources, books: Connection, verdict: Verdict
+) -> list[Charging]:
+    """Every row of every deployment, each in one snapshot that is not older than the books'."""
+    scheme = load_scheme(sources.scheme)
+    reads = verdict.check("I4", "every kept message reads as what it is")
+    rates = verdict.check("I4", "every acceptance rated anew from the scheme files has the stored premium and line")
+    if not sources.charging:
+        facts = await read_facts(books, scheme, reads, sources.patience)
+        found = [Charging(books, facts, RowReader(facts, rates))]
+    else:
+        found = []
+    for name, url in sources.charging.items():
+        connection = await stack.enter_async_context(_snapshot(url))
+        facts = await read_facts(books, scheme, reads, sources.patience, connection)
+        if facts.deployment != name:
+            raise Refused(f"the database that {CHARGING_DATABASES} names for {name} is that of {facts.deployment}")
+        found.append(Charging(connection, facts, RowReader(facts, rates)))
+    for each in found:
+        archive = sources.archive / each.facts.deployment if sources.charging else sources.archive
+        await each.rows.read(each.connection, archive)
+    return found
+
+
+async def _check_charging(charging: Charging, verdict: Verdict) -> None:
+    """What one deployment's database says of itself."""
+    connection, facts = charging.connection, charging.facts
+    for name, work in {
+        "manifests": lambda: check_manifests(connection, facts, charging.rows, verdict),
+        "assessments": lambda: check_assessments(connection, facts, verdict),
+        "settlements": lambda: check_settlements(connection, facts, verdict),
+    }.items():
+        async with verdict.part(name):
+            await work()
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "none"
+
+
+@asynccontextmanager
+async def _snapshot(url: str) -> AsyncIterator[Connection]:
+    """A connection inside one read-only snapshot."""
+    async with _connection(url) as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+        yield connection
+
+
+@asynccontextmanager
+async def _connection(url: str) -> AsyncIterator[Connection]:
+    async with open_pool(url, size=1) as pool, pool.acquire() as connection:
+        yield connection

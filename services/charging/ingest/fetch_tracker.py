@@ -1,0 +1,76 @@
+"""From where to where the client has read each partition: the only way to know that a gap between offsets is none.
+
+Markers of transactions and what was aborted take offsets and are never delivered. A batch that begins above the held
+position is whole when the client had read from that very position on, and the log was not cut off above it.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiokafka import TopicPartition
+
+from services.charging.store.positions import Move
+from shared.adapters.kafka.batch_polling import Polled
+
+
+class Stale(Exception):  # noqa: N818 - an expected outcome: the batch is dropped and sought again
+    """A batch came for a partition whose position is not held."""
+
+
+class Reading:
+    """Kept by the one task that polls; whoever seeks says so."""
+
+    def __init__(self) -> None:
+        self._end: dict[TopicPartition, int] = {}
+        self._since: dict[TopicPartition, int | None] = {}
+        self.behind: set[TopicPartition] = set()
+        """Partitions whose logs end above their positions: there are events, or only markers."""
+
+    def goes_on_from(self, positions: Mapping[TopicPartition, int]) -> None:
+        """The client reads on from these positions."""
+        self._end.update(positions)
+
+    def note(self, found: Polled) -> None:
+        """A poll brought these records; they are handled before the next one."""
+        self._since = {tp: self._end.get(tp) for tp in found}
+        self._end.update({tp: records[-1].offset + 1 for tp, records in found.items() if records})
+
+    async def moves_of(self, consumer: Any, batch: Polled, held: Mapping[TopicPartition, int | None]) -> list[Move]:
+        """How far this batch moves the held positions; raises Stale when it does not go on where they are."""
+        moves, gaps = [], {}
+        for tp, position in held.items():
+            mine = batch[tp]
+            if position is None or mine[0].offset < position:
+                raise Stale(f"{tp.topic}/{tp.partition}: not held")
+            if mine[0].offset > position:
+                if self._since.get(tp) != position:
+                    raise Stale(f"{tp.topic}/{tp.partition}: nothing between {position} and {mine[0].offset}")
+                gaps[tp] = position
+            moves.append(Move(tp.topic, tp.partition, position, mine[-1].offset + 1, len(mine)))
+        await _check_gaps(consumer, gaps)
+        return moves
+
+    async def find_passed(
+        self, consumer: Any, held: Mapping[TopicPartition, int]
+    ) -> tuple[list[TopicPartition], list[Move]]:
+        """Ask after a poll that brought nothing, when everything that came was handled; `behind` is looked at once.
+
+        Returns the partitions of which something came and was never handled, and the moves over offsets without events.
+        """
+        behind, self.behind = self.behind & held.keys(), set()
+        lost = [tp for tp in behind if self._end.get(tp) != held[tp]]
+        reached = {tp: await consumer.position(tp) for tp in sorted(behind.difference(lost))}
+        # Asked after the positions: a log that is cut off, too, lets the client go on at another place.
+        first = await consumer.beginning_offsets(list(reached)) if reached else {}
+        passed = {tp: position for tp, position in reached.items() if first[tp] <= held[tp] < position}
+        return lost, [Move(tp.topic, tp.partition, held[tp], position, 0) for tp, position in passed.items()]
+
+
+async def _check_gaps(consumer: Any, gaps: Mapping[TopicPartition, int]) -> None:
+    """Nothing came from these positions: markers, compaction; or the log was cut off above them."""
+    if not gaps:
+        return
+    first = await consumer.beginning_offsets(list(gaps))
+    for tp, position in gaps.items():
+        if first[tp] > position:
+            raise Stale(f"{tp.topic}/{tp.partition}: the log begins at {first[tp]}")

@@ -1,0 +1,75 @@
+"""What the broker says of the logs that positions lie in: where they begin and end, and which topic they are of."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+from aiokafka import TopicPartition
+
+from shared.adapters.kafka.admin.log_ends import LogEnds
+from shared.adapters.kafka.admin.topic_ids import read_topic_ids
+from shared.adapters.kafka.clients import read_cluster_id
+from shared.adapters.kafka.security import Client
+from shared.domain.errors import Stop
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """One partition now; `topic_id` is None where the broker tells none."""
+
+    first: int
+    end: int
+    topic_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A position as it is stored, with the id of the topic that it was charged from."""
+
+    position: int
+    topic_id: UUID | None
+
+
+class Logs:
+    """Asks the broker."""
+
+    def __init__(self, client: Client) -> None:
+        self._client, self._ends = client, LogEnds(client)
+
+    async def read(self, consumer: Any, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, Log]:
+        """As the broker lists them; an end may lag, see `confirm`."""
+        wanted = list(partitions)
+        first, end = await consumer.beginning_offsets(wanted), await consumer.end_offsets(wanted)
+        ids = await read_topic_ids(self._client, {tp.topic for tp in wanted})
+        return {tp: Log(first[tp], end[tp], ids.get(tp.topic)) for tp in wanted}
+
+    async def confirm(
+        self, logs: Mapping[TopicPartition, Log], positions: Mapping[TopicPartition, int]
+    ) -> dict[TopicPartition, Log]:
+        """The same with true ends where one was below a position."""
+        first, end = {tp: log.first for tp, log in logs.items()}, {tp: log.end for tp, log in logs.items()}
+        true = await self._ends.true_ends(positions, first, end)
+        return {tp: replace(log, end=true[tp]) for tp, log in logs.items()}
+
+
+async def confirm_cluster(client: Client, known: str | None) -> str:
+    """The id of the cluster that answers; raises Stop where it is another one than before."""
+    found = await read_cluster_id(client)
+    if known not in (None, found):
+        raise Stop(f"the Kafka cluster is {found} now and was {known}: its offsets mean other events")
+    return found
+
+
+def log_fault(charged: Place, held: int, log: Log) -> str | None:
+    """Why a log does not fit what was charged of it: events that were not are gone, or others stand there; else None.
+
+    `charged` is no newer than the log that was read, `held` no older.
+    """
+    if charged.topic_id is not None and log.topic_id not in {None, charged.topic_id}:
+        return f"made anew: {charged.topic_id} was charged up to {charged.position}, {log.topic_id} is there now"
+    if held < log.first:
+        return f"offsets {held} to {log.first - 1} are gone from the log"
+    if log.end < charged.position:
+        return f"the log ends at {log.end}, {charged.position} was charged: made anew?"
+    return None

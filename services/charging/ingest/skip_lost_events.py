@@ -1,0 +1,138 @@
+"""Moving on where a log does not fit its position: an operator's decision, shown first, then written down.
+
+What is gone is gone: the enterprise sends it again, or it stays uncharged. A position is moved by compare-and-set to
+where its log begins now, and what it said until then is kept with who decided so and why; workers follow by themselves.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
+
+from aiokafka import TopicPartition
+from fastapi import APIRouter, Depends, HTTPException, Path, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.charging.ingest.consumer import Consumer
+from services.charging.ingest.partition_logs import Log, Logs, Place, log_fault
+from shared.adapters.kafka.admin.log_ends import open_onlooker
+from shared.adapters.kafka.batch_polling import find_unreadable_batches
+from shared.adapters.kafka.security import Client
+from shared.adapters.postgres.pool import Pool
+from shared.contracts.topics import ORDERS_PATTERN
+from shared.domain.errors import Refused
+from shared.runtime.access import AccessKeys
+from shared.runtime.http.types import Int4, Int8, Words
+
+OrdersTopic = Annotated[str, Path(pattern=ORDERS_PATTERN)]
+Said = Annotated[Words, Field(min_length=1, max_length=500)]
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """One partition that cannot be read on: where it was charged up to, where it would be read on from."""
+
+    partition: int
+    from_offset: int
+    to_offset: int
+    reason: str
+
+
+class Shown(BaseModel):
+    """What an operator was shown of one partition and agrees to."""
+
+    model_config = ConfigDict(extra="forbid")
+    partition: Int4
+    from_offset: Int8
+    to_offset: Int8
+
+
+class Decision(BaseModel):
+    """Move on over these, and no others."""
+
+    model_config = ConfigDict(extra="forbid")
+    losses: Annotated[list[Shown], Field(min_length=1)]
+    why: Said
+
+
+class MovingOn:
+    """Looks at logs by a client of its own: any worker may be asked, whoever reads the topic."""
+
+    def __init__(self, pool: Pool, consumer: Consumer, client: Client) -> None:
+        self._pool, self._consumer, self._client = pool, consumer, client
+        self._logs = Logs(client)
+
+    async def find(self, topic: str) -> list[Loss]:
+        """What does not fit now; raises Refused when the topic is not there, or the cluster is not known yet."""
+        return [loss for loss, _ in await self._look(topic)]
+
+    async def move(self, topic: str, decision: Decision, who: str) -> int:
+        """Move the positions that were shown, all or none; raises Refused when something is otherwise by now."""
+        found = await self._look(topic)
+        shown = sorted((each.partition, each.from_offset, each.to_offset) for each in decision.losses)
+        if shown != [(loss.partition, loss.from_offset, loss.to_offset) for loss, _ in found]:
+            raise Refused(f"{topic} is not as it was shown; look again")
+        async with self._pool.acquire() as connection, connection.transaction():
+            for loss, log in found:
+                moved = await connection.fetchval(
+                    "select charging.move_on($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                    self._consumer.cluster_id, topic, loss.partition, loss.from_offset, loss.to_offset, log.topic_id,
+                    loss.reason, who, decision.why,
+                )  # fmt: skip
+                if not moved:
+                    raise Refused(f"{topic}/{loss.partition} is not at {loss.from_offset} any more; look again")
+        return len(found)
+
+    async def _look(self, topic: str) -> list[tuple[Loss, Log]]:
+        rows = await self._pool.fetch(
+            "select partition, next_offset, topic_id from charging.position where (cluster_id, topic) = ($1, $2)",
+            self._consumer.cluster_id,
+            topic,
+        )
+        places = {TopicPartition(topic, row["partition"]): Place(row["next_offset"], row["topic_id"]) for row in rows}
+        async with open_onlooker(self._client) as client:
+            logs = await self._logs.read(client, places)
+            logs = await self._logs.confirm(logs, {tp: place.position for tp, place in places.items()})
+            faults = {tp: log_fault(place, place.position, logs[tp]) for tp, place in places.items()}
+            spans = {
+                tp: (place.position, logs[tp].end)
+                for tp, place in places.items()
+                if faults[tp] is None and place.position < logs[tp].end and topic in self._consumer.paused
+            }
+            unreadable = await find_unreadable_batches(client, spans)
+        losses = [
+            (Loss(tp.partition, places[tp].position, logs[tp].first, fault), logs[tp])
+            for tp, fault in faults.items()
+            if fault is not None
+        ]
+        losses += [
+            (Loss(tp.partition, places[tp].position, batch.next, f"unreadable: {batch}"), logs[tp])
+            for tp, batch in unreadable.items()
+        ]
+        return sorted(losses, key=lambda loss: loss[0].partition)
+
+
+def make_moving_router(keys: AccessKeys, moving: MovingOn) -> APIRouter:
+    """The routes; they need a service or operator key."""
+    router = APIRouter(prefix="/v1/topics/{topic}")
+    asking = keys.require("service")
+
+    @router.get("/losses", dependencies=[Depends(asking)])
+    async def losses(topic: OrdersTopic) -> dict[str, Any]:
+        return {"topic": topic, "losses": _shown(await _or_conflict(moving.find(topic)))}
+
+    @router.post("/move-on", dependencies=[Depends(asking)])
+    async def move_on(topic: OrdersTopic, decision: Decision, request: Request) -> dict[str, Any]:
+        return {"topic": topic, "moved": await _or_conflict(moving.move(topic, decision, keys.decider(request)))}
+
+    return router
+
+
+def _shown(losses: Sequence[Loss]) -> list[dict[str, Any]]:
+    return [asdict(loss) for loss in losses]
+
+
+async def _or_conflict(asked: Any) -> Any:
+    try:
+        return await asked
+    except Refused as error:
+        raise HTTPException(409, str(error)) from error

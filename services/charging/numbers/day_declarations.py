@@ -1,0 +1,136 @@
+"""Enterprises' own manifests of a day (`day.declared.v1`) as a close sees them: which came, when, and which one holds.
+
+Of signed ones the highest revision of a day holds, the first of it, and goes before any that is not signed; of unsigned
+ones the last received. That one says other than another before is a finding. Numbers are declared for the day on which
+they were given, and an acceptance around midnight may be counted to the day before or after: whoever compares numbers
+looks at the neighbouring days' manifests, too.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any, Final
+
+import msgspec
+
+from services.charging.store.cut import Batches, reached_sql
+from shared.adapters.postgres.pool import Connection
+from shared.contracts.events import Declaration, DeclaredSeries
+from shared.domain.books.number_ranges import Range, Ranges, united
+
+_DECLARED: Final = f"""
+    select d.enterprise, e.uscc, d.declaration_id, d.declared_day, d.body, d.received, d.revision,
+        ({reached_sql("d.batch", parameter=2)}) is not true as is_new
+    from charging.declaration d
+    join charging.enterprise e on e.id = d.enterprise
+    join charging.manifest m using (batch)
+    where ($3::date[] is null or d.declared_day = any($3)) and ($4::text is null or e.uscc = $4)
+        and ($1::bigint[] is null or {reached_sql("d.batch")})
+    order by m.turn, d.leaf_index"""
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """One manifest of an enterprise; `is_new`: no earlier close had it. `received` is SHA-256 of its bytes."""
+
+    enterprise: int
+    uscc: str
+    day: date
+    told: Declaration
+    received: bytes
+    is_new: bool
+    revision: int | None = None
+    """Of a signed one; None: not signed, for the enterprise had no key on the day."""
+
+    @property
+    def content(self) -> tuple[Any, ...]:
+        """What it says, whatever it is called."""
+        return self.told.day, self.told.series, self.told.totals
+
+
+async def read_declared(
+    connection: Connection,
+    cut: Batches | None,
+    previous: Batches,
+    days: Sequence[date] | None = None,
+    uscc: str | None = None,
+) -> list[Declared]:
+    """Those that the cut reaches (None: all there are), of some days or of all, in the order of their receipt."""
+    rows = await connection.fetch(_DECLARED, None if cut is None else cut.lasts, previous.lasts, days, uscc)
+    return [
+        Declared(
+            row["enterprise"],
+            row["uscc"],
+            row["declared_day"],
+            msgspec.json.decode(row["body"], type=Declaration),
+            row["received"],
+            row["is_new"],
+            row["revision"],
+        )
+        for row in rows
+    ]
+
+
+def holding(declared: Iterable[Declared]) -> dict[tuple[int, date], Declared]:
+    """The one that holds for each enterprise and day, of those in the order of their receipt."""
+    held: dict[tuple[int, date], Declared] = {}
+    for each in declared:
+        key = (each.enterprise, each.day)
+        if key not in held or replaces(each, held[key]):
+            held[key] = each
+    return held
+
+
+def replaces(new: Declared, held: Declared) -> bool:
+    """Whether one received later holds in the place of the one that held until then."""
+    if new.revision is None:
+        return held.revision is None
+    return held.revision is None or new.revision > held.revision
+
+
+def not_outdated(declared: Iterable[Declared]) -> list[Declared]:
+    """Without those that a signed revision goes before."""
+    received = list(declared)
+    held = holding(received)
+    return [each for each in received if _is_current(each, held[each.enterprise, each.day])]
+
+
+def _is_current(each: Declared, held: Declared) -> bool:
+    return each is held or each.revision is None is held.revision
+
+
+def around(day: date) -> list[date]:
+    """The day with its neighbours."""
+    return [day + timedelta(days=n) for n in (-1, 0, 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredNumbers:
+    """Of one series: used on the day itself, used around it, unused around it."""
+
+    used: Ranges
+    used_around: Ranges
+    unused: Ranges
+
+
+def declared_numbers(held: Iterable[Declared], day: date) -> dict[tuple[int, str], DeclaredNumbers]:
+    """By enterprise and series, from manifests that hold; those of other days but the neighbours do not count."""
+    used: dict[tuple[int, str], list[Range]] = defaultdict(list)
+    used_around: dict[tuple[int, str], list[Range]] = defaultdict(list)
+    unused: dict[tuple[int, str], list[Range]] = defaultdict(list)
+    for each in held:
+        if each.day not in around(day):
+            continue
+        for series in each.told.series:
+            key = (each.enterprise, series.series)
+            used_around[key] += _pairs(series, "used")
+            unused[key] += _pairs(series, "unused")
+            used[key] += _pairs(series, "used") if each.day == day else []
+    keys = used_around.keys() | unused.keys()
+    return {key: DeclaredNumbers(united(used[key]), united(used_around[key]), united(unused[key])) for key in keys}
+
+
+def _pairs(series: DeclaredSeries, what: str) -> list[Range]:
+    """What is declared upside down says nothing."""
+    return [(each.first, each.last) for each in getattr(series, what) if each.first <= each.last]

@@ -1,0 +1,323 @@
+"""What a close finds odd in the numbers and manifests of an enterprise: findings for the regulator's register (D11).
+
+A day's manifest is looked for at the day's own close, and held against what arrived at the close of the next: numbers
+given around midnight may be counted to either day.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from datetime import date, timedelta
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+
+from services.charging.numbers.day_declarations import (
+    Declared,
+    around,
+    declared_numbers,
+    holding,
+    read_declared,
+    replaces,
+)
+from services.charging.numbers.gaps import read_boxes, read_stretches
+from services.charging.numbers.seen_ranges import MOST_RANGES as MOST_STRETCHES
+from services.charging.numbers.seen_ranges import Key
+from services.charging.store.cut import NEW_IN_CUT, Batches, read_counted_cut, read_previous_cut
+from shared.adapters.postgres.pool import Connection
+from shared.contracts.findings import MOST_ORDERS, Finding, FindingKind, OrderRef
+from shared.contracts.manifests import DayCounted, Outcome
+from shared.domain.books.number_ranges import Ranges, common, count_of, united, without
+from shared.domain.calendar import day_bounds
+from shared.domain.evidence.leaf import RowKind
+from shared.domain.money import Amount, parse_yuan, yuan
+
+MOST_RANGES: Final = 100
+"""Ranges of numbers that a finding names; its `count` is over all of them."""
+_UNTOLD: Final = frozenset({"cancelled"})
+"""Reversals that a manifest does not subtract: it counts what was accepted and charged, cancelled later or not."""
+_REPEATED: Final = """
+    select r.enterprise, e.uscc, r.series, r.first, r.last from charging.number_range r
+    join charging.enterprise e on e.id = r.enterprise
+    where r.found_on = $1 and r.state = 'repeated' order by e.uscc, r.series, r.first"""
+_REPEATED_ORDERS: Final = """
+    select n.enterprise, n.series, n.order_id, n.accepted_at,
+        encode(int8send(n.worker_key) || n.worker_rest, 'hex') as worker
+    from unnest($1::smallint[], $2::text[], $3::bigint[], $4::bigint[]) as named (enterprise, series, first, last)
+    join charging.entry n using (enterprise, series)
+    where n.kind = 1 and n.sequence between named.first and named.last and n.accepted_at >= $5 and n.accepted_at < $6
+    order by n.enterprise, n.series, n.sequence, n.accepted_at limit $7"""
+_REPEATED_DAYS: Final = """
+    select min(r.insured_on) as first_on, max(r.insured_on) as last_on
+    from unnest($1::smallint[], $2::text[], $3::bigint[], $4::bigint[]) as n (enterprise, series, first, last)
+    join charging.number_range r on r.enterprise = n.enterprise and r.series = n.series
+        and r.last >= n.first and r.first <= n.last where r.state = 'seen'"""
+_GAPS: Final = """
+    select e.uscc, g.series, g.insured_on, g.is_presumed, g.first, g.last, g.is_declared
+    from charging.number_gap g join charging.judged_day j on (j.day, j.is_presumed) = (g.insured_on, g.is_presumed)
+    join charging.enterprise e on e.id = g.enterprise where j.judged_on = $1
+    order by e.uscc, g.insured_on, g.series, g.first"""
+_MISSING: Final = """
+    select e.uscc, sum(r.last - r.first + 1)::bigint as acceptances
+    from charging.number_range r join charging.enterprise e on e.id = r.enterprise
+    where r.insured_on = $1 and r.found_on = $1 and r.enterprise <> all($2::smallint[]) group by 1 order by 1"""
+_NEW_DAYS: Final = f"select distinct declared_day from charging.declaration where {NEW_IN_CUT}"
+_CHANGED_ID: Final = f"""
+    select e.uscc, c.order_id, d.declared_day
+    from (select enterprise, order_id from charging.conflict where kind = $3 and {NEW_IN_CUT}) c
+    join charging.enterprise e on e.id = c.enterprise
+    left join charging.declaration d on (d.enterprise, d.declaration_id) = (c.enterprise, c.order_id)
+    order by 1, 2"""
+
+_SCATTERED: Final = """
+    select e.uscc, r.series, r.first, r.last from charging.number_range r
+    join charging.enterprise e on e.id = r.enterprise
+    where r.found_on = $1 and r.state = 'scattered' order by e.uscc, r.series"""
+
+Place = tuple[str, str]
+"""Province and industry."""
+Sum = tuple[int, int]
+"""Orders, 0.0001 yuan."""
+
+
+async def series_findings(connection: Connection, day: date) -> list[Finding]:
+    """What the close of a counted day found; asked again it is the same. Empty for a day that was not counted."""
+    cut = await read_counted_cut(connection, day)
+    if cut is None:
+        return []
+    cuts = cut, await read_previous_cut(connection, day)
+    new = await connection.fetch(_NEW_DAYS, *(cut.lasts for cut in cuts))
+    days = {*around(day - timedelta(days=1)), *(row[0] for row in new)}
+    declared = await read_declared(connection, *cuts, sorted(days))
+    return [
+        *await _used_twice(connection, day),
+        *await _gaps(connection, day),
+        *map(partial(_scattered, day), await connection.fetch(_SCATTERED, day)),
+        *await _manifests(connection, day, cuts, declared),
+        *await _differences(connection, day - timedelta(days=1), day, declared),
+    ]
+
+
+async def _used_twice(connection: Connection, day: date) -> list[Finding]:
+    rows = await connection.fetch(_REPEATED, day)
+    if not rows:
+        return []
+    orders = await _orders_behind(connection, rows)
+    found: dict[tuple[int, str, str], Ranges] = defaultdict(list)
+    for row in rows:
+        found[row["enterprise"], row["uscc"], row["series"]].append((row["first"], row["last"]))
+    return [
+        Finding(
+            kind=FindingKind.NUMBER_USED_TWICE,
+            key=f"{uscc}.{series}.{day}",
+            enterprise=uscc,
+            insured_on=day,
+            count=count_of(ranges),
+            detail=f"{count_of(ranges)} numbers of series {series} stand on more than one order",
+            evidence={"series": series, "numbers": told(ranges)},
+            orders=orders.get((enterprise, series), []),
+        )
+        for (enterprise, uscc, series), ranges in found.items()
+    ]
+
+
+async def _orders_behind(connection: Connection, rows: list[Any]) -> dict[Key, list[OrderRef]]:
+    """Some of the orders that bear the numbers."""
+    names = ("enterprise", "series", "first", "last")
+    columns = [[row[name] for row in rows[:MOST_RANGES]] for name in names]
+    days = await connection.fetchrow(_REPEATED_DAYS, *columns)
+    if days["first_on"] is None:
+        return {}
+    bounds = (day_bounds(days["first_on"])[0], day_bounds(days["last_on"])[1])
+    found: dict[Key, list[OrderRef]] = defaultdict(list)
+    for row in await connection.fetch(_REPEATED_ORDERS, *columns, *bounds, MOST_ORDERS):
+        order = OrderRef(order_id=row["order_id"], accepted_at=row["accepted_at"], worker_id=row["worker"])
+        found[row["enterprise"], row["series"]].append(order)
+    return found
+
+
+async def _gaps(connection: Connection, day: date) -> list[Finding]:
+    found: dict[tuple[str, date, str, bool], Ranges] = defaultdict(list)
+    declared: Counter[tuple[str, date, str, bool]] = Counter()
+    for row in await connection.fetch(_GAPS, day):
+        key = (row["uscc"], row["insured_on"], row["series"], row["is_presumed"])
+        found[key].append((row["first"], row["last"]))
+        declared[key] += (row["last"] - row["first"] + 1) * row["is_declared"]
+    return [_gap(*key, ranges, declared[key]) for key, ranges in found.items()]
+
+
+def _gap(uscc: str, insured_on: date, series: str, is_presumed: bool, ranges: Ranges, declared: int) -> Finding:
+    count, ranges = count_of(ranges), united(ranges)
+    what = "are presumed to be orders that were not sent" if is_presumed else "came with no acceptance"
+    return Finding(
+        kind=FindingKind.PRESUMED_ORDERS if is_presumed else FindingKind.SEQUENCE_GAP,
+        key=f"{uscc}.{series}.{insured_on}",
+        enterprise=uscc,
+        insured_on=insured_on,
+        count=count,
+        detail=f"{count} numbers of series {series} {what}, and were not declared unused",
+        evidence={"series": series, "numbers": told(ranges), "declared_used": declared},
+        orders=[],
+    )
+
+
+def _scattered(day: date, row: Any) -> Finding:
+    return Finding(
+        kind=FindingKind.SEQUENCE_GAP,
+        key=f"{row['uscc']}.{row['series']}.{day}.scattered",
+        enterprise=row["uscc"],
+        insured_on=day,
+        count=1,
+        detail=f"numbers of series {row['series']} are scattered over more than {MOST_STRETCHES} stretches: what is"
+        " missing cannot be told",
+        evidence={"series": row["series"], "numbers": told([(row["first"], row["last"])])},
+        orders=[],
+    )
+
+
+async def _manifests(
+    connection: Connection, day: date, cuts: tuple[Batches, Batches], declared: list[Declared]
+) -> list[Finding]:
+    """Manifests that the day lacks, and those that came late or changed one since the close before."""
+    first_on = await connection.fetchval("select min(day) from charging.accounted_day")
+    found = list(_late_or_changed(day, first_on, declared))
+    there = [each.enterprise for each in declared if each.day == day]
+    for row in await connection.fetch(_MISSING, day, there):
+        text = f"{row['acceptances']} numbered acceptances came, and no manifest of the day before its close"
+        found.append(_of_manifest(FindingKind.MANIFEST_MISSING, row["uscc"], day, f"{row['uscc']}.{day}", text))
+    for row in await connection.fetch(_CHANGED_ID, cuts[0].lasts, cuts[1].lasts, int(RowKind.DECLARATION)):
+        uscc, name = row["uscc"], row["order_id"]
+        text = f"manifest {name} came again with other content; the first stands"
+        found.append(_of_manifest(FindingKind.MANIFEST_CHANGED, uscc, row["declared_day"], f"{uscc}.{name}", text))
+    return found
+
+
+def _late_or_changed(day: date, first_on: date | None, declared: list[Declared]) -> Iterator[Finding]:
+    held: dict[tuple[int, date], Declared] = {}
+    for each in declared:
+        name, before = each.told.declaration_id, held.get((each.enterprise, each.day))
+        holds = before is None or replaces(each, before)
+        if holds:
+            held[each.enterprise, each.day] = each
+        if not each.is_new or first_on is None or each.day < first_on:
+            continue
+        key = f"{each.uscc}.{each.day}.{name}"
+        if each.day < day:
+            text = f"manifest {name} of {each.day} was first there at the close of {day}"
+            yield _of_manifest(FindingKind.MANIFEST_LATE, each.uscc, each.day, key, text)
+        if before is not None and before.content != each.content:
+            text = f"manifest {name} says other than {before.told.declaration_id} said of the same day"
+            if not holds:
+                text += f", and does not hold: revision {before.revision} was there before it"
+            yield _of_manifest(FindingKind.MANIFEST_CHANGED, each.uscc, each.day, key, text)
+
+
+def _of_manifest(kind: FindingKind, uscc: str, insured_on: date | None, key: str, text: str) -> Finding:
+    return Finding(
+        kind=kind, key=key, enterprise=uscc, insured_on=insured_on, count=1, detail=text, evidence={}, orders=[]
+    )
+
+
+async def _differences(connection: Connection, day: date, closing: date, declared: list[Declared]) -> list[Finding]:
+    """A day's manifests against what had arrived at the close of the day after it."""
+    if not await connection.fetchval("select exists (select 1 from charging.accounted_day where day = $1)", day):
+        return []
+    held = {key: each for key, each in holding(declared).items() if key[1] in around(day)}
+    mine = {each.enterprise: each for (_, on), each in held.items() if on == day}
+    received = await _received(connection, day, closing)
+    found = [
+        finding
+        for each in mine.values()
+        for finding in _other_totals(each, _declared_totals(each), received.get(each.uscc, {}))
+    ]
+    return found + await _other_numbers(connection, day, closing, mine, held.values())
+
+
+async def _received(connection: Connection, day: date, closing: date) -> dict[str, dict[Place, Sum]]:
+    """Charged orders of a day by enterprise and place, as the closes up to one counted them.
+
+    Orders that were sent again count once, and what was rated anew as it is now; cancellations are not subtracted.
+    """
+    sql = """select distinct on (day) payload from charging.day_count where day between $1 and $2
+        order by day, answered_at desc, attempt desc"""
+    found: dict[str, dict[Place, Sum]] = defaultdict(lambda: defaultdict(lambda: (0, 0)))
+    for row in await connection.fetch(sql, day, closing):
+        for total in msgspec.json.decode(row["payload"], type=DayCounted).totals:
+            if total.insured_on != day or total.outcome is Outcome.EXCLUDED or total.reason in _UNTOLD:
+                continue
+            place = (total.province or "", total.industry or "")
+            orders, premium = found[total.enterprise][place]
+            sign = -1 if total.outcome is Outcome.REVERSED else 1
+            found[total.enterprise][place] = (orders + sign * total.orders, premium + total.premium)
+    return found
+
+
+def _declared_totals(each: Declared) -> dict[Place, Sum]:
+    found: dict[Place, Sum] = defaultdict(lambda: (0, 0))
+    for total in each.told.totals:
+        orders, premium = found[total.province, total.industry]
+        found[total.province, total.industry] = (orders + total.orders, premium + parse_yuan(total.premium_yuan))
+    return found
+
+
+def _other_totals(each: Declared, declared: dict[Place, Sum], received: dict[Place, Sum]) -> Iterator[Finding]:
+    for place in sorted(declared.keys() | received.keys()):
+        said, came = declared.get(place, (0, 0)), received.get(place, (0, 0))
+        if said == came:
+            continue
+        province, industry = place
+        amounts = yuan(Amount(said[1])), yuan(Amount(came[1]))
+        yield Finding(
+            kind=FindingKind.DECLARED_DIFFERENTLY,
+            key=f"{each.uscc}.{each.day}.{province}.{industry}",
+            enterprise=each.uscc,
+            insured_on=each.day,
+            province=province,
+            count=abs(said[0] - came[0]),
+            detail=f"{said[0]} orders of {amounts[0]} yuan in {industry} were declared, {came[0]} of {amounts[1]} came",
+            evidence={
+                "declaration_id": each.told.declaration_id, "received_sha256": each.received.hex(),
+                "industry": industry, "declared_orders": said[0], "received_orders": came[0],
+                "declared_yuan": amounts[0], "received_yuan": amounts[1],
+            },
+            orders=[],
+        )  # fmt: skip
+
+
+async def _other_numbers(
+    connection: Connection, day: date, closing: date, mine: dict[int, Declared], held: Iterable[Declared]
+) -> list[Finding]:
+    """Numbers that came and were not declared, or were declared unused."""
+    declared = {key: each for key, each in declared_numbers(held, day).items() if key[0] in mine}
+    boxes = {key: box for key, box in (await read_boxes(connection, day, declared)).items() if key[0] in mine}
+    found = []
+    for key, stretch in (await read_stretches(connection, boxes, day, closing)).items():
+        numbers = declared.get(key)
+        came = united(stretch.mine)
+        undeclared = without(came, numbers.used_around if numbers else [])
+        denied = common(united(stretch.seen), numbers.unused) if numbers else []
+        if undeclared or denied:
+            found.append(_numbers_differ(mine[key[0]], key[1], undeclared, denied))
+    return found
+
+
+def _numbers_differ(each: Declared, series: str, undeclared: Ranges, denied: Ranges) -> Finding:
+    count = count_of(united([*undeclared, *denied]))
+    return Finding(
+        kind=FindingKind.DECLARED_DIFFERENTLY,
+        key=f"{each.uscc}.{each.day}.series.{series}",
+        enterprise=each.uscc,
+        insured_on=each.day,
+        count=count,
+        detail=f"{count} numbers of series {series} came that were not declared, or declared unused",
+        evidence={
+            "declaration_id": each.told.declaration_id, "received_sha256": each.received.hex(), "series": series,
+            "not_declared": told(undeclared), "declared_unused": told(denied),
+        },
+        orders=[],
+    )  # fmt: skip
+
+
+def told(ranges: Ranges) -> list[str]:
+    """Ranges for a reader, the first MOST_RANGES of them."""
+    return [str(first) if first == last else f"{first}-{last}" for first, last in ranges[:MOST_RANGES]]

@@ -1,0 +1,136 @@
+"""What one batch will write, and the totals of it. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from hashlib import sha256
+from typing import Final, Protocol
+
+from services.charging.rows.row_kinds import Row, TotalKey
+from shared.contracts.manifests import Total
+from shared.domain.evidence.declaration_keys import Signed
+from shared.domain.evidence.leaf import RowKind, kept_leaf
+from shared.domain.evidence.merkle import leaf_hash
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+SHANGHAI_EPOCH: Final = EPOCH - timedelta(hours=8)
+
+
+class Record(Protocol):
+    """What is read of a Kafka record; `timestamp` is milliseconds since 1970, the event's "now" (design D15)."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is parked rather than taken; see `Settings` for the meaning."""
+
+    max_event_bytes: int
+    max_skew_seconds: int
+    max_age_days: int
+
+    @property
+    def max_skew_us(self) -> int:
+        """In microseconds."""
+        return self.max_skew_seconds * 1_000_000
+
+    @property
+    def max_age_us(self) -> int:
+        """In microseconds."""
+        return self.max_age_days * 86_400 * 1_000_000
+
+
+@dataclass(slots=True)
+class KeptRecord:
+    """A record that stays outside the books, with its bytes: parked or in conflict."""
+
+    leaf_index: int
+    record: Record
+    reason: str
+    detail: str
+    key: tuple[object, ...] = ()
+
+
+@dataclass(slots=True)
+class DeclarationRow:
+    """A `day.declared.v1` as it is stored; `body` is `data` in canonical JSON."""
+
+    leaf_index: int
+    enterprise: int
+    declaration_id: str
+    day: date
+    body: bytes
+    received: bytes
+    signed: Signed | None = None
+    """The enterprise's signature, where it has to sign."""
+
+    @property
+    def content(self) -> tuple[bytes, int | None]:
+        """What makes it a repeat or, if it is other under one id, a conflict."""
+        return self.body, self.signed.revision if self.signed else None
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one batch will write. Lists that are parallel are indexed by the record's number in the batch."""
+
+    events: int = 0
+    rows: list[Row] = field(default_factory=list)
+    parked: list[KeptRecord] = field(default_factory=list)
+    declarations: list[DeclarationRow] = field(default_factory=list)
+    leaves: list[bytes] = field(default_factory=list)
+    totals: list[TotalKey] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+    days: set[int] = field(default_factory=set)
+    doubtful: set[int] = field(default_factory=set)
+    """Leaf indexes of rows that are looked up before they are written: they may well be there already."""
+
+
+def kept_record_leaf(kind: RowKind, record: Record, reason: str) -> bytes:
+    """Leaf hash of a record that is kept with its bytes."""
+    received = sha256(record.value or b"").digest()
+    return leaf_hash(kept_leaf(kind, record.topic, record.partition, record.offset, record.timestamp, reason, received))
+
+
+def sum_totals(keys: Iterable[TotalKey]) -> list[Total]:
+    """Totals as a manifest carries them, in a fixed order."""
+    counted = Counter(keys)
+    return [
+        Total(
+            insured_on=None if key.insured_on < 0 else date.fromordinal(key.insured_on + _ORDINAL_1970),
+            enterprise=key.enterprise,
+            province=key.province,
+            industry=key.industry,
+            outcome=key.outcome,
+            reason=key.reason,
+            tariff_line=key.tariff_line,
+            orders=count,
+            premium=count * key.base_amount,
+        )
+        for key, count in sorted(counted.items(), key=lambda item: str(item[0]))
+    ]
+
+
+_ORDINAL_1970: Final = date(1970, 1, 1).toordinal()
+
+
+def _microseconds(span: timedelta) -> int:
+    return (span.days * 86_400 + span.seconds) * 1_000_000 + span.microseconds
+
+
+def since_epoch_us(instant: datetime) -> int:
+    """Whole microseconds since 1970-01-01T00:00Z."""
+    return _microseconds(instant - EPOCH)
+
+
+def instant_of(since_us: int) -> datetime:
+    """The instant so many microseconds after 1970-01-01T00:00Z."""
+    return EPOCH + timedelta(microseconds=since_us)

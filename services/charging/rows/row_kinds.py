@@ -1,0 +1,107 @@
+"""The rows of a batch as COPY takes them, and the key that makes an event counted once (design D3).
+
+A row begins with the five columns of its key, so a plain sort of rows is a sort by key, and `leaf_index` behind them
+keeps two rows of one key in the order they were received. What COPY takes comes last
+(`services/charging/rows/row_encoding.py`).
+"""
+
+from typing import Final, NamedTuple
+
+from shared.contracts.manifests import Outcome
+from shared.domain.evidence.leaf import RowKind, is_reversal
+
+ENTRY_COLUMNS: Final = (
+    "accepted_at", "enterprise", "order_id", "worker_key", "kind", "leaf_index", "batch", "ended_at", "sequence",
+    "premium", "region", "tariff_line", "token_key", "industry", "reason", "departed", "worker_rest", "received",
+    "series", "agency_uscc", "employer_insurance_no", "recorded_at",
+)  # fmt: skip
+KEY_COLUMNS: Final = ENTRY_COLUMNS[:5]
+CONTENT_COLUMNS: Final = tuple(
+    name
+    for name in ENTRY_COLUMNS[7:]
+    if name not in {"sequence", "series", "received", "premium", "tariff_line", "recorded_at"}
+)
+"""What makes two events of one key the same content: `data` without series and sequence (design D10)."""
+
+Row = tuple[int, int, str, int, int, int, tuple[bytes, ...]]
+"""accepted_at in microseconds since 1970, enterprise, order id, worker key, kind; leaf index; the columns for COPY, in
+pieces that follow one another."""
+KIND: Final = 4
+LEAF_INDEX: Final = 5
+COPIED: Final = 6
+
+CANCEL_REASONS: Final = ("", "customer", "worker", "enterprise", "other")
+"""Position is the code in `reason` of a cancellation."""
+EXCLUSION_REASONS: Final = ("", "province_not_in_pilot", "enterprise_not_enrolled", "insured_as_employee")
+"""Position is the code in `reason` of an acceptance; 0 is charged."""
+RERATED: Final = "rerated"
+"""Why an order that was rated anew is reversed and charged once more."""
+REVERSAL_REASONS: Final = ("", "cancelled", "resent", RERATED)
+"""Position is the code in `reason` of a reversal."""
+
+
+def is_charge_sql(row: str) -> str:
+    """SQL: the row is an acceptance or a re-rated charge; the same as `shared.domain.evidence.leaf.is_charge`."""
+    return f"({row}.kind = 1 or {row}.kind >= 8 and {row}.kind % 2 = 0)"
+
+
+def is_reversal_sql(row: str) -> str:
+    """SQL: the row takes a charge back."""
+    return f"({row}.kind = 4 or {row}.kind >= 9 and {row}.kind % 2 = 1)"
+
+
+def is_superseded_sql(row: str, later: str = "true") -> str:
+    """SQL: a charge was reversed or rated anew: something of the order came after it. `later` narrows row `n`."""
+    return f"""exists (select from charging.entry n
+        where (n.accepted_at, n.enterprise, n.order_id, n.worker_key)
+            = ({row}.accepted_at, {row}.enterprise, {row}.order_id, {row}.worker_key)
+        and n.kind >= 4 and n.kind > {row}.kind and {later})"""
+
+
+def is_last_charge_sql(row: str, later: str = "true") -> str:
+    """SQL: a charge, and the order was not rated anew after it; `row` is not called n. `later` says where n may lie."""
+    anew = f"{is_charge_sql('n')} and {later}"
+    return f"{is_charge_sql(row)} and not {is_superseded_sql(row, anew)}"
+
+
+def told_outcome(kind: int, reason: int) -> Outcome:
+    """As what a charge or reversal counts."""
+    if is_reversal(kind):
+        return Outcome.REVERSED
+    return Outcome.EXCLUDED if reason else Outcome.CHARGED
+
+
+def kind_word(kind: int) -> str:
+    """What a row is called for a reader."""
+    if kind >= RowKind.RERATED:
+        return "reversal" if is_reversal(kind) else "re-rated charge"
+    return RowKind(kind).name.lower()
+
+
+def reason_word(kind: int, reason: int) -> str | None:
+    """Why, for a reader: who cancelled, why an order costs nothing, why a charge was taken back."""
+    if kind in (RowKind.COMPLETION, RowKind.CANCELLATION):
+        return CANCEL_REASONS[reason] or None
+    return told_reason(kind, reason)
+
+
+def told_reason(kind: int, reason: int) -> str | None:
+    """Why a charge or reversal counts as it does, in the words of manifests."""
+    if is_reversal(kind):
+        return REVERSAL_REASONS[reason]
+    if reason:
+        return EXCLUSION_REASONS[reason]
+    return RERATED if kind >= RowKind.RERATED else None
+
+
+class TotalKey(NamedTuple):
+    """What is counted together; `insured_on` as a day number since 1970-01-01 (Shanghai), -1 for none."""
+
+    insured_on: int
+    enterprise: str
+    province: str | None
+    industry: str | None
+    outcome: Outcome
+    reason: str | None
+    tariff_line: int | None
+    base_amount: int

@@ -1,0 +1,74 @@
+"""Positions in PostgreSQL, moved by compare-and-set: whoever moves one knows what was held (design D1)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from services.charging.ingest.partition_logs import Log, Place
+from shared.adapters.postgres.pool import Connection, Pool
+
+_MOVE: Final = """with moved as (
+        update charging.position p set next_offset = m.next, events = p.events + m.events
+        from unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[])
+            as m (topic, partition, held, next, events)
+        where p.cluster_id = $1 and p.topic = m.topic and p.partition = m.partition and p.next_offset = m.held
+        returning 1)
+    select count(*) from moved"""
+
+_Partition = TypeVar("_Partition", bound=tuple[str, int])
+"""A topic and a partition's number, in whatever type the caller has for it."""
+
+
+class Fenced(Exception):  # noqa: N818 - an expected outcome, told by raising so that the transaction rolls back
+    """Another worker moved a position of this batch: nothing of it may be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A position to move: `held` must be what is stored."""
+
+    topic: str
+    partition: int
+    held: int
+    next: int
+    events: int
+
+
+async def read_positions(pool: Pool, cluster_id: str | None, logs: Mapping[_Partition, Log]) -> dict[_Partition, Place]:
+    """What is stored for each partition; one seen for the first time begins where its log does."""
+    rows = await pool.fetch(
+        """insert into charging.position as p (cluster_id, topic, partition, first_offset, next_offset, topic_id)
+        select $1, topic, partition, first, first, id
+        from unnest($2::text[], $3::int[], $4::bigint[], $5::uuid[]) as u (topic, partition, first, id)
+        on conflict (cluster_id, topic, partition) do update set topic_id = coalesce(p.topic_id, excluded.topic_id)
+        returning topic, partition, next_offset, topic_id""",
+        cluster_id,
+        [topic for topic, _ in logs],
+        [partition for _, partition in logs],
+        [log.first for log in logs.values()],
+        [log.topic_id for log in logs.values()],
+    )
+    stored = {(row["topic"], row["partition"]): Place(row["next_offset"], row["topic_id"]) for row in rows}
+    return {partition: stored[partition] for partition in logs}
+
+
+async def pass_over(pool: Pool, cluster_id: str, moves: Sequence[Move]) -> None:
+    """Move positions over offsets that hold no event; raises Fenced when one is not where it was held."""
+    async with pool.acquire() as connection, connection.transaction():
+        await move_positions(connection, cluster_id, moves)
+
+
+async def move_positions(connection: Connection, cluster_id: str, moves: Sequence[Move]) -> None:
+    """Within the caller's transaction; raises Fenced when one is not where it was held."""
+    ordered = sorted(moves, key=lambda move: (move.topic, move.partition))
+    moved = await connection.fetchval(
+        _MOVE,
+        cluster_id,
+        [move.topic for move in ordered],
+        [move.partition for move in ordered],
+        [move.held for move in ordered],
+        [move.next for move in ordered],
+        [move.events for move in ordered],
+    )
+    if moved != len(ordered):
+        raise Fenced(f"{moved} of {len(ordered)} positions were where they were held")

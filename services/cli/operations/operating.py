@@ -1,0 +1,170 @@
+"""What an operator asks of the running services."""
+
+import json
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+
+from services.demo.driver import close_day
+from services.demo.running.apis import Api, open_apis
+from shared.adapters.qr_codes import receipt_code, terminal_text
+from shared.domain.calendar import SHANGHAI, Month
+from shared.domain.errors import Refused
+from shared.domain.evidence.order_receipt import OrderReceipt
+from shared.domain.scheme.enterprise import is_uscc_shaped
+from shared.domain.scheme.province import PROVINCES
+from shared.runtime import clock
+from shared.runtime.exits import CommandFailed
+from shared.runtime.settings import Settings
+
+SHORT_PATIENCE_SECONDS: Final = 2.0
+
+
+def parse_day(text: str) -> date:
+    """A day such as 2026-10-01; raises Refused."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise Refused(f"not a day of the form 2026-10-01: {text!r}") from error
+
+
+def parse_instant(text: str) -> datetime:
+    """An aware instant; now for an empty text; raises Refused for one without an offset."""
+    try:
+        instant = datetime.fromisoformat(text) if text else clock.now()
+    except ValueError as error:
+        raise Refused(f"not an instant of the form 2026-10-02T12:00:00+08:00: {text!r}") from error
+    if instant.tzinfo is None:
+        raise Refused(f"an instant needs its offset, such as +08:00: {text!r}")
+    return instant.astimezone(SHANGHAI)
+
+
+async def read_status(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Service name to what it says, or to {"error": why not}."""
+    async with open_apis(settings, SHORT_PATIENCE_SECONDS) as apis:
+        services = (apis.charging, apis.ledger, apis.reporting, apis.national_platform)
+        return {api.name: await _status_of(api) for api in services}
+
+
+async def _status_of(api: Api) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = await api.get("/v1/status")
+    except CommandFailed as error:
+        return {"error": str(error)}
+    return found
+
+
+def print_status(found: dict[str, dict[str, Any]]) -> None:
+    """A line for each figure."""
+    table = Table(show_header=False, box=None)
+    for service, figures in found.items():
+        for number, (name, value) in enumerate(figures.items()):
+            table.add_row("" if number else service, name, _shown(name, value))
+    Console(soft_wrap=True).print(table)
+
+
+def _shown(name: str, value: Any) -> str:
+    """A figure for a person; of positions only their sum."""
+    return f"{sum(each['next_offset'] for each in value):,} events" if name == "positions" else str(value)
+
+
+async def close(settings: Settings, day: date, as_of: datetime) -> str:
+    """Close the day; a line that says so."""
+    if as_of < datetime.combine(day + timedelta(days=1), datetime.min.time(), SHANGHAI):
+        raise Refused(f"{day} is not over at {as_of.isoformat()}")
+    async with open_apis(settings, SHORT_PATIENCE_SECONDS) as apis:
+        state = await close_day(apis, day, as_of)
+        return f"{day} is closed as of {state['closed_as_of']}"
+
+
+async def bill(settings: Settings, period: Month, as_of: datetime) -> str:
+    """Issue the month's statements; a line that says what was done."""
+    async with open_apis(settings, SHORT_PATIENCE_SECONDS) as apis:
+        answer = await apis.ledger.post("/v1/statements", {"period": str(period), "as_of": as_of.isoformat()})
+    if answer["state"] == "refused":
+        raise CommandFailed(f"the ledger does not bill {period}: {answer['reason']}")
+    word = "issued" if answer["state"] == "issued" else "were issued before; nothing was changed"
+    return f"{answer['statements']} statements of {period} {word}"
+
+
+async def read_statements(settings: Settings, period: Month, enterprise: str, province: str) -> dict[str, Any]:
+    """`{"statements": [...]}` as the ledger answers."""
+    narrowed = {"enterprise": enterprise, "province": province}
+    asked = {"period": str(period)} | {name: value for name, value in narrowed.items() if value}
+    async with open_apis(settings, SHORT_PATIENCE_SECONDS) as apis:
+        found: dict[str, Any] = await apis.ledger.get("/v1/statements", **asked)
+    return found
+
+
+async def write_evidence(settings: Settings, statements: list[dict[str, Any]], folder: Path) -> None:
+    """A file for each statement, named by its id."""
+    folder.mkdir(parents=True, exist_ok=True)
+    async with open_apis(settings, SHORT_PATIENCE_SECONDS) as apis:
+        for each in statements:
+            found = await apis.ledger.get(f"/v1/statements/{each['statement_id']}/evidence")
+            text = json.dumps(found, ensure_ascii=False, indent=1)
+            (folder / f"{each['statement_id']}.json").write_text(text + "\n", encoding="utf-8")
+
+
+async def read_receipts(settings: Settings, wish: dict[str, str]) -> dict[str, Any]:
+    """`{"orders": [...]}` as reporting answers."""
+    async with open_apis(settings, SHORT_PATIENCE_SECONDS) as apis:
+        asked = {name: value for name, value in wish.items() if value}
+        found: dict[str, Any] = await apis.reporting.get("/v1/order-receipts", **asked)
+    return found
+
+
+def print_receipts(orders: list[dict[str, Any]], *, has_qr: bool) -> None:
+    """Each order with its link, and with its code where one is asked for and holds it."""
+    for order in orders:
+        print(f"order {order['order_id']} of {order['enterprise']}, worker {order['worker_id']}: {order['state']}")
+        if order["link"] is None:
+            continue
+        print(order["link"])
+        code = receipt_code(order["link"].partition("#")[0], OrderReceipt.parse_text(order["link"])) if has_qr else None
+        if has_qr:
+            print("too long for a QR code" if code is None else terminal_text(code))
+    if not orders:
+        print("no open order")
+
+
+def print_statements(statements: list[dict[str, Any]]) -> None:
+    """Each statement with its lines."""
+    table = Table()
+    for name in ("statement", "enterprise", "province", "line", "industry"):
+        table.add_column(name, no_wrap=True)
+    for name in ("orders", "exact", "amount"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for each in statements:
+        province = PROVINCES[each["province"]].chinese if each["province"] in PROVINCES else each["province"]
+        table.add_row(
+            each["statement_id"], each["enterprise"], province, f"due on {each['due_on']}", "",
+            f"{each['orders']:,}", each["exact_yuan"], each["amount_yuan"], style="bold",
+        )  # fmt: skip
+        for line in each["lines"]:
+            what = _what(line)
+            table.add_row(
+                "", "", "", what, line["industry"], f"{line['orders']:,}", line["exact_yuan"], line["amount_yuan"]
+            )
+        table.add_section()
+    console = Console()
+    (console if console.is_terminal else Console(width=160)).print(table)
+
+
+async def read_acknowledgement(settings: Settings, enterprise: str, day: date) -> str:
+    """The signed note; raises Refused for what is not a USCC, CommandFailed for a day that is not closed."""
+    if not is_uscc_shaped(enterprise):
+        raise Refused(f"not a USCC of 18 signs: {enterprise!r}")
+    async with open_apis(settings) as apis:
+        answer = await apis.reporting.get(f"/v1/acknowledgements/{enterprise}/{day}")
+    return str(answer["acknowledgement"])
+
+
+def _what(line: dict[str, Any]) -> str:
+    """What a statement line is for."""
+    if line["kind"] == "assessed":
+        return f"assessed: numbers of series {line['series']} missing on {line['insured_on']}"
+    return "line" if line["kind"] == "line" else f"adjustment of {line['insured_month']}"

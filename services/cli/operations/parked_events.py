@@ -1,0 +1,91 @@
+"""Parked events as an operator asks for them."""
+
+from base64 import b64decode
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from services.demo.running.apis import open_apis
+from shared.contracts.topics import enterprise_of
+from shared.domain.calendar import SHANGHAI
+from shared.domain.errors import Refused
+from shared.runtime.settings import Settings
+
+GONE = "its bytes cannot be read any more; hash and redacted form remain"
+
+
+async def read_parked(settings: Settings, reason: str, enterprise: str, after: str, limit: int) -> dict[str, Any]:
+    """A page of charging's list; empty texts mean any."""
+    wanted = {"reason": reason, "enterprise": enterprise, "after": after, "limit": str(limit)}
+    async with open_apis(settings) as apis:
+        found: dict[str, Any] = await apis.charging.get("/v1/parked", **{k: v for k, v in wanted.items() if v})
+    return found
+
+
+async def read_event(settings: Settings, cursor: str) -> dict[str, Any]:
+    """One event with all its bytes; raises Refused for what is not a cursor."""
+    batch, _, leaf_index = cursor.partition(".")
+    if not (batch.isdigit() and leaf_index.isdigit()):
+        raise Refused(f"not of the form BATCH.INDEX: {cursor!r}")
+    async with open_apis(settings) as apis:
+        found: dict[str, Any] = await apis.charging.get(f"/v1/parked/{batch}/{leaf_index}")
+    return found
+
+
+async def resend(settings: Settings, reason: str, enterprise: str) -> str:
+    """Have them sent again; says how many."""
+    async with open_apis(settings) as apis:
+        body = {"reason": reason, "enterprise": enterprise or None}
+        answer = await apis.charging.post("/v1/parked/resend", body)
+    said = f"{answer['resent']} events sent again"
+    if answer["erased"]:
+        said += f"; {answer['erased']} were not: their bytes are erased, the enterprise has to send them"
+    return said + (f"; {answer['altered']} were not: their bytes were changed" if answer["altered"] else "")
+
+
+async def resume(settings: Settings, topic: str) -> str:
+    """Have a paused topic read again; raises Refused for what is not the topic of an enterprise."""
+    if enterprise_of(topic) is None:
+        raise Refused(f"not the topic of an enterprise: {topic!r}")
+    async with open_apis(settings) as apis:
+        answer = await apis.charging.post(f"/v1/topics/{topic}/resume")
+    return f"{topic} is read again" if answer["state"] == "resumed" else f"{topic} was not paused"
+
+
+def print_parked(events: list[dict[str, Any]]) -> None:
+    """A line an event."""
+    table = Table("event", "topic", "partition", "offset", "record time", "reason", "detail", "sent again", box=None)
+    for event in events:
+        table.add_row(
+            event["cursor"],
+            event["topic"],
+            str(event["partition"]),
+            str(event["offset"]),
+            _instant(event["record_time_ms"]),
+            event["reason"],
+            event["detail"],
+            "yes" if event["was_resent"] else "",
+        )
+    Console(soft_wrap=True, markup=False, highlight=False).print(table if events else "nothing is parked")
+
+
+def print_event(event: dict[str, Any]) -> None:
+    """What is known of it, then the bytes; control characters and what is not UTF-8 are shown escaped."""
+    kept = event.pop("value_base64")
+    value = GONE if kept is None else b64decode(kept).decode("utf-8", "backslashreplace")
+    for name, figure in event.items():
+        print(f"{name:15} {_escaped(str(figure))}")
+    print("\n" + "\n".join(map(_escaped, value.splitlines())))
+
+
+def _escaped(text: str) -> str:
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
+def _instant(milliseconds: int) -> str:
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC).astimezone(SHANGHAI).isoformat(timespec="seconds")
+    except (OverflowError, OSError, ValueError):
+        return f"{milliseconds} ms"

@@ -1,0 +1,26 @@
+"""The rebuild of the read model as an operator asks for it: reporting does it, a transaction a day; this waits."""
+
+import asyncio
+from typing import Final
+
+from services.demo.progress import progress_bar
+from services.demo.running.apis import open_apis
+from shared.runtime.settings import Settings
+
+PAUSE_SECONDS: Final = 0.2
+
+
+async def rebuild_read_model(settings: Settings) -> str:
+    """Have it done and wait for its end; says how much there was."""
+    async with open_apis(settings) as apis:
+        due = await apis.reporting.post("/v1/read-model/rebuild")
+        whole = due["due_days"] + due["due_statements"]
+        with progress_bar("projecting", whole) as watcher:
+            done = 0
+            while done < whole:
+                left = await apis.reporting.get("/v1/read-model")
+                now = max(whole - left["due_days"] - left["due_statements"], done)
+                watcher.advance(now - done)
+                done = now
+                await asyncio.sleep(PAUSE_SECONDS if done < whole else 0)
+    return f"{due['due_days']} days and {due['due_statements']} statements are projected"

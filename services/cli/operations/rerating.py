@@ -1,0 +1,110 @@
+"""Re-rating as an operator asks for it: day by day, so that no answer takes long; first all of it, then the booking."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+
+from services.demo.running.apis import Apis, open_apis
+from shared.domain.errors import Refused
+from shared.domain.money import Amount, parse_yuan, yuan
+from shared.runtime.exits import CommandFailed
+from shared.runtime.settings import Settings
+
+DAY_SECONDS: Final = 900.0
+"""How long charging may take for one day."""
+UNCOVERED: Final = "no_tariff_line"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """Insured days, both included; empty texts mean any."""
+
+    first_on: date
+    last_on: date
+    enterprise: str
+    province: str
+    is_booked: bool
+
+    def days(self) -> Iterator[date]:
+        """Each day; raises Refused for a window that ends before it begins."""
+        if self.last_on < self.first_on:
+            raise Refused(f"{self.last_on} is before {self.first_on}")
+        for number in range((self.last_on - self.first_on).days + 1):
+            yield self.first_on + timedelta(days=number)
+
+    def of_day(self, day: date, *, apply: bool) -> dict[str, Any]:
+        """What charging is asked for one day."""
+        place = {"enterprise": self.enterprise or None, "province": self.province or None}
+        return {"first_on": day.isoformat(), "last_on": day.isoformat(), **place, "apply": apply}
+
+
+async def rerate_days(settings: Settings, wish: Wish) -> dict[str, Any]:
+    """`{"differences": [...], "booked": orders, "manifests": n}`; raises CommandFailed before anything is booked."""
+    async with open_apis(settings) as apis:
+        differences = [
+            each for day in wish.days() for each in (await _ask(apis, wish, day, apply=False))["differences"]
+        ]
+        booked, manifests = 0, 0
+        if wish.is_booked:
+            _refuse_uncovered(differences)
+            for day in sorted({each["insured_on"] for each in differences}):
+                answer = await _ask(apis, wish, date.fromisoformat(day), apply=True)
+                booked, manifests = booked + answer["booked"], manifests + answer["manifests"]
+    return {"differences": differences, "booked": booked, "manifests": manifests}
+
+
+async def _ask(apis: Apis, wish: Wish, day: date, *, apply: bool) -> dict[str, Any]:
+    answer: dict[str, Any] = await apis.charging.post("/v1/rerate", wish.of_day(day, apply=apply), DAY_SECONDS)
+    return answer
+
+
+def _refuse_uncovered(differences: list[dict[str, Any]]) -> None:
+    for each in differences:
+        if each["new_reason"] == UNCOVERED:
+            place = f"{each['industry']} of {each['enterprise']} in province {each['province']}"
+            raise CommandFailed(f"nothing was booked: no tariff line holds for {place} on {each['insured_on']}")
+
+
+def print_rerating(found: dict[str, Any], wish: Wish) -> None:
+    """A line for each month, place and change, and what was booked."""
+    table = Table(box=None)
+    for name in ("month", "enterprise", "province", "industry", "was", "is"):
+        table.add_column(name, no_wrap=True)
+    for name in ("orders", "charged", "owed", "difference"):
+        table.add_column(name, justify="right", no_wrap=True)
+    total = 0
+    for key, (orders, old, new) in sorted(_by_month(found["differences"]).items()):
+        month, enterprise, province, industry, was, now = key
+        figures = (f"{orders:,}", *(yuan(Amount(amount)) for amount in (old, new, new - old)))
+        table.add_row(month, enterprise, province, industry, was, now, *figures)
+        total += new - old
+    console = Console(soft_wrap=True, markup=False, highlight=False)
+    console.print(table if found["differences"] else "every order is rated as the scheme says now")
+    if wish.is_booked:
+        console.print(f"{found['booked']:,} orders corrected in {found['manifests']} manifests")
+    elif found["differences"]:
+        console.print(f"difference {yuan(Amount(total))} yuan; nothing was booked: --apply books it")
+
+
+MonthKey = tuple[str, str, str, str, str, str]
+
+
+def _by_month(differences: list[dict[str, Any]]) -> dict[MonthKey, tuple[int, int, int]]:
+    sums: dict[MonthKey, tuple[int, int, int]] = defaultdict(lambda: (0, 0, 0))
+    for each in differences:
+        was, now = _rate(each, "old"), _rate(each, "new")
+        key = (each["insured_on"][:7], each["enterprise"], each["province"], each["industry"], was, now)
+        orders, old, new = sums[key]
+        amounts = [parse_yuan(each[f"{age}_premium_yuan"]) for age in ("old", "new")]
+        sums[key] = (orders + each["orders"], old + amounts[0], new + amounts[1])
+    return sums
+
+
+def _rate(each: dict[str, Any], age: str) -> str:
+    line = each[f"{age}_tariff_line"]
+    return f"line {line}" if line else str(each[f"{age}_reason"])

@@ -1,0 +1,60 @@
+"""Records from NDJSON: lines as `danbao generate` writes them, or bare CloudEvents."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from services.demo.generator.records import Record, milliseconds, read_line
+from shared.contracts.events import (
+    SOURCE_PREFIX,
+    DayDeclared,
+    Event,
+    OrderAccepted,
+    OrderCancelled,
+    OrderCompleted,
+)
+from shared.contracts.topics import orders_topic
+from shared.domain.errors import RefusedLine
+
+_DECODER = msgspec.json.Decoder(Event)
+
+
+def read_ndjson(file: Path) -> Iterator[Record]:
+    """Every line as a record; raises RefusedLine naming the first that is neither of both."""
+    with file.open("rb") as stream:
+        for number, line in enumerate(stream, 1):
+            if line.strip():
+                yield _bare(line, file, number) if b'"specversion"' in line[:60] else read_line(line, str(file), number)
+
+
+def _bare(line: bytes, file: Path, number: int) -> Record:
+    """An event without its record: the topic from its source, the key from its order, the time its own."""
+    try:
+        event: Event = _DECODER.decode(line)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise RefusedLine(str(file), number, f"neither a record nor an event: {error}") from error
+    key, instant = _key_and_time(event)
+    if instant is None:
+        raise RefusedLine(str(file), number, "a declaration without the attribute time has no record time")
+    topic = orders_topic(event.source.removeprefix(SOURCE_PREFIX))
+    return Record(milliseconds(instant), topic, key.encode(), line.strip())
+
+
+def _key_and_time(event: Event) -> tuple[str, datetime | None]:
+    match event:
+        case OrderAccepted(data=data):
+            return data.order_id, data.accepted_at
+        case OrderCompleted(data=data):
+            return data.order_id, data.completed_at
+        case OrderCancelled(data=data):
+            return data.order_id, data.cancelled_at
+        case DayDeclared(data=data):
+            return data.declaration_id, event.time
+
+
+def count_lines(file: Path) -> int:
+    """How many lines the file has, for a progress bar."""
+    with file.open("rb") as stream:
+        return sum(block.count(b"\n") for block in iter(lambda: stream.read(1 << 20), b""))

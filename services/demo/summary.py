@@ -1,0 +1,170 @@
+"""What came of a month, asked of the services, with the audit's verdict; the object that `demo --json` prints."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+from services.demo.running.apis import Apis
+from shared.domain.calendar import Month
+from shared.domain.money import Amount, parse_yuan, yuan
+
+SUMMED: Final = ("charged", "excluded", "recorded", "parked", "repeat", "conflict")
+"""The outcomes of D10, in the order of the printed line."""
+
+
+@dataclass(slots=True)
+class Place:
+    """One enterprise in one province; `province` is None for parked events whose province is not known."""
+
+    enterprise: str
+    province: str | None
+    charged: int = 0
+    excluded: dict[str, int] = field(default_factory=dict)
+    recorded: int = 0
+    parked: int = 0
+    repeats: int = 0
+    conflicts: int = 0
+    reversed: int = 0
+    premium: int = 0
+    amount_yuan: str | None = None
+    receipt: str | None = None
+
+    @property
+    def orders(self) -> int:
+        """Acceptances that the scheme has an answer for."""
+        return self.charged + sum(self.excluded.values())
+
+
+@dataclass(slots=True)
+class Summary:
+    """Counts are of events; see `as_json` for the form that is printed."""
+
+    events: int
+    places: list[Place]
+    excluded_by_reason: dict[str, int]
+    parked_by_reason: dict[str, int]
+    statements: list[dict[str, Any]]
+    reports_sent: int
+    receipts: int
+    discrepancies: list[dict[str, Any]]
+    differences: list[dict[str, Any]]
+    log: dict[str, Any]
+    audit: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def has_passed(self) -> bool:
+        return bool(self.audit) and all(each["passed"] for each in self.audit)
+
+    def total(self, outcome: str) -> int:
+        """Sum over all places of one of `charged`, `recorded`, `parked`, `repeats`, `conflicts`, `reversed`."""
+        return sum(getattr(place, outcome) for place in self.places)
+
+    @property
+    def excluded(self) -> int:
+        return sum(self.excluded_by_reason.values())
+
+    @property
+    def counted(self) -> int:
+        """The right side of the sum of D10."""
+        names = ("charged", "recorded", "parked", "repeats", "conflicts")
+        return sum(self.total(name) for name in names) + self.excluded
+
+    def as_json(self) -> dict[str, Any]:
+        """Amounts are decimal strings in yuan."""
+        wanted = ("enterprise", "province", "period", "orders", "amount_yuan")
+        return {
+            "events": self.events,
+            "charged": self.total("charged"),
+            "excluded": self.excluded,
+            "excluded_by_reason": self.excluded_by_reason,
+            "recorded": self.total("recorded"),
+            "parked": self.total("parked"),
+            "parked_by_reason": self.parked_by_reason,
+            "repeats": self.total("repeats"),
+            "conflicts": self.total("conflicts"),
+            "reversed": self.total("reversed"),
+            "premium_yuan": yuan(Amount(sum(place.premium for place in self.places))),
+            "statements": [{name: each[name] for name in wanted} for each in self.statements],
+            "reports_sent": self.reports_sent,
+            "receipts": self.receipts,
+            "discrepancies": len(self.discrepancies),
+            "reconciliation_differences": len(self.differences),
+            "log": self.log,
+            "audit": "passed" if self.has_passed else "failed",
+            "audit_findings": [each for each in self.audit if not each["passed"]],
+            "places": [asdict(place) | {"premium": yuan(Amount(place.premium))} for place in self.places],
+            "seconds": self.seconds,
+        }
+
+
+async def summarise(apis: Apis, month: Month, events: int) -> Summary:
+    """Ask every service for its part; `events` is how many were sent. The audit is added by who runs it."""
+    totals = (await apis.ledger.get("/v1/totals", period=str(month)))["totals"]
+    statements = (await apis.ledger.get("/v1/statements", period=str(month)))["statements"]
+    receipts = (await apis.reporting.get("/v1/receipts", period=str(month)))["receipts"]
+    status = await apis.reporting.get("/v1/status")
+    return Summary(
+        events=events,
+        places=_places(totals, statements, receipts),
+        excluded_by_reason=_by_reason(totals, "excluded"),
+        parked_by_reason=_by_reason(totals, "parked"),
+        statements=statements,
+        reports_sent=status["sent"],
+        receipts=status["receipts"],
+        discrepancies=await _discrepancies(apis),
+        log=(await apis.ledger.get("/v1/status"))["log"],
+        differences=(await apis.national_platform.get(f"/v1/reconciliations/{month}"))["differences"],
+    )
+
+
+async def _discrepancies(apis: Apis) -> list[dict[str, Any]]:
+    """The whole register, page by page."""
+    found: list[dict[str, Any]] = []
+    after: str | None = "0"
+    while after is not None:
+        page = await apis.reporting.get("/v1/discrepancies", after=after, limit="5000")
+        found, after = found + page["discrepancies"], page["next"] and str(page["next"])
+    return found
+
+
+def _by_reason(totals: Sequence[Mapping[str, Any]], outcome: str) -> dict[str, int]:
+    counts: dict[str, int] = defaultdict(int)
+    for each in totals:
+        if each["outcome"] == outcome and not each["is_correction"]:
+            counts[each["reason"]] += each["orders"]
+    return dict(sorted(counts.items()))
+
+
+def _places(
+    totals: Sequence[Mapping[str, Any]], statements: Sequence[Mapping[str, Any]], receipts: Sequence[Mapping[str, Any]]
+) -> list[Place]:
+    places: dict[tuple[str, str | None], Place] = {}
+    for each in totals:
+        key = (each["enterprise"], each["province"])
+        _add(places.setdefault(key, Place(*key)), each)
+    for each in statements:
+        key = (each["enterprise"], each["province"])
+        places.setdefault(key, Place(*key)).amount_yuan = each["amount_yuan"]
+    for each in receipts:
+        if each["kind"] == "declaration":
+            key = (each["enterprise"], each["province"])
+            places.setdefault(key, Place(*key)).receipt = each["receipt_id"]
+    return [places[key] for key in sorted(places, key=lambda key: (key[0], key[1] or "~"))]
+
+
+_FIELDS: Final = {"repeat": "repeats", "conflict": "conflicts"}
+
+
+def _add(place: Place, total: Mapping[str, Any]) -> None:
+    """Add one total to its place; what a correction charged or excluded is no event, but money."""
+    outcome, orders = total["outcome"], total["orders"]
+    if total["is_correction"] and outcome != "reversed":
+        orders = 0
+    if outcome == "excluded":
+        place.excluded[total["reason"]] = place.excluded.get(total["reason"], 0) + orders
+    else:
+        name = _FIELDS.get(outcome, outcome)
+        setattr(place, name, getattr(place, name) + orders)
+    place.premium += parse_yuan(total["premium_yuan"])

@@ -1,0 +1,120 @@
+"""The ledger over HTTP: its progress, and the commands that close, bill and assess. All need a service key."""
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.ledger.billing.issue_statements import IsWorkingDay, issue_statements
+from services.ledger.billing.late_fees import book_late_fees
+from services.ledger.close.close_day import close_day
+from services.ledger.operations.alarms import cosign_timeout
+from services.ledger.queries import book_queries
+from shared.domain.calendar import Month
+from shared.domain.money import yuan
+from shared.runtime.access import AccessKeys
+from shared.runtime.http.types import (
+    AnyPeriod,
+    AnyProvince,
+    AnyUscc,
+    Day,
+    Instant,
+    PathDay,
+    Period,
+    QueryDay,
+    QueryPeriod,
+)
+from shared.runtime.settings import Settings
+
+
+class CloseWish(BaseModel):
+    """Close a day as of an instant."""
+
+    model_config = ConfigDict(extra="forbid")
+    as_of: Instant
+
+
+class BillWish(BaseModel):
+    """Bill a month as of an instant."""
+
+    model_config = ConfigDict(extra="forbid")
+    period: Period
+    as_of: Instant
+
+
+class LateFeeWish(BaseModel):
+    """Book late fees up to the end of a day."""
+
+    model_config = ConfigDict(extra="forbid")
+    as_of: Day
+
+
+def make_router(
+    keys: AccessKeys,
+    engine: AsyncEngine,
+    settings: Settings,
+    is_working_day: IsWorkingDay,
+    wake: Callable[[], None],
+) -> APIRouter:
+    """All routes; `wake` sends at once what a command has laid into the outbox."""
+    router = APIRouter(prefix="/v1", dependencies=[Depends(keys.require("service"))])
+    _add_commands(router, engine, settings, is_working_day, wake)
+    _add_readings(router, engine, settings)
+    return router
+
+
+def _add_commands(
+    router: APIRouter,
+    engine: AsyncEngine,
+    settings: Settings,
+    is_working_day: IsWorkingDay,
+    wake: Callable[[], None],
+) -> None:
+    @router.post("/days/{day}/close")
+    async def close(day: PathDay, wish: CloseWish) -> dict[str, Any]:
+        answer = await close_day(engine, day, wish.as_of, settings.close_after_hours)
+        wake()
+        return {"state": answer.state, "reason": answer.reason}
+
+    @router.post("/statements")
+    async def bill(wish: BillWish) -> dict[str, Any]:
+        answer = await issue_statements(engine, Month.parse(wish.period), wish.as_of, is_working_day)
+        wake()
+        return {"state": answer.state, "reason": answer.reason, "statements": answer.statements}
+
+    @router.post("/late-fees")
+    async def late_fees(wish: LateFeeWish) -> dict[str, Any]:
+        booked = await book_late_fees(engine, wish.as_of)
+        return {"booked": booked.booked, "amount_yuan": yuan(booked.amount)}
+
+
+def _add_readings(router: APIRouter, engine: AsyncEngine, settings: Settings) -> None:
+    @router.get("/status")
+    async def status() -> dict[str, Any]:
+        async with engine.connect() as connection:
+            return await book_queries.read_status(connection, settings.close_timeout_seconds, cosign_timeout(settings))
+
+    @router.get("/days/{day}")
+    async def day_state(day: PathDay) -> dict[str, Any]:
+        async with engine.connect() as connection:
+            return await book_queries.read_day(connection, day)
+
+    @router.get("/statements")
+    async def statements(
+        period: AnyPeriod = None, enterprise: AnyUscc = None, province: AnyProvince = None
+    ) -> dict[str, Any]:
+        month = None if period is None else Month.parse(period)
+        async with engine.connect() as connection:
+            return {"statements": await book_queries.read_statements(connection, month, enterprise, province)}
+
+    @router.get("/payment-states")
+    async def payment_states(period: QueryPeriod, as_of: QueryDay) -> dict[str, Any]:
+        async with engine.connect() as connection:
+            return {"items": await book_queries.read_payment_states(connection, Month.parse(period), as_of)}
+
+    @router.get("/totals")
+    async def totals(period: QueryPeriod) -> dict[str, Any]:
+        async with engine.connect() as connection:
+            return {"totals": await book_queries.read_totals(connection, Month.parse(period))}

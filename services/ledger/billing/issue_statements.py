@@ -1,0 +1,237 @@
+"""Issue the statements of a month, once every day of it is closed; all of them in one transaction.
+
+If the process dies here: no statement of the month stands, or all do with the messages that tell them. A statement that
+cannot be drawn up is set aside with an alarm, the others are issued, and it is tried again later.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Literal
+
+import msgspec
+import structlog
+from sqlalchemy import case, func, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from services.ledger import tables
+from services.ledger.billing.debts import read_advances, settle_credit, use_advances
+from services.ledger.books.journal import Source, write_entry
+from services.ledger.books.open_days import Books, as_json, holding_turn, put_out, read_books
+from services.ledger.books.set_aside import Step, open_quarantine
+from shared.adapters.postgres.quarantine import Item
+from shared.contracts.manifests import Outcome, StatementIssued, StatementLine
+from shared.contracts.topics import STATEMENTS
+from shared.domain.books.billing import Allocation, Bill, BookedSum, draw_up_bill
+from shared.domain.books.journal import ROUNDING, Balance, EntryKind, Party, receivable
+from shared.domain.calendar import Month, due_on, insured_day
+from shared.domain.money import Amount
+from shared.domain.scheme.presumption import assessed_reason, series_of
+
+log = structlog.get_logger(__name__)
+IsWorkingDay = Callable[[date], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class IssueAnswer:
+    """What became of the wish to bill; `statements` counts those of the month, also when issued before."""
+
+    state: Literal["issued", "already_issued", "refused"]
+    reason: str | None = None
+    statements: int = 0
+
+
+async def issue_statements(
+    engine: AsyncEngine, period: Month, as_of: datetime, is_working_day: IsWorkingDay
+) -> IssueAnswer:
+    """Bill a month: a statement for each enterprise and province with lines posted in it; again it changes nothing.
+
+    Refused before the month is over, while a day of it is open, or while an earlier month is not billed. Lines that no
+    bill can explain keep their enterprise and province from a statement, and nobody else.
+    """
+    async with holding_turn(engine) as connection:
+        if answer := await _objection(connection, period, as_of):
+            return answer
+        parties = await _read_parties(connection, period)
+        issued = await _issue(engine, connection, period, as_of, due_on(period, is_working_day), parties)
+        row = {"period": str(period), "as_of": as_of, "statements": len(parties)}
+        await connection.execute(insert(tables.period_issued).values(row))
+    aside = len(parties) - issued
+    log.info("month billed", period=str(period), statements=issued, set_aside=aside)
+    return IssueAnswer("issued", f"{aside} statements are set aside" if aside else None, issued)
+
+
+async def issue_set_aside(engine: AsyncEngine, as_of: datetime, is_working_day: IsWorkingDay) -> int:
+    """Issue statements of billed months that were set aside, where it is time to try again; returns how many.
+
+    They are due when their month is, for the audit works that out; what late fee the delay made is for a person.
+    """
+    issued = 0
+    async with holding_turn(engine) as connection:
+        names = await open_quarantine(engine).read_due(connection, Step.BILL)
+        for period in sorted({Month.parse(name[:7]) for name in names}):
+            parties = await _read_parties(connection, period)
+            chosen = {party: rows for party, rows in parties.items() if statement_id(period, party) in names}
+            issued += await _issue(engine, connection, period, as_of, due_on(period, is_working_day), chosen)
+    return issued
+
+
+async def _objection(connection: AsyncConnection, period: Month, as_of: datetime) -> IssueAnswer | None:
+    issued = tables.period_issued.c
+    count = await connection.scalar(select(issued.statements).where(issued.period == str(period)))
+    if count is not None:
+        return IssueAnswer("already_issued", f"{period} is billed already", count)
+    books = await read_books(connection)
+    if period < Month.of(books.opened_on):
+        return IssueAnswer("refused", f"the books begin on {books.opened_on}")
+    if insured_day(as_of) <= period.last_day:
+        return IssueAnswer("refused", f"{period} is not over on {insured_day(as_of)}")
+    if books.first_open <= period.last_day:
+        return IssueAnswer("refused", f"{books.first_open} is not closed yet")
+    expected = await read_first_unbilled(connection, books)
+    return None if period == expected else IssueAnswer("refused", f"{expected} has to be billed first")
+
+
+async def read_first_unbilled(connection: AsyncConnection, books: Books) -> Month:
+    """The month that is billed next: months are billed in order, and a month without statements counts."""
+    last = await connection.scalar(select(func.max(tables.period_issued.c.period)))
+    return Month.parse(last).next() if last else Month.of(books.opened_on)
+
+
+def statement_id(period: Month, party: Party) -> str:
+    """The id of the one statement of a party and month."""
+    return f"{period}-{party.province}-{party.enterprise}"
+
+
+async def _issue(
+    engine: AsyncEngine,
+    connection: AsyncConnection,
+    period: Month,
+    as_of: datetime,
+    due: date,
+    parties: Mapping[Party, list[Any]],
+) -> int:
+    """Issue the statements of these parties; returns how many, without those that are set aside."""
+    posting_day = max(insured_day(as_of), (await read_books(connection)).oldest_open_day)
+    advances = await read_advances(connection)
+
+    async def issue(items: Sequence[Item[Party]]) -> int:
+        bills = {item.content: draw_up_bill(period, map(_sum, parties[item.content])) for item in items}
+        issued = [_statement(party, period, as_of, due, bill) for party, bill in bills.items()]
+        await _write(connection, issued)
+        for each in issued:
+            await _post(connection, each, posting_day, advances)
+        return len(issued)
+
+    items = [Item(Step.BILL, statement_id(period, party), party) for party in sorted(parties)]
+    return sum(await open_quarantine(engine).do_all_within(connection, items, issue))
+
+
+async def _read_parties(connection: AsyncConnection, period: Month) -> dict[Party, list[Any]]:
+    """What was charged and reversed on the closed days of the month, by party, insured month, industry and tariff line.
+
+    Assessed numbers stand apart, by series and insured day.
+    """
+    line = tables.day_sum.c
+    month = func.date_trunc("month", line.insured_on)
+    charged = line.outcome == Outcome.CHARGED.value
+    is_assessed = line.reason.startswith(assessed_reason(""))
+    assessed = case((is_assessed, line.reason)).label("assessed")
+    assessed_on = case((is_assessed, line.insured_on)).label("assessed_on")
+    query = (
+        select(
+            line.enterprise,
+            line.province,
+            func.cast(month, line.insured_on.type).label("month"),
+            line.industry,
+            line.tariff_line,
+            assessed,
+            assessed_on,
+            func.coalesce(func.sum(line.orders).filter(charged), 0).label("charged"),
+            func.coalesce(func.sum(line.orders).filter(~charged), 0).label("reversed"),
+            func.sum(line.premium).label("premium"),
+            func.array_agg(line.base_amount.distinct()).label("base_amounts"),
+        )
+        .where(line.posting_day.between(period.first_day, period.last_day))
+        .group_by(line.enterprise, line.province, "month", line.industry, line.tariff_line, "assessed", "assessed_on")
+    )
+    found: dict[Party, list[Any]] = defaultdict(list)
+    for row in (await connection.execute(query)).all():
+        found[Party(row.enterprise, row.province)].append(row)
+    return found
+
+
+def _sum(row: Any) -> BookedSum:
+    return BookedSum(
+        insured_month=Month.of(row.month),
+        industry=row.industry,
+        tariff_line=row.tariff_line,
+        charged=int(row.charged),
+        reversed=int(row.reversed),
+        premium=Amount(int(row.premium)),
+        base_amounts=frozenset(row.base_amounts),
+        series=series_of(row.assessed),
+        insured_on=row.assessed_on,
+    )
+
+
+def _statement(party: Party, period: Month, as_of: datetime, due: date, bill: Bill) -> StatementIssued:
+    lines = [
+        StatementLine(
+            number=line.number,
+            kind=line.kind,
+            insured_month=str(line.insured_month),
+            industry=line.industry,
+            tariff_line=line.tariff_line,
+            base_amount=line.base_amount,
+            orders=line.orders,
+            exact_amount=line.exact_amount,
+            amount=line.amount,
+            series=line.series,
+            insured_on=line.insured_on,
+        )
+        for line in bill.lines
+    ]
+    return StatementIssued(
+        statement_id=statement_id(period, party),
+        enterprise=party.enterprise,
+        province=party.province,
+        period=str(period),
+        as_of=as_of,
+        due_on=due,
+        lines=lines,
+        orders=bill.orders,
+        exact_amount=bill.exact_amount,
+        amount=bill.amount,
+    )
+
+
+async def _write(connection: AsyncConnection, issued: Sequence[StatementIssued]) -> None:
+    rows, lines = [], []
+    for each in issued:
+        row = as_json(each)
+        del row["lines"]
+        rows.append(row | {"as_of": each.as_of, "due_on": each.due_on})
+        lines += [{**msgspec.structs.asdict(line), "statement_id": each.statement_id} for line in each.lines]
+    if rows:
+        await connection.execute(insert(tables.statement), rows)
+        await connection.execute(insert(tables.statement_line), lines)
+
+
+async def _post(
+    connection: AsyncConnection, issued: StatementIssued, posting_day: date, advances: Mapping[Party, Amount]
+) -> None:
+    """What a statement moves beyond its lines, and the message that tells it; `advances` are those held before."""
+    party = Party(issued.enterprise, issued.province)
+    balance = Balance()
+    balance.move(receivable(party), ROUNDING, issued.amount - issued.exact_amount)
+    if entry := balance.entry(EntryKind.ROUNDING):
+        await write_entry(connection, entry, posting_day, Source(statement_id=issued.statement_id))
+    issued_on = insured_day(issued.as_of)
+    if issued.amount < 0:
+        credit = Allocation(issued.statement_id, "principal", Amount(issued.amount))
+        await settle_credit(connection, party, credit, issued_on, posting_day)
+    if issued.amount < 0 or party in advances:
+        await use_advances(connection, party, issued_on, posting_day)
+    await put_out(connection, STATEMENTS, issued.statement_id, issued)

@@ -1,0 +1,106 @@
+"""Take remittances (缴费入库): each once, set against what is owed, the rest kept as an advance.
+
+If the process dies here: the remittance is in the books with its entry and allocations, or not at all and comes again.
+"""
+
+from datetime import date
+from typing import Final
+
+import msgspec
+from sqlalchemy import insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from services.ledger import tables
+from services.ledger.billing.debts import read_debts, write_allocations
+from services.ledger.books.content_hash import content_hash
+from services.ledger.books.journal import Source, write_entry
+from services.ledger.books.open_days import holding_turn, read_books
+from services.ledger.books.refused_messages import keep_if_refused
+from shared.contracts.manifests import RemittanceReceived
+from shared.contracts.quarantine import Quarantined, QuarantineReason
+from shared.contracts.topics import REMITTANCES
+from shared.domain.books.billing import Allocation, allocate
+from shared.domain.books.journal import (
+    CASH,
+    Balance,
+    Entry,
+    EntryKind,
+    Party,
+    advances,
+    late_fee_receivable,
+    receivable,
+)
+from shared.domain.errors import Refused
+from shared.domain.money import Amount, parse_yuan
+from shared.domain.privacy.identity import reads_as_identity
+
+DECODER: Final = msgspec.json.Decoder(RemittanceReceived)
+
+
+async def take_remittance(engine: AsyncEngine, payload: bytes) -> str:
+    """The same as `handle_remittance`, but one that is not taken is kept here: `refused`."""
+    return await keep_if_refused(engine, REMITTANCES, payload, lambda: handle_remittance(engine, payload), "refused")
+
+
+async def handle_remittance(engine: AsyncEngine, payload: bytes) -> str:
+    """Take one message of the topic; returns `booked` or `already_booked`, and raises for one that is not taken.
+
+    The same `remittance_id` with the same content is harmless; with other content it is quarantined.
+    An enterprise that the books do not know is no reason to refuse money: it becomes an advance, and an alarm.
+    """
+    told = DECODER.decode(payload)
+    if reads_as_identity(told.remittance_id):
+        detail = "remittance_id reads as a citizen's number or a mobile number; send the number of the transfer"
+        raise Quarantined(QuarantineReason.IDENTITY_IN_CLEAR, detail)
+    amount = _amount(told)
+    async with holding_turn(engine) as connection:
+        known = tables.remittance.c
+        query = select(known.content_sha256).where(known.remittance_id == told.remittance_id)
+        before = await connection.scalar(query)
+        if before is None:
+            return await _book(connection, told, amount)
+        if before == content_hash(told):
+            return "already_booked"
+        detail = f"remittance {told.remittance_id} is known with other content"
+        raise Quarantined(QuarantineReason.DIFFERENT_CONTENT, detail)
+
+
+def _amount(told: RemittanceReceived) -> Amount:
+    amount = parse_yuan(told.amount_yuan)
+    if amount <= 0:
+        raise Refused(f"remittance {told.remittance_id} of {told.amount_yuan} yuan")
+    return amount
+
+
+async def _book(connection: AsyncConnection, told: RemittanceReceived, amount: Amount) -> str:
+    party = Party(told.enterprise, told.province)
+    debts = (await read_debts(connection, party)).get(party, [])
+    given, rest = allocate(amount, debts)
+    row = {
+        "remittance_id": told.remittance_id,
+        "enterprise": told.enterprise,
+        "province": told.province,
+        "amount": amount,
+        "received_on": told.received_on,
+        "content_sha256": content_hash(told),
+    }
+    await connection.execute(insert(tables.remittance).values(row))
+    source = Source(remittance_id=told.remittance_id)
+    day = await _posting_day(connection, told.received_on)
+    entry_id = await write_entry(connection, remittance_entry(party, given, rest), day, source)
+    await write_allocations(connection, given, told.received_on, source, entry_id)
+    return "booked"
+
+
+async def _posting_day(connection: AsyncConnection, received_on: date) -> date:
+    return max(received_on, (await read_books(connection)).oldest_open_day)
+
+
+def remittance_entry(party: Party, given: list[Allocation], rest: Amount) -> Entry:
+    """Cash against what it settles, and against advances for what is left."""
+    balance = Balance()
+    for part in given:
+        target = receivable(party) if part.what == "principal" else late_fee_receivable(party)
+        balance.move(CASH, target, part.amount)
+    balance.move(CASH, advances(party), rest)
+    return balance.needed_entry(EntryKind.REMITTANCE)

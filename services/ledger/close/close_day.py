@@ -1,0 +1,109 @@
+"""Close a day in three steps: freeze a cut and ask, compare the answer, write the day down as closed.
+
+If the process dies here: the frozen cut, every answer and the closed day are each one transaction with the message
+that tells it, so the close goes on where it stood; a question without an answer is asked again.
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Literal
+
+import structlog
+from sqlalchemy import insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from services.ledger import tables
+from services.ledger.books.open_days import (
+    Books,
+    Closing,
+    as_json,
+    holding_turn,
+    put_out,
+    read_booked_through,
+    read_books,
+)
+from services.ledger.close.compare_count import latest_differences, read_closed
+from shared.contracts.manifests import DayClosing
+from shared.contracts.topics import DAYS_CLOSING, DAYS_COUNTED
+from shared.domain.calendar import day_start
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CloseAnswer:
+    """What became of the wish to close: `closing` waits for charging's count, `refused` changed nothing."""
+
+    state: Literal["closing", "closed", "refused"]
+    reason: str | None = None
+
+
+async def close_day(engine: AsyncEngine, day: date, as_of: datetime, close_after_hours: int) -> CloseAnswer:
+    """Freeze the day's cut and ask charging to count it; `as_of` is aware and decides whether it is time.
+
+    Only the oldest open day, not before it has ended `close_after_hours` after it began. A day that is closed or
+    is being closed stays as it is; one whose last count differed, or was refused, gets another attempt on the same cut.
+    """
+    async with holding_turn(engine) as connection:
+        books = await read_books(connection)
+        if answer := _objection(books, day, as_of, close_after_hours):
+            return answer
+        if books.closing is None:
+            return await _freeze(connection, books, day, as_of)
+        return await _ask_again(connection, books.closing, as_of)
+
+
+def _objection(books: Books, day: date, as_of: datetime, close_after_hours: int) -> CloseAnswer | None:
+    if day < books.opened_on:
+        return CloseAnswer("refused", f"the books begin on {books.opened_on}")
+    if day < books.first_open:
+        return CloseAnswer("closed", f"{day} is closed already")
+    if day > books.first_open:
+        return CloseAnswer("refused", f"{books.first_open} has to be closed first")
+    due = day_start(day) + timedelta(hours=close_after_hours)
+    if as_of < due:
+        return CloseAnswer("refused", f"{day} can be closed from {due.isoformat()} on")
+    return None
+
+
+async def _freeze(connection: AsyncConnection, books: Books, day: date, as_of: datetime) -> CloseAnswer:
+    cut = await read_booked_through(connection)
+    previous = await read_closed(connection, books.last_closed) if books.last_closed else None
+    await _ask(connection, DayClosing(day=day, attempt=1, cut=cut, previous_cut=previous or {}), as_of)
+    return CloseAnswer("closing")
+
+
+async def _ask_again(connection: AsyncConnection, closing: Closing, as_of: datetime) -> CloseAnswer:
+    why = "the last count differed"
+    if not await latest_differences(connection, closing):
+        if not await _has_refused_answer(connection, closing):
+            return CloseAnswer("closing", f"{closing.day} is being closed already, attempt {closing.attempt}")
+        why = "an answer was refused"
+    await _ask(connection, closing.question(closing.attempt + 1), as_of)
+    return CloseAnswer("closing", f"attempt {closing.attempt + 1}: {why}")
+
+
+async def _has_refused_answer(connection: AsyncConnection, closing: Closing) -> bool:
+    """Whether an answer was quarantined since the attempt was asked for."""
+    kept = tables.refused_message.c
+    query = select(kept.refused_id).where(kept.topic == DAYS_COUNTED, kept.received_at >= closing.requested_at)
+    return await connection.scalar(query.limit(1)) is not None
+
+
+async def _ask(connection: AsyncConnection, wish: DayClosing, as_of: datetime) -> None:
+    await connection.execute(insert(tables.day_closing).values({**as_json(wish), "day": wish.day, "as_of": as_of}))
+    await put_out(connection, DAYS_CLOSING, wish.day.isoformat(), wish)
+    log.info("day is being closed", day=str(wish.day), attempt=wish.attempt, runs=len(wish.cut))
+
+
+async def ask_once_more(engine: AsyncEngine, attempt: tuple[date, int]) -> bool:
+    """Publish the question of an attempt again, unchanged, if it still waits for its answer."""
+    async with holding_turn(engine) as connection:
+        closing = (await read_books(connection)).closing
+        if closing is None or (closing.day, closing.attempt) != attempt:
+            return False
+        if await latest_differences(connection, closing):
+            return False
+        await put_out(connection, DAYS_CLOSING, closing.day.isoformat(), closing.question(closing.attempt))
+    log.warning("close_overdue: asked again", day=str(attempt[0]), attempt=attempt[1])
+    return True

@@ -1,0 +1,20 @@
+"""Ready means progress: nothing has waited for too long on its way in or out."""
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.ledger.books.missing_manifests import read_gap_seconds
+
+_UNPUBLISHED = text("select extract(epoch from now() - min(written_at)) from ledger.outbox")
+
+
+async def check_progress(engine: AsyncEngine, age_seconds: float) -> str | None:
+    """None when ready, else what waits; settlements that wait for a close are no reason, the close is an alarm."""
+    async with engine.connect() as connection:
+        gap = await read_gap_seconds(connection)
+        unpublished = float(await connection.scalar(_UNPUBLISHED) or 0)
+    if gap > age_seconds:
+        return f"a missing manifest has been waited for for {gap:.0f} s"
+    if unpublished > age_seconds:
+        return f"a message has not been published for {unpublished:.0f} s"
+    return None

@@ -1,0 +1,113 @@
+"""What is due, worked out from the books: days to close, a month to bill, late fees to book.
+
+Nothing is remembered outside the books, so it can die and be run again at any time; it calls what a command calls.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.ledger.billing.issue_statements import (
+    IsWorkingDay,
+    issue_set_aside,
+    issue_statements,
+    read_first_unbilled,
+)
+from services.ledger.billing.late_fees import book_late_fees
+from services.ledger.books.open_days import read_books
+from services.ledger.books.set_aside import Step, open_quarantine
+from services.ledger.close.close_day import close_day
+from shared.adapters.postgres.faults import content_fault, describe, place_of
+from shared.adapters.postgres.quarantine import Item
+from shared.domain.calendar import insured_day
+from shared.runtime.clock import now
+
+log = structlog.get_logger(__name__)
+TICK_SECONDS: Final = 15.0
+"""Pause between two looks at the clock."""
+
+
+async def do_what_is_due(
+    engine: AsyncEngine, as_of: datetime, close_after_hours: int, is_working_day: IsWorkingDay
+) -> list[str]:
+    """Do it, as of an aware instant, and say what was done. One day is closed at a time; the next tick takes the next.
+
+    A duty that fails holds up no other: the rest is done, then the first failure is raised.
+    """
+    done, failed = await _do_duties(engine, as_of, close_after_hours, is_working_day)
+    if failed:
+        raise failed[0]
+    return done
+
+
+async def keep_time(
+    engine: AsyncEngine, close_after_hours: int, is_working_day: IsWorkingDay, wake: Callable[[], None]
+) -> None:
+    """The clock's only use: do what is due now."""
+    done, failed = await _do_duties(engine, now(), close_after_hours, is_working_day)
+    if done:
+        log.info("scheduler", done=done)
+        wake()
+    if failed:
+        raise failed[0]
+
+
+async def _do_duties(
+    engine: AsyncEngine, as_of: datetime, close_after_hours: int, is_working_day: IsWorkingDay
+) -> tuple[list[str], list[Exception]]:
+    """What was done, and what failed. A duty that its content makes impossible is an alarm until it ends well."""
+    duties: dict[str, Callable[[], Awaitable[list[str]]]] = {
+        "close": lambda: _close(engine, as_of, close_after_hours),
+        "bill": lambda: _bill(engine, as_of, is_working_day),
+        "bill what was set aside": lambda: _bill_again(engine, as_of, is_working_day),
+        "late fees": lambda: _book_fees(engine, as_of),
+    }
+    done: list[str] = []
+    failed: list[Exception] = []
+    quarantine = open_quarantine(engine)
+    for name, duty in duties.items():
+        try:
+            done += await duty()
+            async with engine.begin() as connection:
+                await quarantine.resolve(connection, Step.DUTY, [name])
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other duties are done; raised by the callers
+            log.warning("duty failed", duty=name, error=describe(error), where=place_of(error))
+            failed.append(error)
+            if fault := content_fault(error):
+                async with engine.begin() as connection:
+                    await quarantine.set_aside(connection, Item(Step.DUTY, name, None), fault)
+    return done, failed
+
+
+async def _close(engine: AsyncEngine, as_of: datetime, close_after_hours: int) -> list[str]:
+    async with engine.connect() as connection:
+        books = await read_books(connection)
+    if books.closing is not None:
+        return []
+    closed = await close_day(engine, books.first_open, as_of, close_after_hours)
+    # Another process may have been quicker since the books were read: then there is a reason, and nothing was done.
+    return [f"close {books.first_open}"] if closed.state == "closing" and closed.reason is None else []
+
+
+async def _bill(engine: AsyncEngine, as_of: datetime, is_working_day: IsWorkingDay) -> list[str]:
+    async with engine.connect() as connection:
+        books = await read_books(connection)
+        period = await read_first_unbilled(connection, books)
+    if books.first_open <= period.last_day:
+        return []
+    issued = await issue_statements(engine, period, as_of, is_working_day)
+    return [f"bill {period}: {issued.state}"]
+
+
+async def _bill_again(engine: AsyncEngine, as_of: datetime, is_working_day: IsWorkingDay) -> list[str]:
+    issued = await issue_set_aside(engine, as_of, is_working_day)
+    return [f"statements no longer set aside: {issued}"] if issued else []
+
+
+async def _book_fees(engine: AsyncEngine, as_of: datetime) -> list[str]:
+    """Late fees are booked up to the day before: the day of `as_of` has not ended, and money may still come."""
+    fees = await book_late_fees(engine, insured_day(as_of) - timedelta(days=1))
+    return [f"late fees: {fees.booked}"] if fees.booked else []

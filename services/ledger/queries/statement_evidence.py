@@ -1,0 +1,140 @@
+"""A statement with its evidence: what a third party needs to work out every line and the total anew (`danbao verify`).
+
+Of each manifest that has billed totals of the enterprise and province in the month: its entry, those totals with proofs
+to the entry's `totals_root`, the entry's proof to one checkpoint, and the cuts that say which close took the manifest.
+Totals of others are not in it, only hashes beside theirs.
+"""
+
+from datetime import date, timedelta
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.ledger import tables
+from services.ledger.log.checkpoints import LogKeys, read_shown
+from services.ledger.log.entries import read_roots
+from services.ledger.queries.book_queries import read_statements
+from shared.contracts.manifests import Outcome, Total, total_content
+from shared.domain.calendar import Month
+from shared.domain.errors import Refused
+from shared.domain.evidence import merkle
+from shared.domain.evidence.manifest_head import ManifestHead, totals_root
+
+FORMAT: Final = "danbao.statement-evidence/1"
+BILLED: Final = (Outcome.CHARGED.value, Outcome.REVERSED.value)
+_FIELDS: Final = Total.__struct_fields__
+Named = tuple[str, int]
+"""Run and number of a manifest."""
+
+
+class HashTable:
+    """Every hash once; proofs name them by place, since those of one log meet on their way up."""
+
+    def __init__(self) -> None:
+        self.places: dict[bytes, int] = {}
+
+    def put(self, hashes: list[bytes]) -> list[int]:
+        """The places of these hashes."""
+        return [self.places.setdefault(each, len(self.places)) for each in hashes]
+
+
+async def read_evidence(connection: AsyncConnection, keys: LogKeys, statement_id: str) -> dict[str, Any] | None:
+    """The file as JSON takes it; None without the statement.
+
+    `Refused` when no checkpoint covers the month yet, or the booked lines are not what the log says.
+    """
+    period_of = select(tables.statement.c.period).where(tables.statement.c.statement_id == statement_id)
+    period = Month.parse(await connection.scalar(period_of) or "1970-01")
+    found = await read_statements(connection, period, None, None)
+    statement = next((each for each in found if each["statement_id"] == statement_id), None)
+    if statement is None:
+        return None
+    shown = await read_shown(connection, keys)
+    if shown is None:
+        raise Refused("there is no checkpoint yet")
+    size, note = shown
+    hashes = HashTable()
+    wanted = await _read_named(connection, statement, period)
+    manifests = [await _manifest(connection, named, size, statement, hashes) for named in wanted]
+    return {
+        "format": FORMAT,
+        "statement": statement,
+        "checkpoint": note.decode(),
+        "cuts": await _read_cuts(connection, period, {run for run, _ in wanted}),
+        "manifests": manifests,
+        "hashes": [each.hex() for each in hashes.places],
+    }
+
+
+async def _read_named(connection: AsyncConnection, statement: dict[str, Any], period: Month) -> list[Named]:
+    """The manifests with billed lines of the statement, in the order of the log."""
+    line, entry = tables.day_line.c, tables.log_entry.c
+    query = (
+        select(entry.run, entry.number)
+        .where(
+            tuple_(entry.run, entry.number).in_(
+                select(line.run, line.number)
+                .where(line.enterprise == statement["enterprise"], line.province == statement["province"])
+                .where(line.posting_day.between(period.first_day, period.last_day), line.outcome.in_(BILLED))
+            )
+        )
+        .order_by(entry.index)
+    )
+    return [(row.run, row.number) for row in await connection.execute(query)]
+
+
+async def _manifest(
+    connection: AsyncConnection, named: Named, size: int, statement: dict[str, Any], hashes: HashTable
+) -> dict[str, Any]:
+    entry = tables.log_entry.c
+    query = select(entry.index, entry.entry).where(entry.run == named[0], entry.number == named[1])
+    index, head = (await connection.execute(query)).one()
+    if index >= size:
+        raise Refused(f"the newest checkpoint covers {size} entries, manifest {named[0]}/{named[1]} is entry {index}")
+    contents = await _read_contents(connection, named, head)
+    leaves = [merkle.leaf_hash(content) for content, _, _ in contents]
+    own, period = (statement["enterprise"], statement["province"]), Month.parse(statement["period"])
+    return {
+        "entry": head.hex(),
+        "index": index,
+        "proof": hashes.put(await read_roots(connection, size, merkle.inclusion_ranges(index, size))),
+        "totals_count": len(contents),
+        "totals": [
+            {
+                "content": content.decode(),
+                "rank": rank,
+                "proof": hashes.put(merkle.inclusion_proof(leaves, rank)),
+            }
+            for rank, (content, total, posting_day) in enumerate(contents)
+            if (total.enterprise, total.province) == own
+            and total.outcome.value in BILLED
+            and period.contains(posting_day)
+        ],
+    }
+
+
+async def _read_contents(connection: AsyncConnection, named: Named, head: bytes) -> list[tuple[bytes, Total, date]]:
+    """The manifest's totals in their order and where each is posted; `Refused` when they are not those of its entry."""
+    line = tables.day_line.c
+    query = (
+        select(line.posting_day, *(line[name] for name in _FIELDS))
+        .where(line.run == named[0], line.number == named[1])
+        .order_by(line.line_id)
+    )
+    contents = []
+    for posting_day, *values in await connection.execute(query):
+        total = msgspec.convert(dict(zip(_FIELDS, values, strict=True)), Total)
+        contents.append((total_content(total), total, posting_day))
+    if totals_root(content for content, _, _ in contents) != ManifestHead.parse(head).totals_root:
+        raise Refused(f"the booked lines of manifest {named[0]}/{named[1]} are not the totals that stand in the log")
+    return contents
+
+
+async def _read_cuts(connection: AsyncConnection, period: Month, runs: set[str]) -> list[dict[str, Any]]:
+    """The cut of each close of the month, and of the one before it: of these runs, how far each close reached."""
+    closed = tables.day_closed.c
+    days = closed.day.between(period.first_day - timedelta(days=1), period.last_day)
+    rows = await connection.execute(select(closed.day, closed.cut).where(days).order_by(closed.day))
+    return [{"day": row.day, "cut": {run: row.cut[run] for run in sorted(runs & row.cut.keys())}} for row in rows]

@@ -1,0 +1,47 @@
+"""What of the country a reader may ask about, and which days: the parts of addresses that several routes take."""
+
+from datetime import date, timedelta
+from typing import Annotated, Any, Final
+
+from fastapi import HTTPException, Query
+
+from services.reporting.access.viewers import Role, Viewer
+from services.reporting.read_model.responses import PROVINCE, USCC, Where
+from services.reporting.read_model.sheets import Span
+from shared.domain.calendar import Month
+from shared.domain.scheme.industry import Industry
+
+FIRST, LAST = date(2022, 1, 1), date(2099, 12, 31)
+MOST_DAYS: Final = 366
+READERS: Final = (Role.NATIONAL, Role.PROVINCE, Role.ENTERPRISE, Role.OPERATOR)
+AnyProvince = Annotated[str | None, Query(pattern=PROVINCE, description="two digits of GB/T 2260", examples=["44"])]
+AnyUscc = Annotated[str | None, Query(pattern=USCC, description="统一社会信用代码", examples=["91110000MA0BLUE021"])]
+AnyIndustry = Annotated[Industry | None, Query(examples=["instant_delivery"])]
+AnyDay = Annotated[date | None, Query(ge=FIRST, le=LAST, examples=["2026-10-03"])]
+AnyPeriod = Annotated[
+    str | None, Query(pattern=r"^20[2-9][0-9]-(0[1-9]|1[0-2])$", description="billing period", examples=["2026-10"])
+]
+Limit = Annotated[int, Query(ge=1, le=1_000, description="at most so many; `next` leads to the others")]
+
+
+def place_of(
+    viewer: Viewer, province: str | None = None, enterprise: str | None = None, industry: Industry | None = None
+) -> Where:
+    """The place that is asked about, narrowed to the reader's own; 403 for somebody else's."""
+    own: dict[str, Any] = {"province": province, "enterprise": enterprise}
+    if viewer.role in {Role.PROVINCE, Role.ENTERPRISE}:
+        name = viewer.role.value
+        if own[name] not in (None, viewer.scope):
+            raise HTTPException(403, f"{viewer.name!r} sees the {name} {viewer.scope} only")
+        own[name] = viewer.scope
+    return Where(**own, industry=None if industry is None else industry.value)
+
+
+def span_of(first: date, last: date) -> Span:
+    """These days, and as many before; a calendar month and the month before. 422 for none, or for too many."""
+    if not timedelta() <= last - first < timedelta(days=MOST_DAYS):
+        raise HTTPException(422, f"`last` is `first` or after it, and less than {MOST_DAYS} days later")
+    month = Month.of(first)
+    if (first, last) == (month.first_day, month.last_day):
+        return Span.of_month(month)
+    return Span(first, last, (first - (last - first) - timedelta(days=1), first - timedelta(days=1)))

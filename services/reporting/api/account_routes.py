@@ -1,0 +1,151 @@
+"""Accounts, keys, links and the trail over HTTP: /v1/accounts, /v1/api-keys, /v1/worker-links, /v1/looks."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, HTTPException, Path, Query
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.reporting.access import access_log, accounts, api_keys
+from services.reporting.access.accounts import NAME
+from services.reporting.access.authentication import Access
+from services.reporting.access.passwords import Passwords
+from services.reporting.access.viewers import Role, Viewer, viewing
+from shared.domain.errors import Refused
+
+KEY_DAYS: Final = 90
+LINK_DAYS: Final = 7
+Scope = Annotated[str | None, Field(max_length=100)]
+KeyId = Annotated[int, Path(ge=1, lt=2**63)]
+AccountName = Annotated[str, Path(pattern=NAME.pattern)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Password(_Body):
+    """A new password."""
+
+    password: SecretStr
+
+
+class NewAccount(Password):
+    """An account; `scope` as the role wants it."""
+
+    name: Annotated[str, Field(max_length=64)]
+    role: Role
+    scope: Scope = None
+
+
+class NewApiKey(_Body):
+    """A key of a program."""
+
+    name: Annotated[str, Field(max_length=100)]
+    role: Role
+    scope: Scope = None
+    days: int = KEY_DAYS
+
+
+class NewLink(_Body):
+    """A link to the receipts of a worker (token): of one enterprise's orders, or of all."""
+
+    worker_id: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    enterprise: Annotated[str | None, Field(pattern=r"^[0-9A-Z]{18}$")] = None
+    days: int = LINK_DAYS
+
+
+def make_account_router(engine: AsyncEngine, access: Access, passwords: Passwords, public_url: str) -> APIRouter:
+    """Operators make accounts, and keys for anybody; an enterprise keys and links of its own.
+
+    `public_url` is where people reach the pages: links are built from it.
+    """
+    router = APIRouter(prefix="/v1")
+    _add_accounts(router, engine, access, passwords)
+    _add_keys(router, engine, access)
+    _add_links(router, engine, access, public_url)
+
+    @router.get("/looks")
+    async def list_looks(
+        viewer: Annotated[Viewer, Depends(access.require(Role.NATIONAL, Role.OPERATOR))],
+        before: Annotated[int, Query(ge=0, le=access_log.NEWEST)] = access_log.NEWEST,
+        limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
+    ) -> dict[str, Any]:
+        async with viewing(engine, viewer) as connection:
+            found = await access_log.list_looks(connection, before, limit)
+        return {"looks": found, "next": found[-1].id if len(found) == limit else None}
+
+    return router
+
+
+def _add_accounts(router: APIRouter, engine: AsyncEngine, access: Access, passwords: Passwords) -> None:
+    Operator = Annotated[Viewer, Depends(access.require(Role.OPERATOR))]  # noqa: N806 - a type that holds the engine
+
+    @router.get("/accounts")
+    async def list_accounts(_: Operator) -> dict[str, Any]:
+        async with engine.connect() as connection:
+            return {"accounts": await accounts.list_accounts(connection)}
+
+    @router.post("/accounts", status_code=201)
+    async def add_account(operator: Operator, body: NewAccount) -> dict[str, str]:
+        with _refusals(409):
+            password = body.password.get_secret_value()
+            await accounts.add_account(engine, passwords, body.name, body.role, body.scope, password, operator.name)
+        return {"name": body.name}
+
+    @router.post("/accounts/{name}/disable")
+    async def disable_account(operator: Operator, name: AccountName) -> dict[str, str]:
+        with _refusals(404):
+            await accounts.disable_account(engine, name, operator.name)
+        return {"name": name}
+
+    @router.post("/accounts/{name}/password")
+    async def change_password(operator: Operator, name: AccountName, body: Password) -> dict[str, str]:
+        with _refusals(409):
+            password = body.password.get_secret_value()
+            await accounts.change_password(engine, passwords, name, password, operator.name)
+        return {"name": name}
+
+
+def _add_keys(router: APIRouter, engine: AsyncEngine, access: Access) -> None:
+    Maker = Annotated[Viewer, Depends(access.require(Role.OPERATOR, Role.ENTERPRISE))]  # noqa: N806 - as above
+
+    @router.get("/api-keys")
+    async def list_keys(maker: Maker) -> dict[str, Any]:
+        async with engine.connect() as connection:
+            return {"api_keys": await api_keys.list_keys(connection, maker)}
+
+    @router.post("/api-keys", status_code=201)
+    async def add_key(maker: Maker, body: NewApiKey) -> api_keys.NewKey:
+        with _refusals(409):
+            if body.role is Role.WORKER:
+                raise Refused("workers have links: POST /v1/worker-links")
+            return await api_keys.add_key(engine, maker, body.name, body.role, body.scope, body.days)
+
+    @router.post("/api-keys/{key_id}/revoke")
+    async def revoke_key(maker: Maker, key_id: KeyId) -> dict[str, int]:
+        with _refusals(404):
+            await api_keys.revoke_key(engine, maker, key_id)
+        return {"key_id": key_id}
+
+
+def _add_links(router: APIRouter, engine: AsyncEngine, access: Access, public_url: str) -> None:
+    @router.post("/worker-links", status_code=201)
+    async def add_link(
+        maker: Annotated[Viewer, Depends(access.require(Role.OPERATOR, Role.ENTERPRISE))],
+        body: NewLink,
+    ) -> dict[str, Any]:
+        with _refusals(409):
+            made = await api_keys.add_link(engine, maker, body.worker_id, body.enterprise, body.days)
+        link = api_keys.address_of_link(public_url, made)
+        return {"key_id": made.key_id, "link": link, "path": f"/w/{made.key}", "ends_at": made.ends_at}
+
+
+@contextmanager
+def _refusals(status: int) -> Iterator[None]:
+    try:
+        yield
+    except Refused as error:
+        raise HTTPException(status, str(error)) from error

@@ -1,0 +1,291 @@
+"""The portal's questions over HTTP, version 1: figures, statements, remittances, arrivals, reports; for every reader.
+
+What a reader sees is cut by the database: every question is asked over `viewing`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, HTTPException, Path, Query
+from pydantic import Field
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.reporting.access.access_log import note_look
+from services.reporting.access.authentication import Access
+from services.reporting.access.reader_scope import (
+    FIRST,
+    LAST,
+    READERS,
+    AnyDay,
+    AnyIndustry,
+    AnyPeriod,
+    AnyProvince,
+    AnyUscc,
+    Limit,
+    place_of,
+    span_of,
+)
+from services.reporting.access.viewers import Viewer, viewing
+from services.reporting.downloads.formats import DOWNLOADS, Format, in_form
+from services.reporting.downloads.report_tables import Tables
+from services.reporting.downloads.spreadsheet_cells import Table
+from services.reporting.read_model.arrivals import Arrived, read_arrivals
+from services.reporting.read_model.overview import read_overview
+from services.reporting.read_model.payment_state import Standing, State, read_payments, stand
+from services.reporting.read_model.responses import (
+    Answer,
+    Overview,
+    Remittance,
+    Sheet,
+    StatementLineShown,
+)
+from services.reporting.read_model.sent_reports import AnyReport, ReportListed, find_report, list_reports
+from services.reporting.read_model.sheets import read_sheet
+from services.reporting.read_model.statements import Wanted, find_statement, list_remittances, list_statements
+from services.reporting.service_clients import Sources
+from shared.domain.calendar import insured_day
+from shared.runtime import clock
+from shared.runtime.http.problem_schema import told
+
+StatementId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.:-]{1,128}$", examples=["2026-10.44.91110000MA0BLUE021"])]
+ReportId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.:-]{1,128}$", examples=["coverage.2026-10-03.44"])]
+After = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_.:-]{1,128}$", description="`next` of the answer before")]
+Kind = Annotated[str | None, Query(pattern=r"^(coverage|registration|declaration|payment)$", examples=["coverage"])]
+AnyState = Annotated[
+    State | None, Query(description="only these of a page, which then has fewer; `next` leads on all the same")
+]
+PROBLEMS: Final = told(401, 403, 422)
+ONE: Final = told(404)
+MINUTES: Final = 24 * 60
+
+
+class Statements(Answer):
+    """A page of the list."""
+
+    statements: list[Standing]
+    next: str | None
+
+
+class StatementWhole(Answer):
+    """A statement with its lines, and what its enterprise remitted in that province."""
+
+    statement: Standing
+    lines: list[StatementLineShown]
+    remittances: list[Remittance]
+
+
+class Remittances(Answer):
+    """A page of the list, newest first."""
+
+    remittances: list[Remittance]
+    next: str | None
+
+
+class Evidence(Answer):
+    """How far the evidence log is, in entries: all, those a checkpoint signs, those a witness has cosigned."""
+
+    entries: Annotated[int, Field(examples=[912])]
+    signed: int | None
+    cosigned: int | None
+    witness: Annotated[str | None, Field(description="who cosigned last", examples=["witness.example"])]
+
+
+class Arrivals(Answer):
+    """The minutes before `as_of`, newest first."""
+
+    as_of: datetime
+    arrivals: list[Arrived]
+
+
+class Reports(Answer):
+    """A page of the list, newest first."""
+
+    reports: list[ReportListed]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the routes ask. `joined` says when each province's first insured day began; `names` are enterprises'."""
+
+    engine: AsyncEngine
+    access: Access
+    sources: Sources
+    joined: Mapping[str, datetime]
+    names: Mapping[str, str]
+
+
+def make_read_router(reading: Reading) -> APIRouter:
+    """Every route under /v1 that only reads the model and the reports."""
+    router = APIRouter(prefix="/v1", responses=PROBLEMS)
+    Asking = Annotated[Viewer, Depends(reading.access.require(*READERS))]  # noqa: N806 - a type that holds the engine
+    _add_figures(router, reading, Asking)
+    _add_statements(router, reading, Asking)
+    _add_money_and_arrivals(router, reading, Asking)
+    _add_reports(router, reading, Asking)
+    _add_evidence(router, reading, Asking)
+    return router
+
+
+def _add_figures(router: APIRouter, reading: Reading, asking: Any) -> None:
+    tables = Tables(reading.names)
+
+    @router.get("/overview", tags=["figures"])
+    async def overview(viewer: asking, day: AnyDay = None) -> Overview:
+        """The last closed day (or `day`) with the map of the country, thirteen months and what is open."""
+        async with viewing(reading.engine, viewer) as connection:
+            return await read_overview(connection, reading.joined, place_of(viewer), day)
+
+    @router.get("/sheets", tags=["figures"], response_model=Sheet, responses=DOWNLOADS)
+    async def sheet(
+        viewer: asking,
+        first: Annotated[date, Query(ge=FIRST, le=LAST, description="first insured day", examples=["2026-10-01"])],
+        last: Annotated[date | None, Query(ge=FIRST, le=LAST, description="`first` when not given")] = None,
+        province: AnyProvince = None,
+        enterprise: AnyUscc = None,
+        industry: AnyIndustry = None,
+        format: Format = "json",  # noqa: A002 - the name in the address
+    ) -> Any:
+        """Insured days of a province, enterprise, industry, of some of them, or of all: figures to date, and what they
+        are made of."""
+        where, span = place_of(viewer, province, enterprise, industry), span_of(first, last or first)
+        async with viewing(reading.engine, viewer) as connection:
+            found = await read_sheet(connection, where, span)
+        name = "-".join(filter(None, ("sheet", str(span.first), str(span.last), province, enterprise, industry)))
+        return in_form(format, found, name, tables.sheet)
+
+
+def _add_statements(router: APIRouter, reading: Reading, asking: Any) -> None:
+    tables = Tables(reading.names)
+
+    @router.get("/statements", tags=["statements"], response_model=Statements, responses=DOWNLOADS)
+    async def statements(
+        viewer: asking,
+        period: AnyPeriod = None,
+        province: AnyProvince = None,
+        enterprise: AnyUscc = None,
+        state: AnyState = None,
+        after: After = None,
+        limit: Limit = 100,
+        as_of: AnyDay = None,
+        format: Format = "json",  # noqa: A002 - as above
+    ) -> Any:
+        """By month (the newest first), enterprise and province, each with where it stands at the end of `as_of`."""
+        where = place_of(viewer, province, enterprise)
+        wanted = Wanted(period=period, province=where.province, enterprise=where.enterprise, after=after, limit=limit)
+        async with viewing(reading.engine, viewer) as connection:
+            found = await list_statements(connection, wanted)
+        day = as_of or insured_day(clock.now())
+        payments = await read_payments(reading.sources, {each.period for each in found}, day)
+        standing = [stand(each, payments, day) for each in found]
+        told = Statements(
+            statements=[each for each in standing if state in {None, each.state}],
+            next=found[-1].statement_id if len(found) == limit else None,
+        )
+        return in_form(format, told, f"statements-{period or 'all'}", lambda each: [_rows(tables, each.statements)])
+
+    @router.get(
+        "/statements/{statement_id}", tags=["statements"], response_model=StatementWhole, responses={**DOWNLOADS, **ONE}
+    )
+    async def statement(
+        viewer: asking,
+        statement_id: StatementId,
+        as_of: AnyDay = None,
+        format: Format = "json",  # noqa: A002 - as above
+    ) -> Any:
+        """One with its lines: adjustments name the month they belong to, assessed ones their series and day."""
+        async with viewing(reading.engine, viewer) as connection:
+            found = await find_statement(connection, statement_id)
+        if found is None:
+            raise HTTPException(404, f"no statement {statement_id} within what {viewer.name!r} sees")
+        day = as_of or insured_day(clock.now())
+        payments = await read_payments(reading.sources, {found.statement.period}, day)
+        whole = StatementWhole(
+            statement=stand(found.statement, payments, day), lines=found.lines, remittances=found.remittances
+        )
+        return in_form(
+            format,
+            whole,
+            f"statement-{statement_id}",
+            lambda each: tables.statement(each.statement.model_dump(by_alias=True), each.lines, each.remittances),
+        )
+
+
+def _add_money_and_arrivals(router: APIRouter, reading: Reading, asking: Any) -> None:
+    tables = Tables(reading.names)
+
+    @router.get("/remittances", tags=["statements"], response_model=Remittances, responses=DOWNLOADS)
+    async def remittances(
+        viewer: asking,
+        province: AnyProvince = None,
+        enterprise: AnyUscc = None,
+        after: After = None,
+        limit: Limit = 100,
+        format: Format = "json",  # noqa: A002 - as above
+    ) -> Any:
+        """Money that arrived, the newest first."""
+        where = place_of(viewer, province, enterprise)
+        async with viewing(reading.engine, viewer) as connection:
+            found = await list_remittances(connection, where.enterprise, where.province, after, limit)
+        told = Remittances(remittances=found, next=found[-1].remittance_id if len(found) == limit else None)
+        return in_form(format, told, "remittances", lambda each: [_rows(tables, each.remittances)])
+
+    @router.get("/arrivals", tags=["figures"])
+    async def arrivals(
+        viewer: asking,
+        enterprise: AnyUscc = None,
+        minutes: Annotated[int, Query(ge=1, le=MINUTES)] = 60,
+    ) -> Arrivals:
+        """What arrived in the last minutes, by enterprise, minute and outcome; a province is not shown any."""
+        where, now = place_of(viewer, None, enterprise), clock.now()
+        async with viewing(reading.engine, viewer) as connection:
+            return Arrivals(as_of=now, arrivals=await read_arrivals(connection, now, minutes, where.enterprise))
+
+
+def _add_evidence(router: APIRouter, reading: Reading, asking: Any) -> None:
+    @router.get("/evidence", tags=["evidence"], responses=told(503))
+    async def evidence(_: asking) -> Evidence:
+        """The state of the log, from the books."""
+        return Evidence(**await reading.sources.log_state())
+
+
+def _add_reports(router: APIRouter, reading: Reading, asking: Any) -> None:
+    tables = Tables(reading.names)
+
+    @router.get("/reports", tags=["reports"], response_model=Reports, responses=DOWNLOADS)
+    async def reports(
+        viewer: asking,
+        kind: Kind = None,
+        period: AnyPeriod = None,
+        province: AnyProvince = None,
+        after: Annotated[int | None, Query(ge=1, lt=2**63, description="`next` of the answer before")] = None,
+        limit: Limit = 100,
+        format: Format = "json",  # noqa: A002 - as above
+    ) -> Any:
+        """What the national platform was told, the newest first, with its receipts. An enterprise sees its
+        declarations; other reports hold several enterprises' rows."""
+        async with viewing(reading.engine, viewer) as connection:
+            found = await list_reports(connection, kind, period, province, after, limit)
+        told_ = Reports(reports=found, next=str(found[-1].number) if len(found) == limit else None)
+        return in_form(format, told_, "reports", lambda each: [_rows(tables, each.reports)])
+
+    @router.get("/reports/{report_id}", tags=["reports"], response_model=AnyReport, responses={**DOWNLOADS, **ONE})
+    async def report(
+        viewer: asking,
+        report_id: ReportId,
+        format: Format = "json",  # noqa: A002 - as above
+    ) -> Any:
+        """A report as it was sent. That somebody read workers' tokens in one is noted."""
+        async with viewing(reading.engine, viewer) as connection:
+            found = await find_report(connection, report_id)
+        if found is None:
+            raise HTTPException(404, f"no report {report_id} within what {viewer.name!r} sees")
+        if getattr(found, "employee_exclusions", None) or found.kind == "registration":
+            await note_look(reading.engine, viewer, "report", report_id)
+        return in_form(format, found, report_id, tables.report)
+
+
+def _rows(tables: Tables, rows: Any) -> Table:
+    return tables.rows("rows", [each.model_dump(by_alias=True) for each in rows])

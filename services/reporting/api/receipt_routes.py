@@ -1,0 +1,98 @@
+"""Evidence over HTTP within the scope of the reader's key: order receipts, a statement's; and the page /receipt."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, HTTPException, Query
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.reporting.access.access_log import note_look
+from services.reporting.access.authentication import Access
+from services.reporting.access.viewers import Role, Viewer
+from services.reporting.receipts.order_receipts import Order, OrderReceipts
+from services.reporting.service_clients import InternalApi
+from shared.adapters.qr_codes import receipt_code, svg_of
+from shared.domain.calendar import epoch_instant
+from shared.runtime.http.types import AnyDay, AnyInstant, AnyUscc, PathDocumentId
+
+TEMPLATES: Final = Path(__file__).parents[1] / "templates"
+SCRIPTS: Final = ("noble-ed25519.js", "check.js", "page.js")
+"""In the page's one script, in this order; the first is @noble/ed25519 as published (docs/dependencies.md)."""
+OrderId = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
+Token = Annotated[str | None, Query(pattern=r"^[0-9a-f]{64}$")]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """Either an order, or a worker and an instant."""
+
+    enterprise: AnyUscc = None
+    order_id: OrderId = None
+    day: AnyDay = None
+    worker: Token = None
+    at: AnyInstant = None
+    qr: bool = False
+
+    @property
+    def subject(self) -> str:
+        """As the trail of looks names it."""
+        return f"worker {self.worker} at {self.at}" if self.worker else f"order {self.enterprise} {self.order_id}"
+
+
+def make_receipt_router(
+    access: Access, engine: AsyncEngine, receipts: OrderReceipts, ledger: InternalApi, page: str
+) -> APIRouter:
+    """`page` is the address of /receipt as workers reach it."""
+    router = APIRouter(prefix="/v1")
+    Anybody = Annotated[Viewer, Depends(access.viewer)]  # noqa: N806 - a type, made here since it holds the engine
+    Office = Annotated[Viewer, Depends(access.require(*(each for each in Role if each is not Role.WORKER)))]  # noqa: N806 - as above
+
+    @router.get("/order-receipts")
+    async def order_receipts(wish: Annotated[Wish, Depends()], viewer: Anybody) -> dict[str, Any]:
+        seen = [order for order in await _find(receipts, wish) if _is_seen(viewer, order)]
+        await note_look(engine, viewer, "order_receipt", wish.subject)
+        if not seen and wish.worker is None:
+            raise HTTPException(404, "no such order in your share")
+        return {"orders": [_told(order, page, has_qr=wish.qr) for order in seen]}
+
+    @router.get("/statements/{statement_id}/evidence")
+    async def evidence(statement_id: PathDocumentId, viewer: Office) -> dict[str, Any]:
+        found = await ledger.find(f"/v1/statements/{statement_id}/evidence")
+        statement: dict[str, Any] = {} if found is None else found["statement"]
+        if found is None or not viewer.sees(statement["province"], statement["enterprise"]):
+            raise HTTPException(404, "no such statement in your share")
+        return found
+
+    return router
+
+
+def _is_seen(viewer: Viewer, order: Order) -> bool:
+    return viewer.sees(order.province, order.first.uscc, order.first.worker.hex())
+
+
+async def _find(receipts: OrderReceipts, wish: Wish) -> list[Order]:
+    if wish.worker is not None and wish.at is not None:
+        return await receipts.of_worker(wish.worker, wish.at)
+    if wish.enterprise is not None and wish.order_id is not None:
+        return await receipts.of_order(wish.enterprise, wish.order_id, wish.day)
+    raise HTTPException(422, "name enterprise and order_id, or worker and at")
+
+
+def _told(order: Order, page: str, *, has_qr: bool) -> dict[str, Any]:
+    first, receipt = order.first, order.receipt
+    found: dict[str, Any] = {
+        "enterprise": first.uscc,
+        "order_id": first.order_id,
+        "worker_id": first.worker.hex(),
+        "province": order.province,
+        "accepted_at": epoch_instant(first.accepted_at_us),
+        "state": "waiting for the next checkpoint" if receipt is None else "in the log",
+        "rows_not_in_the_log_yet": order.open_rows,
+        "receipt": None if receipt is None else receipt.text,
+        "link": None if receipt is None else f"{page}#{receipt.text}",
+    }
+    if has_qr:
+        code = None if receipt is None else receipt_code(page, receipt)
+        found["qr_svg"] = None if code is None else svg_of(code)
+    return found

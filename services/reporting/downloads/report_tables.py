@@ -1,0 +1,89 @@
+"""The answers as tables for spreadsheets."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from services.reporting.downloads.spreadsheet_cells import Table
+from services.reporting.read_model.responses import Remittance, Sheet
+from shared.contracts.reports import CoverageReport, DeclarationReport, PaymentReport, RegistrationReport
+from shared.domain.scheme.province import PROVINCES
+
+
+class Tables:
+    """Answers as tables; `enterprises` are their names by USCC."""
+
+    def __init__(self, enterprises: Mapping[str, str]) -> None:
+        self._enterprises = enterprises
+
+    def sheet(self, told: Sheet) -> list[Table]:
+        """Every part of a sheet, its own table each."""
+        where = told.where.model_dump()
+        workers = told.participation.model_dump()
+        hours = [{"hour": hour, "orders": orders} for hour, orders in enumerate(told.hours or ())]
+        bounds = [*(f"below {each} s" for each in told.delays.bounds_seconds), "longer"]
+        late = [{"delay": each, "orders": orders} for each, orders in zip(bounds, told.delays.orders, strict=True)]
+        return [
+            _table("figures", [where | _row(told.figures)]),
+            _table("before", [where | _row(told.before)]),
+            _table("provinces", [self._named(each) for each in told.provinces]),
+            _table("enterprises", [self._named(each) for each in told.enterprises]),
+            _table("industries", [self._named(each) for each in told.industries]),
+            _table("days", [_row(each) for each in told.days]),
+            _table("reasons", [_row(each) for each in told.reasons]),
+            _table("delays", late),
+            _table("hours", hours),
+            _table("participation", [workers]),
+            _table("amendments", [_row(each) for each in told.amendments]),
+        ]
+
+    def statement(
+        self, statement: Mapping[str, Any], lines: Sequence[BaseModel], paid: Sequence[Remittance]
+    ) -> list[Table]:
+        """A statement, its lines, what was remitted."""
+        return [
+            self.rows("statement", [statement]),
+            _table("lines", [_row(each) for each in lines]),
+            self.rows("remittances", [_row(each) for each in paid]),
+        ]
+
+    def rows(self, name: str, rows: Sequence[Mapping[str, Any]]) -> Table:
+        """Rows that name an enterprise or a province by its code get the name beside it."""
+        return _table(name, [self._with_names(row) for row in rows])
+
+    def report(self, told: CoverageReport | RegistrationReport | DeclarationReport | PaymentReport) -> list[Table]:
+        """A report as it was sent: what it says once, and each of its lists."""
+        document = told.model_dump()
+        lists = {name: rows for name, rows in document.items() if isinstance(rows, list)}
+        head = {name: value for name, value in document.items() if name not in lists}
+        parts = [
+            self.rows(name, [row if isinstance(row, dict) else {"worker_id": row} for row in rows])
+            for name, rows in lists.items()
+        ]
+        return [self.rows("report", [head]), *parts]
+
+    def _named(self, part: BaseModel) -> dict[str, Any]:
+        row = _row(part)
+        code = row.pop("code")
+        return {"code": code, "name": self._name_of(code)} | row
+
+    def _with_names(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        named: dict[str, Any] = {}
+        for column, value in row.items():
+            named[column] = value
+            if column in {"enterprise", "province"}:
+                named[f"{column}_name"] = self._name_of(value)
+        return named
+
+    def _name_of(self, code: str | None) -> str:
+        known = PROVINCES.get(code or "")
+        return f"{known.chinese} {known.english}" if known else self._enterprises.get(code or "", "")
+
+
+def _row(part: BaseModel) -> dict[str, Any]:
+    return part.model_dump(by_alias=True)
+
+
+def _table(name: str, rows: Sequence[Mapping[str, Any]]) -> Table:
+    return Table(name, list(dict.fromkeys(column for row in rows for column in row)), rows)

@@ -1,0 +1,147 @@
+"""Taking in what is told: closed days, statements, injury notices, others' totals; each kept once, as it came."""
+
+import hashlib
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+import msgspec
+import structlog
+from sqlalchemy import Table, select
+from sqlalchemy.dialects.postgresql import insert as insert_once
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from services.reporting.read_model.arrivals import take_manifest
+from services.reporting.read_model.read_model_tables import REMITTANCE
+from services.reporting.register.discrepancies import Discrepancy, record
+from services.reporting.tables import DAY_CLOSED, INJURY_NOTICE, REPORTED_TOTAL, STATEMENT_ISSUED
+from shared.adapters.postgres.message_faults import detail_of, meaning_of
+from shared.contracts.findings import FindingKind
+from shared.contracts.manifests import DayClosed, RemittanceReceived, StatementIssued
+from shared.contracts.notices import InjuryNoticed, TotalReported
+from shared.contracts.quarantine import Message, Quarantined, QuarantineReason
+from shared.contracts.topics import DAYS_CLOSED, INJURIES, MANIFESTS, REMITTANCES, STATEMENTS, TOTALS
+from shared.domain.calendar import insured_day
+from shared.domain.errors import Refused
+from shared.domain.money import parse_yuan
+from shared.domain.privacy.identity import reads_as_identity
+
+log = structlog.get_logger(__name__)
+
+
+class Intake:
+    """Handlers of the topics. Each raises for a message that is not taken: who reads it quarantines it and goes on."""
+
+    def __init__(self, engine: AsyncEngine, wake: Callable[[], None]) -> None:
+        self._engine, self._wake = engine, wake
+        self._handlers: dict[str, Callable[[bytes], Awaitable[None]]] = {
+            DAYS_CLOSED: self.take_day_closed,
+            STATEMENTS: self.take_statement,
+            INJURIES: self.take_injury,
+            REMITTANCES: self.take_remittance,
+            TOTALS: self.take_total,
+        }
+
+    @property
+    def topics(self) -> Iterable[str]:
+        """The topics that reporting reads."""
+        return (*self._handlers, MANIFESTS)
+
+    async def take(self, message: Message) -> None:
+        """Handle a message of any of the topics; one that is not taken is a finding of the register, too."""
+        try:
+            if message.topic == MANIFESTS:
+                await take_manifest(self._engine, message.body, message.recorded_at)
+            else:
+                await self._handlers[message.topic](message.body)
+        except Exception as error:
+            reason = meaning_of(error)
+            if isinstance(reason, QuarantineReason) and reason is not QuarantineReason.DIFFERENT_CONTENT:
+                await self._note_unreadable(message, detail_of(error))
+            raise
+
+    async def take_day_closed(self, body: bytes) -> None:
+        """Keep a closed day; the same day with other content is a discrepancy, and the first stands."""
+        told = msgspec.json.decode(body, type=DayClosed)
+        await self._keep(DAY_CLOSED, body, {"day": told.day}, {"as_of": told.as_of})
+
+    async def take_statement(self, body: bytes) -> None:
+        """Keep an issued statement; the same id with other content is a discrepancy, and the first stands."""
+        told = msgspec.json.decode(body, type=StatementIssued)
+        share = {"period": told.period, "province": told.province, "enterprise": told.enterprise}
+        await self._keep(STATEMENT_ISSUED, body, {"statement_id": told.statement_id}, share)
+
+    async def take_injury(self, body: bytes) -> None:
+        """Keep an injury notice; it is matched with orders by a later step."""
+        told = msgspec.json.decode(body, type=InjuryNoticed)
+        _refuse_identity(notice_id=told.notice_id)
+        await self._keep(
+            INJURY_NOTICE, body, {"notice_id": told.notice_id}, {"injured_on": insured_day(told.injured_at)}
+        )
+
+    async def take_total(self, body: bytes) -> None:
+        """Keep somebody else's count of an enterprise's day."""
+        told = msgspec.json.decode(body, type=TotalReported)
+        _refuse_identity(source=told.source)
+        key = {"source": told.source, "enterprise": told.enterprise, "day": told.day}
+        await self._keep(REPORTED_TOTAL, body, key, {"count": told.count})
+
+    async def take_remittance(self, body: bytes) -> None:
+        """Keep money that arrived, for the pages; the first message of an id stands."""
+        told = msgspec.json.decode(body, type=RemittanceReceived)
+        _refuse_identity(remittance_id=told.remittance_id)
+        amount = parse_yuan(told.amount_yuan)
+        if amount <= 0:
+            raise Refused(f"remittance {told.remittance_id} of {told.amount_yuan} yuan")
+        row = {
+            "remittance_id": told.remittance_id,
+            "province": told.province,
+            "enterprise": told.enterprise,
+            "amount": amount,
+            "received_on": told.received_on,
+        }
+        async with self._engine.begin() as connection:
+            await connection.execute(insert_once(REMITTANCE).values(row).on_conflict_do_nothing())
+            known = await connection.execute(select(REMITTANCE).filter_by(remittance_id=told.remittance_id))
+            held = dict(known.mappings().one())
+        if any(held[name] != value for name, value in row.items()):
+            detail = f"remittance {told.remittance_id} is known with other content"
+            raise Quarantined(QuarantineReason.DIFFERENT_CONTENT, detail)
+
+    async def _keep(self, table: Table, body: bytes, key: dict[str, Any], more: dict[str, Any]) -> None:
+        digest = hashlib.sha256(body).hexdigest()
+        contradiction = None
+        async with self._engine.begin() as connection:
+            row = key | more | {"body": body, "body_sha256": digest}
+            await connection.execute(insert_once(table).values(row).on_conflict_do_nothing())
+            query = select(table.c.body_sha256).filter_by(**key)
+            held = await connection.scalar(query)
+            if held != digest:
+                contradiction = await self._keep_contradiction(connection, table, key, held, digest)
+        self._wake()
+        if contradiction is not None:
+            raise Quarantined(QuarantineReason.DIFFERENT_CONTENT, contradiction)
+
+    async def _keep_contradiction(
+        self, connection: AsyncConnection, table: Table, key: dict[str, Any], held: str | None, digest: str
+    ) -> str:
+        told = " ".join(map(str, key.values()))
+        detail = f"{table.name} {told}: held as {held or 'another statement of this month'}, told again as {digest}"
+        log.error("told again with other content", detail=detail)
+        day, enterprise = key.get("day"), key.get("enterprise")
+        found = Discrepancy(kind=FindingKind.DIFFERENT_CONTENT, detail=detail, day=day, enterprise=enterprise)
+        await record(connection, found)
+        return detail
+
+    async def _note_unreadable(self, message: Message, error: str) -> None:
+        digest = hashlib.sha256(message.body).hexdigest()
+        async with self._engine.begin() as connection:
+            detail = f"{message.topic}: {error}; bytes kept under SHA-256 {digest}".replace("\0", "")
+            await record(connection, Discrepancy(kind=FindingKind.UNREADABLE_MESSAGE, detail=detail))
+
+
+def _refuse_identity(**texts: str) -> None:
+    """Raise for an id that reads as an identity; the id is not repeated, for findings are read by many."""
+    for name, text in texts.items():
+        if reads_as_identity(text):
+            detail = f"identity_in_clear: {name} reads as a citizen's number or a mobile number; send another"
+            raise Quarantined(QuarantineReason.IDENTITY_IN_CLEAR, detail)

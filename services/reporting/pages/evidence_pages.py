@@ -1,0 +1,122 @@
+"""Evidence: how far the log is, its newest checkpoint with the signatures, how it grew; and a worker's own receipts."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response
+from markupsafe import Markup
+
+from services.reporting.access.access_log import note_look
+from services.reporting.access.viewers import Role, Viewer, viewing
+from services.reporting.read_model.projector import last_day
+from services.reporting.receipts.order_receipts import Order
+from services.reporting.rendering.charts import Mark, line_of_days
+from services.reporting.rendering.layout import OFFICES
+from services.reporting.rendering.page_context import FIRST, LAST, Desk, asked, if_there
+from services.reporting.rendering.texts import Speech, grouped
+from shared.adapters.qr_codes import receipt_code, svg_of
+from shared.domain.calendar import SHANGHAI, epoch_instant
+from shared.domain.evidence.signed_note import Note
+
+DAYS: Final = 14
+
+
+def make_router(desk: Desk) -> APIRouter:
+    """`/evidence` for everybody but workers; `/my-receipts` for a worker's link."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/evidence")
+    async def evidence(request: Request, viewer: Annotated[Viewer, Depends(desk.access.require(*OFFICES))]) -> Response:
+        status = await if_there(desk.ledger.get("/v1/status"))
+        async with viewing(desk.engine, viewer) as connection:
+            day = await last_day(connection)
+        grown = await _growth(desk, day) if day else []
+        note = grown[-1]["note"] if grown else None
+        return desk.site.page(
+            request, "evidence.html", viewer=viewer, log=status["log"] if status else None, note=note,
+            signatures=_signatures(note) if note else [], checkpoints=grown[::-1],
+            growth=_draw(grown, desk.site.speech(request)),
+        )  # fmt: skip
+
+    @router.get("/my-receipts")
+    async def mine(
+        request: Request,
+        viewer: Annotated[Viewer, Depends(desk.access.require(Role.WORKER))],
+        at: Annotated[str, Query(max_length=40)] = "",
+    ) -> Response:
+        t = desk.site.speech(request)
+        orders, refused = None, None
+        if at:
+            try:
+                instant = _instant_of(at)
+            except ValueError:
+                refused = t("receipt.bad_instant")
+            else:
+                orders = await _receipts(desk, viewer, instant)
+        return desk.site.page(request, "my_receipts.html", viewer=viewer, orders=orders, refused=refused, at=at)
+
+    return router
+
+
+def _instant_of(text: str) -> datetime:
+    """An instant that a worker typed, in Shanghai where it names no zone; raises ValueError for one that is out."""
+    instant = datetime.fromisoformat(text)
+    if not FIRST <= instant.date() <= LAST:
+        raise ValueError(text)
+    return instant if instant.tzinfo else instant.replace(tzinfo=SHANGHAI)
+
+
+async def _growth(desk: Desk, last: date) -> list[dict[str, Any]]:
+    """The checkpoints of the last closes, oldest first."""
+    found: list[dict[str, Any]] = []
+    for back in range(DAYS - 1, -1, -1):
+        day = last - timedelta(days=back)
+        answer = await if_there(desk.ledger.find("/v1/log/checkpoints", day=day.isoformat()))
+        if answer is not None:
+            before = found[-1]["size"] if found else answer["size"]
+            size = answer["size"]
+            found.append({"day": day, "size": size, "more": size - before, "note": answer["checkpoint"]})
+    return found
+
+
+def _draw(grown: list[dict[str, Any]], t: Speech) -> Markup:
+    marks = [
+        Mark(
+            f"{each['day']:%m-%d}",
+            each["size"],
+            t("evidence.grown_said", label=each["day"], value=grouped(each["size"])),
+        )
+        for each in grown
+    ]
+    return line_of_days(marks, every=3) if len(marks) > 1 else Markup("")
+
+
+def _signatures(note: str) -> list[dict[str, Any]]:
+    """Who signed; a witness's line tells when, in its first eight bytes."""
+    told = []
+    for each in Note.parse(note.encode()).signatures:
+        is_witness = len(each.signature) > 64
+        at = datetime.fromtimestamp(int.from_bytes(each.signature[:8], "big"), UTC) if is_witness else None
+        told.append({"name": each.name, "role": "witness" if is_witness else "log", "at": at})
+    return told
+
+
+async def _receipts(desk: Desk, viewer: Viewer, at: datetime) -> list[dict[str, Any]]:
+    """The worker's orders at an instant; of one enterprise where the link is narrowed to it."""
+    worker, _, enterprise = (viewer.scope or "").partition(":")
+    await note_look(desk.engine, viewer, "worker_receipts", worker)
+    found = await asked(desk.receipts.of_worker(worker, at))
+    return [_told(order, desk.receipt_page) for order in found if enterprise in {"", order.first.uscc}]
+
+
+def _told(order: Order, page: str) -> dict[str, Any]:
+    code = None if order.receipt is None else receipt_code(page, order.receipt)
+    return {
+        "enterprise": order.first.uscc,
+        "order_id": order.first.order_id,
+        "province": order.province,
+        "accepted_at": epoch_instant(order.first.accepted_at_us),
+        "link": None if order.receipt is None else f"{page}#{order.receipt.text}",
+        "qr": None if code is None else Markup(svg_of(code)),  # noqa: S704 - drawn by us, out of digits
+    }

@@ -1,0 +1,133 @@
+"""The register: filters, one finding with its evidence side by side, and changes of its state."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, get_args
+
+from fastapi import APIRouter, Depends, HTTPException, Query, Request
+from fastapi.responses import Response
+
+from services.reporting.access.access_log import note_look
+from services.reporting.access.authentication import form_fields
+from services.reporting.access.viewers import Role, Viewer, viewing
+from services.reporting.register.register_queries import (
+    State,
+    Wanted,
+    change_state,
+    find_one,
+    list_findings,
+    tells_orders,
+)
+from services.reporting.rendering.finding_text import show_evidence, tell
+from services.reporting.rendering.layout import EVERYWHERE, OFFICES
+from services.reporting.rendering.page_context import (
+    AnyDay,
+    AnyPeriod,
+    AnyProvince,
+    AnyUscc,
+    Desk,
+    address,
+    day_of,
+    see_other,
+)
+from services.reporting.rendering.texts import say_bound
+from shared.contracts.findings import FindingKind
+from shared.runtime.http.types import PathInt8
+
+STATES: Final[tuple[str, ...]] = get_args(State)
+SHOWN: Final = 50
+MOST_COMMENT: Final = 2_000
+
+
+def make_router(desk: Desk) -> APIRouter:
+    """`/discrepancies`, one of them, and the form that adds a state."""
+    router = APIRouter(include_in_schema=False)
+    Asking = Annotated[Viewer, Depends(desk.access.require(*OFFICES))]  # noqa: N806 - a type, it holds the engine
+    Changing = Annotated[Viewer, Depends(desk.access.require(*EVERYWHERE, Role.PROVINCE))]  # noqa: N806 - as above
+
+    @router.get("/discrepancies")
+    async def register(
+        request: Request,
+        viewer: Asking,
+        state: Annotated[str | None, Query(pattern="^(" + "|".join(STATES) + ")?$")] = None,
+        kind: Annotated[str | None, Query(pattern=r"^[a-z_]*$")] = None,
+        province: AnyProvince = None,
+        enterprise: AnyUscc = None,
+        day: AnyDay = None,
+        period: AnyPeriod = None,
+        after: Annotated[int, Query(ge=0, lt=2**63)] = 0,
+    ) -> Response:
+        if kind and kind not in set(FindingKind):
+            raise HTTPException(422, f"no kind of finding: {kind}")
+        asked = {"state": state or None, "kind": kind or None, "province": province or None}
+        asked |= {"enterprise": enterprise or None, "period": period or None}
+        wanted = Wanted(**asked, day=day_of(day), after=after, limit=SHOWN)  # type: ignore[arg-type]
+        async with viewing(desk.engine, viewer) as connection:
+            rows = await list_findings(connection, wanted)
+        here = asked | {"day": day}
+        more = address("/discrepancies", **here, after=rows[-1]["id"]) if len(rows) == SHOWN else None
+        t = desk.site.speech(request)
+        return desk.site.page(
+            request, "discrepancies.html", viewer=viewer, next_href=more,
+            rows=[row | {"told": tell(t, row)} for row in rows],
+            first_href=address("/discrepancies", **here) if after else None,
+            wanted=here, has_provinces=viewer.role is not Role.PROVINCE,
+            has_enterprises=viewer.role is not Role.ENTERPRISE,
+            states=[(each, t.word("state", each)) for each in STATES],
+            kinds=sorted(((each.value, t.word("kind", each)) for each in FindingKind), key=lambda both: both[1]),
+            provinces=[(code, t.province(code)) for code in sorted(desk.joined)],
+            enterprises=sorted(desk.site.enterprises.items()),
+            links=[(each.upper(), address("/v1/discrepancies", **here, format=each)) for each in ("xlsx", "csv")],
+        )  # fmt: skip
+
+    @router.get("/discrepancies/{discrepancy_id}")
+    async def finding(request: Request, viewer: Asking, discrepancy_id: PathInt8) -> Response:
+        return await _show(desk, request, viewer, discrepancy_id)
+
+    @router.post("/discrepancies/{discrepancy_id}/states")
+    async def change(request: Request, viewer: Changing, discrepancy_id: PathInt8) -> Response:
+        t, fields = desk.site.speech(request), await form_fields(request)
+        state, comment = fields.get("state", ""), fields.get("comment", "").strip()
+        found = await _find(desk, viewer, discrepancy_id)
+        if state not in STATES or not 0 < len(comment) <= MOST_COMMENT:
+            return await _show(desk, request, viewer, discrepancy_id, t("finding.no_comment"))
+        async with desk.engine.begin() as connection:
+            is_new = await change_state(connection, found["id"], state, comment, viewer.name)  # type: ignore[arg-type]
+        if not is_new:
+            return await _show(desk, request, viewer, discrepancy_id, t("finding.already"))
+        return see_other(f"/discrepancies/{discrepancy_id}")
+
+    return router
+
+
+async def _find(desk: Desk, viewer: Viewer, discrepancy_id: int) -> dict[str, Any]:
+    if not 0 < discrepancy_id < 2**63:
+        raise HTTPException(404, f"no finding {discrepancy_id}")
+    async with viewing(desk.engine, viewer) as connection:
+        found = await find_one(connection, discrepancy_id)
+    if found is None:
+        raise HTTPException(404, f"no finding {discrepancy_id} in your share")
+    return found
+
+
+async def _show(
+    desk: Desk, request: Request, viewer: Viewer, discrepancy_id: int, refused: str | None = None
+) -> Response:
+    found, t = await _find(desk, viewer, discrepancy_id), desk.site.speech(request)
+    if tells_orders(found):
+        await note_look(desk.engine, viewer, "orders_of_finding", str(discrepancy_id))
+    return desk.site.page(
+        request, "finding.html", 200 if refused is None else 409, viewer=viewer, found=found, refused=refused,
+        told=tell(t, found), evidence=show_evidence(t, found), bound=lambda place: say_bound(t, place),
+        story=_story(found), states=[(each, t.word("state", each)) for each in STATES],
+        may_change=viewer.role in EVERYWHERE or (viewer.role is Role.PROVINCE and viewer.scope == found["province"]),
+        sees_province=viewer.role in EVERYWHERE or viewer.role is Role.PROVINCE,
+    )  # fmt: skip
+
+
+def _story(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """States and sightings in the order of time."""
+    states = [{"at": each["noted_at"], "state": each["state"], "actor": each["actor"], "note": each["note"]}
+              for each in found["history"]]  # fmt: skip
+    seen = [{"at": each["seen_at"], "state": None, "actor": "danbao", "note": each["detail"]}
+            for each in found["sightings"]]  # fmt: skip
+    return sorted(states + seen, key=lambda each: each["at"])

@@ -1,0 +1,87 @@
+"""API keys and the trail of looks, for those who may see them."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response
+
+from services.reporting.access.access_log import NEWEST, list_looks
+from services.reporting.access.api_keys import add_key, add_link, address_of_link, list_keys, revoke_key
+from services.reporting.access.authentication import form_fields
+from services.reporting.access.viewers import Role, Viewer, viewing
+from services.reporting.api.account_routes import KEY_DAYS, LINK_DAYS, KeyId
+from services.reporting.rendering.page_context import Desk, address, see_other
+from shared.domain.errors import Refused
+
+LOOKS_SHOWN = 100
+
+
+def make_router(desk: Desk) -> APIRouter:
+    """`/keys` for an enterprise and operators, `/looks` for the national regulator and operators."""
+    router = APIRouter(include_in_schema=False)
+    _add_keys(router, desk)
+
+    @router.get("/looks")
+    async def looks(
+        request: Request,
+        viewer: Annotated[Viewer, Depends(desk.access.require(Role.NATIONAL, Role.OPERATOR))],
+        before: Annotated[int, Query(ge=0, le=NEWEST)] = NEWEST,
+    ) -> Response:
+        async with viewing(desk.engine, viewer) as connection:
+            rows = await list_looks(connection, before, LOOKS_SHOWN)
+        more = address("/looks", before=rows[-1].id) if len(rows) == LOOKS_SHOWN else None
+        return desk.site.page(request, "looks.html", viewer=viewer, rows=rows, next_href=more)
+
+    return router
+
+
+def _add_keys(router: APIRouter, desk: Desk) -> None:
+    Maker = Annotated[Viewer, Depends(desk.access.require(Role.OPERATOR, Role.ENTERPRISE))]  # noqa: N806 - a type
+    _add_links(router, desk)
+
+    @router.get("/keys")
+    async def keys(request: Request, viewer: Maker) -> Response:
+        return await _show_keys(desk, request, viewer)
+
+    @router.post("/keys")
+    async def make(request: Request, viewer: Maker) -> Response:
+        name = (await form_fields(request)).get("name", "").strip()
+        try:
+            made = await add_key(desk.engine, viewer, name, viewer.role, viewer.scope, KEY_DAYS)
+        except Refused:
+            return await _show_keys(desk, request, viewer, refusal="no_name")
+        return await _show_keys(desk, request, viewer, fresh=made.key)
+
+    @router.post("/keys/{key_id}/revoke")
+    async def revoke(request: Request, viewer: Maker, key_id: KeyId) -> Response:
+        try:
+            await revoke_key(desk.engine, viewer, key_id)
+        except Refused:
+            return await _show_keys(desk, request, viewer, refusal="not_there")
+        return see_other("/keys")
+
+
+def _add_links(router: APIRouter, desk: Desk) -> None:
+    Maker = Annotated[Viewer, Depends(desk.access.require(Role.OPERATOR, Role.ENTERPRISE))]  # noqa: N806 - a type
+
+    @router.post("/keys/links")
+    async def make_link(request: Request, viewer: Maker) -> Response:
+        worker = (await form_fields(request)).get("worker", "").strip().lower()
+        try:
+            made = await add_link(desk.engine, viewer, worker, None, LINK_DAYS)
+        except Refused:
+            return await _show_keys(desk, request, viewer, refusal="no_token")
+        return await _show_keys(desk, request, viewer, fresh=address_of_link(desk.public_url, made))
+
+
+async def _show_keys(
+    desk: Desk, request: Request, viewer: Viewer, *, fresh: str | None = None, refusal: str | None = None
+) -> Response:
+    """The page, with what was made just now, or with why nothing was (409)."""
+    async with desk.engine.connect() as connection:
+        rows = await list_keys(connection, viewer)
+    refused = desk.site.speech(request)(f"key.{refusal}") if refusal else None
+    return desk.site.page(
+        request, "keys.html", 409 if refusal else 200, viewer=viewer, rows=rows, fresh=fresh, refused=refused,
+        link_days=LINK_DAYS,
+    )  # fmt: skip

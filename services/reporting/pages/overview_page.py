@@ -1,0 +1,91 @@
+"""The first page of those who see the whole country."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import Response
+
+from services.reporting.access.viewers import Viewer, viewing
+from services.reporting.read_model.overview import read_overview
+from services.reporting.read_model.responses import MapPart
+from services.reporting.rendering.china_map import CLASSES, Shade, class_edges
+from services.reporting.rendering.page_context import Desk, address, if_there
+from services.reporting.rendering.sheet_charts import draw_days, draw_hours
+from services.reporting.rendering.texts import Speech, grouped, percent, yuan_text
+from shared.domain.calendar import Month
+
+
+async def show_overview(desk: Desk, request: Request, viewer: Viewer, shade: str) -> Response:
+    """The last closed day; `shade` says by what the map is coloured."""
+    t = desk.site.speech(request)
+    async with viewing(desk.engine, viewer) as connection:
+        overview = await read_overview(connection, desk.joined)
+    status = await if_there(desk.ledger.get("/v1/status"))
+    if overview.sheet is None or overview.day is None:
+        return desk.site.page(request, "overview.html", viewer=viewer, overview=overview)
+    sheet, period, day = overview.sheet, str(Month.of(overview.day)), overview.day
+    shades = {part.province: _shade(part, shade, t, period) for part in overview.map}
+    return desk.site.page(
+        request, "overview.html", viewer=viewer, overview=overview, period=period, shade=shade,
+        log=status["log"] if status else None,
+        map=desk.site.map.draw(shades, t("overview.map")), legend=_legend(shades.values(), shade, t),
+        provinces=sorted(overview.map, key=_rank), line=draw_days(sheet, t, lambda each: f"/days/{each}"),
+        hours=draw_hours(sheet, t),
+        enterprise_link=lambda code: address(f"/enterprises/{code}", day=day),
+        industry_link=lambda code: address(f"/industries/{code}", day=day),
+    )  # fmt: skip
+
+
+def _rank(part: MapPart) -> tuple[bool, int, str]:
+    """Most orders first, those outside the pilot last."""
+    return not part.is_in_pilot, -(part.figures.orders if part.figures else 0), part.province
+
+
+def _value(part: MapPart, shade: str) -> int:
+    """What the map is shaded by, as a whole number: workers, 0.0001 yuan, or ten-thousandths."""
+    if part.figures is None:
+        return 0
+    match shade:
+        case "workers":
+            return part.figures.worker_days or 0
+        case "premium":
+            return part.figures.premium
+        case _:
+            return round(float(part.figures.insured_share or 0) * 10_000)
+
+
+def _shade(part: MapPart, shade: str, t: Speech, period: str) -> Shade:
+    name, href = t.province(part.province), f"/provinces/{part.province}?period={period}"
+    if not part.is_in_pilot:
+        return Shade(None, t("overview.map_outside", name=name), href)
+    figures = part.figures
+    said = t(
+        "overview.map_said",
+        name=name,
+        workers=grouped(figures.worker_days or 0 if figures else 0),
+        orders=grouped(figures.orders if figures else 0),
+        premium=grouped(yuan_text(figures.premium if figures else 0)),
+        share=percent(figures.insured_share if figures else None),
+    )
+    return Shade(_value(part, shade), said, href)
+
+
+def _legend(shades: Any, shade: str, t: Speech) -> Sequence[tuple[str, str]]:
+    edges = class_edges([each.value for each in shades if each.value])
+    first = CLASSES - len(edges)
+
+    def said(value: int) -> str:
+        match shade:
+            case "workers":
+                return grouped(value)
+            case "premium":
+                return grouped(yuan_text(value))
+            case _:
+                return f"{value / 100:.2f}%"
+
+    told = [(f"q{first + place}", t("overview.up_to", most=said(edge))) for place, edge in enumerate(edges)]
+    nothing = [("q0", t("overview.no_orders"))] if any(each.value == 0 for each in shades) else []
+    last = t("overview.above") if edges else t(f"overview.shade_{shade}")
+    outside = [("outside", t("overview.outside"))] if any(each.value is None for each in shades) else []
+    return [*nothing, *told, (f"q{CLASSES}", last), *outside]

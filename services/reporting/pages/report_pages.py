@@ -1,0 +1,35 @@
+"""A day's coverage report as it was sent, with its receipt: for those who see the province whole."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi.responses import Response
+
+from services.reporting.access.access_log import note_look
+from services.reporting.access.viewers import Role, Viewer, viewing
+from services.reporting.delivery.sent_report_queries import find_coverage
+from services.reporting.rendering.layout import EVERYWHERE
+from services.reporting.rendering.page_context import Desk, PathDay, Province
+
+
+def make_router(desk: Desk) -> APIRouter:
+    """`/reports/{day}/{province}`."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/reports/{day}/{code}")
+    async def report(
+        request: Request,
+        viewer: Annotated[Viewer, Depends(desk.access.require(*EVERYWHERE, Role.PROVINCE))],
+        day: PathDay,
+        code: Province,
+    ) -> Response:
+        async with viewing(desk.engine, viewer) as connection:
+            view = await find_coverage(connection, day, code)
+        if view is None:
+            raise HTTPException(404, "no such report in your share")
+        if view.report.employee_exclusions:
+            await note_look(desk.engine, viewer, "employee_exclusions", view.report.report_id)
+        links = [(each.upper(), f"/v1/reports/{view.report.report_id}?format={each}") for each in ("xlsx", "csv")]
+        return desk.site.page(request, "coverage.html", viewer=viewer, view=view, links=links)
+
+    return router

@@ -1,0 +1,125 @@
+"""Statements: the list with the state of each, and one with everything behind it."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
+from fastapi.responses import Response
+
+from services.reporting.access.viewers import Role, Viewer, viewing
+from services.reporting.delivery.sent_report_queries import find_declaration
+from services.reporting.read_model.payment_state import STATES, read_payments, state_of
+from services.reporting.read_model.responses import Statement
+from services.reporting.read_model.statements import Wanted, find_statement, list_periods, list_statements
+from services.reporting.rendering.layout import EVERYWHERE, OFFICES
+from services.reporting.rendering.page_context import AnyDay, AnyPeriod, AnyProvince, AnyUscc, Desk, address, day_of
+from services.reporting.rendering.texts import grouped
+from shared.contracts.reports import PaymentItem
+from shared.domain.calendar import insured_day
+from shared.domain.money import Amount, parse_yuan, yuan
+from shared.runtime.clock import now
+
+StatementId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.:-]{1,128}$")]
+MOST: Final = 1_000
+"""Statements of a month on one page: 32 provinces of 31 enterprises; the API has a cursor."""
+
+
+def make_router(desk: Desk) -> APIRouter:
+    """`/statements` and `/statements/{id}`."""
+    router = APIRouter(include_in_schema=False)
+    Asking = Annotated[Viewer, Depends(desk.access.require(*OFFICES))]  # noqa: N806 - a type, it holds the engine
+
+    @router.get("/statements")
+    async def statements(
+        request: Request,
+        viewer: Asking,
+        period: AnyPeriod = None,
+        province: AnyProvince = None,
+        enterprise: AnyUscc = None,
+        state: Annotated[str | None, Query(pattern=r"^[a-z_]*$")] = None,
+        as_of: AnyDay = None,
+    ) -> Response:
+        async with viewing(desk.engine, viewer) as connection:
+            periods = await list_periods(connection)
+            shown = period or (periods[0] if periods and period is None else None)
+            wanted = Wanted(period=shown, province=province or None, enterprise=enterprise or None, limit=MOST)
+            found = await list_statements(connection, wanted) if periods else []
+        day = day_of(as_of) or insured_day(now())
+        payments = await read_payments(desk.sources, {each.period for each in found}, day)
+        rows = [_row(each, payments.get(each.statement_id)) for each in found]
+        if state:
+            rows = [row for row in rows if row["state"] == state]
+        return desk.site.page(
+            request, "statements.html", viewer=viewer, rows=rows, total=_total(rows), as_of=day, period=shown,
+            links=_exports(period=shown, province=province, enterprise=enterprise, state=state, as_of=as_of),
+            wanted={"province": province, "enterprise": enterprise, "state": state},
+            **_choices(desk, request, viewer, periods),
+        )  # fmt: skip
+
+    @router.get("/statements/{statement_id}")
+    async def statement(request: Request, viewer: Asking, statement_id: StatementId, as_of: AnyDay = None) -> Response:
+        async with viewing(desk.engine, viewer) as connection:
+            found = await find_statement(connection, statement_id)
+            declaration = await find_declaration(connection, statement_id)
+        if found is None:
+            raise HTTPException(404, "no such statement in your share")
+        day = day_of(as_of) or insured_day(now())
+        payment = (await read_payments(desk.sources, {found.statement.period}, day)).get(statement_id)
+        row, kinds = _row(found.statement, payment), ("line", "adjustment", "assessed")
+        lines = {kind: [_line(line) for line in found.lines if line.kind == kind] for kind in kinds}
+        period = found.statement.period
+        return desk.site.page(
+            request, "statement.html", viewer=viewer, s=row, payment=payment, payment_as_of=day,
+            state_now=row["state"], lines=lines["line"], adjustments=lines["adjustment"], assessed=lines["assessed"],
+            rounding_yuan=yuan(Amount(found.statement.amount - found.statement.exact_amount)),
+            remittances=[each.model_dump(mode="json", by_alias=True) for each in found.remittances],
+            receipt=declaration,
+            links=[(kind.upper(), f"/v1/statements/{statement_id}?format={kind}") for kind in ("xlsx", "csv")],
+            month_href=lambda month: address(
+                f"/enterprises/{row['enterprise']}", period=month, province=row["province"], back=period
+            ),
+        )  # fmt: skip
+
+    return router
+
+
+def _choices(desk: Desk, request: Request, viewer: Viewer, periods: Sequence[str]) -> dict[str, Any]:
+    t = desk.site.speech(request)
+    return {
+        "periods": [(each, t.month(each)) for each in periods],
+        "provinces": [(code, t.province(code)) for code in sorted(desk.joined)],
+        "enterprises": sorted(desk.site.enterprises.items()),
+        "states": [(each, t.word("state", each)) for each in STATES],
+        "has_provinces": viewer.role is not Role.PROVINCE,
+        "has_enterprises": viewer.role in EVERYWHERE or viewer.role is Role.PROVINCE,
+    }
+
+
+def _exports(**wanted: object) -> list[tuple[str, str]]:
+    """The same rows as on the page, as downloads."""
+    return [(kind.upper(), address("/v1/statements", **wanted, limit=MOST, format=kind)) for kind in ("xlsx", "csv")]
+
+
+def _row(statement: Statement, payment: PaymentItem | None) -> dict[str, Any]:
+    """A statement with where its payment stands, for the templates."""
+    told = statement.model_dump(mode="json", by_alias=True) | {"orders": statement.orders}
+    told |= {"remitted_yuan": None, "outstanding_yuan": None, "late_fee_yuan": None}
+    if payment is not None:
+        told |= payment.model_dump(include={"remitted_yuan", "outstanding_yuan", "late_fee_yuan"})
+    return told | {"state": state_of(statement, payment)}
+
+
+def _line(line: Any) -> dict[str, Any]:
+    return dict(line.model_dump(mode="json", by_alias=True))
+
+
+def _total(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Sums in yuan; a dash where one of the rows is not known."""
+
+    def added(name: str) -> str:
+        if any(row[name] is None for row in rows):
+            return "–"
+        return grouped(yuan(Amount(sum(parse_yuan(row[name]) for row in rows))))
+
+    names = {"amount": "amount_yuan", "remitted": "remitted_yuan", "outstanding": "outstanding_yuan"}
+    return {name: added(column) for name, column in names.items()}

@@ -1,0 +1,155 @@
+"""From a closed day, or a statement, as it was told, to the rows that pages read: live and for a rebuild."""
+
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Mapping
+from datetime import date
+from typing import Any
+
+from sqlalchemy import Table, insert
+from sqlalchemy.dialects.postgresql import insert as insert_once
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.reporting.read_model import read_model_tables as tables
+from services.reporting.register.figure_bounds import check_day, check_statement
+from shared.contracts.manifests import DayClosed, Outcome, StatementIssued, Total
+
+ASSESSED = "assessed:"
+"""How the reason of a total starts whose orders are presumed (shared/contracts/manifests.py)."""
+Place = tuple[date, str, str, str]
+"""Insured day, province, enterprise, industry."""
+
+
+async def project_day(connection: AsyncConnection, closed: DayClosed) -> bool:
+    """Write the rows of a closed day, once; False where they are there. Of two writers one waits.
+
+    Raises `Refused` for absurd figures: the sums of the good days would overflow with them.
+    """
+    mark = insert_once(tables.DAY_PROJECTED).values(day=closed.day).on_conflict_do_nothing()
+    if await connection.scalar(mark.returning(tables.DAY_PROJECTED.c.day)) is None:
+        return False
+    check_day(closed)
+    sums = _sums(closed)
+    await _add(
+        connection,
+        tables.DAILY_SUM,
+        [_placed(place) | {"day": closed.day, **row} for place, row in sums.items()],
+    )
+    await _add(connection, tables.DAILY_REASON, _reasons(closed))
+    await _add(connection, tables.PARTICIPATION, _participation(closed))
+    await _add(connection, tables.DAILY_HOURS, _hours(closed))
+    first_time = Counter[str]()
+    for each in closed.first_time:
+        first_time[each.province] += each.workers
+    new = [{"day": closed.day, "province": province, "workers": count} for province, count in first_time.items()]
+    await _add(connection, tables.FIRST_TIME, new)
+    await _add_to_months(connection, closed.day, sums, first_time)
+    return True
+
+
+async def project_statement(connection: AsyncConnection, told: StatementIssued) -> None:
+    """Write the row of a statement, once; raises `Refused` for absurd figures."""
+    check_statement(told)
+    adjustments = [line.amount for line in told.lines if line.kind == "adjustment"]
+    row = {
+        "statement_id": told.statement_id,
+        "period": told.period,
+        "province": told.province,
+        "enterprise": told.enterprise,
+        "issued_as_of": told.as_of,
+        "due_on": told.due_on,
+        "orders": told.orders,
+        "exact_amount": told.exact_amount,
+        "amount": told.amount,
+        "adjustments": len(adjustments),
+        "adjusted": sum(adjustments),
+        "assessed": sum(line.kind == "assessed" for line in told.lines),
+    }
+    await connection.execute(insert_once(tables.STATEMENT_SUM).values(row).on_conflict_do_nothing())
+
+
+def place_of(total: Total) -> Place | None:
+    """Where a total belongs; None for one that no place can be given (an event without a province carries no money)."""
+    if total.insured_on is None or total.province is None or total.industry is None:
+        return None
+    return total.insured_on, total.province, total.enterprise, total.industry
+
+
+def _sums(closed: DayClosed) -> dict[Place, Counter[str]]:
+    found: dict[Place, Counter[str]] = defaultdict(lambda: Counter(dict.fromkeys(tables.COUNTS, 0)))
+    for total in closed.totals:
+        place = place_of(total)
+        if place is None or total.outcome not in (Outcome.CHARGED, Outcome.REVERSED, Outcome.EXCLUDED):
+            continue
+        found[place][total.outcome.value] += total.orders
+        found[place]["premium"] += total.premium
+        if (total.reason or "").startswith(ASSESSED):
+            found[place]["presumed"] += total.orders if total.outcome == Outcome.CHARGED else -total.orders
+    return found
+
+
+def _placed(place: Place) -> dict[str, Any]:
+    return dict(zip(("insured_on", "province", "enterprise", "industry"), place, strict=True))
+
+
+def _reasons(closed: DayClosed) -> list[dict[str, Any]]:
+    found = Counter[tuple[Place, str, str]]()
+    for total in closed.totals:
+        place = place_of(total)
+        if place is not None and total.outcome in (Outcome.REVERSED, Outcome.EXCLUDED):
+            reason = (total.reason or "").partition(":")[0]  # of an assessed series, not which
+            found[place, total.outcome.value, reason] += total.orders
+    return [
+        _placed(place) | {"day": closed.day, "outcome": outcome, "reason": reason, "orders": orders}
+        for (place, outcome, reason), orders in found.items()
+    ]
+
+
+def _participation(closed: DayClosed) -> list[dict[str, Any]]:
+    found = Counter[tuple[date, str, str | None]]()
+    for each in closed.workers:
+        found[each.insured_on, each.province, each.enterprise] += each.workers
+    names = ("insured_on", "province", "enterprise")
+    return [dict(zip(names, key, strict=True)) | {"day": closed.day, "workers": count} for key, count in found.items()]
+
+
+def _hours(closed: DayClosed) -> list[dict[str, Any]]:
+    found: dict[tuple[date, str, str], list[int]] = {}
+    for each in closed.hours:
+        key = each.insured_on, each.province, each.enterprise
+        found[key] = [sum(pair) for pair in zip(found.get(key, [0] * len(each.orders)), each.orders, strict=True)]
+    names = ("insured_on", "province", "enterprise")
+    return [dict(zip(names, key, strict=True)) | {"day": closed.day, "orders": orders} for key, orders in found.items()]
+
+
+async def _add_to_months(
+    connection: AsyncConnection, day: date, sums: Mapping[Place, Counter[str]], first_time: Counter[str]
+) -> None:
+    months: dict[tuple[Hashable, ...], Counter[str]] = defaultdict(lambda: Counter(dict.fromkeys(tables.COUNTS, 0)))
+    whole: dict[tuple[Hashable, ...], Counter[str]] = defaultdict(lambda: Counter(dict.fromkeys(tables.COUNTS, 0)))
+    for (insured_on, *place), row in sums.items():
+        for name, count in row.items():
+            months[insured_on.replace(day=1), *place][name] += count
+            whole[tuple(place)][name] += count
+    names = ("province", "enterprise", "industry")
+    for table, key, found in (
+        (tables.MONTHLY_SUM, ("month", *names), months),
+        (tables.WHOLE_SUM, names, whole),
+    ):
+        rows = [dict(zip(key, values, strict=True)) | row for values, row in sorted(found.items(), key=str)]
+        await _upsert(connection, table, key, rows)
+    new = [{"month": day.replace(day=1), "province": each, "workers": count} for each, count in first_time.items()]
+    await _upsert(connection, tables.MONTHLY_FIRST_TIME, ("month", "province"), new)
+
+
+async def _add(connection: AsyncConnection, table: Table, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        await connection.execute(insert(table), rows)
+
+
+async def _upsert(connection: AsyncConnection, table: Table, key: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
+    """Add to what stands under the key."""
+    if not rows:
+        return
+    statement = insert_once(table)
+    more = {c.name: c + statement.excluded[c.name] for c in table.c if c.name not in key}
+    await connection.execute(statement.on_conflict_do_update(index_elements=key, set_=more), rows)

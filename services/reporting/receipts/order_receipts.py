@@ -1,0 +1,80 @@
+"""Order receipts (参保凭证): put together from charging's proofs and the ledger's log; nothing is kept here."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from services.reporting.service_clients import Charging, InternalApi
+from shared.domain.calendar import insured_day
+from shared.domain.evidence.leaf import OrderRow, RowKind, read_order_leaf
+from shared.domain.evidence.order_receipt import OrderReceipt, ReceiptRow
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One order of one worker. `receipt` is None while no signed checkpoint covers its acceptance.
+
+    `open_rows` counts rows that the receipt does not hold yet, for the same reason.
+    """
+
+    first: OrderRow
+    receipt: OrderReceipt | None
+    open_rows: int
+
+    @property
+    def province(self) -> str:
+        """Two digits."""
+        return f"{self.first.region // 10_000:02}"
+
+
+class OrderReceipts:
+    """Asks charging and the ledger. `Retry` when one does not answer, `Refused` when rows no longer give their root."""
+
+    def __init__(self, charging: Charging, ledger: InternalApi) -> None:
+        self._charging, self._ledger = charging, ledger
+
+    async def of_order(self, enterprise: str, order_id: str, day: date | None) -> list[Order]:
+        """An order's receipts: one for each worker and time of acceptance; `day` narrows the search."""
+        wanted = {} if day is None else {"day": day.isoformat()}
+        path = f"/v1/orders/{enterprise}/{order_id}/proof"
+        answer = await self._charging.of(enterprise).find(path, **wanted) or {"rows": []}
+        groups: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
+        for row in answer["rows"]:
+            groups[row["accepted_at"], row["worker_id"]].append(row)
+        return [await self._put_together(rows) for rows in groups.values() if rows[0]["kind"] == RowKind.ACCEPTANCE]
+
+    async def of_worker(self, worker_id: str, at: datetime) -> list[Order]:
+        """Every order that the worker had accepted and not ended at the instant, over all enterprises."""
+        answers = await self._charging.get_all(f"/v1/workers/{worker_id}/covers", at=at.isoformat())
+        found = []
+        for cover in (each for answer in answers for each in answer["covers"]):
+            day = insured_day(datetime.fromisoformat(cover["accepted_at"]))
+            orders = await self.of_order(cover["enterprise"], cover["order_id"], day)
+            found += [order for order in orders if order.first.worker.hex() == worker_id]
+        return list({order.first: order for order in found}.values())
+
+    async def _put_together(self, rows: list[dict[str, Any]]) -> Order:
+        wanted: dict[str, int] = {}
+        note, found = "", []
+        for row in rows:
+            log = await self._ledger.find(f"/v1/log/proofs/{row['run']}/{row['number']}", **wanted)
+            if log is not None:
+                # All rows lead to one checkpoint, so a receipt carries one.
+                wanted, note = {"size": log["size"]}, log["checkpoint"]
+                found.append((row, log))
+        receipt = None
+        if found and found[0][0] is rows[0]:
+            receipt = OrderReceipt(tuple(_receipt_row(row, log) for row, log in found), note.encode())
+        return Order(read_order_leaf(bytes.fromhex(rows[0]["content"])), receipt, len(rows) - len(found))
+
+
+def _receipt_row(row: dict[str, Any], log: dict[str, Any]) -> ReceiptRow:
+    return ReceiptRow(
+        content=bytes.fromhex(row["content"]),
+        rank=row["rank"],
+        batch_proof=tuple(map(bytes.fromhex, row["proof"])),
+        entry=bytes.fromhex(row["entry"]),
+        index=log["index"],
+        log_proof=tuple(map(bytes.fromhex, log["proof"])),
+    )

@@ -1,0 +1,81 @@
+"""Other people's counts of a day against what was received of it, once it is closed and again when more has come."""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Row, text
+from sqlalchemy.dialects.postgresql import insert as insert_once
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from services.reporting.register.discrepancies import Discrepancy, settle
+from services.reporting.register.set_aside import Step
+from services.reporting.tables import TOTAL_CHECK
+from shared.adapters.postgres.quarantine import Item, Quarantine
+from shared.contracts.findings import FindingKind
+
+Record = Callable[[AsyncConnection, Iterable[Discrepancy]], Awaitable[None]]
+# Due: a total of an examined day that was never checked, or of which more was received since.
+_DUE: Final = text("""
+with last as (select max(day) as day from reporting.day_examined)
+select concat_ws('.', t.source, t.enterprise, t.day) as name, t.source, t.enterprise, t.day, t.count as reported,
+    last.day as checked_on, coalesce(f.received, 0) as received
+from last cross join reporting.reported_total t
+cross join lateral (select sum(f.received) as received from reporting.day_figure f
+    where f.insured_on = t.day and f.enterprise = t.enterprise) f
+left join lateral (select c.received from reporting.total_check c
+    where (c.day, c.enterprise, c.source) = (t.day, t.enterprise, t.source)
+    order by c.checked_on desc limit 1) c on true
+where exists (select from reporting.day_examined e where e.day = t.day)
+    and (c.received is null or t.day >= last.day - 31 and c.received <> coalesce(f.received, 0))
+    and not exists (select from reporting.set_aside a where a.step = 'check_total' and a.resolved_at is null
+        and a.item = concat_ws('.', t.source, t.enterprise, t.day) and a.next_at > clock_timestamp())
+order by t.day, t.enterprise, t.source limit 1000
+""")
+
+
+async def check_totals(engine: AsyncEngine, quarantine: Quarantine, record_all: Record) -> int:
+    """Check what is due; returns how many totals. One that cannot be checked is set aside."""
+    async with engine.connect() as connection:
+        due = (await connection.execute(_DUE)).all()
+
+    async def check(connection: AsyncConnection, items: Sequence[Item[Row[Any]]]) -> int:
+        for item in items:
+            await _check(connection, item.content, record_all)
+        return len(items)
+
+    await quarantine.do_all([_item(row) for row in due], check)
+    return len(due)
+
+
+def _item(row: Row[Any]) -> Item[Row[Any]]:
+    return Item(Step.CHECK_TOTAL, row.name, row, {"day": row.day, "enterprise": row.enterprise})
+
+
+async def _check(connection: AsyncConnection, total: Row[Any], record_all: Record) -> None:
+    received = int(total.received)
+    row = {"source": total.source, "enterprise": total.enterprise, "day": total.day}
+    row |= {"checked_on": total.checked_on, "received": received}
+    mark = insert_once(TOTAL_CHECK).values(row).on_conflict_do_nothing().returning(TOTAL_CHECK.c.day)
+    if await connection.scalar(mark) is None:  # another process was quicker
+        return
+    if total.reported == received:
+        note = f"by the close of {total.checked_on} as many were received"
+        await settle(connection, FindingKind.INDEPENDENT_TOTAL, _key(total), note)
+    else:
+        await record_all(connection, [_differing(total, received)])
+
+
+def _key(total: Row[Any]) -> str:
+    return f"{total.source}.{total.enterprise}.{total.day}"
+
+
+def _differing(total: Row[Any], received: int) -> Discrepancy:
+    return Discrepancy(
+        kind=FindingKind.INDEPENDENT_TOTAL,
+        key=_key(total),
+        day=total.day,
+        enterprise=total.enterprise,
+        count=abs(total.reported - received),
+        detail=f"{total.source} counts {total.reported} orders of {total.day}, {received} were received",
+        evidence={"source": total.source, "reported": total.reported, "received": received},
+    )

@@ -1,0 +1,90 @@
+"""The register (差异登记) for its readers: lists with a cursor, one finding with its history, a change of state."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Literal
+
+from sqlalchemy import ARRAY, BigInteger, Table, bindparam, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.reporting.register.discrepancies import note_state
+from services.reporting.tables import (
+    DISCREPANCY,
+    DISCREPANCY_NOW,
+    DISCREPANCY_ORDER,
+    DISCREPANCY_SIGHTING,
+    DISCREPANCY_STANDING,
+)
+from services.reporting.tables import DISCREPANCY_STATE as STATE
+from shared.contracts.findings import FindingKind
+
+State = Literal["open", "explained", "corrected", "confirmed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which findings: those that fit all that is given, after the id of the last one seen."""
+
+    kind: FindingKind | None = None
+    state: State | None = None
+    enterprise: str | None = None
+    province: str | None = None
+    day: date | None = None
+    period: str | None = None
+    after: int = 0
+    limit: int = 1_000
+
+
+async def list_findings(connection: AsyncConnection, wanted: Wanted) -> list[dict[str, Any]]:
+    """Findings that the connection's viewer sees, by id, as they stand now."""
+    found = select(DISCREPANCY.c.id).where(DISCREPANCY.c.id > wanted.after)
+    for name in ("kind", "enterprise", "province", "day", "period"):
+        value = getattr(wanted, name)
+        if value is not None:
+            found = found.where(DISCREPANCY.c[name] == value)
+    if wanted.state is not None:
+        now = DISCREPANCY_STANDING.c
+        found = found.join(DISCREPANCY_STANDING, now.discrepancy_id == DISCREPANCY.c.id).where(
+            now.state == wanted.state
+        )
+    # First which, by indexes; then all about these: history and sightings are not worked out for others.
+    ids = list((await connection.execute(found.order_by(DISCREPANCY.c.id).limit(wanted.limit))).scalars())
+    chosen = func.any(bindparam("ids", ids, ARRAY(BigInteger)))
+    query = select(DISCREPANCY_NOW).where(DISCREPANCY_NOW.c.id == chosen).order_by(DISCREPANCY_NOW.c.id)
+    return [dict(row) for row in (await connection.execute(query)).mappings()] if ids else []
+
+
+async def find_one(connection: AsyncConnection, discrepancy_id: int) -> dict[str, Any] | None:
+    """A finding with its `history`, `sightings` and `orders`; None where the connection's viewer sees none."""
+    query = select(DISCREPANCY_NOW).where(DISCREPANCY_NOW.c.id == discrepancy_id)
+    row = (await connection.execute(query)).mappings().one_or_none()
+    if row is None:
+        return None
+    return dict(row) | {
+        "history": await _beside(connection, STATE, discrepancy_id, "state", "actor", "note", "noted_at"),
+        "sightings": await _beside(connection, DISCREPANCY_SIGHTING, discrepancy_id, "count", "detail", "seen_at"),
+        "orders": await _beside(connection, DISCREPANCY_ORDER, discrepancy_id, "order_id", "accepted_at", "worker_id"),
+    }
+
+
+def tells_orders(found: Mapping[str, Any]) -> bool:
+    """Whether a finding, as it is told, names single orders or workers."""
+    return bool(found.get("orders")) or not {"order_id", "worker_id"}.isdisjoint(found["evidence"] or {})
+
+
+async def change_state(
+    connection: AsyncConnection, discrepancy_id: int, state: State, comment: str, actor: str
+) -> bool:
+    """Add a state to the history; False where it is in that state already."""
+    now = select(STATE.c.state).where(STATE.c.discrepancy_id == discrepancy_id).order_by(STATE.c.id.desc()).limit(1)
+    if await connection.scalar(now) == state:
+        return False
+    await note_state(connection, [discrepancy_id], state, comment, actor)
+    return True
+
+
+async def _beside(connection: AsyncConnection, table: Table, discrepancy_id: int, *names: str) -> list[dict[str, Any]]:
+    order = table.c.number if "number" in table.c else table.c.id
+    query = select(*[table.c[name] for name in names]).where(table.c.discrepancy_id == discrepancy_id).order_by(order)
+    return [dict(row) for row in (await connection.execute(query)).mappings()]

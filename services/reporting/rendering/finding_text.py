@@ -1,0 +1,84 @@
+"""A finding in the reader's words: one sentence of its kind, and its evidence, declared beside received.
+
+The register keeps a sentence in English, made where the finding was made; here it is said anew out of its figures. A
+kind that has no sentence here, or whose figures are not all there, is told as the register has it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from services.reporting.rendering.texts import Speech, grouped, shanghai_time
+from shared.domain.books.delays import BUCKETS
+
+SIDES: Final = (
+    ("declared", ("declared", "declared_orders", "declared_yuan", "declared_used", "declared_unused", "expected",
+                  "least", "most", "usual_share", "most_share", "noticed_at", "injured_at")),
+    ("reported", ("reported", "received_orders", "received_yuan", "received", "not_declared", "numbers", "excluded",
+                  "recorded_at")),
+)  # fmt: skip
+"""What of the evidence stands on which side; the rest stands below."""
+_SHARES: Final = frozenset({"usual_share", "most_share"})
+_TIMES: Final = frozenset({"noticed_at", "injured_at", "recorded_at"})
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a finding rests on: (heading, facts) of two sides or of none, the rest, and orders by delay."""
+
+    sides: list[tuple[str, list[tuple[str, str]]]]
+    rest: list[tuple[str, str]]
+    delays: list[int]
+
+
+def tell(t: Speech, found: Mapping[str, Any]) -> str | None:
+    """One sentence; None where the register's own has to do."""
+    known = {name: _said(t, name, value) for name, value in _facts(found).items()}
+    known |= {name: grouped(found[name]) for name in ("count",) if found[name] is not None}
+    known["day"] = str(found["day"] or found["period"] or "")
+    for key in (f"told.{found['kind']}", f"told.{found['kind']}_otherwise"):
+        said = t.maybe(key, known)
+        if said is not None:
+            return said
+    return None
+
+
+def show_evidence(t: Speech, found: Mapping[str, Any]) -> Evidence:
+    """The evidence of a finding in the reader's language."""
+    facts = _facts(found)
+    delays = _delays(facts.pop("delays", None))
+
+    def told(names: Callable[[str], bool]) -> list[tuple[str, str]]:
+        return [(t.word("fact", name), _said(t, name, value)) for name, value in facts.items() if names(name)]
+
+    sides = [(t(f"finding.{side}"), told(names.__contains__)) for side, names in SIDES]
+    if all(side for _, side in sides):
+        sided = {name for _, names in SIDES for name in names}
+        return Evidence(sides, told(lambda name: name not in sided), delays)
+    return Evidence([], told(lambda _: True), delays)
+
+
+def _facts(found: Mapping[str, Any]) -> dict[str, Any]:
+    facts = {name: found[name] for name in ("declared", "reported") if found[name] is not None}
+    return facts | dict(found["evidence"] or {})
+
+
+def _said(t: Speech, name: str, value: Any) -> str:
+    """A fact's value as text."""
+    if isinstance(value, list):
+        return t("finding.and").join(map(str, value))
+    if name == "industry":
+        return t.industry(value)
+    if name in _SHARES:
+        return f"{float(value):.2%}"
+    if name in _TIMES:
+        return shanghai_time(value)
+    return grouped(value) if isinstance(value, int) else str(value)
+
+
+def _delays(told: Any) -> list[int]:
+    """Orders by bucket, out of "under 60 s: 31"; none where it is not told so."""
+    if not isinstance(told, list) or len(told) != BUCKETS:
+        return []
+    counts = [str(each).rpartition(": ")[2] for each in told]
+    return [int(each) for each in counts] if all(each.isdecimal() for each in counts) else []

@@ -1,0 +1,91 @@
+"""What every page's route has at hand, and the parts of addresses that several of them take."""
+
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Annotated, TypeVar
+from urllib.parse import urlencode
+
+from fastapi import HTTPException, Path, Query
+from fastapi.responses import Response
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.reporting.access.authentication import Access
+from services.reporting.access.viewers import Viewer
+from services.reporting.receipts.order_receipts import OrderReceipts
+from services.reporting.rendering.layout import Site
+from services.reporting.service_clients import Charging, InternalApi, Sources
+from shared.domain.errors import Refused, Retry
+from shared.runtime.http.errors import as_http
+
+T = TypeVar("T")
+FIRST, LAST = date(2022, 1, 1), date(2099, 12, 31)
+"""No day before or after them is shown: what stands in an address goes into arithmetic with days."""
+Period = Annotated[str, Path(pattern=r"^20[2-9][0-9]-(0[1-9]|1[0-2])$")]
+AnyPeriod = Annotated[str | None, Query(pattern=r"^(20[2-9][0-9]-(0[1-9]|1[0-2]))?$")]
+PathDay = Annotated[date, Path(ge=FIRST, le=LAST)]
+Province = Annotated[str, Path(pattern=r"^[0-9]{2}$")]
+AnyProvince = Annotated[str | None, Query(pattern=r"^([0-9]{2})?$")]
+Uscc = Annotated[str, Path(pattern=r"^[0-9A-Z]{18}$")]
+AnyUscc = Annotated[str | None, Query(pattern=r"^([0-9A-Z]{18})?$")]
+AnyDay = Annotated[str | None, Query(pattern=r"^([0-9]{4}-[0-9]{2}-[0-9]{2})?$")]
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """`joined` says when each province's first insured day began; `public_url` is where people reach the pages."""
+
+    engine: AsyncEngine
+    site: Site
+    access: Access
+    sources: Sources
+    charging: Charging
+    ledger: InternalApi
+    receipts: OrderReceipts
+    joined: Mapping[str, datetime]
+    receipt_page: str
+    public_url: str
+
+
+def day_of(text: str | None) -> date | None:
+    """A day of a form; an empty field is none, and what is no day is 422."""
+    try:
+        day = date.fromisoformat(text) if text else None
+    except ValueError as error:
+        raise HTTPException(422, f"not a day: {text}") from error
+    if day is not None and not FIRST <= day <= LAST:
+        raise HTTPException(422, f"not between {FIRST} and {LAST}: {day}")
+    return day
+
+
+def check_seen(viewer: Viewer, province: str | None, enterprise: str | None) -> None:
+    """404 for what another service tells and this viewer does not see: whether it is there is not told either."""
+    if not viewer.sees(province, enterprise):
+        raise HTTPException(404, "nothing by this name in your share")
+
+
+async def asked(answer: Awaitable[T]) -> T:
+    """409 where things do not agree, 503 where a service does not answer."""
+    try:
+        return await answer
+    except (Refused, Retry) as error:
+        raise as_http(error) from error
+
+
+async def if_there(answer: Awaitable[T]) -> T | None:
+    """The answer, or None where the service does not answer: the page then says so and shows the rest."""
+    try:
+        return await answer
+    except (Refused, Retry):
+        return None
+
+
+def address(path: str, **values: object) -> str:
+    """A path with those parameters that have a value."""
+    kept = {name: str(value) for name, value in values.items() if value not in (None, "")}
+    return f"{path}?{urlencode(kept)}" if kept else path
+
+
+def see_other(where: str) -> Response:
+    """After a form: the page that shows what came of it."""
+    return Response(status_code=303, headers={"Location": where})

@@ -1,0 +1,53 @@
+"""Sheets as drawings: the line of days, the bars of hours."""
+
+from collections.abc import Callable, Sequence
+from datetime import date, timedelta
+from typing import Final
+
+from markupsafe import Markup
+
+from services.reporting.read_model.responses import DayPart, Sheet
+from services.reporting.rendering.charts import Mark, bars, line_of_days
+from services.reporting.rendering.texts import Speech, grouped
+
+PEAKS: Final = frozenset({11, 12, 17, 18, 19})
+"""Lunch and dinner."""
+LABELS: Final = 5
+"""So many labels fit on a phone."""
+
+
+def draw_days(sheet: Sheet, t: Speech, link: Callable[[date], str]) -> Markup:
+    """Orders a day, from the first one with an order on; every day is a link."""
+    marks = []
+    for each in _in_a_row(sheet.days):
+        key = "figure.said" if each.worker_days is None else "figure.said_workers"
+        values = {"label": each.day, "value": grouped(each.orders), "workers": grouped(each.worker_days)}
+        marks.append(Mark(f"{each.day:%m-%d}", each.orders, t(key, **values), href=link(each.day)))
+    return line_of_days(marks, every=max(1, -(-len(marks) // LABELS)))
+
+
+def _in_a_row(days: Sequence[DayPart]) -> list[DayPart]:
+    """With the days between that nothing is known of, so that a day is as wide as any other."""
+    known = {each.day: each for each in days}
+    ordered = [each.day for each in days if each.orders]
+    if not ordered:
+        return []
+    first, last = min(ordered), max(known)
+    every = [first + timedelta(days=each) for each in range((last - first).days + 1)]
+    return [known.get(day) or DayPart(day=day) for day in every]
+
+
+def draw_hours(sheet: Sheet, t: Speech) -> Markup | None:
+    """Acceptances by hour; None where nobody told."""
+    if sheet.hours is None or not any(sheet.hours):
+        return None
+    marks = [
+        Mark(
+            f"{hour}",
+            orders,
+            t("figure.said_hour", hour=hour, next=hour + 1, value=grouped(orders)),
+            is_peak=hour in PEAKS,
+        )
+        for hour, orders in enumerate(sheet.hours)
+    ]
+    return bars(marks, every=3)

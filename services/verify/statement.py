@@ -1,0 +1,213 @@
+"""A statement with its evidence: every line and the total worked out anew from what the log holds."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from itertools import pairwise
+from typing import Any, Final
+
+from services.verify.keys import Keys, Signed, check_checkpoint
+from services.verify.verdict import NotProved, step
+from shared.domain.books.billing import Bill, BookedSum, draw_up_bill
+from shared.domain.calendar import Month
+from shared.domain.evidence.log_authors import LogAuthors
+from shared.domain.evidence.manifest_head import ManifestHead
+from shared.domain.evidence.merkle import leaf_hash, verify_inclusion
+from shared.domain.money import Amount, yuan
+from shared.domain.scheme.presumption import series_of
+
+FORMAT: Final = "danbao.statement-evidence/1"
+NOT_PROVED: Final = (
+    "It does not prove that no order of the month is missing from the manifests (compare your own numbers and manifest"
+    " of each day), nor that the ledger told the days' cuts rightly (a manifest moved to another close moves between"
+    " months, and shows when two months' files are compared)."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ShownTotal:
+    """A billed total that follows from the log, and the manifest it stands in."""
+
+    run: str
+    number: int
+    insured_on: date
+    industry: str
+    tariff_line: int
+    outcome: str
+    series: str | None
+    """Of assessed numbers."""
+    orders: int
+    premium: int
+
+
+def verify_statement(data: bytes, keys: Keys) -> str:
+    """The sentence of what was proved; raises `NotProved` naming the step that failed."""
+    told = _read(data)
+    try:
+        return _verify(told, keys)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise NotProved("form of the file", f"{type(error).__name__}: {error}") from error
+
+
+def _read(data: bytes) -> dict[str, Any]:
+    try:
+        told = json.loads(data)
+    except ValueError as error:
+        raise NotProved("form of the file", f"not JSON: {error}") from error
+    if not isinstance(told, dict) or told.get("format") != FORMAT:
+        raise NotProved("form of the file", f"not of the format {FORMAT}")
+    return told
+
+
+def _verify(told: dict[str, Any], keys: Keys) -> str:
+    statement = told["statement"]
+    period = Month.parse(statement["period"])
+    signed = check_checkpoint(told["checkpoint"].encode(), keys)
+    hashes = [bytes.fromhex(each) for each in told["hashes"]]
+    authors = LogAuthors(keys.authors)
+    totals = list(_read_manifests(told, hashes, signed, authors))
+    _check_posting_days(told, totals, period)
+    with step("bill"):
+        bill = draw_up_bill(period, _sums(totals))
+    _check_lines(statement, bill)
+    return (
+        f"Proved: the statement of {statement['enterprise']} for province {statement['province']} and {period},"
+        f" {bill.orders} orders, {yuan(bill.exact_amount)} yuan exact, {yuan(bill.amount)} yuan due, line by line, from"
+        f" {len(totals)} totals of {len(told['manifests'])} manifests that stand in the log"
+        f" {signed.checkpoint.origin} of {signed.checkpoint.size} entries, {signed.who}."
+        f" {authors.sentence} {NOT_PROVED}"
+    )
+
+
+def _read_manifests(
+    told: dict[str, Any], hashes: list[bytes], signed: Signed, authors: LogAuthors
+) -> Iterator[ShownTotal]:
+    """The totals whose proofs hold, each once."""
+    seen: set[int] = set()
+    own = (told["statement"]["enterprise"], told["statement"]["province"])
+    for manifest in told["manifests"]:
+        index, entry = manifest["index"], bytes.fromhex(manifest["entry"])
+        if index in seen:
+            raise NotProved("log proof", f"entry {index} is shown twice")
+        seen.add(index)
+        with step(f"entry {index}"):
+            head = ManifestHead.parse(entry)
+        proof, checkpoint = [hashes[place] for place in manifest["proof"]], signed.checkpoint
+        if not verify_inclusion(leaf_hash(entry), index, checkpoint.size, proof, checkpoint.root):
+            raise NotProved(f"log proof of entry {index}", f"{_name(head)} does not lead to the checkpoint's root")
+        with step(f"author of entry {index}"):
+            authors.check(index, entry)
+        yield from _read_totals(manifest, head, hashes, own)
+
+
+def _read_totals(
+    manifest: dict[str, Any], head: ManifestHead, hashes: list[bytes], own: tuple[str, str]
+) -> Iterator[ShownTotal]:
+    seen: set[str] = set()
+    for shown in manifest["totals"]:
+        content = shown["content"]
+        proof = [hashes[place] for place in shown["proof"]]
+        leaf = leaf_hash(content.encode())
+        if not verify_inclusion(leaf, shown["rank"], manifest["totals_count"], proof, head.totals_root):
+            raise NotProved("proof of a total", f"{content} does not lead to the totals' root of {_name(head)}")
+        total = json.loads(content)
+        if content in seen or (total["enterprise"], total["province"]) != own:
+            raise NotProved("total", f"{_name(head)}: {content} is shown twice, or is of somebody else")
+        seen.add(content)
+        yield ShownTotal(
+            run=head.run,
+            number=head.number,
+            insured_on=date.fromisoformat(total["insured_on"]),
+            industry=total["industry"],
+            tariff_line=total["tariff_line"],
+            outcome=total["outcome"],
+            series=series_of(total["reason"]),
+            orders=total["orders"],
+            premium=total["premium"],
+        )
+
+
+def _name(head: ManifestHead) -> str:
+    return f"manifest {head.number} of run {head.run}"
+
+
+def _check_posting_days(told: dict[str, Any], totals: list[ShownTotal], period: Month) -> None:
+    """A total is posted to its insured day, or the first day whose close took its manifest if that is later."""
+    cuts = [(date.fromisoformat(each["day"]), each["cut"]) for each in told["cuts"]]
+    _check_cuts(cuts, period)
+    for total in totals:
+        taken_on = next((day for day, cut in cuts if total.number <= cut.get(total.run, 0)), None)
+        if taken_on is None:
+            raise NotProved("posting day", f"no close of {period} took manifest {total.number} of run {total.run}")
+        if not period.contains(max(total.insured_on, taken_on)):
+            raise NotProved(
+                "posting day", f"manifest {total.number} of run {total.run} was taken on {taken_on}, not in {period}"
+            )
+
+
+def _check_cuts(cuts: list[tuple[date, dict[str, int]]], period: Month) -> None:
+    """One for each day up to the month's end without a gap, each reaching at least as far as the one before."""
+    days = [day for day, _ in cuts]
+    expected = [days[0] + timedelta(days=place) for place in range(len(days))] if days else []
+    if not days or days != expected or days[-1] != period.last_day:
+        raise NotProved("posting day", f"the cuts are not those of every day up to {period.last_day}")
+    for (_, before), (day, cut) in pairwise(cuts):
+        if any(cut.get(run, 0) < number for run, number in before.items()):
+            raise NotProved("posting day", f"the cut of {day} reaches less far than the one before it")
+
+
+def _sums(totals: list[ShownTotal]) -> list[BookedSum]:
+    groups: dict[tuple[Month, str, int, str | None, date | None], list[ShownTotal]] = defaultdict(list)
+    for total in totals:
+        assessed_on = None if total.series is None else total.insured_on
+        key = (Month.of(total.insured_on), total.industry, total.tariff_line, total.series, assessed_on)
+        groups[key].append(total)
+    return [
+        BookedSum(
+            insured_month=month,
+            industry=industry,
+            tariff_line=line,
+            charged=sum(each.orders for each in group if each.outcome == "charged"),
+            reversed=sum(each.orders for each in group if each.outcome == "reversed"),
+            premium=Amount(sum(each.premium for each in group)),
+            base_amounts=frozenset(abs(each.premium) // each.orders for each in group),
+            series=series,
+            insured_on=assessed_on,
+        )
+        for (month, industry, line, series, assessed_on), group in groups.items()
+    ]
+
+
+def _check_lines(statement: dict[str, Any], bill: Bill) -> None:
+    lines = [
+        {
+            "number": line.number,
+            "kind": line.kind,
+            "insured_month": str(line.insured_month),
+            "industry": line.industry,
+            "tariff_line": line.tariff_line,
+            "base_yuan": yuan(line.base_amount),
+            "orders": line.orders,
+            "exact_yuan": yuan(line.exact_amount),
+            "amount_yuan": yuan(line.amount),
+            "series": line.series,
+            "insured_on": None if line.insured_on is None else str(line.insured_on),
+        }
+        for line in bill.lines
+    ]
+    for shown, worked_out in zip(statement["lines"], lines, strict=False):
+        if shown != worked_out:
+            raise NotProved(f"line {worked_out['number']}", f"the statement says {shown}, the log gives {worked_out}")
+    if len(statement["lines"]) != len(lines):
+        raise NotProved("lines", f"the statement has {len(statement['lines'])}, the log gives {len(lines)}")
+    sums = {
+        "orders": bill.orders,
+        "exact_yuan": yuan(bill.exact_amount),
+        "amount_yuan": yuan(bill.amount),
+        "rounding_yuan": yuan(bill.rounding),
+    }
+    for name, worked_out_sum in sums.items():
+        if statement[name] != worked_out_sum:
+            raise NotProved("total", f"the statement says {name} {statement[name]}, the log gives {worked_out_sum}")

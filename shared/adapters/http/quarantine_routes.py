@@ -1,0 +1,42 @@
+"""The quarantine of a service over HTTP: look at messages, review one, have one handled again."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, HTTPException, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.adapters.kafka.internal_topics import InternalTopics
+from shared.runtime.access import AccessKeys
+from shared.runtime.http.types import Cursor, PathInt8, Words
+
+
+class Review(BaseModel):
+    """What was done about a quarantined message."""
+
+    model_config = ConfigDict(extra="forbid")
+    note: Annotated[Words, Field(min_length=1, max_length=1_000)]
+
+
+def make_quarantine_router(keys: AccessKeys, topics: InternalTopics) -> APIRouter:
+    """`GET /v1/refused`, `POST /v1/refused/{id}/review` and `.../replay`; all need a service key."""
+    router = APIRouter(prefix="/v1/refused", dependencies=[Depends(keys.require("service"))])
+
+    @router.get("")
+    async def refused(after: Cursor = 0, limit: Annotated[int, Query(ge=1, le=1_000)] = 100) -> dict[str, Any]:
+        return {"messages": await topics.store.list_messages(after, limit)}
+
+    @router.post("/{refused_id}/review")
+    async def review(refused_id: PathInt8, wish: Review, request: Request) -> dict[str, str]:
+        state = await topics.store.review(refused_id, keys.decider(request), wish.note)
+        if state == "unknown":
+            raise HTTPException(404, f"no message {refused_id} was refused")
+        return {"state": state}
+
+    @router.post("/{refused_id}/replay")
+    async def replay(refused_id: PathInt8, request: Request) -> dict[str, str]:
+        state = await topics.replay(refused_id, keys.decider(request))
+        if state == "unknown":
+            raise HTTPException(404, f"no message {refused_id} was refused")
+        return {"state": state}
+
+    return router

@@ -1,0 +1,40 @@
+"""Headers that every answer of every service has, unless its route says otherwise."""
+
+from typing import Final
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from shared.runtime.http.gate import Gate
+
+STRICT: Final = {
+    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+"""A page brings a policy of its own; the others hold for it too."""
+HSTS: Final = ("Strict-Transport-Security", "max-age=31536000")
+"""Sent where browsers reach the pages by TLS: from then on they come by TLS only."""
+
+
+class StrictHeaders:
+    """ASGI middleware."""
+
+    def __init__(self, app: ASGIApp, gate: Gate) -> None:
+        self._app, self._gate = app, gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in STRICT.items():
+                    headers.setdefault(name, value)
+                if self._gate.is_secure:
+                    headers.setdefault(*HSTS)
+            await send(message)
+
+        await self._app(scope, receive, with_headers)

@@ -1,0 +1,113 @@
+"""Every route of every service, asked with values that no column takes: a reason each time, never an error of ours."""
+
+import itertools
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from tests.attacks.http.http_harness import SERVICES, Target
+
+GOOD = {
+    "day": "2026-10-03", "period": "2026-10", "province": "44", "enterprise": "91110000MA0BLUE021",
+    "as_of": "2026-10-03",
+    "uscc": "91110000MA0BLUE021", "order_id": "A-1", "run": "a" * 32, "number": "1", "batch": "1", "leaf_index": "1",
+    "worker_id": "a" * 64, "worker": "a" * 64, "at": "2026-10-03T08:00:00Z", "series": "main",
+    "report_id": "coverage.1",
+    "statement_id": "2026-10.44.91110000MA0BLUE021", "topic": "orders.v1.91110000MA0BLUE021", "first": "2026-10-03",
+    "name": "nobody", "key_id": "1", "discrepancy_id": "1", "refused_id": "1", "origin_hash": "a" * 64, "path": "0/000",
+}  # fmt: skip
+INSTANT = "2026-10-03T08:00:00Z"
+FIELDS: dict[str, Any] = {
+    "reason": "not_json", "enterprise": "91110000MA0BLUE021", "period": "2026-10", "first_on": "2026-10-03",
+    "last_on": "2026-10-03", "note": "x", "who": "x", "why": "x", "losses": [], "event": "e30=", "workers": [],
+    "province": "44", "name": "nobody-at-all", "role": "enterprise", "scope": "91110000MA0BLUE021",
+    "state": "explained",
+    "password": "a password of length", "worker_id": "a" * 64, "comment": "x", "as_of": INSTANT, "days": 1,
+}  # fmt: skip
+VALUES = (
+    "", "0", "-1", "9" * 23, str(2**31), str(2**63), "1e400", "NaN", "9999-12-31", "0001-01-01", "2026-02-30",
+    "0000-01",
+    "9999-12", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00", "%00", "a%00b", "%ff%fe", "%ed%a0%80", "%0d%0aX:y",
+    "../../etc/passwd", "'; drop table x;--", "x" * 3_000, "%D9%A3", "%F0%9F%92%A9",
+)  # fmt: skip
+"""As they stand in an address; percent signs and all."""
+IN_BODY: tuple[Any, ...] = (
+    None, True, -1, 10**23, 2**31, 2**63, 1.5, "", "\x00", "a\x00b", "9999-12-31", "0001-01-01", "9999-12-31T23:59:59Z",
+    "0001-01-01T00:00:00+14:00", "9999-12", "0001-01", "x" * 3_000, [], [[]], [None], {}, {"a": {}}, "\U0001f4a9",
+)  # fmt: skip
+BODIES = (
+    b"", b"null", b"[]", b"{", b"\xff\xfe", b'{"a": NaN}', b'{"as_of": Infinity}', b'{"a": "\\ud800"}',
+    b'{"\\ud800": 1}',
+    b"[" * 30_000, b'{"a":' * 10_000, b'{"a": ' + b"9" * 5_000 + b"}", b'{"a":1,"a":2}', b"\x00", b"\xef\xbb\xbf{}",
+)  # fmt: skip
+LEAKS = re.compile(r"127\.0\.0\.1|localhost:\d|postgresql|Traceback|\[SQL|site-packages|sqlalchemy|asyncpg")
+
+
+def fill(path: str, odd: str = "", value: str = "") -> str:
+    """The path with good parameters, but for the odd one."""
+    known = {name: quote(good, safe="") for name, good in GOOD.items()} | {odd: value}
+    return re.sub(r"{(\w+)}", lambda found: known.get(found[1], "1"), path)
+
+
+def addresses(path: str, operation: dict[str, Any]) -> Iterator[str]:
+    """One for each parameter and value."""
+    names = {each["name"]: each for each in operation.get("parameters", []) if each["in"] in {"path", "query"}}
+    needed = "&".join(
+        f"{name}={quote(GOOD.get(name, '1'), safe='')}"
+        for name, each in names.items()
+        if each["in"] == "query" and each.get("required")
+    )
+    yield f"{fill(path)}?{needed}"
+    for (name, each), value in itertools.product(names.items(), VALUES):
+        if each["in"] == "path":
+            yield f"{fill(path, name, value or '%20')}?{needed}"
+        else:
+            yield f"{fill(path)}?{needed}&{name}={value}"
+            if value in VALUES[:3]:
+                yield f"{fill(path)}?{name}={value}&{name}={value}"
+
+
+def bodies(document: dict[str, Any], operation: dict[str, Any]) -> Iterator[bytes]:
+    """Bodies that are none, and the right one with each of its fields spoilt in turn."""
+    yield from BODIES
+    content = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+    name = content.get("$ref", "").rpartition("/")[2]
+    fields = document.get("components", {}).get("schemas", {}).get(name, {}).get("properties", {})
+    good = {field: FIELDS.get(field, "x") for field in fields}
+    for field, value in itertools.product(fields, IN_BODY):
+        yield json.dumps(good | {field: value}).encode()
+
+
+async def wishes(client: httpx.AsyncClient) -> list[tuple[str, str, bytes | None]]:
+    """Method, address and body of everything to ask."""
+    document = (await client.get("/openapi.json")).raise_for_status().json()
+    found: list[tuple[str, str, bytes | None]] = []
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            found += [(method.upper(), address, None) for address in addresses(path, operation)]
+            if method == "post":
+                found += [("POST", fill(path), body) for body in bodies(document, operation)]
+    return found
+
+
+@pytest.mark.parametrize("name", SERVICES)
+async def test_no_value_makes_a_route_fail(targets: dict[str, Target], name: str) -> None:
+    target, wrong = targets[name], list[str]()
+    headers = {"Authorization": f"Bearer {target.key}"}
+    async with httpx.AsyncClient(base_url=target.url, headers=headers, auth=target.person, timeout=20) as client:
+        asked = await wishes(client)
+        assert len(asked) > 300
+        for number, (method, address, body) in enumerate(asked):
+            kind = "text/xml" if number % 7 == 0 else "application/json"
+            request = client.build_request(method, "/", content=body, headers={"Content-Type": kind})
+            request.url = request.url.copy_with(raw_path=address.encode())
+            answer = await client.send(request)
+            assert "needs a person" not in answer.text
+            if answer.status_code >= 500 or LEAKS.search(answer.text.replace(target.url, "")):
+                wrong.append(f"{method} {address} {body!r:.80}: {answer.status_code} {answer.text[:200]}")
+    assert wrong == []
