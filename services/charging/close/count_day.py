@@ -12,12 +12,13 @@ from typing import Any, Final
 import msgspec
 
 from services.charging.close.count_workers import count_first_time, count_workers
-from services.charging.close.settlement import LOCK, settle_within
+from services.charging.close.settlement import settle_within
 from services.charging.numbers.assessment import assess, count_assessed
 from services.charging.numbers.gaps import judge_days
 from services.charging.numbers.seen_ranges import Reach, account_numbers
 from services.charging.rows.row_kinds import is_charge_sql, is_reversal_sql, told_outcome, told_reason
 from services.charging.store.cut import Batches, fetch_counted, find_late, reached_sql, resolve
+from services.charging.store.derived_rows import SETTLE_LOCK
 from shared.adapters.crypto.signing import AuthorSigner
 from shared.adapters.postgres.pool import Connection, Pool
 from shared.contracts.manifests import (
@@ -59,7 +60,7 @@ async def count_day(pool: Pool, scheme: Scheme, closing: DayClosing, author: Aut
     """Answer a `days.closing.v1` through the outbox; numbers that are missing for `gap_days` are presumed orders."""
     async with pool.acquire() as connection:
         async with connection.transaction():
-            await connection.execute("select pg_advisory_xact_lock($1)", LOCK)
+            await connection.execute("select pg_advisory_xact_lock($1)", SETTLE_LOCK)
             await connection.execute(_SETTINGS)
             payload = await _read_answer(connection, closing)
             if payload is None:

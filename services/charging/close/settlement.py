@@ -10,28 +10,18 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from services.charging.rows.batch import Batch, since_epoch_us
-from services.charging.rows.row_kinds import KIND, REVERSAL_REASONS, is_last_charge_sql
-from services.charging.store.batch_writer import (
-    Run,
-    copy_rows,
-    limit_transaction,
-    read_last_number,
-    start_run,
-    write_manifest,
-)
+from services.charging.rows.row_kinds import KIND, is_last_charge_sql
+from services.charging.store.batch_writer import Run, limit_transaction, read_last_number, start_run
 from services.charging.store.cut import Batches, planning_without, reached_sql
-from services.charging.store.derived_rows import OwnRow, add_rows
+from services.charging.store.derived_rows import SETTLE_LOCK, add_rows, reversal, write_derived
 from shared.adapters.crypto.signing import AuthorSigner
 from shared.adapters.postgres.pool import Connection, Pool
-from shared.contracts.manifests import ManifestKind, PremiumsCharged
+from shared.contracts.manifests import PremiumsCharged
 from shared.contracts.topics import MANIFESTS
 from shared.domain.calendar import day_bounds
-from shared.domain.evidence.leaf import reversal_of
 from shared.domain.scheme.cancellation import reverses
 from shared.domain.scheme.rating import Scheme
 
-LOCK: Final = 0x736574746C65
-"""Advisory lock: one worker settles at a time."""
 STEP_ROWS: Final = 20_000
 """Cancellations settled in one step; more wait for the next."""
 _ORDER: Final = "a.accepted_at, a.enterprise, a.order_id, a.worker_key"
@@ -89,14 +79,14 @@ async def settle(pool: Pool, scheme: Scheme, run: Run) -> int | None:
     None when another settles or counts a day, or a correction is booked: nothing was looked at.
     """
     async with pool.acquire() as connection, connection.transaction():
-        if not await connection.fetchval("select pg_try_advisory_xact_lock($1)", LOCK):
+        if not await connection.fetchval("select pg_try_advisory_xact_lock($1)", SETTLE_LOCK):
             return None
         await limit_transaction(connection, run)
         await read_last_number(connection, run)
         batch = Batch()
         await _settle_cancellations(connection, scheme, run, batch, None)
         if batch.rows:
-            await write_own(connection, run, batch, "settlement", MANIFESTS)
+            await write_derived(connection, run, batch, "settlement", MANIFESTS)
     return len(batch.rows)
 
 
@@ -115,15 +105,7 @@ async def settle_within(
     if not batch.rows:
         return None
     number = run.next_batch()
-    return number, await write_own(connection, run, batch, "settlement", None)
-
-
-async def write_own(
-    connection: Connection, run: Run, batch: Batch, kind: ManifestKind, topic: str | None
-) -> PremiumsCharged:
-    """Rows and manifest of a settlement or a correction, in the caller's transaction."""
-    await copy_rows(connection, sorted(batch.rows))
-    return await write_manifest(connection, run, batch, kind, topic)
+    return number, await write_derived(connection, run, batch, "settlement", None)
 
 
 async def _settle_cancellations(
@@ -183,8 +165,3 @@ async def _find_resends(connection: Connection, cut: Batches, begin: datetime, e
         return []
     async with planning_without(connection, "hashjoin", "mergejoin"):
         return list(await connection.fetch(_RESENT, begin, end, twice, cut.lasts))
-
-
-def reversal(row: Any, reason: str) -> OwnRow:
-    """What reverses a charge: exactly what it charged is taken back."""
-    return OwnRow(row, reversal_of(row["kind"]), -row["premium"], row["tariff_line"], REVERSAL_REASONS.index(reason))

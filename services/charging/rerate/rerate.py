@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
-from services.charging.close.settlement import LOCK, reversal, write_own
 from services.charging.rerate.rate_table import NO_LINE, Rules, rules_of
 from services.charging.rows.batch import Batch
 from services.charging.rows.row_kinds import EXCLUSION_REASONS, RERATED, is_charge_sql, is_superseded_sql
 from services.charging.store.archived_days import refuse_archived
 from services.charging.store.batch_writer import Run, read_last_number, start_run
-from services.charging.store.derived_rows import OwnRow, add_rows
+from services.charging.store.derived_rows import SETTLE_LOCK, OwnRow, add_rows, reversal, write_derived
 from shared.adapters.crypto.signing import AuthorSigner
 from shared.adapters.postgres.pool import Connection, Pool
 from shared.contracts.parking import ParkReason
@@ -179,7 +178,7 @@ class _CorrectionRun:
         """One transaction: the orders behind a key and up to another, corrected; returns how many."""
         async with self._connection.transaction():
             # Under the lock they are looked for anew: a cancellation may have been settled since the last chunk.
-            await self._connection.execute("select pg_advisory_xact_lock($1)", LOCK)
+            await self._connection.execute("select pg_advisory_xact_lock($1)", SETTLE_LOCK)
             rows = await self._connection.fetch(_CHUNK, *rules.columns, *bounds, *after, *until)
             if rows:
                 self._run = self._run or await start_run(self._connection, "correction", self._author)
@@ -195,7 +194,7 @@ async def _book_chunk(connection: Connection, run: Run, rows: list[Any], bounds:
             own.append(reversal(row, RERATED))
         own.append(OwnRow(row, next_charge(row["kind"]), row["new_premium"], row["new_line"], row["new_reason"]))
     add_rows(batch, run, own)
-    await write_own(connection, run, batch, "correction", MANIFESTS)
+    await write_derived(connection, run, batch, "correction", MANIFESTS)
     newly = [row for row in rows if row["new_premium"] and not row["premium"]]
     names = ("accepted_at", "enterprise", "order_id", "worker_key", "worker_rest")
     await connection.execute(_UNSETTLE, *([row[name] for row in newly] for name in names), *bounds)

@@ -1,18 +1,24 @@
-"""Rows that charging writes of its own: reversals, and charges of orders that were rated anew. Pure.
+"""Rows that charging writes of its own: reversals, and charges of orders that were rated anew.
 
 Such a row repeats what the charge before it says of the order; a cancellation adds when it ended.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from services.charging.rows.batch import SHANGHAI_EPOCH, Batch, since_epoch_us
 from services.charging.rows.row_encoding import Orders, lay_out
-from services.charging.rows.row_kinds import TotalKey, told_outcome, told_reason
+from services.charging.rows.row_kinds import REVERSAL_REASONS, TotalKey, told_outcome, told_reason
 from services.charging.rows.row_template import Form, texts
-from services.charging.store.batch_writer import Run
+from services.charging.store.batch_writer import Run, copy_rows, write_manifest
+from shared.adapters.postgres.pool import Connection
+from shared.contracts.manifests import ManifestKind, PremiumsCharged
+from shared.domain.evidence.leaf import reversal_of
 from shared.domain.scheme.industry import Industry
+
+SETTLE_LOCK: Final = 0x736574746C65
+"""Advisory lock: one worker settles, counts a day or corrects at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +61,16 @@ def _form(own: OwnRow) -> Form:
         row["enterprise"], kind, row["token_key"], row["industry"], reason, row["departed"], own.premium, total,
         accepted_us, accepted_us + 1,
     )  # fmt: skip
+
+
+def reversal(row: Any, reason: str) -> OwnRow:
+    """Reverse a charge: exactly what it charged is taken back."""
+    return OwnRow(row, reversal_of(row["kind"]), -row["premium"], row["tariff_line"], REVERSAL_REASONS.index(reason))
+
+
+async def write_derived(
+    connection: Connection, run: Run, batch: Batch, kind: ManifestKind, topic: str | None
+) -> PremiumsCharged:
+    """Write the rows and the manifest of a settlement or a correction in the caller's transaction."""
+    await copy_rows(connection, sorted(batch.rows))
+    return await write_manifest(connection, run, batch, kind, topic)
