@@ -4,10 +4,9 @@ import asyncio
 import functools
 import gc
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import structlog
 from faststream.kafka import KafkaBroker
 
 from services.charging.api.charging_routes import make_router
@@ -42,7 +41,7 @@ from shared.adapters.files.regions import known_regions
 from shared.adapters.files.scheme import load_scheme
 from shared.adapters.http.quarantine_routes import make_quarantine_router
 from shared.adapters.kafka.admin.topic_metrics import TopicMetrics
-from shared.adapters.kafka.clients import ensure_topics, open_broker, until_done
+from shared.adapters.kafka.clients import ensure_topics, open_broker
 from shared.adapters.kafka.internal_topics import InternalTopics
 from shared.adapters.kafka.message_authors import verify_by
 from shared.adapters.kafka.security import client_options
@@ -55,15 +54,14 @@ from shared.contracts.quarantine import Message
 from shared.contracts.topic_rights import topics_used_by
 from shared.contracts.topics import DAYS_CLOSING, MANIFESTS, orders_topic
 from shared.domain.calendar import SHANGHAI
-from shared.domain.errors import Stop
 from shared.domain.evidence.authors import Role
 from shared.domain.scheme.rating import Scheme
 from shared.runtime import clock
 from shared.runtime.deployments import load_deployments
+from shared.runtime.periodic import Periodic, until_done
 from shared.runtime.service import Service, run_service
 from shared.runtime.settings import Settings
 
-log = structlog.get_logger(__name__)
 DOOR_POOL = 3
 """Connections for requests; the consumer's own are never taken by them."""
 
@@ -108,6 +106,9 @@ async def compose(service: Service) -> AsyncIterator[None]:
             outbox.wake()
             return count
 
+        async def settle_due() -> None:
+            await settle_once()
+
         finder = DayFinder(pool, settings.late_acceptance_seconds, settings.acceptance_wait_days)
         lookup, orders, parked = Lookup(door, author), OrderLookup(asking), ParkedEvents(door, broker)
         service.app.include_router(make_router(service.keys, consumer, lookup, orders, finder, parked, settle_once))
@@ -125,9 +126,9 @@ async def compose(service: Service) -> AsyncIterator[None]:
         _watch(service, consumer, whole_days)
         ahead = PartsAhead(pool, metrics, settings.days_ahead, settings.least_days_ahead)
         service.add_readiness("parts", ahead.readiness)
-        service.background("parts", ahead.keep(lambda: clock.now().astimezone(SHANGHAI).date()))
+        service.repeat(ahead.periodic(lambda: clock.now().astimezone(SHANGHAI).date()))
         if settings.settle_seconds:
-            service.background("settling", _keep_settling(settle_once, settings.settle_seconds))
+            service.repeat(Periodic("settling", settle_due, settings.settle_seconds, pauses_first=True))
         gc.disable()
         async with service.running(broker):
             service.background("outbox", outbox.run())
@@ -136,11 +137,11 @@ async def compose(service: Service) -> AsyncIterator[None]:
 
 def _watch(service: Service, consumer: Consumer, pool: Pool) -> None:
     """Look after the lag, the open day's summaries, and the keys of kept bytes, which are destroyed in time."""
-    service.background("watch", consumer.watch())
-    service.background("summaries", consumer.parts.keep_summed_up())
+    service.repeat(consumer.periodic())
+    service.repeat(consumer.parts.periodic())
     keys = KeptKeys(pool, "charging", service.settings.kept_bytes_days)
     service.add_readiness("kept_keys", keys.readiness)
-    service.background("kept_keys", keys.keep())
+    service.repeat(keys.periodic())
 
 
 def _read_closings(
@@ -159,7 +160,7 @@ def _read_closings(
     reader = topics.add(DAYS_CLOSING, close, is_sole=True, limit_seconds=settings.close_timeout_seconds)
     service.add_readiness(DAYS_CLOSING, reader.readiness)
     service.background(DAYS_CLOSING, reader.run())
-    service.background("topic metrics", TopicMetrics(topics, service.registry).keep_looking())
+    service.repeat(TopicMetrics(topics, service.registry).periodic())
     return topics
 
 
@@ -180,7 +181,7 @@ async def _start_runs(pool: Pool, settings: Settings, author: AuthorSigner) -> t
 def _watch_topics(service: Service, watch: TopicsWatch, consumer: Consumer) -> None:
     consumer.find_unfit = watch.find_unfit
     service.add_readiness("order topics", watch.readiness)
-    service.background("order topics", watch.run())
+    service.repeat(watch.periodic())
 
 
 async def _register(pool: Pool, scheme: Scheme) -> dict[str, int]:
@@ -203,17 +204,6 @@ async def _prepare_topics(settings: Settings, scheme: Scheme) -> None:
 async def _publish(broker: KafkaBroker, author: AuthorSigner, topic: str, key: str, payload: bytes) -> None:
     value = signed_payload(payload, author) if topic == MANIFESTS else payload
     await publish_signed(broker, author, topic, key, value)
-
-
-async def _keep_settling(settle_once: Callable[[], Awaitable[int | None]], seconds: float) -> None:
-    while True:
-        await asyncio.sleep(seconds)
-        try:
-            await settle_once()
-        except Stop:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, the next step tries again
-            log.warning("settling waits", error=repr(error))
 
 
 if __name__ == "__main__":

@@ -23,18 +23,18 @@ from services.ledger.log.checkpoints import LogKeys, load_log_keys, sign_what_is
 from services.ledger.log.witness import ask_witness
 from services.ledger.operations.metrics import LOOK_SECONDS, Metrics, look
 from services.ledger.operations.readiness import check_progress
-from services.ledger.operations.repeating import keep_doing
 from services.ledger.operations.scheduler import TICK_SECONDS, keep_time
 from shared.adapters.crypto.author_keys import load_authors, load_signer
 from shared.adapters.http.charging_deployments import ChargingWorkers, open_charging
 from shared.adapters.http.quarantine_routes import make_quarantine_router
 from shared.adapters.http.set_aside_routes import make_set_aside_router
 from shared.adapters.kafka.admin.topic_metrics import TopicMetrics
-from shared.adapters.kafka.clients import ensure_topics, open_broker, until_done
+from shared.adapters.kafka.clients import ensure_topics, open_broker
 from shared.adapters.kafka.internal_topics import InternalTopics
 from shared.adapters.kafka.message_authors import verify_by
 from shared.adapters.kafka.signed_messages import publish_signed
 from shared.adapters.postgres.engine import open_engine
+from shared.adapters.postgres.faults import describe
 from shared.adapters.postgres.kept_keys import KeptKeys
 from shared.adapters.postgres.outbox import Outbox
 from shared.adapters.postgres.pool import Waits, open_pool
@@ -47,6 +47,7 @@ from shared.domain.calendar import insured_day
 from shared.domain.evidence.authors import Role
 from shared.runtime.clock import now
 from shared.runtime.deployments import load_deployments
+from shared.runtime.periodic import Periodic, Step, until_done
 from shared.runtime.service import Service, run_service
 from shared.runtime.settings import Settings
 
@@ -98,7 +99,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
         for reader in internal.readers:
             service.add_readiness(reader.topic, reader.readiness)
             service.background(reader.topic, reader.run())
-        service.background("topic metrics", TopicMetrics(internal, service.registry).keep_looking())
+        service.repeat(TopicMetrics(internal, service.registry).periodic())
         async with service.running(broker):
             service.background("outbox", outbox.run())
             yield
@@ -109,31 +110,38 @@ def _repeat(
 ) -> None:
     settings = service.settings
     overdue = Overdue(engine, settings.close_timeout_seconds, outbox.wake)
-    work: dict[str, tuple[Callable[[], Awaitable[object]], float]] = {
-        "gaps": (gaps, ASK_SECONDS),
+
+    async def fill() -> None:
+        await gaps()
+
+    work: dict[str, tuple[Step, float]] = {
+        "gaps": (fill, ASK_SECONDS),
         "overdue": (overdue.look, LOOK_SECONDS),
         "metrics": (lambda: look(engine, metrics, settings), LOOK_SECONDS),
     }
     if settings.scheduler:
         tick = functools.partial(keep_time, engine, settings.close_after_hours, is_working_day, outbox.wake)
         work["scheduler"] = (tick, TICK_SECONDS)
-    for name, (turn, pause_seconds) in work.items():
-        service.background(name, keep_doing(name, turn, pause_seconds))
+    for name, (step, pause_seconds) in work.items():
+        service.repeat(Periodic(name, step, pause_seconds, describe=describe))
 
 
 def _keep_log(service: Service, engine: AsyncEngine, keys: LogKeys, witness: httpx.AsyncClient) -> None:
-    every = service.settings.checkpoint_seconds
-    sign = keep_doing("checkpoint", lambda: sign_what_is_due(engine, keys, every), LOG_SECONDS)
-    service.background("checkpoint", sign)
+    async def sign() -> None:
+        await sign_what_is_due(engine, keys, service.settings.checkpoint_seconds)
+
+    async def ask() -> None:
+        await ask_witness(engine, keys, witness)
+
+    service.repeat(Periodic("checkpoint", sign, LOG_SECONDS, describe=describe))
     if keys.witnesses:
-        ask = keep_doing("witness", lambda: ask_witness(engine, keys, witness), LOG_SECONDS)
-        service.background("witness", ask)
+        service.repeat(Periodic("witness", ask, LOG_SECONDS, describe=describe))
 
 
 def _erase_in_time(service: Service, keys: KeptKeys) -> None:
     """Destroy the keys of quarantined messages when their time is over; a key that is left too long is an alarm."""
     service.add_readiness("kept_keys", keys.readiness)
-    service.background("kept_keys", keys.keep())
+    service.repeat(keys.periodic())
 
 
 def _witness(settings: Settings) -> httpx.AsyncClient:

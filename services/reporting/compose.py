@@ -18,7 +18,6 @@ from services.reporting.api.receipt_routes import make_receipt_router
 from services.reporting.api.register_routes import register_routes
 from services.reporting.delivery.build import Builder
 from services.reporting.delivery.send import Sender
-from services.reporting.loop import Loop
 from services.reporting.message_intake import Intake
 from services.reporting.metrics import Metrics
 from services.reporting.pages import portal
@@ -39,10 +38,11 @@ from shared.adapters.http.national_platform import open_national_platform
 from shared.adapters.http.quarantine_routes import make_quarantine_router
 from shared.adapters.http.set_aside_routes import make_set_aside_router
 from shared.adapters.kafka.admin.topic_metrics import TopicMetrics
-from shared.adapters.kafka.clients import ensure_topics, until_done
+from shared.adapters.kafka.clients import ensure_topics
 from shared.adapters.kafka.internal_topics import InternalTopics
 from shared.adapters.kafka.message_authors import verify_by
 from shared.adapters.postgres.engine import open_engine
+from shared.adapters.postgres.faults import describe
 from shared.adapters.postgres.kept_keys import KeptKeys
 from shared.adapters.postgres.pool import Pool, Waits, open_pool
 from shared.adapters.postgres.topic_store import TopicStore
@@ -51,10 +51,13 @@ from shared.contracts.topic_rights import topics_used_by
 from shared.domain.errors import Refused
 from shared.domain.evidence.authors import Authors, Role
 from shared.domain.evidence.signed_note import ED25519
+from shared.runtime.periodic import Periodic, Step, until_done
 from shared.runtime.service import Service
 from shared.runtime.settings import Settings
 
 LOOP_SIZE = 8
+POLL_SECONDS = 0.5
+"""How long news may go unnoticed when nobody wakes the work that is due."""
 DOOR_SIZE = 8
 """Connections for requests; what is built, sent, examined and projected has its own."""
 
@@ -73,7 +76,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
             service.add_readiness(reader.topic, reader.readiness)
             service.background(reader.topic, reader.run())
         service.app.include_router(make_quarantine_router(service.keys, topics))
-        service.background("topic metrics", TopicMetrics(topics, service.registry).keep_looking())
+        service.repeat(TopicMetrics(topics, service.registry).periodic())
         yield
 
 
@@ -108,7 +111,7 @@ async def assemble(service: Service) -> AsyncIterator[Intake]:
         )
         sender = Sender(engine, platform, metrics, settings.report_attempts, settings.report_retry_seconds)
         stack.push_async_callback(sender.close)
-        sending = Loop("sending", sender.step)
+        sending = _periodic("sending", sender.step)
         builder = Builder(engine, sources, metrics, settings.registration_tokens, lambda: building.beat())  # noqa: PLW0108  # made below
 
         async def build() -> int:
@@ -117,15 +120,15 @@ async def assemble(service: Service) -> AsyncIterator[Intake]:
             finally:
                 sending.wake()
 
-        building = Loop("building", build)
+        building = _periodic("building", build)
         examiner = Examiner(
             engine, sources, metrics, is_regular_day, settings.acceptance_wait_days,
             lambda: examining.beat(),  # noqa: PLW0108  # made below
         )  # fmt: skip
-        examining = Loop("examining", examiner.step)
+        examining = _periodic("examining", examiner.step)
 
         projector = Projector(engine)
-        projecting = Loop("projecting", projector.step)
+        projecting = _periodic("projecting", projector.step)
 
         def wake() -> None:
             building.wake()
@@ -163,17 +166,17 @@ async def _erase_in_time(service: Service, stack: AsyncExitStack, url: str, wait
     pool = await stack.enter_async_context(open_pool(url, size=1, waits=waits))
     keys = KeptKeys(pool, "reporting", service.settings.kept_bytes_days)
     service.add_readiness("kept_keys", keys.readiness)
-    service.background("kept_keys", keys.keep())
+    service.repeat(keys.periodic())
 
 
-def _start_loops(service: Service, door: AsyncEngine, metrics: Metrics, loops: Sequence[Loop]) -> None:
+def _start_loops(service: Service, door: AsyncEngine, metrics: Metrics, loops: Sequence[Periodic]) -> None:
     def wake() -> None:
         for loop in loops:
             loop.wake()
 
     service.app.include_router(make_set_aside_router(service.keys, door, open_quarantine(door), wake))
-    for loop in (*loops, Loop("quarantine", SetAsideGauge(door, metrics).step)):
-        _start(service, loop)
+    for loop in (*loops, _periodic("quarantine", SetAsideGauge(door, metrics).step)):
+        service.repeat(loop, service.settings.ready_commit_age_seconds)
 
 
 def _public_keys(vkeys: Path) -> list[str]:
@@ -196,11 +199,5 @@ def _open_gate(service: Service, access: Access) -> tuple[str, str]:
     return public, settings.receipt_page or f"{public}/receipt"
 
 
-def _start(service: Service, loop: Loop) -> None:
-    most_seconds = service.settings.ready_commit_age_seconds
-
-    async def check() -> str | None:
-        return loop.stuck(most_seconds)
-
-    service.background(loop.name, loop.run())
-    service.add_readiness(loop.name, check)
+def _periodic(name: str, step: Step) -> Periodic:
+    return Periodic(name, step, POLL_SECONDS, describe=describe)

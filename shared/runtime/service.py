@@ -37,6 +37,7 @@ from shared.runtime.http.headers import StrictHeaders
 from shared.runtime.http.limits import MOST_HEADER_BYTES
 from shared.runtime.http.protocol import ConnectionLimits, Connections, LimitedProtocol
 from shared.runtime.observability import configure_logging, without_addresses
+from shared.runtime.periodic import Periodic
 from shared.runtime.persons import Persons
 from shared.runtime.settings import Settings
 
@@ -109,6 +110,17 @@ class Service:
         self._tasks.add(task)
         task.add_done_callback(self._note_end)
         return task
+
+    def repeat(self, periodic: Periodic, stuck_after_seconds: float | None = None) -> None:
+        """Run periodic work beside the server; with a limit, no progress for that long is a reason in /readyz."""
+        self.background(periodic.name, periodic.run())
+        if stuck_after_seconds is None:
+            return
+
+        async def check() -> str | None:
+            return periodic.stuck(stuck_after_seconds)
+
+        self.add_readiness(periodic.name, check)
 
     def add_readiness(self, name: str, check: Readiness) -> None:
         """One more condition of /readyz."""

@@ -29,12 +29,13 @@ from services.charging.store.day_partitions import Parts
 from services.charging.store.deployment import own_group
 from services.charging.store.positions import Fenced, pass_over, read_positions
 from shared.adapters.kafka.batch_polling import Flat, Polled, as_read, find_unreadable, is_unreadable, poll_with
-from shared.adapters.kafka.clients import check_codecs, consumer_options, fetch_options, until_done
+from shared.adapters.kafka.clients import check_codecs, consumer_options, fetch_options
 from shared.adapters.kafka.security import client_options
 from shared.adapters.postgres.pool import BadData, BrokenConstraint, Pool
 from shared.contracts.manifests import PremiumsCharged
 from shared.contracts.topics import ORDERS_PATTERN
 from shared.domain.errors import Stop
+from shared.runtime.periodic import Periodic, until_done
 from shared.runtime.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -317,17 +318,16 @@ class Consumer(ConsumerRebalanceListener):
         with suppress(KafkaError, IllegalStateError, AttributeError):
             await consumer.commit({tp: end for tp, end in ends.items() if tp in consumer.assignment()})
 
-    async def watch(self) -> None:
-        """Every WATCH_SECONDS: the lag, and whether a log was trimmed or made anew under a held position."""
-        while True:
-            await asyncio.sleep(WATCH_SECONDS)
-            with suppress(KafkaError, IllegalStateError, AttributeError):
-                await self._look()
-            try:
-                async with self._lock:
-                    await self._follow_pauses()
-            except Exception as error:  # noqa: BLE001 - whatever it is, the next look tries again
-                log.warning("pauses are not known", error=repr(error))
+    def periodic(self) -> Periodic:
+        """The work to run beside the server."""
+        return Periodic("watch", self._watch, WATCH_SECONDS, pauses_first=True)
+
+    async def _watch(self) -> None:
+        """Measure the lag, notice a log that was trimmed or recreated under a held position, read the pauses."""
+        with suppress(KafkaError, IllegalStateError, AttributeError):
+            await self._look()
+        async with self._lock:
+            await self._follow_pauses()
 
     async def _look(self) -> None:
         consumer = self._subscriber.consumer

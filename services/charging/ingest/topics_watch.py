@@ -25,6 +25,7 @@ from shared.adapters.kafka.bounded_fetch import require_broker_times
 from shared.adapters.kafka.security import client_options
 from shared.adapters.postgres.pool import Pool
 from shared.contracts.topics import orders_topic
+from shared.runtime.periodic import Periodic
 from shared.runtime.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -80,15 +81,17 @@ class TopicsWatch:
         self._unanswered: dict[str, str] = {}
         self.alarms: dict[tuple[Alarm, str], str] = {}
 
-    async def run(self) -> None:
-        """Look every few seconds, for ever; a look that fails is an alarm when it fails for long."""
-        while True:
-            await asyncio.sleep(self._settings.topic_look_seconds)
-            try:
-                await self._look()
-            except Exception as error:  # noqa: BLE001 - whatever it is, the next look tries again
-                log.warning("order topics are not looked at", error=repr(error))
-                self._note([(Alarm.NOT_LOOKED_AT, "", f"the broker or the database does not answer: {error!r}")])
+    def periodic(self) -> Periodic:
+        """The work to run beside the server."""
+        return Periodic("order topics", self._watch, self._settings.topic_look_seconds, pauses_first=True)
+
+    async def _watch(self) -> None:
+        """Check everything once; a check that fails is an alarm when it fails for long."""
+        try:
+            await self._look()
+        except Exception as error:
+            self._note([(Alarm.NOT_LOOKED_AT, "", f"the broker or the database does not answer: {error!r}")])
+            raise
 
     async def readiness(self) -> str | None:
         """None, or the alarms."""

@@ -1,15 +1,12 @@
 """The parts of the table of rows: one a day, made ahead, because there is no default part to catch a stray."""
 
-import asyncio
 from collections.abc import Iterable
 from datetime import date, timedelta
 from typing import Final
 
-import structlog
-
 from shared.adapters.postgres.pool import Pool
+from shared.runtime.periodic import Periodic
 
-log = structlog.get_logger(__name__)
 SUM_UP_SECONDS: Final = 0.2
 """What came in the meantime is read whole by who asks: some 25 ms for 100,000 rows."""
 _DAY_0: Final = date(1970, 1, 1)
@@ -33,14 +30,9 @@ class Parts:
             self._made.update(range(day, day + self._ahead + 1))
         self._added.update(days)
 
-    async def keep_summed_up(self) -> None:
-        """Every SUM_UP_SECONDS, for ever."""
-        while True:
-            await asyncio.sleep(SUM_UP_SECONDS)
-            try:
-                await self.sum_up()
-            except Exception as error:  # noqa: BLE001 - whatever it is, the next time tries again
-                log.warning("parts are not summed up", error=repr(error))
+    def periodic(self) -> Periodic:
+        """The work to run beside the server."""
+        return Periodic("summaries", self.sum_up, SUM_UP_SECONDS, pauses_first=True)
 
     async def sum_up(self) -> None:
         """Bring the summaries of the parts that batches needed since the last time up to date."""

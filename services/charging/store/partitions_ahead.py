@@ -4,7 +4,6 @@ A batch makes a part that it misses (`parts.py`), so nothing is lost without thi
 what keeps a part from being made: a lock, a full disk, a missing privilege. Made ahead, there are days to mend it.
 """
 
-import asyncio
 from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Final
@@ -13,6 +12,7 @@ import structlog
 
 from services.charging.metrics import Metrics
 from shared.adapters.postgres.pool import Pool
+from shared.runtime.periodic import Periodic
 
 log = structlog.get_logger(__name__)
 LOOK_SECONDS: Final = 60.0
@@ -29,11 +29,9 @@ class PartsAhead:
         self._ahead, self._least = ahead, min(least, ahead)
         self._alarm: str | None = None
 
-    async def keep(self, today: Callable[[], date]) -> None:
-        """Look again every minute, for ever."""
-        while True:
-            await self.look(today())
-            await asyncio.sleep(LOOK_SECONDS)
+    def periodic(self, today: Callable[[], date]) -> Periodic:
+        """The work to run beside the server."""
+        return Periodic("parts", lambda: self.look(today()), LOOK_SECONDS)
 
     async def look(self, day: date) -> None:
         """Make what is missing, count what is there, leave yesterday's part to vacuum.

@@ -4,7 +4,6 @@ Correctness of delivery is nobody's here: a handler is idempotent, and a message
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import structlog
@@ -30,8 +29,6 @@ LARGEST_REQUEST_BYTES: Final = 32 * 1024 * 1024
 """Before compression: a parked event is sent again whole, and a manifest may have a total for each event."""
 CODECS: Final = {"gzip": has_gzip, "snappy": has_snappy, "lz4": has_lz4, "zstd": has_zstd}
 NOT_ALLOWED: Final = (ClusterAuthorizationFailedError, TopicAuthorizationFailedError)
-RETRY_FIRST_SECONDS: Final = 0.2
-RETRY_MOST_SECONDS: Final = 5.0
 
 
 def open_broker(settings: Settings, client_id: str = "danbao") -> KafkaBroker:
@@ -95,20 +92,6 @@ def fetch_options(settings: Settings) -> dict[str, Any]:
         "fetch_max_bytes": settings.fetch_bytes,
         "fetch_max_wait_ms": settings.fetch_wait_ms,
     }
-
-
-async def until_done(what: str, attempt: Callable[[], Awaitable[None]]) -> None:
-    """Try until it works, pausing longer each time; only Stop and a cancel get out."""
-    pause = RETRY_FIRST_SECONDS
-    while True:
-        try:
-            return await attempt()
-        except Stop:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever it was, it is logged and tried again
-            log.warning("attempt failed, trying again", what=what, error=repr(error), pause_seconds=pause)
-        await asyncio.sleep(pause)
-        pause = min(pause * 2, RETRY_MOST_SECONDS)
 
 
 async def ensure_topics(settings: Settings, partitions: dict[str, int]) -> None:

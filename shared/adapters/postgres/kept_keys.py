@@ -4,7 +4,6 @@ Each schema that seals has its own table `kept_key (day, key, made_at, destroyed
 its key becomes null, two days after its day at the earliest.
 """
 
-import asyncio
 from datetime import date
 from typing import Any, Final
 
@@ -13,6 +12,7 @@ import structlog
 from shared.adapters.crypto.sealing import DayKey, make_key
 from shared.adapters.postgres.pool import Connection, Pool
 from shared.domain.errors import Stop
+from shared.runtime.periodic import Periodic
 
 log = structlog.get_logger(__name__)
 LOOK_SECONDS: Final = 60.0
@@ -64,11 +64,9 @@ class KeptKeys:
         self._pool, self._schema, self._keep_days = pool, schema, keep_days
         self._alarm: str | None = None
 
-    async def keep(self) -> None:
-        """Look every minute, for ever."""
-        while True:
-            await self.look()
-            await asyncio.sleep(LOOK_SECONDS)
+    def periodic(self) -> Periodic:
+        """The work to run beside the server."""
+        return Periodic("kept_keys", self.look, LOOK_SECONDS)
 
     async def look(self) -> None:
         """Make today's key, destroy what is due. Whatever fails is the alarm's reason when a key is left too long."""

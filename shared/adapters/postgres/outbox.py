@@ -4,45 +4,33 @@ Each schema has its own table `outbox (id bigint identity, topic text, key text,
 lock publishes it, so several processes may run; a reader must be idempotent.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-import structlog
-
 from shared.adapters.postgres.pool import Pool
+from shared.runtime.periodic import Periodic
 
-log = structlog.get_logger(__name__)
 Publish = Callable[[str, str, bytes], Awaitable[None]]
 """topic, key, payload; returns when the broker has it."""
 BATCH: Final = 200
+MOST_PAUSE_SECONDS: Final = 1.0
+"""The longest pause while the broker or the database is away: other services wait for what stands here."""
 
 
 class Outbox:
     """Publishes the rows of one schema's outbox in the order they were written."""
 
     def __init__(self, pool: Pool, schema: str, publish: Publish, *, poll_seconds: float = 0.2) -> None:
-        self._pool, self._schema, self._publish, self._poll = pool, schema, publish, poll_seconds
-        self._wake = asyncio.Event()
+        self._pool, self._schema, self._publish = pool, schema, publish
+        self._periodic = Periodic("outbox", self.publish_once, poll_seconds, most_pause_seconds=MOST_PAUSE_SECONDS)
 
     def wake(self) -> None:
-        """Say that there is something new, so that it leaves at once."""
-        self._wake.set()
+        """Publish at once, because there are new rows."""
+        self._periodic.wake()
 
     async def run(self) -> None:
-        """Publish for ever; an error is logged and tried again."""
-        while True:
-            self._wake.clear()
-            try:
-                while await self.publish_once():
-                    pass
-            except Exception as error:  # noqa: BLE001 - whatever it was, it is logged and tried again
-                log.warning("outbox waits", schema=self._schema, error=repr(error))
-            try:
-                async with asyncio.timeout(self._poll):  # wait_for loses a cancellation that comes with the event
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
+        """Publish until cancelled; an error is logged and tried again."""
+        await self._periodic.run()
 
     async def publish_once(self) -> int:
         """Publish up to BATCH rows; returns how many. They are gone from the table only after the broker has them."""

@@ -1,14 +1,12 @@
 """What a service measures of the internal topics that it reads, named alike in every service."""
 
-import asyncio
 from typing import Final
 
-import structlog
 from prometheus_client import CollectorRegistry, Gauge
 
 from shared.adapters.kafka.internal_topics import InternalTopics
+from shared.runtime.periodic import Periodic
 
-log = structlog.get_logger(__name__)
 LOOK_SECONDS: Final = 5.0
 
 
@@ -39,11 +37,6 @@ class TopicMetrics:
                 if key not in found:
                     self._refused.labels(*key).set(0)
 
-    async def keep_looking(self) -> None:
-        """Look every LOOK_SECONDS, for ever."""
-        while True:
-            try:
-                await self.look()
-            except Exception as error:  # noqa: BLE001 - the next look tries again
-                log.warning("topics cannot be looked at", error=repr(error))
-            await asyncio.sleep(LOOK_SECONDS)
+    def periodic(self) -> Periodic:
+        """The work to run beside the server."""
+        return Periodic("topic metrics", self.look, LOOK_SECONDS)
