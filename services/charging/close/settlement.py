@@ -13,7 +13,14 @@ from services.charging.rows.batch import Batch, since_epoch_us
 from services.charging.rows.row_kinds import KIND, is_last_charge_sql
 from services.charging.store.batch_writer import Run, limit_transaction, read_last_number, start_run
 from services.charging.store.cut import Batches, planning_without, reached_sql
-from services.charging.store.derived_rows import SETTLE_LOCK, add_rows, reversal, write_derived
+from services.charging.store.derived_rows import (
+    SETTLE_LOCK,
+    ChargeRow,
+    add_derived_rows,
+    charge_sql,
+    reversal_row,
+    write_derived_rows,
+)
 from shared.adapters.crypto.signing import AuthorSigner
 from shared.adapters.postgres.pool import Connection, Pool
 from shared.contracts.manifests import PremiumsCharged
@@ -25,14 +32,12 @@ from shared.domain.scheme.rating import Scheme
 STEP_ROWS: Final = 20_000
 """Cancellations settled in one step; more wait for the next."""
 _ORDER: Final = "a.accepted_at, a.enterprise, a.order_id, a.worker_key"
-_CHARGE: Final = f"""{_ORDER}, a.kind, a.premium, a.region, a.tariff_line, a.token_key, a.industry, a.worker_rest,
-    a.agency_uscc, a.employer_insurance_no, e.uscc"""
 _KEY: Final = "accepted_at, enterprise, order_id, worker_key"
 _REVERSAL: Final = """left join charging.entry r on (r.accepted_at, r.enterprise, r.order_id, r.worker_key, r.kind)
         = (a.accepted_at, a.enterprise, a.order_id, a.worker_key, case a.kind when 1 then 4 else a.kind + 1 end)"""
 
 _WAITING: Final = f"""
-    select {_CHARGE}, c.ended_at, c.departed, c.received, r.kind is not null as is_reversed
+    select {charge_sql("a", "e", cause="c")}, r.kind is not null as is_reversed
     from (select {_KEY} from charging.unsettled u where $1::bigint[] is null or {reached_sql("u.batch")}) u
     join charging.entry a using ({_KEY})
     join charging.entry c using ({_KEY})
@@ -60,8 +65,7 @@ _RESENT: Final = f"""
         from alike join charging.entry a using ({_KEY})
         join charging.manifest m on m.batch = a.batch
         where a.kind = 1 and {_BETWEEN.format("a")} and {reached_sql("a.batch", parameter=4)})
-    select {_CHARGE}, x.kept_accepted_at, a.received, null::timestamptz as ended_at, null::boolean as departed,
-        r.kind is not null as is_reversed
+    select {charge_sql("a", "e", cause="a")}, x.kept_accepted_at, r.kind is not null as is_reversed
     from received x
     join charging.entry a using (accepted_at, enterprise, order_id, worker_key)
     join charging.enterprise e on e.id = a.enterprise
@@ -86,7 +90,7 @@ async def settle(pool: Pool, scheme: Scheme, run: Run) -> int | None:
         batch = Batch()
         await _settle_cancellations(connection, scheme, run, batch, None)
         if batch.rows:
-            await write_derived(connection, run, batch, "settlement", MANIFESTS)
+            await write_derived_rows(connection, run, batch, "settlement", MANIFESTS)
     return len(batch.rows)
 
 
@@ -105,7 +109,7 @@ async def settle_within(
     if not batch.rows:
         return None
     number = run.next_batch()
-    return number, await write_derived(connection, run, batch, "settlement", None)
+    return number, await write_derived_rows(connection, run, batch, "settlement", None)
 
 
 async def _settle_cancellations(
@@ -119,8 +123,8 @@ async def _settle_cancellations(
         rule = scheme.cancellation_rule(row["accepted_at"])
         is_due = row["premium"] > 0 and not row["is_reversed"]
         if is_due and reverses(rule, row["accepted_at"], row["ended_at"], row["departed"]):
-            due.append(reversal(row, "cancelled"))
-    add_rows(batch, run, due)
+            due.append(reversal_row(ChargeRow.of(row), "cancelled"))
+    add_derived_rows(batch, run, due)
     await connection.executemany(
         "delete from charging.unsettled where (accepted_at, enterprise, order_id, worker_key) = ($1, $2, $3, $4)",
         [tuple(row[:4]) for row in waiting],
@@ -136,11 +140,11 @@ async def _reverse_resends(connection: Connection, run: Run, batch: Batch, day: 
     already = {row[:KIND] for row in batch.rows}
     rows = await _find_resends(connection, cut, begin, end)
     due = [
-        reversal(row, "resent")
+        reversal_row(ChargeRow.of(row), "resent")
         for row in rows
         if row["premium"] > 0 and not row["is_reversed"] and (since_epoch_us(row[0]), *row[1:KIND]) not in already
     ]
-    add_rows(batch, run, due)
+    add_derived_rows(batch, run, due)
     await connection.executemany(
         "insert into charging.resend values ($1, $2, $3, $4, $5, $6, $7)",
         [

@@ -20,14 +20,14 @@ from faststream.kafka.annotations import KafkaMessage
 
 from services.charging.ingest.batch_reader import Reader
 from services.charging.ingest.fetch_tracker import Reading, Stale
-from services.charging.ingest.partition_logs import Logs, Place, confirm_cluster, log_fault
+from services.charging.ingest.partition_logs import Logs, confirm_cluster, log_fault
 from services.charging.ingest.topic_pauses import ParkLimit, Pauses
 from services.charging.metrics import Metrics
 from services.charging.rows.batch import Batch
 from services.charging.store.batch_writer import Run, read_last_number, write_batch
 from services.charging.store.day_partitions import Parts
 from services.charging.store.deployment import own_group
-from services.charging.store.positions import Fenced, pass_over, read_positions
+from services.charging.store.positions import Fenced, StoredPosition, pass_over, read_positions
 from shared.adapters.kafka.batch_polling import Flat, Polled, as_read, find_unreadable, is_unreadable, poll_with
 from shared.adapters.kafka.clients import check_codecs, consumer_options, fetch_options
 from shared.adapters.kafka.security import client_options
@@ -340,7 +340,7 @@ class Consumer(ConsumerRebalanceListener):
         async with self._lock:
             # Held once more under the lock: a batch may have moved it, a rebalance may have taken it away.
             for tp in before.keys() & self._held.keys():
-                charged = Place(before[tp], self._topic_ids.get(tp.topic))
+                charged = StoredPosition(before[tp], self._topic_ids.get(tp.topic))
                 if fault := log_fault(charged, self._held[tp], logs[tp]):
                     self._pause(tp, fault)
             ends = {tp: log.end for tp, log in logs.items()}

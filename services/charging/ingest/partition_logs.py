@@ -1,34 +1,17 @@
 """What the broker says of the logs that positions lie in: where they begin and end, and which topic they are of."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
-from uuid import UUID
 
 from aiokafka import TopicPartition
 
+from services.charging.store.positions import PartitionLog, StoredPosition
 from shared.adapters.kafka.admin.log_ends import LogEnds
 from shared.adapters.kafka.admin.topic_ids import read_topic_ids
 from shared.adapters.kafka.clients import read_cluster_id
 from shared.adapters.kafka.security import Client
 from shared.domain.errors import Stop
-
-
-@dataclass(frozen=True, slots=True)
-class Log:
-    """One partition now; `topic_id` is None where the broker tells none."""
-
-    first: int
-    end: int
-    topic_id: UUID | None
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A position as it is stored, with the id of the topic that it was charged from."""
-
-    position: int
-    topic_id: UUID | None
 
 
 class Logs:
@@ -37,16 +20,16 @@ class Logs:
     def __init__(self, client: Client) -> None:
         self._client, self._ends = client, LogEnds(client)
 
-    async def read(self, consumer: Any, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, Log]:
+    async def read(self, consumer: Any, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, PartitionLog]:
         """As the broker lists them; an end may lag, see `confirm`."""
         wanted = list(partitions)
         first, end = await consumer.beginning_offsets(wanted), await consumer.end_offsets(wanted)
         ids = await read_topic_ids(self._client, {tp.topic for tp in wanted})
-        return {tp: Log(first[tp], end[tp], ids.get(tp.topic)) for tp in wanted}
+        return {tp: PartitionLog(first[tp], end[tp], ids.get(tp.topic)) for tp in wanted}
 
     async def confirm(
-        self, logs: Mapping[TopicPartition, Log], positions: Mapping[TopicPartition, int]
-    ) -> dict[TopicPartition, Log]:
+        self, logs: Mapping[TopicPartition, PartitionLog], positions: Mapping[TopicPartition, int]
+    ) -> dict[TopicPartition, PartitionLog]:
         """The same with true ends where one was below a position."""
         first, end = {tp: log.first for tp, log in logs.items()}, {tp: log.end for tp, log in logs.items()}
         true = await self._ends.true_ends(positions, first, end)
@@ -61,7 +44,7 @@ async def confirm_cluster(client: Client, known: str | None) -> str:
     return found
 
 
-def log_fault(charged: Place, held: int, log: Log) -> str | None:
+def log_fault(charged: StoredPosition, held: int, log: PartitionLog) -> str | None:
     """Why a log does not fit what was charged of it: events that were not are gone, or others stand there; else None.
 
     `charged` is no newer than the log that was read, `held` no older.

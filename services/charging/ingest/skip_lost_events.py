@@ -13,7 +13,8 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.charging.ingest.consumer import Consumer
-from services.charging.ingest.partition_logs import Log, Logs, Place, log_fault
+from services.charging.ingest.partition_logs import Logs, log_fault
+from services.charging.store.positions import PartitionLog, StoredPosition
 from shared.adapters.kafka.admin.log_ends import open_onlooker
 from shared.adapters.kafka.batch_polling import find_unreadable_batches
 from shared.adapters.kafka.security import Client
@@ -82,13 +83,15 @@ class MovingOn:
                     raise Refused(f"{topic}/{loss.partition} is not at {loss.from_offset} any more; look again")
         return len(found)
 
-    async def _look(self, topic: str) -> list[tuple[Loss, Log]]:
+    async def _look(self, topic: str) -> list[tuple[Loss, PartitionLog]]:
         rows = await self._pool.fetch(
             "select partition, next_offset, topic_id from charging.position where (cluster_id, topic) = ($1, $2)",
             self._consumer.cluster_id,
             topic,
         )
-        places = {TopicPartition(topic, row["partition"]): Place(row["next_offset"], row["topic_id"]) for row in rows}
+        places = {
+            TopicPartition(topic, row["partition"]): StoredPosition(row["next_offset"], row["topic_id"]) for row in rows
+        }
         async with open_onlooker(self._client) as client:
             logs = await self._logs.read(client, places)
             logs = await self._logs.confirm(logs, {tp: place.position for tp, place in places.items()})

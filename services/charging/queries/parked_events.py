@@ -12,7 +12,7 @@ from typing import Any, Final
 import structlog
 from faststream.kafka import KafkaBroker
 
-from services.charging.ingest.kept_records import PARKED, SealedRecord, open_record
+from services.charging.rows.kept_records import PARKED, SealedRecord, open_record
 from shared.adapters.postgres.pool import Pool
 from shared.contracts.parking import ParkReason
 from shared.contracts.topics import orders_topic

@@ -17,7 +17,15 @@ from services.charging.rows.batch import Batch
 from services.charging.rows.row_kinds import EXCLUSION_REASONS, RERATED, is_charge_sql, is_superseded_sql
 from services.charging.store.archived_days import refuse_archived
 from services.charging.store.batch_writer import Run, read_last_number, start_run
-from services.charging.store.derived_rows import SETTLE_LOCK, OwnRow, add_rows, reversal, write_derived
+from services.charging.store.derived_rows import (
+    SETTLE_LOCK,
+    ChargeRow,
+    DerivedRow,
+    add_derived_rows,
+    charge_sql,
+    reversal_row,
+    write_derived_rows,
+)
 from shared.adapters.crypto.signing import AuthorSigner
 from shared.adapters.postgres.pool import Connection, Pool
 from shared.contracts.parking import ParkReason
@@ -58,9 +66,7 @@ _SUMS: Final = f"""
         sum(c.premium)::bigint as old_premium, sum(r.premium)::bigint as new_premium {_DIFFERING}
     group by 1, 2, 3, 4, 5, 6, 7 order by 1, 2, 3, 4, 5, 6, 7"""
 _CHUNK: Final = f"""
-    select c.accepted_at, c.enterprise, c.order_id, c.worker_key, c.kind, c.premium, c.region, c.tariff_line,
-        c.token_key, c.industry, c.reason, c.worker_rest, c.received, c.agency_uscc, c.employer_insurance_no, e.uscc,
-        null::timestamptz as ended_at, null::boolean as departed,
+    select {charge_sql("c", "e", cause="c")},
         r.premium as new_premium, r.tariff_line as new_line, r.reason as new_reason {_DIFFERING}
         and c.accepted_at >= $12::timestamptz and c.accepted_at <= $16::timestamptz
         and (c.accepted_at, c.enterprise, c.order_id, c.worker_key)
@@ -188,13 +194,14 @@ class _CorrectionRun:
 
 
 async def _book_chunk(connection: Connection, run: Run, rows: list[Any], bounds: tuple[datetime, datetime]) -> None:
-    batch, own = Batch(), []
+    batch, derived = Batch(), []
     for row in rows:
-        if row["premium"]:
-            own.append(reversal(row, RERATED))
-        own.append(OwnRow(row, next_charge(row["kind"]), row["new_premium"], row["new_line"], row["new_reason"]))
-    add_rows(batch, run, own)
-    await write_derived(connection, run, batch, "correction", MANIFESTS)
+        charge, new = ChargeRow.of(row), (row["new_premium"], row["new_line"], row["new_reason"])
+        if charge.premium:
+            derived.append(reversal_row(charge, RERATED))
+        derived.append(DerivedRow(charge, next_charge(charge.kind), *new))
+    add_derived_rows(batch, run, derived)
+    await write_derived_rows(connection, run, batch, "correction", MANIFESTS)
     newly = [row for row in rows if row["new_premium"] and not row["premium"]]
     names = ("accepted_at", "enterprise", "order_id", "worker_key", "worker_rest")
     await connection.execute(_UNSETTLE, *([row[name] for row in newly] for name in names), *bounds)

@@ -11,8 +11,8 @@ from uuid import uuid4
 
 import msgspec
 
-from services.charging.ingest.kept_records import FORM_COLUMNS, conflict_row, parked_row
 from services.charging.rows.batch import Batch, KeptRecord, instant_of, kept_record_leaf, sum_totals
+from services.charging.rows.kept_records import KEPT_COLUMNS, conflict_row, parked_row
 from services.charging.rows.row_encoding import COPY_COLUMNS, stream
 from services.charging.rows.row_kinds import ENTRY_COLUMNS, KEY_COLUMNS, KIND, LEAF_INDEX, Row, TotalKey
 from services.charging.store.deployment import read_deployment
@@ -282,7 +282,7 @@ async def _write_conflicts(connection: Connection, run: Run, conflicts: Sequence
         "conflict",
         schema_name="charging",
         columns=(
-            "batch", "leaf_index", "topic", "partition", "record_offset", "record_time_ms", *FORM_COLUMNS,
+            "batch", "leaf_index", "topic", "partition", "record_offset", "record_time_ms", *KEPT_COLUMNS,
             "accepted_at", "enterprise", "order_id", "worker_key", "kind",
         ),
         records=[conflict_row(key, batch, each) for each in conflicts],
@@ -335,7 +335,7 @@ async def _write_parked(connection: Connection, run: Run, batch: Batch) -> None:
         schema_name="charging",
         columns=(
             "batch", "leaf_index", "topic", "partition", "record_offset", "record_time_ms", "headers", "reason",
-            "detail", *FORM_COLUMNS,
+            "detail", *KEPT_COLUMNS,
         ),
         records=[parked_row(key, number, each) for each in batch.parked],
     )  # fmt: skip

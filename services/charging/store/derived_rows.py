@@ -1,11 +1,13 @@
-"""Rows that charging writes of its own: reversals, and charges of orders that were rated anew.
+"""Rows derived by charging: reversals, and charges of orders that were rated again.
 
-Such a row repeats what the charge before it says of the order; a cancellation adds when it ended.
+A derived row repeats what the charge before it says of the order; the event that causes it gives the received hash and,
+for a cancellation, the end.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from datetime import datetime
+from typing import Any, Final, NamedTuple, Self
 
 from services.charging.rows.batch import SHANGHAI_EPOCH, Batch, since_epoch_us
 from services.charging.rows.row_encoding import Orders, lay_out
@@ -18,32 +20,75 @@ from shared.domain.evidence.leaf import reversal_of
 from shared.domain.scheme.industry import Industry
 
 SETTLE_LOCK: Final = 0x736574746C65
-"""Advisory lock: one worker settles, counts a day or corrects at a time."""
+"""Advisory lock: one worker at a time settles, counts a day or corrects."""
+_OF_CAUSE: Final = ("received", "ended_at", "departed")
+
+
+class ChargeRow(NamedTuple):
+    """A charge that a derived row follows; the last three fields are those of the event that causes the derived row.
+
+    `premium` is 0.0001 yuan, `region` the six digits as a number, `uscc` the enterprise's.
+    """
+
+    accepted_at: datetime
+    enterprise: int
+    order_id: str
+    worker_key: int
+    kind: int
+    premium: int
+    region: int
+    tariff_line: int
+    token_key: int
+    industry: int
+    worker_rest: bytes
+    agency_uscc: str | None
+    employer_insurance_no: str | None
+    uscc: str
+    received: bytes
+    ended_at: datetime | None
+    departed: bool | None
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Self:
+        """Take the fields from a database row that has the columns of `charge_sql`."""
+        return cls(*(row[name] for name in cls._fields))
+
+
+def charge_sql(charge: str, enterprise: str, cause: str) -> str:
+    """SQL: the columns of a ChargeRow, from the charge's row, its enterprise and the row of the causing event."""
+    tables = dict.fromkeys(_OF_CAUSE, cause) | {"uscc": enterprise}
+    return ", ".join(f"{tables.get(name, charge)}.{name}" for name in ChargeRow._fields)
 
 
 @dataclass(frozen=True, slots=True)
-class OwnRow:
-    """One to be written: `charge` is the row that it follows on, `premium` is 0.0001 yuan, signed."""
+class DerivedRow:
+    """A row to be written after `charge`; `premium` is 0.0001 yuan, signed."""
 
-    charge: Any
+    charge: ChargeRow
     kind: int
     premium: int
     tariff_line: int
     reason: int
 
 
-def add_rows(batch: Batch, run: Run, own: Iterable[OwnRow]) -> None:
-    """Row, leaf and total of each, behind what the batch has."""
+def reversal_row(charge: ChargeRow, reason: str) -> DerivedRow:
+    """Reverse a charge: exactly what it charged is taken back."""
+    index = REVERSAL_REASONS.index(reason)
+    return DerivedRow(charge, reversal_of(charge.kind), -charge.premium, charge.tariff_line, index)
+
+
+def add_derived_rows(batch: Batch, run: Run, derived: Iterable[DerivedRow]) -> None:
+    """Append row, leaf and total of each derived row to the batch."""
     orders = Orders()
-    for index, each in enumerate(own, len(batch.rows)):
-        row, form = each.charge, _form(each)
-        ended_us = None if row["ended_at"] is None else since_epoch_us(row["ended_at"])
+    for index, row in enumerate(derived, len(batch.rows)):
+        charge, form = row.charge, _form(row)
+        ended_us = None if charge.ended_at is None else since_epoch_us(charge.ended_at)
         orders.append(
-            index, form, form.begin_us, ended_us, None, row["region"],
-            row["worker_key"].to_bytes(8, signed=True) + row["worker_rest"], row["order_id"],
-            texts(None, row["agency_uscc"], row["employer_insurance_no"]),
+            index, form, form.begin_us, ended_us, None, charge.region,
+            charge.worker_key.to_bytes(8, signed=True) + charge.worker_rest, charge.order_id,
+            texts(None, charge.agency_uscc, charge.employer_insurance_no),
         )  # fmt: skip
-        orders.received.append(row["received"])
+        orders.received.append(charge.received)
         batch.totals.append(form.total)
         batch.days.add(form.total.insured_on)
     rows, leaves = lay_out(orders, run.next_batch())
@@ -51,26 +96,21 @@ def add_rows(batch: Batch, run: Run, own: Iterable[OwnRow]) -> None:
     batch.leaves += leaves
 
 
-def _form(own: OwnRow) -> Form:
-    row, kind, reason = own.charge, own.kind, own.reason
-    day, accepted_us = (row["accepted_at"] - SHANGHAI_EPOCH).days, since_epoch_us(row["accepted_at"])
-    province, industry = f"{row['region'] // 10_000:02}", Industry.of_code(row["industry"]).value
+def _form(row: DerivedRow) -> Form:
+    charge, kind, reason = row.charge, row.kind, row.reason
+    day, accepted_us = (charge.accepted_at - SHANGHAI_EPOCH).days, since_epoch_us(charge.accepted_at)
+    province, industry = f"{charge.region // 10_000:02}", Industry.of_code(charge.industry).value
     outcome, why = told_outcome(kind, reason), told_reason(kind, reason)
-    total = TotalKey(day, row["uscc"], province, industry, outcome, why, own.tariff_line or None, own.premium)
+    total = TotalKey(day, charge.uscc, province, industry, outcome, why, row.tariff_line or None, row.premium)
     return Form(
-        row["enterprise"], kind, row["token_key"], row["industry"], reason, row["departed"], own.premium, total,
+        charge.enterprise, kind, charge.token_key, charge.industry, reason, charge.departed, row.premium, total,
         accepted_us, accepted_us + 1,
     )  # fmt: skip
 
 
-def reversal(row: Any, reason: str) -> OwnRow:
-    """Reverse a charge: exactly what it charged is taken back."""
-    return OwnRow(row, reversal_of(row["kind"]), -row["premium"], row["tariff_line"], REVERSAL_REASONS.index(reason))
-
-
-async def write_derived(
+async def write_derived_rows(
     connection: Connection, run: Run, batch: Batch, kind: ManifestKind, topic: str | None
 ) -> PremiumsCharged:
-    """Write the rows and the manifest of a settlement or a correction in the caller's transaction."""
+    """Write rows and manifest of a settlement or a correction, in the caller's transaction."""
     await copy_rows(connection, sorted(batch.rows))
     return await write_manifest(connection, run, batch, kind, topic)

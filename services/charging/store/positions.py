@@ -1,10 +1,10 @@
-"""Positions in PostgreSQL, moved by compare-and-set: whoever moves one knows what was held (design D1)."""
+"""Positions in PostgreSQL, moved by compare-and-set: a worker names the offset that it holds (design D1)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
+from uuid import UUID
 
-from services.charging.ingest.partition_logs import Log, Place
 from shared.adapters.postgres.pool import Connection, Pool
 
 _MOVE: Final = """with moved as (
@@ -16,10 +16,27 @@ _MOVE: Final = """with moved as (
     select count(*) from moved"""
 
 _Partition = TypeVar("_Partition", bound=tuple[str, int])
-"""A topic and a partition's number, in whatever type the caller has for it."""
+"""A topic and a partition's number, in the type that the caller has for it."""
 
 
-class Fenced(Exception):  # noqa: N818 - an expected outcome, told by raising so that the transaction rolls back
+@dataclass(frozen=True, slots=True)
+class PartitionLog:
+    """One partition's log as the broker reports it: first offset, end, and the topic's id where the broker has one."""
+
+    first: int
+    end: int
+    topic_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPosition:
+    """A position as it is stored, with the id of the topic that it was charged from."""
+
+    position: int
+    topic_id: UUID | None
+
+
+class Fenced(Exception):  # noqa: N818 - an expected outcome, raised so that the transaction rolls back
     """Another worker moved a position of this batch: nothing of it may be written."""
 
 
@@ -34,7 +51,9 @@ class Move:
     events: int
 
 
-async def read_positions(pool: Pool, cluster_id: str | None, logs: Mapping[_Partition, Log]) -> dict[_Partition, Place]:
+async def read_positions(
+    pool: Pool, cluster_id: str | None, logs: Mapping[_Partition, PartitionLog]
+) -> dict[_Partition, StoredPosition]:
     """What is stored for each partition; one seen for the first time begins where its log does."""
     rows = await pool.fetch(
         """insert into charging.position as p (cluster_id, topic, partition, first_offset, next_offset, topic_id)
@@ -48,7 +67,7 @@ async def read_positions(pool: Pool, cluster_id: str | None, logs: Mapping[_Part
         [log.first for log in logs.values()],
         [log.topic_id for log in logs.values()],
     )
-    stored = {(row["topic"], row["partition"]): Place(row["next_offset"], row["topic_id"]) for row in rows}
+    stored = {(row["topic"], row["partition"]): StoredPosition(row["next_offset"], row["topic_id"]) for row in rows}
     return {partition: stored[partition] for partition in logs}
 
 

@@ -16,8 +16,8 @@ import msgspec
 from services.charging.close.count_day import count_day
 from services.charging.close.settlement import settle
 from services.charging.ingest.batch_reader import Reader
-from services.charging.ingest.kept_records import SealedRecord, open_record
 from services.charging.rows.batch import Limits
+from services.charging.rows.kept_records import SealedRecord, open_record
 from services.charging.store.batch_writer import Run, start_run, write_batch
 from services.charging.store.day_partitions import Parts
 from services.charging.store.positions import Move

@@ -8,7 +8,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from services.charging.ingest.kept_records import open_record
+from services.charging.rows.kept_records import open_record
 from shared.adapters.postgres.migrations import migrate
 from tests.integration.charging.charging_harness import PASSWORD, ROOT
 from tests.support.servers import Postgres, drop_database, make_database

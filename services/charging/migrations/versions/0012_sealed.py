@@ -4,7 +4,7 @@ import json
 from base64 import b64decode
 from typing import Any
 
-from services.charging.ingest.kept_records import CONFLICT, PARKED, SealedRecord, known_headers, seal_record
+from services.charging.rows.kept_records import CONFLICT, PARKED, SealedRecord, known_headers, seal_record
 from shared.adapters.postgres.kept_keys import key_of, make_key_of_today, newest_key_sql
 from shared.adapters.postgres.migrations import run_script, run_step
 from shared.domain.privacy.redaction import redact_detail

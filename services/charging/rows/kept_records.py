@@ -1,6 +1,7 @@
-"""What stays of a record outside the books: hash, length and a redacted form to read, its bytes sealed. Pure.
+"""Kept records: what is stored of a parked event or a conflict, with its bytes sealed. Pure.
 
-`open_record` gives back the record as it came, for as long as the key of its day lives.
+Hash, length, a redacted text and the sequence number stay readable; `open_record` decrypts the record as it was
+received, for as long as the key of its day exists.
 """
 
 import json
@@ -8,20 +9,22 @@ import re
 from base64 import b64encode
 from collections.abc import Sequence
 from hashlib import sha256
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
-from services.charging.numbers.kept_number import read_kept_number
 from services.charging.rows.batch import KeptRecord
 from shared.adapters.crypto.sealing import DayKey, unseal
+from shared.contracts.bounds import Series
+from shared.contracts.events import SOURCE_PREFIX
+from shared.contracts.events import Sequence as SequenceNumber
 from shared.contracts.topics import enterprise_of
 from shared.domain.privacy.identity import reads_as_identity
 from shared.domain.privacy.redaction import redact_detail, redacted
 
 PARKED: Final = "charging.parked"
 CONFLICT: Final = "charging.conflict"
-FORM_COLUMNS: Final = ("received", "bytes", "redacted", "sealed", "sealed_on", "series", "sequence")
+KEPT_COLUMNS: Final = ("received", "bytes", "redacted", "sealed", "sealed_on", "series", "sequence")
 _KNOWN_HEADERS: Final = {
     "danbao-parked": re.compile(rb"[0-9]{1,19}\.[0-9]{1,10}"),
     "traceparent": re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}"),
@@ -38,10 +41,26 @@ class SealedRecord(msgspec.Struct, array_like=True):
     headers: list[tuple[str, bytes | None]]
 
 
+class _Numbered(msgspec.Struct):
+    series: Series
+    sequence: SequenceNumber
+
+
+class _Kept(msgspec.Struct):
+    """As much of an acceptance as its number needs; whatever else is wrong with it."""
+
+    type: Annotated[str, msgspec.Meta(pattern=r"^order\.accepted\.v1$")]
+    source: str
+    data: _Numbered
+
+
+_read_kept: Final = msgspec.json.Decoder(_Kept).decode
+
+
 def seal_record(
     key: DayKey, table: str, place: tuple[int, int], topic: str, record: SealedRecord
 ) -> tuple[bytes, int, str, bytes, Any, str | None, int | None]:
-    """The columns FORM_COLUMNS of a record that is kept in this table at (batch, leaf index)."""
+    """The columns KEPT_COLUMNS of a record that is kept in this table at (batch, leaf index)."""
     value = record.value or b""
     sealed = key.seal(msgspec.msgpack.encode(record), name_place(table, *place))
     number = read_kept_number(value, enterprise_of(topic) or "")
@@ -59,7 +78,7 @@ def name_place(table: str, batch: int, leaf_index: int) -> str:
 
 
 def parked_row(key: DayKey, batch: int, kept: KeptRecord) -> tuple[Any, ...]:
-    """Columns of charging.parked from batch to detail, then FORM_COLUMNS."""
+    """Columns of charging.parked from batch to detail, then KEPT_COLUMNS."""
     record, place = kept.record, (batch, kept.leaf_index)
     whole = SealedRecord(record.value, record.key, [(name, value) for name, value in record.headers])
     return (
@@ -69,7 +88,7 @@ def parked_row(key: DayKey, batch: int, kept: KeptRecord) -> tuple[Any, ...]:
 
 
 def conflict_row(key: DayKey, batch: int, kept: KeptRecord) -> tuple[Any, ...]:
-    """Columns of charging.conflict up to record_time_ms, FORM_COLUMNS, then the key of the row it contradicts."""
+    """Columns of charging.conflict up to record_time_ms, KEPT_COLUMNS, then the key of the row it contradicts."""
     record, place = kept.record, (batch, kept.leaf_index)
     form = seal_record(key, CONFLICT, place, record.topic, SealedRecord(record.value, None, []))
     return (*place, record.topic, record.partition, record.offset, record.timestamp, *form, *kept.key)
@@ -85,3 +104,14 @@ def known_headers(headers: Sequence[tuple[str, bytes | None]]) -> str:
 def _is_known(name: str, value: bytes) -> bool:
     form = _KNOWN_HEADERS.get(name)
     return form is not None and form.fullmatch(value) is not None and not reads_as_identity(value.decode())
+
+
+def read_kept_number(value: bytes | None, uscc: str) -> tuple[str | None, int | None]:
+    """Series and number in the bytes, where they can be read and are that enterprise's own; else None and None."""
+    try:
+        kept = _read_kept(value or b"")
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None, None
+    if kept.source != SOURCE_PREFIX + uscc or reads_as_identity(kept.data.series):
+        return None, None
+    return kept.data.series, kept.data.sequence
