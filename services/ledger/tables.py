@@ -24,7 +24,13 @@ INSTANT = DateTime(timezone=True)
 
 turn = Table("turn", metadata, Column("one", Boolean))
 
-books = Table("books", metadata, Column("one", Boolean, server_default="true"), Column("opened_on", Date))
+books = Table(
+    "books",
+    metadata,
+    Column("one", Boolean, server_default="true"),
+    Column("opened_on", Date),
+    Column("recorded_at", INSTANT),
+)
 
 account = Table(
     "account",
@@ -102,6 +108,7 @@ day_closed = Table(
     Column("hours", JSONB),
     Column("resends", BigInteger),
     Column("unmatched_cancellations", BigInteger),
+    Column("recorded_at", INSTANT),
 )
 
 statement = Table(
@@ -116,6 +123,7 @@ statement = Table(
     Column("orders", BigInteger),
     Column("exact_amount", BigInteger),
     Column("amount", BigInteger),
+    Column("recorded_at", INSTANT),
 )
 
 statement_line = Table(
@@ -141,6 +149,7 @@ period_issued = Table(
     Column("period", Text, primary_key=True),
     Column("as_of", INSTANT),
     Column("statements", Integer),
+    Column("recorded_at", INSTANT),
 )
 
 remittance = Table(
@@ -152,6 +161,7 @@ remittance = Table(
     Column("amount", BigInteger),
     Column("received_on", Date),
     Column("content_sha256", LargeBinary),
+    Column("recorded_at", INSTANT),
 )
 
 journal_entry = Table(
@@ -166,6 +176,7 @@ journal_entry = Table(
     Column("statement_id", Text),
     Column("remittance_id", Text),
     Column("corrects", BigInteger),
+    Column("recorded_at", INSTANT),
 )
 
 posting = Table(
@@ -259,6 +270,7 @@ refused_review = Table(
     Column("refused_id", BigInteger, primary_key=True),
     Column("reviewer", Text),
     Column("note", Text),
+    Column("recorded_at", INSTANT),
 )
 
 topic_position = Table(
@@ -319,6 +331,7 @@ cosignature = Table(
     Column("key_id", LargeBinary, primary_key=True),
     Column("line", Text),
     Column("cosigned_at", INSTANT),
+    Column("recorded_at", INSTANT),
 )
 
 log_fault = Table(
@@ -332,3 +345,12 @@ log_fault = Table(
 )
 
 set_aside = set_aside_table(metadata)
+
+kept_key = Table(
+    "kept_key",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("key", LargeBinary),
+    Column("made_at", INSTANT),
+    Column("destroyed_at", INSTANT),
+)
