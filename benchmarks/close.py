@@ -25,7 +25,7 @@ from services.charging.close import count_day as counting
 from services.ledger.billing.issue_statements import issue_statements
 from services.ledger.close.close_day import close_day
 from services.ledger.close.compare_count import take_count
-from services.ledger.close.deployment_counts import Counters
+from services.ledger.close.deployment_counts import CountingDeployments
 from shared.adapters.files.scheme import load_scheme
 from shared.adapters.postgres.engine import open_engine
 from shared.adapters.postgres.pool import Connection, open_pool
@@ -93,7 +93,7 @@ async def close(owner: str, connection: Connection) -> dict[str, float]:
             await counting.count_day(pool, load_scheme(SCHEME), closing, CHARGING)
         answer = await connection.fetchval(_OUT.format("charging"), "days.counted.v1")
         async with timed("ledger_closes"):
-            state = await take_count(engine, answer, Counters(AUTHORS))
+            state = await take_count(engine, answer, CountingDeployments(AUTHORS))
         if state != "closed":
             raise RuntimeError(f"the day is {state}")
     return spans

@@ -23,8 +23,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from deploy.embedded.postgres import EmbeddedPostgres
 from services.ledger.api.log_routes import make_proof_router, make_public_router
 from services.ledger.books.open_days import open_books
-from services.ledger.log.checkpoints import LogKeys, sign_what_is_due
-from services.ledger.log.entries import append_entry, recompute_root
+from services.ledger.log.checkpoints import LogKeys, sign_due_checkpoint
+from services.ledger.log.entries import append_log_entry, recompute_root
 from shared.adapters.crypto.signing import NoteSigner, make_note_key
 from shared.adapters.postgres.engine import open_engine
 from shared.adapters.postgres.migrations import migrate
@@ -80,15 +80,15 @@ async def _measure(owner_url: str, folder: Path, entries: int) -> dict[str, Any]
     login = with_login(owner_url, "danbao_ledger", "bench-ledger")
     async with open_engine(owner_url, size=1) as owner, open_engine(login) as engine:
         await open_books(engine, Month(2026, 10).first_day)
-        await sign_what_is_due(engine, keys, 0.0)
+        await sign_due_checkpoint(engine, keys, 0.0)
         found: dict[str, Any] = {"append_ms": await _appending(owner)}
         await fill(owner, INTEGRATED)
-        found["sign_100000_new_s"] = await _seconds(lambda: sign_what_is_due(engine, keys, 0.0))
+        found["sign_100000_new_s"] = await _seconds(lambda: sign_due_checkpoint(engine, keys, 0.0))
         await fill(owner, entries)
-        await sign_what_is_due(engine, keys, 0.0)
+        await sign_due_checkpoint(engine, keys, 0.0)
         await fill(owner, entries + 8)
         found["entries"] = entries + 8
-        found["sign_8_new_ms"] = round(1_000 * await _seconds(lambda: sign_what_is_due(engine, keys, 0.0)), 1)
+        found["sign_8_new_ms"] = round(1_000 * await _seconds(lambda: sign_due_checkpoint(engine, keys, 0.0)), 1)
         async with engine.connect() as connection:
             found["recompute_all_s"] = await _seconds(lambda: recompute_root(connection, entries))
             found["bytes_a_manifest"] = round((await connection.scalar(_BYTES) or 0) / entries)
@@ -106,7 +106,7 @@ async def _appending(owner: AsyncEngine) -> float:
 
 async def _append_many(connection: AsyncConnection) -> None:
     for number in range(APPENDED):
-        await append_entry(connection, ManifestHead("orders", f"{number:032x}", 1, 1, bytes(32), bytes(32)))
+        await append_log_entry(connection, ManifestHead("orders", f"{number:032x}", 1, 1, bytes(32), bytes(32)))
 
 
 async def _proofs(engine: AsyncEngine, keys: LogKeys, entries: int) -> dict[str, Any]:

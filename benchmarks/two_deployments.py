@@ -21,7 +21,7 @@ from benchmarks.orders import BEGIN, SCHEME, acceptances, preload, ride_hailing_
 from benchmarks.workers import KEY, House, cpu_an_event, embedded_parts, open_house
 from deploy.embedded.stack import EmbeddedStack
 from services.charging.close.count_day import count_day
-from services.ledger.close.deployment_counts import Counters
+from services.ledger.close.deployment_counts import CountingDeployments
 from shared.adapters.files.scheme import load_scheme
 from shared.adapters.http.charging_deployments import ChargingWorkers, open_charging
 from shared.contracts.manifests import ALONE, DayClosing, DayCounted
@@ -108,7 +108,7 @@ async def _close(houses: dict[str, House], west: frozenset[str]) -> dict[str, An
     deployments = Deployments([Deployment(ALONE, places[ALONE]), Deployment(WEST, places[WEST], west)])
     async with open_charging(deployments, Settings(charging_key=KEY)) as clients:
         began = time.perf_counter()
-        joined = await Counters(AUTHORS, deployments.names, ChargingWorkers(clients)).join(answers)
+        joined = await CountingDeployments(AUTHORS, deployments.names, ChargingWorkers(clients)).join(answers)
         told["join_seconds"] = round(time.perf_counter() - began, 2)
     apart = [sum(each.workers for each in answer.workers if each.enterprise is None) for answer in answers]
     together = sum(each.workers for each in joined.workers if each.enterprise is None)

@@ -8,9 +8,9 @@ import httpx
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.national_platform.api.platform_routes import Doors, routes
+from services.national_platform.api.platform_routes import PlatformAccess, routes
 from services.national_platform.api.witness_routes import make_witness_router
-from services.national_platform.faults import FaultKnobs
+from services.national_platform.fault_knobs import FaultKnobs
 from services.national_platform.metrics import Metrics
 from services.national_platform.reports.reception import Reception
 from services.national_platform.reports.roster import Roster
@@ -50,11 +50,11 @@ async def compose(service: Service) -> AsyncIterator[None]:
             return None
 
         service.add_readiness("database", answers)
-        doors = Doors(service.keys, settings.platform_key.get_secret_value())
-        service.gate.identify = doors.identify
+        access = PlatformAccess(service.keys, settings.platform_key.get_secret_value())
+        service.gate.identify = access.identify
         reception = Reception(engine, verifier, roster)
         metrics = Metrics(service.registry)
-        service.app.include_router(routes(doors, reception, engine, FaultKnobs(settings), metrics))
+        service.app.include_router(routes(access, reception, engine, FaultKnobs(settings), metrics))
         if settings.witness_key:
             witness = open_witness(settings, engine, fetch_from(log))
             service.app.include_router(make_witness_router(witness, metrics))

@@ -36,13 +36,13 @@ from services.ledger.books.booking import book_all_waiting, take_manifest
 from services.ledger.books.missing_manifests import fill_gaps
 from services.ledger.books.open_days import open_books
 from services.ledger.close.compare_count import take_count
-from services.ledger.close.deployment_counts import Counters
-from services.ledger.log.checkpoints import sign_what_is_due
-from services.ledger.log.witness import ask_witness
-from services.national_platform.api.platform_routes import Doors
+from services.ledger.close.deployment_counts import CountingDeployments
+from services.ledger.log.checkpoints import sign_due_checkpoint
+from services.ledger.log.witness import request_cosignature
+from services.national_platform.api.platform_routes import PlatformAccess
 from services.national_platform.api.platform_routes import routes as platform_routes
 from services.national_platform.api.witness_routes import make_witness_router
-from services.national_platform.faults import FaultKnobs
+from services.national_platform.fault_knobs import FaultKnobs
 from services.national_platform.metrics import Metrics as PlatformMetrics
 from services.national_platform.reports.reception import Reception
 from services.national_platform.reports.roster import Roster
@@ -197,7 +197,7 @@ class LedgerService:
     async def turn(self) -> bool:
         handlers: dict[str, Handler] = {
             MANIFESTS: partial(take_manifest, self.engine, authors=AUTHORS),
-            DAYS_COUNTED: partial(take_count, self.engine, counters=Counters(AUTHORS)),
+            DAYS_COUNTED: partial(take_count, self.engine, deployments=CountingDeployments(AUTHORS)),
             REMITTANCES: partial(take_remittance, self.engine),
         }
         has_moved = False
@@ -217,8 +217,8 @@ class LedgerService:
     async def _keep_log(self) -> bool:
         keys = self.town.place.log_keys
         assert self.app is not None  # the witness reads the log from it
-        signed = await sign_what_is_due(self.engine, keys, ONLY_FOR_CLOSED_DAYS)
-        heard = await ask_witness(self.engine, keys, self.witness)
+        signed = await sign_due_checkpoint(self.engine, keys, ONLY_FOR_CLOSED_DAYS)
+        heard = await request_cosignature(self.engine, keys, self.witness)
         assert heard in {"nothing", "cosigned"}, heard
         return signed is not None or heard == "cosigned"
 
@@ -296,10 +296,10 @@ class PlatformService:
 
     def _make_app(self) -> FastAPI:
         reception = Reception(self.engine, Verifier(self.town.place.public), Roster.load(None))
-        doors = Doors(AccessKeys.load(None, ""), PLATFORM_KEY)
+        access = PlatformAccess(AccessKeys.load(None, ""), PLATFORM_KEY)
         knobs = FaultKnobs(self.town.place.settings("national_platform"))
         metrics = PlatformMetrics(CollectorRegistry())
-        app = app_of(platform_routes(doors, reception, self.engine, knobs, metrics))
+        app = app_of(platform_routes(access, reception, self.engine, knobs, metrics))
         keys = [signer.verifier for signer in self.town.place.log_keys.signers]
         app.include_router(
             make_witness_router(Witness(self.engine, self.town.place.witness, keys, self._entries()), metrics)

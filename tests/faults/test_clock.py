@@ -9,7 +9,7 @@ import pytest
 from services.ledger.billing.issue_statements import issue_statements
 from services.ledger.billing.late_fees import book_late_fees
 from services.ledger.close.close_day import close_day
-from services.ledger.operations.scheduler import do_what_is_due
+from services.ledger.operations.scheduler import do_due_duties
 from shared.adapters.postgres.engine import open_engine
 from shared.adapters.working_days import is_working_day
 from shared.domain.calendar import Month
@@ -32,7 +32,7 @@ async def ledger(database: str) -> AsyncIterator[Ledger]:
 
 async def tick(ledger: Ledger, day: date) -> list[str]:
     """One look at the clock at the instant when a day is due."""
-    return await do_what_is_due(ledger.engine, due(day), 36, is_working_day)
+    return await do_due_duties(ledger.engine, due(day), 36, is_working_day)
 
 
 async def test_a_clock_that_goes_back_undoes_nothing(ledger: Ledger) -> None:
@@ -73,7 +73,7 @@ async def test_two_ledgers_that_look_at_once(ledger: Ledger) -> None:
         assert {answer.statements for answer in issued} == {1}
         fees = await asyncio.gather(*(book_late_fees(engine, date(2026, 12, 1)) for engine in engines))
         assert sorted(each.booked for each in fees) == [0] * 5 + [1]
-        done = await asyncio.gather(*(do_what_is_due(engine, far, 36, is_working_day) for engine in engines))
+        done = await asyncio.gather(*(do_due_duties(engine, far, 36, is_working_day) for engine in engines))
         assert sorted(done) == [[]] * 5 + [["close 2026-10-01"]]
     assert sum((await ledger.balances()).values()) == 0
 

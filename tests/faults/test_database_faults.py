@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from services.charging.__main__ import DOOR_POOL as CHARGING_DOOR
-from services.ledger.__main__ import DOOR_SIZE as LEDGER_DOOR
+from services.ledger.compose import REQUEST_CONNECTIONS as LEDGER_DOOR
 from shared.contracts.topics import DAYS_CLOSED
 from tests.faults.load import Load, open_load
 from tests.faults.shaken_system import SERVICES, Shaken, kill_postgres, shaken_system

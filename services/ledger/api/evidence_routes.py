@@ -20,11 +20,11 @@ def make_evidence_router(engine: AsyncEngine, keys: LogKeys, access: AccessKeys)
     async def evidence(statement_id: PathDocumentId) -> dict[str, Any]:
         async with engine.connect() as connection:
             try:
-                found = await read_evidence(connection, keys, statement_id)
+                document = await read_evidence(connection, keys, statement_id)
             except Refused as error:
                 raise HTTPException(409, str(error)) from error
-        if found is None:
+        if document is None:
             raise HTTPException(404, f"no statement {statement_id}")
-        return found
+        return document
 
     return router

@@ -29,14 +29,14 @@ from shared.runtime.http.types import (
 from shared.runtime.settings import Settings
 
 
-class CloseWish(BaseModel):
+class CloseRequest(BaseModel):
     """Close a day as of an instant."""
 
     model_config = ConfigDict(extra="forbid")
     as_of: Instant
 
 
-class BillWish(BaseModel):
+class BillRequest(BaseModel):
     """Bill a month as of an instant."""
 
     model_config = ConfigDict(extra="forbid")
@@ -44,7 +44,7 @@ class BillWish(BaseModel):
     as_of: Instant
 
 
-class LateFeeWish(BaseModel):
+class LateFeeRequest(BaseModel):
     """Book late fees up to the end of a day."""
 
     model_config = ConfigDict(extra="forbid")
@@ -61,7 +61,7 @@ def make_router(
     """All routes; `wake` sends at once what a command has laid into the outbox."""
     router = APIRouter(prefix="/v1", dependencies=[Depends(keys.require("service"))])
     _add_commands(router, engine, settings, is_working_day, wake)
-    _add_readings(router, engine, settings)
+    _add_queries(router, engine, settings)
     return router
 
 
@@ -73,24 +73,24 @@ def _add_commands(
     wake: Callable[[], None],
 ) -> None:
     @router.post("/days/{day}/close")
-    async def close(day: PathDay, wish: CloseWish) -> dict[str, Any]:
+    async def close(day: PathDay, wish: CloseRequest) -> dict[str, Any]:
         answer = await close_day(engine, day, wish.as_of, settings.close_after_hours)
         wake()
         return {"state": answer.state, "reason": answer.reason}
 
     @router.post("/statements")
-    async def bill(wish: BillWish) -> dict[str, Any]:
+    async def bill(wish: BillRequest) -> dict[str, Any]:
         answer = await issue_statements(engine, Month.parse(wish.period), wish.as_of, is_working_day)
         wake()
         return {"state": answer.state, "reason": answer.reason, "statements": answer.statements}
 
     @router.post("/late-fees")
-    async def late_fees(wish: LateFeeWish) -> dict[str, Any]:
+    async def late_fees(wish: LateFeeRequest) -> dict[str, Any]:
         booked = await book_late_fees(engine, wish.as_of)
         return {"booked": booked.booked, "amount_yuan": yuan(booked.amount)}
 
 
-def _add_readings(router: APIRouter, engine: AsyncEngine, settings: Settings) -> None:
+def _add_queries(router: APIRouter, engine: AsyncEngine, settings: Settings) -> None:
     @router.get("/status")
     async def status() -> dict[str, Any]:
         async with engine.connect() as connection:

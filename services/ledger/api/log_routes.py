@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.ledger import tables
 from services.ledger.log.checkpoints import LogKeys, read_shown, read_shown_of_day, read_signed_size
-from services.ledger.log.entries import read_entries, read_hashes, read_roots
+from services.ledger.log.entries import read_hashes, read_log_entries, read_roots
 from shared.domain.errors import Refused
 from shared.domain.evidence import manifest_head, merkle
 from shared.domain.evidence.tiles import ENTRIES, Tile, join_entries, parse_path
@@ -54,7 +54,7 @@ def make_public_router(engine: AsyncEngine, keys: LogKeys) -> APIRouter:
 
 async def _read_tile(connection: AsyncConnection, tile: Tile) -> bytes:
     if tile.level == ENTRIES:
-        return join_entries(await read_entries(connection, tile.start, tile.end))
+        return join_entries(await read_log_entries(connection, tile.start, tile.end))
     return b"".join(await read_hashes(connection, tile.level, tile.start, tile.end))
 
 
@@ -78,8 +78,8 @@ def make_proof_router(engine: AsyncEngine, keys: LogKeys, access: AccessKeys) ->
             if index is None or index >= shown:
                 raise HTTPException(404, f"the checkpoint of {shown} does not cover manifest {run}/{number}")
             hashes = await read_roots(connection, shown, merkle.inclusion_ranges(index, shown))
-        told = [each.hex() for each in hashes]
-        return {"index": index, "size": shown, "proof": told, "checkpoint": note.decode()}
+        proof_hashes = [node.hex() for node in hashes]
+        return {"index": index, "size": shown, "proof": proof_hashes, "checkpoint": note.decode()}
 
     @router.get("/checkpoints")
     async def of_day(day: QueryDay) -> dict[str, Any]:

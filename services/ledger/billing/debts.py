@@ -7,7 +7,7 @@ from sqlalchemy import Select, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.ledger import tables
-from services.ledger.books.journal import Source, write_entry
+from services.ledger.books.journal import Source, write_journal_entry
 from shared.domain.books.billing import NOTHING, Allocation, Debt, Paid, allocate
 from shared.domain.books.journal import (
     AccountKind,
@@ -37,7 +37,7 @@ async def read_debts(
     wanted = query.with_only_columns(statement.statement_id).order_by(None)
     paid = await _read_paid(connection, wanted)
     fees = await _read_fees(connection, wanted)
-    found: dict[Party, list[Debt]] = defaultdict(list)
+    debts: dict[Party, list[Debt]] = defaultdict(list)
     for row in (await connection.execute(query)).all():
         parts = paid[row.statement_id]
         debt = Debt(
@@ -48,17 +48,17 @@ async def read_debts(
             fee_booked=Amount(fees.get(row.statement_id, 0)),
             fee_paid=Amount(sum(amount for what, amount, _ in parts if what == "late_fee")),
         )
-        found[Party(row.enterprise, row.province)].append(debt)
-    return found
+        debts[Party(row.enterprise, row.province)].append(debt)
+    return debts
 
 
 async def _read_paid(connection: AsyncConnection, wanted: Wanted) -> dict[str, list[tuple[str, int, date]]]:
-    found: dict[str, list[tuple[str, int, date]]] = defaultdict(list)
+    paid: dict[str, list[tuple[str, int, date]]] = defaultdict(list)
     part = tables.allocation.c
     query = select(tables.allocation).where(part.statement_id.in_(wanted)).order_by(part.allocation_id)
     for row in await connection.execute(query):
-        found[row.statement_id].append((row.what, row.amount, row.effective_on))
-    return found
+        paid[row.statement_id].append((row.what, row.amount, row.effective_on))
+    return paid
 
 
 async def _read_fees(connection: AsyncConnection, wanted: Wanted) -> dict[str, int]:
@@ -105,12 +105,12 @@ async def use_advances(connection: AsyncConnection, party: Party, effective_on: 
         target = receivable(party) if part.what == "principal" else late_fee_receivable(party)
         balance.move(advances(party), target, part.amount)
     if entry := balance.entry(EntryKind.ADVANCE):
-        entry_id = await write_entry(connection, entry, posting_day, Source())
+        entry_id = await write_journal_entry(connection, entry, posting_day, Source())
         await write_allocations(connection, given, effective_on, Source(), entry_id)
     return Amount(held - rest)
 
 
-async def settle_credit(
+async def credit_to_advance(
     connection: AsyncConnection,
     party: Party,
     credit: Allocation,
@@ -122,5 +122,5 @@ async def settle_credit(
     balance.move(receivable(party), advances(party), -credit.amount)
     entry = balance.needed_entry(EntryKind.CREDIT)
     source = Source(statement_id=credit.statement_id)
-    entry_id = await write_entry(connection, entry, posting_day, source)
+    entry_id = await write_journal_entry(connection, entry, posting_day, source)
     await write_allocations(connection, [credit], effective_on, source, entry_id)

@@ -16,9 +16,9 @@ from sqlalchemy import case, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.ledger import tables
-from services.ledger.billing.debts import read_advances, settle_credit, use_advances
-from services.ledger.books.journal import Source, write_entry
-from services.ledger.books.open_days import Books, as_json, holding_turn, put_out, read_books
+from services.ledger.billing.debts import credit_to_advance, read_advances, use_advances
+from services.ledger.books.journal import Source, write_journal_entry
+from services.ledger.books.open_days import Books, as_json, ledger_lock, read_books, write_to_outbox
 from services.ledger.books.set_aside import Step, open_quarantine
 from shared.adapters.postgres.quarantine import Item
 from shared.contracts.manifests import Outcome, StatementIssued, StatementLine
@@ -34,7 +34,7 @@ IsWorkingDay = Callable[[date], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class IssueAnswer:
+class IssueResult:
     """What became of the wish to bill; `statements` counts those of the month, also when issued before."""
 
     state: Literal["issued", "already_issued", "refused"]
@@ -44,13 +44,13 @@ class IssueAnswer:
 
 async def issue_statements(
     engine: AsyncEngine, period: Month, as_of: datetime, is_working_day: IsWorkingDay
-) -> IssueAnswer:
+) -> IssueResult:
     """Bill a month: a statement for each enterprise and province with lines posted in it; again it changes nothing.
 
     Refused before the month is over, while a day of it is open, or while an earlier month is not billed. Lines that no
     bill can explain keep their enterprise and province from a statement, and nobody else.
     """
-    async with holding_turn(engine) as connection:
+    async with ledger_lock(engine) as connection:
         if answer := await _objection(connection, period, as_of):
             return answer
         parties = await _read_parties(connection, period)
@@ -59,7 +59,7 @@ async def issue_statements(
         await connection.execute(insert(tables.period_issued).values(row))
     aside = len(parties) - issued
     log.info("month billed", period=str(period), statements=issued, set_aside=aside)
-    return IssueAnswer("issued", f"{aside} statements are set aside" if aside else None, issued)
+    return IssueResult("issued", f"{aside} statements are set aside" if aside else None, issued)
 
 
 async def issue_set_aside(engine: AsyncEngine, as_of: datetime, is_working_day: IsWorkingDay) -> int:
@@ -68,7 +68,7 @@ async def issue_set_aside(engine: AsyncEngine, as_of: datetime, is_working_day: 
     They are due when their month is, for the audit works that out; what late fee the delay made is for a person.
     """
     issued = 0
-    async with holding_turn(engine) as connection:
+    async with ledger_lock(engine) as connection:
         names = await open_quarantine(engine).read_due(connection, Step.BILL)
         for period in sorted({Month.parse(name[:7]) for name in names}):
             parties = await _read_parties(connection, period)
@@ -77,20 +77,20 @@ async def issue_set_aside(engine: AsyncEngine, as_of: datetime, is_working_day: 
     return issued
 
 
-async def _objection(connection: AsyncConnection, period: Month, as_of: datetime) -> IssueAnswer | None:
+async def _objection(connection: AsyncConnection, period: Month, as_of: datetime) -> IssueResult | None:
     issued = tables.period_issued.c
     count = await connection.scalar(select(issued.statements).where(issued.period == str(period)))
     if count is not None:
-        return IssueAnswer("already_issued", f"{period} is billed already", count)
+        return IssueResult("already_issued", f"{period} is billed already", count)
     books = await read_books(connection)
     if period < Month.of(books.opened_on):
-        return IssueAnswer("refused", f"the books begin on {books.opened_on}")
+        return IssueResult("refused", f"the books begin on {books.opened_on}")
     if insured_day(as_of) <= period.last_day:
-        return IssueAnswer("refused", f"{period} is not over on {insured_day(as_of)}")
+        return IssueResult("refused", f"{period} is not over on {insured_day(as_of)}")
     if books.first_open <= period.last_day:
-        return IssueAnswer("refused", f"{books.first_open} is not closed yet")
+        return IssueResult("refused", f"{books.first_open} is not closed yet")
     expected = await read_first_unbilled(connection, books)
-    return None if period == expected else IssueAnswer("refused", f"{expected} has to be billed first")
+    return None if period == expected else IssueResult("refused", f"{expected} has to be billed first")
 
 
 async def read_first_unbilled(connection: AsyncConnection, books: Books) -> Month:
@@ -120,8 +120,8 @@ async def _issue(
         bills = {item.content: draw_up_bill(period, map(_sum, parties[item.content])) for item in items}
         issued = [_statement(party, period, as_of, due, bill) for party, bill in bills.items()]
         await _write(connection, issued)
-        for each in issued:
-            await _post(connection, each, posting_day, advances)
+        for statement in issued:
+            await _post(connection, statement, posting_day, advances)
         return len(issued)
 
     items = [Item(Step.BILL, statement_id(period, party), party) for party in sorted(parties)]
@@ -156,10 +156,10 @@ async def _read_parties(connection: AsyncConnection, period: Month) -> dict[Part
         .where(line.posting_day.between(period.first_day, period.last_day))
         .group_by(line.enterprise, line.province, "month", line.industry, line.tariff_line, "assessed", "assessed_on")
     )
-    found: dict[Party, list[Any]] = defaultdict(list)
+    parties: dict[Party, list[Any]] = defaultdict(list)
     for row in (await connection.execute(query)).all():
-        found[Party(row.enterprise, row.province)].append(row)
-    return found
+        parties[Party(row.enterprise, row.province)].append(row)
+    return parties
 
 
 def _sum(row: Any) -> BookedSum:
@@ -209,11 +209,11 @@ def _statement(party: Party, period: Month, as_of: datetime, due: date, bill: Bi
 
 async def _write(connection: AsyncConnection, issued: Sequence[StatementIssued]) -> None:
     rows, lines = [], []
-    for each in issued:
-        row = as_json(each)
+    for statement in issued:
+        row = as_json(statement)
         del row["lines"]
-        rows.append(row | {"as_of": each.as_of, "due_on": each.due_on})
-        lines += [{**msgspec.structs.asdict(line), "statement_id": each.statement_id} for line in each.lines]
+        rows.append(row | {"as_of": statement.as_of, "due_on": statement.due_on})
+        lines += [{**msgspec.structs.asdict(line), "statement_id": statement.statement_id} for line in statement.lines]
     if rows:
         await connection.execute(insert(tables.statement), rows)
         await connection.execute(insert(tables.statement_line), lines)
@@ -227,11 +227,11 @@ async def _post(
     balance = Balance()
     balance.move(receivable(party), ROUNDING, issued.amount - issued.exact_amount)
     if entry := balance.entry(EntryKind.ROUNDING):
-        await write_entry(connection, entry, posting_day, Source(statement_id=issued.statement_id))
+        await write_journal_entry(connection, entry, posting_day, Source(statement_id=issued.statement_id))
     issued_on = insured_day(issued.as_of)
     if issued.amount < 0:
         credit = Allocation(issued.statement_id, "principal", Amount(issued.amount))
-        await settle_credit(connection, party, credit, issued_on, posting_day)
+        await credit_to_advance(connection, party, credit, issued_on, posting_day)
     if issued.amount < 0 or party in advances:
         await use_advances(connection, party, issued_on, posting_day)
-    await put_out(connection, STATEMENTS, issued.statement_id, issued)
+    await write_to_outbox(connection, STATEMENTS, issued.statement_id, issued)

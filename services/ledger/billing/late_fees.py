@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.ledger import tables
 from services.ledger.billing.debts import read_advances, read_debts, use_advances, write_allocations
-from services.ledger.books.journal import Source, write_entry
-from services.ledger.books.open_days import holding_turn, read_books
+from services.ledger.books.journal import Source, write_journal_entry
+from services.ledger.books.open_days import ledger_lock, read_books
 from services.ledger.books.set_aside import Step, open_quarantine
 from shared.adapters.postgres.quarantine import Item
 from shared.domain.books.billing import NOTHING, Allocation, Debt, accrued_late_fee
@@ -49,7 +49,7 @@ async def book_late_fees(engine: AsyncEngine, as_of: date) -> LateFeesBooked:
     fees cannot be booked is set aside with an alarm; all others are booked.
     """
     quarantine = open_quarantine(engine)
-    async with holding_turn(engine) as connection:
+    async with ledger_lock(engine) as connection:
         assessed = await _read_assessed(connection)
         posting_day = max(as_of, (await read_books(connection)).oldest_open_day)
         debts = await read_debts(connection)
@@ -70,7 +70,7 @@ async def book_late_fees(engine: AsyncEngine, as_of: date) -> LateFeesBooked:
             return booked
 
         results = await quarantine.do_all_within(connection, items, book)
-    return LateFeesBooked(sum(each.booked for each in results), Amount(sum(each.amount for each in results)))
+    return LateFeesBooked(sum(result.booked for result in results), Amount(sum(result.amount for result in results)))
 
 
 def _name(party: Party) -> str:
@@ -92,7 +92,7 @@ async def _assess(connection: AsyncConnection, party: Party, debt: Debt, as_of: 
     balance = Balance()
     balance.move(late_fee_receivable(party), Account(AccountKind.LATE_FEE_INCOME, party), step)
     entry = balance.needed_entry(EntryKind.LATE_FEE)
-    entry_id = await write_entry(connection, entry, posting_day, source)
+    entry_id = await write_journal_entry(connection, entry, posting_day, source)
     row = {"statement_id": debt.statement_id, "as_of": as_of, "amount": step, "total": total}
     await connection.execute(insert(tables.late_fee).values({**row, "entry_id": entry_id}))
     if surplus := max(debt.fee_paid - total, 0):
@@ -108,6 +108,6 @@ async def _release(
     balance.move(late_fee_receivable(party), advances(party), surplus)
     entry = balance.needed_entry(EntryKind.LATE_FEE_RELEASE)
     source = Source(statement_id=statement_id)
-    entry_id = await write_entry(connection, entry, posting_day, source)
+    entry_id = await write_journal_entry(connection, entry, posting_day, source)
     released = [Allocation(statement_id, "late_fee", Amount(-surplus))]
     await write_allocations(connection, released, posting_day, source, entry_id)

@@ -12,10 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.ledger import tables
 from services.ledger.billing.debts import read_debts, write_allocations
-from services.ledger.books.content_hash import content_hash
-from services.ledger.books.journal import Source, write_entry
-from services.ledger.books.open_days import holding_turn, read_books
-from services.ledger.books.refused_messages import keep_if_refused
+from services.ledger.books.journal import Source, write_journal_entry
+from services.ledger.books.open_days import ledger_lock, read_books
+from services.ledger.books.refused_messages import content_hash, keep_if_refused
 from shared.contracts.manifests import RemittanceReceived
 from shared.contracts.quarantine import Quarantined, QuarantineReason
 from shared.contracts.topics import REMITTANCES
@@ -48,47 +47,47 @@ async def handle_remittance(engine: AsyncEngine, payload: bytes) -> str:
     The same `remittance_id` with the same content is harmless; with other content it is quarantined.
     An enterprise that the books do not know is no reason to refuse money: it becomes an advance, and an alarm.
     """
-    told = DECODER.decode(payload)
-    if reads_as_identity(told.remittance_id):
+    remittance = DECODER.decode(payload)
+    if reads_as_identity(remittance.remittance_id):
         detail = "remittance_id reads as a citizen's number or a mobile number; send the number of the transfer"
         raise Quarantined(QuarantineReason.IDENTITY_IN_CLEAR, detail)
-    amount = _amount(told)
-    async with holding_turn(engine) as connection:
+    amount = _amount(remittance)
+    async with ledger_lock(engine) as connection:
         known = tables.remittance.c
-        query = select(known.content_sha256).where(known.remittance_id == told.remittance_id)
+        query = select(known.content_sha256).where(known.remittance_id == remittance.remittance_id)
         before = await connection.scalar(query)
         if before is None:
-            return await _book(connection, told, amount)
-        if before == content_hash(told):
+            return await _book(connection, remittance, amount)
+        if before == content_hash(remittance):
             return "already_booked"
-        detail = f"remittance {told.remittance_id} is known with other content"
+        detail = f"remittance {remittance.remittance_id} is known with other content"
         raise Quarantined(QuarantineReason.DIFFERENT_CONTENT, detail)
 
 
-def _amount(told: RemittanceReceived) -> Amount:
-    amount = parse_yuan(told.amount_yuan)
+def _amount(remittance: RemittanceReceived) -> Amount:
+    amount = parse_yuan(remittance.amount_yuan)
     if amount <= 0:
-        raise Refused(f"remittance {told.remittance_id} of {told.amount_yuan} yuan")
+        raise Refused(f"remittance {remittance.remittance_id} of {remittance.amount_yuan} yuan")
     return amount
 
 
-async def _book(connection: AsyncConnection, told: RemittanceReceived, amount: Amount) -> str:
-    party = Party(told.enterprise, told.province)
+async def _book(connection: AsyncConnection, remittance: RemittanceReceived, amount: Amount) -> str:
+    party = Party(remittance.enterprise, remittance.province)
     debts = (await read_debts(connection, party)).get(party, [])
     given, rest = allocate(amount, debts)
     row = {
-        "remittance_id": told.remittance_id,
-        "enterprise": told.enterprise,
-        "province": told.province,
+        "remittance_id": remittance.remittance_id,
+        "enterprise": remittance.enterprise,
+        "province": remittance.province,
         "amount": amount,
-        "received_on": told.received_on,
-        "content_sha256": content_hash(told),
+        "received_on": remittance.received_on,
+        "content_sha256": content_hash(remittance),
     }
     await connection.execute(insert(tables.remittance).values(row))
-    source = Source(remittance_id=told.remittance_id)
-    day = await _posting_day(connection, told.received_on)
-    entry_id = await write_entry(connection, remittance_entry(party, given, rest), day, source)
-    await write_allocations(connection, given, told.received_on, source, entry_id)
+    source = Source(remittance_id=remittance.remittance_id)
+    day = await _posting_day(connection, remittance.received_on)
+    entry_id = await write_journal_entry(connection, remittance_entry(party, given, rest), day, source)
+    await write_allocations(connection, given, remittance.received_on, source, entry_id)
     return "booked"
 
 

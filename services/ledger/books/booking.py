@@ -5,30 +5,24 @@ books or the inbox, and what was not comes again.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
-from typing import Final
 
-import msgspec
 from sqlalchemy import delete, func, insert, select, text
-from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.ledger import tables
-from services.ledger.books.content_hash import content_hash
-from services.ledger.books.journal import Source, write_entry
-from services.ledger.books.open_days import Books, holding_turn, read_books
-from services.ledger.books.refused_messages import keep_if_refused, keep_refused
-from services.ledger.log.entries import append_entry
+from services.ledger.books.inbox import DECODER, booked_through, has_waiting, next_in_inbox, put_into_inbox
+from services.ledger.books.journal import Source, write_journal_entry
+from services.ledger.books.manifest_checks import check_author, check_manifest
+from services.ledger.books.open_days import Books, ledger_lock, read_books
+from services.ledger.books.refused_messages import content_hash, keep_if_refused
+from services.ledger.log.entries import append_log_entry
 from shared.contracts.manifests import Outcome, PremiumsCharged, Total, head_of
 from shared.contracts.quarantine import Quarantined, QuarantineReason
 from shared.contracts.topics import MANIFESTS
 from shared.domain.books.journal import EntryKind, Party, posting_day, premium_entry, premium_kind
-from shared.domain.errors import Refused
-from shared.domain.evidence.authors import Authors, NotAuthorizedError
-
-DECODER: Final = msgspec.json.Decoder(PremiumsCharged)
+from shared.domain.evidence.authors import Authors
 
 _LINES = text("""
 insert into ledger.day_line (posting_day, insured_on, enterprise, province, industry, tariff_line, outcome, reason,
@@ -52,14 +46,14 @@ where enterprise = any(cast(:enterprises as text[])) and deployment <> :deployme
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class BookingResult:
     """What became of a manifest: `booked` counts those booked now, with the ones that had waited for it."""
 
     state: str
     booked: int = 0
 
 
-async def handle_manifest(engine: AsyncEngine, payload: bytes, authors: Authors) -> Received:
+async def handle_manifest(engine: AsyncEngine, payload: bytes, authors: Authors) -> BookingResult:
     """Take one message of the topic of manifests; raises for one that is not taken, and nobody waits for it."""
     manifest = DECODER.decode(payload)
     check_manifest(manifest)
@@ -67,35 +61,27 @@ async def handle_manifest(engine: AsyncEngine, payload: bytes, authors: Authors)
     return await receive_manifest(engine, manifest)
 
 
-async def take_manifest(engine: AsyncEngine, payload: bytes, authors: Authors) -> Received:
+async def take_manifest(engine: AsyncEngine, payload: bytes, authors: Authors) -> BookingResult:
     """The same for a manifest that was asked for: one that is not taken is quarantined here."""
     return await keep_if_refused(
-        engine, MANIFESTS, payload, lambda: handle_manifest(engine, payload, authors), Received("refused")
+        engine, MANIFESTS, payload, lambda: handle_manifest(engine, payload, authors), BookingResult("refused")
     )
 
 
-def check_author(manifest: PremiumsCharged, authors: Authors) -> None:
-    """Raises `NotAuthorizedError` unless the deployment that the manifest names has signed its log entry."""
-    author = authors.of_head(head_of(manifest))
-    if author.identity != manifest.deployment:
-        name = f"manifest {manifest.run}/{manifest.number} of {manifest.deployment}"
-        raise NotAuthorizedError("wrong_author", f"{name}: it is signed by {author.name}")
-
-
-async def receive_manifest(engine: AsyncEngine, manifest: PremiumsCharged) -> Received:
+async def receive_manifest(engine: AsyncEngine, manifest: PremiumsCharged) -> BookingResult:
     """Book a sound manifest of a known author if it follows on the books of its run, else let it wait in the inbox."""
-    async with holding_turn(engine) as connection:
+    async with ledger_lock(engine) as connection:
         if await is_booked(connection, manifest):
-            return Received("already_booked")
+            return BookingResult("already_booked")
         await _claim_enterprises(connection, manifest)
         books = await read_books(connection)
         follows = manifest.number == await booked_through(connection, manifest.run) + 1
         if not follows or is_held(manifest, books):
             await put_into_inbox(connection, manifest)
-            return Received("waiting")
+            return BookingResult("waiting")
         await book_manifest(connection, manifest, books)
-        has_more = await _has_waiting(connection, manifest.run)
-    return Received("booked", 1 + (await book_waiting(engine, manifest.run) if has_more else 0))
+        has_more = await has_waiting(connection, manifest.run)
+    return BookingResult("booked", 1 + (await book_waiting(engine, manifest.run) if has_more else 0))
 
 
 def is_held(manifest: PremiumsCharged, books: Books) -> bool:
@@ -110,7 +96,7 @@ async def book_waiting(engine: AsyncEngine, run: str) -> int:
     """Book what waits in the inbox of a run and follows without a gap; returns how many, each on its own."""
     count = 0
     while True:
-        async with holding_turn(engine) as connection:
+        async with ledger_lock(engine) as connection:
             books = await read_books(connection)
             manifest = await next_in_inbox(connection, run)
             if manifest is None or is_held(manifest, books):
@@ -126,37 +112,6 @@ async def book_all_waiting(engine: AsyncEngine) -> int:
     return sum([await book_waiting(engine, run) for run in runs])
 
 
-async def put_into_inbox(connection: AsyncConnection, manifest: PremiumsCharged) -> None:
-    """Keep it until it is booked; the same again changes nothing."""
-    row = {"run": manifest.run, "number": manifest.number, "payload": msgspec.json.encode(manifest)}
-    await connection.execute(upsert(tables.manifest_inbox).values(row).on_conflict_do_nothing())
-
-
-async def next_in_inbox(connection: AsyncConnection, run: str) -> PremiumsCharged | None:
-    """The manifest that follows on what is booked of the run, if it is here."""
-    number = await booked_through(connection, run) + 1
-    inbox = tables.manifest_inbox
-    query = select(inbox.c.payload).where(inbox.c.run == run, inbox.c.number == number)
-    payload = await connection.scalar(query)
-    if payload is None:
-        return None
-    manifest = DECODER.decode(payload)
-    if manifest.signature is not None:
-        return manifest
-    # It has waited since a version that asked for no signature: charging is asked for it again, and signs it.
-    taken = (inbox.c.run == run, inbox.c.number == number)
-    await connection.execute(delete(inbox).where(*taken))
-    detail = f"manifest {run}/{number} waited without a signature"
-    await keep_refused(connection, MANIFESTS, QuarantineReason.UNSIGNED, detail, payload)
-    return None
-
-
-async def booked_through(connection: AsyncConnection, run: str) -> int:
-    """The last number of the run in the books; 0 for a run not seen before."""
-    booked = tables.manifest_booked
-    return await connection.scalar(select(func.max(booked.c.number)).where(booked.c.run == run)) or 0
-
-
 async def book_manifest(
     connection: AsyncConnection, manifest: PremiumsCharged, books: Books, closing_day: date | None = None
 ) -> None:
@@ -166,7 +121,7 @@ async def book_manifest(
     """
     oldest = closing_day or books.oldest_open_day
     await connection.execute(insert(tables.manifest_booked).values(_head(manifest, closing_day)))
-    await append_entry(connection, head_of(manifest))
+    await append_log_entry(connection, head_of(manifest))
     posted = [(posting_day(total.insured_on, oldest), total) for total in manifest.totals]
     entries = await _write_entries(connection, manifest, posted)
     if posted:
@@ -192,7 +147,7 @@ async def _write_entries(connection: AsyncConnection, manifest: PremiumsCharged,
         is_correction = is_reversal or manifest.kind == "correction"
         corrects = await _first_charge(connection, insured_on) if is_correction else None
         source = Source(manifest.run, manifest.number, corrects=corrects)
-        written[key] = await write_entry(connection, entry, day, source)
+        written[key] = await write_journal_entry(connection, entry, day, source)
     return written
 
 
@@ -242,11 +197,6 @@ def _columns(manifest: PremiumsCharged, posted: Posted, entries: dict[EntryKey, 
     }
 
 
-async def _has_waiting(connection: AsyncConnection, run: str) -> bool:
-    query = select(func.count()).where(tables.manifest_inbox.c.run == run)
-    return bool(await connection.scalar(query))
-
-
 async def is_booked(connection: AsyncConnection, manifest: PremiumsCharged) -> bool:
     """True when there is nothing to do; raises `Quarantined` when it is known with other content."""
     booked = tables.manifest_booked
@@ -274,42 +224,3 @@ async def _claim_enterprises(connection: AsyncConnection, manifest: PremiumsChar
         whose = ", ".join(f"{row.enterprise} is {row.deployment}'s" for row in others[:5])
         detail = f"manifest {manifest.run}/{manifest.number} of {manifest.deployment}: {whose}"
         raise Quarantined(QuarantineReason.FOREIGN_ENTERPRISE, detail)
-
-
-def check_manifest(manifest: PremiumsCharged) -> None:
-    """Raises `Refused` for what no charging worker can have meant; the database would refuse most of it, too."""
-    for place, total in enumerate(manifest.totals):
-        for fault in _faults(manifest.kind, total):
-            raise Refused(f"manifest {manifest.run}/{manifest.number}, total {place}: {fault}")
-
-
-_OF_EVENTS: Final = frozenset(Outcome) - {Outcome.REVERSED}
-_OUTCOMES: Final = {
-    "settlement": frozenset({Outcome.REVERSED}),
-    "correction": frozenset({Outcome.REVERSED, Outcome.CHARGED, Outcome.EXCLUDED}),
-    "assessment": frozenset({Outcome.REVERSED, Outcome.CHARGED}),
-}
-"""What a manifest of our own may hold; one of orders holds where events ended."""
-
-
-def _faults(kind: str, total: Total) -> Iterable[str]:
-    if total.outcome not in _OUTCOMES.get(kind, _OF_EVENTS):
-        yield f"{total.outcome} in a manifest of {kind}"
-    if total.outcome is Outcome.EXCLUDED and total.insured_on is None:
-        yield "excluded without an insured day"
-    match total.outcome:
-        case Outcome.CHARGED | Outcome.REVERSED:
-            yield from _money_faults(total)
-        case _:
-            if total.premium:
-                yield f"{total.outcome} with a premium of {total.premium}"
-
-
-def _money_faults(total: Total) -> Iterable[str]:
-    named = (total.insured_on, total.province, total.industry, total.tariff_line)
-    if any(value is None for value in named):
-        yield f"{total.outcome} without day, province, industry or tariff line"
-    if total.premium % total.orders:
-        yield f"{total.orders} orders at one amount cannot come to {total.premium}"
-    if (total.premium < 0) != (total.outcome is Outcome.REVERSED) and total.premium:
-        yield f"{total.outcome} with a premium of {total.premium}"

@@ -37,7 +37,7 @@ class Source:
     corrects: int | None = None
 
 
-async def write_entry(connection: AsyncConnection, entry: Entry, posting_day: date, source: Source) -> int:
+async def write_journal_entry(connection: AsyncConnection, entry: Entry, posting_day: date, source: Source) -> int:
     """Write one entry with its postings; returns its id. The database checks it again."""
     accounts = await _account_ids(connection, {posting.account for posting in entry.postings})
     values = {field.name: getattr(source, field.name) for field in fields(source)}

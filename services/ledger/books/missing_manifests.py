@@ -13,17 +13,17 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.ledger.books.booking import book_all_waiting, take_manifest
-from services.ledger.books.open_days import holding_turn
+from services.ledger.books.open_days import ledger_lock
 from services.ledger.books.refused_messages import keep_refused
 from shared.contracts.quarantine import QuarantineReason
 from shared.contracts.topics import MANIFESTS
 from shared.domain.evidence.authors import Authors
 
 log = structlog.get_logger(__name__)
-ASK_SECONDS: Final = 3.0
-"""Pause between two looks at the inbox."""
-MOST_ASKED: Final = 500
-"""Numbers asked for in one look; a longer gap is filled in several."""
+QUERY_SECONDS: Final = 3.0
+"""Pause between two checks of the inbox."""
+MOST_QUERIED: Final = 500
+"""Numbers requested in one check; a longer gap is filled in several."""
 
 _MISSING = text("""
 with waiting as (select run, min(number) as first, min(received_at) as since from ledger.manifest_inbox group by run),
@@ -48,7 +48,7 @@ where w.first > coalesce((select max(number) from ledger.manifest_booked b where
 
 async def read_missing(connection: AsyncConnection) -> list[tuple[str, int]]:
     """Run and number of every manifest that a later one of its run waits for, longest waited for first."""
-    rows = await connection.execute(_MISSING, {"most": MOST_ASKED})
+    rows = await connection.execute(_MISSING, {"most": MOST_QUERIED})
     return [(row.run, row.number) for row in rows]
 
 
@@ -68,13 +68,13 @@ async def fill_gaps(
     for run, number in missing:
         if run in unknown:
             continue
-        found = await _ask(answering, f"/v1/manifests/{run}/{number}")
-        if found is None:
+        payload = await _ask(answering, f"/v1/manifests/{run}/{number}")
+        if payload is None:
             log.warning("manifest missing", run=run, number=number)
             if len(answering) == len(charging):
                 unknown[run] = number
             continue
-        received = await take_manifest(engine, found, authors)
+        received = await take_manifest(engine, payload, authors)
         log.info("manifest asked for", run=run, number=number, state=received.state)
         count += 1
     for run, number in unknown.items():
@@ -87,7 +87,7 @@ async def _expire(engine: AsyncEngine, run: str, number: int, wait_seconds: floa
     """Quarantine what has waited too long for a number that every deployment answered it does not know."""
     if wait_seconds == inf:
         return
-    async with holding_turn(engine) as connection:
+    async with ledger_lock(engine) as connection:
         overdue = await connection.execute(_OVERDUE, {"run": run, "number": number, "seconds": wait_seconds})
         for row in overdue.all():
             detail = f"manifest {run}/{row.number} waits for {run}/{number}, which no deployment knows"

@@ -67,7 +67,7 @@ class Books:
 
 
 @asynccontextmanager
-async def holding_turn(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+async def ledger_lock(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """A transaction that holds the turn: booking, closing, billing and settling never overlap."""
     async with engine.begin() as connection:
         await connection.execute(select(tables.turn.c.one).with_for_update())
@@ -95,8 +95,8 @@ async def read_books(connection: AsyncConnection) -> Books:
     row = (await connection.execute(query)).one_or_none()
     if row is None or (last_closed is not None and row.day <= last_closed):
         return Books(opened_on, last_closed, None)
-    found = Closing(row.day, row.attempt, row.cut, row.previous_cut, row.as_of, row.requested_at)
-    return Books(opened_on, last_closed, found)
+    latest = Closing(row.day, row.attempt, row.cut, row.previous_cut, row.as_of, row.requested_at)
+    return Books(opened_on, last_closed, latest)
 
 
 async def read_booked_through(connection: AsyncConnection) -> dict[str, int]:
@@ -105,7 +105,7 @@ async def read_booked_through(connection: AsyncConnection) -> dict[str, int]:
     return {row.run: row.number for row in rows}
 
 
-async def put_out(connection: AsyncConnection, topic: str, key: str, message: Struct) -> None:
+async def write_to_outbox(connection: AsyncConnection, topic: str, key: str, message: Struct) -> None:
     """Lay a message into the outbox, in the transaction of the facts it tells."""
     payload = msgspec.json.encode(message)
     await connection.execute(tables.outbox.insert().values(topic=topic, key=key, payload=payload))

@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from typing import Literal
 
 import structlog
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.ledger import tables
@@ -17,10 +17,10 @@ from services.ledger.books.open_days import (
     Books,
     Closing,
     as_json,
-    holding_turn,
-    put_out,
+    ledger_lock,
     read_booked_through,
     read_books,
+    write_to_outbox,
 )
 from services.ledger.close.compare_count import latest_differences, read_closed
 from shared.contracts.manifests import DayClosing
@@ -31,20 +31,20 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class CloseAnswer:
+class CloseResult:
     """What became of the wish to close: `closing` waits for charging's count, `refused` changed nothing."""
 
     state: Literal["closing", "closed", "refused"]
     reason: str | None = None
 
 
-async def close_day(engine: AsyncEngine, day: date, as_of: datetime, close_after_hours: int) -> CloseAnswer:
+async def close_day(engine: AsyncEngine, day: date, as_of: datetime, close_after_hours: int) -> CloseResult:
     """Freeze the day's cut and ask charging to count it; `as_of` is aware and decides whether it is time.
 
     Only the oldest open day, not before it has ended `close_after_hours` after it began. A day that is closed or
     is being closed stays as it is; one whose last count differed, or was refused, gets another attempt on the same cut.
     """
-    async with holding_turn(engine) as connection:
+    async with ledger_lock(engine) as connection:
         books = await read_books(connection)
         if answer := _objection(books, day, as_of, close_after_hours):
             return answer
@@ -53,34 +53,34 @@ async def close_day(engine: AsyncEngine, day: date, as_of: datetime, close_after
         return await _ask_again(connection, books.closing, as_of)
 
 
-def _objection(books: Books, day: date, as_of: datetime, close_after_hours: int) -> CloseAnswer | None:
+def _objection(books: Books, day: date, as_of: datetime, close_after_hours: int) -> CloseResult | None:
     if day < books.opened_on:
-        return CloseAnswer("refused", f"the books begin on {books.opened_on}")
+        return CloseResult("refused", f"the books begin on {books.opened_on}")
     if day < books.first_open:
-        return CloseAnswer("closed", f"{day} is closed already")
+        return CloseResult("closed", f"{day} is closed already")
     if day > books.first_open:
-        return CloseAnswer("refused", f"{books.first_open} has to be closed first")
+        return CloseResult("refused", f"{books.first_open} has to be closed first")
     due = day_start(day) + timedelta(hours=close_after_hours)
     if as_of < due:
-        return CloseAnswer("refused", f"{day} can be closed from {due.isoformat()} on")
+        return CloseResult("refused", f"{day} can be closed from {due.isoformat()} on")
     return None
 
 
-async def _freeze(connection: AsyncConnection, books: Books, day: date, as_of: datetime) -> CloseAnswer:
+async def _freeze(connection: AsyncConnection, books: Books, day: date, as_of: datetime) -> CloseResult:
     cut = await read_booked_through(connection)
     previous = await read_closed(connection, books.last_closed) if books.last_closed else None
     await _ask(connection, DayClosing(day=day, attempt=1, cut=cut, previous_cut=previous or {}), as_of)
-    return CloseAnswer("closing")
+    return CloseResult("closing")
 
 
-async def _ask_again(connection: AsyncConnection, closing: Closing, as_of: datetime) -> CloseAnswer:
+async def _ask_again(connection: AsyncConnection, closing: Closing, as_of: datetime) -> CloseResult:
     why = "the last count differed"
     if not await latest_differences(connection, closing):
         if not await _has_refused_answer(connection, closing):
-            return CloseAnswer("closing", f"{closing.day} is being closed already, attempt {closing.attempt}")
+            return CloseResult("closing", f"{closing.day} is being closed already, attempt {closing.attempt}")
         why = "an answer was refused"
     await _ask(connection, closing.question(closing.attempt + 1), as_of)
-    return CloseAnswer("closing", f"attempt {closing.attempt + 1}: {why}")
+    return CloseResult("closing", f"attempt {closing.attempt + 1}: {why}")
 
 
 async def _has_refused_answer(connection: AsyncConnection, closing: Closing) -> bool:
@@ -92,18 +92,27 @@ async def _has_refused_answer(connection: AsyncConnection, closing: Closing) -> 
 
 async def _ask(connection: AsyncConnection, wish: DayClosing, as_of: datetime) -> None:
     await connection.execute(insert(tables.day_closing).values({**as_json(wish), "day": wish.day, "as_of": as_of}))
-    await put_out(connection, DAYS_CLOSING, wish.day.isoformat(), wish)
+    await write_to_outbox(connection, DAYS_CLOSING, wish.day.isoformat(), wish)
     log.info("day is being closed", day=str(wish.day), attempt=wish.attempt, runs=len(wish.cut))
 
 
-async def ask_once_more(engine: AsyncEngine, attempt: tuple[date, int]) -> bool:
+async def repeat_question(engine: AsyncEngine, attempt: tuple[date, int]) -> bool:
     """Publish the question of an attempt again, unchanged, if it still waits for its answer."""
-    async with holding_turn(engine) as connection:
+    async with ledger_lock(engine) as connection:
         closing = (await read_books(connection)).closing
         if closing is None or (closing.day, closing.attempt) != attempt:
             return False
         if await latest_differences(connection, closing):
             return False
-        await put_out(connection, DAYS_CLOSING, closing.day.isoformat(), closing.question(closing.attempt))
+        await write_to_outbox(connection, DAYS_CLOSING, closing.day.isoformat(), closing.question(closing.attempt))
     log.warning("close_overdue: asked again", day=str(attempt[0]), attempt=attempt[1])
     return True
+
+
+async def read_waited_seconds(connection: AsyncConnection, day: date, attempt: int) -> float:
+    """How long ago the attempt was first asked for, by the database's clock."""
+    asked = tables.day_closing.c
+    query = select(func.extract("epoch", func.now() - asked.requested_at)).where(
+        asked.day == day, asked.attempt == attempt
+    )
+    return float(await connection.scalar(query) or 0)

@@ -19,20 +19,12 @@ from sqlalchemy import func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.ledger import tables
-from services.ledger.books.booking import (
-    book_all_waiting,
-    book_manifest,
-    booked_through,
-    check_author,
-    check_manifest,
-    is_booked,
-    next_in_inbox,
-    put_into_inbox,
-)
-from services.ledger.books.content_hash import content_hash
-from services.ledger.books.open_days import Books, Closing, as_json, holding_turn, put_out, read_books
-from services.ledger.books.refused_messages import keep_if_refused
-from services.ledger.close.deployment_counts import Counters, read_answers
+from services.ledger.books.booking import book_all_waiting, book_manifest, is_booked
+from services.ledger.books.inbox import booked_through, next_in_inbox, put_into_inbox
+from services.ledger.books.manifest_checks import check_author, check_manifest
+from services.ledger.books.open_days import Books, Closing, as_json, ledger_lock, read_books, write_to_outbox
+from services.ledger.books.refused_messages import content_hash, keep_if_refused
+from services.ledger.close.deployment_counts import CountingDeployments, read_answers
 from shared.contracts.manifests import DayClosed, DayCounted, Outcome, PremiumsCharged, Total, question_hash
 from shared.contracts.quarantine import Quarantined, QuarantineReason
 from shared.contracts.topics import DAYS_CLOSED, DAYS_COUNTED
@@ -51,14 +43,14 @@ group by 1, 2, 3, 4, 5, 6, 7, 8, 9
 """)
 
 
-async def take_count(engine: AsyncEngine, payload: bytes, counters: Counters) -> str:
+async def take_count(engine: AsyncEngine, payload: bytes, deployments: CountingDeployments) -> str:
     """The same as `handle_count`, but an answer that is not taken is quarantined here: `refused`."""
     return await keep_if_refused(
-        engine, DAYS_COUNTED, payload, lambda: handle_count(engine, payload, counters), "refused"
+        engine, DAYS_COUNTED, payload, lambda: handle_count(engine, payload, deployments), "refused"
     )
 
 
-async def handle_count(engine: AsyncEngine, payload: bytes, counters: Counters) -> str:
+async def handle_count(engine: AsyncEngine, payload: bytes, deployments: CountingDeployments) -> str:
     """Take one message of the topic of counts; returns what became of it, and raises for one that is not taken.
 
     Raises Retry while a manifest is missing, or a deployment does not tell its workers once all have counted.
@@ -66,24 +58,24 @@ async def handle_count(engine: AsyncEngine, payload: bytes, counters: Counters) 
     count = DECODER.decode(payload)
     if count.settlement:
         check_manifest(count.settlement)
-        check_author(count.settlement, counters.authors)
-    async with holding_turn(engine) as connection:
+        check_author(count.settlement, deployments.authors)
+    async with ledger_lock(engine) as connection:
         books = await read_books(connection)
-        if state := await _answered_state(connection, books, count, counters):
+        if state := await _answered_state(connection, books, count, deployments):
             return state
         answers = [*await read_answers(connection, count.day, count.attempt), count]
         if count.settlement and not await is_booked(connection, count.settlement):
             await put_into_inbox(connection, count.settlement)
-    together = await counters.join(answers) if len(answers) == len(counters.names) else None
-    async with holding_turn(engine) as connection:
-        state = await _compare_and_close(connection, count, together, counters)
+    together = await deployments.join(answers) if len(answers) == len(deployments.names) else None
+    async with ledger_lock(engine) as connection:
+        state = await _compare_and_close(connection, count, together, deployments)
     if state == "closed":
         await book_all_waiting(engine)
     return state
 
 
 async def _answered_state(
-    connection: AsyncConnection, books: Books, count: DayCounted, counters: Counters
+    connection: AsyncConnection, books: Books, count: DayCounted, deployments: CountingDeployments
 ) -> str | None:
     counted = tables.day_count
     key = (
@@ -92,7 +84,7 @@ async def _answered_state(
         counted.c.deployment == count.deployment,
     )
     known = await connection.scalar(select(counted.c.content_sha256).where(*key))
-    is_stranger = count.deployment not in counters.names
+    is_stranger = count.deployment not in deployments.names
     name = f"count of {count.day} by {count.deployment}, attempt {count.attempt}"
     if known == content_hash(count):
         return "already_counted"
@@ -108,17 +100,17 @@ async def _answered_state(
 
 
 async def _compare_and_close(
-    connection: AsyncConnection, count: DayCounted, together: DayCounted | None, counters: Counters
+    connection: AsyncConnection, count: DayCounted, together: DayCounted | None, deployments: CountingDeployments
 ) -> str:
     books = await read_books(connection)
-    if state := await _answered_state(connection, books, count, counters):
+    if state := await _answered_state(connection, books, count, deployments):
         return state
     closing = books.closing
     if closing is None:
         raise Retry(f"{count.day} is not being closed")
     others = await read_answers(connection, count.day, count.attempt)
     if together is None:
-        if len(others) + 1 == len(counters.names):
+        if len(others) + 1 == len(deployments.names):
             raise Retry(f"the other answers to the close of {count.day} came at the same time")
         await _keep_count(connection, count, [])
         return "awaiting_others"
@@ -184,25 +176,25 @@ def add_up(totals: Iterable[Total]) -> dict[Key, tuple[int, int]]:
     """The same sums of the totals of an answer."""
     orders: Counter[Key] = Counter()
     premium: Counter[Key] = Counter()
-    for one in totals:
-        place = (str(one.insured_on), one.enterprise, one.province or "", one.industry or "")
-        key = (*place, one.tariff_line, one.outcome.value, one.reason)
-        orders[key] += one.orders
-        premium[key] += one.premium
+    for total in totals:
+        place = (str(total.insured_on), total.enterprise, total.province or "", total.industry or "")
+        key = (*place, total.tariff_line, total.outcome.value, total.reason)
+        orders[key] += total.orders
+        premium[key] += total.premium
     return {key: (orders[key], premium[key]) for key in orders}
 
 
 def name_differences(counted: dict[Key, tuple[int, int]], booked: dict[Key, tuple[int, int]]) -> list[dict[str, Any]]:
     """Every key on which the two disagree, with both figures; empty when the books are right."""
     names = ("insured_on", "enterprise", "province", "industry", "tariff_line", "outcome", "reason")
-    found = []
+    differences = []
     for key in sorted(counted.keys() | booked.keys(), key=repr):
         theirs, ours = counted.get(key, (0, 0)), booked.get(key, (0, 0))
         if theirs != ours:
             figures = {"counted_orders": theirs[0], "booked_orders": ours[0]}
             figures |= {"counted_premium": theirs[1], "booked_premium": ours[1]}
-            found.append({**dict(zip(names, key, strict=True)), **figures})
-    return found
+            differences.append({**dict(zip(names, key, strict=True)), **figures})
+    return differences
 
 
 async def _keep_count(connection: AsyncConnection, count: DayCounted, differences: list[dict[str, Any]]) -> None:
@@ -214,7 +206,7 @@ async def _keep_count(connection: AsyncConnection, count: DayCounted, difference
 async def _close(connection: AsyncConnection, closing: Closing, count: DayCounted) -> None:
     totals = [total for total in count.totals if _concerns(total, count.day)]
     signs = {Outcome.CHARGED: 1, Outcome.REVERSED: -1}
-    told = DayClosed(
+    closed = DayClosed(
         day=count.day,
         as_of=closing.as_of,
         totals=totals,
@@ -223,7 +215,7 @@ async def _close(connection: AsyncConnection, closing: Closing, count: DayCounte
         hours=count.hours,
     )
     row = {
-        **as_json(told),
+        **as_json(closed),
         "day": count.day,
         "as_of": closing.as_of,
         "attempt": closing.attempt,
@@ -235,7 +227,7 @@ async def _close(connection: AsyncConnection, closing: Closing, count: DayCounte
     }
     await connection.execute(insert(tables.day_closed).values(row))
     await connection.execute(_SUM_UP, {"day": count.day})
-    await put_out(connection, DAYS_CLOSED, count.day.isoformat(), told)
+    await write_to_outbox(connection, DAYS_CLOSED, count.day.isoformat(), closed)
     log.info("day closed", day=str(count.day), attempt=count.attempt)
 
 
@@ -253,7 +245,7 @@ async def latest_differences(connection: AsyncConnection, closing: Closing) -> l
     """What the last count of a day that is being closed differed in; empty while it is awaited."""
     counted = tables.day_count.c
     query = select(counted.differences).where(counted.day == closing.day, counted.attempt == closing.attempt)
-    return next((found for found in await connection.scalars(query) if found), [])
+    return next((differences for differences in await connection.scalars(query) if differences), [])
 
 
 async def read_closed(connection: AsyncConnection, day: date) -> dict[str, int] | None:

@@ -15,7 +15,7 @@ from shared.domain.evidence.authors import Authors
 
 
 @dataclass(frozen=True, slots=True)
-class Counters:
+class CountingDeployments:
     """Who counts a day: their keys, the deployments that are waited for, and how their workers are joined."""
 
     authors: Authors
@@ -39,15 +39,15 @@ class Counters:
 
     async def _join_workers(self, answers: Sequence[DayCounted], workers: ChargingWorkers) -> list[WorkerCount]:
         """An enterprise has one deployment, so its counts stand; those of a province are counted anew."""
-        found = [count for answer in answers for count in answer.workers if count.enterprise is not None]
+        of_enterprises = [count for answer in answers for count in answer.workers if count.enterprise is not None]
         of_provinces = await workers.count_worker_days(answers[0].day)
-        return found + [
+        return of_enterprises + [
             WorkerCount(insured_on=insured_on, enterprise=None, province=province, workers=count)
             for (insured_on, province), count in of_provinces.items()
         ]
 
     async def _join_first_time(self, answers: Sequence[DayCounted], workers: ChargingWorkers) -> list[FirstTime]:
-        day, provinces = answers[0].day, {each.province for answer in answers for each in answer.first_time}
+        day, provinces = answers[0].day, {first_time.province for answer in answers for first_time in answer.first_time}
         counts = {province: len(await workers.first_time(day, province)) for province in sorted(provinces)}
         return [FirstTime(province=province, workers=count) for province, count in counts.items() if count]
 

@@ -7,9 +7,8 @@ from datetime import date
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.ledger.books.open_days import read_books
-from services.ledger.close.close_day import ask_once_more
+from services.ledger.close.close_day import read_waited_seconds, repeat_question
 from services.ledger.close.compare_count import latest_differences
-from services.ledger.operations.alarms import read_waited_seconds
 
 
 async def find_overdue(engine: AsyncEngine, timeout_seconds: float) -> tuple[date, int] | None:
@@ -22,7 +21,7 @@ async def find_overdue(engine: AsyncEngine, timeout_seconds: float) -> tuple[dat
     return (closing.day, closing.attempt) if waited >= timeout_seconds else None
 
 
-class Overdue:
+class CloseRetry:
     """Asks again each time the time-out has passed once more."""
 
     def __init__(self, engine: AsyncEngine, timeout_seconds: float, wake: Callable[[], None]) -> None:
@@ -30,11 +29,11 @@ class Overdue:
         self._asked: tuple[date, int] | None = None
         self._asked_at = 0.0
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Publish the question again if its answer is overdue."""
         overdue = await find_overdue(self._engine, self._timeout)
         if overdue is None or (overdue == self._asked and time.monotonic() - self._asked_at < self._timeout):
             return
-        if await ask_once_more(self._engine, overdue):
+        if await repeat_question(self._engine, overdue):
             self._asked, self._asked_at = overdue, time.monotonic()
             self._wake()

@@ -54,7 +54,7 @@ def load_log_keys(settings: Settings) -> LogKeys:
     return LogKeys(settings.log_origin, signers, witnesses)
 
 
-async def sign_what_is_due(engine: AsyncEngine, keys: LogKeys, every_seconds: float) -> Checkpoint | None:
+async def sign_due_checkpoint(engine: AsyncEngine, keys: LogKeys, every_seconds: float) -> Checkpoint | None:
     """Sign a checkpoint if days were closed since the last, or if it is old and the log has grown; None when not due.
 
     Raises:
@@ -90,12 +90,12 @@ async def _sign(
         raise InconsistentError(f"the stored roots of tiles are not those of the {size} leaf hashes")
     if last is not None and last.size == size:
         return last
-    found = Checkpoint(keys.origin, size, root)
-    note = Note(found.text, tuple(signer.sign(found.text) for signer in keys.signers))
-    row = {"size": size, "origin": found.origin, "root": root, "note": bytes(note)}
+    checkpoint = Checkpoint(keys.origin, size, root)
+    note = Note(checkpoint.text, tuple(signer.sign(checkpoint.text) for signer in keys.signers))
+    row = {"size": size, "origin": checkpoint.origin, "root": root, "note": bytes(note)}
     await connection.execute(insert(tables.checkpoint).values(row))
     log.info("checkpoint", size=size, root=root.hex())
-    return found
+    return checkpoint
 
 
 async def _continued_root(connection: AsyncConnection, last: Checkpoint | None, size: int) -> bytes:
@@ -184,5 +184,5 @@ async def _with_cosignatures(connection: AsyncConnection, query: Select[Any]) ->
     line = tables.cosignature.c
     lines = await connection.scalars(select(line.line).where(line.size == row.size).order_by(line.name, line.key_id))
     note = Note.parse(row.note)
-    cosignatures = (Signature.parse(each.removesuffix("\n")) for each in lines)
+    cosignatures = (Signature.parse(signature_line.removesuffix("\n")) for signature_line in lines)
     return row.size, bytes(Note(note.text, (*note.signatures, *cosignatures)))

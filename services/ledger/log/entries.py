@@ -24,7 +24,7 @@ from ledger.log_entry
 """)
 
 
-async def append_entry(connection: AsyncConnection, head: ManifestHead) -> None:
+async def append_log_entry(connection: AsyncConnection, head: ManifestHead) -> None:
     """The next entry; the caller holds the turn, so that indexes are committed in their order."""
     await connection.execute(_APPEND, {"run": head.run, "number": head.number, "entry": bytes(head)})
 
@@ -46,7 +46,7 @@ async def read_hashes(connection: AsyncConnection, level: int, start: int, end: 
     return list((await connection.scalars(query)).all())
 
 
-async def read_entries(connection: AsyncConnection, start: int, end: int) -> list[bytes]:
+async def read_log_entries(connection: AsyncConnection, start: int, end: int) -> list[bytes]:
     """Entries `[start, end)`."""
     column = tables.log_entry.c
     query = select(column.entry).where(column.index >= start, column.index < end)
@@ -70,7 +70,7 @@ async def add_nodes(connection: AsyncConnection, size: int) -> None:
         node = tables.log_node.c
         last: int | None = await connection.scalar(select(func.max(node.index)).where(node.level == level))
         async for start, roots in _roots_of_tiles(connection, level - 1, 0 if last is None else last + 1, count):
-            rows = [{"level": level, "index": start + place, "hash": each} for place, each in enumerate(roots)]
+            rows = [{"level": level, "index": start + offset, "hash": root} for offset, root in enumerate(roots)]
             await connection.execute(insert(tables.log_node), rows)
         level += 1
 

@@ -29,7 +29,7 @@ REFUSALS: Final = frozenset({400, 403, 404, 422})
 _TRY_LOCK: Final = text("select pg_try_advisory_xact_lock(hashtextextended('ledger.cosignature', 0))")
 
 
-async def ask_witness(engine: AsyncEngine, keys: LogKeys, witness: httpx.AsyncClient) -> str:
+async def request_cosignature(engine: AsyncEngine, keys: LogKeys, witness: httpx.AsyncClient) -> str:
     """Ask for a cosignature of the newest checkpoint if it has none; returns what became of it.
 
     `nothing` to ask, `cosigned`, `refused` (kept as a fault), or raises `Retry` when the witness cannot be asked.
@@ -44,7 +44,7 @@ async def ask_witness(engine: AsyncEngine, keys: LogKeys, witness: httpx.AsyncCl
         answer = await _post(connection, witness, size, known or 0)
         if answer.status_code == httpx.codes.CONFLICT:
             # It remembers another size than we do, after a crash of either: it says which, and is asked from there.
-            old = _told_size(answer, size)
+            old = _known_size(answer, size)
             answer = await _post(connection, witness, size, old) if old is not None else answer
         if answer.status_code == httpx.codes.OK:
             await _keep(connection, keys, size, answer.text)
@@ -67,10 +67,10 @@ async def _post(connection: AsyncConnection, witness: httpx.AsyncClient, size: i
         raise Retry(f"the witness cannot be reached: {error!r}") from error
 
 
-def _told_size(answer: httpx.Response, size: int) -> int | None:
+def _known_size(answer: httpx.Response, size: int) -> int | None:
     """The size the witness knows, if ours can follow on it; a larger one means that our history was taken back."""
-    told = answer.text.removesuffix("\n")
-    return int(told) if told.isascii() and told.isdigit() and int(told) <= size else None
+    known = answer.text.removesuffix("\n")
+    return int(known) if known.isascii() and known.isdigit() and int(known) <= size else None
 
 
 async def _keep(connection: AsyncConnection, keys: LogKeys, size: int, lines: str) -> None:
@@ -78,21 +78,21 @@ async def _keep(connection: AsyncConnection, keys: LogKeys, size: int, lines: st
     note = await connection.scalar(select(tables.checkpoint.c.note).where(tables.checkpoint.c.size == size))
     parsed = Note.parse(note or b"")
     try:
-        found = [Signature.parse(line) for line in lines.splitlines()]
-        held = check_note(Note(parsed.text, tuple(found)), keys.witnesses, is_signed)
+        signatures = [Signature.parse(line) for line in lines.splitlines()]
+        held = check_note(Note(parsed.text, tuple(signatures)), keys.witnesses, is_signed)
     except Refused as error:
         raise Retry(f"the witness answers with what is no cosignature: {error}") from error
     times = {(key.name, key.key_id): time for key, time in held.items()}
     rows = [
         {
             "size": size,
-            "name": each.name,
-            "key_id": each.key_id,
-            "line": each.line,
-            "cosigned_at": datetime.fromtimestamp(times[each.name, each.key_id] or 0, UTC),
+            "name": signature.name,
+            "key_id": signature.key_id,
+            "line": signature.line,
+            "cosigned_at": datetime.fromtimestamp(times[signature.name, signature.key_id] or 0, UTC),
         }
-        for each in found
-        if (each.name, each.key_id) in times
+        for signature in signatures
+        if (signature.name, signature.key_id) in times
     ]
     if not rows:
         raise Retry("the witness answers without a cosignature of a key that is known here")

@@ -13,18 +13,18 @@ witness_refused        the witness did not cosign; both of these go when a later
 checkpoint_unwitnessed a checkpoint has been without a cosignature for longer than DANBAO_COSIGN_TIMEOUT_SECONDS
 """
 
-from datetime import date
 from math import inf
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import func, select, text
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.ledger import tables
 from services.ledger.billing.debts import read_advances
 from services.ledger.books.missing_manifests import read_gap_seconds, read_missing
 from services.ledger.books.open_days import Books, Closing
+from services.ledger.close.close_day import read_waited_seconds
 from services.ledger.close.compare_count import latest_differences
 from shared.adapters.postgres.quarantine import list_set_aside
 from shared.domain.books.journal import AccountKind, Party
@@ -92,18 +92,18 @@ async def _of_set_aside(connection: AsyncConnection) -> list[str]:
 
 
 async def _of_log(connection: AsyncConnection, timeout_seconds: float) -> list[str]:
-    found = [f"{row.name}: {row.detail}" for row in await connection.execute(_LOG_FAULTS)]
+    alarms = [f"{row.name}: {row.detail}" for row in await connection.execute(_LOG_FAULTS)]
     oldest = (await connection.execute(_UNWITNESSED)).one()
     if oldest.waited is not None and oldest.waited > timeout_seconds:
-        found.append(f"checkpoint_unwitnessed: {oldest.size} entries: no cosignature for {oldest.waited:.0f} s")
-    return found
+        alarms.append(f"checkpoint_unwitnessed: {oldest.size} entries: no cosignature for {oldest.waited:.0f} s")
+    return alarms
 
 
 async def _of_closing(connection: AsyncConnection, closing: Closing | None, timeout_seconds: float) -> list[str]:
     if closing is None:
         return []
     if differences := await latest_differences(connection, closing):
-        return [f"day_not_equal: {closing.day}: {_difference(found)}" for found in differences]
+        return [f"day_not_equal: {closing.day}: {_difference(difference)}" for difference in differences]
     waited = await read_waited_seconds(connection, closing.day, closing.attempt)
     if waited < timeout_seconds:
         return []
@@ -112,21 +112,12 @@ async def _of_closing(connection: AsyncConnection, closing: Closing | None, time
     return [f"close_overdue: {closing.day}, attempt {closing.attempt}: no count{who} for {waited:.0f} s"]
 
 
-async def read_waited_seconds(connection: AsyncConnection, day: date, attempt: int) -> float:
-    """How long ago the attempt was first asked for, by the database's clock."""
-    asked = tables.day_closing.c
-    query = select(func.extract("epoch", func.now() - asked.requested_at)).where(
-        asked.day == day, asked.attempt == attempt
-    )
-    return float(await connection.scalar(query) or 0)
-
-
-def _difference(found: dict[str, Any]) -> str:
+def _difference(difference: dict[str, Any]) -> str:
     names = ("insured_on", "enterprise", "province", "industry", "tariff_line", "outcome", "reason")
-    where = " ".join(str(found[name]) for name in names if found[name] is not None)
+    where = " ".join(str(difference[name]) for name in names if difference[name] is not None)
     return (
-        f"{where}: counted {found['counted_orders']} orders, {found['counted_premium']}; "
-        f"booked {found['booked_orders']} orders, {found['booked_premium']}"
+        f"{where}: counted {difference['counted_orders']} orders, {difference['counted_premium']}; "
+        f"booked {difference['booked_orders']} orders, {difference['booked_premium']}"
     )
 
 

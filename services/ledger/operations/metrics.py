@@ -1,4 +1,4 @@
-"""The names of the ledger's metrics, and the look at the books that sets them."""
+"""The names of the ledger's metrics, and the function that reads the books to set the gauges."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -15,13 +15,13 @@ from services.ledger.operations.alarms import NAMES, cosign_timeout, read_alarms
 from shared.domain.calendar import day_start
 from shared.runtime.settings import Settings
 
-LOOK_SECONDS: Final = 2.0
-"""Pause between two looks."""
+REFRESH_SECONDS: Final = 2.0
+"""Pause between two refreshes of the gauges."""
 
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """One attribute for each name; gauges are set by `look`, counters by who does the work."""
+    """One attribute for each name; gauges are set by `refresh_gauges`, counters by the handlers."""
 
     manifests: Counter
     remittances: Counter
@@ -62,7 +62,7 @@ class Metrics:
         )
 
 
-async def look(engine: AsyncEngine, metrics: Metrics, settings: Settings) -> None:
+async def refresh_gauges(engine: AsyncEngine, metrics: Metrics, settings: Settings) -> None:
     """Set the gauges from the books."""
     async with engine.connect() as connection:
         books = await read_books(connection)

@@ -30,7 +30,7 @@ TICK_SECONDS: Final = 15.0
 """Pause between two looks at the clock."""
 
 
-async def do_what_is_due(
+async def do_due_duties(
     engine: AsyncEngine, as_of: datetime, close_after_hours: int, is_working_day: IsWorkingDay
 ) -> list[str]:
     """Do it, as of an aware instant, and say what was done. One day is closed at a time; the next tick takes the next.
@@ -43,7 +43,7 @@ async def do_what_is_due(
     return done
 
 
-async def keep_time(
+async def do_duties_now(
     engine: AsyncEngine, close_after_hours: int, is_working_day: IsWorkingDay, wake: Callable[[], None]
 ) -> None:
     """The clock's only use: do what is due now."""

@@ -71,10 +71,10 @@ async def read_statements(
 async def _read_lines(connection: AsyncConnection, wanted: Any) -> dict[str, list[dict[str, Any]]]:
     line = tables.statement_line.c
     query = select(tables.statement_line).where(line.statement_id.in_(wanted))
-    found: dict[str, list[dict[str, Any]]] = {}
+    lines: dict[str, list[dict[str, Any]]] = {}
     for row in await connection.execute(query.order_by(line.statement_id, line.number)):
-        found.setdefault(row.statement_id, []).append(_line(row))
-    return found
+        lines.setdefault(row.statement_id, []).append(_line(row))
+    return lines
 
 
 def _statement(row: Any, lines: list[dict[str, Any]]) -> dict[str, Any]:

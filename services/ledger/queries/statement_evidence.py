@@ -37,7 +37,7 @@ class HashTable:
 
     def put(self, hashes: list[bytes]) -> list[int]:
         """The places of these hashes."""
-        return [self.places.setdefault(each, len(self.places)) for each in hashes]
+        return [self.places.setdefault(node, len(self.places)) for node in hashes]
 
 
 async def read_evidence(connection: AsyncConnection, keys: LogKeys, statement_id: str) -> dict[str, Any] | None:
@@ -47,8 +47,8 @@ async def read_evidence(connection: AsyncConnection, keys: LogKeys, statement_id
     """
     period_of = select(tables.statement.c.period).where(tables.statement.c.statement_id == statement_id)
     period = Month.parse(await connection.scalar(period_of) or "1970-01")
-    found = await read_statements(connection, period, None, None)
-    statement = next((each for each in found if each["statement_id"] == statement_id), None)
+    statements = await read_statements(connection, period, None, None)
+    statement = next((candidate for candidate in statements if candidate["statement_id"] == statement_id), None)
     if statement is None:
         return None
     shown = await read_shown(connection, keys)
@@ -64,7 +64,7 @@ async def read_evidence(connection: AsyncConnection, keys: LogKeys, statement_id
         "checkpoint": note.decode(),
         "cuts": await _read_cuts(connection, period, {run for run, _ in wanted}),
         "manifests": manifests,
-        "hashes": [each.hex() for each in hashes.places],
+        "hashes": [candidate.hex() for candidate in hashes.places],
     }
 
 

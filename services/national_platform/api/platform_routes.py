@@ -2,18 +2,19 @@
 
 import asyncio
 from collections.abc import Collection
-from typing import Annotated, Any, Final, Literal
+from dataclasses import dataclass
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from fastapi.responses import JSONResponse, Response
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.national_platform.faults import FaultKnobs
+from services.national_platform.fault_knobs import FaultKnobs
 from services.national_platform.metrics import Metrics
 from services.national_platform.reports import report_store
-from services.national_platform.reports.delivery import Delivery, Taken
-from services.national_platform.reports.reception import Reception
+from services.national_platform.reports.reception import Reception, Taken
 from services.national_platform.reports.reconciliation import reconcile
+from services.national_platform.reports.report_store import Delivery
 from services.national_platform.witnessing.witness import read_witness_alarms, read_witnessed
 from shared.contracts.reports import Reconciliation, Refusal, ReportId
 from shared.runtime.access import FULL, AccessKeys, Reader, sha256_hex
@@ -26,7 +27,7 @@ Kind = Literal["coverage", "registration", "declaration", "payment"]
 _STATUS: Final = {"bad_signature": 401, "different_content": 409}
 
 
-class Doors:
+class PlatformAccess:
     """Whose key it is: the one given to the reporter by setting, or one of the file."""
 
     def __init__(self, keys: AccessKeys, reporter_key: str) -> None:
@@ -64,13 +65,24 @@ class Doors:
         return provinces
 
 
-def routes(doors: Doors, reception: Reception, engine: AsyncEngine, knobs: FaultKnobs, metrics: Metrics) -> APIRouter:
+@dataclass(frozen=True, slots=True)
+class PlatformStatus:
+    """Deliveries by outcome, the size last cosigned of every log, and the newest alarms."""
+
+    deliveries: dict[str, int]
+    witnessed: dict[str, int]
+    alarms: list[str]
+
+
+def routes(
+    access: PlatformAccess, reception: Reception, engine: AsyncEngine, knobs: FaultKnobs, metrics: Metrics
+) -> APIRouter:
     """Every route under /v1."""
     router = APIRouter(prefix="/v1")
-    share = Annotated[Collection[str] | None, Depends(doors.share)]
+    share = Annotated[Collection[str] | None, Depends(access.share)]
 
     @router.post("/reports")
-    async def take_report(request: Request, reader: Annotated[Reader, Depends(doors.reporter)]) -> Response:
+    async def take_report(request: Request, reader: Annotated[Reader, Depends(access.reporter)]) -> Response:
         delivery = await _delivery(request, reader)
         return await _answer_with_faults(reception, delivery, knobs, metrics)
 
@@ -83,19 +95,19 @@ def routes(doors: Doors, reception: Reception, engine: AsyncEngine, knobs: Fault
         period: AnyPeriod = None,
         after: Annotated[str, Query(pattern=r"^[A-Za-z0-9_.:-]{0,128}$")] = "",
         limit: Annotated[int, Query(ge=1, le=10_000)] = 1_000,
-    ) -> dict[str, Any]:
-        wanted = report_store.Wanted(_narrowed(seen, province), kind, day, period, after, limit)
+    ) -> dict[str, list[report_store.ReportListed]]:
+        chosen = report_store.ReportFilter(_narrowed(seen, province), kind, day, period, after, limit)
         async with engine.connect() as connection:
-            return {"reports": await report_store.list_reports(connection, wanted)}
+            return {"reports": await report_store.list_reports(connection, chosen)}
 
     @router.get("/reports/{report_id}")
     async def read_report(report_id: ReportId, seen: share) -> Response:
         async with engine.connect() as connection:
-            found = await report_store.read_body(connection, report_id)
+            stored = await report_store.read_body(connection, report_id)
         # The same answer for another province's report as for none: its id is not theirs to learn either.
-        if found is None or (seen is not None and found[0] not in seen):
+        if stored is None or (seen is not None and stored[0] not in seen):
             raise HTTPException(404, "no such report in your share")
-        return Response(found[1], media_type="application/json")
+        return Response(stored[1], media_type="application/json")
 
     @router.get("/reconciliations/{period}")
     async def read_reconciliation(period: PathPeriod, seen: share, province: AnyProvince = None) -> Reconciliation:
@@ -103,12 +115,12 @@ def routes(doors: Doors, reception: Reception, engine: AsyncEngine, knobs: Fault
             return await reconcile(connection, period, _narrowed(seen, province))
 
     @router.get("/status")
-    async def read_status(request: Request) -> dict[str, Any]:
-        doors.reporter(request)
+    async def read_status(request: Request) -> PlatformStatus:
+        access.reporter(request)
         async with engine.connect() as connection:
             deliveries, witnessed = await report_store.count_deliveries(connection), await read_witnessed(connection)
             alarms = [*await report_store.list_alarms(connection), *await read_witness_alarms(connection)]
-            return {"deliveries": deliveries, "witnessed": witnessed, "alarms": alarms}
+            return PlatformStatus(deliveries, witnessed, alarms)
 
     return router
 
@@ -140,10 +152,10 @@ async def _answer_with_faults(
     if faults.is_reply_lost:
         metrics.faults.labels("lost_reply").inc()
         return JSONResponse({"detail": "a fault knob is set: reply lost"}, 504)
-    return _told(answer)
+    return _respond(answer)
 
 
-def _told(answer: Taken | Refusal) -> Response:
+def _respond(answer: Taken | Refusal) -> Response:
     if isinstance(answer, Taken):
         return JSONResponse(answer.receipt.model_dump(mode="json"), 201 if answer.is_new else 200)
     return JSONResponse(answer.model_dump(mode="json"), _STATUS.get(answer.reason, 422))

@@ -28,12 +28,12 @@ def make_witness_router(witness: Witness, metrics: Metrics) -> APIRouter:
 
     @router.post("/add-checkpoint")
     async def add_checkpoint(request: Request) -> Response:
-        heard = await witness.add_checkpoint(await request.body(), now)
-        metrics.checkpoints.labels(heard.outcome).inc()
-        if heard.alarm:
-            metrics.witness_alarms.labels(heard.alarm).inc()
-        kind = SIZE_TYPE if heard.outcome == "conflict" else "text/plain; charset=utf-8"
-        return Response(heard.text.encode(), _STATUS[heard.outcome], headers={"Content-Type": kind})
+        answer = await witness.add_checkpoint(await request.body(), now)
+        metrics.checkpoints.labels(answer.outcome).inc()
+        if answer.alarm:
+            metrics.witness_alarms.labels(answer.alarm).inc()
+        kind = SIZE_TYPE if answer.outcome == "conflict" else "text/plain; charset=utf-8"
+        return Response(answer.text.encode(), _STATUS[answer.outcome], headers={"Content-Type": kind})
 
     @router.get("/{origin_hash}/checkpoint")
     async def last_checkpoint(origin_hash: Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")]) -> PlainTextResponse:

@@ -1,4 +1,4 @@
-"""What a report must agree with in itself: pure, one function a kind; None is agreement, else the first fault."""
+"""Checks that a report agrees with itself: pure, one function a kind; None is agreement, else the first fault."""
 
 from collections.abc import Iterable, Iterator
 
@@ -44,23 +44,23 @@ def _coverage_faults(report: CoverageReport) -> Iterator[str]:
         yield "a line stands twice"
     days = [
         *(line.insured_on for line in report.lines),
-        *(each.insured_on for each in report.exclusions),
-        *(each.insured_on for each in report.workers),
+        *(exclusion.insured_on for exclusion in report.exclusions),
+        *(count.insured_on for count in report.workers),
     ]
     if max(days, default=report.day) > report.day:
         yield "a line is insured after the report's day"
-    most = sum(each.workers for each in report.workers if each.insured_on == report.day)
+    most = sum(count.workers for count in report.workers if count.insured_on == report.day)
     if report.province_workers > most:
         yield f"province_workers is {report.province_workers}, its enterprises have no more than {most} together"
     yield from _employee_faults(report)
 
 
 def _employee_faults(report: CoverageReport) -> Iterator[str]:
-    named = sum(each.orders for each in report.employee_exclusions)
+    named = sum(exclusion.orders for exclusion in report.employee_exclusions)
     excluded = sum(
-        each.orders
-        for each in report.exclusions
-        if each.reason == "insured_as_employee" and each.insured_on == report.day
+        exclusion.orders
+        for exclusion in report.exclusions
+        if exclusion.reason == "insured_as_employee" and exclusion.insured_on == report.day
     )
     yield from _unequal("orders excluded as insured_as_employee", excluded, named)
 

@@ -4,16 +4,26 @@ The order of the checks: signature, schema (with the profile's version), provinc
 was held before. A key that nobody gave out is turned away before this and not kept.
 """
 
+from dataclasses import dataclass
+
 from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.national_platform.reports import report_store
 from services.national_platform.reports.checks import AnyReport, sums_fault
-from services.national_platform.reports.delivery import Delivery, Taken
+from services.national_platform.reports.report_store import Delivery
 from services.national_platform.reports.roster import Roster
 from shared.adapters.crypto.signing import Verifier
-from shared.contracts.reports import REPORT, CoverageReport, Refusal, RefusalReason
+from shared.contracts.reports import REPORT, CoverageReport, Receipt, Refusal, RefusalReason
 from shared.domain.scheme.province import PROVINCES
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The report is held. `is_new` False: it was held before, and this is its first receipt again."""
+
+    receipt: Receipt
+    is_new: bool
 
 
 class Reception:
@@ -24,23 +34,23 @@ class Reception:
 
     async def receive(self, delivery: Delivery, *, refuse: bool = False) -> Taken | Refusal:
         """Take or refuse, in one transaction with keeping the bytes. `refuse` is a fault knob."""
-        found = self._check(delivery)
-        if refuse and not isinstance(found, Refusal):
-            found = Refusal(report_id=found.report_id, reason="refused_by_setting", detail="a fault knob is set")
+        checked = self._check(delivery)
+        if refuse and not isinstance(checked, Refusal):
+            checked = Refusal(report_id=checked.report_id, reason="refused_by_setting", detail="a fault knob is set")
         async with self._engine.begin() as connection:
-            if isinstance(found, Refusal):
-                await report_store.keep_refused(connection, delivery, found)
-                return found
-            await report_store.lock_report(connection, found.report_id)
-            held = await report_store.find_receipt(connection, found.report_id)
+            if isinstance(checked, Refusal):
+                await report_store.keep_refused(connection, delivery, checked)
+                return checked
+            await report_store.lock_report(connection, checked.report_id)
+            held = await report_store.find_receipt(connection, checked.report_id)
             if held is None:
-                unconfirmed = self._roster.unconfirmed(found) if isinstance(found, CoverageReport) else []
-                return Taken(await report_store.keep_taken(connection, delivery, found, unconfirmed), is_new=True)
+                unconfirmed = self._roster.unconfirmed(checked) if isinstance(checked, CoverageReport) else []
+                return Taken(await report_store.keep_taken(connection, delivery, checked, unconfirmed), is_new=True)
             if held.body_sha256 == delivery.sha256:
-                await report_store.keep_repeat(connection, delivery, found.report_id)
+                await report_store.keep_repeat(connection, delivery, checked.report_id)
                 return Taken(held, is_new=False)
             detail = f"held since {held.received_at.isoformat()} with SHA-256 {held.body_sha256}"
-            refusal = Refusal(report_id=found.report_id, reason="different_content", detail=detail)
+            refusal = Refusal(report_id=checked.report_id, reason="different_content", detail=detail)
             await report_store.keep_refused(connection, delivery, refusal)
             return refusal
 

@@ -1,9 +1,9 @@
 """Declarations against daily coverage reports (对账): exact amounts and counts, per enterprise and province."""
 
 from collections.abc import Collection, Iterator
-from typing import Any, Literal
+from typing import Literal
 
-from sqlalchemy import Table, func, select
+from sqlalchemy import Column, Table, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.national_platform.tables import COVERAGE_LINE, DECLARATION, REPORT
@@ -15,6 +15,7 @@ Share = tuple[str, str]
 Figures = tuple[int, int]
 """Orders, exact premium in 0.0001 yuan."""
 NONE = "none"
+What = Literal["orders", "exact_yuan", "declaration_missing", "reports_missing"]
 
 
 async def reconcile(connection: AsyncConnection, period: str, provinces: Collection[str] | None) -> Reconciliation:
@@ -22,9 +23,16 @@ async def reconcile(connection: AsyncConnection, period: str, provinces: Collect
     declared = await _figures(connection, DECLARATION, DECLARATION.c.exact, period, provinces)
     reported = await _figures(connection, COVERAGE_LINE, COVERAGE_LINE.c.premium, period, provinces)
     differences = [
-        Difference(period=period, province=province, enterprise=enterprise, **found)
+        Difference(
+            period=period,
+            province=province,
+            enterprise=enterprise,
+            what=what,
+            declared=_as_text(what, declared.get((province, enterprise))),
+            reported=_as_text(what, reported.get((province, enterprise))),
+        )
         for province, enterprise in sorted(declared.keys() | reported.keys())
-        for found in _compare(declared.get((province, enterprise)), reported.get((province, enterprise)))
+        for what in _compare(declared.get((province, enterprise)), reported.get((province, enterprise)))
     ]
     counts = await _counts(connection, period, provinces)
     return Reconciliation(
@@ -35,36 +43,33 @@ async def reconcile(connection: AsyncConnection, period: str, provinces: Collect
     )
 
 
-def _compare(declared: Figures | None, reported: Figures | None) -> Iterator[dict[str, Any]]:
+def _compare(declared: Figures | None, reported: Figures | None) -> Iterator[What]:
     """What does not agree; no declaration over nothing, and none for reports that sum to nothing, is agreement."""
     if declared is None or reported is None:
         if any(declared or reported or ()):
-            yield _named("declaration_missing" if declared is None else "reports_missing", declared, reported)
+            yield "declaration_missing" if declared is None else "reports_missing"
         return
     if declared[0] != reported[0]:
-        yield {"what": "orders", "declared": str(declared[0]), "reported": str(reported[0])}
+        yield "orders"
     if declared[1] != reported[1]:
-        yield {
-            "what": "exact_yuan",
-            "declared": yuan(Amount(declared[1])),
-            "reported": yuan(Amount(reported[1])),
-        }
+        yield "exact_yuan"
 
 
-def _named(
-    what: Literal["declaration_missing", "reports_missing"],
-    declared: Figures | None,
-    reported: Figures | None,
-) -> dict[str, Any]:
-    return {"what": what, "declared": _told(declared), "reported": _told(reported)}
-
-
-def _told(figures: Figures | None) -> str:
-    return NONE if figures is None else f"{figures[0]} orders, {yuan(Amount(figures[1]))} yuan"
+def _as_text(what: What, figures: Figures | None) -> str:
+    if figures is None:
+        return NONE
+    orders, amount = str(figures[0]), yuan(Amount(figures[1]))
+    match what:
+        case "orders":
+            return orders
+        case "exact_yuan":
+            return amount
+        case _:
+            return f"{orders} orders, {amount} yuan"
 
 
 async def _figures(
-    connection: AsyncConnection, table: Table, amount: Any, period: str, provinces: Collection[str] | None
+    connection: AsyncConnection, table: Table, amount: Column[int], period: str, provinces: Collection[str] | None
 ) -> dict[Share, Figures]:
     query = (
         select(table.c.province, table.c.enterprise, func.sum(table.c.orders), func.sum(amount))

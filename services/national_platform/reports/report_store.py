@@ -1,16 +1,15 @@
-"""Keeping what was heard, and finding it again. Nothing here is ever updated or deleted."""
+"""Stores deliveries, reports and receipts, and reads them. Nothing here is ever updated or deleted."""
 
+import hashlib
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import date
-from typing import Any
+from datetime import date, datetime
 
 from sqlalchemy import RowMapping, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.national_platform.reports.checks import AnyReport
-from services.national_platform.reports.delivery import Delivery
 from services.national_platform.tables import COVERAGE_LINE, DECLARATION, DELIVERY, RECEIPT, REPORT
 from shared.contracts.reports import (
     CoverageReport,
@@ -23,6 +22,22 @@ from shared.contracts.reports import (
 )
 from shared.domain.calendar import Month
 from shared.domain.money import parse_yuan
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One request as it came. `provinces` None: the reporter may report for all."""
+
+    reporter: str
+    provinces: frozenset[str] | None
+    idempotency_key: str | None
+    signature: str | None
+    body: bytes
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of the body, in hex."""
+        return hashlib.sha256(self.body).hexdigest()
 
 
 async def lock_report(connection: AsyncConnection, report_id: str) -> None:
@@ -67,7 +82,7 @@ async def keep_taken(
         received_at=kept["received_at"],
         unconfirmed=unconfirmed,
     )
-    shown = json.dumps([each.model_dump(mode="json") for each in unconfirmed])
+    shown = json.dumps([exclusion.model_dump(mode="json") for exclusion in unconfirmed])
     await connection.execute(
         insert(RECEIPT).values(receipt.model_dump(exclude={"unconfirmed"}) | {"unconfirmed": shown})
     )
@@ -75,20 +90,20 @@ async def keep_taken(
     return receipt
 
 
-def index_of(report: AnyReport) -> dict[str, Any]:
-    """What a report is found by: a daily one belongs to the month of its day."""
-    found: dict[str, Any] = {"report_id": report.report_id, "kind": report.kind, "province": report.province}
+def index_of(report: AnyReport) -> dict[str, str | date]:
+    """The columns that a report is searched by: a daily one belongs to the month of its day."""
+    common: dict[str, str | date] = {"report_id": report.report_id, "kind": report.kind, "province": report.province}
     match report:
         case CoverageReport() | RegistrationReport():
-            return found | {"day": report.day, "period": str(Month.of(report.day))}
+            return common | {"day": report.day, "period": str(Month.of(report.day))}
         case DeclarationReport():
-            return found | {"period": report.period, "enterprise": report.enterprise}
+            return common | {"period": report.period, "enterprise": report.enterprise}
         case PaymentReport():
-            return found | {"period": report.period}
+            return common | {"period": report.period}
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ReportFilter:
     """Which reports a reader asks for. `provinces` None: all."""
 
     provinces: Collection[str] | None
@@ -99,23 +114,39 @@ class Wanted:
     limit: int = 1_000
 
 
-async def list_reports(connection: AsyncConnection, wanted: Wanted) -> list[dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class ReportListed:
+    """A report that is held, with its receipt and without its body."""
+
+    report_id: str
+    kind: str
+    province: str
+    enterprise: str | None
+    day: date | None
+    period: str
+    receipt_id: str
+    body_sha256: str
+    received_at: datetime
+
+
+async def list_reports(connection: AsyncConnection, chosen: ReportFilter) -> list[ReportListed]:
     """Reports with their receipts, by id, without their bodies."""
-    query = select(REPORT, RECEIPT.c.receipt_id, RECEIPT.c.body_sha256, RECEIPT.c.received_at).join(
+    own = REPORT.c
+    columns = (own.report_id, own.kind, own.province, own.enterprise, own.day, own.period)
+    query = select(*columns, RECEIPT.c.receipt_id, RECEIPT.c.body_sha256, RECEIPT.c.received_at).join(
         RECEIPT, REPORT.c.report_id == RECEIPT.c.report_id
     )
-    query = query.where(REPORT.c.report_id > wanted.after).order_by(REPORT.c.report_id).limit(wanted.limit)
-    if wanted.provinces is not None:
-        query = query.where(REPORT.c.province.in_(wanted.provinces))
+    query = query.where(REPORT.c.report_id > chosen.after).order_by(REPORT.c.report_id).limit(chosen.limit)
+    if chosen.provinces is not None:
+        query = query.where(REPORT.c.province.in_(chosen.provinces))
     for column, value in (
-        (REPORT.c.kind, wanted.kind),
-        (REPORT.c.day, wanted.day),
-        (REPORT.c.period, wanted.period),
+        (REPORT.c.kind, chosen.kind),
+        (REPORT.c.day, chosen.day),
+        (REPORT.c.period, chosen.period),
     ):
         if value is not None:
             query = query.where(column == value)
-    rows = (await connection.execute(query)).mappings()
-    return [{name: value for name, value in row.items() if name != "delivery_id"} for row in rows]
+    return [ReportListed(*row) for row in await connection.execute(query)]
 
 
 async def read_body(connection: AsyncConnection, report_id: str) -> tuple[str, bytes] | None:

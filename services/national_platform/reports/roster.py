@@ -30,14 +30,14 @@ class Roster:
         """Read the file; raises `RefusedLine` naming file and line. Without a file nobody is on the roster."""
         if path is None:
             return cls({})
-        found: dict[tuple[str, str], list[Stretch]] = {}
+        stretches: dict[tuple[str, str], list[Stretch]] = {}
         try:
             with path.open(encoding="utf-8-sig", newline="") as stream:
                 for worker, number, stretch in _read(str(path), stream):
-                    found.setdefault((worker, number), []).append(stretch)
+                    stretches.setdefault((worker, number), []).append(stretch)
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise RefusedLine(str(path), 0, f"cannot be read: {error}") from error
-        return cls(found)
+        return cls(stretches)
 
     def is_insured(self, worker_id: str, employer_insurance_no: str, day: date) -> bool:
         """True when the roster holds this worker under this number on the day."""
@@ -47,9 +47,9 @@ class Roster:
     def unconfirmed(self, report: CoverageReport) -> list[EmployeeExclusion]:
         """The exclusions of a report that the roster does not bear out."""
         return [
-            each
-            for each in report.employee_exclusions
-            if not self.is_insured(each.worker_id, each.employer_insurance_no, report.day)
+            exclusion
+            for exclusion in report.employee_exclusions
+            if not self.is_insured(exclusion.worker_id, exclusion.employer_insurance_no, report.day)
         ]
 
 

@@ -49,7 +49,7 @@ class EntryAuthors:
 
     def __init__(self, fetch: Fetch, authors: Authors) -> None:
         self._fetch, self._authors = fetch, authors
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._frontier: merkle.Frontier | None = None
         self._checked = LogAuthors(authors)
 
@@ -59,7 +59,7 @@ class EntryAuthors:
         `signed_from` is what was found up to the old size. Raises `Refused` naming the entry that charging did not
         make, or that the entries do not give the new root; `Retry` where the log cannot be read.
         """
-        async with self._turn:
+        async with self._lock:
             try:
                 return await self._check(old, new, signed_from)
             except Refused:
@@ -90,7 +90,7 @@ class EntryAuthors:
         for top in sorted(tiles_for([(0, old.size)])):
             held[top] = split_hashes(await self._fetch(tile_at(*top, size).path))
         node = node_reader(lambda level, number: held[level, number])
-        found = merkle.Frontier((height, node(height, index)) for height, index in wanted)
-        if found.root != old.root:
+        frontier = merkle.Frontier((height, node(height, index)) for height, index in wanted)
+        if frontier.root != old.root:
             raise Refused(f"the tiles of the log do not give the root over {old.size} entries that was cosigned")
-        return found
+        return frontier

@@ -33,7 +33,7 @@ Reason = Literal["forked", "smaller", "not_consistent", "author_not_proved"]
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class WitnessAnswer:
     """What became of a checkpoint: the cosignature line, the size known instead, or why not."""
 
     outcome: Outcome
@@ -42,7 +42,7 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _Submission:
     """A checkpoint that one of the log's keys signed, as it was sent."""
 
     request: AddCheckpoint
@@ -62,52 +62,54 @@ class Witness:
             if key.kind == ED25519:
                 self._logs[key.name].append(key)
 
-    async def add_checkpoint(self, body: bytes, now: Callable[[], datetime]) -> Heard:
-        """Cosign, or say why not; `now` is asked once the checkpoint is known to continue the log."""
+    async def add_checkpoint(self, body: bytes, now: Callable[[], datetime]) -> WitnessAnswer:
+        """Cosign, or say why not; `now` is submission once the checkpoint is known to continue the log."""
         try:
             request = AddCheckpoint.parse(body)
             checkpoint = Checkpoint.parse(request.note.text)
         except Refused as error:
-            return Heard("malformed", str(error))
+            return WitnessAnswer("malformed", str(error))
         keys = self._logs.get(checkpoint.origin)
         if keys is None:
-            return Heard("unknown_log", f"{checkpoint.origin!r} is not a log that is witnessed here")
+            return WitnessAnswer("unknown_log", f"{checkpoint.origin!r} is not a log that is witnessed here")
         try:
             signed = check_note(request.note, keys, is_signed)
         except Refused as error:
-            return Heard("not_signed", str(error))
+            return WitnessAnswer("not_signed", str(error))
         if not signed:
-            return Heard("not_signed", f"no key known for {checkpoint.origin} signed it")
+            return WitnessAnswer("not_signed", f"no key known for {checkpoint.origin} signed it")
         if request.old_size > checkpoint.size:
-            return Heard("malformed", f"the old size {request.old_size} is above {checkpoint.size}")
+            return WitnessAnswer("malformed", f"the old size {request.old_size} is above {checkpoint.size}")
         ours = {(key.name, key.key_id) for key in signed}
         kept = [line for line in request.note.signatures if (line.name, line.key_id) in ours]
-        asked = _Asked(request, checkpoint, Note(request.note.text, tuple(kept)))
+        submission = _Submission(request, checkpoint, Note(request.note.text, tuple(kept)))
         try:
-            signed_from = await self._check_entries(asked)
+            signed_from = await self._check_entries(submission)
         except Retry as error:
-            return Heard("unread", str(error))
+            return WitnessAnswer("unread", str(error))
         except Refused as error:
-            return await self._refuse_entries(asked, error)
-        return await self._settle(asked, signed_from, now)
+            return await self._refuse_entries(submission, error)
+        return await self._cosign(submission, signed_from, now)
 
-    async def _check_entries(self, asked: _Asked) -> int | None:
-        """Since which entry they are signed; what is no continuation is left for `_settle` to refuse."""
+    async def _check_entries(self, submission: _Submission) -> int | None:
+        """Since which entry they are signed; what is no continuation is left for `_cosign` to refuse."""
         async with self._engine.connect() as connection:
-            last, signed_from = await _read_last(connection, asked.checkpoint.origin)
-        old, new = (last.size, last.root), (asked.checkpoint.size, asked.checkpoint.root)
-        if asked.request.old_size != last.size or not verify_consistency(*old, *new, asked.request.proof):
+            last, signed_from = await _read_last(connection, submission.checkpoint.origin)
+        old, new = (last.size, last.root), (submission.checkpoint.size, submission.checkpoint.root)
+        if submission.request.old_size != last.size or not verify_consistency(*old, *new, submission.request.proof):
             return signed_from
-        return await self._entries.check(last, asked.checkpoint, signed_from)
+        return await self._entries.check(last, submission.checkpoint, signed_from)
 
-    async def _refuse_entries(self, asked: _Asked, error: Refused) -> Heard:
+    async def _refuse_entries(self, submission: _Submission, error: Refused) -> WitnessAnswer:
         async with self._engine.begin() as connection:
-            last, _ = await _read_last(connection, asked.checkpoint.origin)
-            await _raise_alarm(connection, asked, "author_not_proved", last)
-        return Heard("author_not_proved", str(error), "author_not_proved")
+            last, _ = await _read_last(connection, submission.checkpoint.origin)
+            await _raise_alarm(connection, submission, "author_not_proved", last)
+        return WitnessAnswer("author_not_proved", str(error), "author_not_proved")
 
-    async def _settle(self, asked: _Asked, signed_from: int | None, now: Callable[[], datetime]) -> Heard:
-        checkpoint, old_size = asked.checkpoint, asked.request.old_size
+    async def _cosign(
+        self, submission: _Submission, signed_from: int | None, now: Callable[[], datetime]
+    ) -> WitnessAnswer:
+        checkpoint, old_size = submission.checkpoint, submission.request.old_size
         async with self._engine.begin() as connection:
             # One after the other for a log: the last size is read and moved on in one step.
             await connection.execute(
@@ -115,21 +117,23 @@ class Witness:
             )
             last, _ = await _read_last(connection, checkpoint.origin)
             if reason := await _contradiction(connection, checkpoint, last):
-                await _raise_alarm(connection, asked, reason, last)
+                await _raise_alarm(connection, submission, reason, last)
             if old_size != last.size:
-                return Heard("conflict", f"{last.size}\n", reason)
-            proof = asked.request.proof
+                return WitnessAnswer("conflict", f"{last.size}\n", reason)
+            proof = submission.request.proof
             if not verify_consistency(last.size, last.root, checkpoint.size, checkpoint.root, proof):
                 if reason is None:
-                    await _raise_alarm(connection, asked, "not_consistent", last)
-                return Heard("not_consistent", "it does not continue what was cosigned", reason or "not_consistent")
+                    await _raise_alarm(connection, submission, "not_consistent", last)
+                return WitnessAnswer(
+                    "not_consistent", "it does not continue what was cosigned", reason or "not_consistent"
+                )
             line = self._signer.sign(checkpoint.text, int(now().timestamp())).line
             if checkpoint.size > last.size or not last.origin:
-                note = bytes(asked.note) + line.encode()
+                note = bytes(submission.note) + line.encode()
                 row = {"origin": checkpoint.origin, "size": checkpoint.size, "root": checkpoint.root, "note": note}
                 more = {"cosigned_at": now(), "signed_from": signed_from}
                 await connection.execute(insert(WITNESSED).values({**row, **more}))
-        return Heard("cosigned", line)
+        return WitnessAnswer("cosigned", line)
 
     async def read_last_note(self, origin_hash: str) -> bytes | None:
         """The last cosigned checkpoint of the log whose origin has this SHA-256 (hex); None for an unknown one."""
@@ -138,8 +142,8 @@ class Witness:
                 column = WITNESSED.c
                 query = select(column.note).where(column.origin == origin).order_by(column.size.desc()).limit(1)
                 async with self._engine.connect() as connection:
-                    found: bytes | None = await connection.scalar(query)
-                return found
+                    note: bytes | None = await connection.scalar(query)
+                return note
         return None
 
 
@@ -162,14 +166,14 @@ async def _contradiction(connection: AsyncConnection, checkpoint: Checkpoint, la
     return "smaller" if checkpoint.size < last.size else None
 
 
-async def _raise_alarm(connection: AsyncConnection, asked: _Asked, reason: Reason, last: Checkpoint) -> None:
+async def _raise_alarm(connection: AsyncConnection, submission: _Submission, reason: Reason, last: Checkpoint) -> None:
     row = {
-        "origin": asked.checkpoint.origin,
+        "origin": submission.checkpoint.origin,
         "reason": reason,
-        "size": asked.checkpoint.size,
-        "root": asked.checkpoint.root,
+        "size": submission.checkpoint.size,
+        "root": submission.checkpoint.root,
         "known_size": last.size,
-        "note": bytes(asked.note),
+        "note": bytes(submission.note),
     }
     await connection.execute(upsert(WITNESS_ALARM).values(row).on_conflict_do_nothing())
 

@@ -10,7 +10,7 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 from services.charging.close.take_closing import ClosingRules, take_closing
-from services.ledger.__main__ import subscribe
+from services.ledger.compose import subscribe
 from services.ledger.operations.metrics import Metrics
 from services.reporting.compose import read_topics
 from services.reporting.message_intake import Intake

@@ -18,7 +18,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from services.charging.close.take_closing import ClosingRules
 from services.national_platform.reports import report_store
-from services.national_platform.reports.delivery import Delivery
+from services.national_platform.reports.report_store import Delivery
 from services.national_platform.tables import COVERAGE_LINE
 from services.reporting.message_intake import Intake
 from services.reporting.register.discrepancies import Discrepancy, record

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from services.ledger.books.open_days import read_books
 from services.ledger.close.compare_count import take_count
-from services.ledger.log.entries import append_entry
+from services.ledger.log.entries import append_log_entry
 from services.ledger.operations.alarms import read_alarms
 from services.verify.keys import Keys
 from services.verify.statement import verify_statement
@@ -130,7 +130,7 @@ async def test_the_tables_take_no_entry_without_an_author(ledger: Ledger) -> Non
     """Whoever gets past the ledger's own check meets the database's."""
     async with ledger.engine.connect() as connection:
         with pytest.raises(DBAPIError, match="has no author"):
-            await append_entry(connection, head_of(manifest(new_run(), 1, [total()])).without_author())
+            await append_log_entry(connection, head_of(manifest(new_run(), 1, [total()])).without_author())
 
 
 async def deceived_month(ledger: Ledger, house: LogHouse, forged: PremiumsCharged) -> bytes:

@@ -15,7 +15,7 @@ from services.ledger.billing.late_fees import book_late_fees
 from services.ledger.books.open_days import read_books
 from services.ledger.books.set_aside import Step, open_quarantine
 from services.ledger.operations.alarms import read_alarms
-from services.ledger.operations.scheduler import do_what_is_due
+from services.ledger.operations.scheduler import do_due_duties
 from shared.adapters.postgres.engine import open_engine
 from shared.adapters.working_days import is_working_day
 from shared.domain.calendar import Month, day_start
@@ -144,9 +144,9 @@ async def test_a_duty_of_the_clock_that_fails_holds_up_no_other(ledger: Ledger, 
     trigger = "create trigger refuse_all before insert on ledger.day_closing for each row execute function"
     await as_owner(database, (refuse, {}), (f"{trigger} ledger.refuse_all()", {}))
     with pytest.raises(Exception, match="refuse_all"):
-        await do_what_is_due(ledger.engine, noon(LATE), 36, is_working_day)
+        await do_due_duties(ledger.engine, noon(LATE), 36, is_working_day)
     assert await ledger.value("select count(*) from ledger.late_fee") == 2
     assert [alarm.split(": ")[1] for alarm in await alarms(ledger)] == ["duty close"]
     await as_owner(database, ("drop trigger refuse_all on ledger.day_closing", {}))
-    assert await do_what_is_due(ledger.engine, noon(LATE), 36, is_working_day) == ["close 2026-10-01"]
+    assert await do_due_duties(ledger.engine, noon(LATE), 36, is_working_day) == ["close 2026-10-01"]
     assert await alarms(ledger) == []

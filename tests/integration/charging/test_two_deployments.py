@@ -19,7 +19,7 @@ from services.charging.queries.days import Lookup
 from services.charging.store.deployment import claim_database
 from services.ledger.books.open_days import read_books
 from services.ledger.close.compare_count import take_count
-from services.ledger.close.deployment_counts import Counters
+from services.ledger.close.deployment_counts import CountingDeployments
 from services.ledger.operations.alarms import read_alarms
 from shared.adapters.http.charging_deployments import ChargingWorkers
 from shared.contracts.manifests import DayClosed, DayCounted, Outcome
@@ -121,7 +121,7 @@ async def test_two_deployments_count_what_one_counts(houses: dict[str, House], s
     previous: dict[str, dict[str, int]] = {name: {} for name in houses}
     late = apart = distinct = 0
     async with asked(houses) as clients:
-        together = Counters(AUTHORS, frozenset(NAMES), ChargingWorkers(clients))
+        together = CountingDeployments(AUTHORS, frozenset(NAMES), ChargingWorkers(clients))
         for day in DAYS:
             answers: dict[str, DayCounted] = {}
             for name, sent in shares(some_orders(rng, day, 14)).items():
@@ -167,7 +167,7 @@ class NoWorkers(ChargingWorkers):
         return {}
 
 
-BOTH = Counters(AUTHORS, frozenset(NAMES), NoWorkers({}))
+BOTH = CountingDeployments(AUTHORS, frozenset(NAMES), NoWorkers({}))
 
 
 @pytest.fixture

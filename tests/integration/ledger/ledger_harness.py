@@ -16,9 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 import services.ledger
 from services.ledger.books.booking import take_manifest
 from services.ledger.books.open_days import open_books
-from services.ledger.close.close_day import CloseAnswer, close_day
+from services.ledger.close.close_day import CloseResult, close_day
 from services.ledger.close.compare_count import take_count
-from services.ledger.close.deployment_counts import Counters
+from services.ledger.close.deployment_counts import CountingDeployments
 from shared.adapters.crypto.signing import AuthorSigner
 from shared.adapters.postgres.engine import open_engine
 from shared.adapters.postgres.migrations import migrate
@@ -32,7 +32,7 @@ from tests.support.authors import ALL, AUTHORS
 OPENED_ON = date(2026, 10, 1)
 ENTERPRISE = "91110000TESTTEST1X"
 OTHER = "91310000TESTTEST2Y"
-COUNTERS = Counters(AUTHORS)
+COUNTERS = CountingDeployments(AUTHORS)
 """One deployment."""
 MIGRATIONS = Path(services.ledger.__file__).parent / "migrations"
 
@@ -157,7 +157,7 @@ class Ledger:
         await self.take(written)
         return written
 
-    async def ask(self, day: date, as_of: datetime | None = None) -> CloseAnswer:
+    async def ask(self, day: date, as_of: datetime | None = None) -> CloseResult:
         """Ask for the close of a day, in time unless said otherwise."""
         return await close_day(self.engine, day, as_of or due(day), 36)
 

@@ -17,8 +17,8 @@ import services.national_platform
 from benchmarks.log import fill as fill_log
 from services.ledger.api.log_routes import make_proof_router, make_public_router
 from services.ledger.books.open_days import read_books
-from services.ledger.log.checkpoints import LogKeys, sign_what_is_due
-from services.ledger.log.witness import ask_witness
+from services.ledger.log.checkpoints import LogKeys, sign_due_checkpoint
+from services.ledger.log.witness import request_cosignature
 from services.ledger.operations.alarms import read_alarms
 from services.national_platform.api.witness_routes import make_witness_router
 from services.national_platform.metrics import Metrics
@@ -75,7 +75,7 @@ class LogHouse:
         return replace(self, keys=replace(self.keys, signers=signers))
 
     async def sign(self) -> Checkpoint | None:
-        return await sign_what_is_due(self.ledger.engine, self.keys, 0.0)
+        return await sign_due_checkpoint(self.ledger.engine, self.keys, 0.0)
 
     @asynccontextmanager
     async def witness(self, *known: VerifierKey) -> AsyncIterator[httpx.AsyncClient]:
@@ -92,7 +92,7 @@ class LogHouse:
     async def cosign(self, *known: VerifierKey) -> str:
         """Ask the witness once."""
         async with self.witness(*known) as client:
-            return await ask_witness(self.ledger.engine, self.keys, client)
+            return await request_cosignature(self.ledger.engine, self.keys, client)
 
     @asynccontextmanager
     async def api(self, *, has_witness: bool = True) -> AsyncIterator[httpx.AsyncClient]:

@@ -9,12 +9,12 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from services.ledger.billing.issue_statements import IssueAnswer, issue_statements
+from services.ledger.billing.issue_statements import IssueResult, issue_statements
 from services.ledger.billing.late_fees import book_late_fees
 from services.ledger.billing.remittances import take_remittance
 from services.ledger.books.open_days import read_books
 from services.ledger.operations.alarms import read_alarms
-from services.ledger.operations.scheduler import do_what_is_due
+from services.ledger.operations.scheduler import do_due_duties
 from services.ledger.queries.book_queries import read_payment_states, read_statements, read_totals
 from shared.adapters.working_days import is_working_day
 from shared.contracts.manifests import Outcome, StatementIssued
@@ -48,7 +48,7 @@ async def close_until(ledger: Ledger, last: date) -> None:
         day += timedelta(days=1)
 
 
-async def bill(ledger: Ledger, period: Month, as_of: datetime | None = None) -> IssueAnswer:
+async def bill(ledger: Ledger, period: Month, as_of: datetime | None = None) -> IssueResult:
     when = as_of or noon(period.last_day + timedelta(days=2))
     return await issue_statements(ledger.engine, period, when, is_working_day)
 
@@ -91,9 +91,9 @@ async def test_a_month_is_billed_once_it_is_closed_and_only_once(ledger: Ledger)
     await close_until(ledger, SEPTEMBER.last_day)
     early = await bill(ledger, SEPTEMBER, noon(SEPTEMBER.last_day))
     assert (early.state, early.reason) == ("refused", "2026-09 is not over on 2026-09-30")
-    assert await bill(ledger, SEPTEMBER) == IssueAnswer("issued", None, 2)
+    assert await bill(ledger, SEPTEMBER) == IssueResult("issued", None, 2)
     before = await ledger.rows(STATE)
-    assert await bill(ledger, SEPTEMBER) == IssueAnswer("already_issued", "2026-09 is billed already", 2)
+    assert await bill(ledger, SEPTEMBER) == IssueResult("already_issued", "2026-09 is billed already", 2)
     assert await ledger.rows(STATE) == before
     async with ledger.engine.connect() as connection:
         first, second = await read_statements(connection, SEPTEMBER, None, None)
@@ -111,7 +111,7 @@ async def test_months_are_billed_in_order_also_one_without_orders(ledger: Ledger
     await close_until(ledger, SEPTEMBER.last_day)
     assert (await bill(ledger, OCTOBER)).reason == "2026-10-01 is not closed yet"
     assert (await bill(ledger, Month(2026, 8))).reason == "the books begin on 2026-09-29"
-    assert await bill(ledger, SEPTEMBER) == IssueAnswer("issued", None, 0)
+    assert await bill(ledger, SEPTEMBER) == IssueResult("issued", None, 0)
     assert (await bill(ledger, SEPTEMBER)).state == "already_issued"
 
 
@@ -307,7 +307,7 @@ async def test_the_scheduler_does_what_is_due_and_can_be_run_again(ledger: Ledge
     await ledger.charge(new_run(), total(orders=100, base=10_000, day=OPENED_ON))
 
     async def tick(as_of: datetime) -> list[str]:
-        return await do_what_is_due(ledger.engine, as_of, 36, is_working_day)
+        return await do_due_duties(ledger.engine, as_of, 36, is_working_day)
 
     assert await tick(due(OPENED_ON) - timedelta(seconds=1)) == []
     assert await tick(due(OPENED_ON)) == ["close 2026-09-29"]

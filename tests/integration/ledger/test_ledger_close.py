@@ -10,9 +10,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from services.ledger.books.open_days import read_books
-from services.ledger.close.close_day import ask_once_more
+from services.ledger.close.close_day import repeat_question
 from services.ledger.close.compare_count import take_count
-from services.ledger.close.retry_close import Overdue, find_overdue
+from services.ledger.close.retry_close import CloseRetry, find_overdue
 from services.ledger.operations.alarms import read_alarms
 from services.ledger.queries.book_queries import read_day, read_status
 from shared.contracts.manifests import DayClosed, Outcome
@@ -174,8 +174,8 @@ async def test_an_overdue_count_is_an_alarm_and_asked_for_again(ledger: Ledger) 
     first = await ledger.asked()
     assert await find_overdue(ledger.engine, 3_600) is None
     woken: list[bool] = []
-    overdue = Overdue(ledger.engine, 0.0, lambda: woken.append(True))
-    await overdue.look()
+    overdue = CloseRetry(ledger.engine, 0.0, lambda: woken.append(True))
+    await overdue.check()
     assert woken == [True]
     assert await ledger.asked() == first
     assert await ledger.value("select count(*) from ledger.outbox where topic = 'days.closing.v1'") == 2
@@ -183,8 +183,8 @@ async def test_an_overdue_count_is_an_alarm_and_asked_for_again(ledger: Ledger) 
         alarms = await read_alarms(connection, await read_books(connection), 0.0)
     assert [alarm.partition(":")[0] for alarm in alarms] == ["close_overdue"]
     await ledger.answer()
-    assert not await ask_once_more(ledger.engine, (OPENED_ON, 1))
-    await overdue.look()
+    assert not await repeat_question(ledger.engine, (OPENED_ON, 1))
+    await overdue.check()
     assert woken == [True]
 
 

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from services.ledger.log.checkpoints import InconsistentError, sign_what_is_due
+from services.ledger.log.checkpoints import InconsistentError, sign_due_checkpoint
 from shared.contracts.manifests import Outcome, head_of
 from shared.domain.evidence import merkle
 from shared.domain.evidence.checkpoint import Checkpoint
@@ -137,15 +137,15 @@ async def test_tiles_entries_and_proofs_at_every_size_around_a_tile(house: LogHo
 async def test_a_checkpoint_is_due_after_its_time_or_a_close(house: LogHouse) -> None:
     ledger = house.ledger
     await ledger.charge(new_run(), total())
-    assert await sign_what_is_due(ledger.engine, house.keys, 3_600) is not None  # the first
+    assert await sign_due_checkpoint(ledger.engine, house.keys, 3_600) is not None  # the first
     await ledger.charge(new_run(), total())
-    assert await sign_what_is_due(ledger.engine, house.keys, 3_600) is None
+    assert await sign_due_checkpoint(ledger.engine, house.keys, 3_600) is None
     ledger.charging.settle_at_close(OPENED_ON, total(Outcome.REVERSED))
     assert await ledger.close(OPENED_ON) == "closed"
-    signed = await sign_what_is_due(ledger.engine, house.keys, 3_600)
+    signed = await sign_due_checkpoint(ledger.engine, house.keys, 3_600)
     assert signed is not None
     assert signed.size == 3
-    assert await sign_what_is_due(ledger.engine, house.keys, 3_600) is None
+    assert await sign_due_checkpoint(ledger.engine, house.keys, 3_600) is None
     async with house.api(has_witness=False) as api:
         told = (await api.get("/v1/log/checkpoints", params={"day": OPENED_ON.isoformat()})).json()
         assert house.check(told["checkpoint"].encode())[0] == signed

@@ -252,12 +252,12 @@ async def test_a_ledger_that_re_signs_a_shorter_history_is_refused(house: LogHou
 
 
 async def test_a_witness_that_is_away_is_asked_again(house: LogHouse) -> None:
-    from services.ledger.log.witness import ask_witness
+    from services.ledger.log.witness import request_cosignature
 
     await grow(house.ledger, house, 5)
     async with httpx.AsyncClient(transport=httpx.MockTransport(away), base_url="http://test") as client:
         with pytest.raises(Retry, match="cannot be reached"):
-            await ask_witness(house.ledger.engine, house.keys, client)
+            await request_cosignature(house.ledger.engine, house.keys, client)
     assert await house.cosign() == "cosigned"
 
 
