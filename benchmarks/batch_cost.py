@@ -14,9 +14,7 @@ import msgspec
 from benchmarks.authors import CHARGING
 from benchmarks.orders import SCHEME, acceptances, ride_hailing_enterprises
 from benchmarks.records import LIMITS, Record
-from services.charging.ingest.batch_reader import Reader
-from services.charging.ingest.bulk_decoder import Glance
-from services.charging.ingest.strict_decoder import decode
+from services.charging.ingest.batch_reader import BatchReader
 from services.charging.rows.batch import Batch, sum_totals
 from services.charging.rows.row_encoding import stream
 from services.charging.store.leaf_groups import Groups
@@ -25,6 +23,8 @@ from shared.adapters.files.scheme import load_scheme
 from shared.contracts.events import SOURCE_PREFIX
 from shared.contracts.manifests import PremiumsCharged, sign_manifest
 from shared.contracts.topics import MANIFESTS
+from shared.intake.bulk_decoder import BulkDecoder
+from shared.intake.strict_decoder import decode
 
 EVENTS: Final = 8_000
 ROUNDS: Final = 25
@@ -38,14 +38,16 @@ def measure() -> dict[str, float]:
     ]
     values = [record.value for record in records]
     reader = _reader()
-    glance = Glance(known_regions(), map(SOURCE_PREFIX.__add__, ride_hailing_enterprises()), LIMITS.max_event_bytes)
+    decoder = BulkDecoder(
+        known_regions(), map(SOURCE_PREFIX.__add__, ride_hailing_enterprises()), LIMITS.max_event_bytes
+    )
     batch = reader.read(records, 1)
     rows = sorted(batch.rows)
     gc.freeze()
     gc.disable()
     return {
         "decode, each with every check": _cost(lambda: [decode(value, LIMITS.max_event_bytes) for value in values]),
-        "decode at a glance": _cost(lambda: glance.look(values)),
+        "decode at a glance": _cost(lambda: decoder.decode(values)),
         "read: decode, rate, hash, lay out": _cost(lambda: reader.read(records, 1)),
         "sort": _cost(lambda: sorted(batch.rows)),
         "stream for COPY": _cost(lambda: stream(rows)),
@@ -57,13 +59,13 @@ def measure() -> dict[str, float]:
     }
 
 
-def _reader() -> Reader:
+def _reader() -> BatchReader:
     scheme = load_scheme(SCHEME)
     ids = {uscc: number for number, uscc in enumerate(sorted(scheme.enterprises), 1)}
-    return Reader(scheme, known_regions(), ids, LIMITS)
+    return BatchReader(scheme, known_regions(), ids, LIMITS)
 
 
-def _all(reader: Reader, records: list[Record]) -> Batch:
+def _all(reader: BatchReader, records: list[Record]) -> Batch:
     batch = reader.read(records, 1)
     stream(sorted(batch.rows))
     sum_totals(batch.totals)

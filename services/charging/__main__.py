@@ -18,9 +18,9 @@ from services.charging.close.order_findings import DayFinder
 from services.charging.close.settlement import settle
 from services.charging.close.take_closing import ClosingRules, take_closing
 from services.charging.close.worker_days import WorkerDays
-from services.charging.ingest.batch_reader import Reader
+from services.charging.ingest.batch_reader import BatchReader
 from services.charging.ingest.consumer import Consumer
-from services.charging.ingest.skip_lost_events import MovingOn, make_moving_router
+from services.charging.ingest.skip_lost_events import LostEventSkipper, make_skip_router
 from services.charging.ingest.topics_watch import TopicsWatch, client_id_of
 from services.charging.metrics import Metrics
 from services.charging.queries.days import Lookup
@@ -88,8 +88,8 @@ async def compose(service: Service) -> AsyncIterator[None]:
         outbox = Outbox(outgoing, "charging", functools.partial(_publish, broker, author))
         ids = await _register(pool, scheme)
 
-        def make_reader() -> Reader:
-            return Reader(scheme, known_regions(), ids, _limits(settings))
+        def make_reader() -> BatchReader:
+            return BatchReader(scheme, known_regions(), ids, _limits(settings))
 
         consumer = Consumer(settings, pool, make_reader(), run, metrics, service.die, outbox.wake)
         topics = load_deployments(settings).topics_pattern(settings.deployment)
@@ -120,7 +120,9 @@ async def compose(service: Service) -> AsyncIterator[None]:
         service.app.include_router(
             make_rerating_router(service.keys, Rerater(whole_days, scheme, author, metrics, outbox.wake))
         )
-        service.app.include_router(make_moving_router(service.keys, MovingOn(door, consumer, client_options(settings))))
+        service.app.include_router(
+            make_skip_router(service.keys, LostEventSkipper(door, consumer, client_options(settings)))
+        )
         service.add_readiness("charging", consumer.readiness)
         service.background("topics", _prepare_topics(settings, scheme))
         _watch(service, consumer, whole_days)

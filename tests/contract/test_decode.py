@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.charging.ingest.batch_reader import Reader
-from services.charging.ingest.bulk_decoder import Glance
-from services.charging.ingest.strict_decoder import DETAIL_LENGTH, Parked, decode
+from services.charging.ingest.batch_reader import BatchReader
 from services.charging.rows.batch import Batch
 from shared.adapters.files.regions import known_regions
 from shared.contracts.events import SOURCE_PREFIX
 from shared.contracts.parking import ParkReason
 from shared.contracts.topics import orders_topic
+from shared.intake.bulk_decoder import BulkDecoder
+from shared.intake.strict_decoder import DETAIL_LENGTH, Parked, decode
 from tests.integration.charging.charging_harness import (
     LIMITS,
     NOON,
@@ -142,9 +142,9 @@ CONTENT: dict[str, tuple[Sent, ParkReason | None]] = {
 }
 
 
-def reader() -> Reader:
+def reader() -> BatchReader:
     ids = {uscc: number for number, uscc in enumerate(sorted(demo_scheme().enterprises), 1)}
-    return Reader(demo_scheme(), known_regions(), ids, LIMITS)
+    return BatchReader(demo_scheme(), known_regions(), ids, LIMITS)
 
 
 def records(*sent: Sent) -> list[Record]:
@@ -228,7 +228,7 @@ def test_no_time_breaks_a_batch(at: Any) -> None:
         assert len(batch.rows) + len(batch.parked) == 3
 
 
-def primed(*usual: Sent) -> Reader:
+def primed(*usual: Sent) -> BatchReader:
     """A reader that has seen such orders, so that it lays out the next ones without a second look."""
     made = reader()
     made.read(records(*usual), 1)
@@ -282,11 +282,11 @@ def test_no_record_time_is_seen_by_one_way_alone(usual: Sent, shift_ms: int) -> 
 def test_plain_events_are_laid_out_at_a_glance() -> None:
     """Else the two ways above would be one."""
     values = [each.value for each in USUAL]
-    glance = Glance(known_regions(), [SOURCE_PREFIX + RIDES], LIMITS.max_event_bytes)
-    assert glance.look(values).places == list(range(len(values)))
-    more = glance.look([*values, b"{", *values])
-    assert set(range(2 * len(values) + 1)) - set(more.places) == {len(values)}
-    assert len(more.events) == len(more.places) == len(more.tokens) // 32
+    decoder = BulkDecoder(known_regions(), [SOURCE_PREFIX + RIDES], LIMITS.max_event_bytes)
+    assert decoder.decode(values).indexes == list(range(len(values)))
+    more = decoder.decode([*values, b"{", *values])
+    assert set(range(2 * len(values) + 1)) - set(more.indexes) == {len(values)}
+    assert len(more.events) == len(more.indexes) == len(more.tokens) // 32
     ids = {uscc: number for number, uscc in enumerate(sorted(demo_scheme().enterprises), 1)}
     watched = Watched(demo_scheme(), known_regions(), ids, LIMITS)
     for _ in range(2):
@@ -294,7 +294,7 @@ def test_plain_events_are_laid_out_at_a_glance() -> None:
     assert watched.alone == len(USUAL)  # all of them the first time, none the second
 
 
-class Watched(Reader):
+class Watched(BatchReader):
     """Counts what it reads alone."""
 
     alone = 0

@@ -11,12 +11,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.charging.ingest.declaration_signatures import find_signature
-from services.charging.ingest.strict_decoder import Parked
 from shared.adapters.crypto.signing import is_signed
 from shared.contracts.events import DayDeclared
 from shared.domain.evidence.declaration_keys import DeclarationKeys, EnterpriseKey, declaration_statement
 from shared.domain.evidence.signed_note import VerifierKey
+from shared.intake.declaration_signatures import find_signature
+from shared.intake.strict_decoder import Parked
 from tests.foreign.go_program import find_go
 from tests.model.declarations import data_in
 from tests.support.tools import needs, tool

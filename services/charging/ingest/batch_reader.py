@@ -17,12 +17,8 @@ from typing import Any, Final
 
 import msgspec
 
-from services.charging.ingest.bulk_decoder import Glance
-from services.charging.ingest.declaration_signatures import find_signature
-from services.charging.ingest.duplicate_filter import Doubts
-from services.charging.ingest.free_fields import find_declaration_fault, find_fault
-from services.charging.ingest.strict_decoder import Parked, decode
-from services.charging.ingest.template_cache import FIRST_RECORD_MS, LAST_RECORD_MS, Alike, keys_of
+from services.charging.ingest.duplicate_filter import DuplicateFilter
+from services.charging.ingest.template_cache import FIRST_RECORD_MS, LAST_RECORD_MS, TemplateCache, template_keys
 from services.charging.rows.batch import (
     SHANGHAI_EPOCH,
     Batch,
@@ -55,6 +51,10 @@ from shared.domain.evidence.leaf import NO_INT64, RowKind, declaration_leaf
 from shared.domain.evidence.merkle import leaf_hash
 from shared.domain.scheme.industry import FOOD_DELIVERY_CLOSED_ON, Industry
 from shared.domain.scheme.rating import Charged, Excluded, ExclusionReason, Scheme
+from shared.intake.bulk_decoder import BulkDecoder
+from shared.intake.declaration_signatures import find_signature
+from shared.intake.free_fields import find_declaration_fault, find_fault
+from shared.intake.strict_decoder import Parked, decode
 
 STEP_EVENTS: Final = 1_024
 """Read without a pause: some 4 ms, in which a worker answers no question. Fewer would cost more, more save nothing."""
@@ -72,7 +72,7 @@ _KINDS: Final[Mapping[type, int]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
+class EnterpriseTopic:
     """One enterprise's topic."""
 
     uscc: str
@@ -80,7 +80,7 @@ class Lane:
     source: str
 
 
-class Reader:
+class BatchReader:
     """Reads batches against one scheme; what is the same for many orders is looked up once."""
 
     def __init__(
@@ -89,16 +89,16 @@ class Reader:
         self._scheme, self._limits = scheme, limits
         self._keys = DeclarationKeys(scheme.enterprise_keys, is_signed)
         self._lanes = {
-            orders_topic(uscc): Lane(uscc, enterprise, SOURCE_PREFIX + uscc)
+            orders_topic(uscc): EnterpriseTopic(uscc, enterprise, SOURCE_PREFIX + uscc)
             for uscc, enterprise in enterprise_ids.items()
         }
         self._regions = {region: (region[:2], int(region)) for region in regions}
         self._timelines: dict[tuple[str, str, str], tuple[list[int], list[Any]]] = {}
         self._industry_codes = {industry.value: industry.code for industry in Industry}
-        self._glance = Glance(regions, [lane.source for lane in self._lanes.values()], limits.max_event_bytes)
-        self._alike = Alike(self._regions, limits)
+        self._decoder = BulkDecoder(regions, [lane.source for lane in self._lanes.values()], limits.max_event_bytes)
+        self._alike = TemplateCache(self._regions, limits)
         self._batch, self._orders = Batch(), Orders()
-        self._doubts = Doubts()
+        self._doubts = DuplicateFilter()
 
     def read(self, records: Iterable[Record], batch_number: int) -> Batch:
         """A batch of records in (topic, partition, offset) order; `batch_number` goes into each row."""
@@ -135,8 +135,8 @@ class Reader:
     def _take_alike(self, places: range) -> list[int]:
         """Take the events that are plainly right and have a like; returns the places of the others, in their order."""
         records = self._batch.records
-        seen = self._glance.look([records[place].value for place in places])
-        right = [places[place] for place in seen.places]
+        seen = self._decoder.decode([records[place].value for place in places])
+        right = [places[place] for place in seen.indexes]
         left = set(places).difference(right) if len(right) < len(places) else set()
         tokens, kinds = [token for (token,) in _TOKEN.iter_unpack(seen.tokens)], list(map(type, seen.events))
         for struct in set(kinds):
@@ -147,7 +147,7 @@ class Reader:
                 columns.indexes, columns.tokens = list(compress(right, mine)), list(compress(tokens, mine))
                 events = list(compress(events, mine))
             own = [records[place] for place in columns.indexes]
-            left.update(self._alike.take(self._glance.kinds[struct], own, events, columns))
+            left.update(self._alike.take(self._decoder.kinds[struct], own, events, columns))
             self._orders.add(columns)
         return sorted(left)
 
@@ -177,7 +177,7 @@ class Reader:
             return fault
         return self._take_order(index, record, lane, _KINDS[type(event)], event.data)
 
-    def _take_order(self, index: int, record: Record, lane: Lane, kind: int, data: Any) -> Parked | None:
+    def _take_order(self, index: int, record: Record, lane: EnterpriseTopic, kind: int, data: Any) -> Parked | None:
         series = data.series if kind == _ACCEPTANCE else None
         fault = find_fault(data.agency_uscc, data.employer_insurance_no, series)
         if fault is not None:
@@ -233,9 +233,11 @@ class Reader:
             return Parked(ParkReason.IN_FUTURE, f"ended over {self._limits.max_skew_seconds} s after the record's time")
         return None
 
-    def _form(self, lane: Lane, kind: int, day: int, accepted_us: int, province: str, data: Any) -> Form | None:
+    def _form(
+        self, lane: EnterpriseTopic, kind: int, day: int, accepted_us: int, province: str, data: Any
+    ) -> Form | None:
         """The form of such an order, made when it is missing; None when no tariff line holds."""
-        (key,) = keys_of(kind, [orders_topic(lane.uscc)], [lane.source], [day], [province], [data])
+        (key,) = template_keys(kind, [orders_topic(lane.uscc)], [lane.source], [day], [province], [data])
         form = self._alike.form(key)
         if form is None or not form.begin_us <= accepted_us < form.end_us:
             if kind == _ACCEPTANCE:
@@ -246,7 +248,9 @@ class Reader:
                 self._alike.keep(key, form)
         return form
 
-    def _accepted_form(self, lane: Lane, day: int, accepted_us: int, province: str, data: Any) -> Form | None:
+    def _accepted_form(
+        self, lane: EnterpriseTopic, day: int, accepted_us: int, province: str, data: Any
+    ) -> Form | None:
         place = (lane.uscc, province, data.industry)
         timeline = self._timelines.get(place)
         if timeline is None:
@@ -265,7 +269,7 @@ class Reader:
             total.base_amount, total, starts[at - 1], starts[at] if at < len(starts) else _FOREVER_US,
         )  # fmt: skip
 
-    def _ended_form(self, lane: Lane, kind: int, day: int, province: str, data: Any) -> Form:
+    def _ended_form(self, lane: EnterpriseTopic, kind: int, day: int, province: str, data: Any) -> Form:
         reason, departed, what = 0, None, "completion"
         if kind == _CANCELLATION:
             reason, departed, what = CANCEL_REASONS.index(data.reason), data.departed, "cancellation"
@@ -273,7 +277,9 @@ class Reader:
         code = self._industry_codes[data.industry]
         return Form(lane.enterprise, kind, data.token_key, code, reason, departed, 0, total, -_FOREVER_US, _FOREVER_US)
 
-    def _declare(self, index: int, record: Record, lane: Lane, event: DayDeclared, signed: Signed | None) -> None:
+    def _declare(
+        self, index: int, record: Record, lane: EnterpriseTopic, event: DayDeclared, signed: Signed | None
+    ) -> None:
         data, received = event.data, sha256(record.value or b"").digest()
         body = msgspec.json.encode(data)
         row = DeclarationRow(index, lane.enterprise, data.declaration_id, data.day, body, received, signed)

@@ -18,10 +18,10 @@ from aiokafka.errors import IllegalStateError, KafkaError
 from faststream.kafka import KafkaBroker
 from faststream.kafka.annotations import KafkaMessage
 
-from services.charging.ingest.batch_reader import Reader
-from services.charging.ingest.fetch_tracker import Reading, Stale
-from services.charging.ingest.partition_logs import Logs, confirm_cluster, log_fault
-from services.charging.ingest.topic_pauses import ParkLimit, Pauses
+from services.charging.ingest.batch_reader import BatchReader
+from services.charging.ingest.fetch_tracker import FetchTracker, StaleBatch
+from services.charging.ingest.partition_logs import Logs, confirm_cluster, describe_log_fault
+from services.charging.ingest.topic_pauses import ParkRateLimit, Pauses
 from services.charging.metrics import Metrics
 from services.charging.rows.batch import Batch
 from services.charging.store.batch_writer import Run, read_last_number, write_batch
@@ -40,7 +40,7 @@ from shared.runtime.settings import Settings
 
 log = structlog.get_logger(__name__)
 GROUP: Final = "charging"
-GENERAL_AFTER_HIT: Final = 16
+INSERT_BATCHES_AFTER_COLLISION: Final = 16
 """Batches that stay on the general way after one met a repeat that nobody had looked for: they come in crowds."""
 COLLECT_EVERY: Final = 200
 """Batches between two garbage collections; the collector is off otherwise."""
@@ -57,28 +57,28 @@ class Consumer(ConsumerRebalanceListener):
         self,
         settings: Settings,
         pool: Pool,
-        reader: Reader,
+        reader: BatchReader,
         run: Run,
         metrics: Metrics,
-        die: Callable[[BaseException], None],
+        fail: Callable[[BaseException], None],
         on_commit: Callable[[], None],
     ) -> None:
         self._settings, self._pool, self._reader, self._run = settings, pool, reader, run
-        self._metrics, self._die, self._on_commit = metrics, die, on_commit
+        self._metrics, self._fail, self._on_commit = metrics, fail, on_commit
         self.parts = Parts(pool, settings.days_ahead)
         self._client = client_options(settings)
         self._logs = Logs(self._client)
         self._topic_ids: dict[str, UUID | None] = {}
         self._lock = asyncio.Lock()
         self._held: dict[TopicPartition, int] = {}
-        self._reading = Reading()
+        self._fetched = FetchTracker()
         self._is_stopping = False
         self._cluster_id: str | None = None
-        self._general, self._batches, self._progress_at = 0, 0, 0.0
+        self._insert_batches_left, self._batches, self._progress_at = 0, 0, 0.0
         self._subscriber: Any = None
-        self._pauses = Pauses(pool, ParkLimit.of(settings), metrics)
+        self._pauses = Pauses(pool, ParkRateLimit.of(settings), metrics)
         self.paused: Mapping[str, str] = self._pauses.reasons
-        self.trouble: str | None = None
+        self.last_error: str | None = None
         self.lag = 0
         """Of the partitions that this worker holds; `TopicsWatch` looks at all."""
         self.find_unfit: Callable[[Collection[str]], Awaitable[Mapping[str, str]]] | None = None
@@ -146,7 +146,7 @@ class Consumer(ConsumerRebalanceListener):
         """Charge nothing more, whatever is still delivered: what is held may mean other events now."""
         self._is_stopping = True
         self._held.clear()
-        self._die(error)
+        self._fail(error)
 
     async def _seek(self, partitions: Sequence[TopicPartition]) -> None:
         """Hold what is stored for these partitions, and go there; those of a paused topic stay as they are."""
@@ -161,7 +161,7 @@ class Consumer(ConsumerRebalanceListener):
         logs = await self._logs.confirm(logs, {tp: place.position for tp, place in places.items()})
         for tp, place in places.items():
             self._topic_ids[tp.topic] = place.topic_id
-            if fault := log_fault(place, place.position, logs[tp]):
+            if fault := describe_log_fault(place, place.position, logs[tp]):
                 self._pause(tp, fault)
         sought = {tp: place.position for tp, place in places.items() if tp.topic not in self.paused}
         for tp, position in sought.items():
@@ -229,29 +229,29 @@ class Consumer(ConsumerRebalanceListener):
             self._held.update(ends)
             self._stop_reading_paused()
         self._on_commit()
-        await self._hint(ends)
+        await self._commit_kafka_offsets(ends)
 
     async def _charge(self, by_partition: Polled, held: dict[TopicPartition, int | None]) -> dict[TopicPartition, int]:
         """Write the batch; returns the new positions. Nothing of it holds before this returns."""
-        moves = await self._reading.moves_of(self._subscriber.consumer, by_partition, held)
+        moves = await self._fetched.moves_of(self._subscriber.consumer, by_partition, held)
         batch = Batch(records=[record for tp in sorted(by_partition) for record in by_partition[tp]])
         for _ in self._reader.steps(batch, self._run.next_batch()):
             await asyncio.sleep(0)
         await self.parts.ensure(batch.days)
         overruns = self._pauses.overruns(moves, batch.parked)
-        optimistic = self._general == 0
+        optimistic = self._insert_batches_left == 0
         assert self._cluster_id is not None
         async with self._pool.acquire() as connection:
             manifest, has_hit = await write_batch(
                 connection, self._cluster_id, self._run, batch, moves, optimistic=optimistic, overruns=overruns
             )
         self._pauses.note(moves, batch.parked, overruns)
-        self.trouble = None
-        self._general = GENERAL_AFTER_HIT if has_hit else max(0, self._general - 1)
-        self._note(manifest)
+        self.last_error = None
+        self._insert_batches_left = INSERT_BATCHES_AFTER_COLLISION if has_hit else max(0, self._insert_batches_left - 1)
+        self._record_commit(manifest)
         return {TopicPartition(move.topic, move.partition): move.next for move in moves}
 
-    def _note(self, manifest: PremiumsCharged) -> None:
+    def _record_commit(self, manifest: PremiumsCharged) -> None:
         self._progress_at = asyncio.get_running_loop().time()
         self._metrics.note_batch(manifest)
         self._batches += 1
@@ -260,10 +260,10 @@ class Consumer(ConsumerRebalanceListener):
 
     async def _recover(self, partitions: Sequence[TopicPartition], error: Exception) -> None:
         """A batch failed: nothing was written, or all was and the answer was lost. Both are read from the database."""
-        expected = isinstance(error, Stale | Fenced)
+        expected = isinstance(error, StaleBatch | Fenced)
         log.log(20 if expected else 30, "batch dropped", why=repr(error))
         self._metrics.dropped.labels(why=type(error).__name__).inc()
-        self.trouble = None if expected else f"batches fail: {error!r}"
+        self.last_error = None if expected else f"batches fail: {error!r}"
 
         async def again() -> None:
             await self._seek(partitions)
@@ -275,15 +275,15 @@ class Consumer(ConsumerRebalanceListener):
         await until_done("positions", again)
 
     async def _polled(self, found: Polled) -> None:
-        self._reading.note(found)
-        if not found and self._reading.behind:
+        self._fetched.note(found)
+        if not found and self._fetched.behind:
             async with self._lock:
                 with suppress(IllegalStateError):
                     await self._pass_over()
 
     async def _pass_over(self) -> None:
         """Move positions over markers and what was aborted: it is nothing that waits, and no loss when it expires."""
-        lost, moves = await self._reading.find_passed(self._subscriber.consumer, self._held)
+        lost, moves = await self._fetched.find_passed(self._subscriber.consumer, self._held)
         await self._seek(lost)
         if moves and self._cluster_id is not None:
             await pass_over(self._pool, self._cluster_id, moves)
@@ -291,12 +291,12 @@ class Consumer(ConsumerRebalanceListener):
 
     def _hold(self, positions: Mapping[TopicPartition, int]) -> None:
         self._held.update(positions)
-        self._reading.goes_on_from(positions)
+        self._fetched.resume_from(positions)
 
     async def _poll_failed(self, error: Exception) -> None:
         """What a poll had taken of other partitions is lost when one of them raises: hold nothing, read all again."""
         log.warning("poll failed", error=repr(error))
-        self.trouble = f"polls fail: {error!r}"
+        self.last_error = f"polls fail: {error!r}"
         async with self._lock:
             positions = dict(self._held)
             self._held.clear()
@@ -310,9 +310,9 @@ class Consumer(ConsumerRebalanceListener):
             for tp, why in unreadable.items():
                 self._pause(tp, f"the log cannot be read from {positions[tp]} on: {why!r}")
             await until_done("positions", lambda: self._seek(list(self._subscriber.consumer.assignment())))
-            self.trouble = None
+            self.last_error = None
 
-    async def _hint(self, ends: dict[TopicPartition, int]) -> None:
+    async def _commit_kafka_offsets(self, ends: dict[TopicPartition, int]) -> None:
         """Kafka's own group offsets, for lag tools only: whatever fails here is no matter."""
         consumer = self._subscriber.consumer
         with suppress(KafkaError, IllegalStateError, AttributeError):
@@ -334,21 +334,21 @@ class Consumer(ConsumerRebalanceListener):
         before = {tp: position for tp, position in self._held.items() if tp in consumer.assignment()}
         if not before:
             if not consumer.assignment():
-                self.lag, self.trouble = 0, None  # others have it now, and what was wrong with it
+                self.lag, self.last_error = 0, None  # others have it now, and what was wrong with it
             return
         logs = await self._logs.confirm(await self._logs.read(consumer, before), before)
         async with self._lock:
             # Held once more under the lock: a batch may have moved it, a rebalance may have taken it away.
             for tp in before.keys() & self._held.keys():
                 charged = StoredPosition(before[tp], self._topic_ids.get(tp.topic))
-                if fault := log_fault(charged, self._held[tp], logs[tp]):
+                if fault := describe_log_fault(charged, self._held[tp], logs[tp]):
                     self._pause(tp, fault)
             ends = {tp: log.end for tp, log in logs.items()}
             waiting = {tp: ends[tp] - position for tp, position in self._held.items() if ends.get(tp, 0) > position}
-            self._reading.behind = set(waiting)
+            self._fetched.behind = set(waiting)
             self.lag = sum(waiting.values())
         if not self.lag:
-            self._progress_at, self.trouble = asyncio.get_running_loop().time(), None
+            self._progress_at, self.last_error = asyncio.get_running_loop().time(), None
 
     async def readiness(self) -> str | None:
         """Ready means progress: nothing paused or failing, and where events wait, a young commit."""
@@ -361,4 +361,4 @@ class Consumer(ConsumerRebalanceListener):
         age = now - self._progress_at
         if self.lag and age > self._settings.ready_commit_age_seconds:
             return f"{self.lag} events wait and nothing was charged for {age:.0f} s"
-        return self.trouble
+        return self.last_error

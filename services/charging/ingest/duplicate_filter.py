@@ -15,7 +15,7 @@ _PLACE: Final = attrgetter("topic", "partition")
 _NEVER: Final = -(2**63)
 
 
-class Doubts:
+class DuplicateFilter:
     """Remembers of each partition how far its orders have come."""
 
     def __init__(self) -> None:

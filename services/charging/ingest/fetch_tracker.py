@@ -13,11 +13,11 @@ from services.charging.store.positions import Move
 from shared.adapters.kafka.batch_polling import Polled
 
 
-class Stale(Exception):  # noqa: N818 - an expected outcome: the batch is dropped and sought again
+class StaleBatch(Exception):  # noqa: N818 - an expected outcome: the batch is dropped and sought again
     """A batch came for a partition whose position is not held."""
 
 
-class Reading:
+class FetchTracker:
     """Kept by the one task that polls; whoever seeks says so."""
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class Reading:
         self.behind: set[TopicPartition] = set()
         """Partitions whose logs end above their positions: there are events, or only markers."""
 
-    def goes_on_from(self, positions: Mapping[TopicPartition, int]) -> None:
+    def resume_from(self, positions: Mapping[TopicPartition, int]) -> None:
         """The client reads on from these positions."""
         self._end.update(positions)
 
@@ -36,15 +36,15 @@ class Reading:
         self._end.update({tp: records[-1].offset + 1 for tp, records in found.items() if records})
 
     async def moves_of(self, consumer: Any, batch: Polled, held: Mapping[TopicPartition, int | None]) -> list[Move]:
-        """How far this batch moves the held positions; raises Stale when it does not go on where they are."""
+        """How far this batch moves the held positions; raises StaleBatch when it does not go on where they are."""
         moves, gaps = [], {}
         for tp, position in held.items():
             mine = batch[tp]
             if position is None or mine[0].offset < position:
-                raise Stale(f"{tp.topic}/{tp.partition}: not held")
+                raise StaleBatch(f"{tp.topic}/{tp.partition}: not held")
             if mine[0].offset > position:
                 if self._since.get(tp) != position:
-                    raise Stale(f"{tp.topic}/{tp.partition}: nothing between {position} and {mine[0].offset}")
+                    raise StaleBatch(f"{tp.topic}/{tp.partition}: nothing between {position} and {mine[0].offset}")
                 gaps[tp] = position
             moves.append(Move(tp.topic, tp.partition, position, mine[-1].offset + 1, len(mine)))
         await _check_gaps(consumer, gaps)
@@ -73,4 +73,4 @@ async def _check_gaps(consumer: Any, gaps: Mapping[TopicPartition, int]) -> None
     first = await consumer.beginning_offsets(list(gaps))
     for tp, position in gaps.items():
         if first[tp] > position:
-            raise Stale(f"{tp.topic}/{tp.partition}: the log begins at {first[tp]}")
+            raise StaleBatch(f"{tp.topic}/{tp.partition}: the log begins at {first[tp]}")

@@ -44,7 +44,7 @@ async def confirm_cluster(client: Client, known: str | None) -> str:
     return found
 
 
-def log_fault(charged: StoredPosition, held: int, log: PartitionLog) -> str | None:
+def describe_log_fault(charged: StoredPosition, held: int, log: PartitionLog) -> str | None:
     """Why a log does not fit what was charged of it: events that were not are gone, or others stand there; else None.
 
     `charged` is no newer than the log that was read, `held` no older.

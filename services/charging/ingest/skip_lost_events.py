@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.charging.ingest.consumer import Consumer
-from services.charging.ingest.partition_logs import Logs, log_fault
+from services.charging.ingest.partition_logs import Logs, describe_log_fault
 from services.charging.store.positions import PartitionLog, StoredPosition
 from shared.adapters.kafka.admin.log_ends import open_onlooker
 from shared.adapters.kafka.batch_polling import find_unreadable_batches
@@ -29,7 +29,7 @@ Said = Annotated[Words, Field(min_length=1, max_length=500)]
 
 
 @dataclass(frozen=True, slots=True)
-class Loss:
+class LostRange:
     """One partition that cannot be read on: where it was charged up to, where it would be read on from."""
 
     partition: int
@@ -55,14 +55,14 @@ class Decision(BaseModel):
     why: Said
 
 
-class MovingOn:
+class LostEventSkipper:
     """Looks at logs by a client of its own: any worker may be asked, whoever reads the topic."""
 
     def __init__(self, pool: Pool, consumer: Consumer, client: Client) -> None:
         self._pool, self._consumer, self._client = pool, consumer, client
         self._logs = Logs(client)
 
-    async def find(self, topic: str) -> list[Loss]:
+    async def find(self, topic: str) -> list[LostRange]:
         """What does not fit now; raises Refused when the topic is not there, or the cluster is not known yet."""
         return [loss for loss, _ in await self._look(topic)]
 
@@ -83,7 +83,7 @@ class MovingOn:
                     raise Refused(f"{topic}/{loss.partition} is not at {loss.from_offset} any more; look again")
         return len(found)
 
-    async def _look(self, topic: str) -> list[tuple[Loss, PartitionLog]]:
+    async def _look(self, topic: str) -> list[tuple[LostRange, PartitionLog]]:
         rows = await self._pool.fetch(
             "select partition, next_offset, topic_id from charging.position where (cluster_id, topic) = ($1, $2)",
             self._consumer.cluster_id,
@@ -95,7 +95,7 @@ class MovingOn:
         async with open_onlooker(self._client) as client:
             logs = await self._logs.read(client, places)
             logs = await self._logs.confirm(logs, {tp: place.position for tp, place in places.items()})
-            faults = {tp: log_fault(place, place.position, logs[tp]) for tp, place in places.items()}
+            faults = {tp: describe_log_fault(place, place.position, logs[tp]) for tp, place in places.items()}
             spans = {
                 tp: (place.position, logs[tp].end)
                 for tp, place in places.items()
@@ -103,18 +103,18 @@ class MovingOn:
             }
             unreadable = await find_unreadable_batches(client, spans)
         losses = [
-            (Loss(tp.partition, places[tp].position, logs[tp].first, fault), logs[tp])
+            (LostRange(tp.partition, places[tp].position, logs[tp].first, fault), logs[tp])
             for tp, fault in faults.items()
             if fault is not None
         ]
         losses += [
-            (Loss(tp.partition, places[tp].position, batch.next, f"unreadable: {batch}"), logs[tp])
+            (LostRange(tp.partition, places[tp].position, batch.next, f"unreadable: {batch}"), logs[tp])
             for tp, batch in unreadable.items()
         ]
         return sorted(losses, key=lambda loss: loss[0].partition)
 
 
-def make_moving_router(keys: AccessKeys, moving: MovingOn) -> APIRouter:
+def make_skip_router(keys: AccessKeys, moving: LostEventSkipper) -> APIRouter:
     """The routes; they need a service or operator key."""
     router = APIRouter(prefix="/v1/topics/{topic}")
     asking = keys.require("service")
@@ -130,7 +130,7 @@ def make_moving_router(keys: AccessKeys, moving: MovingOn) -> APIRouter:
     return router
 
 
-def _shown(losses: Sequence[Loss]) -> list[dict[str, Any]]:
+def _shown(losses: Sequence[LostRange]) -> list[dict[str, Any]]:
     return [asdict(loss) for loss in losses]
 
 

@@ -11,13 +11,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from services.charging.ingest.free_fields import FreeFields
 from services.charging.rows.batch import SHANGHAI_EPOCH, Limits, Record, since_epoch_us
 from services.charging.rows.row_encoding import Array, Orders, number_forms
 from services.charging.rows.row_kinds import TotalKey
 from services.charging.rows.row_template import Form, Texts, texts
 from shared.contracts.manifests import Outcome
 from shared.domain.evidence.leaf import NO_INT64, RowKind
+from shared.intake.free_fields import FreeFields
 
 FORMS_LIMIT: Final = 65_536
 """Forms kept; reaching it begins anew. A day of the whole country needs some thousand."""
@@ -35,7 +35,7 @@ _NO_TEXTS: Final = texts(None, None, None)
 Key = tuple[object, ...]
 
 
-def keys_of(
+def template_keys(
     kind: int, topics: Sequence[str], sources: Sequence[str], days: Sequence[int], provinces: Sequence[str],
     datas: Sequence[Any],
 ) -> Iterable[Key]:  # fmt: skip
@@ -49,7 +49,7 @@ def keys_of(
     return zip(repeat(kind, len(datas)), topics, sources, days, provinces, industries, token_keys, *more, strict=True)
 
 
-class Alike:
+class TemplateCache:
     """Forms and series that are known, and what is taken by them."""
 
     def __init__(self, places: dict[str, tuple[str, int]], limits: Limits) -> None:
@@ -84,7 +84,7 @@ class Alike:
         datas = [event.data for event in events]
         accepted = _since([data.accepted_at for data in datas])
         places = [self._places[data.acceptance_region] for data in datas]
-        keys = keys_of(
+        keys = template_keys(
             kind, [record.topic for record in records], [event.source for event in events],
             [since.days for since in accepted], [province for province, _ in places], datas,
         )  # fmt: skip

@@ -30,7 +30,7 @@ _MOVED: Final = "select topic, max(id) as id from charging.moved_on group by top
 
 
 @dataclass(frozen=True, slots=True)
-class ParkLimit:
+class ParkRateLimit:
     """More than `share` of the last `window_events` parked, and at least `count` of them, is too much."""
 
     window_events: int
@@ -38,15 +38,15 @@ class ParkLimit:
     count: int
 
     @classmethod
-    def of(cls, settings: Settings) -> "ParkLimit":
+    def of(cls, settings: Settings) -> "ParkRateLimit":
         """As it is set."""
         return cls(settings.park_window_events, settings.park_limit_share, settings.park_limit_count)
 
 
-class ParkWindows:
+class ParkRateWindow:
     """Of each topic's last events, how many were parked; a window is whole batches, as few as hold its events."""
 
-    def __init__(self, limit: ParkLimit) -> None:
+    def __init__(self, limit: ParkRateLimit) -> None:
         self._limit = limit
         self._windows: dict[str, deque[tuple[int, int]]] = {}
 
@@ -80,9 +80,9 @@ class ParkWindows:
 class Pauses:
     """What is paused, as this worker knows it: by the limit (stored), or since a log does not fit its position."""
 
-    def __init__(self, pool: Pool, limit: ParkLimit, metrics: Metrics) -> None:
+    def __init__(self, pool: Pool, limit: ParkRateLimit, metrics: Metrics) -> None:
         self._pool, self._metrics = pool, metrics
-        self._windows = ParkWindows(limit)
+        self._windows = ParkRateWindow(limit)
         self._stored: set[str] = set()
         self._moved: dict[str, int] = {}
         self._unfit: set[str] = set()

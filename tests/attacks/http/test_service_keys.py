@@ -17,7 +17,7 @@ from services.charging.api.proof_routes import make_proof_router as make_order_p
 from services.charging.api.rerate_routes import make_rerating_router
 from services.charging.api.series_routes import make_series_router
 from services.charging.api.worker_day_routes import make_worker_days_router
-from services.charging.ingest.skip_lost_events import make_moving_router
+from services.charging.ingest.skip_lost_events import make_skip_router
 from services.charging.queries.dry_run import make_trial_router
 from services.ledger.api.evidence_routes import make_evidence_router
 from services.ledger.api.ledger_routes import make_router as make_ledger_router
@@ -66,7 +66,7 @@ def routers(callee: str, keys: AccessKeys) -> Iterator[APIRouter]:
             yield make_worker_days_router(keys, NOTHING)
             yield make_series_router(keys, NOTHING)
             yield make_rerating_router(keys, NOTHING)
-            yield make_moving_router(keys, NOTHING)
+            yield make_skip_router(keys, NOTHING)
         case "ledger":
             yield make_ledger_router(keys, NOTHING, NOTHING, NOTHING, NOTHING)
             yield make_proof_router(NOTHING, NOTHING, keys)

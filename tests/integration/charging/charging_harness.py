@@ -15,7 +15,7 @@ import msgspec
 
 from services.charging.close.count_day import count_day
 from services.charging.close.settlement import settle
-from services.charging.ingest.batch_reader import Reader
+from services.charging.ingest.batch_reader import BatchReader
 from services.charging.rows.batch import Limits
 from services.charging.rows.kept_records import SealedRecord, open_record
 from services.charging.store.batch_writer import Run, start_run, write_batch
@@ -153,7 +153,9 @@ class House:
             run = await start_run(connection, "orders", self.author)
             settlement_run = await start_run(connection, "settlement", self.author)
         ids = {row["uscc"]: row["id"] for row in await self.pool.fetch("select uscc, id from charging.enterprise")}
-        made = Worker(self, run, settlement_run, Reader(self.scheme, known_regions(), ids, LIMITS), Parts(self.pool, 1))
+        made = Worker(
+            self, run, settlement_run, BatchReader(self.scheme, known_regions(), ids, LIMITS), Parts(self.pool, 1)
+        )
         self.workers.append(made)
         return made
 
@@ -226,7 +228,7 @@ class Worker:
     house: House
     run: Run
     settlement_run: Run
-    reader: Reader
+    reader: BatchReader
     parts: Parts
 
     async def charge(self, *sent: Sent, optimistic: bool = True) -> PremiumsCharged:

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from services.charging.ingest.topic_pauses import ParkLimit, ParkWindows
+from services.charging.ingest.topic_pauses import ParkRateLimit, ParkRateWindow
 from shared.contracts.topics import orders_topic
 from tests.integration.charging.charging_harness import OTHER_RIDES, RIDES, House, Sent, accepted
 from tests.integration.charging.charging_service import KEY, Field, Process, open_field
@@ -196,7 +196,7 @@ class TestWindows:
         ],
     )  # fmt: skip
     def test_a_share_of_the_last_events(self, batches: list[tuple[int, int]], is_over: bool) -> None:
-        windows = ParkWindows(ParkLimit(window_events=40, share=0.5, count=10))
+        windows = ParkRateWindow(ParkRateLimit(window_events=40, share=0.5, count=10))
         *before, last = batches
         for events, parked in before:
             windows.note(Counter(t=events), Counter(t=parked))
@@ -204,7 +204,7 @@ class TestWindows:
         assert [each.topic for each in overruns] == (["t"] if is_over else [])
 
     def test_it_begins_anew_when_forgotten(self) -> None:
-        windows = ParkWindows(ParkLimit(window_events=40, share=0.5, count=10))
+        windows = ParkRateWindow(ParkRateLimit(window_events=40, share=0.5, count=10))
         windows.note(Counter(t=9), Counter(t=9))
         windows.forget("t")
         assert windows.overruns(Counter(t=9), Counter(t=9)) == []

@@ -4,11 +4,11 @@ from typing import Final
 
 import msgspec
 
-from services.charging.ingest.strict_decoder import DETAIL_LENGTH, Parked
 from shared.contracts.events import DayDeclared
 from shared.contracts.parking import ParkReason
 from shared.domain.evidence.authors import NotAuthorizedError
 from shared.domain.evidence.declaration_keys import DeclarationKeys, Signed
+from shared.intake.strict_decoder import DETAIL_LENGTH, Parked
 
 
 class _Sent(msgspec.Struct, frozen=True):

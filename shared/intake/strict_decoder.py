@@ -1,4 +1,4 @@
-"""From received bytes to an event, or to a reason why it is parked. Pure; never raises for bad input."""
+"""Strict decoder: turns received bytes into an event, or into the reason why it is parked; raises nothing. Pure."""
 
 import re
 from collections.abc import Callable
@@ -29,20 +29,20 @@ DETAIL_LENGTH: Final = 300
 DEEPEST: Final = 500
 """Arrays and objects within each other; ours go to 7. The parser's own limit depends on how deep its caller is."""
 DEEP_BYTES: Final = 2 * DEEPEST
-"""What is no longer cannot be deep and whole: each level opens and closes."""
-# What is no bracket: texts (to the end, where one does not end) and everything else.
+"""Shorter values cannot nest deeply enough: each level opens and closes."""
+# Everything except brackets: texts (up to the end, where one does not end) and the rest.
 _FLAT: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[^]["{}]+', re.DOTALL)
 
 
 class Parked(msgspec.Struct, frozen=True):
-    """Why an event could not be taken: a reason of the closed list, and a sentence for whoever mends it."""
+    """Why an event cannot be taken: a reason of the closed list, and a sentence for the person who mends it."""
 
     reason: ParkReason
     detail: str
 
 
 def decode(value: bytes | None, max_bytes: int) -> Event | Parked:
-    """The event in these bytes, or why there is none."""
+    """Decode one event with every check; returns the event, or why it is parked."""
     if not value:
         return Parked(ParkReason.EMPTY, "the message has no bytes")
     if len(value) > max_bytes:
@@ -62,7 +62,7 @@ def decode(value: bytes | None, max_bytes: int) -> Event | Parked:
 
 
 def may_be_deep(value: bytes) -> bool:
-    """Whether there are enough brackets for it."""
+    """Whether there are enough brackets to exceed the limit."""
     return len(value) > DEEP_BYTES and value.count(b"[") + value.count(b"{") > DEEPEST
 
 
@@ -80,7 +80,7 @@ def _explain(message: str) -> Parked:
 
 
 def _reason(message: str) -> ParkReason:
-    """Read from how the message begins and ends: what stands between may be quoted from the event."""
+    """Derived from the beginning and end of the message: the middle may be quoted from the event."""
     for beginning, reason in _BY_BEGINNING.items():
         if message.startswith(beginning):
             return reason

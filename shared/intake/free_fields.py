@@ -1,16 +1,16 @@
-"""The fields that an enterprise fills as it likes: park an event that names a person in one of them. Pure."""
+"""Check the free-text fields of an event: one that names a person is parked. Pure."""
 
 from typing import Final
 
-from services.charging.ingest.strict_decoder import Parked
 from shared.contracts.events import Declaration
 from shared.contracts.parking import ParkReason
 from shared.domain.privacy.identity import reads_as_identity
 from shared.domain.scheme.enterprise import is_valid_uscc
+from shared.intake.strict_decoder import Parked
 
 KNOWN_LIMIT: Final = 65_536
-"""Values that are known to be right; reaching it begins again."""
-_INSTEAD: Final = {
+"""Values remembered as valid; the memory is cleared when it is full."""
+_SEND_INSTEAD: Final = {
     "agency_uscc": "send the agency's unified social credit code",
     "employer_insurance_no": "send the number of the enterprise's insurance account or a number of your own",
     "series": "send a name of your own for the series, such as main",
@@ -19,7 +19,7 @@ _INSTEAD: Final = {
 
 
 class FreeFields:
-    """Says what is wrong with agency codes and insurance numbers; remembers those that are right."""
+    """Checks agency codes and insurance numbers; remembers the valid ones."""
 
     def __init__(self) -> None:
         self._known: set[tuple[str | None, str | None]] = {(None, None)}
@@ -52,11 +52,11 @@ def find_declaration_fault(declaration: Declaration) -> Parked | None:
     """Why a day's manifest is parked: its id or one of its series reads as an identity."""
     if reads_as_identity(declaration.declaration_id):
         return _identity("declaration_id")
-    if any(reads_as_identity(each.series) for each in declaration.series):
+    if any(reads_as_identity(item.series) for item in declaration.series):
         return _identity("series")
     return None
 
 
 def _identity(name: str) -> Parked:
-    detail = f"{name} reads as a citizen's number or a mobile number; {_INSTEAD[name]}"
+    detail = f"{name} reads as a citizen's number or a mobile number; {_SEND_INSTEAD[name]}"
     return Parked(ParkReason.IDENTITY_IN_CLEAR, detail)
