@@ -69,8 +69,8 @@ types: install ## check the types
 imports: install ## check who may import whom
 	@$(PY) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
 
-docs: install ## write the generated contracts (JSON Schemas, AsyncAPI) anew
-	@$(PY) -m services.cli contracts
+docs: install ## write the generated contracts (JSON Schemas, AsyncAPI) from the code (ARGS=--check)
+	@$(PY) -m tools.contracts $(ARGS)
 
 env: ## write .env with new secrets for docker-compose.yml
 	@for python in "$(PYTHON)" $(PY) python3; do \
@@ -78,7 +78,7 @@ env: ## write .env with new secrets for docker-compose.yml
 	done; echo "python3 was not found" >&2; exit 1
 
 bench: install ## measure every row of the table of targets, half an hour (ARGS="charging --json"; ARGS=--short)
-	@$(PY) -m services.cli bench $(ARGS)
+	@$(PY) -m benchmarks $(ARGS)
 
 pins: install ## work out requirements/*.txt anew from pyproject.toml (ARGS=--upgrade for newer versions)
 	@$(PY) -I tools/pins.py $(ARGS)

@@ -166,8 +166,8 @@ def _nobody(_: int) -> None: ...
 def main() -> None:
     """`python -m benchmarks.archive [orders] [counting|random] [processes]`
 
-    The table's figure is that of `danbao bench archive`: started as a script, this module is imported by each of the
-    archive's processes, too, which takes them half a second that `danbao archive` does not take.
+    The table's figure is that of `python -m benchmarks archive`: started as a script, this module is imported by each
+    of the archive's processes, too, which takes them half a second that `danbao archive` does not take.
     """
     orders, order_ids, processes = (*sys.argv[1:], *("10000000", "counting", "2")[len(sys.argv) - 1 :])
     print(json.dumps(run(orders=int(orders), order_ids=order_ids, processes=int(processes)), indent=2))

@@ -1,4 +1,4 @@
-"""Which measurement gives which rows, and how long it takes; `danbao bench` runs them one after the other."""
+"""Which measurement gives which rows, and how long it takes; `python -m benchmarks` runs them one after the other."""
 
 import sys
 import time

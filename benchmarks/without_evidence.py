@@ -10,8 +10,8 @@ from services.charging.__main__ import compose
 from services.charging.ingest import batch_reader
 from services.charging.rows import row_encoding
 from services.charging.store import leaf_groups
+from shared.adapters.run_service import run_service
 from shared.domain.evidence.merkle import EMPTY_ROOT
-from shared.runtime.service import run_service
 
 _NOTHING = bytes(32)
 

@@ -4,6 +4,7 @@
 """
 
 import json
+import sys
 from typing import Any, Final
 
 import msgspec
@@ -168,3 +169,18 @@ def _operations() -> dict[str, Any]:
 def _id(name: str) -> str:
     """A name as AsyncAPI wants its keys."""
     return "".join(part.capitalize() for part in name.split("."))
+
+
+def main() -> int:
+    """Write the documents; with `--check` change nothing, and return 1 when one differs from the code."""
+    if sys.argv[1:] != ["--check"]:
+        print(f"{write_documents()} documents are up to date")
+        return 0
+    different = outdated()
+    if different:
+        print(f"{', '.join(different)} differ from the code: run `make docs`", file=sys.stderr)
+    return int(bool(different))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

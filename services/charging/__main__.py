@@ -50,6 +50,7 @@ from shared.adapters.postgres.kept_keys import KeptKeys
 from shared.adapters.postgres.outbox import Outbox
 from shared.adapters.postgres.pool import Pool, Waits, open_pool
 from shared.adapters.postgres.topic_store import TopicStore
+from shared.adapters.run_service import run_service, running_broker
 from shared.contracts.quarantine import Message
 from shared.contracts.topic_rights import topics_used_by
 from shared.contracts.topics import DAYS_CLOSING, MANIFESTS, orders_topic
@@ -59,7 +60,7 @@ from shared.domain.scheme.rating import Scheme
 from shared.runtime import clock
 from shared.runtime.deployments import load_deployments
 from shared.runtime.periodic import Periodic, until_done
-from shared.runtime.service import Service, run_service
+from shared.runtime.service import Service
 from shared.runtime.settings import Settings
 
 DOOR_POOL = 3
@@ -132,7 +133,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
         if settings.settle_seconds:
             service.repeat(Periodic("settling", settle_due, settings.settle_seconds, pauses_first=True))
         gc.disable()
-        async with service.running(broker):
+        async with running_broker(service, broker):
             service.background("outbox", outbox.run())
             yield
 

@@ -12,7 +12,6 @@ from services.cli.commands import (
     archive,
     authors,
     demo,
-    development,
     evidence,
     kafka,
     operator,
@@ -37,7 +36,6 @@ app: Final = typer.Typer(
 )
 for part in (
     demo, operator, archive, rerate, parked, evidence, authors, portal, topics, kafka, verify, portal_access,
-    development,
 ):  # fmt: skip
     part.add_commands(app)
 

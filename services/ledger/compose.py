@@ -39,6 +39,7 @@ from shared.adapters.postgres.kept_keys import KeptKeys
 from shared.adapters.postgres.outbox import Outbox
 from shared.adapters.postgres.pool import Pool, Waits, open_pool
 from shared.adapters.postgres.topic_store import TopicStore
+from shared.adapters.run_service import running_broker
 from shared.adapters.working_days import is_working_day
 from shared.contracts.quarantine import Message
 from shared.contracts.topic_rights import topics_used_by
@@ -91,7 +92,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
         _repeat_duties(service, connections, metrics, outbox, authors)
         _keep_log(service, connections.engine, log_keys, connections.witness)
         _erase_in_time(service, KeptKeys(connections.reading, "ledger", settings.kept_bytes_days))
-        async with service.running(broker):
+        async with running_broker(service, broker):
             service.background("outbox", outbox.run())
             yield
 

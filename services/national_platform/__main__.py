@@ -3,7 +3,7 @@
 import sys
 
 from services.national_platform.compose import compose
-from shared.runtime.service import run_service
+from shared.adapters.run_service import run_service
 
 if __name__ == "__main__":
     sys.exit(run_service("national_platform", compose))

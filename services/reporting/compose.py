@@ -150,6 +150,7 @@ async def assemble(service: Service) -> AsyncIterator[Intake]:
         portal.install(
             service.app,
             Desk(door, site, access, sources, charging, ledger, receipts, scheme.joined_at, page, public),
+            service.errors,
         )
         for router in (
             make_account_router(door, access, passwords, public),

@@ -5,6 +5,7 @@
     ├── Retry             the same work may succeed later: try again, with a limit and growing pauses
     │   └── WrongAnswer   a service answered, but nothing usable: the work that asked is set aside, others go on
     └── Refused           what was given is wrong, and trying again will not mend it
+        ├── Archived      what was asked for may be in archived rows; the message says how they come back
         ├── RefusedLine   the same, in a data file: the message begins with `file:line: `
         └── RefusedValue  a value that no column of the database takes
 
@@ -33,6 +34,10 @@ class WrongAnswer(Retry):
 
 class Refused(DanbaoError):  # noqa: N818 - named by what its catcher has to do
     """A request, a file or an argument is wrong; the message says what and where."""
+
+
+class Archived(Refused):
+    """What was asked for may be in archived rows; the message says how they come back."""
 
 
 class RefusedLine(Refused):

@@ -5,20 +5,17 @@ its person from an assertion in the header `Danbao-Person`: a JSON Web Token (RF
 person's own key, which the service knows as that of an author with the role `operator` and the account as identity.
 """
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-import httpx
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from fastapi import HTTPException, Request
 
-from shared.adapters.crypto.signing import AuthorSigner
 from shared.domain.errors import Refused
 from shared.domain.evidence.authors import Author, Role
-from shared.runtime import clock
 
 HEADER: Final = "Danbao-Person"
 ALGORITHM: Final = "EdDSA"
@@ -92,18 +89,3 @@ class Persons:
             return self.verify(assertion)
         except Refused as error:
             raise HTTPException(403, str(error)) from error
-
-
-class AsPerson(httpx.Auth):
-    """Signs each deciding request of a client as a person; `audience` is the service that it asks."""
-
-    def __init__(self, signer: AuthorSigner, audience: str) -> None:
-        self._signer, self._audience = signer, audience
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Add the header where the request decides something."""
-        if request.method not in SAFE_METHODS:
-            author = self._signer.author
-            claims = claims_of(Person(author.identity, author.role), self._audience, clock.now())
-            request.headers[HEADER] = self._signer.sign_token(claims)
-        yield request

@@ -12,26 +12,25 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import structlog
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse
-from faststream.kafka import KafkaBroker
 from prometheus_client import CollectorRegistry, generate_latest
 from pydantic import ValidationError
 
-from shared.adapters.files.vkeys import read_authors
-from shared.adapters.kafka.clients import is_answering, start_broker
-from shared.adapters.kafka.login import check_login
 from shared.contracts.topic_rights import SERVICES as PRINCIPALS
 from shared.domain.errors import Refused
+from shared.domain.evidence.authors import Author
 from shared.runtime.access import FULL, AccessKeys
 from shared.runtime.http.client_address import Proxies, read_gateways
-from shared.runtime.http.errors import install_errors
+from shared.runtime.http.errors import DriverErrors, ErrorAnswers
 from shared.runtime.http.gate import Caller, Gate, GateMiddleware
 from shared.runtime.http.headers import StrictHeaders
 from shared.runtime.http.limits import MOST_HEADER_BYTES
@@ -51,22 +50,34 @@ READY_SECONDS: Final = 1.0
 Compose = Callable[["Service"], AbstractAsyncContextManager[None]]
 
 
+@dataclass(frozen=True, slots=True)
+class Adapters:
+    """What every service needs of the adapters, which this package does not know."""
+
+    read_authors: Callable[[Path], Iterable[Author]]
+    """Known authors from a file of verifier keys; raises Refused."""
+    check_login: Callable[[Settings], Awaitable[None]]
+    """Whether Kafka takes this process's login; raises Refused where it does not."""
+    driver_errors: DriverErrors
+
+
 class Service:
     """One process: its app, its background tasks, what makes it ready, and why it had to stop."""
 
-    def __init__(self, name: str, settings: Settings, compose: Compose) -> None:
+    def __init__(self, name: str, settings: Settings, compose: Compose, adapters: Adapters) -> None:
         self.name, self.settings = name, settings
         self.registry = CollectorRegistry()
-        authors = read_authors(settings.vkeys) if settings.vkeys else []
+        authors = adapters.read_authors(settings.vkeys) if settings.vkeys else []
         self.keys = AccessKeys.load(settings.access_keys, name, Persons(authors, name))
         self.fatal: list[BaseException] = []
         self._refusal: Refused | None = None
         self._is_stopped = False
-        self._compose = compose
+        self._compose, self._adapters = compose, adapters
         self._readiness: dict[str, Readiness] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         proxies = Proxies(settings.trusted_proxies, read_gateways())
-        self.gate = Gate(name, settings, proxies, self._identify)
+        self.errors = ErrorAnswers(adapters.driver_errors)
+        self.gate = Gate(name, settings, proxies, self._identify, self.errors)
         self.app = FastAPI(
             title=f"Danbao {name}",
             lifespan=self._lifespan,
@@ -74,7 +85,7 @@ class Service:
             redoc_url=None,
             max_body_size=self.gate.bodies.largest,
         )
-        install_errors(self.app)
+        self.errors.install(self.app)
         self.app.add_middleware(GateMiddleware, gate=self.gate)
         self.app.add_middleware(StrictHeaders, gate=self.gate)
         self._ready_until, self._asking_ready = 0.0, asyncio.Lock()
@@ -126,28 +137,6 @@ class Service:
         """One more condition of /readyz."""
         self._readiness[name] = check
 
-    @asynccontextmanager
-    async def running(self, broker: KafkaBroker) -> AsyncIterator[None]:
-        """Start the broker as a task (joining a group takes seconds) and stop it at the end."""
-        started = self.background("broker", start_broker(broker))
-
-        async def check() -> str | None:
-            if not started.done():
-                return "joining"
-            for subscriber in broker.subscribers:
-                tasks = getattr(subscriber, "tasks", [])
-                if not subscriber.running or not tasks or any(task.done() for task in tasks):
-                    return "not consuming"
-            return None if await is_answering(broker, 2.0) else "broker does not answer"
-
-        self.add_readiness("kafka", check)
-        try:
-            yield
-        finally:
-            started.cancel()
-            await asyncio.gather(started, return_exceptions=True)
-            await broker.stop()
-
     def run(self) -> int:
         """Serve until a signal or `die`; returns the exit status."""
         configure_logging(self.name, self.settings.log_level)
@@ -177,7 +166,7 @@ class Service:
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         try:
             if self.name in PRINCIPALS:
-                await check_login(self.settings)
+                await self._adapters.check_login(self.settings)
             async with self._compose(self):
                 self.app.middleware_stack = None  # built for this lifespan, before handlers of errors were added
                 gc.collect()
@@ -245,10 +234,10 @@ class Service:
             return PlainTextResponse(generate_latest(self.registry))
 
 
-def run_service(name: str, compose: Compose) -> int:
+def run_service(name: str, compose: Compose, adapters: Adapters) -> int:
     """Read the settings, run the service, return its exit status."""
     try:
-        service = Service(name, Settings(), compose)
+        service = Service(name, Settings(), compose, adapters)
     except ValidationError as error:
         faults = [f"DANBAO_{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in error.errors()]
         return _refuse(name, Refused("; ".join(faults)))

@@ -17,7 +17,7 @@ SAMPLES = sorted((contracts.DIRECTORY / "samples").glob("*.json"))
 
 
 def test_documents_are_those_of_the_code() -> None:
-    assert contracts.outdated() == [], "run `danbao contracts`"
+    assert contracts.outdated() == [], "run `make docs`"
 
 
 @pytest.mark.parametrize("file", SAMPLES, ids=lambda file: file.stem)

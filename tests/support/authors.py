@@ -10,10 +10,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from shared.adapters.crypto.signing import AuthorSigner, is_signed
 from shared.adapters.files.vkeys import add_author, add_vkey
+from shared.adapters.http.as_person import AsPerson
 from shared.contracts.topics import SIGNATURE_HEADER, SPEAKERS
 from shared.domain.evidence.authors import Author, Authors, Role
 from shared.domain.evidence.signed_note import COSIGNATURE, ED25519, VerifierKey
-from shared.runtime.persons import AsPerson
 
 METER: Final = "tax-bureau"
 SOURCES: Final = (METER, "meters", "bank", "unions")

@@ -7,7 +7,6 @@ import msgspec
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.charging.api.archived_answer import tell_archived
 from services.charging.close.order_findings import DayFinder
 from services.charging.ingest.consumer import Consumer
 from services.charging.queries.days import Lookup
@@ -15,7 +14,6 @@ from services.charging.queries.orders import OrderLookup
 from services.charging.queries.parked_events import ParkedEvents
 from shared.contracts.parking import ParkReason
 from shared.contracts.topics import ORDERS_PATTERN, orders_topic
-from shared.domain.errors import Refused
 from shared.runtime.access import AccessKeys, Reader
 from shared.runtime.http.types import (
     USCC,
@@ -57,7 +55,7 @@ def make_router(
     settle: Callable[[], Any],
 ) -> APIRouter:
     """The routes; they need a service or operator key, but for an enterprise's look at its own parked events."""
-    ours = APIRouter(dependencies=[Depends(keys.require("service")), Depends(tell_archived)])
+    ours = APIRouter(dependencies=[Depends(keys.require("service"))])
     _add_progress(ours, consumer, lookup, settle)
     _add_days(ours, lookup, finder)
     _add_orders(ours, orders)
@@ -162,8 +160,5 @@ def _add_resumption(router: APIRouter, consumer: Consumer, parked: ParkedEvents,
 
     @router.post("/topics/{topic}/resume")
     async def resume(topic: OrdersTopic, request: Request) -> dict[str, Any]:
-        try:
-            was_paused = await consumer.resume(topic, keys.decider(request))
-        except Refused as error:
-            raise HTTPException(409, str(error)) from error
+        was_paused = await consumer.resume(topic, keys.decider(request))
         return {"topic": topic, "state": "resumed" if was_paused else "not_paused"}

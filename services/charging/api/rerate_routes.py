@@ -4,14 +4,13 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import structlog
-from fastapi import APIRouter, Depends, HTTPException
+from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.charging.metrics import Metrics
 from services.charging.rerate.rerate import Difference, Window, book_differences, find_differences
 from shared.adapters.crypto.signing import AuthorSigner
 from shared.adapters.postgres.pool import Pool
-from shared.domain.errors import Refused
 from shared.domain.money import Amount, yuan
 from shared.domain.scheme.rating import Scheme
 from shared.runtime.access import AccessKeys
@@ -67,10 +66,7 @@ def make_rerating_router(keys: AccessKeys, rerater: Rerater) -> APIRouter:
 
     @router.post("/rerate")
     async def rerate(wish: RerateWish) -> dict[str, Any]:
-        try:
-            return await rerater.answer(wish)
-        except Refused as error:
-            raise HTTPException(409, str(error)) from error
+        return await rerater.answer(wish)
 
     return router
 

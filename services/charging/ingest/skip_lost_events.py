@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 from aiokafka import TopicPartition
-from fastapi import APIRouter, Depends, HTTPException, Path, Request
+from fastapi import APIRouter, Depends, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.charging.ingest.consumer import Consumer
@@ -121,21 +121,14 @@ def make_skip_router(keys: AccessKeys, moving: LostEventSkipper) -> APIRouter:
 
     @router.get("/losses", dependencies=[Depends(asking)])
     async def losses(topic: OrdersTopic) -> dict[str, Any]:
-        return {"topic": topic, "losses": _shown(await _or_conflict(moving.find(topic)))}
+        return {"topic": topic, "losses": _shown(await moving.find(topic))}
 
     @router.post("/move-on", dependencies=[Depends(asking)])
     async def move_on(topic: OrdersTopic, decision: Decision, request: Request) -> dict[str, Any]:
-        return {"topic": topic, "moved": await _or_conflict(moving.move(topic, decision, keys.decider(request)))}
+        return {"topic": topic, "moved": await moving.move(topic, decision, keys.decider(request))}
 
     return router
 
 
 def _shown(losses: Sequence[LostRange]) -> list[dict[str, Any]]:
     return [asdict(loss) for loss in losses]
-
-
-async def _or_conflict(asked: Any) -> Any:
-    try:
-        return await asked
-    except Refused as error:
-        raise HTTPException(409, str(error)) from error

@@ -38,7 +38,7 @@ _DECLARATIONS: Final = f"""
     select u.uscc, d.* from charging.declaration d join charging.enterprise u on u.id = enterprise where {_IN_GROUP}"""
 
 
-class Altered(Exception):  # noqa: N818 - an outcome for the caller to tell
+class Altered(Refused):
     """The rows of a batch no longer give the root that its manifest names."""
 
 

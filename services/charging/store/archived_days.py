@@ -7,13 +7,9 @@ from collections.abc import Sequence
 from datetime import date
 
 from shared.adapters.postgres.pool import Connection, Pool
-from shared.domain.errors import Refused
+from shared.domain.errors import Archived, Refused
 from shared.domain.evidence.merkle import inclusion_ranges, range_root
 from shared.domain.evidence.partial_tree import Nodes, free_ranks, node_at
-
-
-class Archived(Refused):
-    """What was asked for may stand in rows that are archived; says how they come back."""
 
 
 async def refuse_archived(connection: Connection | Pool, first: date, last: date | None = None) -> None:

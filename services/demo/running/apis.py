@@ -11,10 +11,10 @@ import httpx
 
 from shared.adapters.crypto.signing import AuthorSigner
 from shared.adapters.files.vkeys import read_authors
+from shared.adapters.http.as_person import AsPerson
 from shared.domain.errors import Refused
 from shared.runtime.access import DECIDING
 from shared.runtime.exits import CommandFailed, Unavailable
-from shared.runtime.persons import AsPerson
 from shared.runtime.settings import Settings
 
 PATIENCE_SECONDS: Final = 60.0

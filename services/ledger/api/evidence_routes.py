@@ -7,7 +7,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.ledger.log.checkpoints import LogKeys
 from services.ledger.queries.statement_evidence import read_evidence
-from shared.domain.errors import Refused
 from shared.runtime.access import AccessKeys
 from shared.runtime.http.types import PathDocumentId
 
@@ -19,10 +18,7 @@ def make_evidence_router(engine: AsyncEngine, keys: LogKeys, access: AccessKeys)
     @router.get("/statements/{statement_id}/evidence")
     async def evidence(statement_id: PathDocumentId) -> dict[str, Any]:
         async with engine.connect() as connection:
-            try:
-                document = await read_evidence(connection, keys, statement_id)
-            except Refused as error:
-                raise HTTPException(409, str(error)) from error
+            document = await read_evidence(connection, keys, statement_id)
         if document is None:
             raise HTTPException(404, f"no statement {statement_id}")
         return document

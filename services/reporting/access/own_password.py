@@ -84,8 +84,6 @@ def make_own_password_router(engine: AsyncEngine, access: Access, passwords: Pas
             await own.change(request, viewer.name, body)
         except Throttled as error:
             raise HTTPException(429, str(error), {"Retry-After": str(error.seconds)}) from error
-        except UnfitPassword as error:
-            raise HTTPException(409, str(error)) from error
         return {"name": viewer.name}
 
     return router

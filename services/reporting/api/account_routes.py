@@ -90,22 +90,20 @@ def _add_accounts(router: APIRouter, engine: AsyncEngine, access: Access, passwo
 
     @router.post("/accounts", status_code=201)
     async def add_account(operator: Operator, body: NewAccount) -> dict[str, str]:
-        with _refusals(409):
-            password = body.password.get_secret_value()
-            await accounts.add_account(engine, passwords, body.name, body.role, body.scope, password, operator.name)
+        password = body.password.get_secret_value()
+        await accounts.add_account(engine, passwords, body.name, body.role, body.scope, password, operator.name)
         return {"name": body.name}
 
     @router.post("/accounts/{name}/disable")
     async def disable_account(operator: Operator, name: AccountName) -> dict[str, str]:
-        with _refusals(404):
+        with _refused_as_missing():
             await accounts.disable_account(engine, name, operator.name)
         return {"name": name}
 
     @router.post("/accounts/{name}/password")
     async def change_password(operator: Operator, name: AccountName, body: Password) -> dict[str, str]:
-        with _refusals(409):
-            password = body.password.get_secret_value()
-            await accounts.change_password(engine, passwords, name, password, operator.name)
+        password = body.password.get_secret_value()
+        await accounts.change_password(engine, passwords, name, password, operator.name)
         return {"name": name}
 
 
@@ -119,14 +117,13 @@ def _add_keys(router: APIRouter, engine: AsyncEngine, access: Access) -> None:
 
     @router.post("/api-keys", status_code=201)
     async def add_key(maker: Maker, body: NewApiKey) -> api_keys.NewKey:
-        with _refusals(409):
-            if body.role is Role.WORKER:
-                raise Refused("workers have links: POST /v1/worker-links")
-            return await api_keys.add_key(engine, maker, body.name, body.role, body.scope, body.days)
+        if body.role is Role.WORKER:
+            raise Refused("workers have links: POST /v1/worker-links")
+        return await api_keys.add_key(engine, maker, body.name, body.role, body.scope, body.days)
 
     @router.post("/api-keys/{key_id}/revoke")
     async def revoke_key(maker: Maker, key_id: KeyId) -> dict[str, int]:
-        with _refusals(404):
+        with _refused_as_missing():
             await api_keys.revoke_key(engine, maker, key_id)
         return {"key_id": key_id}
 
@@ -137,15 +134,15 @@ def _add_links(router: APIRouter, engine: AsyncEngine, access: Access, public_ur
         maker: Annotated[Viewer, Depends(access.require(Role.OPERATOR, Role.ENTERPRISE))],
         body: NewLink,
     ) -> dict[str, Any]:
-        with _refusals(409):
-            made = await api_keys.add_link(engine, maker, body.worker_id, body.enterprise, body.days)
+        made = await api_keys.add_link(engine, maker, body.worker_id, body.enterprise, body.days)
         link = api_keys.address_of_link(public_url, made)
         return {"key_id": made.key_id, "link": link, "path": f"/w/{made.key}", "ends_at": made.ends_at}
 
 
 @contextmanager
-def _refusals(status: int) -> Iterator[None]:
+def _refused_as_missing() -> Iterator[None]:
+    """Answer 404: what these routes refuse is an account or key that is not there."""
     try:
         yield
     except Refused as error:
-        raise HTTPException(status, str(error)) from error
+        raise HTTPException(404, str(error)) from error

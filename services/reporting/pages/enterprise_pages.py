@@ -17,7 +17,7 @@ from services.reporting.read_model.arrivals import Arrived, read_arrivals
 from services.reporting.read_model.projector import last_day
 from services.reporting.rendering.charts import Mark, bars
 from services.reporting.rendering.layout import EVERYWHERE
-from services.reporting.rendering.page_context import AnyDay, Desk, Uscc, address, asked, check_seen, day_of, if_there
+from services.reporting.rendering.page_context import AnyDay, Desk, Uscc, address, check_seen, day_of, if_there
 from services.reporting.rendering.texts import Speech, grouped
 from shared.contracts.manifests import Outcome
 from shared.contracts.parking import ParkReason
@@ -161,7 +161,7 @@ def _add_parked(router: APIRouter, desk: Desk) -> None:
 async def _event(desk: Desk, viewer: Viewer, uscc: str, cursor: str) -> dict[str, Any]:
     """One parked event of the enterprise's topic, with all its bytes; the look is written down."""
     _check(desk, viewer, uscc)
-    found = await asked(desk.charging.of(uscc).find("/v1/parked/" + cursor.replace(".", "/")))
+    found = await desk.charging.of(uscc).find("/v1/parked/" + cursor.replace(".", "/"))
     if found is None or found["topic"] != orders_topic(uscc):
         raise HTTPException(404, f"no event is parked as {cursor}")
     await note_look(desk.engine, viewer, "parked_event", cursor)

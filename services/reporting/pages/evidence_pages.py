@@ -13,7 +13,7 @@ from services.reporting.read_model.projector import last_day
 from services.reporting.receipts.order_receipts import Order
 from services.reporting.rendering.charts import Mark, line_of_days
 from services.reporting.rendering.layout import OFFICES
-from services.reporting.rendering.page_context import FIRST, LAST, Desk, asked, if_there
+from services.reporting.rendering.page_context import FIRST, LAST, Desk, if_there
 from services.reporting.rendering.texts import Speech, grouped
 from shared.adapters.qr_codes import receipt_code, svg_of
 from shared.domain.calendar import SHANGHAI, epoch_instant
@@ -106,7 +106,7 @@ async def _receipts(desk: Desk, viewer: Viewer, at: datetime) -> list[dict[str, 
     """The worker's orders at an instant; of one enterprise where the link is narrowed to it."""
     worker, _, enterprise = (viewer.scope or "").partition(":")
     await note_look(desk.engine, viewer, "worker_receipts", worker)
-    found = await asked(desk.receipts.of_worker(worker, at))
+    found = await desk.receipts.of_worker(worker, at)
     return [_told(order, desk.receipt_page) for order in found if enterprise in {"", order.first.uscc}]
 
 

@@ -18,7 +18,7 @@ from services.reporting.pages import (
 )
 from services.reporting.rendering.layout import Site
 from services.reporting.rendering.page_context import Desk
-from shared.runtime.http.errors import answer_error, as_http, install_errors
+from shared.runtime.http.errors import ErrorAnswers
 
 SAID: Final = frozenset({401, 403, 404, 409, 422, 503})
 
@@ -48,14 +48,14 @@ def show_error(site: Site, request: Request, error: HTTPException) -> Response:
     return page
 
 
-def install(app: FastAPI, desk: Desk) -> None:
+def install(app: FastAPI, desk: Desk, errors: ErrorAnswers) -> None:
     """Add the pages to the app; people are told of errors in a page, programs in a problem."""
     for router in page_routers(desk):
         app.include_router(router)
 
     async def say(request: Request, error: Exception) -> Response:
-        return (
-            show_error(desk.site, request, as_http(error)) if is_page(request) else await answer_error(request, error)
-        )
+        if is_page(request):
+            return show_error(desk.site, request, errors.as_http(error))
+        return await errors.answer(request, error)
 
-    install_errors(app, say)
+    errors.install(app, say)

@@ -16,7 +16,6 @@ from services.reporting.receipts.order_receipts import OrderReceipts
 from services.reporting.rendering.layout import Site
 from services.reporting.service_clients import Charging, InternalApi, Sources
 from shared.domain.errors import Refused, Retry
-from shared.runtime.http.errors import as_http
 
 T = TypeVar("T")
 FIRST, LAST = date(2022, 1, 1), date(2099, 12, 31)
@@ -62,14 +61,6 @@ def check_seen(viewer: Viewer, province: str | None, enterprise: str | None) -> 
     """404 for what another service tells and this viewer does not see: whether it is there is not told either."""
     if not viewer.sees(province, enterprise):
         raise HTTPException(404, "nothing by this name in your share")
-
-
-async def asked(answer: Awaitable[T]) -> T:
-    """409 where things do not agree, 503 where a service does not answer."""
-    try:
-        return await answer
-    except (Refused, Retry) as error:
-        raise as_http(error) from error
 
 
 async def if_there(answer: Awaitable[T]) -> T | None:

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.runtime.access import sha256_hex
 from shared.runtime.http.client_address import Proxies, network_of
-from shared.runtime.http.errors import PASSING, as_http, make_problem
+from shared.runtime.http.errors import ErrorAnswers, make_problem
 from shared.runtime.http.limits import KNOWN_SECONDS, MOST_HEADER_BYTES, PROBES, BodyLimits
 from shared.runtime.http.token_buckets import Recent, TokenBuckets
 from shared.runtime.settings import Settings
@@ -39,8 +39,10 @@ Identify = Callable[[Request], Awaitable[Caller | None]]
 class Gate:
     """What one service's requests have to pass. `open_paths` below /v1 need no key."""
 
-    def __init__(self, service: str, settings: Settings, proxies: Proxies, identify: Identify) -> None:
-        self.identify = identify
+    def __init__(
+        self, service: str, settings: Settings, proxies: Proxies, identify: Identify, errors: ErrorAnswers
+    ) -> None:
+        self.identify, self.errors = identify, errors
         self.open_paths: Collection[str] = frozenset()
         self.bodies, self._proxies, self._settings = BodyLimits(service), proxies, settings
         self._public = urlsplit("")
@@ -186,8 +188,8 @@ class GateMiddleware:
         except HTTPException as error:
             await make_problem(error)(scope, receive, send)
             return
-        except PASSING as error:
-            await make_problem(as_http(error))(scope, receive, send)
+        except gate.errors.passing as error:
+            await make_problem(gate.errors.as_http(error))(scope, receive, send)
             return
         if state.get("caller"):
             gate.accept(network, credential, was_known=is_known)

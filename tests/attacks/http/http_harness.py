@@ -15,7 +15,7 @@ import pytest
 from services.demo.running.system import System, Wishes, running_system
 from shared.adapters.crypto.signing import AuthorSigner
 from shared.adapters.files.vkeys import read_authors
-from shared.runtime.persons import AsPerson
+from shared.adapters.http.as_person import AsPerson
 
 SERVICES: Final = ("charging", "ledger", "reporting", "national_platform")
 SETTINGS: Final = {

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from shared.adapters.run_service import make_service
 from shared.runtime.http.limits import MOST_REMEMBERED
 from shared.runtime.http.token_buckets import Recent, TokenBuckets
 from shared.runtime.service import Service
@@ -43,7 +44,7 @@ class Slow:
 
     def __init__(self, **settings: Any) -> None:
         self.may_answer, self.asked, self.waiting = asyncio.Event(), 0, 0
-        self.service = Service("test", Settings(**settings), self._compose)
+        self.service = make_service("test", Settings(**settings), self._compose)
         self.service.keys = opened_by(KEY)
 
     @asynccontextmanager

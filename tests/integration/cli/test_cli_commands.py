@@ -18,7 +18,7 @@ from tests.support.servers import Postgres
 
 COMMANDS = (
     "demo", "up", "generate", "replay", "token", "status", "close-day", "bill", "statement", "audit", "migrate",
-    "contracts", "parked", "acknowledgement", "bench", "log", "log export", "log key",
+    "parked", "acknowledgement", "log", "log export", "log key",
 )  # fmt: skip
 KEY = "0123456789abcdef0123"
 
@@ -43,7 +43,6 @@ def test_every_command_has_help(command: str, tmp_path: Path) -> None:
         ("generate --month october", Exit.USAGE, "not a month"),
         ("generate --scheme /nowhere", Exit.USAGE, "/nowhere"),
         ("token", Exit.USAGE, "no scheme key"),
-        ("bench nonsense", Exit.USAGE, "no row is called nonsense"),
         ("token --key-file /nowhere", Exit.USAGE, "/nowhere"),
     ],
 )

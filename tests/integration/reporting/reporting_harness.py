@@ -24,6 +24,7 @@ from shared.adapters.kafka.internal_topics import InternalTopics
 from shared.adapters.kafka.message_handling import Fault
 from shared.adapters.postgres.migrations import migrate
 from shared.adapters.postgres.pool import open_pool, with_login
+from shared.adapters.run_service import make_service
 from shared.contracts.manifests import DayClosed, FirstTime, Outcome, StatementIssued, StatementLine, Total, WorkerCount
 from shared.contracts.notices import InjuryNoticed, TotalReported
 from shared.contracts.quarantine import Message
@@ -123,7 +124,7 @@ async def running_app(service: Service, key: str) -> AsyncIterator[httpx.AsyncCl
 async def platform_app(owner_url: str, keys: Keys, **more: Any) -> AsyncIterator[httpx.AsyncClient]:
     """A national platform over a database that is brought up; the client has the reporter's key."""
     settings = platform_settings(await migrate_platform(owner_url), keys, **more)
-    async with running_app(Service("national_platform", settings, compose_platform), PLATFORM_KEY) as client:
+    async with running_app(make_service("national_platform", settings, compose_platform), PLATFORM_KEY) as client:
         yield client
 
 
@@ -284,7 +285,7 @@ async def reporting_house(
 ) -> AsyncIterator[House]:
     """Reporting without Kafka, over real HTTP to a real national platform with these fault knobs."""
     url = await migrate_platform(platform_database)
-    platform = Service("national_platform", platform_settings(url, keys, **(faults or {})), compose_platform)
+    platform = make_service("national_platform", platform_settings(url, keys, **(faults or {})), compose_platform)
     books = uvicorn.Server(uvicorn.Config(others.app(), port=0, log_config=None))
     async with serving(platform.server) as platform_url, serving(books) as books_url:
         settings: dict[str, Any] = {
@@ -306,7 +307,7 @@ async def reporting_house(
                 intakes.append(intake)
                 yield
 
-        service = Service("reporting", Settings(**(settings | more)), compose)
+        service = make_service("reporting", Settings(**(settings | more)), compose)
         async with (
             running_app(service, SERVICE_KEY) as client,
             httpx.AsyncClient(base_url=platform_url, headers=bearer(PLATFORM_KEY)) as platform_client,

@@ -13,8 +13,8 @@ from services.demo.running.system import settings_of
 from services.national_platform.compose import compose as compose_platform
 from services.reporting.compose import compose as compose_reporting
 from shared.adapters.kafka.clients import ensure_topics
+from shared.adapters.run_service import make_service
 from shared.contracts.topics import DAYS_CLOSED, STATEMENTS
-from shared.runtime.service import Service
 from shared.runtime.settings import Settings
 from tests.integration.reporting.reporting_harness import (
     PLATFORM_KEY,
@@ -40,7 +40,7 @@ DAY = date(2026, 10, 3)
 async def open_parts(broker: Broker, database: str, platform_database: str, folder: Path) -> AsyncIterator[Settings]:
     """The national platform, and what reporting is told of it."""
     keys = make_keys(folder)
-    platform = Service(
+    platform = make_service(
         "national_platform", platform_settings(await migrate_platform(platform_database), keys), compose_platform
     )
     async with serving(platform.server) as platform_url:
@@ -60,7 +60,7 @@ async def test_it_may_start_before_anybody_has_made_its_topics(
 ) -> None:
     async with (
         open_parts(fresh_broker, database, platform_database, tmp_path) as settings,
-        running_app(Service("reporting", settings, compose_reporting), SERVICE_KEY) as client,
+        running_app(make_service("reporting", settings, compose_reporting), SERVICE_KEY) as client,
     ):
 
         async def is_ready() -> bool:
@@ -84,7 +84,7 @@ async def test_topics_are_read_from_the_start_and_repeats_change_nothing(
                 await producer.send_and_wait(DAYS_CLOSED, closed, headers=[*headers_of(DAYS_CLOSED, closed)])
                 await producer.send_and_wait(STATEMENTS, issued, headers=[*headers_of(STATEMENTS, issued)])
             await producer.send_and_wait(STATEMENTS, b"{}", headers=[*headers_of(STATEMENTS, b"{}")])
-        async with running_app(Service("reporting", settings, compose_reporting), SERVICE_KEY) as client:
+        async with running_app(make_service("reporting", settings, compose_reporting), SERVICE_KEY) as client:
 
             async def is_done() -> bool:
                 status = (await client.get("/v1/status")).json()

@@ -1,0 +1,53 @@
+"""Runs a service with the project's adapters: author keys from files, PostgreSQL's errors, Kafka's login and broker."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from faststream.kafka import KafkaBroker
+
+from shared.adapters.files.vkeys import read_authors
+from shared.adapters.kafka.clients import is_answering, start_broker
+from shared.adapters.kafka.login import check_login
+from shared.adapters.postgres.pool import AWAY, BadData
+from shared.runtime import service
+from shared.runtime.http.errors import DriverErrors
+from shared.runtime.service import Adapters, Compose, Service
+from shared.runtime.settings import Settings
+
+ADAPTERS: Final = Adapters(read_authors, check_login, DriverErrors(bad_values=(BadData,), away=AWAY))
+PING_SECONDS: Final = 2.0
+
+
+def make_service(name: str, settings: Settings, compose: Compose) -> Service:
+    """A service that is not running yet."""
+    return Service(name, settings, compose, ADAPTERS)
+
+
+def run_service(name: str, compose: Compose) -> int:
+    """Read the settings, run the service, return its exit status."""
+    return service.run_service(name, compose, ADAPTERS)
+
+
+@asynccontextmanager
+async def running_broker(service: Service, broker: KafkaBroker) -> AsyncIterator[None]:
+    """Start the broker as a task of the service (joining a group takes seconds) and stop it at the end."""
+    started = service.background("broker", start_broker(broker))
+
+    async def check() -> str | None:
+        if not started.done():
+            return "joining"
+        for subscriber in broker.subscribers:
+            tasks = getattr(subscriber, "tasks", [])
+            if not subscriber.running or not tasks or any(task.done() for task in tasks):
+                return "not consuming"
+        return None if await is_answering(broker, PING_SECONDS) else "broker does not answer"
+
+    service.add_readiness("kafka", check)
+    try:
+        yield
+    finally:
+        started.cancel()
+        await asyncio.gather(started, return_exceptions=True)
+        await broker.stop()
