@@ -106,7 +106,7 @@ async def fill(owner: str, connection: Connection, orders: int, order_ids: str =
         "insert into charging.enterprise (id, uscc) overriding system value values ($1, $2)", list(USCCS.items())
     )
     await connection.execute("insert into charging.run (run, purpose) values ($1, 'orders')", RUN)
-    await connection.execute("select charging.ensure_parts($1, $1)", DAY)
+    await connection.execute("select charging.ensure_partitions($1, $1)", DAY)
     begin, step = datetime.combine(DAY, datetime.min.time(), SHANGHAI), timedelta(days=1) / (orders + 1)
     rows = _ROWS.replace("{order_id}", ORDER_IDS[order_ids])
     workers = max(1, orders // ORDERS_A_WORKER)
@@ -114,7 +114,7 @@ async def fill(owner: str, connection: Connection, orders: int, order_ids: str =
     for number in numbers:
         first = (number - 1) * BATCH
         await connection.execute(rows, 1 << 32 | number, begin, step, first, min(BATCH, orders - first), workers)
-    await connection.execute("select charging.seal_part($1)", DAY)
+    await connection.execute("select charging.seal_partition($1)", DAY)
     await connection.execute("vacuum analyze charging.entry")
     with open_arrow(owner) as database:
         for first in range(1, numbers.stop, 50):

@@ -67,7 +67,7 @@ async def _measure(owner: str, count: int) -> dict[str, Any]:
         await pool.execute(
             "insert into charging.enterprise (uscc) select unnest($1::text[])", ride_hailing_enterprises()
         )
-        await pool.execute("select charging.ensure_parts($1, $1)", DAY)
+        await pool.execute("select charging.ensure_partitions($1, $1)", DAY)
     login, began = with_login(owner, "danbao_charging", "bench-charging"), time.monotonic()
     with ProcessPoolExecutor(WRITERS, mp_context=multiprocessing.get_context("spawn")) as processes:
         loop = asyncio.get_running_loop()

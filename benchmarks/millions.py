@@ -170,7 +170,7 @@ async def _bytes_an_order(house: House) -> float:
 async def _seal(house: House, disk: dict[str, Any]) -> None:
     """What is done once the day is counted."""
     began = time.perf_counter()
-    await house.pool.execute("select charging.seal_part($1)", BEGIN.date())
+    await house.pool.execute("select charging.seal_partition($1)", BEGIN.date())
     disk["sealing_seconds"] = round(time.perf_counter() - began, 1)
     disk["bytes_sealed"] = await _bytes_an_order(house)
 

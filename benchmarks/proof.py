@@ -69,7 +69,7 @@ async def _measure(owner: str, orders: int, questions: int) -> dict[str, Any]:
             await _write_manifests(pool, ours, {1 << 32 | place // BATCH + 1 for place in drawn})
             open_part = await _ask(ours, orders, drawn[: questions // 10])
             began = time.perf_counter()
-            await connection.execute("select charging.seal_part($1)", DAY)
+            await connection.execute("select charging.seal_partition($1)", DAY)
             sealing = time.perf_counter() - began
             sealed_part = await _ask(ours, orders, drawn)
         key = int(await connection.fetchval(f"select pg_relation_size('charging.entry_{DAY:%Y%m%d}_pkey')"))
@@ -94,13 +94,13 @@ async def _bytes(connection: Connection) -> int:
 async def _fill(connection: Connection, rows: int) -> None:
     await connection.execute("insert into charging.enterprise (uscc) values ($1)", USCC)
     await connection.execute("insert into charging.run (run, purpose) values ($1, 'orders')", RUN)
-    await connection.execute("select charging.ensure_parts($1, $1)", DAY)
+    await connection.execute("select charging.ensure_partitions($1, $1)", DAY)
     step, stretch = timedelta(days=1) / (rows + 1), 0
     for number, first in enumerate(range(0, rows, BATCH), 1):
         batch = 1 << 32 | number
         await connection.execute(_ROWS, batch, first, _START, step, min(BATCH, rows - first))
         if number % _SUMMED_UP_EACH == 0:
-            stretch = await connection.fetchval("select charging.summarise_part($1, $2)", DAY, stretch)
+            stretch = await connection.fetchval("select charging.summarize_partition($1, $2)", DAY, stretch)
 
 
 async def _write_manifests(pool: Pool, asking: Pool, batches: set[int]) -> None:

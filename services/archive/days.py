@@ -175,7 +175,7 @@ async def end_restoring(connection: Connection, day: date) -> None:
 
 async def seal(connection: Connection, day: date) -> None:
     """The indexes of a day that is there; nothing where they are built."""
-    await connection.execute("select charging.seal_part($1)", day)
+    await connection.execute("select charging.seal_partition($1)", day)
 
 
 def split(batches: Sequence[Batch], leaves: int) -> list[list[Batch]]:

@@ -23,7 +23,7 @@ DEFINITIONS = {
     "national_platform": ["services.national_platform.tables"],
 }
 """Modules with the tables of each schema as queries see them."""
-SCHEMAS = ["ledger", "national_platform"]
+SCHEMAS = ["charging", "ledger", "national_platform"]
 
 
 @pytest.fixture(scope="module")

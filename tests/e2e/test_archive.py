@@ -81,7 +81,7 @@ async def is_said_to_be_archived(month: Month, gone: list[Any], day: date) -> No
     with pytest.raises(CommandFailed, match="danbao archive restore"):
         await charging.post("/v1/rerate", {"first_on": str(day), "last_on": str(day), "apply": False})
     with pytest.raises(asyncpg.RaiseError, match=f"danbao archive restore {day}"):
-        await fetch(month, "select charging.ensure_parts($1, $1)", day)
+        await fetch(month, "select charging.ensure_partitions($1, $1)", day)
 
 
 def nothing(_: int) -> None:

@@ -25,7 +25,7 @@ from shared.domain.scheme.tariff import TariffLine
 EXCLUSIONS: Final = ("", "province_not_in_pilot", "enterprise_not_enrolled", "insured_as_employee")
 RERATED: Final = "rerated"
 REVERSALS: Final = ("", "cancelled", "resent", RERATED)
-"""What the codes in `reason` mean; services/charging/migrations/versions/0001_charging.py describes the columns."""
+"""What the codes in `reason` mean; services/charging/migrations/versions/0001_charging.sql describes the columns."""
 _EPOCH_DAY: Final = date(1970, 1, 1)
 _DAY_US: Final = 86_400_000_000
 _HOUR_US: Final = 3_600_000_000

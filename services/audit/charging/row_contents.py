@@ -25,7 +25,7 @@ from shared.domain.evidence.merkle import leaf_hash
 from shared.domain.scheme.industry import Industry
 
 ASSESSMENTS: Final = ("presumed", "declared_unused", "arrived")
-"""What the codes in `why` mean; services/charging/migrations/versions/0005_assessments.py describes the columns."""
+"""What the codes in `why` mean; services/charging/migrations/versions/0001_charging.sql describes the columns."""
 FETCH_ROWS: Final = 5_000
 ARCHIVE: Final = Path("archive")
 """Where archived days are, unless somebody says where."""

@@ -73,7 +73,7 @@ async def count_day(pool: Pool, scheme: Scheme, closing: DayClosing, author: Aut
                 "insert into charging.outbox (topic, key, payload) values ($1, $2, $3)",
                 DAYS_COUNTED, closing.day.isoformat(), payload,
             )  # fmt: skip
-        await connection.execute("select charging.seal_part($1), charging.rest_part($1)", closing.day)
+        await connection.execute("select charging.seal_partition($1), charging.restore_autovacuum($1)", closing.day)
 
 
 async def _read_answer(connection: Connection, closing: DayClosing) -> bytes | None:

@@ -30,7 +30,7 @@ begin
     end loop;
     for object in
         select p.oid::regprocedure from pg_proc p where p.pronamespace = 'charging'::regnamespace
-            and p.proname in ('make_part', 'attach_part', 'ensure_parts', 'seal_part', 'summarise_part', 'rest_part')
+            and p.proname in ('make_partition', 'attach_partition', 'ensure_partitions', 'seal_partition', 'summarize_partition', 'restore_autovacuum')
     loop
         execute format('alter function %s owner to danbao_charging_partitions', object);
     end loop;

@@ -26,7 +26,7 @@ class Parts:
         for day in sorted(set(days) - self._made):
             first = _DAY_0 + timedelta(days=day)
             last = first + timedelta(days=self._ahead)
-            await self._pool.execute("select charging.ensure_parts($1, $2)", first, last)
+            await self._pool.execute("select charging.ensure_partitions($1, $2)", first, last)
             self._made.update(range(day, day + self._ahead + 1))
         self._added.update(days)
 
@@ -39,7 +39,7 @@ class Parts:
         for day in sorted(self._added):
             first = self._summed_up.get(day, 0)
             found = await self._pool.fetchval(
-                "select charging.summarise_part($1, $2)", _DAY_0 + timedelta(days=day), first
+                "select charging.summarize_partition($1, $2)", _DAY_0 + timedelta(days=day), first
             )
             if found == first:
                 self._added.discard(day)

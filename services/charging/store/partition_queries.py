@@ -2,7 +2,7 @@
 
 The part of each day is asked by itself: to plan over the parts of five years takes longer than to look into one, and
 all rows of an order are in one. A part that is still written to has summaries of stretches of it, a sealed one has
-indexes (`charging.seal_part`).
+indexes (`charging.seal_partition`).
 """
 
 from collections.abc import Iterable

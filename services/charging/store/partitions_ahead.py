@@ -40,8 +40,10 @@ class PartsAhead:
         """
         fault, days = "", 0
         try:
-            await self._pool.execute("select charging.ensure_parts($1, $2)", day, day + timedelta(days=self._ahead))
-            await self._pool.execute("select charging.rest_part($1)", day - timedelta(days=1))
+            await self._pool.execute(
+                "select charging.ensure_partitions($1, $2)", day, day + timedelta(days=self._ahead)
+            )
+            await self._pool.execute("select charging.restore_autovacuum($1)", day - timedelta(days=1))
         except Exception as error:  # noqa: BLE001 - whatever it is, the next look tries again
             fault = f": {error!r}"
         try:

@@ -168,7 +168,7 @@ async def test_a_second_login_has_the_rights_of_the_first_until_it_ends(url: str
     logins: dict[str, str | None] = dict.fromkeys(charging.logins, PASSWORD)
     await migrate(url, charging.schema, charging.scripts, logins | {second: PASSWORD})
     connection = await as_login(url, second)
-    await connection.execute("select charging.ensure_parts('2026-10-03', '2026-10-03')")
+    await connection.execute("select charging.ensure_partitions('2026-10-03', '2026-10-03')")
     assert await connection.fetchval("select count(*) from charging.entry") == 0
     await connection.close()
     await migrate(url, charging.schema, charging.scripts, logins | {second: None})

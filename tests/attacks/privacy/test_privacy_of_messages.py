@@ -1,12 +1,10 @@
 """A message between services that names a person: of what the quarantine keeps, nothing can be read for ever."""
 
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import date
 from hashlib import sha256
-from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
@@ -14,12 +12,9 @@ import msgspec
 import pytest
 from asyncpg.exceptions import PostgresError
 
-import services
 from services.audit.charging.identities import CLEAN
 from shared.adapters.postgres.kept_keys import KeptKeys
 from shared.adapters.postgres.message_faults import detail_of
-from shared.adapters.postgres.migrations import migrate
-from shared.adapters.postgres.sealed_messages import open_message
 from shared.adapters.postgres.topic_store import Unavailable
 from shared.contracts.manifests import RemittanceReceived
 from shared.contracts.quarantine import Message, QuarantineReason
@@ -39,8 +34,7 @@ from tests.support.authors import headers_of
 CITIZEN, MOBILE, NAME, PINYIN = "11010519491231002X", "13800138000", "张三", "ZhangSan.Beijing"
 NEEDLES: Final = {each: each.encode().hex() for each in (CITIZEN, MOBILE, NAME, PINYIN)}
 TOPICS: Final = {"ledger": REMITTANCES, "reporting": INJURIES, "charging": DAYS_CLOSING}
-VERSIONS: Final = {"ledger": "0008", "reporting": "0011", "charging": "0014"}
-"""The migrations that seal what was kept in clear."""
+"""A topic that each service reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,36 +198,3 @@ async def test_a_remittance_that_is_quarantined_is_booked_when_its_cause_is_gone
         assert (await readers.topics.replay(unsigned, "somebody")).startswith("refused: unsigned")
         assert await readers.topics.replay(signed, "somebody") == "replayed"
         assert await ledger.value("select count(*) from ledger.remittance") == 1
-
-
-@pytest.mark.parametrize("schema", TOPICS)
-async def test_what_was_kept_in_clear_is_sealed(schema: str, database: str, tmp_path: Path) -> None:
-    """The migration carries every row over; the pages hold nothing of it."""
-    scripts = Path(services.__file__).parent / schema / "migrations"
-    roles = {f"danbao_{schema}": "secret", "danbao_auditor": "secret"}
-    before = tmp_path / "migrations"
-    shutil.copytree(scripts, before)
-    for later in (before / "versions").glob("[0-9]*"):
-        if later.name >= VERSIONS[schema]:
-            later.unlink()
-    await migrate(database, schema, before, roles)
-    body, headers = f'{{"driver": "{PINYIN}"}}'.encode(), msgspec.json.encode([["driver", NAME.encode().hex()]])
-    owner = await asyncpg.connect(database)
-    try:
-        await owner.execute(
-            f"""insert into {schema}.refused_message (topic, reason, detail, payload, sha256, headers, recorded_at)
-            values ('t', 'unstorable', $1, $2, $3, $4::text::jsonb, now())""",
-            f"NotNull: of {MOBILE}\nDETAIL:  Failing row contains ({PINYIN}).", body, sha256(body).digest(),
-            headers.decode(),
-        )  # fmt: skip
-        await migrate(database, schema, scripts, roles)
-        row = await owner.fetchrow(f"select * from {schema}.refused_message join {schema}.kept_key on day = sealed_on")
-        assert row["detail"] == "NotNull: of …"
-        kept = open_message(row["key"], schema, row)
-        assert (kept.body, kept.headers) == (body, [("driver", NAME.encode())])
-        pages = await owner.fetchval(f"select pg_read_binary_file(pg_relation_filepath('{schema}.refused_message'))")
-        assert PINYIN.encode() not in pages, "the table was written anew"
-        with pytest.raises(PostgresError, match=r"never changed|refused|only added to"):
-            await owner.execute(f"update {schema}.refused_message set detail = ''")
-    finally:
-        await owner.close()

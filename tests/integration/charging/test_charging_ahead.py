@@ -29,14 +29,14 @@ async def test_their_lack_is_an_alarm_that_says_why_and_ends_with_it(house: Hous
     owner = await asyncpg.connect(house.owner_url)
     try:
         assert await told(TODAY) == (7, None)
-        await owner.execute("revoke execute on function charging.ensure_parts from danbao_charging")
+        await owner.execute("revoke execute on function charging.ensure_partitions from danbao_charging")
         assert await told(TODAY + timedelta(days=4)) == (3, None)
         count, why = await told(TODAY + timedelta(days=5))
         assert count == 2
         assert why is not None
         assert why.startswith("rows have parts for 2 more days, fewer than 3: InsufficientPrivilegeError")
         assert (await told(TODAY + timedelta(days=9)))[0] == -1  # not even the day's own
-        await owner.execute("grant execute on function charging.ensure_parts to danbao_charging")
+        await owner.execute("grant execute on function charging.ensure_partitions to danbao_charging")
         assert await told(TODAY + timedelta(days=9)) == (7, None)
         await owner.execute("alter table charging.entry detach partition charging.entry_20261015")
         assert (await told(TODAY + timedelta(days=9)))[0] == 2  # a table of that name is not yet a part
@@ -52,7 +52,9 @@ async def test_an_open_part_is_left_to_vacuum_when_its_day_is_over(house: House)
     assert [row[0] for row in await house.fetch(options)] == ["entry_20261003", "entry_20261004"]
     await ahead.look(TODAY + timedelta(days=1))
     assert [row[0] for row in await house.fetch(options)] == ["entry_20261004", "entry_20261005"]
-    await house.pool.execute("select charging.rest_part('2026-10-03'), charging.rest_part('2031-01-01')")  # and again
+    await house.pool.execute(
+        "select charging.restore_autovacuum('2026-10-03'), charging.restore_autovacuum('2031-01-01')"
+    )  # and again
 
 
 async def test_what_batches_added_is_summed_up_unless_the_part_is_taken(house: House) -> None:
@@ -78,7 +80,7 @@ async def test_what_batches_added_is_summed_up_unless_the_part_is_taken(house: H
         await parts.ensure([day, day + 400])
         await parts.sum_up()
         assert await owner.fetchval(left, summaries) == being_filled + 1, "it goes on where it was"
-        await house.pool.execute("select charging.seal_part($1)", TODAY)
+        await house.pool.execute("select charging.seal_partition($1)", TODAY)
         await parts.ensure([day])
         await parts.sum_up()
     finally:
@@ -87,7 +89,7 @@ async def test_what_batches_added_is_summed_up_unless_the_part_is_taken(house: H
 
 async def test_a_summary_that_is_broken_off_is_taken_back(house: House) -> None:
     """What PostgreSQL leaves of it has every later stretch read (docs/decisions/0010)."""
-    await house.pool.execute("select charging.ensure_parts($1, $1)", TODAY)
+    await house.pool.execute("select charging.ensure_partitions($1, $1)", TODAY)
     owner, worker = await asyncpg.connect(house.owner_url), await asyncpg.connect(house.url)
     stretch, broken_off = 0, 0
     try:
@@ -97,11 +99,11 @@ async def test_a_summary_that_is_broken_off_is_taken_back(house: House) -> None:
             for milliseconds in (1, 2, 3, 4, 5, 6, 7, 8):
                 await worker.execute(f"set statement_timeout = {milliseconds}")
                 try:
-                    stretch = await worker.fetchval("select charging.summarise_part($1, $2)", TODAY, stretch)
+                    stretch = await worker.fetchval("select charging.summarize_partition($1, $2)", TODAY, stretch)
                 except asyncpg.QueryCanceledError:
                     broken_off += 1
         await worker.execute("set statement_timeout = 0")
-        await worker.fetchval("select charging.summarise_part($1, $2)", TODAY, stretch)
+        await worker.fetchval("select charging.summarize_partition($1, $2)", TODAY, stretch)
         await owner.execute("set enable_seqscan = off; set cpu_index_tuple_cost = 1000")
         plan = await owner.fetch(
             "explain (analyze, costs off, timing off) select from charging.entry_20261003 where order_id = 'nobody'"

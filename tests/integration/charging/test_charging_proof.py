@@ -75,7 +75,7 @@ async def test_every_row_of_an_order_is_proved_to_its_manifest(house: House, sea
     await one.charge(cancelled("o5"), accepted("x"))
     await one.settle()
     if sealed:
-        await house.pool.execute("select charging.seal_part($1)", DAY)
+        await house.pool.execute("select charging.seal_partition($1)", DAY)
     kinds = [RowKind.ACCEPTANCE, RowKind.CANCELLATION, RowKind.REVERSAL]
     assert await assert_proved(house, "o5") == kinds
     found = await Proofs(house.pool).order(RIDES, "o5", DAY)
@@ -133,7 +133,7 @@ async def test_no_question_goes_through_a_whole_part_or_its_whole_key(house: Hou
     await (await house.worker()).charge(*(accepted(f"o{n}", NOON + timedelta(seconds=n)) for n in range(2_000)))
     index = f"entry_{DAY:%Y%m%d}_{{}}".format
     if sealed:
-        await house.pool.execute("select charging.seal_part($1)", DAY)
+        await house.pool.execute("select charging.seal_partition($1)", DAY)
     asked = {
         "order": ORDER_ROWS.replace("$1", f"'{RIDES}'").replace("$2", "'o1'"),
         "worker": "select from charging.entry n where worker_key = bigint '1' and accepted_at > '2026-10-3'",
@@ -149,7 +149,7 @@ async def test_no_question_goes_through_a_whole_part_or_its_whole_key(house: Hou
 
 async def test_sealing_again_takes_the_summaries_that_a_reader_held(house: House) -> None:
     await (await house.worker()).charge(accepted("o1"))
-    seal, part = "select charging.seal_part($1)", f"charging.entry_{DAY:%Y%m%d}"
+    seal, part = "select charging.seal_partition($1)", f"charging.entry_{DAY:%Y%m%d}"
     summaries = f"select to_regclass('{part}_open') is not null"
     async with house.pool.acquire() as reader, reader.transaction():
         await reader.fetch(of_day("select from charging.entry n", DAY))

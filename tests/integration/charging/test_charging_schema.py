@@ -114,7 +114,7 @@ def test_what_is_compared_is_the_content() -> None:
 
 async def test_a_part_is_a_day_in_shanghai_and_made_once(house: House) -> None:
     for _ in range(2):
-        await house.pool.execute("select charging.ensure_parts('2026-10-31', '2026-11-01')")
+        await house.pool.execute("select charging.ensure_partitions('2026-10-31', '2026-11-01')")
     parts = """select c.relname, pg_get_expr(c.relpartbound, c.oid) from pg_inherits join pg_class c on c.oid = inhrelid
         where inhparent = 'charging.entry'::regclass order by 1"""
     assert await house.fetch(parts) == [
@@ -122,4 +122,4 @@ async def test_a_part_is_a_day_in_shanghai_and_made_once(house: House) -> None:
         ("entry_20261101", "FOR VALUES FROM ('2026-10-31 16:00:00+00') TO ('2026-11-01 16:00:00+00')"),
     ]
     with pytest.raises(asyncpg.RaiseError, match="mistake"):
-        await house.pool.execute("select charging.ensure_parts('2022-01-01', '2026-11-01')")
+        await house.pool.execute("select charging.ensure_partitions('2022-01-01', '2026-11-01')")
