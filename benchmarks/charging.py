@@ -21,7 +21,7 @@ from benchmarks.rivals.race import FAIR, NAIVE, race
 from benchmarks.table import Row, Scale, from_runs
 from benchmarks.workers import CHARGING, House, cpu_an_event, embedded_parts, open_house, with_enough
 from deploy.embedded.stack import EmbeddedStack
-from services.charging.rows.row_kinds import ENTRY_COLUMNS
+from services.charging.rows.order_columns import COPY_COLUMNS, KEY_COLUMNS
 from shared.adapters.postgres.pool import Pool
 
 BATCH: Final = 8_000
@@ -102,8 +102,9 @@ async def charge(
 
 async def copy_rate(pool: Pool, number: int) -> float:
     """The same rows in the same order of batches, into an empty partitioned table with the same key."""
-    columns = ", ".join(ENTRY_COLUMNS)
-    rows = [tuple(row) for row in await pool.fetch(f"select {columns} from charging.entry order by batch, leaf_index")]
+    columns = (*KEY_COLUMNS, *(name for name in COPY_COLUMNS if name not in KEY_COLUMNS))
+    listed = ", ".join(columns)
+    rows = [tuple(row) for row in await pool.fetch(f"select {listed} from charging.entry order by batch, leaf_index")]
     await pool.execute(
         f"""create table charging.rival_{number} (like charging.entry including all) partition by range (accepted_at);
         create table charging.rival_{number}_day (like charging.entry including all);
@@ -114,7 +115,7 @@ async def copy_rate(pool: Pool, number: int) -> float:
         began = time.perf_counter()
         for batch in batches:
             await connection.copy_records_to_table(
-                f"rival_{number}", schema_name="charging", columns=ENTRY_COLUMNS, records=batch
+                f"rival_{number}", schema_name="charging", columns=columns, records=batch
             )
         return len(rows) / (time.perf_counter() - began)
 

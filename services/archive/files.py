@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from services.archive.rows import SCHEMA, exact
 from services.archive.time_order import RUN, SKIPPED, lay_by_leaf, lay_by_time
+from services.charging.rows.order_columns import Piece, columns_of
 from shared.domain.errors import Refused
 
 VERSION: Final = 2
@@ -34,10 +35,7 @@ _RISING: Final = ("batch", "accepted_at", "ended_at", "sequence", "recorded_at")
 """Runs on within a batch: differences are written."""
 _RANDOM: Final = ("worker",)
 """Numbers below a bound that is far below their type's: first bytes apart from second ones, and so on."""
-_REPEATED: Final = (
-    "kind", "enterprise", "premium", "region", "tariff_line", "token_key", "industry", "reason", "departed", "series",
-    "agency_uscc", "employer_insurance_no", RUN, SKIPPED,
-)  # fmt: skip
+_REPEATED: Final = (*(column.name for column in columns_of(Piece.TEMPLATE, Piece.VARIABLE)), "region", RUN, SKIPPED)
 _LEVEL: Final = 1
 """Of zstd: higher ones made random digits larger, hardly anything smaller, and took up to six times as long."""
 

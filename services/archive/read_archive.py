@@ -12,27 +12,30 @@ import numpy as np
 import pyarrow as pa
 
 from services.archive.rows import ORDER, SCHEMA, TEXTS
+from services.charging.rows.order_columns import Piece, columns_of
 from shared.adapters.arrow.database import ArrowDatabase
 from shared.domain.errors import Refused
 from shared.domain.evidence.leaf import NO_INT64
 
-_ALIKE: Final = ("kind", "enterprise", "premium", "tariff_line", "token_key", "industry", "reason", "departed")
+_ALIKE: Final = [column.name for column in columns_of(Piece.TEMPLATE)]
+_MISSING: Final = {"timestamptz": "'-infinity'", "bigint": str(NO_INT64)}
 _NUMBERS: Final = {
-    "batch": ("batch", ">i8"),
-    "leaf_index": ("leaf_index", ">i4"),
-    "accepted_at": ("accepted_at", ">i8"),
-    "ended_at": ("coalesce(ended_at, '-infinity')", ">i8"),
-    "sequence": (f"coalesce(sequence, {NO_INT64})", ">i8"),
-    "region": ("region", ">i4"),
-    "worker_key": ("worker_key", ">i8"),
+    column.name: (
+        f"coalesce({column.name}, {_MISSING[column.sql_type]})" if column.is_nullable else column.name,
+        column.copy_format,
+    )
+    for column in columns_of(Piece.RECORD)
+    if column.sql_type != "bytea"
 }
 """SQL and element of what comes as an array. A missing one is the smallest of its width, as in a leaf."""
+_BYTES: Final = {column.name: column.size or 0 for column in columns_of(Piece.RECORD) if column.sql_type == "bytea"}
+"""Columns of fixed width that come as one text of bytes."""
 _HEAD_BYTES: Final = 20
 """Of an array of one dimension without nulls, before its elements, each behind its length in four bytes."""
 _EPOCH_US: Final = 946_684_800_000_000
 """PostgreSQL counts time from 2000, everybody else from 1970."""
-_TOKEN: Final = (8, 24)
-"""Bytes of a token's two columns."""
+_KEY_BYTES: Final = 8
+"""Bytes of a token in the first of its two columns."""
 LEAVES_AT_ONCE: Final = 16_384
 """Of how many leaves the rows are put together: PostgreSQL has them in memory, some 200 bytes each."""
 _SETTINGS: Final = "select set_config('work_mem', '64MB', false), set_config('enable_sort', 'off', false)"
@@ -85,7 +88,7 @@ def _select() -> str:
     columns += [f"array_send(array_agg({sql})) as {name}" for name, (sql, _) in _NUMBERS.items()]
     columns.append("array_send(array_agg(recorded_at) filter (where recorded_at is not null)) as recorded_at")
     columns += [f"string_agg({text}, '') as {text}" for text in TEXTS]
-    columns += [f"string_agg({name}, '') as {name}" for name in ("worker_rest", "received")]
+    columns += [f"string_agg({name}, '') as {name}" for name in _BYTES]
     return f"select count(*) as rows, {', '.join(columns)} from charging.{{table}} where {{among}} group by {alike}"
 
 
@@ -107,12 +110,12 @@ def _rows(alike: dict[str, Any]) -> pa.Table:
     columns["recorded_at"] = _unless_missing(sent + _EPOCH_US, sent).cast(SCHEMA.field("recorded_at").type)
     for name in TEXTS:
         columns[name] = _texts(alike[name], alike[f"{name}_length"], count)
-    key, rest = _TOKEN
-    tokens = np.empty((count, key + rest), np.uint8)
-    tokens[:, :key] = numbers["worker_key"].astype(">i8").view(np.uint8).reshape(count, key)
-    tokens[:, key:] = _bytes(alike["worker_rest"], rest, count)
+    texts = {name: _bytes(alike[name], size, count) for name, size in _BYTES.items()}
+    tokens = np.empty((count, _KEY_BYTES + _BYTES["worker_rest"]), np.uint8)
+    tokens[:, :_KEY_BYTES] = numbers["worker_key"].astype(">i8").view(np.uint8).reshape(count, _KEY_BYTES)
+    tokens[:, _KEY_BYTES:] = texts["worker_rest"]
     columns["worker"] = _fixed("worker", tokens)
-    columns["received"] = _fixed("received", _bytes(alike["received"], SCHEMA.field("received").type.byte_width, count))
+    columns["received"] = _fixed("received", texts["received"])
     return pa.table([columns[name] for name in SCHEMA.names], SCHEMA)
 
 

@@ -1,4 +1,4 @@
-"""Rows as tables: how they are read, and how their leaves are worked out, a column at a time.
+"""Rows as Arrow tables: their schema, and the hashes of their leaves, computed a column at a time.
 
 The leaf is `shared.domain.evidence.leaf.order_leaf`; here it is encoded for many rows at once, because a function
 call a row would cost more than the hash. `tests/integration/cli/test_archive.py` holds both together.
@@ -11,26 +11,37 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from services.charging.rows.order_columns import LEAF_COLUMNS, ORDER_COLUMNS
 from shared.adapters.arrow.database import TOKEN
 from shared.adapters.arrow.hashing import hash_rows
 from shared.domain.evidence.leaf import NO_INT64, VERSION
 
-SCHEMA: Final = pa.schema(
-    [
-        ("batch", pa.int64()), ("leaf_index", pa.int32()), ("kind", pa.int16()), ("enterprise", pa.int16()),
-        ("accepted_at", pa.timestamp("us", "UTC")), ("ended_at", pa.timestamp("us", "UTC")), ("sequence", pa.int64()),
-        ("premium", pa.int32()), ("region", pa.int32()), ("tariff_line", pa.int16()), ("token_key", pa.int16()),
-        ("industry", pa.int16()), ("reason", pa.int16()), ("departed", pa.bool_()), ("worker", TOKEN),
-        ("received", TOKEN), ("order_id", pa.string()), ("series", pa.string()), ("agency_uscc", pa.string()),
-        ("employer_insurance_no", pa.string()), ("recorded_at", pa.timestamp("us", "UTC")),
-    ]
-)  # fmt: skip
-ORDER: Final = [("batch", "ascending"), ("leaf_index", "ascending")]
-TEXTS: Final = ("order_id", "series", "agency_uscc", "employer_insurance_no")
+_ROW_KEY: Final = ("batch", "leaf_index")
+ORDER: Final = [(name, "ascending") for name in _ROW_KEY]
+TOKEN_COLUMNS: Final = ("worker_key", "worker_rest")
+"""Two columns of the table that are one, `worker`, in files."""
+_TYPES: Final = {
+    "smallint": pa.int16(), "integer": pa.int32(), "bigint": pa.int64(), "boolean": pa.bool_(), "text": pa.string(),
+    "timestamptz": pa.timestamp("us", "UTC"), "bytea": TOKEN,
+}  # fmt: skip
+_LEAF_NAMES: Final = [column.name for column in LEAF_COLUMNS]
+
+
+def _schema() -> pa.Schema:
+    """Batch and leaf index, the columns of the leaf in its order, the others."""
+    types = {column.name: _TYPES[column.sql_type] for column in ORDER_COLUMNS} | {"worker": TOKEN}
+    key, rest = TOKEN_COLUMNS
+    ordered = dict.fromkeys([*_ROW_KEY, *_LEAF_NAMES, *types])
+    names = ["worker" if name == key else name for name in ordered if name not in {rest, "worker"}]
+    return pa.schema([(name, types[name]) for name in names])
+
+
+SCHEMA: Final = _schema()
+TEXTS: Final = [column.name for column in LEAF_COLUMNS if not column.leaf_format]
+_FORMATS: Final = {column.name: column.leaf_format for column in LEAF_COLUMNS} | {"worker": "V32"}
 _FIXED: Final = [
-    ("prefix", "u1"), ("version", "u1"), ("kind", "u1"), ("uscc", "S18"), ("accepted_at", ">i8"), ("ended_at", ">i8"),
-    ("sequence", ">i8"), ("premium", ">i8"), ("region", ">i4"), ("tariff_line", ">i4"), ("token_key", ">u2"),
-    ("industry", ">u2"), ("reason", ">u2"), ("departed", "i1"), ("worker", "V32"), ("received", "V32"),
+    ("prefix", "u1"), ("version", "u1"),
+    *((name, _FORMATS[name]) for name in SCHEMA.names if _FORMATS.get(name)),
 ]  # fmt: skip
 _HASH: Final = 32
 _LONGEST: Final = 2**15
@@ -74,22 +85,25 @@ def _fixed(rows: pa.Table, enterprises: Mapping[int, str]) -> Array:
     usccs = np.zeros(max(enterprises, default=0) + 1, "S18")
     for number, uscc in enterprises.items():
         usccs[number] = uscc.encode()
-    laid["uscc"] = usccs[_numbers(rows["enterprise"])]
-    for name in ("accepted_at", "ended_at", "sequence"):
-        laid[name] = _numbers(rows[name], NO_INT64)
-    for name in ("kind", "premium", "region", "tariff_line", "token_key", "industry", "reason"):
-        laid[name] = _numbers(rows[name])
-    laid["departed"] = _numbers(pc.cast(rows["departed"], pa.int8()), -1)
-    for name in ("worker", "received"):
-        laid[name] = fixed_bytes(rows[name]).view("V32").reshape(-1)
+    for name, _ in _FIXED[2:]:
+        if name == "enterprise":
+            laid[name] = usccs[_numbers(rows[name])]
+        elif SCHEMA.field(name).type == TOKEN:
+            laid[name] = fixed_bytes(rows[name]).view("V32").reshape(-1)
+        else:
+            laid[name] = _numbers(rows[name])
     return laid
 
 
-def _numbers(column: pa.ChunkedArray, missing: int = 0) -> Array:
-    if pa.types.is_timestamp(column.type):
-        column = column.cast(pa.int64())
-    found: Array = pc.fill_null(column, missing).to_numpy()
-    return found
+def _numbers(column: pa.ChunkedArray) -> Array:
+    """A column as whole numbers; a missing one as the leaf has it."""
+    if pa.types.is_boolean(column.type):
+        numbers: Array = pc.fill_null(column.cast(pa.int8()), -1).to_numpy()
+    elif pa.types.is_timestamp(column.type) or pa.types.is_int64(column.type):
+        numbers = pc.fill_null(column.cast(pa.int64()), NO_INT64).to_numpy()
+    else:
+        numbers = column.to_numpy()
+    return numbers
 
 
 def fixed_bytes(column: pa.ChunkedArray) -> Array:

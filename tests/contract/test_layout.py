@@ -7,7 +7,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.charging.rows.row_encoding import COPY_COLUMNS, Orders, lay_out, stream
+from services.charging.rows.order_columns import COPY_COLUMNS
+from services.charging.rows.row_encoding import Orders, lay_out, stream
 from services.charging.rows.row_kinds import TotalKey
 from services.charging.rows.row_template import Form, texts
 from shared.contracts.manifests import Outcome

@@ -14,6 +14,7 @@ from services.audit.charging.batches import Batches, Found, Tally, TotalKey
 from services.audit.charging.workers import Workers
 from services.audit.facts import Facts
 from services.audit.verdict import Check
+from services.charging.rows.order_columns import LEAF_COLUMNS, OrderColumn
 from shared.domain.calendar import epoch_microseconds
 from shared.domain.evidence.leaf import NO_INT64, RowKind, is_charge, is_reversal, order_leaf
 from shared.domain.evidence.merkle import leaf_hash
@@ -31,11 +32,15 @@ _DAY_US: Final = 86_400_000_000
 _HOUR_US: Final = 3_600_000_000
 _SHANGHAI_US: Final = 8 * _HOUR_US
 
-ENTRY: Final = """
-    batch, leaf_index, kind, enterprise, order_id, worker_key, worker_rest, sequence, premium, region, tariff_line,
-    token_key, industry, reason, departed, received, series, agency_uscc, employer_insurance_no,
-    (extract(epoch from accepted_at) * 1000000)::bigint as accepted,
-    (extract(epoch from ended_at) * 1000000)::bigint as ended"""
+
+def _read_sql(column: OrderColumn) -> str:
+    """SQL: a column as the leaf has it: an instant in microseconds since 1970, without the `_at` of its name."""
+    if column.sql_type != "timestamptz":
+        return column.name
+    return f"(extract(epoch from {column.name}) * 1000000)::bigint as {column.name.removesuffix('_at')}"
+
+
+ENTRY: Final = ", ".join(["batch", "leaf_index", *map(_read_sql, LEAF_COLUMNS)])
 """The columns of a row that its leaf is made of."""
 ENTRIES: Final = f"""
     with own as (

@@ -8,6 +8,7 @@ from services.audit.charging.order_rows import RERATED, REVERSALS
 from services.audit.charging.row_contents import FETCH_ROWS
 from services.audit.facts import Facts
 from services.audit.verdict import Check, Verdict
+from services.charging.rows.order_columns import INHERITED_COLUMNS
 from shared.adapters.crypto.signing import is_signed
 from shared.adapters.postgres.pool import Connection
 from shared.contracts.events import Declaration
@@ -46,13 +47,16 @@ def _last_charge(name: str, of: str) -> str:
     return _look(name, of, f"{_is_charge('e')} order by e.kind desc")
 
 
+def _repeated(row: str) -> str:
+    """What a reversal repeats of the charge that it takes back."""
+    return f"({', '.join(f'{row}.{name}' for name in (*INHERITED_COLUMNS, 'tariff_line'))})"
+
+
 _REVERSALS: Final = f"""
     select r.accepted_at, r.enterprise, r.order_id, r.worker_key, r.premium, r.reason, a.premium as charged,
         coalesce(n.batch = r.batch, false) as is_anew, n.kind is not null as is_followed,
         c.ended_at, c.departed, s.was_charged,
-        (r.region, r.tariff_line, r.token_key, r.industry, r.worker_rest, r.agency_uscc, r.employer_insurance_no)
-            is not distinct from (a.region, a.tariff_line, a.token_key, a.industry, a.worker_rest, a.agency_uscc,
-                a.employer_insurance_no) as is_same
+        {_repeated("r")} is not distinct from {_repeated("a")} as is_same
     from charging.entry r
     {_look("a", "r", "e.kind = case r.kind when 4 then 1 else r.kind - 1 end")}
     {_look("n", "r", "e.kind = case r.kind when 4 then 8 else r.kind + 1 end")}

@@ -11,7 +11,8 @@ from pydantic import AwareDatetime, Base64Bytes, BaseModel, ConfigDict, Field
 
 from services.charging.ingest.batch_reader import BatchReader
 from services.charging.rows.batch import EPOCH, Batch
-from services.charging.rows.row_encoding import COPY_COLUMNS, stream
+from services.charging.rows.order_columns import COPY_COLUMNS
+from services.charging.rows.row_encoding import stream
 from services.charging.rows.row_kinds import LEAF_INDEX
 from services.charging.store.batch_writer import COMPARE, INBOX
 from shared.adapters.postgres.pool import Connection, Pool

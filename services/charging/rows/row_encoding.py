@@ -5,24 +5,19 @@ share is ready. One layout for whatever charging writes (docs/decisions/0008, 00
 """
 
 import struct
-from collections.abc import Iterable, Sequence
-from itertools import chain, compress
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, compress, groupby
 from typing import Any, Final
 
 import numpy as np
 
+from services.charging.rows.order_columns import COPY_COLUMNS, LEAF_COLUMNS, Piece, columns_of
 from services.charging.rows.row_kinds import COPIED, Row
 from services.charging.rows.row_template import NULL, Form, Texts
 from shared.adapters.crypto.hashing import hash_all
 from shared.domain.books.delays import BOUNDS_SECONDS
-from shared.domain.evidence.leaf import NO_INT64
+from shared.domain.evidence.leaf import NO_INT64, SharedLeaf
 
-COPY_COLUMNS: Final = (
-    "accepted_at", "worker_key", "leaf_index", "batch", "region", "ended_at", "sequence", "worker_rest", "received",
-    "order_id", "enterprise", "kind", "premium", "tariff_line", "token_key", "industry", "reason", "departed",
-    "series", "agency_uscc", "employer_insurance_no", "recorded_at",
-)  # fmt: skip
-"""The order in which a row's columns stand in the stream."""
 Array = np.ndarray[Any, Any]
 
 _HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -31,28 +26,40 @@ _POSTGRES_EPOCH_US: Final = 946_684_800_000_000
 """2000-01-01T00:00Z, from which PostgreSQL counts, in microseconds since 1970."""
 _MINUTE_US: Final = BOUNDS_SECONDS[0] * 1_000_000
 """What was sent within it counts as sent at once, and says no time."""
+_PREFIX_AND_VERSION: Final = 2
 _TIME: Final = struct.Struct(">iq")
-_LEAF_COLUMNS: Final = (
-    ("head", "V21"), ("accepted_us", ">i8"), ("ended_us", ">i8"), ("sequence", ">i8"), ("premium", "V8"),
-    ("region", ">i4"), ("rated", "V11"), ("worker", "V32"), ("received", "V32"), ("name_length", ">u2"),
-)  # fmt: skip
-"""A leaf of `shared.domain.evidence.leaf.order_leaf` with what RFC 6962 puts before it, up to its first text."""
-_LEAF: Final = np.dtype(list(_LEAF_COLUMNS))
-_WORKER: Final = np.dtype([("key", "V8"), ("rest", "V24")])
+_WORKER: Final = np.dtype([("worker_key", ">i8"), ("worker_rest", "V24")])
 
 
-class _Head:
-    """Rows of the stream up to the order's id, which have these columns with these types; None for a missing one."""
+def _leaf_fields() -> Iterator[tuple[str, str]]:
+    """Fields of an order's leaf behind the prefix of its hash, up to its first text; see `SharedLeaf` for the parts."""
+    parts, before = iter(SharedLeaf._fields), _PREFIX_AND_VERSION
+    fixed = [column for column in LEAF_COLUMNS if column.leaf_format]
+    for is_shared, columns in groupby(fixed, lambda column: column.piece is Piece.TEMPLATE):
+        formats = [(column.name, column.leaf_format) for column in columns]
+        if is_shared:
+            yield next(parts), f"V{before + np.dtype(formats).itemsize}"
+            before = 0
+        else:
+            yield from formats
+    yield "name_length", ">u2"
 
-    def __init__(self, *columns: tuple[str, str | None]) -> None:
+
+_LEAF: Final = np.dtype(list(_leaf_fields()))
+
+
+class _FixedFields:
+    """Rows of the stream up to the order's id, in which some columns are missing."""
+
+    def __init__(self, *missing: str) -> None:
         row, places = struct.pack(">h", len(COPY_COLUMNS)), {}
-        for name, kind in columns:
-            if kind is None:
+        for column in columns_of(Piece.RECORD):
+            if column.name in missing:
                 row += NULL
             else:
-                size = np.dtype(kind).itemsize
+                size = np.dtype(column.copy_format).itemsize
                 row += struct.pack(">i", size)
-                places[name] = (kind, len(row))
+                places[column.name] = (column.copy_format, len(row))
                 row += bytes(size)
         places["name_length"] = (">i4", len(row))
         self._row = np.frombuffer(row + bytes(4), f"V{len(row) + 4}")
@@ -62,15 +69,13 @@ class _Head:
         )
 
     def rows(self, count: int) -> Array:
-        """So many of them, to be filled."""
+        """Return `count` rows whose columns are to be filled."""
         return np.repeat(self._row, count).view(self._columns)
 
 
-_OPENING: Final = (("accepted_us", ">i8"), ("key", "V8"), ("index", ">i4"), ("batch", ">i8"), ("region", ">i4"))
-_CLOSING: Final = (("rest", "V24"), ("received", "V32"))
-_NUMBERED: Final = _Head(*_OPENING, ("ended_us", None), ("sequence", ">i8"), *_CLOSING)
-_ENDED: Final = _Head(*_OPENING, ("ended_us", ">i8"), ("sequence", None), *_CLOSING)
-_NEITHER: Final = _Head(*_OPENING, ("ended_us", None), ("sequence", None), *_CLOSING)
+_NUMBERED: Final = _FixedFields("ended_at")
+_ENDED: Final = _FixedFields("sequence")
+_NEITHER: Final = _FixedFields("ended_at", "sequence")
 
 
 class Orders:
@@ -159,23 +164,23 @@ def lay_out(orders: Orders, batch_number: int) -> tuple[list[Row], list[bytes]]:
         return [], []
     names = [name.encode() for name in orders.names]
     workers = np.frombuffer(b"".join(orders.tokens), _WORKER)
-    received = np.frombuffer(b"".join(orders.received), "V32")
     columns: dict[str, Array] = {
-        "accepted_us": np.array(orders.accepted_us, np.int64),
-        "ended_us": np.array(orders.ended_us, np.int64),
+        "accepted_at": np.array(orders.accepted_us, np.int64),
+        "ended_at": np.array(orders.ended_us, np.int64),
         "sequence": np.array(orders.sequences, np.int64),
         "region": np.array(orders.regions, np.int32),
-        "received": received,
+        "worker_key": workers["worker_key"],
+        "worker_rest": workers["worker_rest"],
+        "received": np.frombuffer(b"".join(orders.received), "V32"),
         "name_length": np.array(list(map(len, names)), np.int32),
     }
-    fixed = _leaves(orders.forms, columns | {"worker": workers.view("V32")})
-    leaves = hash_all(fixed, names, [each.in_leaf for each in orders.texts])
-    heads = _heads(columns | {"key": workers["key"], "rest": workers["rest"]}, orders.indexes, batch_number)
+    leaves = hash_all(_leaves(orders.forms, columns), names, [texts.in_leaf for texts in orders.texts])
+    heads = _heads(columns, orders.indexes, batch_number)
     copied = zip(
-        heads, names, [form.in_stream for form in orders.forms], [each.in_stream for each in orders.texts],
-        _late(columns["accepted_us"], orders.recorded_us), strict=True,
+        heads, names, [form.in_stream for form in orders.forms], [texts.in_stream for texts in orders.texts],
+        _late(columns["accepted_at"], orders.recorded_us), strict=True,
     )  # fmt: skip
-    keys = workers["key"].copy().view(">i8").tolist()
+    keys = workers["worker_key"].tolist()
     enterprises, kinds = [form.enterprise for form in orders.forms], [form.kind for form in orders.forms]
     rows = zip(orders.accepted_us, enterprises, orders.names, keys, kinds, orders.indexes, copied, strict=True)
     return list(rows), leaves
@@ -206,11 +211,11 @@ def _leaves(forms: Sequence[Form], columns: dict[str, Array]) -> list[bytes]:
 
 def _heads(columns: dict[str, Array], indexes: Sequence[int], batch_number: int) -> list[bytes]:
     """The rows of the stream up to the order's id."""
-    has_number, has_ended = columns["sequence"] != NO_INT64, columns["ended_us"] != NO_INT64
+    has_number, has_ended = columns["sequence"] != NO_INT64, columns["ended_at"] != NO_INT64
     columns = columns | {
-        "accepted_us": columns["accepted_us"] - _POSTGRES_EPOCH_US,
-        "ended_us": columns["ended_us"] - _POSTGRES_EPOCH_US,
-        "index": np.array(indexes, np.int32),
+        "accepted_at": columns["accepted_at"] - _POSTGRES_EPOCH_US,
+        "ended_at": columns["ended_at"] - _POSTGRES_EPOCH_US,
+        "leaf_index": np.array(indexes, np.int32),
         "batch": np.full(len(indexes), batch_number),
     }
     heads: list[bytes] = [b""] * len(indexes)
@@ -218,15 +223,15 @@ def _heads(columns: dict[str, Array], indexes: Sequence[int], batch_number: int)
         if which.all():
             return _filled(head.rows(len(indexes)), columns)
         places = np.flatnonzero(which)
-        mine = _filled(head.rows(len(places)), {name: values[places] for name, values in columns.items()})
-        for place, each in zip(places.tolist(), mine, strict=True):
-            heads[place] = each
+        filled = _filled(head.rows(len(places)), {name: values[places] for name, values in columns.items()})
+        for place, row in zip(places.tolist(), filled, strict=True):
+            heads[place] = row
     return heads
 
 
 def _filled(laid: Array, columns: dict[str, Array]) -> list[bytes]:
-    """Put in those of the columns that it has; returns each row's bytes."""
+    """Fill the fields that are among the columns; returns each row's bytes."""
     for name in set(laid.dtype.names or ()) & columns.keys():
         laid[name] = columns[name]
-    found: list[bytes] = laid.view(f"V{laid.itemsize}").tolist()
-    return found
+    rows: list[bytes] = laid.view(f"V{laid.itemsize}").tolist()
+    return rows

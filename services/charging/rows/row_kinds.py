@@ -1,27 +1,14 @@
-"""The rows of a batch as COPY takes them, and the key that makes an event counted once (design D3).
+"""Kinds of row, their reason codes, and rows as COPY takes them. Pure.
 
-A row begins with the five columns of its key, so a plain sort of rows is a sort by key, and `leaf_index` behind them
-keeps two rows of one key in the order they were received. What COPY takes comes last
-(`services/charging/rows/row_encoding.py`).
+A row begins with the five columns of its key (`order_columns.KEY_COLUMNS`), so a plain sort of rows is a sort by key,
+and `leaf_index` behind them keeps two rows of one key in the order they were received. What COPY takes comes last
+(`row_encoding`).
 """
 
 from typing import Final, NamedTuple
 
 from shared.contracts.manifests import Outcome
 from shared.domain.evidence.leaf import RowKind, is_reversal
-
-ENTRY_COLUMNS: Final = (
-    "accepted_at", "enterprise", "order_id", "worker_key", "kind", "leaf_index", "batch", "ended_at", "sequence",
-    "premium", "region", "tariff_line", "token_key", "industry", "reason", "departed", "worker_rest", "received",
-    "series", "agency_uscc", "employer_insurance_no", "recorded_at",
-)  # fmt: skip
-KEY_COLUMNS: Final = ENTRY_COLUMNS[:5]
-CONTENT_COLUMNS: Final = tuple(
-    name
-    for name in ENTRY_COLUMNS[7:]
-    if name not in {"sequence", "series", "received", "premium", "tariff_line", "recorded_at"}
-)
-"""What makes two events of one key the same content: `data` without series and sequence (design D10)."""
 
 Row = tuple[int, int, str, int, int, int, tuple[bytes, ...]]
 """accepted_at in microseconds since 1970, enterprise, order id, worker key, kind; leaf index; the columns for COPY, in

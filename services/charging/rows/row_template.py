@@ -3,12 +3,13 @@
 from struct import Struct
 from typing import Final, NamedTuple
 
+from services.charging.rows.order_columns import OrderColumn, Piece, columns_of
 from services.charging.rows.row_kinds import TotalKey
 from shared.domain.evidence.leaf import shared_leaf, text_leaf
 
 NULL: Final = b"\xff\xff\xff\xff"
 """A missing field of a binary COPY; any other is its length in four bytes, then its value."""
-_SHARED: Final = Struct(">ihihiiihihihih")
+_SHARED: Final = columns_of(Piece.TEMPLATE)
 _LENGTH: Final = Struct(">i")
 
 
@@ -48,6 +49,16 @@ class Form:
             kind, total.enterprise.encode(), premium, line, token_key, industry, reason,
             -1 if departed is None else departed,
         )  # fmt: skip
-        self.in_stream = _SHARED.pack(
-            2, enterprise, 2, kind, 4, premium, 2, line, 2, token_key, 2, industry, 2, reason
-        ) + (NULL if departed is None else b"\0\0\0\1" + bytes([departed]))
+        values = {
+            "enterprise": enterprise, "kind": kind, "premium": premium, "tariff_line": line, "token_key": token_key,
+            "industry": industry, "reason": reason, "departed": departed,
+        }  # fmt: skip
+        self.in_stream = b"".join(_field(column, values[column.name]) for column in _SHARED)
+
+
+def _field(column: OrderColumn, value: int | None) -> bytes:
+    """One field of a binary COPY."""
+    if value is None:
+        return NULL
+    size = int(column.copy_format[-1])
+    return _LENGTH.pack(size) + value.to_bytes(size, signed=column.copy_format[-2] == "i")

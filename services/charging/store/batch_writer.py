@@ -13,8 +13,9 @@ import msgspec
 
 from services.charging.rows.batch import Batch, KeptRecord, instant_of, kept_record_leaf, sum_totals
 from services.charging.rows.kept_records import KEPT_COLUMNS, conflict_row, parked_row
-from services.charging.rows.row_encoding import COPY_COLUMNS, stream
-from services.charging.rows.row_kinds import ENTRY_COLUMNS, KEY_COLUMNS, KIND, LEAF_INDEX, Row, TotalKey
+from services.charging.rows.order_columns import COPY_COLUMNS, KEY_COLUMNS, content_sql, is_same_key_sql
+from services.charging.rows.row_encoding import stream
+from services.charging.rows.row_kinds import KIND, LEAF_INDEX, Row, TotalKey
 from services.charging.store.deployment import read_deployment
 from services.charging.store.leaf_groups import Groups
 from services.charging.store.positions import Move, move_positions
@@ -31,7 +32,7 @@ from shared.domain.evidence.leaf import RowKind
 RUN_SHIFT: Final = 32
 """batch = run id << RUN_SHIFT | number."""
 
-_COLUMNS: Final = ", ".join(ENTRY_COLUMNS)
+_COLUMNS: Final = ", ".join(COPY_COLUMNS)
 _KEY: Final = ", ".join(KEY_COLUMNS)
 INBOX: Final = (
     "create temporary table if not exists inbox (like charging.entry including defaults) on commit delete rows"
@@ -41,13 +42,8 @@ _INSERT: Final = f"""insert into charging.entry ({_COLUMNS}) select {_COLUMNS} f
 # LIMIT keeps the planner from joining: a look into the key's index for each row, whatever it believes of the sizes.
 _LOOK: Final = f"""select i.leaf_index from inbox i, lateral (
         select from charging.entry e
-        where {" and ".join(f"e.{name} = i.{name}" for name in KEY_COLUMNS)} limit 1) known"""
-COMPARE: Final = f"""select i.leaf_index,
-        (i.ended_at, i.region, i.token_key, i.industry, i.departed, i.worker_rest, i.agency_uscc,
-            i.employer_insurance_no, case i.kind when 3 then i.reason end)
-        is not distinct from
-        (e.ended_at, e.region, e.token_key, e.industry, e.departed, e.worker_rest, e.agency_uscc,
-            e.employer_insurance_no, case e.kind when 3 then e.reason end) as is_same
+        where {is_same_key_sql("e", "i")} limit 1) known"""
+COMPARE: Final = f"""select i.leaf_index, {content_sql("i")} is not distinct from {content_sql("e")} as is_same
     from inbox i join charging.entry e using ({_KEY}) where i.leaf_index = any($1::int[])"""
 _MANIFEST: Final = """with written as (
         insert into charging.manifest (batch, run_id, number, events, leaves, root, payload, groups)

@@ -3,8 +3,14 @@
 import asyncpg
 import pytest
 
-from services.charging.rows.row_kinds import CONTENT_COLUMNS, ENTRY_COLUMNS, KEY_COLUMNS
-from services.charging.store.batch_writer import COMPARE
+from services.charging.rows.order_columns import (
+    COPY_COLUMNS,
+    INHERITED_COLUMNS,
+    KEY_COLUMNS,
+    ORDER_COLUMNS,
+    content_sql,
+)
+from services.charging.store.derived_rows import ChargeRow
 from tests.integration.charging.charging_harness import House, Sent, accepted, cancelled, declared
 
 HISTORY = (
@@ -99,17 +105,30 @@ async def test_the_auditor_reads_every_table_and_writes_none(full: House) -> Non
 
 
 async def test_the_code_knows_the_columns_of_the_rows(house: House) -> None:
-    stored = await house.fetch(
-        "select column_name from information_schema.columns where table_schema = 'charging' and table_name = 'entry'"
-    )
-    assert sorted(ENTRY_COLUMNS) == sorted(name for (name,) in stored)
+    stored = await house.fetch("""select attname, format_type(atttypid, atttypmod), not attnotnull from pg_attribute
+        where attrelid = 'charging.entry'::regclass and attnum > 0 and not attisdropped""")
+    types = {"timestamptz": "timestamp with time zone"}
+    known = [(column.name, types.get(column.sql_type, column.sql_type), column.is_nullable) for column in ORDER_COLUMNS]
+    assert sorted(known) == sorted(map(tuple, stored))
     key = """select attname from pg_index join pg_attribute a on attrelid = indrelid and attnum = any(indkey)
         where indrelid = 'charging.entry'::regclass and indisprimary order by array_position(indkey, attnum)"""
     assert tuple(name for (name,) in await house.fetch(key)) == KEY_COLUMNS
 
 
-def test_what_is_compared_is_the_content() -> None:
-    assert [name for name in CONTENT_COLUMNS if f"i.{name}" not in COMPARE or f"e.{name}" not in COMPARE] == []
+def test_the_content_is_what_the_event_says_but_its_number() -> None:
+    """Charging decides the others: a resent event may come in another batch, under another number and tariff."""
+    others = {
+        "batch", "leaf_index", "kind", "premium", "tariff_line", "received", "recorded_at", "series", "sequence"
+    } | {*KEY_COLUMNS}  # fmt: skip
+    compared = content_sql("i")
+    assert {name for name in COPY_COLUMNS if f"i.{name}" not in compared} | {"kind"} == others
+    assert "case i.kind when 3 then i.reason end" in compared
+
+
+def test_a_derived_row_repeats_what_its_charge_says_of_the_order() -> None:
+    of_charge = {"kind", "premium", "tariff_line", "uscc"}
+    of_cause = {"received", "ended_at", "departed"}
+    assert {*INHERITED_COLUMNS} == {*ChargeRow._fields} - of_charge - of_cause
 
 
 async def test_a_part_is_a_day_in_shanghai_and_made_once(house: House) -> None:
