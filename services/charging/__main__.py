@@ -39,6 +39,7 @@ from shared.adapters.crypto.hashing import check_hashing
 from shared.adapters.crypto.signing import AuthorSigner
 from shared.adapters.files.regions import known_regions
 from shared.adapters.files.scheme import load_scheme
+from shared.adapters.http.decision_routes import make_decisions_router
 from shared.adapters.http.quarantine_routes import make_quarantine_router
 from shared.adapters.kafka.admin.topic_metrics import TopicMetrics
 from shared.adapters.kafka.clients import ensure_topics, open_broker
@@ -46,6 +47,7 @@ from shared.adapters.kafka.internal_topics import InternalTopics
 from shared.adapters.kafka.message_authors import verify_by
 from shared.adapters.kafka.security import client_options
 from shared.adapters.kafka.signed_messages import publish_signed
+from shared.adapters.postgres.decisions import Decisions
 from shared.adapters.postgres.kept_keys import KeptKeys
 from shared.adapters.postgres.outbox import Outbox
 from shared.adapters.postgres.pool import Pool, Waits, open_pool
@@ -111,18 +113,22 @@ async def compose(service: Service) -> AsyncIterator[None]:
             await settle_once()
 
         finder = DayFinder(pool, settings.late_acceptance_seconds, settings.acceptance_wait_days)
+        decisions = Decisions(door, "charging")
+        service.app.include_router(make_decisions_router(service.keys, decisions))
         lookup, orders, parked = Lookup(door, author), OrderLookup(asking), ParkedEvents(door, broker)
-        service.app.include_router(make_router(service.keys, consumer, lookup, orders, finder, parked, settle_once))
-        service.app.include_router(make_quarantine_router(service.keys, internal))
+        service.app.include_router(
+            make_router(service.keys, consumer, lookup, orders, finder, parked, settle_once, decisions)
+        )
+        service.app.include_router(make_quarantine_router(service.keys, internal, decisions))
         service.app.include_router(make_proof_router(service.keys, Proofs(asking)))
         service.app.include_router(make_trial_router(service.keys, Trials(door, make_reader)))
         service.app.include_router(make_worker_days_router(service.keys, WorkerDays(whole_days)))
         service.app.include_router(make_series_router(service.keys, door))
         service.app.include_router(
-            make_rerating_router(service.keys, Rerater(whole_days, scheme, author, metrics, outbox.wake))
+            make_rerating_router(service.keys, decisions, Rerater(whole_days, scheme, author, metrics, outbox.wake))
         )
         service.app.include_router(
-            make_skip_router(service.keys, LostEventSkipper(door, consumer, client_options(settings)))
+            make_skip_router(service.keys, decisions, LostEventSkipper(door, consumer, client_options(settings)))
         )
         service.add_readiness("charging", consumer.readiness)
         service.background("topics", _prepare_topics(settings, scheme))

@@ -26,6 +26,7 @@ from services.ledger.operations.readiness import check_progress
 from services.ledger.operations.scheduler import TICK_SECONDS, do_duties_now
 from shared.adapters.crypto.author_keys import load_authors, load_signer
 from shared.adapters.http.charging_deployments import ChargingWorkers, open_charging
+from shared.adapters.http.decision_routes import make_decisions_router
 from shared.adapters.http.quarantine_routes import make_quarantine_router
 from shared.adapters.http.set_aside_routes import make_set_aside_router
 from shared.adapters.kafka.admin.topic_metrics import TopicMetrics
@@ -33,6 +34,7 @@ from shared.adapters.kafka.clients import ensure_topics, open_broker
 from shared.adapters.kafka.internal_topics import InternalTopics
 from shared.adapters.kafka.message_authors import verify_by
 from shared.adapters.kafka.signed_messages import publish_signed
+from shared.adapters.postgres.decisions import Decisions
 from shared.adapters.postgres.engine import open_engine
 from shared.adapters.postgres.faults import describe
 from shared.adapters.postgres.kept_keys import KeptKeys
@@ -87,7 +89,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
         charging = connections.charging
         deployments = CountingDeployments(authors, frozenset(charging), ChargingWorkers(charging))
         subscribe(topics, connections.engine, metrics, outbox, deployments)
-        _add_routes(service, connections.requests, log_keys, topics, outbox)
+        _add_routes(service, connections, log_keys, topics, outbox)
         _read_topics(service, topics, connections.engine)
         _repeat_duties(service, connections, metrics, outbox, authors)
         _keep_log(service, connections.engine, log_keys, connections.witness)
@@ -135,12 +137,14 @@ def subscribe(
 
 
 def _add_routes(
-    service: Service, requests: AsyncEngine, log_keys: LogKeys, topics: InternalTopics, outbox: Outbox
+    service: Service, connections: Connections, log_keys: LogKeys, topics: InternalTopics, outbox: Outbox
 ) -> None:
+    requests, decisions = connections.requests, Decisions(connections.reading, "ledger")
     for router in (
-        make_quarantine_router(service.keys, topics),
-        make_router(service.keys, requests, service.settings, is_working_day, outbox.wake),
-        make_set_aside_router(service.keys, requests, open_quarantine(requests), outbox.wake),
+        make_decisions_router(service.keys, decisions),
+        make_quarantine_router(service.keys, topics, decisions),
+        make_router(service.keys, requests, service.settings, is_working_day, outbox.wake, decisions),
+        make_set_aside_router(service.keys, requests, open_quarantine(requests), outbox.wake, decisions),
         make_public_router(requests, log_keys),
         make_proof_router(requests, log_keys, service.keys),
         make_evidence_router(requests, log_keys, service.keys),

@@ -63,11 +63,18 @@ manifest_booked = Table(
     Column("booked_at", INSTANT),
 )
 
-enterprise_deployment = Table(
-    "enterprise_deployment",
+decision = Table(
+    "decision",
     metadata,
-    Column("enterprise", Text, primary_key=True),
-    Column("deployment", Text),
+    Column("decision_id", BigInteger, primary_key=True),
+    Column("decided_at", INSTANT),
+    Column("person", Text),
+    Column("request", Text),
+    Column("content", JSONB),
+)
+
+enterprise_deployment = Table(
+    "enterprise_deployment", metadata, Column("enterprise", Text, primary_key=True), Column("deployment", Text)
 )
 
 day_closing = Table(
@@ -79,6 +86,7 @@ day_closing = Table(
     Column("previous_cut", JSONB),
     Column("as_of", INSTANT),
     Column("requested_at", INSTANT),
+    Column("decision_id", BigInteger),
 )
 
 day_count = Table(
@@ -150,6 +158,7 @@ period_issued = Table(
     Column("as_of", INSTANT),
     Column("statements", Integer),
     Column("recorded_at", INSTANT),
+    Column("decision_id", BigInteger),
 )
 
 remittance = Table(

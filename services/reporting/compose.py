@@ -75,7 +75,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
         for reader in topics.readers:
             service.add_readiness(reader.topic, reader.readiness)
             service.background(reader.topic, reader.run())
-        service.app.include_router(make_quarantine_router(service.keys, topics))
+        service.app.include_router(make_quarantine_router(service.keys, topics, None))
         service.repeat(TopicMetrics(topics, service.registry).periodic())
         yield
 
@@ -175,9 +175,9 @@ def _start_loops(service: Service, door: AsyncEngine, metrics: Metrics, loops: S
         for loop in loops:
             loop.wake()
 
-    service.app.include_router(make_set_aside_router(service.keys, door, open_quarantine(door), wake))
     for loop in (*loops, _periodic("quarantine", SetAsideGauge(door, metrics).step)):
         service.repeat(loop, service.settings.ready_commit_age_seconds)
+    service.app.include_router(make_set_aside_router(service.keys, door, open_quarantine(door), wake, None))
 
 
 def _public_keys(vkeys: Path) -> list[str]:

@@ -17,7 +17,7 @@ from fastapi import HTTPException, Request
 
 from shared.domain.errors import Refused
 from shared.runtime.callers import ARROW, is_direction, is_question, may_call
-from shared.runtime.persons import SAFE_METHODS, Person, Persons
+from shared.runtime.persons import SAFE_METHODS, Persons
 
 DECIDING = frozenset({"charging", "ledger"})
 """Services at which a key alone decides nothing; reporting knows its persons by their sessions and keys."""
@@ -105,12 +105,6 @@ class AccessKeys:
         if self._is_decision(request):
             request.state.person = self._persons.of(request)
         return found
-
-    def decider(self, request: Request) -> str:
-        """Who decides: the account of the person; at a service that knows its persons by their keys, the reader."""
-        reader = self.reader(request)
-        person: Person | None = getattr(request.state, "person", None)
-        return reader.name if person is None else person.account
 
     def _is_decision(self, request: Request) -> bool:
         method, path = request.method, request.scope["path"]

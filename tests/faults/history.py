@@ -32,6 +32,7 @@ from tests.integration.charging.charging_harness import (
     declared,
     worker,
 )
+from tests.support.authors import as_operator
 
 AT = datetime(2026, 10, 31, 12, tzinfo=SHANGHAI)
 NEXT = AT + timedelta(days=1)
@@ -187,6 +188,7 @@ async def _obey(town: Town, command: Command) -> bool:
     """Ask once; False when the answer was lost."""
     headers = {"Authorization": f"Bearer {SERVICE_KEY}"}
     request = httpx.Request("POST", f"http://there{command.path}", json=command.body, headers=headers)
+    request = next(as_operator(command.service).auth_flow(request))
     town.steps.begin_turn()
     try:
         answer = await ask(town.at(command.service), request)

@@ -60,7 +60,9 @@ from shared.adapters.crypto.signing import Signer, Verifier
 from shared.adapters.files.regions import known_regions
 from shared.adapters.http.national_platform import NationalPlatform
 from shared.adapters.kafka.batch_polling import as_read
+from shared.adapters.postgres.decisions import Decisions
 from shared.adapters.postgres.outbox import Outbox
+from shared.adapters.postgres.pool import Pool
 from shared.adapters.working_days import is_regular_day, is_working_day
 from shared.contracts.quarantine import Message
 from shared.contracts.topics import (
@@ -135,11 +137,13 @@ class ChargingService:
 
     @cached_property
     def app(self) -> FastAPI:
-        parked, keys = ParkedEvents(self.pool, self.broker), opened_by(SERVICE_KEY)
+        parked, keys = ParkedEvents(self.pool, self.broker), opened_by(SERVICE_KEY, "charging")
         settings, lookup = self.town.place.settings("charging"), Lookup(self.pool, CHARGING)
         finder = DayFinder(self.pool, settings.late_acceptance_seconds, settings.acceptance_wait_days)
         orders = OrderLookup(self.pool)
-        return app_of(charging_api.make_router(keys, self.consumer, lookup, orders, finder, parked, self._settle))
+        decisions = Decisions(self.pool, "charging")
+        router = charging_api.make_router(keys, self.consumer, lookup, orders, finder, parked, self._settle, decisions)
+        return app_of(router)
 
     async def _settle(self) -> int | None:
         return await settle(self.pool, self.town.place.scheme, self.settlement_run)
@@ -165,6 +169,15 @@ class ChargingService:
         self.pool.terminate()
 
 
+class LatestPool:
+    """The pool of the latest start of the ledger: its app outlives a start."""
+
+    pool: asyncpg.Pool
+
+    async def fetchval(self, sql: str, *values: object) -> Any:
+        return await self.pool.fetchval(sql, *values)
+
+
 class LedgerService:
     """The ledger."""
 
@@ -180,6 +193,7 @@ class LedgerService:
         url = town.place.settings("ledger").database.get_secret_value()
         engine = town.place.engines.open(process)
         made = cls(town, process, engine, await open_pool(process, url, 1))
+        town.place.once("ledger's pool", LatestPool).pool = made.pool
         await open_books(made.engine, town.place.first_day)
         await book_all_waiting(made.engine)
         return made
@@ -189,8 +203,10 @@ class LedgerService:
         return self.town.place.once("ledger", self._make_app)
 
     def _make_app(self) -> FastAPI:
-        settings, keys = self.town.place.settings("ledger"), opened_by(SERVICE_KEY)
-        app = app_of(ledger_api.make_router(keys, self.engine, settings, is_working_day, lambda: None))
+        settings, keys = self.town.place.settings("ledger"), opened_by(SERVICE_KEY, "ledger")
+        pool = cast("Pool", self.town.place.once("ledger's pool", LatestPool))
+        decisions = Decisions(pool, "ledger")
+        app = app_of(ledger_api.make_router(keys, self.engine, settings, is_working_day, lambda: None, decisions))
         app.include_router(make_public_router(self.engine, self.town.place.log_keys))
         return app
 

@@ -7,11 +7,14 @@ from pydantic import SecretStr
 
 from deploy.service_keys import entry
 from shared.runtime.access import AccessKeys, Reader, sha256_hex
+from shared.runtime.persons import Persons
+from tests.support.authors import OPERATOR
 
 
-def opened_by(key: str) -> AccessKeys:
-    """Access keys of a service that this key opens."""
-    return AccessKeys([(sha256_hex(key), Reader("operator", frozenset({"operator"})))])
+def opened_by(key: str, service: str = "") -> AccessKeys:
+    """Access keys of a service that this key opens; of a service that is named, decisions need the tests' operator."""
+    readers = [(sha256_hex(key), Reader("operator", frozenset({"operator"})))]
+    return AccessKeys(readers, service, Persons([OPERATOR.author], service))
 
 
 def write_access_keys(file: Path, key: str, scope: str = "operator") -> Path:

@@ -12,6 +12,8 @@ from services.charging.ingest.consumer import Consumer
 from services.charging.queries.days import Lookup
 from services.charging.queries.orders import OrderLookup
 from services.charging.queries.parked_events import ParkedEvents
+from shared.adapters.http.decision_routes import store_decision
+from shared.adapters.postgres.decisions import Decisions
 from shared.contracts.parking import ParkReason
 from shared.contracts.topics import ORDERS_PATTERN, orders_topic
 from shared.runtime.access import AccessKeys, Reader
@@ -53,20 +55,21 @@ def make_router(
     finder: DayFinder,
     parked: ParkedEvents,
     settle: Callable[[], Any],
+    decisions: Decisions,
 ) -> APIRouter:
     """The routes; they need a service or operator key, but for an enterprise's look at its own parked events."""
     ours = APIRouter(dependencies=[Depends(keys.require("service"))])
-    _add_progress(ours, consumer, lookup, settle)
+    _add_progress(ours, consumer, lookup)
     _add_days(ours, lookup, finder)
     _add_orders(ours, orders)
-    _add_resumption(ours, consumer, parked, keys)
+    _add_decisions(ours, consumer, parked, settle, decisions)
     router = APIRouter(prefix="/v1")
     router.include_router(ours)
     _add_parked(router, keys, parked)
     return router
 
 
-def _add_progress(router: APIRouter, consumer: Consumer, lookup: Lookup, settle: Callable[[], Any]) -> None:
+def _add_progress(router: APIRouter, consumer: Consumer, lookup: Lookup) -> None:
     @router.get("/status")
     async def status() -> dict[str, Any]:
         return {
@@ -84,11 +87,6 @@ def _add_progress(router: APIRouter, consumer: Consumer, lookup: Lookup, settle:
         if payload is None:
             raise HTTPException(404, f"run {run} has no manifest {number}")
         return Response(payload, media_type="application/json")
-
-    @router.post("/settle")
-    async def settle_now() -> dict[str, Any]:
-        count = await settle()
-        return {"state": "busy" if count is None else "settled", "reversed": count or 0}
 
 
 def _add_days(router: APIRouter, lookup: Lookup, finder: DayFinder) -> None:
@@ -153,12 +151,22 @@ def _own(asking: Reader, wanted: str | None) -> list[str] | None:
     return sorted(visible) if wanted is None else [wanted]
 
 
-def _add_resumption(router: APIRouter, consumer: Consumer, parked: ParkedEvents, keys: AccessKeys) -> None:
+def _add_decisions(
+    router: APIRouter, consumer: Consumer, parked: ParkedEvents, settle: Callable[[], Any], decisions: Decisions
+) -> None:
+    @router.post("/settle")
+    async def settle_now(request: Request) -> dict[str, Any]:
+        await store_decision(decisions, request)
+        count = await settle()
+        return {"state": "busy" if count is None else "settled", "reversed": count or 0}
+
     @router.post("/parked/resend")
-    async def resend(what: Resend) -> dict[str, Any]:
+    async def resend(what: Resend, request: Request) -> dict[str, Any]:
+        await store_decision(decisions, request, what)
         return (await parked.send_again(what.reason, what.enterprise)).told()
 
     @router.post("/topics/{topic}/resume")
     async def resume(topic: OrdersTopic, request: Request) -> dict[str, Any]:
-        was_paused = await consumer.resume(topic, keys.decider(request))
+        decision = await store_decision(decisions, request)
+        was_paused = await consumer.resume(topic, decision.person)
         return {"topic": topic, "state": "resumed" if was_paused else "not_paused"}

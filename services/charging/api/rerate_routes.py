@@ -4,12 +4,14 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import structlog
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.charging.metrics import Metrics
 from services.charging.rerate.rerate import Difference, Window, book_differences, find_differences
 from shared.adapters.crypto.signing import AuthorSigner
+from shared.adapters.http.decision_routes import store_decision
+from shared.adapters.postgres.decisions import Decision, Decisions
 from shared.adapters.postgres.pool import Pool
 from shared.domain.money import Amount, yuan
 from shared.domain.scheme.rating import Scheme
@@ -43,16 +45,21 @@ class Rerater:
         self._pool, self._scheme, self._author = pool, scheme, author
         self._metrics, self._on_commit = metrics, on_commit
 
-    async def answer(self, wish: RerateWish) -> dict[str, Any]:
-        """The differences as they stood before, and how many orders were corrected in how many manifests."""
+    async def answer(self, wish: RerateWish, decision: Decision | None) -> dict[str, Any]:
+        """The differences before anything is booked, and how many orders were corrected in how many manifests.
+
+        Without a decision nothing is booked.
+        """
         window = wish.window()
         differences = await find_differences(self._pool, self._scheme, window)
-        booked = await self._book(window) if wish.apply else []
-        return {"differences": [_shown(each) for each in differences], "booked": sum(booked), "manifests": len(booked)}
+        booked = [] if decision is None else await self._book(window, decision)
+        decided_by = None if decision is None else decision.person
+        counts = {"booked": sum(booked), "manifests": len(booked), "decided_by": decided_by}
+        return {"differences": [_shown(each) for each in differences], **counts}
 
-    async def _book(self, window: Window) -> list[int]:
+    async def _book(self, window: Window, decision: Decision) -> list[int]:
         booked = []
-        async for orders in book_differences(self._pool, self._scheme, window, self._author):
+        async for orders in book_differences(self._pool, self._scheme, window, self._author, decision):
             booked.append(orders)
             self._metrics.rerated.inc(orders)
             self._on_commit()
@@ -60,13 +67,14 @@ class Rerater:
         return booked
 
 
-def make_rerating_router(keys: AccessKeys, rerater: Rerater) -> APIRouter:
+def make_rerating_router(keys: AccessKeys, decisions: Decisions, rerater: Rerater) -> APIRouter:
     """The route; needs a service or operator key."""
     router = APIRouter(prefix="/v1", dependencies=[Depends(keys.require("service"))])
 
     @router.post("/rerate")
-    async def rerate(wish: RerateWish) -> dict[str, Any]:
-        return await rerater.answer(wish)
+    async def rerate(wish: RerateWish, request: Request) -> dict[str, Any]:
+        decision = await store_decision(decisions, request, wish) if wish.apply else None
+        return await rerater.answer(wish, decision)
 
     return router
 

@@ -15,9 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.charging.ingest.consumer import Consumer
 from services.charging.ingest.partition_logs import Logs, describe_log_fault
 from services.charging.store.positions import PartitionLog, StoredPosition
+from shared.adapters.http.decision_routes import store_decision
 from shared.adapters.kafka.admin.log_ends import open_onlooker
 from shared.adapters.kafka.batch_polling import find_unreadable_batches
 from shared.adapters.kafka.security import Client
+from shared.adapters.postgres.decisions import Decisions
 from shared.adapters.postgres.pool import Pool
 from shared.contracts.topics import ORDERS_PATTERN
 from shared.domain.errors import Refused
@@ -114,7 +116,7 @@ class LostEventSkipper:
         return sorted(losses, key=lambda loss: loss[0].partition)
 
 
-def make_skip_router(keys: AccessKeys, moving: LostEventSkipper) -> APIRouter:
+def make_skip_router(keys: AccessKeys, decisions: Decisions, moving: LostEventSkipper) -> APIRouter:
     """The routes; they need a service or operator key."""
     router = APIRouter(prefix="/v1/topics/{topic}")
     asking = keys.require("service")
@@ -125,7 +127,8 @@ def make_skip_router(keys: AccessKeys, moving: LostEventSkipper) -> APIRouter:
 
     @router.post("/move-on", dependencies=[Depends(asking)])
     async def move_on(topic: OrdersTopic, decision: Decision, request: Request) -> dict[str, Any]:
-        return {"topic": topic, "moved": await moving.move(topic, decision, keys.decider(request))}
+        who = (await store_decision(decisions, request, decision)).person
+        return {"topic": topic, "moved": await moving.move(topic, decision, who)}
 
     return router
 

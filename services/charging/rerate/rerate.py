@@ -27,6 +27,7 @@ from services.charging.store.derived_rows import (
     write_derived_rows,
 )
 from shared.adapters.crypto.signing import AuthorSigner
+from shared.adapters.postgres.decisions import Decision
 from shared.adapters.postgres.pool import Connection, Pool
 from shared.contracts.parking import ParkReason
 from shared.contracts.topics import MANIFESTS
@@ -139,16 +140,21 @@ async def find_differences(pool: Pool, scheme: Scheme, window: Window) -> list[D
 
 
 async def book_differences(
-    pool: Pool, scheme: Scheme, window: Window, author: AuthorSigner, chunk_rows: int = CHUNK_ROWS
+    pool: Pool,
+    scheme: Scheme,
+    window: Window,
+    author: AuthorSigner,
+    decision: Decision,
+    chunk_rows: int = CHUNK_ROWS,
 ) -> AsyncGenerator[int, None]:
     """Correct every order of the window that differs; tells how many after each chunk that was committed.
 
-    Again it finds none and changes nothing. Raises Refused, having written nothing, where the scheme has no tariff line
-    for an order.
+    The run of the correction refers to the decision. Again it finds none and changes nothing. Raises Refused, having
+    written nothing, where the scheme has no tariff line for an order.
     """
     _refuse_uncovered(await find_differences(pool, scheme, window))
     async with pool.acquire() as connection:
-        run = _CorrectionRun(connection, author)
+        run = _CorrectionRun(connection, author, decision)
         for day in window.days():
             rules = await _rules(connection, scheme, window, day)
             bounds = day_bounds(day)
@@ -176,8 +182,8 @@ def _refuse_uncovered(differences: list[Difference]) -> None:
 class _CorrectionRun:
     """The run of one correction; it begins with the first chunk that has something to correct."""
 
-    def __init__(self, connection: Connection, author: AuthorSigner) -> None:
-        self._connection, self._author = connection, author
+    def __init__(self, connection: Connection, author: AuthorSigner, decision: Decision) -> None:
+        self._connection, self._author, self._decision = connection, author, decision
         self._run: Run | None = None
 
     async def book_chunk(self, rules: Rules, bounds: tuple[datetime, datetime], after: Key, until: Key) -> int:
@@ -187,7 +193,8 @@ class _CorrectionRun:
             await self._connection.execute("select pg_advisory_xact_lock($1)", SETTLE_LOCK)
             rows = await self._connection.fetch(_CHUNK, *rules.columns, *bounds, *after, *until)
             if rows:
-                self._run = self._run or await start_run(self._connection, "correction", self._author)
+                if self._run is None:
+                    self._run = await start_run(self._connection, "correction", self._author, self._decision)
                 await read_last_number(self._connection, self._run)
                 await _book_chunk(self._connection, self._run, rows, bounds)
         return len(rows)

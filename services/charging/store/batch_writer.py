@@ -21,6 +21,7 @@ from services.charging.store.leaf_groups import Groups
 from services.charging.store.positions import Move, move_positions
 from shared.adapters.crypto.sealing import DayKey
 from shared.adapters.crypto.signing import AuthorSigner
+from shared.adapters.postgres.decisions import Decision
 from shared.adapters.postgres.kept_keys import key_of, make_key_of_today, newest_key_sql
 from shared.adapters.postgres.pool import Connection, UniqueViolation
 from shared.contracts.manifests import ManifestKind, Outcome, PremiumsCharged, Total, sign_manifest
@@ -94,17 +95,21 @@ class Overrun:
         )
 
 
-async def start_run(connection: Connection, purpose: str, author: AuthorSigner) -> Run:
+async def start_run(
+    connection: Connection, purpose: str, author: AuthorSigner, decision: Decision | None = None
+) -> Run:
     """A new run; `purpose` orders, settlement, close or correction. Raises Stop where the database is not the author's.
 
-    A manifest says whose it is by its author's key, so one deployment cannot write for another.
+    A manifest says whose it is by its author's key, so one deployment cannot write for another. A correction needs the
+    decision of a person; the database refuses one without.
     """
     if (owner := await read_deployment(connection)) != author.author.identity:
         raise Stop(f"this database is of the deployment {owner!r}, and the author's key is of {author.author.name}")
     name = uuid4().hex
     await make_key_of_today(connection, "charging")
-    sql = "insert into charging.run (run, purpose) values ($1, $2) returning id"
-    return Run(await connection.fetchval(sql, name, purpose), name, author)
+    sql = "insert into charging.run (run, purpose, decision_id) values ($1, $2, $3) returning id"
+    decision_id = None if decision is None else decision.decision_id
+    return Run(await connection.fetchval(sql, name, purpose, decision_id), name, author)
 
 
 async def read_last_number(connection: Connection, run: Run) -> None:

@@ -29,6 +29,7 @@ def add_commands(app: typer.Typer) -> None:
     app.command()(migrate)
     app.command()(token)
     app.command()(acknowledgement)
+    app.command()(decisions)
 
 
 def status(state: State = None, as_json: Json = False) -> int:
@@ -188,4 +189,24 @@ def acknowledgement(
     from services.demo.running.state import settings_from
 
     sys.stdout.write(run_work(read_acknowledgement(settings_from(state), enterprise, parse_day(day))))
+    return Exit.OK
+
+
+def decisions(
+    service: Annotated[str, typer.Argument(help="charging or ledger.")],
+    after: Annotated[int, typer.Option(min=0, help="Go on behind this number (first column).")] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=1_000)] = 100,
+    state: State = None,
+    as_json: Json = False,
+) -> int:
+    """List who decided what: closes, bills, re-ratings, resumptions, reviews, with the account that signed each."""
+    from services.cli.operations.decisions import print_decisions, read_decisions
+    from services.demo.running.event_loop import run_work
+    from services.demo.running.state import settings_from
+
+    found = run_work(read_decisions(settings_from(state), service, after, limit))
+    if as_json:
+        print(json.dumps(found, ensure_ascii=False))
+    else:
+        print_decisions(found["decisions"])
     return Exit.OK

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -12,6 +12,8 @@ from services.ledger.billing.late_fees import book_late_fees
 from services.ledger.close.close_day import close_day
 from services.ledger.operations.alarms import cosign_timeout
 from services.ledger.queries import book_queries
+from shared.adapters.http.decision_routes import store_decision
+from shared.adapters.postgres.decisions import Decisions
 from shared.domain.calendar import Month
 from shared.domain.money import yuan
 from shared.runtime.access import AccessKeys
@@ -57,10 +59,11 @@ def make_router(
     settings: Settings,
     is_working_day: IsWorkingDay,
     wake: Callable[[], None],
+    decisions: Decisions,
 ) -> APIRouter:
     """All routes; `wake` sends at once what a command has laid into the outbox."""
     router = APIRouter(prefix="/v1", dependencies=[Depends(keys.require("service"))])
-    _add_commands(router, engine, settings, is_working_day, wake)
+    _add_commands(router, engine, settings, is_working_day, wake, decisions)
     _add_queries(router, engine, settings)
     return router
 
@@ -71,21 +74,25 @@ def _add_commands(
     settings: Settings,
     is_working_day: IsWorkingDay,
     wake: Callable[[], None],
+    decisions: Decisions,
 ) -> None:
     @router.post("/days/{day}/close")
-    async def close(day: PathDay, wish: CloseRequest) -> dict[str, Any]:
-        answer = await close_day(engine, day, wish.as_of, settings.close_after_hours)
+    async def close(day: PathDay, wish: CloseRequest, request: Request) -> dict[str, Any]:
+        decision = await store_decision(decisions, request, wish)
+        answer = await close_day(engine, day, wish.as_of, settings.close_after_hours, decision)
         wake()
         return {"state": answer.state, "reason": answer.reason}
 
     @router.post("/statements")
-    async def bill(wish: BillRequest) -> dict[str, Any]:
-        answer = await issue_statements(engine, Month.parse(wish.period), wish.as_of, is_working_day)
+    async def bill(wish: BillRequest, request: Request) -> dict[str, Any]:
+        decision = await store_decision(decisions, request, wish)
+        answer = await issue_statements(engine, Month.parse(wish.period), wish.as_of, is_working_day, decision)
         wake()
         return {"state": answer.state, "reason": answer.reason, "statements": answer.statements}
 
     @router.post("/late-fees")
-    async def late_fees(wish: LateFeeRequest) -> dict[str, Any]:
+    async def late_fees(wish: LateFeeRequest, request: Request) -> dict[str, Any]:
+        await store_decision(decisions, request, wish)
         booked = await book_late_fees(engine, wish.as_of)
         return {"booked": booked.booked, "amount_yuan": yuan(booked.amount)}
 

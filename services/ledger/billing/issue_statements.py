@@ -20,6 +20,7 @@ from services.ledger.billing.debts import credit_to_advance, read_advances, use_
 from services.ledger.books.journal import Source, write_journal_entry
 from services.ledger.books.open_days import Books, as_json, ledger_lock, read_books, write_to_outbox
 from services.ledger.books.set_aside import Step, open_quarantine
+from shared.adapters.postgres.decisions import Decision
 from shared.adapters.postgres.quarantine import Item
 from shared.contracts.manifests import Outcome, StatementIssued, StatementLine
 from shared.contracts.topics import STATEMENTS
@@ -43,12 +44,17 @@ class IssueResult:
 
 
 async def issue_statements(
-    engine: AsyncEngine, period: Month, as_of: datetime, is_working_day: IsWorkingDay
+    engine: AsyncEngine,
+    period: Month,
+    as_of: datetime,
+    is_working_day: IsWorkingDay,
+    decision: Decision | None = None,
 ) -> IssueResult:
     """Bill a month: a statement for each enterprise and province with lines posted in it; again it changes nothing.
 
     Refused before the month is over, while a day of it is open, or while an earlier month is not billed. Lines that no
-    bill can explain keep their enterprise and province from a statement, and nobody else.
+    bill can explain keep their enterprise and province from a statement, and nobody else. The month refers to the
+    decision; the clock bills without one.
     """
     async with ledger_lock(engine) as connection:
         if answer := await _objection(connection, period, as_of):
@@ -56,7 +62,8 @@ async def issue_statements(
         parties = await _read_parties(connection, period)
         issued = await _issue(engine, connection, period, as_of, due_on(period, is_working_day), parties)
         row = {"period": str(period), "as_of": as_of, "statements": len(parties)}
-        await connection.execute(insert(tables.period_issued).values(row))
+        decision_id = None if decision is None else decision.decision_id
+        await connection.execute(insert(tables.period_issued).values(row | {"decision_id": decision_id}))
     aside = len(parties) - issued
     log.info("month billed", period=str(period), statements=issued, set_aside=aside)
     return IssueResult("issued", f"{aside} statements are set aside" if aside else None, issued)

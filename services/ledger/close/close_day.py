@@ -23,6 +23,7 @@ from services.ledger.books.open_days import (
     write_to_outbox,
 )
 from services.ledger.close.compare_count import latest_differences, read_closed
+from shared.adapters.postgres.decisions import Decision
 from shared.contracts.manifests import DayClosing
 from shared.contracts.topics import DAYS_CLOSING, DAYS_COUNTED
 from shared.domain.calendar import day_start
@@ -38,19 +39,22 @@ class CloseResult:
     reason: str | None = None
 
 
-async def close_day(engine: AsyncEngine, day: date, as_of: datetime, close_after_hours: int) -> CloseResult:
+async def close_day(
+    engine: AsyncEngine, day: date, as_of: datetime, close_after_hours: int, decision: Decision | None = None
+) -> CloseResult:
     """Freeze the day's cut and ask charging to count it; `as_of` is aware and decides whether it is time.
 
     Only the oldest open day, not before it has ended `close_after_hours` after it began. A day that is closed or
     is being closed stays as it is; one whose last count differed, or was refused, gets another attempt on the same cut.
+    The attempt refers to the decision; the clock asks without one.
     """
     async with ledger_lock(engine) as connection:
         books = await read_books(connection)
         if answer := _objection(books, day, as_of, close_after_hours):
             return answer
         if books.closing is None:
-            return await _freeze(connection, books, day, as_of)
-        return await _ask_again(connection, books.closing, as_of)
+            return await _freeze(connection, books, day, as_of, decision)
+        return await _ask_again(connection, books.closing, as_of, decision)
 
 
 def _objection(books: Books, day: date, as_of: datetime, close_after_hours: int) -> CloseResult | None:
@@ -66,20 +70,24 @@ def _objection(books: Books, day: date, as_of: datetime, close_after_hours: int)
     return None
 
 
-async def _freeze(connection: AsyncConnection, books: Books, day: date, as_of: datetime) -> CloseResult:
+async def _freeze(
+    connection: AsyncConnection, books: Books, day: date, as_of: datetime, decision: Decision | None
+) -> CloseResult:
     cut = await read_booked_through(connection)
     previous = await read_closed(connection, books.last_closed) if books.last_closed else None
-    await _ask(connection, DayClosing(day=day, attempt=1, cut=cut, previous_cut=previous or {}), as_of)
+    await _ask(connection, DayClosing(day=day, attempt=1, cut=cut, previous_cut=previous or {}), as_of, decision)
     return CloseResult("closing")
 
 
-async def _ask_again(connection: AsyncConnection, closing: Closing, as_of: datetime) -> CloseResult:
+async def _ask_again(
+    connection: AsyncConnection, closing: Closing, as_of: datetime, decision: Decision | None
+) -> CloseResult:
     why = "the last count differed"
     if not await latest_differences(connection, closing):
         if not await _has_refused_answer(connection, closing):
             return CloseResult("closing", f"{closing.day} is being closed already, attempt {closing.attempt}")
         why = "an answer was refused"
-    await _ask(connection, closing.question(closing.attempt + 1), as_of)
+    await _ask(connection, closing.question(closing.attempt + 1), as_of, decision)
     return CloseResult("closing", f"attempt {closing.attempt + 1}: {why}")
 
 
@@ -90,8 +98,10 @@ async def _has_refused_answer(connection: AsyncConnection, closing: Closing) -> 
     return await connection.scalar(query.limit(1)) is not None
 
 
-async def _ask(connection: AsyncConnection, wish: DayClosing, as_of: datetime) -> None:
-    await connection.execute(insert(tables.day_closing).values({**as_json(wish), "day": wish.day, "as_of": as_of}))
+async def _ask(connection: AsyncConnection, wish: DayClosing, as_of: datetime, decision: Decision | None) -> None:
+    decision_id = None if decision is None else decision.decision_id
+    row = {**as_json(wish), "day": wish.day, "as_of": as_of, "decision_id": decision_id}
+    await connection.execute(insert(tables.day_closing).values(row))
     await write_to_outbox(connection, DAYS_CLOSING, wish.day.isoformat(), wish)
     log.info("day is being closed", day=str(wish.day), attempt=wish.attempt, runs=len(wish.cut))
 

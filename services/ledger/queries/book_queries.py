@@ -38,20 +38,32 @@ async def read_status(
 
 
 async def read_day(connection: AsyncConnection, day: date) -> dict[str, Any]:
-    """The state of one day; `differences` are those of the last attempt while it is not closed."""
+    """The state of one day; `differences` are those of the last attempt while it is not closed.
+
+    `decided_by` is who asked for the latest attempt: an account, or null where the clock did.
+    """
     books = await read_books(connection)
     closed = tables.day_closed.c
     query = select(closed.attempt, closed.as_of).where(closed.day == day)
     if row := (await connection.execute(query)).one_or_none():
-        return {**_day(day, "closed", row.attempt), "closed_as_of": row.as_of}
+        decided_by = await _read_person(connection, day, row.attempt)
+        return {**_day(day, "closed", row.attempt), "closed_as_of": row.as_of, "decided_by": decided_by}
     if books.closing and books.closing.day == day:
         differences = await latest_differences(connection, books.closing)
-        return {**_day(day, "closing", books.closing.attempt), "differences": differences}
+        decided_by = await _read_person(connection, day, books.closing.attempt)
+        return {**_day(day, "closing", books.closing.attempt), "differences": differences, "decided_by": decided_by}
     return _day(day, "open", 0)
 
 
+async def _read_person(connection: AsyncConnection, day: date, attempt: int) -> str | None:
+    asked, decided = tables.day_closing.c, tables.decision.c
+    query = select(decided.person).where(decided.decision_id == asked.decision_id)
+    person: str | None = await connection.scalar(query.where(asked.day == day, asked.attempt == attempt))
+    return person
+
+
 def _day(day: date, state: str, attempt: int) -> dict[str, Any]:
-    return {"day": day, "state": state, "attempt": attempt, "differences": [], "closed_as_of": None}
+    return {"day": day, "state": state, "attempt": attempt, "differences": [], "closed_as_of": None, "decided_by": None}
 
 
 async def read_statements(

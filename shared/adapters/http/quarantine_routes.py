@@ -5,7 +5,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from shared.adapters.http.decision_routes import store_decision
 from shared.adapters.kafka.internal_topics import InternalTopics
+from shared.adapters.postgres.decisions import Decisions
 from shared.runtime.access import AccessKeys
 from shared.runtime.http.types import Cursor, PathInt8, Words
 
@@ -17,9 +19,17 @@ class Review(BaseModel):
     note: Annotated[Words, Field(min_length=1, max_length=1_000)]
 
 
-def make_quarantine_router(keys: AccessKeys, topics: InternalTopics) -> APIRouter:
-    """`GET /v1/refused`, `POST /v1/refused/{id}/review` and `.../replay`; all need a service key."""
+def make_quarantine_router(keys: AccessKeys, topics: InternalTopics, decisions: Decisions | None) -> APIRouter:
+    """`GET /v1/refused`, `POST /v1/refused/{id}/review` and `.../replay`; all need a service key.
+
+    `decisions` is None at a service that knows its persons by their keys.
+    """
     router = APIRouter(prefix="/v1/refused", dependencies=[Depends(keys.require("service"))])
+
+    async def decider(request: Request, wish: Review | None = None) -> str:
+        if decisions is None:
+            return keys.reader(request).name
+        return (await store_decision(decisions, request, wish)).person
 
     @router.get("")
     async def refused(after: Cursor = 0, limit: Annotated[int, Query(ge=1, le=1_000)] = 100) -> dict[str, Any]:
@@ -27,14 +37,14 @@ def make_quarantine_router(keys: AccessKeys, topics: InternalTopics) -> APIRoute
 
     @router.post("/{refused_id}/review")
     async def review(refused_id: PathInt8, wish: Review, request: Request) -> dict[str, str]:
-        state = await topics.store.review(refused_id, keys.decider(request), wish.note)
+        state = await topics.store.review(refused_id, await decider(request, wish), wish.note)
         if state == "unknown":
             raise HTTPException(404, f"no message {refused_id} was refused")
         return {"state": state}
 
     @router.post("/{refused_id}/replay")
     async def replay(refused_id: PathInt8, request: Request) -> dict[str, str]:
-        state = await topics.replay(refused_id, keys.decider(request))
+        state = await topics.replay(refused_id, await decider(request))
         if state == "unknown":
             raise HTTPException(404, f"no message {refused_id} was refused")
         return {"state": state}

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from shared.adapters.http.decision_routes import store_decision
+from shared.adapters.postgres.decisions import Decisions
 from shared.adapters.postgres.quarantine import Quarantine, count_set_aside, list_set_aside
 from shared.runtime.access import AccessKeys
 
@@ -22,9 +24,13 @@ class TryAgain(BaseModel):
 
 
 def make_set_aside_router(
-    keys: AccessKeys, engine: AsyncEngine, quarantine: Quarantine, wake: Callable[[], None]
+    keys: AccessKeys,
+    engine: AsyncEngine,
+    quarantine: Quarantine,
+    wake: Callable[[], None],
+    decisions: Decisions | None,
 ) -> APIRouter:
-    """Both routes need the service key."""
+    """Both routes need the service key; `decisions` is None at a service that knows its persons by their keys."""
     router = APIRouter(prefix="/v1/set-aside", dependencies=[Depends(keys.require("service"))])
 
     @router.get("")
@@ -34,7 +40,9 @@ def make_set_aside_router(
             return {"count": sum(counts.values()), "items": await list_set_aside(connection, quarantine.table)}
 
     @router.post("/retry")
-    async def retry_items(wish: TryAgain) -> dict[str, int]:
+    async def retry_items(wish: TryAgain, request: Request) -> dict[str, int]:
+        if decisions is not None:
+            await store_decision(decisions, request, wish)
         tried = await quarantine.try_again(wish.step, wish.item)
         wake()
         return {"items": tried}

@@ -26,7 +26,10 @@ from services.reporting.access.authentication import Access
 from services.reporting.api.account_routes import make_account_router
 from services.reporting.api.internal_routes import routes as make_reporting_router
 from services.reporting.api.rebuild_routes import make_rebuild_router
+from shared.adapters.http.decision_routes import make_decisions_router
 from shared.adapters.http.quarantine_routes import make_quarantine_router
+from shared.adapters.http.set_aside_routes import make_set_aside_router
+from shared.adapters.postgres.decisions import Decisions
 from shared.domain.errors import Refused
 from shared.domain.evidence.authors import Role
 from shared.runtime import clock
@@ -55,20 +58,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def routers(callee: str, keys: AccessKeys) -> Iterator[APIRouter]:
+def routers(callee: str, keys: AccessKeys, decisions: Decisions = NOTHING) -> Iterator[APIRouter]:
     """Every router of the service that asks for a key of the file."""
-    yield make_quarantine_router(keys, NOTHING)
+    if callee in DECIDING:
+        yield make_decisions_router(keys, decisions)
+    yield make_quarantine_router(keys, NOTHING, decisions)
     match callee:
         case "charging":
-            yield make_charging_router(keys, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING)
+            yield make_charging_router(keys, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, decisions)
             yield make_order_proof_router(keys, NOTHING)
             yield make_trial_router(keys, NOTHING)
             yield make_worker_days_router(keys, NOTHING)
             yield make_series_router(keys, NOTHING)
-            yield make_rerating_router(keys, NOTHING)
-            yield make_skip_router(keys, NOTHING)
+            yield make_rerating_router(keys, decisions, NOTHING)
+            yield make_skip_router(keys, decisions, NOTHING)
         case "ledger":
-            yield make_ledger_router(keys, NOTHING, NOTHING, NOTHING, NOTHING)
+            yield make_ledger_router(keys, NOTHING, NOTHING, NOTHING, NOTHING, decisions)
+            yield make_set_aside_router(keys, NOTHING, NOTHING, NOTHING, decisions)
             yield make_proof_router(NOTHING, NOTHING, keys)
             yield make_evidence_router(NOTHING, NOTHING, keys)
         case _:

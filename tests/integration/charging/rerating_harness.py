@@ -35,6 +35,7 @@ from shared.domain.scheme.rating import Scheme
 from tests.integration.charging.charging_harness import RIDES, ROOT, House
 from tests.integration.ledger.ledger_harness import COUNTERS, Ledger, due, open_ledger
 from tests.support.authors import AUTHORS
+from tests.support.decisions import store_decision
 
 RUNNER = "91000000FAKE00005U"
 """Enrolled in Hainan (46) from 2026-11-01 by the demo's files."""
@@ -79,7 +80,9 @@ async def differences(house: House, scheme: Scheme, wanted: Window | None = None
 
 async def book(house: House, scheme: Scheme, wanted: Window | None = None, chunk_rows: int = 20_000) -> list[int]:
     """Orders corrected, chunk by chunk."""
-    return [n async for n in book_differences(house.pool, scheme, wanted or window(), house.author, chunk_rows)]
+    decision = await store_decision(house.pool)
+    booking = book_differences(house.pool, scheme, wanted or window(), house.author, decision, chunk_rows)
+    return [n async for n in booking]
 
 
 @dataclass

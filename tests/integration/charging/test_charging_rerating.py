@@ -25,6 +25,7 @@ from tests.integration.charging.charging_harness import (
 )
 from tests.integration.charging.rerating_harness import DECISION, HAINAN, RUNNER, book, corrected, differences, window
 from tests.integration.charging.test_charging_evidence import assert_evidence
+from tests.support.decisions import store_decision
 
 ENTRIES = (
     "select order_id, kind, premium, tariff_line, reason from charging.entry where kind not in (2, 3) order by 1, 2"
@@ -259,7 +260,7 @@ async def test_settling_and_re_rating_at_once(house: House, decided: Scheme) -> 
 async def test_a_crash_between_chunks_is_finished_by_the_same_command(house: House, decided: Scheme) -> None:
     one = await house.worker()
     await one.charge(*(accepted(f"o{n}", NOON + timedelta(hours=5 * n)) for n in range(7)))
-    booking = book_differences(house.pool, decided, window(), house.author, 2)
+    booking = book_differences(house.pool, decided, window(), house.author, await store_decision(house.pool), 2)
     assert await anext(booking) == 2
     await booking.aclose()
     assert await house.value("select count(*) from charging.entry where kind = 8") == 2

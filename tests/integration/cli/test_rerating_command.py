@@ -1,5 +1,6 @@
 """`danbao rerate` against a charging that was started anew on corrected files."""
 
+import re
 from collections.abc import AsyncIterator
 from datetime import date
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from services.cli.operations.decisions import print_decisions, read_decisions
 from services.cli.operations.rerating import Wish, print_rerating, rerate_days
 from shared.runtime.exits import CommandFailed
 from shared.runtime.settings import Settings
@@ -55,9 +57,14 @@ async def test_shown_then_booked_then_nothing(field: Field, tmp_path: Path, caps
         assert (booked["differences"], booked["booked"], booked["manifests"]) == (shown["differences"], 3, 1)
         print_rerating(booked, wish(is_booked=True))
         assert "3 orders corrected in 1 manifests" in capsys.readouterr().out
+        found = (await read_decisions(settings, "charging", 0, 10))["decisions"]
+        print_decisions(found)
+        assert re.search(r"operator +POST /v1/rerate +.*2026-10-0", capsys.readouterr().out)
         again = await rerate_days(settings, wish(is_booked=True))
         assert (again["differences"], again["booked"]) == ([], 0)
         (correction,) = await field.house.corrections()
+        decided = "select person from charging.decision join charging.run using (decision_id) where run = $1"
+        assert await field.house.value(decided, correction.run) == "operator"
         status = await worker.get("/v1/status")
         assert status["runs"][correction.run] == 1
         assert "danbao_charging_rerated_total 3.0" in (await worker.api.get("/metrics")).text

@@ -63,6 +63,7 @@ from tests.model.model import CLOSE_AFTER, Model
 from tests.model.rows import Count
 from tests.model.scheme import midnight, read_scheme
 from tests.support.authors import AUTHORS, CHARGING
+from tests.support.decisions import store_decision
 from tests.support.servers import Postgres
 
 SEEDS = ROOT / "tests" / "seeds"
@@ -212,12 +213,12 @@ class Play(Money):
         expected = self.model.find_differences(*days, enterprise, province)
         found = await find_differences(self.pool, self.scheme, window)
         same("what would be rated anew", differing(found), expected_differing(expected))
+        booking = book_differences(self.pool, self.scheme, window, CHARGING, await store_decision(self.pool))
         if any(total.outcome == "uncovered" for _, total in expected):
             with pytest.raises(Refused):
-                await anext(book_differences(self.pool, self.scheme, window, CHARGING))
+                await anext(booking)
             return
-        booked = sum([count async for count in book_differences(self.pool, self.scheme, window, CHARGING)])
-        same("orders rated anew", booked, len(expected))
+        same("orders rated anew", booked := sum([count async for count in booking]), len(expected))
         if booked:
             await self._publish(self.pool, "charging")
             run = msgspec.json.decode(self.way[topics.MANIFESTS][-1], type=PremiumsCharged).run

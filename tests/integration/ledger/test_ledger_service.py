@@ -213,9 +213,13 @@ async def test_a_month_from_manifests_to_money_with_a_kill_in_between(ledger: Le
             await eventually_async(lambda: booked(process), "all manifests are booked")
             await close(process, OPENED_ON)
             await close(process, LAST)
+            assert (await process.get(f"/v1/days/{LAST}"))["decided_by"] == "operator"
             wish = {"period": "2026-09", "as_of": "2026-10-02T12:00:00+08:00"}
             assert (await process.post("/v1/statements", wish))["state"] == "issued"
             assert (await process.post("/v1/statements", wish))["state"] == "already_issued"
+            billed = text("select person from ledger.period_issued join ledger.decision using (decision_id)")
+            async with ledger.owner.connect() as connection:
+                assert await connection.scalar(billed) == "operator"
             (statement,) = (await process.get("/v1/statements", period="2026-09"))["statements"]
             assert (statement["orders"], statement["amount_yuan"]) == (180, "12.60")
             told = {"enterprise": ENTERPRISE, "province": "44", "received_on": "2026-10-10"}

@@ -27,11 +27,27 @@ comment on table charging.enterprise is 'Ids of enterprises in rows.';
 comment on column charging.enterprise.id is 'Id in this database; part of no leaf and no message.';
 comment on column charging.enterprise.uscc is '统一社会信用代码.';
 
+create table charging.decision (
+    decision_id bigint generated always as identity primary key,
+    decided_at timestamptz not null default clock_timestamp(),
+    person text collate "C" not null check (person <> ''),
+    request text collate "C" not null check (request <> ''),
+    content jsonb not null
+);
+comment on table charging.decision is 'What a person asked charging to do, stored before it is done.';
+comment on column charging.decision.decision_id is 'Number of the decision.';
+comment on column charging.decision.decided_at is 'When it was stored.';
+comment on column charging.decision.person is 'Account of the person whose signed assertion came with the request.';
+comment on column charging.decision.request is 'Method and path of the request.';
+comment on column charging.decision.content is 'Body of the request; empty where it had none.';
+
 create table charging.run (
     id integer generated always as identity primary key,
     run text collate "C" not null unique check (run ~ '^[0-9a-f]{32}$'),
     purpose text not null check (purpose in ('orders', 'settlement', 'close', 'correction', 'assessment')),
-    started_at timestamptz not null default clock_timestamp()
+    started_at timestamptz not null default clock_timestamp(),
+    decision_id bigint references charging.decision,
+    constraint run_decision check ((purpose = 'correction') = (decision_id is not null))
 );
 comment on table charging.run is 'One start of one worker, or one settlement, correction or assessment.';
 comment on column charging.run.id is 'Id in this database.';
@@ -39,6 +55,7 @@ comment on column charging.run.run is 'Random name of the run, 32 hex digits.';
 comment on column charging.run.purpose is
     'What it writes: orders, or rows derived by a close, a re-rating, an assessment.';
 comment on column charging.run.started_at is 'When it started.';
+comment on column charging.run.decision_id is 'The decision of a correction; null for every other purpose.';
 
 create table charging.manifest (
     batch bigint primary key,
@@ -902,7 +919,7 @@ do $$
 declare t text;
 begin
     foreach t in array array[
-        'deployment', 'enterprise', 'run', 'manifest', 'batch_day', 'moved_on', 'pause', 'parked', 'resent',
+        'decision', 'deployment', 'enterprise', 'run', 'manifest', 'batch_day', 'moved_on', 'pause', 'parked', 'resent',
         'conflict', 'declaration', 'accounted_day', 'number_range', 'judged_day', 'number_gap',
         'assessment', 'day_count', 'day_settlement', 'participant', 'resend', 'archive', 'archived_nodes',
         'refused_message', 'refused_review']

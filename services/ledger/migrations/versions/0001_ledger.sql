@@ -86,6 +86,22 @@ comment on table ledger.enterprise_deployment is
 comment on column ledger.enterprise_deployment.enterprise is 'USCC of the enterprise.';
 comment on column ledger.enterprise_deployment.deployment is 'Name of the deployment of charging.';
 
+-- decisions ---------------------------------------------------------------------------------------------------------
+
+create table ledger.decision (
+    decision_id bigint generated always as identity primary key,
+    decided_at  timestamptz not null default clock_timestamp(),
+    person      text not null check (person <> ''),
+    request     text not null check (request <> ''),
+    content     jsonb not null
+);
+comment on table ledger.decision is 'What a person asked the ledger to do, stored before it is done.';
+comment on column ledger.decision.decision_id is 'Number of the decision.';
+comment on column ledger.decision.decided_at is 'When it was stored.';
+comment on column ledger.decision.person is 'Account of the person whose signed assertion came with the request.';
+comment on column ledger.decision.request is 'Method and path of the request.';
+comment on column ledger.decision.content is 'Body of the request; empty where it had none.';
+
 -- close -------------------------------------------------------------------------------------------------------------
 
 create table ledger.day_closing (
@@ -95,6 +111,7 @@ create table ledger.day_closing (
     previous_cut jsonb not null,
     as_of        timestamptz not null,
     requested_at timestamptz not null default now(),
+    decision_id  bigint references ledger.decision,
     primary key (day, attempt)
 );
 comment on table ledger.day_closing is 'Questions to charging: the frozen cut of each attempt to close a day.';
@@ -104,6 +121,7 @@ comment on column ledger.day_closing.cut is 'The frozen cut: run to last number;
 comment on column ledger.day_closing.previous_cut is 'The cut of the day before.';
 comment on column ledger.day_closing.as_of is 'The instant up to which facts count.';
 comment on column ledger.day_closing.requested_at is 'When charging was asked.';
+comment on column ledger.day_closing.decision_id is 'The decision to ask; null where the clock did.';
 
 create table ledger.day_count (
     day            date not null,
@@ -249,13 +267,15 @@ create table ledger.period_issued (
     period      text primary key,
     as_of       timestamptz not null,
     statements  integer not null,
-    recorded_at timestamptz not null default now()
+    recorded_at timestamptz not null default now(),
+    decision_id bigint references ledger.decision
 );
 comment on table ledger.period_issued is 'Months whose statements are all issued, also months without any.';
 comment on column ledger.period_issued.period is 'The billing period, YYYY-MM.';
 comment on column ledger.period_issued.as_of is 'The instant up to which facts count.';
 comment on column ledger.period_issued.statements is 'Number of statements of the month.';
 comment on column ledger.period_issued.recorded_at is 'When the row was written.';
+comment on column ledger.period_issued.decision_id is 'The decision to bill; null where the clock did.';
 
 create table ledger.remittance (
     remittance_id  text primary key,
@@ -635,7 +655,7 @@ do $$
 declare name text;
 begin
     foreach name in array array[
-        'books', 'account', 'manifest_booked', 'enterprise_deployment', 'day_closing', 'day_count',
+        'books', 'account', 'decision', 'manifest_booked', 'enterprise_deployment', 'day_closing', 'day_count',
         'day_closed', 'day_sum', 'statement', 'statement_line', 'period_issued', 'remittance',
         'journal_entry', 'posting', 'day_line', 'allocation', 'late_fee', 'log_entry', 'log_node',
         'checkpoint', 'day_checkpoint', 'cosignature', 'log_fault', 'refused_message', 'refused_review']
