@@ -34,12 +34,13 @@ def key(
     """Print the line of an author for the file of DANBAO_VKEYS: vkey, role and identity."""
     from shared.adapters.crypto.signing import make_note_key
     from shared.domain.evidence.authors import Author, Role
-    from shared.domain.evidence.signed_note import ED25519
+    from shared.domain.evidence.signed_note import ED25519, VerifierKey
 
     if role not in {*Role}:
         raise Refused(f"--role {role}: the roles are {', '.join(Role)}")
-    author = Author(make_note_key(file, name, ED25519), Role(role), identity)
-    print(Author.parse(str(author)))
+    # With no key at all first: a line that is refused leaves no private key behind.
+    Author.parse(str(Author(VerifierKey(name, ED25519, bytes(32)), Role(role), identity)))
+    print(Author(make_note_key(file, name, ED25519), Role(role), identity))
     return Exit.OK
 
 

@@ -27,7 +27,11 @@ def make_key_pair(private: Path, public: Path) -> None:
 
 
 def make_note_key(private: Path, name: str, kind: int) -> VerifierKey:
-    """Write a new private key, readable by its owner only, unless the file is there; returns its public half."""
+    """Write a new private key, readable by its owner only, unless the file is there; returns its public half.
+
+    Raises Refused before anything is written where the name is none.
+    """
+    _check_name(name)
     if not private.exists():
         pem, raw = serialization.Encoding.PEM, serialization.NoEncryption()
         made = Ed25519PrivateKey.generate()
@@ -50,8 +54,7 @@ class NoteSigner:
     """Signs notes under a name with the private key of one file; `kind` is a signature type of `signed_note`."""
 
     def __init__(self, private: Path, name: str, kind: int) -> None:
-        if not is_key_name(name):
-            raise Refused(f"{name!r} is no name of a key: no spaces, no plus signs")
+        _check_name(name)
         self._key = _load_private(private)
         self.verifier = VerifierKey(name, kind, self._key.public_key().public_bytes_raw())
 
@@ -138,6 +141,11 @@ class Verifier:
         except (InvalidSignature, ValueError):
             return False
         return True
+
+
+def _check_name(name: str) -> None:
+    if not is_key_name(name):
+        raise Refused(f"{name!r} is no name of a key: no spaces, no plus signs")
 
 
 def _write_private(private: Path, data: bytes) -> None:
