@@ -8,7 +8,7 @@ ARGS ?=
 
 KAFKA := var/kafka/libs/.fetched
 
-.PHONY: help install tools demo test test-fast soak test-kafka mutants lint format types imports pins docs env bench up clean
+.PHONY: help install tools demo test test-all test-rest soak test-kafka mutants lint format types imports pins docs env bench up clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -30,11 +30,14 @@ demo: install ## stream a month of orders, charge, close, bill, report and audit
 up: install ## run all services on this machine until Ctrl-C
 	@$(PY) -m services.cli up $(ARGS)
 
-test: install ## run all tests, several at a time (ARGS="-k close -x"; ARGS="-n0 ..." in one process)
+test: install ## run a sample of the tests within minutes (ARGS="-k close -x"; ARGS="-n0 ..." in one process)
+	@$(PY) -m pytest -n auto --take=sample $(ARGS)
+
+test-all: install ## run all tests: every crash place, ways through a browser, foreign tools, long histories
 	@$(PY) -m pytest -n auto $(ARGS)
 
-test-fast: install ## run the tests that take no longer than a moment
-	@$(PY) -m pytest -n auto -m "not slow" $(ARGS)
+test-rest: install ## run what `make test` leaves out
+	@$(PY) -m pytest -n auto --take=rest $(ARGS)
 
 test-kafka: install $(KAFKA) ## run the tests that use a broker on Apache Kafka (needs Java 17 and Maven)
 	@$(PY) -m pytest -n auto --kafka=apache $(ARGS)

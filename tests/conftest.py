@@ -8,9 +8,11 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
+from xdist.workermanage import WorkerController
 
 from tests.support.apache_kafka import ApacheKafka
 from tests.support.brokers import NAMED, choose, kind_of, select
+from tests.support.selection import LEFT_OUT, OPTION, SHARES, name_exhaustive, take_share
 from tests.support.servers import (
     Broker,
     Kind,
@@ -34,6 +36,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="embedded",
         help="broker of the tests; with apache (Java 17, `make test-kafka`) only those that use one are run",
     )
+    parser.addoption(
+        OPTION,
+        choices=SHARES,
+        default="all",
+        help="which tests: a sample within minutes (`make test`), what it leaves out, or all (`make test-all`)",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -47,6 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     select(config, items)
+    take_share(config, items)
     if is_shared(config):
         long_ones_first(items)
 
@@ -56,9 +65,20 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     leave_out(item)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if said := name_left_out(terminalreporter.stats.get("skipped", [])):
-        terminalreporter.write_line(said, yellow=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if is_shared(session.config):
+        session.config.workeroutput["left_out"] = session.config.stash.get(LEFT_OUT, 0)  # type: ignore[attr-defined]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: WorkerController) -> None:
+    node.config.stash[LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", 0)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    lacking = name_left_out(terminalreporter.stats.get("skipped", []))
+    for sentence in filter(None, (lacking, name_exhaustive(config))):
+        terminalreporter.write_line(sentence, yellow=True)
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -19,7 +19,7 @@ from shared.domain.errors import Refused
 from shared.runtime.exits import CommandFailed
 from tests.e2e.conftest import Month
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 AFTER_DAYS = 24
 LAST = date(2026, 10, 31)
 GONE = date(2026, 10, 4)

@@ -198,7 +198,7 @@ async def ask(system: Running, service: str, path: str) -> Any:
         return answer.raise_for_status().json()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 async def test_the_compose_files_commands_charge_an_order(fresh_broker: Broker, open_folder: Path) -> None:
     with running(fresh_broker, open_folder) as system:
         order_id, at = f"C-{secrets.token_hex(6)}", now()

@@ -17,7 +17,7 @@ from services.verify.verdict import NotProved
 from shared.domain.evidence.order_receipt import OrderReceipt
 from tests.e2e.conftest import ORDERS, SEED, Month
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 
 
 def keys_of(month: Month) -> Keys:

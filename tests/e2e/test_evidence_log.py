@@ -13,7 +13,7 @@ from tests.e2e.processes import run
 from tests.foreign.go_program import build
 from tests.support.tools import needs
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 
 
 @needs("go")

@@ -11,7 +11,7 @@ from shared.contracts.topics import enterprise_of
 from tests.e2e.browsing import DESK, PHONE, Visit, visiting
 from tests.e2e.conftest import Month
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 AXE = Path(__file__).parent / "axe" / "axe.min.js"
 OPEN_RECEIPTS = re.compile("打开凭证|Open the receipts")
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]

@@ -9,7 +9,7 @@ from services.demo.visitors import PROVINCE, Visitors
 from tests.e2e.browsing import PHONE, visiting
 from tests.e2e.conftest import Month
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 EVIL = "<img src=x onerror=alert(1)>"
 
 

@@ -14,7 +14,7 @@ from shared.domain.scheme.province import PROVINCES
 from tests.e2e.browsing import PHONE, Visit, visiting
 from tests.e2e.conftest import Month
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 PERIOD = str(OCTOBER)
 DAY = "2026-10-05"
 

@@ -12,7 +12,7 @@ from services.audit.verdict import Verdict
 from services.demo.demo import audit_sources
 from tests.e2e.conftest import Month
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from tests.e2e.processes import CHECKOUT, run
 
 TAXIS = CHECKOUT.parent / "shared" / "data" / "nyc-taxis" / "taxis.csv"
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.exhaustive,
     pytest.mark.usefixtures("own_parts"),
     pytest.mark.skipif(not TAXIS.exists(), reason="the folder with the rides is not beside the checkout"),
 ]

@@ -33,7 +33,7 @@ from shared.adapters.postgres.pool import with_login
 from shared.domain.errors import Refused
 from shared.runtime.settings import HOUSE
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 WANTED = Wanted(600, 5, OCTOBER)
 PERSONS = 60
 BEFORE, DARK = date(2026, 10, 20), date(2026, 10, 21)

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from random import Random
 from tempfile import TemporaryDirectory
 
 import asyncpg
@@ -104,6 +105,12 @@ class Scene:
             except BaseException as error:
                 error.add_note(f"{name}: died {when} step {number}, {chapter.steps.taken[number - 1]}")
                 raise
+
+    async def crash_at_sampled_places(self, size: int, seed: int) -> None:
+        """Die at some places of all stages, the same ones for a seed."""
+        places = [(name, *place) for name, chapter in self.chapters.items() for place in chapter.steps.places()]
+        for name, number, when in sorted(Random(seed).sample(places, size)):
+            await self.crash(self.chapters[name], number, when)
 
     async def crash(self, chapter: Chapter, number: int, when: When) -> None:
         """Die there, and come to the same end."""

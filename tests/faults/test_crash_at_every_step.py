@@ -4,6 +4,10 @@ import pytest
 
 from tests.faults.crashes import SHARES, Scene
 from tests.faults.history import STAGES
+from tests.support.selection import SEED
+
+SAMPLE = 12
+"""Places that `make test` dies at."""
 
 
 def test_the_undisturbed_run_has_everything_in_it(scene: Scene) -> None:
@@ -32,6 +36,11 @@ def test_every_side_of_every_step_is_a_place_to_die_at(scene: Scene) -> None:
 
 
 @pytest.mark.slow
+async def test_a_crash_at_sampled_steps_changes_no_figure(scene: Scene) -> None:
+    await scene.crash_at_sampled_places(SAMPLE, SEED)
+
+
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", SHARES["charging"])
 async def test_a_crash_at_any_step_changes_no_figure(scene: Scene, name: str) -> None:
     await scene.crash_everywhere(name)

@@ -5,7 +5,7 @@ import pytest
 from tests.faults.crashes import SHARES, Scene
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", SHARES["reporting"])
 async def test_a_crash_at_any_step_changes_no_figure(scene: Scene, name: str) -> None:
     await scene.crash_everywhere(name)

@@ -20,7 +20,7 @@ from tests.faults.shaken_system import SERVICES, Shaken, kill_postgres, shaken_s
 from tests.integration.charging.charging_harness import NOON
 from tests.support.waiting import eventually_async
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 
 
 @pytest.fixture(scope="module")

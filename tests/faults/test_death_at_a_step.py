@@ -14,7 +14,7 @@ FEWEST_DEATHS, FEWEST_SERVICES = 4, 2
 """A step that was recorded need not come again before the month is over, and on a slow machine fewer do."""
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 async def test_services_that_kill_themselves_lose_and_double_nothing(
     database: str, platform_database: str, fresh_broker: Broker, tmp_path: Path
 ) -> None:

@@ -53,7 +53,7 @@ def bring_back(shaken: Shaken) -> None:
         shaken.stack.postgres.restart()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.root
 async def test_a_full_disk_stops_charging_and_costs_nothing(small_disk: Path, tmp_path: Path) -> None:
     stack = EmbeddedStack()

@@ -7,7 +7,7 @@ import pytest
 from tests.faults.storm import SHAKES, weather
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 async def test_a_month_with_a_fault_each_day(tmp_path: Path) -> None:
     aftermath = await weather(tmp_path, seed=20261031, orders=400)
     assert aftermath.complaints() == []

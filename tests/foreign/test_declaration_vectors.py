@@ -21,6 +21,8 @@ from tests.foreign.go_program import find_go
 from tests.model.declarations import data_in
 from tests.support.tools import needs, tool
 
+pytestmark = pytest.mark.exhaustive
+
 HERE = Path(__file__).parent / "declarations"
 VECTORS: list[dict[str, Any]] = json.loads((HERE / "vectors.json").read_text(encoding="utf-8"))
 ANSWERS = ["true" if vector["holds"] else "false" for vector in VECTORS]

@@ -24,6 +24,8 @@ from tests.integration.ledger.log_harness import LogHouse, fill, forge, open_log
 from tests.support.authors import AUTHORS
 from tests.support.tools import needs
 
+pytestmark = pytest.mark.exhaustive
+
 Asked = dict[str, Any]
 
 

@@ -54,5 +54,5 @@ def is_shared(config: pytest.Config) -> bool:
 
 def long_ones_first(items: list[pytest.Item]) -> None:
     """Sort files with slow tests to the front: a long one that begins last would be waited for."""
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    slow = {item.path for item in items if item.get_closest_marker("slow") or item.get_closest_marker("exhaustive")}
     items.sort(key=lambda item: item.path not in slow)

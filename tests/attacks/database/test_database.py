@@ -26,7 +26,7 @@ from tests.attacks.kafka.intruder import Intruder, intrude
 from tests.e2e.conftest import Month
 from tests.support.waiting import eventually_async
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 CHARGED = "kind = 1 and premium > 0 and batch in (select batch from charging.manifest where leaves > 9)"
 
 

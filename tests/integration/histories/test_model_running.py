@@ -8,7 +8,7 @@ from tests.integration.histories.running_harness import running
 from tests.support.servers import Broker
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 async def test_the_running_services_agree_with_the_model(
     database: str, platform_database: str, fresh_broker: Broker, tmp_path: Path
 ) -> None:
