@@ -12,6 +12,7 @@ from services.reporting.access.passwords import Passwords
 from services.reporting.access.sign_in import make_sign_in_router
 from services.reporting.api import internal_routes
 from services.reporting.api.account_routes import make_account_router
+from services.reporting.api.acknowledgement_routes import KEY_PATH, make_acknowledgement_router
 from services.reporting.api.portal_routes import Reading, make_read_router
 from services.reporting.api.rebuild_routes import make_rebuild_router
 from services.reporting.api.receipt_routes import make_receipt_router
@@ -23,7 +24,6 @@ from services.reporting.metrics import Metrics
 from services.reporting.pages import portal
 from services.reporting.pages.receipt_page import make_page_router
 from services.reporting.read_model.projector import Projector
-from services.reporting.receipts.acknowledgements import KEY_PATH, make_acknowledgement_router
 from services.reporting.receipts.order_receipts import OrderReceipts
 from services.reporting.register.examine_days import Examiner
 from services.reporting.register.set_aside import SetAsideGauge, open_quarantine

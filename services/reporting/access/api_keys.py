@@ -16,6 +16,9 @@ from shared.runtime.access import sha256_hex
 
 PREFIX: Final = "danbao_"
 """What a key begins with, so that programs that look for leaked keys know one."""
+KEY_DAYS: Final = 90
+"""A key is valid for so long where nobody says how long; a link likewise."""
+LINK_DAYS: Final = 7
 LONGEST_DAYS: Final = 366
 LONGEST_LINK_DAYS: Final = 31
 OPENINGS_A_DAY: Final = 20

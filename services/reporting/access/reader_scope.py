@@ -3,7 +3,7 @@
 from datetime import date, timedelta
 from typing import Annotated, Any, Final
 
-from fastapi import HTTPException, Query
+from fastapi import HTTPException, Path, Query
 
 from services.reporting.access.viewers import Role, Viewer
 from services.reporting.read_model.responses import PROVINCE, USCC, Where
@@ -21,6 +21,7 @@ AnyDay = Annotated[date | None, Query(ge=FIRST, le=LAST, examples=["2026-10-03"]
 AnyPeriod = Annotated[
     str | None, Query(pattern=r"^20[2-9][0-9]-(0[1-9]|1[0-2])$", description="billing period", examples=["2026-10"])
 ]
+KeyId = Annotated[int, Path(ge=1, lt=2**63)]
 Limit = Annotated[int, Query(ge=1, le=1_000, description="at most so many; `next` leads to the others")]
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
@@ -10,15 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.reporting.access import access_log, accounts, api_keys
 from services.reporting.access.accounts import NAME
+from services.reporting.access.api_keys import KEY_DAYS, LINK_DAYS
 from services.reporting.access.authentication import Access
 from services.reporting.access.passwords import Passwords
+from services.reporting.access.reader_scope import KeyId
 from services.reporting.access.viewers import Role, Viewer, viewing
 from shared.domain.errors import Refused
 
-KEY_DAYS: Final = 90
-LINK_DAYS: Final = 7
 Scope = Annotated[str | None, Field(max_length=100)]
-KeyId = Annotated[int, Path(ge=1, lt=2**63)]
 AccountName = Annotated[str, Path(pattern=NAME.pattern)]
 
 

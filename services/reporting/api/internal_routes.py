@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, HTTPException
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.reporting.delivery import report_store
+from services.reporting.delivery import report_counts, report_store
 from services.reporting.delivery.documents import payment_report
 from services.reporting.delivery.reconcile import reconcile
 from services.reporting.service_clients import Sources
@@ -53,12 +53,12 @@ def _add_reading(router: APIRouter, engine: AsyncEngine) -> None:
     @router.get("/status")
     async def read_status() -> dict[str, int]:
         async with engine.connect() as connection:
-            return await report_store.count_all(connection)
+            return await report_counts.count_all(connection)
 
     @router.get("/receipts")
     async def list_receipts(period: AnyPeriod = None) -> dict[str, Any]:
         async with engine.connect() as connection:
-            return {"receipts": await report_store.list_receipts(connection, period)}
+            return {"receipts": await report_counts.list_receipts(connection, period)}
 
 
 def _add_payment_reports(router: APIRouter, engine: AsyncEngine, sources: Sources, wake: Callable[[], None]) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.reporting.delivery import report_store
 from services.reporting.delivery.documents import Prepared, coverage_report, declaration_report, registration_reports
+from services.reporting.kept_messages import decode_statement, read_closed_day
 from services.reporting.metrics import Metrics
 from services.reporting.register.discrepancies import Discrepancy, record
 from services.reporting.register.figure_bounds import check_day, check_statement
@@ -73,7 +74,7 @@ class Builder:
     async def _build_day(self, item: Item[date]) -> int:
         day = item.content
         async with self._engine.connect() as connection:
-            closed = await report_store.read_closed_day(connection, day)
+            closed = await read_closed_day(connection, day)
             done = await report_store.built_provinces(connection, day)
         check_day(closed)
         coverages = build_coverage(day, closed.totals, closed.workers, closed.first_time)
@@ -134,7 +135,7 @@ class Builder:
 
 
 def _declaration(item: Item[bytes]) -> Prepared:
-    statement = report_store.decode_statement(item)
+    statement = decode_statement(item)
     check_statement(statement)
     return declaration_report(statement)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.reporting.delivery import report_store
+from services.reporting.delivery.report_counts import count_unfinished, sent_reports
 from services.reporting.register.discrepancies import Discrepancy, record, settle_absent
 from services.reporting.register.set_aside import Step, open_quarantine
 from shared.adapters.http.national_platform import NationalPlatform
@@ -22,9 +22,9 @@ async def reconcile(engine: AsyncEngine, platform: NationalPlatform, period: str
     Raises `Refused` while a report of the month has no answer, `Retry` when the platform does not answer.
     """
     async with engine.connect() as connection:
-        if unfinished := await report_store.count_unfinished(connection, period):
+        if unfinished := await count_unfinished(connection, period):
             raise Refused(f"{unfinished} reports of {period} have no answer yet")
-        sent = await report_store.sent_reports(connection, period)
+        sent = await sent_reports(connection, period)
     told = await platform.reconcile(period)
     held = await platform.holdings(period)
     found = [*_differences(told), *_holdings(period, sent, held)]

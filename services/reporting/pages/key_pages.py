@@ -6,10 +6,18 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
 from services.reporting.access.access_log import NEWEST, list_looks
-from services.reporting.access.api_keys import add_key, add_link, address_of_link, list_keys, revoke_key
+from services.reporting.access.api_keys import (
+    KEY_DAYS,
+    LINK_DAYS,
+    add_key,
+    add_link,
+    address_of_link,
+    list_keys,
+    revoke_key,
+)
 from services.reporting.access.authentication import form_fields
+from services.reporting.access.reader_scope import KeyId
 from services.reporting.access.viewers import Role, Viewer, viewing
-from services.reporting.api.account_routes import KEY_DAYS, LINK_DAYS, KeyId
 from services.reporting.rendering.page_context import Desk, address, see_other
 from shared.domain.errors import Refused
 

@@ -7,7 +7,7 @@ from fastapi.responses import Response
 
 from services.reporting.access.access_log import note_look
 from services.reporting.access.viewers import Role, Viewer, viewing
-from services.reporting.delivery.sent_report_queries import find_coverage
+from services.reporting.read_model.sent_reports import find_coverage
 from services.reporting.rendering.layout import EVERYWHERE
 from services.reporting.rendering.page_context import Desk, PathDay, Province
 

@@ -7,9 +7,9 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 from fastapi.responses import Response
 
 from services.reporting.access.viewers import Role, Viewer, viewing
-from services.reporting.delivery.sent_report_queries import find_declaration
 from services.reporting.read_model.payment_state import STATES, read_payments, state_of
 from services.reporting.read_model.responses import Statement
+from services.reporting.read_model.sent_reports import find_declaration
 from services.reporting.read_model.statements import Wanted, find_statement, list_periods, list_statements
 from services.reporting.rendering.layout import EVERYWHERE, OFFICES
 from services.reporting.rendering.page_context import AnyDay, AnyPeriod, AnyProvince, AnyUscc, Desk, address, day_of

@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, delete, exists, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.reporting.delivery.report_store import DAY_NAME, decode_day, decode_statement, statement_item
+from services.reporting.kept_messages import DAY_NAME, decode_day, decode_statement, statement_item
 from services.reporting.read_model.projections import project_day, project_statement
 from services.reporting.read_model.read_model_tables import DAY_PROJECTED, PROJECTED, STATEMENT_SUM
 from services.reporting.register.set_aside import Step, open_quarantine

@@ -1,16 +1,18 @@
 """Reports to the national platform, as they were sent, with how far their sending is."""
 
+import json
+from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.reporting.read_model.responses import Answer, Province
 from services.reporting.tables import DELIVERY, RECEIPT, REPORT
 from shared.contracts.reports import REPORT as DOCUMENT
-from shared.contracts.reports import Report
+from shared.contracts.reports import CoverageReport, Report
 
 AnyReport = Report
 
@@ -61,3 +63,69 @@ async def find_report(connection: AsyncConnection, report_id: str) -> Report | N
     """The document; None where there is none to see."""
     body = await connection.scalar(select(REPORT.c.body).where(REPORT.c.report_id == report_id))
     return None if body is None else DOCUMENT.validate_json(bytes(body))
+
+
+@dataclass(frozen=True, slots=True)
+class Receipted:
+    """How far a report is: the delivery's state and, once there is one, the receipt."""
+
+    report_id: str
+    kind: str
+    state: str
+    receipt_id: str | None
+    received_at: Any
+    last_error: str | None
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CoverageView:
+    """A coverage report; `unconfirmed` are worker and number of every exclusion that its receipt does not confirm."""
+
+    report: CoverageReport
+    receipt: Receipted
+    registrations: list[Receipted]
+    unconfirmed: frozenset[tuple[str, str]]
+
+    @property
+    def day_lines(self) -> list[Any]:
+        return [line for line in self.report.lines if line.insured_on == self.report.day]
+
+    @property
+    def amendments(self) -> list[Any]:
+        return [line for line in self.report.lines if line.insured_on != self.report.day]
+
+
+async def find_coverage(connection: AsyncConnection, day: date, province: str) -> CoverageView | None:
+    """The day's report of a province with its registrations; None where there is none to see."""
+    own = (REPORT.c.day == day, REPORT.c.province == province)
+    found = await _find(connection, REPORT.c.kind == "coverage", *own)
+    if not found:
+        return None
+    report = CoverageReport.model_validate_json(found[0].body)
+    registrations = await _find(connection, REPORT.c.kind == "registration", *own)
+    return CoverageView(report, found[0], registrations, await _unconfirmed(connection, report.report_id))
+
+
+async def find_declaration(connection: AsyncConnection, statement_id: str) -> Receipted | None:
+    """The declaration of a statement; None while there is none."""
+    found = await _find(connection, REPORT.c.statement_id == statement_id)
+    return found[0] if found else None
+
+
+async def _find(connection: AsyncConnection, *conditions: ColumnElement[bool]) -> list[Receipted]:
+    columns = (REPORT.c.report_id, REPORT.c.kind, DELIVERY.c.state, RECEIPT.c.receipt_id, RECEIPT.c.received_at)
+    query = (
+        select(*columns, DELIVERY.c.last_error, REPORT.c.body)
+        .join(DELIVERY, DELIVERY.c.report_id == REPORT.c.report_id)
+        .outerjoin(RECEIPT, RECEIPT.c.report_id == REPORT.c.report_id)
+        .where(*conditions)
+        .order_by(REPORT.c.number)
+    )
+    return [Receipted(*row) for row in (await connection.execute(query)).all()]
+
+
+async def _unconfirmed(connection: AsyncConnection, report_id: str) -> frozenset[tuple[str, str]]:
+    text = await connection.scalar(select(RECEIPT.c.unconfirmed).where(RECEIPT.c.report_id == report_id))
+    named = json.loads(text) if text else []
+    return frozenset((each["worker_id"], each["employer_insurance_no"]) for each in named)

@@ -15,7 +15,7 @@ from sqlalchemy import exists
 from sqlalchemy.dialects.postgresql import insert as insert_once
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.reporting.delivery import report_store
+from services.reporting.kept_messages import due_days, read_closed_day
 from services.reporting.metrics import Metrics
 from services.reporting.register.discrepancies import Discrepancy, record
 from services.reporting.register.independent_totals import check_totals
@@ -70,7 +70,7 @@ class Examiner:
     async def _examine_days(self) -> int:
         is_examined = exists().where(DAY_EXAMINED.c.day == DAY_CLOSED.c.day)
         async with self._engine.connect() as connection:
-            days = await report_store.due_days(connection, self._quarantine, Step.EXAMINE_DAY, is_examined)
+            days = await due_days(connection, self._quarantine, Step.EXAMINE_DAY, is_examined)
         for item in days:
             await self._quarantine.do(item, partial(self._examine, item))
             self._progressed()
@@ -79,7 +79,7 @@ class Examiner:
     async def _examine(self, item: Item[date]) -> int:
         day = item.content
         async with self._engine.connect() as connection:
-            closed = await report_store.read_closed_day(connection, day)
+            closed = await read_closed_day(connection, day)
         answer = await self._sources.findings(day)
         async with self._engine.begin() as connection:
             row = {"day": day, "findings": len(answer.findings)}

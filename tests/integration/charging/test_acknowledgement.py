@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from services.charging.api.series_routes import make_series_router
 from services.reporting.access.authentication import Access
-from services.reporting.receipts.acknowledgements import make_acknowledgement_router
+from services.reporting.api.acknowledgement_routes import make_acknowledgement_router
 from services.reporting.service_clients import Charging, InternalApi, Sources
 from shared.adapters.crypto.signing import NoteSigner, is_signed, make_key_pair
 from shared.domain.evidence.acknowledgement import Acknowledgement, check_acknowledgement

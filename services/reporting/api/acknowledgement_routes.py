@@ -1,0 +1,40 @@
+"""Signed acknowledgements (接收确认) over HTTP: what was received from an enterprise for a day."""
+
+from datetime import date
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, HTTPException, Path
+
+from services.reporting.access.authentication import Access
+from services.reporting.access.viewers import Role, Viewer
+from services.reporting.receipts.acknowledgements import acknowledge
+from services.reporting.service_clients import Sources
+from shared.adapters.crypto.signing import NoteSigner
+from shared.domain.evidence.signed_note import Note
+
+Uscc = Annotated[str, Path(pattern=r"^[0-9A-Z]{18}$")]
+KEY_PATH: Final = "/v1/acknowledgements/key"
+"""Open to everybody: the key that acknowledgements are checked with."""
+Day = Annotated[date, Path(ge=date(2022, 1, 1), le=date(2099, 12, 31))]
+
+
+def make_acknowledgement_router(access: Access, sources: Sources, signer: NoteSigner) -> APIRouter:
+    """For operators, the national regulator, and an enterprise that asks for its own; the key to check them is open."""
+    router = APIRouter(prefix="/v1/acknowledgements")
+    asking = access.require(Role.NATIONAL, Role.ENTERPRISE, Role.OPERATOR)
+
+    @router.get("/key")
+    async def key() -> dict[str, Any]:
+        return {"key": str(signer.verifier)}
+
+    @router.get("/{uscc}/{day}")
+    async def acknowledgement(viewer: Annotated[Viewer, Depends(asking)], uscc: Uscc, day: Day) -> dict[str, Any]:
+        if not viewer.sees(None, uscc):
+            raise HTTPException(403, f"{viewer.name} does not see {uscc}")
+        told = await acknowledge(sources, uscc, day)
+        if told is None:
+            raise HTTPException(404, f"{day} is not closed")
+        note = Note(told.text, (signer.sign(told.text),))
+        return {"key": str(signer.verifier), "acknowledgement": bytes(note).decode()}
+
+    return router
