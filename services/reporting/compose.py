@@ -13,7 +13,7 @@ from services.reporting.access.sign_in import make_sign_in_router
 from services.reporting.api import internal_routes
 from services.reporting.api.account_routes import make_account_router
 from services.reporting.api.acknowledgement_routes import KEY_PATH, make_acknowledgement_router
-from services.reporting.api.portal_routes import Reading, make_read_router
+from services.reporting.api.portal_routes import PortalContext, make_read_router
 from services.reporting.api.rebuild_routes import make_rebuild_router
 from services.reporting.api.receipt_routes import make_receipt_router
 from services.reporting.api.register_routes import register_routes
@@ -27,8 +27,8 @@ from services.reporting.read_model.projector import Projector
 from services.reporting.receipts.order_receipts import OrderReceipts
 from services.reporting.register.examine_days import Examiner
 from services.reporting.register.set_aside import SetAsideGauge, open_quarantine
-from services.reporting.rendering.layout import Site
-from services.reporting.rendering.page_context import Desk
+from services.reporting.rendering.layout import PageRenderer
+from services.reporting.rendering.page_context import PageContext
 from services.reporting.service_clients import Sources, open_apis
 from shared.adapters.crypto.author_keys import load_authors
 from shared.adapters.crypto.signing import NoteSigner, Signer
@@ -55,10 +55,10 @@ from shared.runtime.periodic import Periodic, Step, until_done
 from shared.runtime.service import Service
 from shared.runtime.settings import Settings
 
-LOOP_SIZE = 8
+WORK_CONNECTIONS = 8
 POLL_SECONDS = 0.5
 """How long news may go unnoticed when nobody wakes the work that is due."""
-DOOR_SIZE = 8
+REQUEST_CONNECTIONS = 8
 """Connections for requests; what is built, sent, examined and projected has its own."""
 
 
@@ -99,9 +99,9 @@ async def assemble(service: Service) -> AsyncIterator[Intake]:
     metrics, timeout = Metrics(service.registry), settings.report_timeout_seconds
     async with AsyncExitStack() as stack:
         url, waits = settings.database.get_secret_value(), Waits.of(settings)
-        engine = await stack.enter_async_context(open_engine(url, size=LOOP_SIZE, waits=waits))
-        door = await stack.enter_async_context(
-            open_engine(url, size=DOOR_SIZE, waits=waits, wait_seconds=settings.pool_wait_seconds)
+        engine = await stack.enter_async_context(open_engine(url, size=WORK_CONNECTIONS, waits=waits))
+        requests = await stack.enter_async_context(
+            open_engine(url, size=REQUEST_CONNECTIONS, waits=waits, wait_seconds=settings.pool_wait_seconds)
         )
         await _erase_in_time(service, stack, url, waits)
         charging, ledger = await stack.enter_async_context(open_apis(settings))
@@ -135,30 +135,32 @@ async def assemble(service: Service) -> AsyncIterator[Intake]:
             examining.wake()
             projecting.wake()
 
-        access, passwords, site = Access(door, service.keys), Passwords(), Site(scheme.names)
+        access, passwords, renderer = Access(requests, service.keys), Passwords(), PageRenderer(scheme.names)
         public, page = _open_gate(service, access)
-        service.app.include_router(internal_routes.routes(service.keys, door, sources, platform, sending.wake))
-        reading = Reading(door, access, sources, scheme.joined_at, scheme.names)
-        service.app.include_router(make_read_router(reading))
+        service.app.include_router(internal_routes.routes(service.keys, requests, sources, platform, sending.wake))
+        portal_context = PortalContext(requests, access, sources, scheme.joined_at, scheme.names)
+        service.app.include_router(make_read_router(portal_context))
         service.app.include_router(make_rebuild_router(service.keys, projector, projecting.wake))
         service.app.include_router(make_acknowledgement_router(access, sources, note_signer))
-        service.app.include_router(register_routes(access, door))
+        service.app.include_router(register_routes(access, requests))
         receipts = OrderReceipts(charging, ledger)
         vkeys = _public_keys(settings.vkeys) if settings.vkeys else []
-        service.app.include_router(make_receipt_router(access, door, receipts, ledger, page))
+        service.app.include_router(make_receipt_router(access, requests, receipts, ledger, page))
         service.app.include_router(make_page_router(vkeys, scheme.names))
         portal.install(
             service.app,
-            Desk(door, site, access, sources, charging, ledger, receipts, scheme.joined_at, page, public),
+            PageContext(
+                requests, renderer, access, sources, charging, ledger, receipts, scheme.joined_at, page, public
+            ),
             service.errors,
         )
         for router in (
-            make_account_router(door, access, passwords, public),
-            make_own_password_router(door, access, passwords, site.page),
-            make_sign_in_router(door, access, passwords, site.page),
+            make_account_router(requests, access, passwords, public),
+            make_own_password_router(requests, access, passwords, renderer.page),
+            make_sign_in_router(requests, access, passwords, renderer.page),
         ):
             service.app.include_router(router)
-        _start_loops(service, door, metrics, (building, sending, examining, projecting))
+        _start_loops(service, requests, metrics, (building, sending, examining, projecting))
         yield Intake(engine, wake)
 
 
@@ -170,14 +172,14 @@ async def _erase_in_time(service: Service, stack: AsyncExitStack, url: str, wait
     service.repeat(keys.periodic())
 
 
-def _start_loops(service: Service, door: AsyncEngine, metrics: Metrics, loops: Sequence[Periodic]) -> None:
+def _start_loops(service: Service, requests: AsyncEngine, metrics: Metrics, loops: Sequence[Periodic]) -> None:
     def wake() -> None:
         for loop in loops:
             loop.wake()
 
-    for loop in (*loops, _periodic("quarantine", SetAsideGauge(door, metrics).step)):
+    for loop in (*loops, _periodic("quarantine", SetAsideGauge(requests, metrics).step)):
         service.repeat(loop, service.settings.ready_commit_age_seconds)
-    service.app.include_router(make_set_aside_router(service.keys, door, open_quarantine(door), wake, None))
+    service.app.include_router(make_set_aside_router(service.keys, requests, open_quarantine(requests), wake, None))
 
 
 def _public_keys(vkeys: Path) -> list[str]:

@@ -8,7 +8,7 @@ from playwright.async_api import Browser
 
 from services.demo.demo import OCTOBER
 from services.demo.visitors import PROVINCE, Visitors
-from services.reporting.rendering.texts import Speech, grouped, read_texts
+from services.reporting.rendering.texts import Translator, grouped, read_texts
 from shared.contracts.topics import enterprise_of
 from shared.domain.scheme.province import PROVINCES
 from tests.e2e.browsing import PHONE, Visit, visiting
@@ -20,18 +20,18 @@ DAY = "2026-10-05"
 
 
 @pytest.fixture(params=[("zh", {}), ("en", {"viewport": PHONE}), ("zh", {"java_script_enabled": False})],
-                ids=["desk", "phone, English", "no script"])  # fmt: skip
+                ids=["context", "phone, English", "no script"])  # fmt: skip
 async def stranger(
     request: pytest.FixtureRequest, browser: Browser, visitors: Visitors
-) -> AsyncIterator[tuple[Visit, Speech]]:
+) -> AsyncIterator[tuple[Visit, Translator]]:
     """The national regulator's account, and what the portal says in the language of the visit."""
     lang, more = request.param
     async with visiting(browser, visitors, "national", lang=lang, **more) as visit:
-        yield visit, Speech(lang, read_texts(), {})
+        yield visit, Translator(lang, read_texts(), {})
 
 
 async def test_what_an_enterprise_owes_for_october_in_guangdong(
-    request: pytest.FixtureRequest, month: Month, stranger: tuple[Visit, Speech]
+    request: pytest.FixtureRequest, month: Month, stranger: tuple[Visit, Translator]
 ) -> None:
     visit, t = stranger
     owed = next(each for each in month.summary.statements if each["province"] == PROVINCE and each["amount_yuan"] > "0")
@@ -52,7 +52,7 @@ async def test_what_an_enterprise_owes_for_october_in_guangdong(
     assert t.month(PERIOD) in shown
 
 
-async def test_which_events_were_parked_and_why(month: Month, stranger: tuple[Visit, Speech]) -> None:
+async def test_which_events_were_parked_and_why(month: Month, stranger: tuple[Visit, Translator]) -> None:
     visit, t = stranger
     parked = (await month.system.apis.charging.get("/v1/parked", limit="1000"))["parked"]
     uscc = enterprise_of(parked[0]["topic"])
@@ -72,7 +72,7 @@ async def test_which_events_were_parked_and_why(month: Month, stranger: tuple[Vi
 
 
 async def test_how_many_workers_were_insured_in_shanghai_on_a_day(
-    request: pytest.FixtureRequest, month: Month, stranger: tuple[Visit, Speech]
+    request: pytest.FixtureRequest, month: Month, stranger: tuple[Visit, Translator]
 ) -> None:
     visit, t = stranger
     told = await month.system.apis.national_platform.get(f"/v1/reports/coverage.{DAY}.31")

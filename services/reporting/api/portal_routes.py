@@ -28,12 +28,12 @@ from services.reporting.access.reader_scope import (
     span_of,
 )
 from services.reporting.access.viewers import Viewer, viewing
-from services.reporting.downloads.formats import DOWNLOADS, Format, in_form
+from services.reporting.downloads.formats import DOWNLOADS, Format, in_format
 from services.reporting.downloads.report_tables import Tables
 from services.reporting.downloads.spreadsheet_cells import Table
 from services.reporting.read_model.arrivals import Arrived, read_arrivals
 from services.reporting.read_model.overview import read_overview
-from services.reporting.read_model.payment_state import Standing, State, read_payments, stand
+from services.reporting.read_model.payment_state import Standing, State, read_payments, with_payment
 from services.reporting.read_model.responses import (
     Answer,
     Overview,
@@ -43,7 +43,7 @@ from services.reporting.read_model.responses import (
 )
 from services.reporting.read_model.sent_reports import AnyReport, ReportListed, find_report, list_reports
 from services.reporting.read_model.sheets import read_sheet
-from services.reporting.read_model.statements import Wanted, find_statement, list_remittances, list_statements
+from services.reporting.read_model.statements import StatementFilter, find_statement, list_remittances, list_statements
 from services.reporting.service_clients import Sources
 from shared.domain.calendar import insured_day
 from shared.runtime import clock
@@ -107,7 +107,7 @@ class Reports(Answer):
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class PortalContext:
     """What the routes ask. `joined` says when each province's first insured day began; `names` are enterprises'."""
 
     engine: AsyncEngine
@@ -117,26 +117,26 @@ class Reading:
     names: Mapping[str, str]
 
 
-def make_read_router(reading: Reading) -> APIRouter:
+def make_read_router(portal: PortalContext) -> APIRouter:
     """Every route under /v1 that only reads the model and the reports."""
     router = APIRouter(prefix="/v1", responses=PROBLEMS)
-    Asking = Annotated[Viewer, Depends(reading.access.require(*READERS))]  # noqa: N806 - a type that holds the engine
-    _add_figures(router, reading, Asking)
-    _add_statements(router, reading, Asking)
-    _add_money_and_arrivals(router, reading, Asking)
-    _add_reports(router, reading, Asking)
-    _add_evidence(router, reading, Asking)
+    Asking = Annotated[Viewer, Depends(portal.access.require(*READERS))]  # noqa: N806 - a type that holds the engine
+    _add_figures(router, portal, Asking)
+    _add_statements(router, portal, Asking)
+    _add_money_and_arrivals(router, portal, Asking)
+    _add_reports(router, portal, Asking)
+    _add_evidence(router, portal, Asking)
     return router
 
 
-def _add_figures(router: APIRouter, reading: Reading, asking: Any) -> None:
-    tables = Tables(reading.names)
+def _add_figures(router: APIRouter, portal: PortalContext, asking: Any) -> None:
+    tables = Tables(portal.names)
 
     @router.get("/overview", tags=["figures"])
     async def overview(viewer: asking, day: AnyDay = None) -> Overview:
         """The last closed day (or `day`) with the map of the country, thirteen months and what is open."""
-        async with viewing(reading.engine, viewer) as connection:
-            return await read_overview(connection, reading.joined, place_of(viewer), day)
+        async with viewing(portal.engine, viewer) as connection:
+            return await read_overview(connection, portal.joined, place_of(viewer), day)
 
     @router.get("/sheets", tags=["figures"], response_model=Sheet, responses=DOWNLOADS)
     async def sheet(
@@ -151,14 +151,14 @@ def _add_figures(router: APIRouter, reading: Reading, asking: Any) -> None:
         """Insured days of a province, enterprise, industry, of some of them, or of all: figures to date, and what they
         are made of."""
         where, span = place_of(viewer, province, enterprise, industry), span_of(first, last or first)
-        async with viewing(reading.engine, viewer) as connection:
+        async with viewing(portal.engine, viewer) as connection:
             found = await read_sheet(connection, where, span)
         name = "-".join(filter(None, ("sheet", str(span.first), str(span.last), province, enterprise, industry)))
-        return in_form(format, found, name, tables.sheet)
+        return in_format(format, found, name, tables.sheet)
 
 
-def _add_statements(router: APIRouter, reading: Reading, asking: Any) -> None:
-    tables = Tables(reading.names)
+def _add_statements(router: APIRouter, portal: PortalContext, asking: Any) -> None:
+    tables = Tables(portal.names)
 
     @router.get("/statements", tags=["statements"], response_model=Statements, responses=DOWNLOADS)
     async def statements(
@@ -174,17 +174,19 @@ def _add_statements(router: APIRouter, reading: Reading, asking: Any) -> None:
     ) -> Any:
         """By month (the newest first), enterprise and province, each with where it stands at the end of `as_of`."""
         where = place_of(viewer, province, enterprise)
-        wanted = Wanted(period=period, province=where.province, enterprise=where.enterprise, after=after, limit=limit)
-        async with viewing(reading.engine, viewer) as connection:
-            found = await list_statements(connection, wanted)
+        chosen = StatementFilter(
+            period=period, province=where.province, enterprise=where.enterprise, after=after, limit=limit
+        )
+        async with viewing(portal.engine, viewer) as connection:
+            found = await list_statements(connection, chosen)
         day = as_of or insured_day(clock.now())
-        payments = await read_payments(reading.sources, {each.period for each in found}, day)
-        standing = [stand(each, payments, day) for each in found]
+        payments = await read_payments(portal.sources, {each.period for each in found}, day)
+        standing = [with_payment(each, payments, day) for each in found]
         told = Statements(
             statements=[each for each in standing if state in {None, each.state}],
             next=found[-1].statement_id if len(found) == limit else None,
         )
-        return in_form(format, told, f"statements-{period or 'all'}", lambda each: [_rows(tables, each.statements)])
+        return in_format(format, told, f"statements-{period or 'all'}", lambda each: [_rows(tables, each.statements)])
 
     @router.get(
         "/statements/{statement_id}", tags=["statements"], response_model=StatementWhole, responses={**DOWNLOADS, **ONE}
@@ -196,16 +198,16 @@ def _add_statements(router: APIRouter, reading: Reading, asking: Any) -> None:
         format: Format = "json",  # noqa: A002 - as above
     ) -> Any:
         """One with its lines: adjustments name the month they belong to, assessed ones their series and day."""
-        async with viewing(reading.engine, viewer) as connection:
+        async with viewing(portal.engine, viewer) as connection:
             found = await find_statement(connection, statement_id)
         if found is None:
             raise HTTPException(404, f"no statement {statement_id} within what {viewer.name!r} sees")
         day = as_of or insured_day(clock.now())
-        payments = await read_payments(reading.sources, {found.statement.period}, day)
+        payments = await read_payments(portal.sources, {found.statement.period}, day)
         whole = StatementWhole(
-            statement=stand(found.statement, payments, day), lines=found.lines, remittances=found.remittances
+            statement=with_payment(found.statement, payments, day), lines=found.lines, remittances=found.remittances
         )
-        return in_form(
+        return in_format(
             format,
             whole,
             f"statement-{statement_id}",
@@ -213,8 +215,8 @@ def _add_statements(router: APIRouter, reading: Reading, asking: Any) -> None:
         )
 
 
-def _add_money_and_arrivals(router: APIRouter, reading: Reading, asking: Any) -> None:
-    tables = Tables(reading.names)
+def _add_money_and_arrivals(router: APIRouter, portal: PortalContext, asking: Any) -> None:
+    tables = Tables(portal.names)
 
     @router.get("/remittances", tags=["statements"], response_model=Remittances, responses=DOWNLOADS)
     async def remittances(
@@ -227,10 +229,10 @@ def _add_money_and_arrivals(router: APIRouter, reading: Reading, asking: Any) ->
     ) -> Any:
         """Money that arrived, the newest first."""
         where = place_of(viewer, province, enterprise)
-        async with viewing(reading.engine, viewer) as connection:
+        async with viewing(portal.engine, viewer) as connection:
             found = await list_remittances(connection, where.enterprise, where.province, after, limit)
         told = Remittances(remittances=found, next=found[-1].remittance_id if len(found) == limit else None)
-        return in_form(format, told, "remittances", lambda each: [_rows(tables, each.remittances)])
+        return in_format(format, told, "remittances", lambda each: [_rows(tables, each.remittances)])
 
     @router.get("/arrivals", tags=["figures"])
     async def arrivals(
@@ -240,19 +242,19 @@ def _add_money_and_arrivals(router: APIRouter, reading: Reading, asking: Any) ->
     ) -> Arrivals:
         """What arrived in the last minutes, by enterprise, minute and outcome; a province is not shown any."""
         where, now = place_of(viewer, None, enterprise), clock.now()
-        async with viewing(reading.engine, viewer) as connection:
+        async with viewing(portal.engine, viewer) as connection:
             return Arrivals(as_of=now, arrivals=await read_arrivals(connection, now, minutes, where.enterprise))
 
 
-def _add_evidence(router: APIRouter, reading: Reading, asking: Any) -> None:
+def _add_evidence(router: APIRouter, portal: PortalContext, asking: Any) -> None:
     @router.get("/evidence", tags=["evidence"], responses=told(503))
     async def evidence(_: asking) -> Evidence:
         """The state of the log, from the books."""
-        return Evidence(**await reading.sources.log_state())
+        return Evidence(**await portal.sources.log_state())
 
 
-def _add_reports(router: APIRouter, reading: Reading, asking: Any) -> None:
-    tables = Tables(reading.names)
+def _add_reports(router: APIRouter, portal: PortalContext, asking: Any) -> None:
+    tables = Tables(portal.names)
 
     @router.get("/reports", tags=["reports"], response_model=Reports, responses=DOWNLOADS)
     async def reports(
@@ -266,10 +268,10 @@ def _add_reports(router: APIRouter, reading: Reading, asking: Any) -> None:
     ) -> Any:
         """What the national platform was told, the newest first, with its receipts. An enterprise sees its
         declarations; other reports hold several enterprises' rows."""
-        async with viewing(reading.engine, viewer) as connection:
+        async with viewing(portal.engine, viewer) as connection:
             found = await list_reports(connection, kind, period, province, after, limit)
         told_ = Reports(reports=found, next=str(found[-1].number) if len(found) == limit else None)
-        return in_form(format, told_, "reports", lambda each: [_rows(tables, each.reports)])
+        return in_format(format, told_, "reports", lambda each: [_rows(tables, each.reports)])
 
     @router.get("/reports/{report_id}", tags=["reports"], response_model=AnyReport, responses={**DOWNLOADS, **ONE})
     async def report(
@@ -278,13 +280,13 @@ def _add_reports(router: APIRouter, reading: Reading, asking: Any) -> None:
         format: Format = "json",  # noqa: A002 - as above
     ) -> Any:
         """A report as it was sent. That somebody read workers' tokens in one is noted."""
-        async with viewing(reading.engine, viewer) as connection:
+        async with viewing(portal.engine, viewer) as connection:
             found = await find_report(connection, report_id)
         if found is None:
             raise HTTPException(404, f"no report {report_id} within what {viewer.name!r} sees")
         if getattr(found, "employee_exclusions", None) or found.kind == "registration":
-            await note_look(reading.engine, viewer, "report", report_id)
-        return in_form(format, found, report_id, tables.report)
+            await note_look(portal.engine, viewer, "report", report_id)
+        return in_format(format, found, report_id, tables.report)
 
 
 def _rows(tables: Tables, rows: Any) -> Table:

@@ -24,7 +24,7 @@ Token = Annotated[str | None, Query(pattern=r"^[0-9a-f]{64}$")]
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ReceiptRequest:
     """Either an order, or a worker and an instant."""
 
     enterprise: AnyUscc = None
@@ -49,12 +49,12 @@ def make_receipt_router(
     Office = Annotated[Viewer, Depends(access.require(*(each for each in Role if each is not Role.WORKER)))]  # noqa: N806 - as above
 
     @router.get("/order-receipts")
-    async def order_receipts(wish: Annotated[Wish, Depends()], viewer: Anybody) -> dict[str, Any]:
-        seen = [order for order in await _find(receipts, wish) if _is_seen(viewer, order)]
-        await note_look(engine, viewer, "order_receipt", wish.subject)
-        if not seen and wish.worker is None:
+    async def order_receipts(request: Annotated[ReceiptRequest, Depends()], viewer: Anybody) -> dict[str, Any]:
+        seen = [order for order in await _find(receipts, request) if _is_seen(viewer, order)]
+        await note_look(engine, viewer, "order_receipt", request.subject)
+        if not seen and request.worker is None:
             raise HTTPException(404, "no such order in your share")
-        return {"orders": [_told(order, page, has_qr=wish.qr) for order in seen]}
+        return {"orders": [_told(order, page, has_qr=request.qr) for order in seen]}
 
     @router.get("/statements/{statement_id}/evidence")
     async def evidence(statement_id: PathDocumentId, viewer: Office) -> dict[str, Any]:
@@ -71,11 +71,11 @@ def _is_seen(viewer: Viewer, order: Order) -> bool:
     return viewer.sees(order.province, order.first.uscc, order.first.worker.hex())
 
 
-async def _find(receipts: OrderReceipts, wish: Wish) -> list[Order]:
-    if wish.worker is not None and wish.at is not None:
-        return await receipts.of_worker(wish.worker, wish.at)
-    if wish.enterprise is not None and wish.order_id is not None:
-        return await receipts.of_order(wish.enterprise, wish.order_id, wish.day)
+async def _find(receipts: OrderReceipts, request: ReceiptRequest) -> list[Order]:
+    if request.worker is not None and request.at is not None:
+        return await receipts.of_worker(request.worker, request.at)
+    if request.enterprise is not None and request.order_id is not None:
+        return await receipts.of_order(request.enterprise, request.order_id, request.day)
     raise HTTPException(422, "name enterprise and order_id, or worker and at")
 
 

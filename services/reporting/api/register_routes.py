@@ -12,15 +12,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.reporting.access.access_log import note_look
 from services.reporting.access.authentication import Access
 from services.reporting.access.viewers import Role, Viewer, viewing
-from services.reporting.downloads.formats import DOWNLOADS, Format, in_form
+from services.reporting.downloads.formats import DOWNLOADS, Format, in_format
 from services.reporting.downloads.spreadsheet_cells import Table
 from services.reporting.register.register_queries import (
+    FindingFilter,
     State,
-    Wanted,
     change_state,
     find_one,
     list_findings,
-    tells_orders,
+    names_orders,
 )
 from shared.contracts.findings import FindingKind
 from shared.runtime.http.types import AnyDay, AnyPeriod, AnyProvince, AnyUscc, Cursor
@@ -65,17 +65,17 @@ def register_routes(access: Access, engine: AsyncEngine) -> APIRouter:
         format: Format = "json",  # noqa: A002 - the name in the address
     ) -> Any:
         """Findings by id, within what the reader sees; as CSV and XLSX without their evidence."""
-        wanted = Wanted(
+        wanted = FindingFilter(
             kind=kind, state=state, enterprise=enterprise, province=province, day=day, period=period, after=after,
             limit=limit,
         )  # fmt: skip
         async with viewing(engine, asking) as connection:
             found = await list_findings(connection, wanted)
-        named = [str(each["id"]) for each in found if tells_orders(each)]
+        named = [str(each["id"]) for each in found if names_orders(each)]
         if named and format == "json":
             await note_look(engine, asking, "evidence_of_findings", f"{named[0]} to {named[-1]}: {len(named)}")
         told = {"discrepancies": found, "next": found[-1]["id"] if len(found) == limit else None}
-        return in_form(format, told, "discrepancies", lambda _: [Table("discrepancies", COLUMNS, found)])
+        return in_format(format, told, "discrepancies", lambda _: [Table("discrepancies", COLUMNS, found)])
 
     @router.get("/{discrepancy_id}")
     async def show_one(asking: Asking, discrepancy_id: Number) -> dict[str, Any]:
@@ -97,6 +97,6 @@ async def _find(engine: AsyncEngine, asking: Viewer, discrepancy_id: int) -> dic
         found = await find_one(connection, discrepancy_id)
     if found is None:
         raise HTTPException(404, f"no finding {discrepancy_id} within what this key sees")
-    if tells_orders(found):
+    if names_orders(found):
         await note_look(engine, asking, "orders_of_finding", str(discrepancy_id))
     return found

@@ -13,7 +13,7 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.reporting.delivery import report_store
-from services.reporting.delivery.documents import Prepared, coverage_report, declaration_report, registration_reports
+from services.reporting.delivery.documents import PreparedReport, coverage_report, filing_report, registration_reports
 from services.reporting.kept_messages import decode_statement, read_closed_day
 from services.reporting.metrics import Metrics
 from services.reporting.register.discrepancies import Discrepancy, record
@@ -50,7 +50,7 @@ class Builder:
     async def step(self) -> int:
         """Build all that is due; returns how many reports. Raises `Retry` in the end when a day has to wait."""
         async with self._engine.connect() as connection:
-            statements = await report_store.undeclared_statements(connection, self._quarantine)
+            statements = await report_store.unfiled_statements(connection, self._quarantine)
             days = await report_store.unbuilt_days(connection, self._quarantine)
         built = await self._quarantine.do_all(statements, self._build_declarations)
         waiting: list[Retry] = []
@@ -69,7 +69,7 @@ class Builder:
         return built
 
     async def _build_declarations(self, connection: AsyncConnection, items: Sequence[Item[bytes]]) -> int:
-        return self._count(await report_store.add_reports(connection, [_declaration(item) for item in items]))
+        return self._count(await report_store.add_reports(connection, [_filing(item) for item in items]))
 
     async def _build_day(self, item: Item[date]) -> int:
         day = item.content
@@ -110,7 +110,7 @@ class Builder:
         day, province = coverage.day, coverage.province
         employees = await self._employees(coverage)
         workers = await self._sources.registrations(day, province) if coverage.first_time_workers else []
-        reports: list[Prepared] = [
+        reports: list[PreparedReport] = [
             coverage_report(coverage, employees),
             *registration_reports(day, province, workers, self._most_tokens),
         ]
@@ -134,10 +134,10 @@ class Builder:
         return len(kinds)
 
 
-def _declaration(item: Item[bytes]) -> Prepared:
+def _filing(item: Item[bytes]) -> PreparedReport:
     statement = decode_statement(item)
     check_statement(statement)
-    return declaration_report(statement)
+    return filing_report(statement)
 
 
 def _other_count(day: date, province: str, counted: int, listed: int) -> Discrepancy:

@@ -29,7 +29,7 @@ Share = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedReport:
     """A report as it will be sent, with what it is found by and each enterprise's share of it."""
 
     document: AnyReport
@@ -49,7 +49,7 @@ class Prepared:
         return known | self.index | {"body": body, "body_sha256": hashlib.sha256(body).hexdigest()}
 
 
-def coverage_report(coverage: Coverage, employees: Sequence[EmployeeExclusion]) -> Prepared:
+def coverage_report(coverage: Coverage, employees: Sequence[EmployeeExclusion]) -> PreparedReport:
     """The coverage report of one province and day."""
     report = CoverageReport(
         report_id=f"coverage.{coverage.day}.{coverage.province}",
@@ -76,10 +76,10 @@ def coverage_report(coverage: Coverage, employees: Sequence[EmployeeExclusion]) 
         province_workers=coverage.province_workers,
         first_time_workers=coverage.first_time_workers,
     )
-    return Prepared(report, _daily(coverage.day), _coverage_shares(coverage))
+    return PreparedReport(report, _daily(coverage.day), _coverage_shares(coverage))
 
 
-def registration_reports(day: date, province: str, workers: Sequence[str], most: int) -> Iterator[Prepared]:
+def registration_reports(day: date, province: str, workers: Sequence[str], most: int) -> Iterator[PreparedReport]:
     """First-time tokens in parts of at most `most`; none for nobody."""
     parts = -(-len(workers) // most)
     for part in range(1, parts + 1):
@@ -91,10 +91,10 @@ def registration_reports(day: date, province: str, workers: Sequence[str], most:
             parts=parts,
             workers=list(workers[(part - 1) * most : part * most]),
         )
-        yield Prepared(report, _daily(day))
+        yield PreparedReport(report, _daily(day))
 
 
-def declaration_report(statement: StatementIssued) -> Prepared:
+def filing_report(statement: StatementIssued) -> PreparedReport:
     """The statement as it is filed."""
     report = DeclarationReport(
         report_id=f"declaration.{statement.period}.{statement.province}.{statement.enterprise}",
@@ -123,10 +123,10 @@ def declaration_report(statement: StatementIssued) -> Prepared:
         ],
     )
     index = {"period": statement.period, "enterprise": statement.enterprise, "statement_id": statement.statement_id}
-    return Prepared(report, index, {statement.enterprise: (statement.orders, statement.amount)})
+    return PreparedReport(report, index, {statement.enterprise: (statement.orders, statement.amount)})
 
 
-def payment_report(period: str, province: str, as_of: date, items: Sequence[PaymentItem]) -> Prepared:
+def payment_report(period: str, province: str, as_of: date, items: Sequence[PaymentItem]) -> PreparedReport:
     """Where the statements of one province and month stand at the end of a day."""
     report = PaymentReport(
         report_id=f"payment.{period}.{province}.{as_of}",
@@ -135,7 +135,7 @@ def payment_report(period: str, province: str, as_of: date, items: Sequence[Paym
         as_of=as_of,
         items=sorted(items, key=lambda item: item.statement_id),
     )
-    return Prepared(report, {"period": period, "as_of": as_of})
+    return PreparedReport(report, {"period": period, "as_of": as_of})
 
 
 def _premium_line(line: CoverageLine) -> PremiumLine:

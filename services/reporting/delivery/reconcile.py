@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.reporting.delivery.report_counts import count_unfinished, sent_reports
-from services.reporting.register.discrepancies import Discrepancy, record, settle_absent
+from services.reporting.register.discrepancies import Discrepancy, record, resolve_absent
 from services.reporting.register.set_aside import Step, open_quarantine
 from shared.adapters.http.national_platform import NationalPlatform
 from shared.adapters.postgres.quarantine import Item
@@ -15,7 +15,7 @@ from shared.domain.errors import Refused
 
 
 async def reconcile(engine: AsyncEngine, platform: NationalPlatform, period: str) -> int:
-    """Name every difference of a month; returns how many there are now. Can be run again: one that is gone is settled.
+    """Name every difference of a month; returns how many there are now. Can be run again: one that is gone is resolved.
 
     A difference that cannot be registered is set aside, the others are registered.
 
@@ -30,7 +30,7 @@ async def reconcile(engine: AsyncEngine, platform: NationalPlatform, period: str
     found = [*_differences(told), *_holdings(period, sent, held)]
     await open_quarantine(engine).do_all([_item(period, each) for each in found], _record)
     async with engine.begin() as connection:
-        await settle_absent(connection, period, found, "no longer found by reconciliation")
+        await resolve_absent(connection, period, found, "no longer found by reconciliation")
     return len(found)
 
 

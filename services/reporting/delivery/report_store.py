@@ -9,7 +9,7 @@ from sqlalchemy import Row, exists, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as insert_once
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.reporting.delivery.documents import Prepared
+from services.reporting.delivery.documents import PreparedReport
 from services.reporting.kept_messages import due_days, statement_item
 from services.reporting.register.set_aside import Step
 from services.reporting.tables import (
@@ -26,7 +26,7 @@ from shared.adapters.postgres.quarantine import Item, Quarantine
 from shared.contracts.reports import Receipt
 
 
-async def add_reports(connection: AsyncConnection, prepared: Iterable[Prepared]) -> list[str]:
+async def add_reports(connection: AsyncConnection, prepared: Iterable[PreparedReport]) -> list[str]:
     """Write reports that are not there yet, each with its delivery; returns the kinds of the new ones.
 
     One that is there stays as it is, whatever is prepared now: what was published is never sent anew.
@@ -71,7 +71,7 @@ async def mark_day_built(connection: AsyncConnection, day: date) -> None:
     await connection.execute(insert_once(DAY_BUILT).values(day=day).on_conflict_do_nothing())
 
 
-async def undeclared_statements(
+async def unfiled_statements(
     connection: AsyncConnection, quarantine: Quarantine, limit: int = 500
 ) -> list[Item[bytes]]:
     """The messages of statements without a declaration, without those that are set aside."""

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.reporting.delivery import report_store
 from services.reporting.metrics import Metrics
-from services.reporting.register.discrepancies import Discrepancy, record, settle_report
+from services.reporting.register.discrepancies import Discrepancy, record, resolve_report
 from services.reporting.register.set_aside import Step, open_quarantine
 from shared.adapters.http.national_platform import Answer, NationalPlatform, NoAnswer, WrongReceipt
 from shared.adapters.postgres.quarantine import Item
@@ -95,7 +95,7 @@ class Sender:
         await report_store.keep_receipt(connection, receipt)
         await report_store.note_attempt(connection, report.report_id, None, state="received")
         mended = (FindingKind.REFUSED, FindingKind.UNDELIVERABLE, FindingKind.RECEIPT_MISMATCH)
-        await settle_report(connection, report.report_id, mended, f"receipt {receipt.receipt_id}")
+        await resolve_report(connection, report.report_id, mended, f"receipt {receipt.receipt_id}")
         for exclusion in receipt.unconfirmed:
             await self._keep(connection, _unconfirmed(report, exclusion))
 

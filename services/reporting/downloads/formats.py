@@ -19,7 +19,7 @@ DOWNLOADS: Final[dict[int | str, dict[str, Any]]] = {
 Told = TypeVar("Told")
 
 
-def in_form(form: Format, told: Told, name: str, tables: Callable[[Told], Sequence[Table]]) -> Told | Response:
+def in_format(form: Format, told: Told, name: str, tables: Callable[[Told], Sequence[Table]]) -> Told | Response:
     """The document itself, or a download under this name."""
     if form == "json":
         return told

@@ -13,8 +13,8 @@ from services.reporting.read_model.projector import last_day
 from services.reporting.receipts.order_receipts import Order
 from services.reporting.rendering.charts import Mark, line_of_days
 from services.reporting.rendering.layout import OFFICES
-from services.reporting.rendering.page_context import FIRST, LAST, Desk, if_there
-from services.reporting.rendering.texts import Speech, grouped
+from services.reporting.rendering.page_context import FIRST, LAST, PageContext, answer_or_none
+from services.reporting.rendering.texts import Translator, grouped
 from shared.adapters.qr_codes import receipt_code, svg_of
 from shared.domain.calendar import SHANGHAI, epoch_instant
 from shared.domain.evidence.signed_note import Note
@@ -22,30 +22,32 @@ from shared.domain.evidence.signed_note import Note
 DAYS: Final = 14
 
 
-def make_router(desk: Desk) -> APIRouter:
+def make_router(context: PageContext) -> APIRouter:
     """`/evidence` for everybody but workers; `/my-receipts` for a worker's link."""
     router = APIRouter(include_in_schema=False)
 
     @router.get("/evidence")
-    async def evidence(request: Request, viewer: Annotated[Viewer, Depends(desk.access.require(*OFFICES))]) -> Response:
-        status = await if_there(desk.ledger.get("/v1/status"))
-        async with viewing(desk.engine, viewer) as connection:
+    async def evidence(
+        request: Request, viewer: Annotated[Viewer, Depends(context.access.require(*OFFICES))]
+    ) -> Response:
+        status = await answer_or_none(context.ledger.get("/v1/status"))
+        async with viewing(context.engine, viewer) as connection:
             day = await last_day(connection)
-        grown = await _growth(desk, day) if day else []
+        grown = await _growth(context, day) if day else []
         note = grown[-1]["note"] if grown else None
-        return desk.site.page(
+        return context.renderer.page(
             request, "evidence.html", viewer=viewer, log=status["log"] if status else None, note=note,
             signatures=_signatures(note) if note else [], checkpoints=grown[::-1],
-            growth=_draw(grown, desk.site.speech(request)),
+            growth=_draw(grown, context.renderer.translator(request)),
         )  # fmt: skip
 
     @router.get("/my-receipts")
     async def mine(
         request: Request,
-        viewer: Annotated[Viewer, Depends(desk.access.require(Role.WORKER))],
+        viewer: Annotated[Viewer, Depends(context.access.require(Role.WORKER))],
         at: Annotated[str, Query(max_length=40)] = "",
     ) -> Response:
-        t = desk.site.speech(request)
+        t = context.renderer.translator(request)
         orders, refused = None, None
         if at:
             try:
@@ -53,8 +55,8 @@ def make_router(desk: Desk) -> APIRouter:
             except ValueError:
                 refused = t("receipt.bad_instant")
             else:
-                orders = await _receipts(desk, viewer, instant)
-        return desk.site.page(request, "my_receipts.html", viewer=viewer, orders=orders, refused=refused, at=at)
+                orders = await _receipts(context, viewer, instant)
+        return context.renderer.page(request, "my_receipts.html", viewer=viewer, orders=orders, refused=refused, at=at)
 
     return router
 
@@ -67,12 +69,12 @@ def _instant_of(text: str) -> datetime:
     return instant if instant.tzinfo else instant.replace(tzinfo=SHANGHAI)
 
 
-async def _growth(desk: Desk, last: date) -> list[dict[str, Any]]:
+async def _growth(context: PageContext, last: date) -> list[dict[str, Any]]:
     """The checkpoints of the last closes, oldest first."""
     found: list[dict[str, Any]] = []
     for back in range(DAYS - 1, -1, -1):
         day = last - timedelta(days=back)
-        answer = await if_there(desk.ledger.find("/v1/log/checkpoints", day=day.isoformat()))
+        answer = await answer_or_none(context.ledger.find("/v1/log/checkpoints", day=day.isoformat()))
         if answer is not None:
             before = found[-1]["size"] if found else answer["size"]
             size = answer["size"]
@@ -80,7 +82,7 @@ async def _growth(desk: Desk, last: date) -> list[dict[str, Any]]:
     return found
 
 
-def _draw(grown: list[dict[str, Any]], t: Speech) -> Markup:
+def _draw(grown: list[dict[str, Any]], t: Translator) -> Markup:
     marks = [
         Mark(
             f"{each['day']:%m-%d}",
@@ -102,12 +104,12 @@ def _signatures(note: str) -> list[dict[str, Any]]:
     return told
 
 
-async def _receipts(desk: Desk, viewer: Viewer, at: datetime) -> list[dict[str, Any]]:
+async def _receipts(context: PageContext, viewer: Viewer, at: datetime) -> list[dict[str, Any]]:
     """The worker's orders at an instant; of one enterprise where the link is narrowed to it."""
     worker, _, enterprise = (viewer.scope or "").partition(":")
-    await note_look(desk.engine, viewer, "worker_receipts", worker)
-    found = await desk.receipts.of_worker(worker, at)
-    return [_told(order, desk.receipt_page) for order in found if enterprise in {"", order.first.uscc}]
+    await note_look(context.engine, viewer, "worker_receipts", worker)
+    found = await context.receipts.of_worker(worker, at)
+    return [_told(order, context.receipt_page) for order in found if enterprise in {"", order.first.uscc}]
 
 
 def _told(order: Order, page: str) -> dict[str, Any]:

@@ -10,21 +10,21 @@ from services.reporting.access.access_log import note_look
 from services.reporting.access.authentication import form_fields
 from services.reporting.access.viewers import Role, Viewer, viewing
 from services.reporting.register.register_queries import (
+    FindingFilter,
     State,
-    Wanted,
     change_state,
     find_one,
     list_findings,
-    tells_orders,
+    names_orders,
 )
-from services.reporting.rendering.finding_text import show_evidence, tell
+from services.reporting.rendering.finding_text import describe_finding, show_evidence
 from services.reporting.rendering.layout import EVERYWHERE, OFFICES
 from services.reporting.rendering.page_context import (
     AnyDay,
     AnyPeriod,
     AnyProvince,
     AnyUscc,
-    Desk,
+    PageContext,
     address,
     day_of,
     see_other,
@@ -38,11 +38,11 @@ SHOWN: Final = 50
 MOST_COMMENT: Final = 2_000
 
 
-def make_router(desk: Desk) -> APIRouter:
+def make_router(context: PageContext) -> APIRouter:
     """`/discrepancies`, one of them, and the form that adds a state."""
     router = APIRouter(include_in_schema=False)
-    Asking = Annotated[Viewer, Depends(desk.access.require(*OFFICES))]  # noqa: N806 - a type, it holds the engine
-    Changing = Annotated[Viewer, Depends(desk.access.require(*EVERYWHERE, Role.PROVINCE))]  # noqa: N806 - as above
+    Asking = Annotated[Viewer, Depends(context.access.require(*OFFICES))]  # noqa: N806 - a type, it holds the engine
+    Changing = Annotated[Viewer, Depends(context.access.require(*EVERYWHERE, Role.PROVINCE))]  # noqa: N806 - as above
 
     @router.get("/discrepancies")
     async def register(
@@ -60,49 +60,49 @@ def make_router(desk: Desk) -> APIRouter:
             raise HTTPException(422, f"no kind of finding: {kind}")
         asked = {"state": state or None, "kind": kind or None, "province": province or None}
         asked |= {"enterprise": enterprise or None, "period": period or None}
-        wanted = Wanted(**asked, day=day_of(day), after=after, limit=SHOWN)  # type: ignore[arg-type]
-        async with viewing(desk.engine, viewer) as connection:
+        wanted = FindingFilter(**asked, day=day_of(day), after=after, limit=SHOWN)  # type: ignore[arg-type]
+        async with viewing(context.engine, viewer) as connection:
             rows = await list_findings(connection, wanted)
         here = asked | {"day": day}
         more = address("/discrepancies", **here, after=rows[-1]["id"]) if len(rows) == SHOWN else None
-        t = desk.site.speech(request)
-        return desk.site.page(
+        t = context.renderer.translator(request)
+        return context.renderer.page(
             request, "discrepancies.html", viewer=viewer, next_href=more,
-            rows=[row | {"told": tell(t, row)} for row in rows],
+            rows=[row | {"told": describe_finding(t, row)} for row in rows],
             first_href=address("/discrepancies", **here) if after else None,
             wanted=here, has_provinces=viewer.role is not Role.PROVINCE,
             has_enterprises=viewer.role is not Role.ENTERPRISE,
             states=[(each, t.word("state", each)) for each in STATES],
             kinds=sorted(((each.value, t.word("kind", each)) for each in FindingKind), key=lambda both: both[1]),
-            provinces=[(code, t.province(code)) for code in sorted(desk.joined)],
-            enterprises=sorted(desk.site.enterprises.items()),
+            provinces=[(code, t.province(code)) for code in sorted(context.joined)],
+            enterprises=sorted(context.renderer.enterprises.items()),
             links=[(each.upper(), address("/v1/discrepancies", **here, format=each)) for each in ("xlsx", "csv")],
         )  # fmt: skip
 
     @router.get("/discrepancies/{discrepancy_id}")
     async def finding(request: Request, viewer: Asking, discrepancy_id: PathInt8) -> Response:
-        return await _show(desk, request, viewer, discrepancy_id)
+        return await _show(context, request, viewer, discrepancy_id)
 
     @router.post("/discrepancies/{discrepancy_id}/states")
     async def change(request: Request, viewer: Changing, discrepancy_id: PathInt8) -> Response:
-        t, fields = desk.site.speech(request), await form_fields(request)
+        t, fields = context.renderer.translator(request), await form_fields(request)
         state, comment = fields.get("state", ""), fields.get("comment", "").strip()
-        found = await _find(desk, viewer, discrepancy_id)
+        found = await _find(context, viewer, discrepancy_id)
         if state not in STATES or not 0 < len(comment) <= MOST_COMMENT:
-            return await _show(desk, request, viewer, discrepancy_id, t("finding.no_comment"))
-        async with desk.engine.begin() as connection:
+            return await _show(context, request, viewer, discrepancy_id, t("finding.no_comment"))
+        async with context.engine.begin() as connection:
             is_new = await change_state(connection, found["id"], state, comment, viewer.name)  # type: ignore[arg-type]
         if not is_new:
-            return await _show(desk, request, viewer, discrepancy_id, t("finding.already"))
+            return await _show(context, request, viewer, discrepancy_id, t("finding.already"))
         return see_other(f"/discrepancies/{discrepancy_id}")
 
     return router
 
 
-async def _find(desk: Desk, viewer: Viewer, discrepancy_id: int) -> dict[str, Any]:
+async def _find(context: PageContext, viewer: Viewer, discrepancy_id: int) -> dict[str, Any]:
     if not 0 < discrepancy_id < 2**63:
         raise HTTPException(404, f"no finding {discrepancy_id}")
-    async with viewing(desk.engine, viewer) as connection:
+    async with viewing(context.engine, viewer) as connection:
         found = await find_one(connection, discrepancy_id)
     if found is None:
         raise HTTPException(404, f"no finding {discrepancy_id} in your share")
@@ -110,14 +110,14 @@ async def _find(desk: Desk, viewer: Viewer, discrepancy_id: int) -> dict[str, An
 
 
 async def _show(
-    desk: Desk, request: Request, viewer: Viewer, discrepancy_id: int, refused: str | None = None
+    context: PageContext, request: Request, viewer: Viewer, discrepancy_id: int, refused: str | None = None
 ) -> Response:
-    found, t = await _find(desk, viewer, discrepancy_id), desk.site.speech(request)
-    if tells_orders(found):
-        await note_look(desk.engine, viewer, "orders_of_finding", str(discrepancy_id))
-    return desk.site.page(
+    found, t = await _find(context, viewer, discrepancy_id), context.renderer.translator(request)
+    if names_orders(found):
+        await note_look(context.engine, viewer, "orders_of_finding", str(discrepancy_id))
+    return context.renderer.page(
         request, "finding.html", 200 if refused is None else 409, viewer=viewer, found=found, refused=refused,
-        told=tell(t, found), evidence=show_evidence(t, found), bound=lambda place: say_bound(t, place),
+        told=describe_finding(t, found), evidence=show_evidence(t, found), bound=lambda place: say_bound(t, place),
         story=_story(found), states=[(each, t.word("state", each)) for each in STATES],
         may_change=viewer.role in EVERYWHERE or (viewer.role is Role.PROVINCE and viewer.scope == found["province"]),
         sees_province=viewer.role in EVERYWHERE or viewer.role is Role.PROVINCE,

@@ -10,26 +10,26 @@ from services.reporting.access.viewers import Viewer, viewing
 from services.reporting.read_model.overview import read_overview
 from services.reporting.read_model.responses import MapPart
 from services.reporting.rendering.china_map import CLASSES, Shade, class_edges
-from services.reporting.rendering.page_context import Desk, address, if_there
+from services.reporting.rendering.page_context import PageContext, address, answer_or_none
 from services.reporting.rendering.sheet_charts import draw_days, draw_hours
-from services.reporting.rendering.texts import Speech, grouped, percent, yuan_text
+from services.reporting.rendering.texts import Translator, grouped, percent, yuan_text
 from shared.domain.calendar import Month
 
 
-async def show_overview(desk: Desk, request: Request, viewer: Viewer, shade: str) -> Response:
+async def show_overview(context: PageContext, request: Request, viewer: Viewer, shade: str) -> Response:
     """The last closed day; `shade` says by what the map is coloured."""
-    t = desk.site.speech(request)
-    async with viewing(desk.engine, viewer) as connection:
-        overview = await read_overview(connection, desk.joined)
-    status = await if_there(desk.ledger.get("/v1/status"))
+    t = context.renderer.translator(request)
+    async with viewing(context.engine, viewer) as connection:
+        overview = await read_overview(connection, context.joined)
+    status = await answer_or_none(context.ledger.get("/v1/status"))
     if overview.sheet is None or overview.day is None:
-        return desk.site.page(request, "overview.html", viewer=viewer, overview=overview)
+        return context.renderer.page(request, "overview.html", viewer=viewer, overview=overview)
     sheet, period, day = overview.sheet, str(Month.of(overview.day)), overview.day
     shades = {part.province: _shade(part, shade, t, period) for part in overview.map}
-    return desk.site.page(
+    return context.renderer.page(
         request, "overview.html", viewer=viewer, overview=overview, period=period, shade=shade,
         log=status["log"] if status else None,
-        map=desk.site.map.draw(shades, t("overview.map")), legend=_legend(shades.values(), shade, t),
+        map=context.renderer.map.draw(shades, t("overview.map")), legend=_legend(shades.values(), shade, t),
         provinces=sorted(overview.map, key=_rank), line=draw_days(sheet, t, lambda each: f"/days/{each}"),
         hours=draw_hours(sheet, t),
         enterprise_link=lambda code: address(f"/enterprises/{code}", day=day),
@@ -55,7 +55,7 @@ def _value(part: MapPart, shade: str) -> int:
             return round(float(part.figures.insured_share or 0) * 10_000)
 
 
-def _shade(part: MapPart, shade: str, t: Speech, period: str) -> Shade:
+def _shade(part: MapPart, shade: str, t: Translator, period: str) -> Shade:
     name, href = t.province(part.province), f"/provinces/{part.province}?period={period}"
     if not part.is_in_pilot:
         return Shade(None, t("overview.map_outside", name=name), href)
@@ -71,7 +71,7 @@ def _shade(part: MapPart, shade: str, t: Speech, period: str) -> Shade:
     return Shade(_value(part, shade), said, href)
 
 
-def _legend(shades: Any, shade: str, t: Speech) -> Sequence[tuple[str, str]]:
+def _legend(shades: Any, shade: str, t: Translator) -> Sequence[tuple[str, str]]:
     edges = class_edges([each.value for each in shades if each.value])
     first = CLASSES - len(edges)
 

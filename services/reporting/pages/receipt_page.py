@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from services.reporting.rendering.layout import HOUSE, STATIC, language_of
-from services.reporting.rendering.texts import LANGUAGES, Language, Speech, read_texts
+from services.reporting.rendering.texts import LANGUAGES, Language, Translator, read_texts
 from shared.domain.scheme.industry import Industry
 from shared.domain.scheme.province import PROVINCES
 from shared.domain.scheme.rating import ExclusionReason
@@ -42,7 +42,7 @@ def render_page(
     style = (STATIC / "portal.css").read_text(encoding="utf-8")
     script = "\n".join((RECEIPT / name).read_text(encoding="utf-8") for name in SCRIPTS)
     texts = read_texts()
-    t = Speech(language, texts, names)
+    t = Translator(language, texts, names)
     environment = Environment(
         loader=FileSystemLoader(HOUSE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -59,7 +59,7 @@ def render_page(
     }
 
 
-def _known(vkeys: Sequence[str], names: Mapping[str, str], t: Speech, keys: Sequence[str]) -> str:
+def _known(vkeys: Sequence[str], names: Mapping[str, str], t: Translator, keys: Sequence[str]) -> str:
     """JSON for within a script element: no tag can begin in it."""
     known: dict[str, Any] = {
         "keys": list(vkeys),

@@ -9,27 +9,27 @@ from services.reporting.access.access_log import note_look
 from services.reporting.access.viewers import Role, Viewer, viewing
 from services.reporting.read_model.sent_reports import find_coverage
 from services.reporting.rendering.layout import EVERYWHERE
-from services.reporting.rendering.page_context import Desk, PathDay, Province
+from services.reporting.rendering.page_context import PageContext, PathDay, Province
 
 
-def make_router(desk: Desk) -> APIRouter:
+def make_router(context: PageContext) -> APIRouter:
     """`/reports/{day}/{province}`."""
     router = APIRouter(include_in_schema=False)
 
     @router.get("/reports/{day}/{code}")
     async def report(
         request: Request,
-        viewer: Annotated[Viewer, Depends(desk.access.require(*EVERYWHERE, Role.PROVINCE))],
+        viewer: Annotated[Viewer, Depends(context.access.require(*EVERYWHERE, Role.PROVINCE))],
         day: PathDay,
         code: Province,
     ) -> Response:
-        async with viewing(desk.engine, viewer) as connection:
+        async with viewing(context.engine, viewer) as connection:
             view = await find_coverage(connection, day, code)
         if view is None:
             raise HTTPException(404, "no such report in your share")
         if view.report.employee_exclusions:
-            await note_look(desk.engine, viewer, "employee_exclusions", view.report.report_id)
+            await note_look(context.engine, viewer, "employee_exclusions", view.report.report_id)
         links = [(each.upper(), f"/v1/reports/{view.report.report_id}?format={each}") for each in ("xlsx", "csv")]
-        return desk.site.page(request, "coverage.html", viewer=viewer, view=view, links=links)
+        return context.renderer.page(request, "coverage.html", viewer=viewer, view=view, links=links)
 
     return router

@@ -9,10 +9,18 @@ from fastapi.responses import Response
 from services.reporting.access.viewers import Role, Viewer, viewing
 from services.reporting.read_model.payment_state import STATES, read_payments, state_of
 from services.reporting.read_model.responses import Statement
-from services.reporting.read_model.sent_reports import find_declaration
-from services.reporting.read_model.statements import Wanted, find_statement, list_periods, list_statements
+from services.reporting.read_model.sent_reports import find_filing
+from services.reporting.read_model.statements import StatementFilter, find_statement, list_periods, list_statements
 from services.reporting.rendering.layout import EVERYWHERE, OFFICES
-from services.reporting.rendering.page_context import AnyDay, AnyPeriod, AnyProvince, AnyUscc, Desk, address, day_of
+from services.reporting.rendering.page_context import (
+    AnyDay,
+    AnyPeriod,
+    AnyProvince,
+    AnyUscc,
+    PageContext,
+    address,
+    day_of,
+)
 from services.reporting.rendering.texts import grouped
 from shared.contracts.reports import PaymentItem
 from shared.domain.calendar import insured_day
@@ -24,10 +32,10 @@ MOST: Final = 1_000
 """Statements of a month on one page: 32 provinces of 31 enterprises; the API has a cursor."""
 
 
-def make_router(desk: Desk) -> APIRouter:
+def make_router(context: PageContext) -> APIRouter:
     """`/statements` and `/statements/{id}`."""
     router = APIRouter(include_in_schema=False)
-    Asking = Annotated[Viewer, Depends(desk.access.require(*OFFICES))]  # noqa: N806 - a type, it holds the engine
+    Asking = Annotated[Viewer, Depends(context.access.require(*OFFICES))]  # noqa: N806 - a type, it holds the engine
 
     @router.get("/statements")
     async def statements(
@@ -39,36 +47,36 @@ def make_router(desk: Desk) -> APIRouter:
         state: Annotated[str | None, Query(pattern=r"^[a-z_]*$")] = None,
         as_of: AnyDay = None,
     ) -> Response:
-        async with viewing(desk.engine, viewer) as connection:
+        async with viewing(context.engine, viewer) as connection:
             periods = await list_periods(connection)
             shown = period or (periods[0] if periods and period is None else None)
-            wanted = Wanted(period=shown, province=province or None, enterprise=enterprise or None, limit=MOST)
+            wanted = StatementFilter(period=shown, province=province or None, enterprise=enterprise or None, limit=MOST)
             found = await list_statements(connection, wanted) if periods else []
         day = day_of(as_of) or insured_day(now())
-        payments = await read_payments(desk.sources, {each.period for each in found}, day)
+        payments = await read_payments(context.sources, {each.period for each in found}, day)
         rows = [_row(each, payments.get(each.statement_id)) for each in found]
         if state:
             rows = [row for row in rows if row["state"] == state]
-        return desk.site.page(
+        return context.renderer.page(
             request, "statements.html", viewer=viewer, rows=rows, total=_total(rows), as_of=day, period=shown,
             links=_exports(period=shown, province=province, enterprise=enterprise, state=state, as_of=as_of),
             wanted={"province": province, "enterprise": enterprise, "state": state},
-            **_choices(desk, request, viewer, periods),
+            **_choices(context, request, viewer, periods),
         )  # fmt: skip
 
     @router.get("/statements/{statement_id}")
     async def statement(request: Request, viewer: Asking, statement_id: StatementId, as_of: AnyDay = None) -> Response:
-        async with viewing(desk.engine, viewer) as connection:
+        async with viewing(context.engine, viewer) as connection:
             found = await find_statement(connection, statement_id)
-            declaration = await find_declaration(connection, statement_id)
+            declaration = await find_filing(connection, statement_id)
         if found is None:
             raise HTTPException(404, "no such statement in your share")
         day = day_of(as_of) or insured_day(now())
-        payment = (await read_payments(desk.sources, {found.statement.period}, day)).get(statement_id)
+        payment = (await read_payments(context.sources, {found.statement.period}, day)).get(statement_id)
         row, kinds = _row(found.statement, payment), ("line", "adjustment", "assessed")
         lines = {kind: [_line(line) for line in found.lines if line.kind == kind] for kind in kinds}
         period = found.statement.period
-        return desk.site.page(
+        return context.renderer.page(
             request, "statement.html", viewer=viewer, s=row, payment=payment, payment_as_of=day,
             state_now=row["state"], lines=lines["line"], adjustments=lines["adjustment"], assessed=lines["assessed"],
             rounding_yuan=yuan(Amount(found.statement.amount - found.statement.exact_amount)),
@@ -83,12 +91,12 @@ def make_router(desk: Desk) -> APIRouter:
     return router
 
 
-def _choices(desk: Desk, request: Request, viewer: Viewer, periods: Sequence[str]) -> dict[str, Any]:
-    t = desk.site.speech(request)
+def _choices(context: PageContext, request: Request, viewer: Viewer, periods: Sequence[str]) -> dict[str, Any]:
+    t = context.renderer.translator(request)
     return {
         "periods": [(each, t.month(each)) for each in periods],
-        "provinces": [(code, t.province(code)) for code in sorted(desk.joined)],
-        "enterprises": sorted(desk.site.enterprises.items()),
+        "provinces": [(code, t.province(code)) for code in sorted(context.joined)],
+        "enterprises": sorted(context.renderer.enterprises.items()),
         "states": [(each, t.word("state", each)) for each in STATES],
         "has_provinces": viewer.role is not Role.PROVINCE,
         "has_enterprises": viewer.role in EVERYWHERE or viewer.role is Role.PROVINCE,

@@ -53,7 +53,7 @@ async def read_payments(sources: Sources, periods: Iterable[str], as_of: date) -
     return found
 
 
-def stand(statement: Statement, payments: Payments, as_of: date) -> Standing:
+def with_payment(statement: Statement, payments: Payments, as_of: date) -> Standing:
     """The statement with its state."""
     payment = payments.get(statement.statement_id)
     told: dict[str, Any] = {name: getattr(statement, name) for name in Statement.model_fields}

@@ -50,8 +50,8 @@ class Projector:
     async def rebuild(self) -> dict[str, int]:
         """Empty the model; what is due is then everything. Returns how many days and statements that is.
 
-        Readers are not held up, and see the old model until it is empty; who projects waits. Where the findings stand
-        is made anew at once: it is one statement.
+        Readers are not held up, and see the old model until it is empty; who projects waits. The states of the
+        findings are written again at once, in one statement.
         """
         async with self._engine.begin() as connection:
             await connection.execute(_ALONE)

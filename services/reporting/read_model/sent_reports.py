@@ -66,7 +66,7 @@ async def find_report(connection: AsyncConnection, report_id: str) -> Report | N
 
 
 @dataclass(frozen=True, slots=True)
-class Receipted:
+class SentReport:
     """How far a report is: the delivery's state and, once there is one, the receipt."""
 
     report_id: str
@@ -83,8 +83,8 @@ class CoverageView:
     """A coverage report; `unconfirmed` are worker and number of every exclusion that its receipt does not confirm."""
 
     report: CoverageReport
-    receipt: Receipted
-    registrations: list[Receipted]
+    receipt: SentReport
+    registrations: list[SentReport]
     unconfirmed: frozenset[tuple[str, str]]
 
     @property
@@ -107,13 +107,13 @@ async def find_coverage(connection: AsyncConnection, day: date, province: str) -
     return CoverageView(report, found[0], registrations, await _unconfirmed(connection, report.report_id))
 
 
-async def find_declaration(connection: AsyncConnection, statement_id: str) -> Receipted | None:
+async def find_filing(connection: AsyncConnection, statement_id: str) -> SentReport | None:
     """The declaration of a statement; None while there is none."""
     found = await _find(connection, REPORT.c.statement_id == statement_id)
     return found[0] if found else None
 
 
-async def _find(connection: AsyncConnection, *conditions: ColumnElement[bool]) -> list[Receipted]:
+async def _find(connection: AsyncConnection, *conditions: ColumnElement[bool]) -> list[SentReport]:
     columns = (REPORT.c.report_id, REPORT.c.kind, DELIVERY.c.state, RECEIPT.c.receipt_id, RECEIPT.c.received_at)
     query = (
         select(*columns, DELIVERY.c.last_error, REPORT.c.body)
@@ -122,7 +122,7 @@ async def _find(connection: AsyncConnection, *conditions: ColumnElement[bool]) -
         .where(*conditions)
         .order_by(REPORT.c.number)
     )
-    return [Receipted(*row) for row in (await connection.execute(query)).all()]
+    return [SentReport(*row) for row in (await connection.execute(query)).all()]
 
 
 async def _unconfirmed(connection: AsyncConnection, report_id: str) -> frozenset[tuple[str, str]]:

@@ -25,7 +25,7 @@ select period from found where period is not null
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class StatementFilter:
     """Which statements, after the id of the last one seen; newest months first."""
 
     period: str | None = None
@@ -35,7 +35,7 @@ class Wanted:
     limit: int = 100
 
 
-async def list_statements(connection: AsyncConnection, wanted: Wanted) -> list[Statement]:
+async def list_statements(connection: AsyncConnection, wanted: StatementFilter) -> list[Statement]:
     """By month (the newest first), enterprise, province."""
     own = STATEMENT_SUM.c
     query = _statements()

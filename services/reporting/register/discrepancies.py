@@ -25,7 +25,7 @@ from services.reporting.tables import (
 from shared.contracts.findings import Finding, FindingKind, OrderRef
 
 SYSTEM: Final = "danbao"
-"""Who opens and settles what is found by itself."""
+"""Who opens and resolves what the program finds."""
 OF_RECONCILIATION: Final = (
     FindingKind.ORDERS,
     FindingKind.EXACT_YUAN,
@@ -120,21 +120,23 @@ async def _see_again(connection: AsyncConnection, found: Discrepancy) -> None:
         await note_state(connection, [known.id], "open", "found again")
 
 
-async def settle(connection: AsyncConnection, kind: FindingKind, key: str, note: str) -> None:
+async def resolve(connection: AsyncConnection, kind: FindingKind, key: str, note: str) -> None:
     """Correct what is open under this identity."""
     own = select(DISCREPANCY.c.id).where(DISCREPANCY.c.identity_sha256 == identity_of(kind, key))
-    await _settle(connection, note, DISCREPANCY_NOW.c.id.in_(own))
+    await _resolve(connection, note, DISCREPANCY_NOW.c.id.in_(own))
 
 
-async def settle_report(connection: AsyncConnection, report_id: str, kinds: Collection[FindingKind], note: str) -> None:
+async def resolve_report(
+    connection: AsyncConnection, report_id: str, kinds: Collection[FindingKind], note: str
+) -> None:
     """Correct what is open on these grounds against one report."""
-    await _settle(connection, note, DISCREPANCY_NOW.c.report_id == report_id, DISCREPANCY_NOW.c.kind.in_(kinds))
+    await _resolve(connection, note, DISCREPANCY_NOW.c.report_id == report_id, DISCREPANCY_NOW.c.kind.in_(kinds))
 
 
-async def settle_absent(connection: AsyncConnection, period: str, found: Collection[Discrepancy], note: str) -> None:
+async def resolve_absent(connection: AsyncConnection, period: str, found: Collection[Discrepancy], note: str) -> None:
     """Correct the open differences of a month's reconciliation that are not among those found now."""
     known = select(DISCREPANCY.c.id).where(DISCREPANCY.c.identity_sha256.in_([each.identity for each in found]))
-    await _settle(
+    await _resolve(
         connection,
         note,
         DISCREPANCY_NOW.c.period == period,
@@ -152,7 +154,7 @@ async def note_state(
         await connection.execute(insert(DISCREPANCY_STATE), rows)
 
 
-async def _settle(connection: AsyncConnection, note: str, *conditions: Any) -> None:
+async def _resolve(connection: AsyncConnection, note: str, *conditions: Any) -> None:
     query = select(DISCREPANCY_NOW.c.id).where(DISCREPANCY_NOW.c.state == "open", *conditions)
     await note_state(connection, (await connection.execute(query)).scalars(), "corrected", note)
 

@@ -7,7 +7,7 @@ from sqlalchemy import Row, text
 from sqlalchemy.dialects.postgresql import insert as insert_once
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.reporting.register.discrepancies import Discrepancy, settle
+from services.reporting.register.discrepancies import Discrepancy, resolve
 from services.reporting.register.set_aside import Step
 from services.reporting.tables import TOTAL_CHECK
 from shared.adapters.postgres.quarantine import Item, Quarantine
@@ -60,7 +60,7 @@ async def _check(connection: AsyncConnection, total: Row[Any], record_all: Recor
         return
     if total.reported == received:
         note = f"by the close of {total.checked_on} as many were received"
-        await settle(connection, FindingKind.INDEPENDENT_TOTAL, _key(total), note)
+        await resolve(connection, FindingKind.INDEPENDENT_TOTAL, _key(total), note)
     else:
         await record_all(connection, [_differing(total, received)])
 

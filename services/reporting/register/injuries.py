@@ -15,7 +15,7 @@ from sqlalchemy import Row, select, text
 from sqlalchemy.dialects.postgresql import insert as insert_once
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.reporting.register.discrepancies import Discrepancy, settle
+from services.reporting.register.discrepancies import Discrepancy, resolve
 from services.reporting.register.independent_totals import Record
 from services.reporting.register.set_aside import Step
 from services.reporting.service_clients import Cover, Sources
@@ -118,7 +118,7 @@ async def _note(
             await record_all(connection, [_without_order(notice)])
     else:
         note = f"by the close of {checked_on} an order was there"
-        await settle(connection, FindingKind.INJURY_WITHOUT_ORDER, notice.notice_id, note)
+        await resolve(connection, FindingKind.INJURY_WITHOUT_ORDER, notice.notice_id, note)
     if judged.outcome == "covered_later":
         await record_all(connection, [_order_after(notice, judged.orders)])
 

@@ -23,7 +23,7 @@ State = Literal["open", "explained", "corrected", "confirmed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class FindingFilter:
     """Which findings: those that fit all that is given, after the id of the last one seen."""
 
     kind: FindingKind | None = None
@@ -36,7 +36,7 @@ class Wanted:
     limit: int = 1_000
 
 
-async def list_findings(connection: AsyncConnection, wanted: Wanted) -> list[dict[str, Any]]:
+async def list_findings(connection: AsyncConnection, wanted: FindingFilter) -> list[dict[str, Any]]:
     """Findings that the connection's viewer sees, by id, as they stand now."""
     found = select(DISCREPANCY.c.id).where(DISCREPANCY.c.id > wanted.after)
     for name in ("kind", "enterprise", "province", "day", "period"):
@@ -68,7 +68,7 @@ async def find_one(connection: AsyncConnection, discrepancy_id: int) -> dict[str
     }
 
 
-def tells_orders(found: Mapping[str, Any]) -> bool:
+def names_orders(found: Mapping[str, Any]) -> bool:
     """Whether a finding, as it is told, names single orders or workers."""
     return bool(found.get("orders")) or not {"order_id", "worker_id"}.isdisjoint(found["evidence"] or {})
 

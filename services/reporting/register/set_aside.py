@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.reporting.metrics import Metrics
-from services.reporting.register.discrepancies import Discrepancy, record, settle
+from services.reporting.register.discrepancies import Discrepancy, record, resolve
 from services.reporting.tables import SET_ASIDE
 from shared.adapters.postgres.faults import Fault
 from shared.adapters.postgres.quarantine import Item, Quarantine, count_set_aside
@@ -46,7 +46,7 @@ _WORK: Final = {
 
 def open_quarantine(engine: AsyncEngine) -> Quarantine:
     """The one of schema `reporting`."""
-    return Quarantine(engine, SET_ASIDE, _note, _settle)
+    return Quarantine(engine, SET_ASIDE, _note, _resolve)
 
 
 class SetAsideGauge:
@@ -82,8 +82,8 @@ async def _note(connection: AsyncConnection, item: Item[Any], fault: Fault) -> N
     await record(connection, found)
 
 
-async def _settle(connection: AsyncConnection, step: str, name: str) -> None:
-    await settle(connection, FindingKind.UNBUILDABLE, key_of(step, name), "done at a later attempt")
+async def _resolve(connection: AsyncConnection, step: str, name: str) -> None:
+    await resolve(connection, FindingKind.UNBUILDABLE, key_of(step, name), "done at a later attempt")
 
 
 def _plain(value: Any) -> Any:

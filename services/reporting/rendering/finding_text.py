@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from services.reporting.rendering.texts import Speech, grouped, shanghai_time
+from services.reporting.rendering.texts import Translator, grouped, shanghai_time
 from shared.domain.books.delays import BUCKETS
 
 SIDES: Final = (
@@ -31,7 +31,7 @@ class Evidence:
     delays: list[int]
 
 
-def tell(t: Speech, found: Mapping[str, Any]) -> str | None:
+def describe_finding(t: Translator, found: Mapping[str, Any]) -> str | None:
     """One sentence; None where the register's own has to do."""
     known = {name: _said(t, name, value) for name, value in _facts(found).items()}
     known |= {name: grouped(found[name]) for name in ("count",) if found[name] is not None}
@@ -43,7 +43,7 @@ def tell(t: Speech, found: Mapping[str, Any]) -> str | None:
     return None
 
 
-def show_evidence(t: Speech, found: Mapping[str, Any]) -> Evidence:
+def show_evidence(t: Translator, found: Mapping[str, Any]) -> Evidence:
     """The evidence of a finding in the reader's language."""
     facts = _facts(found)
     delays = _delays(facts.pop("delays", None))
@@ -63,7 +63,7 @@ def _facts(found: Mapping[str, Any]) -> dict[str, Any]:
     return facts | dict(found["evidence"] or {})
 
 
-def _said(t: Speech, name: str, value: Any) -> str:
+def _said(t: Translator, name: str, value: Any) -> str:
     """A fact's value as text."""
     if isinstance(value, list):
         return t("finding.and").join(map(str, value))

@@ -18,7 +18,7 @@ from services.reporting.rendering.china_map import ChinaMap
 from services.reporting.rendering.texts import (
     LANGUAGES,
     Language,
-    Speech,
+    Translator,
     change_text,
     grouped,
     percent,
@@ -54,13 +54,13 @@ class Tab:
     is_current: bool
 
 
-class Site:
+class PageRenderer:
     """Renders the templates; everything put into them is escaped."""
 
     def __init__(self, enterprises: Mapping[str, str]) -> None:
         texts = read_texts()
         self.enterprises, self.map = enterprises, ChinaMap()
-        self._speech = {language: Speech(language, texts, enterprises) for language in LANGUAGES}
+        self._speech = {language: Translator(language, texts, enterprises) for language in LANGUAGES}
         self._files = {name: (STATIC / name).read_bytes() for name in SERVED}
         self._environment = Environment(
             loader=FileSystemLoader(HOUSE / "templates"),
@@ -80,13 +80,13 @@ class Site:
             "change": change_text,
         }  # fmt: skip
 
-    def speech(self, request: Request) -> Speech:
+    def translator(self, request: Request) -> Translator:
         """What is said in the language of this request."""
         return self._speech[language_of(request)]
 
     def page(self, request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         """An HTML page; `viewer` is None where nobody has signed in."""
-        t = self.speech(request)
+        t = self.translator(request)
         viewer: Viewer | None = values.setdefault("viewer", None)
         known = {
             "t": t,
@@ -131,7 +131,7 @@ def language_of(request: Request) -> Language:
     return LANGUAGES[0]
 
 
-def _switch(request: Request, t: Speech) -> dict[str, str]:
+def _switch(request: Request, t: Translator) -> dict[str, str]:
     """The way to this page in the other language; a page that answers a form leads to the page of the form."""
     other = "en" if t.language == "zh" else "zh"
     kept = [(name, value) for name, value in parse_qsl(request.url.query) if name != "lang"]
@@ -142,7 +142,7 @@ def _switch(request: Request, t: Speech) -> dict[str, str]:
     }
 
 
-def _whose(viewer: Viewer, t: Speech) -> str:
+def _whose(viewer: Viewer, t: Translator) -> str:
     match viewer.role:
         case Role.PROVINCE:
             return t.province(viewer.scope)
@@ -152,7 +152,7 @@ def _whose(viewer: Viewer, t: Speech) -> str:
             return t.word("role", viewer.role)
 
 
-def _tabs(request: Request, viewer: Viewer, t: Speech) -> Sequence[Tab]:
+def _tabs(request: Request, viewer: Viewer, t: Translator) -> Sequence[Tab]:
     """The parts of the portal that this role has."""
     path = request.url.path
     ways = [(home_of(viewer), "overview"), ("/months", "months"), ("/statements", "statements")]

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.reporting.access.authentication import Access
 from services.reporting.access.viewers import Viewer
 from services.reporting.receipts.order_receipts import OrderReceipts
-from services.reporting.rendering.layout import Site
+from services.reporting.rendering.layout import PageRenderer
 from services.reporting.service_clients import Charging, InternalApi, Sources
 from shared.domain.errors import Refused, Retry
 
@@ -31,11 +31,11 @@ AnyDay = Annotated[str | None, Query(pattern=r"^([0-9]{4}-[0-9]{2}-[0-9]{2})?$")
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class PageContext:
     """`joined` says when each province's first insured day began; `public_url` is where people reach the pages."""
 
     engine: AsyncEngine
-    site: Site
+    renderer: PageRenderer
     access: Access
     sources: Sources
     charging: Charging
@@ -63,7 +63,14 @@ def check_seen(viewer: Viewer, province: str | None, enterprise: str | None) -> 
         raise HTTPException(404, "nothing by this name in your share")
 
 
-async def if_there(answer: Awaitable[T]) -> T | None:
+def check_enterprise(context: PageContext, viewer: Viewer, uscc: str) -> None:
+    """404 for an enterprise that is not of the scheme, or that this viewer does not see."""
+    if uscc not in context.renderer.enterprises:
+        raise HTTPException(404, f"no enterprise {uscc}")
+    check_seen(viewer, None, uscc)
+
+
+async def answer_or_none(answer: Awaitable[T]) -> T | None:
     """The answer, or None where the service does not answer: the page then says so and shows the rest."""
     try:
         return await answer

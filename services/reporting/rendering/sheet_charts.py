@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from services.reporting.read_model.responses import DayPart, Sheet
 from services.reporting.rendering.charts import Mark, bars, line_of_days
-from services.reporting.rendering.texts import Speech, grouped
+from services.reporting.rendering.texts import Translator, grouped
 
 PEAKS: Final = frozenset({11, 12, 17, 18, 19})
 """Lunch and dinner."""
@@ -16,7 +16,7 @@ LABELS: Final = 5
 """So many labels fit on a phone."""
 
 
-def draw_days(sheet: Sheet, t: Speech, link: Callable[[date], str]) -> Markup:
+def draw_days(sheet: Sheet, t: Translator, link: Callable[[date], str]) -> Markup:
     """Orders a day, from the first one with an order on; every day is a link."""
     marks = []
     for each in _in_a_row(sheet.days):
@@ -37,7 +37,7 @@ def _in_a_row(days: Sequence[DayPart]) -> list[DayPart]:
     return [known.get(day) or DayPart(day=day) for day in every]
 
 
-def draw_hours(sheet: Sheet, t: Speech) -> Markup | None:
+def draw_hours(sheet: Sheet, t: Translator) -> Markup | None:
     """Acceptances by hour; None where nobody told."""
     if sheet.hours is None or not any(sheet.hours):
         return None

@@ -30,7 +30,7 @@ def read_texts(file: Path = TEXTS) -> dict[str, tuple[str, str]]:
     return {f"{section}.{name}": (zh, en) for section, texts in sections.items() for name, (zh, en) in texts.items()}
 
 
-class Speech:
+class Translator:
     """What is said in one language."""
 
     def __init__(
@@ -91,7 +91,7 @@ class Speech:
         return f"{day.year}年{day.month}月{day.day}日" if self.language == "zh" else f"{day.day} {day:%B %Y}"
 
 
-def say_bound(t: Speech, place: int) -> str:
+def say_bound(t: Translator, place: int) -> str:
     """A bucket of shared.domain.books.delays in words."""
     said = [_seconds(t, bound) for bound in BOUNDS_SECONDS]
     if place == 0:
@@ -101,7 +101,7 @@ def say_bound(t: Speech, place: int) -> str:
     return t("figure.between", from_bound=said[place - 1], to_bound=said[place])
 
 
-def _seconds(t: Speech, seconds: int) -> str:
+def _seconds(t: Translator, seconds: int) -> str:
     for unit, name in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
         if seconds >= unit and seconds % unit == 0:
             return t(f"figure.{name}", count=seconds // unit)

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from services.national_platform.reports.checks import sums_fault
-from services.reporting.delivery.documents import declaration_report
+from services.reporting.delivery.documents import filing_report
 from shared.adapters.files.regions import known_regions
 from shared.adapters.files.scheme import load_scheme
 from shared.contracts.manifests import StatementIssued
@@ -119,7 +119,7 @@ async def check_declarations(books: Books) -> None:
         msgspec.json.decode(row[0], type=StatementIssued) for row in await books.ledger.rows(sql, topic=STATEMENTS)
     ]
     assert {line.kind for each in issued for line in each.lines} == {"line", "adjustment", "assessed"}
-    assert [sums_fault(declaration_report(each).document) for each in issued] == [None] * len(issued)
+    assert [sums_fault(filing_report(each).document) for each in issued] == [None] * len(issued)
 
 
 @pytest.mark.parametrize(

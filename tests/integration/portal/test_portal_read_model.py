@@ -18,7 +18,7 @@ from services.reporting.read_model.arrivals import read_arrivals
 from services.reporting.read_model.overview import read_overview
 from services.reporting.read_model.responses import Part, Where
 from services.reporting.read_model.sheets import Span, read_months, read_sheet, read_since_start
-from services.reporting.read_model.statements import Wanted, find_statement, list_remittances, list_statements
+from services.reporting.read_model.statements import StatementFilter, find_statement, list_remittances, list_statements
 from shared.adapters.postgres.engine import open_engine
 from shared.contracts.manifests import DayClosed, Outcome, PremiumsCharged, RemittanceReceived, Total
 from shared.contracts.topics import MANIFESTS, REMITTANCES, STATEMENTS
@@ -249,14 +249,14 @@ async def test_statements_with_their_state_and_money(house: House, database: str
             await house.intake.take_remittance(msgspec.json.encode(told))
     assert await house.read(REMITTANCES, b"{") is not None
     async with asking(database) as connection:
-        found = await list_statements(connection, Wanted())
+        found = await list_statements(connection, StatementFilter())
         assert [(each.period, each.enterprise, each.province) for each in found] == [
             ("2026-10", BLUE, "11"), ("2026-10", BLUE, "44"), ("2026-10", GREEN, "44"), ("2026-09", BLUE, "44"),
         ]  # fmt: skip
         assert all(each.declared_at and each.receipt_id for each in found)
-        pages = [await list_statements(connection, Wanted(limit=1))]
+        pages = [await list_statements(connection, StatementFilter(limit=1))]
         while pages[-1]:
-            pages.append(await list_statements(connection, Wanted(limit=1, after=pages[-1][0].statement_id)))
+            pages.append(await list_statements(connection, StatementFilter(limit=1, after=pages[-1][0].statement_id)))
         assert [each for page in pages for each in page] == found
         shown = await find_statement(connection, f"2026-10.44.{BLUE}")
         assert shown is not None
