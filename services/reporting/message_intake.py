@@ -61,50 +61,50 @@ class Intake:
 
     async def take_day_closed(self, body: bytes) -> None:
         """Keep a closed day; the same day with other content is a discrepancy, and the first stands."""
-        told = msgspec.json.decode(body, type=DayClosed)
-        await self._keep(DAY_CLOSED, body, {"day": told.day}, {"as_of": told.as_of})
+        closed = msgspec.json.decode(body, type=DayClosed)
+        await self._keep(DAY_CLOSED, body, {"day": closed.day}, {"as_of": closed.as_of})
 
     async def take_statement(self, body: bytes) -> None:
         """Keep an issued statement; the same id with other content is a discrepancy, and the first stands."""
-        told = msgspec.json.decode(body, type=StatementIssued)
-        share = {"period": told.period, "province": told.province, "enterprise": told.enterprise}
-        await self._keep(STATEMENT_ISSUED, body, {"statement_id": told.statement_id}, share)
+        statement = msgspec.json.decode(body, type=StatementIssued)
+        share = {"period": statement.period, "province": statement.province, "enterprise": statement.enterprise}
+        await self._keep(STATEMENT_ISSUED, body, {"statement_id": statement.statement_id}, share)
 
     async def take_injury(self, body: bytes) -> None:
         """Keep an injury notice; it is matched with orders by a later step."""
-        told = msgspec.json.decode(body, type=InjuryNoticed)
-        _refuse_identity(notice_id=told.notice_id)
+        notice = msgspec.json.decode(body, type=InjuryNoticed)
+        _refuse_identity(notice_id=notice.notice_id)
         await self._keep(
-            INJURY_NOTICE, body, {"notice_id": told.notice_id}, {"injured_on": insured_day(told.injured_at)}
+            INJURY_NOTICE, body, {"notice_id": notice.notice_id}, {"injured_on": insured_day(notice.injured_at)}
         )
 
     async def take_total(self, body: bytes) -> None:
         """Keep somebody else's count of an enterprise's day."""
-        told = msgspec.json.decode(body, type=TotalReported)
-        _refuse_identity(source=told.source)
-        key = {"source": told.source, "enterprise": told.enterprise, "day": told.day}
-        await self._keep(REPORTED_TOTAL, body, key, {"count": told.count})
+        total = msgspec.json.decode(body, type=TotalReported)
+        _refuse_identity(source=total.source)
+        key = {"source": total.source, "enterprise": total.enterprise, "day": total.day}
+        await self._keep(REPORTED_TOTAL, body, key, {"count": total.count})
 
     async def take_remittance(self, body: bytes) -> None:
         """Keep money that arrived, for the pages; the first message of an id stands."""
-        told = msgspec.json.decode(body, type=RemittanceReceived)
-        _refuse_identity(remittance_id=told.remittance_id)
-        amount = parse_yuan(told.amount_yuan)
+        remittance = msgspec.json.decode(body, type=RemittanceReceived)
+        _refuse_identity(remittance_id=remittance.remittance_id)
+        amount = parse_yuan(remittance.amount_yuan)
         if amount <= 0:
-            raise Refused(f"remittance {told.remittance_id} of {told.amount_yuan} yuan")
+            raise Refused(f"remittance {remittance.remittance_id} of {remittance.amount_yuan} yuan")
         row = {
-            "remittance_id": told.remittance_id,
-            "province": told.province,
-            "enterprise": told.enterprise,
+            "remittance_id": remittance.remittance_id,
+            "province": remittance.province,
+            "enterprise": remittance.enterprise,
             "amount": amount,
-            "received_on": told.received_on,
+            "received_on": remittance.received_on,
         }
         async with self._engine.begin() as connection:
             await connection.execute(insert_once(REMITTANCE).values(row).on_conflict_do_nothing())
-            known = await connection.execute(select(REMITTANCE).filter_by(remittance_id=told.remittance_id))
+            known = await connection.execute(select(REMITTANCE).filter_by(remittance_id=remittance.remittance_id))
             held = dict(known.mappings().one())
         if any(held[name] != value for name, value in row.items()):
-            detail = f"remittance {told.remittance_id} is known with other content"
+            detail = f"remittance {remittance.remittance_id} is known with other content"
             raise Quarantined(QuarantineReason.DIFFERENT_CONTENT, detail)
 
     async def _keep(self, table: Table, body: bytes, key: dict[str, Any], more: dict[str, Any]) -> None:
@@ -124,12 +124,12 @@ class Intake:
     async def _keep_contradiction(
         self, connection: AsyncConnection, table: Table, key: dict[str, Any], held: str | None, digest: str
     ) -> str:
-        told = " ".join(map(str, key.values()))
-        detail = f"{table.name} {told}: held as {held or 'another statement of this month'}, told again as {digest}"
+        named = " ".join(map(str, key.values()))
+        detail = f"{table.name} {named}: held as {held or 'another statement of this month'}, told again as {digest}"
         log.error("told again with other content", detail=detail)
         day, enterprise = key.get("day"), key.get("enterprise")
-        found = Discrepancy(kind=FindingKind.DIFFERENT_CONTENT, detail=detail, day=day, enterprise=enterprise)
-        await record(connection, found)
+        discrepancy = Discrepancy(kind=FindingKind.DIFFERENT_CONTENT, detail=detail, day=day, enterprise=enterprise)
+        await record(connection, discrepancy)
         return detail
 
     async def _note_unreadable(self, message: Message, error: str) -> None:

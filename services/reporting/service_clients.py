@@ -114,7 +114,9 @@ class Sources:
         """Orders of the insured day that were excluded because the worker is insured as an employee."""
         answers = await self._charging.get_all(f"/v1/days/{day}/employee-exclusions", province=province)
         try:
-            return [EmployeeExclusion.model_validate(each) for answer in answers for each in answer["exclusions"]]
+            return [
+                EmployeeExclusion.model_validate(exclusion) for answer in answers for exclusion in answer["exclusions"]
+            ]
         except (ValidationError, LookupError, TypeError) as error:
             raise WrongAnswer(f"charging: employee exclusions of {day} in {province} are not of their type") from error
 
@@ -122,12 +124,12 @@ class Sources:
         """What charging names of a counted day; it goes over all rows of the day."""
         answers = await self._charging.get_all_patiently(f"/v1/days/{day}/findings")
         try:
-            told = [msgspec.convert(answer, DayFindings) for answer in answers]
+            of_deployments = [msgspec.convert(answer, DayFindings) for answer in answers]
         except msgspec.ValidationError as error:
             raise WrongAnswer(f"charging: findings of {day}: {error}") from error
         return DayFindings(
-            findings=[finding for each in told for finding in each.findings],
-            delays=[delays for each in told for delays in each.delays],
+            findings=[finding for deployment in of_deployments for finding in deployment.findings],
+            delays=[delays for deployment in of_deployments for delays in deployment.delays],
         )
 
     async def covers(self, worker_id: str, at: datetime) -> list[Cover]:
@@ -141,14 +143,14 @@ class Sources:
     async def payment_states(self, period: str, as_of: date) -> dict[str, list[PaymentItem]]:
         """Where each statement of the month stands at the end of a day, by province."""
         answer = await self._ledger.get("/v1/payment-states", period=period, as_of=as_of.isoformat())
-        found: dict[str, list[PaymentItem]] = {}
+        states: dict[str, list[PaymentItem]] = {}
         try:
             for item in answer["items"]:
                 known = {name: item[name] for name in PaymentItem.model_fields}
-                found.setdefault(item["province"], []).append(PaymentItem.model_validate(known))
+                states.setdefault(item["province"], []).append(PaymentItem.model_validate(known))
         except (ValidationError, LookupError, TypeError) as error:
             raise WrongAnswer(f"ledger: payment states of {period} are not of their type") from error
-        return found
+        return states
 
     async def is_closed(self, day: date) -> bool:
         """Whether the books of the day stand."""

@@ -31,10 +31,10 @@ def make_acknowledgement_router(access: Access, sources: Sources, signer: NoteSi
     async def acknowledgement(viewer: Annotated[Viewer, Depends(asking)], uscc: Uscc, day: Day) -> dict[str, Any]:
         if not viewer.sees(None, uscc):
             raise HTTPException(403, f"{viewer.name} does not see {uscc}")
-        told = await acknowledge(sources, uscc, day)
-        if told is None:
+        acknowledged = await acknowledge(sources, uscc, day)
+        if acknowledged is None:
             raise HTTPException(404, f"{day} is not closed")
-        note = Note(told.text, (signer.sign(told.text),))
+        note = Note(acknowledged.text, (signer.sign(acknowledged.text),))
         return {"key": str(signer.verifier), "acknowledgement": bytes(note).decode()}
 
     return router

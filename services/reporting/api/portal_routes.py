@@ -152,9 +152,9 @@ def _add_figures(router: APIRouter, portal: PortalContext, asking: Any) -> None:
         are made of."""
         where, span = place_of(viewer, province, enterprise, industry), span_of(first, last or first)
         async with viewing(portal.engine, viewer) as connection:
-            found = await read_sheet(connection, where, span)
+            shown = await read_sheet(connection, where, span)
         name = "-".join(filter(None, ("sheet", str(span.first), str(span.last), province, enterprise, industry)))
-        return in_format(format, found, name, tables.sheet)
+        return in_format(format, shown, name, tables.sheet)
 
 
 def _add_statements(router: APIRouter, portal: PortalContext, asking: Any) -> None:
@@ -178,15 +178,17 @@ def _add_statements(router: APIRouter, portal: PortalContext, asking: Any) -> No
             period=period, province=where.province, enterprise=where.enterprise, after=after, limit=limit
         )
         async with viewing(portal.engine, viewer) as connection:
-            found = await list_statements(connection, chosen)
+            listed = await list_statements(connection, chosen)
         day = as_of or insured_day(clock.now())
-        payments = await read_payments(portal.sources, {each.period for each in found}, day)
-        standing = [with_payment(each, payments, day) for each in found]
-        told = Statements(
-            statements=[each for each in standing if state in {None, each.state}],
-            next=found[-1].statement_id if len(found) == limit else None,
+        payments = await read_payments(portal.sources, {statement.period for statement in listed}, day)
+        standing = [with_payment(statement, payments, day) for statement in listed]
+        page = Statements(
+            statements=[statement for statement in standing if state in {None, statement.state}],
+            next=listed[-1].statement_id if len(listed) == limit else None,
         )
-        return in_format(format, told, f"statements-{period or 'all'}", lambda each: [_rows(tables, each.statements)])
+        return in_format(
+            format, page, f"statements-{period or 'all'}", lambda listing: [_rows(tables, listing.statements)]
+        )
 
     @router.get(
         "/statements/{statement_id}", tags=["statements"], response_model=StatementWhole, responses={**DOWNLOADS, **ONE}
@@ -199,19 +201,21 @@ def _add_statements(router: APIRouter, portal: PortalContext, asking: Any) -> No
     ) -> Any:
         """One with its lines: adjustments name the month they belong to, assessed ones their series and day."""
         async with viewing(portal.engine, viewer) as connection:
-            found = await find_statement(connection, statement_id)
-        if found is None:
+            shown = await find_statement(connection, statement_id)
+        if shown is None:
             raise HTTPException(404, f"no statement {statement_id} within what {viewer.name!r} sees")
         day = as_of or insured_day(clock.now())
-        payments = await read_payments(portal.sources, {found.statement.period}, day)
+        payments = await read_payments(portal.sources, {shown.statement.period}, day)
         whole = StatementWhole(
-            statement=with_payment(found.statement, payments, day), lines=found.lines, remittances=found.remittances
+            statement=with_payment(shown.statement, payments, day), lines=shown.lines, remittances=shown.remittances
         )
         return in_format(
             format,
             whole,
             f"statement-{statement_id}",
-            lambda each: tables.statement(each.statement.model_dump(by_alias=True), each.lines, each.remittances),
+            lambda whole_statement: tables.statement(
+                whole_statement.statement.model_dump(by_alias=True), whole_statement.lines, whole_statement.remittances
+            ),
         )
 
 
@@ -230,9 +234,9 @@ def _add_money_and_arrivals(router: APIRouter, portal: PortalContext, asking: An
         """Money that arrived, the newest first."""
         where = place_of(viewer, province, enterprise)
         async with viewing(portal.engine, viewer) as connection:
-            found = await list_remittances(connection, where.enterprise, where.province, after, limit)
-        told = Remittances(remittances=found, next=found[-1].remittance_id if len(found) == limit else None)
-        return in_format(format, told, "remittances", lambda each: [_rows(tables, each.remittances)])
+            listed = await list_remittances(connection, where.enterprise, where.province, after, limit)
+        page = Remittances(remittances=listed, next=listed[-1].remittance_id if len(listed) == limit else None)
+        return in_format(format, page, "remittances", lambda listing: [_rows(tables, listing.remittances)])
 
     @router.get("/arrivals", tags=["figures"])
     async def arrivals(
@@ -269,9 +273,9 @@ def _add_reports(router: APIRouter, portal: PortalContext, asking: Any) -> None:
         """What the national platform was told, the newest first, with its receipts. An enterprise sees its
         declarations; other reports hold several enterprises' rows."""
         async with viewing(portal.engine, viewer) as connection:
-            found = await list_reports(connection, kind, period, province, after, limit)
-        told_ = Reports(reports=found, next=str(found[-1].number) if len(found) == limit else None)
-        return in_format(format, told_, "reports", lambda each: [_rows(tables, each.reports)])
+            listed = await list_reports(connection, kind, period, province, after, limit)
+        page = Reports(reports=listed, next=str(listed[-1].number) if len(listed) == limit else None)
+        return in_format(format, page, "reports", lambda listing: [_rows(tables, listing.reports)])
 
     @router.get("/reports/{report_id}", tags=["reports"], response_model=AnyReport, responses={**DOWNLOADS, **ONE})
     async def report(
@@ -281,13 +285,13 @@ def _add_reports(router: APIRouter, portal: PortalContext, asking: Any) -> None:
     ) -> Any:
         """A report as it was sent. That somebody read workers' tokens in one is noted."""
         async with viewing(portal.engine, viewer) as connection:
-            found = await find_report(connection, report_id)
-        if found is None:
+            document = await find_report(connection, report_id)
+        if document is None:
             raise HTTPException(404, f"no report {report_id} within what {viewer.name!r} sees")
-        if getattr(found, "employee_exclusions", None) or found.kind == "registration":
+        if getattr(document, "employee_exclusions", None) or document.kind == "registration":
             await note_look(portal.engine, viewer, "report", report_id)
-        return in_format(format, found, report_id, tables.report)
+        return in_format(format, document, report_id, tables.report)
 
 
 def _rows(tables: Tables, rows: Any) -> Table:
-    return tables.rows("rows", [each.model_dump(by_alias=True) for each in rows])
+    return tables.rows("rows", [row.model_dump(by_alias=True) for row in rows])

@@ -46,7 +46,7 @@ def make_receipt_router(
     """`page` is the address of /receipt as workers reach it."""
     router = APIRouter(prefix="/v1")
     Anybody = Annotated[Viewer, Depends(access.viewer)]  # noqa: N806 - a type, made here since it holds the engine
-    Office = Annotated[Viewer, Depends(access.require(*(each for each in Role if each is not Role.WORKER)))]  # noqa: N806 - as above
+    Office = Annotated[Viewer, Depends(access.require(*(role for role in Role if role is not Role.WORKER)))]  # noqa: N806 - as above
 
     @router.get("/order-receipts")
     async def order_receipts(request: Annotated[ReceiptRequest, Depends()], viewer: Anybody) -> dict[str, Any]:
@@ -54,15 +54,15 @@ def make_receipt_router(
         await note_look(engine, viewer, "order_receipt", request.subject)
         if not seen and request.worker is None:
             raise HTTPException(404, "no such order in your share")
-        return {"orders": [_told(order, page, has_qr=request.qr) for order in seen]}
+        return {"orders": [_as_json(order, page, has_qr=request.qr) for order in seen]}
 
     @router.get("/statements/{statement_id}/evidence")
     async def evidence(statement_id: PathDocumentId, viewer: Office) -> dict[str, Any]:
-        found = await ledger.find(f"/v1/statements/{statement_id}/evidence")
-        statement: dict[str, Any] = {} if found is None else found["statement"]
-        if found is None or not viewer.sees(statement["province"], statement["enterprise"]):
+        document = await ledger.find(f"/v1/statements/{statement_id}/evidence")
+        statement: dict[str, Any] = {} if document is None else document["statement"]
+        if document is None or not viewer.sees(statement["province"], statement["enterprise"]):
             raise HTTPException(404, "no such statement in your share")
-        return found
+        return document
 
     return router
 
@@ -79,9 +79,9 @@ async def _find(receipts: OrderReceipts, request: ReceiptRequest) -> list[Order]
     raise HTTPException(422, "name enterprise and order_id, or worker and at")
 
 
-def _told(order: Order, page: str, *, has_qr: bool) -> dict[str, Any]:
+def _as_json(order: Order, page: str, *, has_qr: bool) -> dict[str, Any]:
     first, receipt = order.first, order.receipt
-    found: dict[str, Any] = {
+    values: dict[str, Any] = {
         "enterprise": first.uscc,
         "order_id": first.order_id,
         "worker_id": first.worker.hex(),
@@ -94,5 +94,5 @@ def _told(order: Order, page: str, *, has_qr: bool) -> dict[str, Any]:
     }
     if has_qr:
         code = None if receipt is None else receipt_code(page, receipt)
-        found["qr_svg"] = None if code is None else svg_of(code)
-    return found
+        values["qr_svg"] = None if code is None else svg_of(code)
+    return values

@@ -70,12 +70,12 @@ def register_routes(access: Access, engine: AsyncEngine) -> APIRouter:
             limit=limit,
         )  # fmt: skip
         async with viewing(engine, asking) as connection:
-            found = await list_findings(connection, wanted)
-        named = [str(each["id"]) for each in found if names_orders(each)]
+            findings = await list_findings(connection, wanted)
+        named = [str(finding["id"]) for finding in findings if names_orders(finding)]
         if named and format == "json":
             await note_look(engine, asking, "evidence_of_findings", f"{named[0]} to {named[-1]}: {len(named)}")
-        told = {"discrepancies": found, "next": found[-1]["id"] if len(found) == limit else None}
-        return in_format(format, told, "discrepancies", lambda _: [Table("discrepancies", COLUMNS, found)])
+        page = {"discrepancies": findings, "next": findings[-1]["id"] if len(findings) == limit else None}
+        return in_format(format, page, "discrepancies", lambda _: [Table("discrepancies", COLUMNS, findings)])
 
     @router.get("/{discrepancy_id}")
     async def show_one(asking: Asking, discrepancy_id: Number) -> dict[str, Any]:
@@ -94,9 +94,9 @@ def register_routes(access: Access, engine: AsyncEngine) -> APIRouter:
 
 async def _find(engine: AsyncEngine, asking: Viewer, discrepancy_id: int) -> dict[str, Any]:
     async with viewing(engine, asking) as connection:
-        found = await find_one(connection, discrepancy_id)
-    if found is None:
+        finding = await find_one(connection, discrepancy_id)
+    if finding is None:
         raise HTTPException(404, f"no finding {discrepancy_id} within what this key sees")
-    if names_orders(found):
+    if names_orders(finding):
         await note_look(engine, asking, "orders_of_finding", str(discrepancy_id))
-    return found
+    return finding

@@ -78,7 +78,7 @@ class Builder:
             done = await report_store.built_provinces(connection, day)
         check_day(closed)
         coverages = build_coverage(day, closed.totals, closed.workers, closed.first_time)
-        added = await self._build_provinces([each for each in coverages if each.province not in done])
+        added = await self._build_provinces([coverage for coverage in coverages if coverage.province not in done])
         async with self._engine.begin() as connection:
             await report_store.mark_day_built(connection, day)
             await self._quarantine.resolve(connection, item.step, [item.name])
@@ -124,7 +124,9 @@ class Builder:
     async def _employees(self, coverage: Coverage) -> list[EmployeeExclusion]:
         """Asked for only where the day's own exclusions name the reason; late ones are not told worker by worker."""
         reason = ExclusionReason.INSURED_AS_EMPLOYEE
-        if any(each.reason == reason and each.insured_on == coverage.day for each in coverage.exclusions):
+        if any(
+            exclusion.reason == reason and exclusion.insured_on == coverage.day for exclusion in coverage.exclusions
+        ):
             return await self._sources.employee_exclusions(coverage.day, coverage.province)
         return []
 

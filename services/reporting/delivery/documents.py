@@ -60,18 +60,18 @@ def coverage_report(coverage: Coverage, employees: Sequence[EmployeeExclusion]) 
         lines=[_premium_line(line) for line in coverage.lines],
         exclusions=[
             Exclusion(
-                insured_on=each.insured_on,
-                enterprise=each.enterprise,
-                industry=each.industry,
-                reason=each.reason,
-                orders=each.orders,
+                insured_on=exclusion.insured_on,
+                enterprise=exclusion.enterprise,
+                industry=exclusion.industry,
+                reason=exclusion.reason,
+                orders=exclusion.orders,
             )
-            for each in coverage.exclusions
+            for exclusion in coverage.exclusions
         ],
-        employee_exclusions=sorted(employees, key=lambda each: (each.enterprise, each.worker_id)),
+        employee_exclusions=sorted(employees, key=lambda exclusion: (exclusion.enterprise, exclusion.worker_id)),
         workers=[
-            EnterpriseWorkers(insured_on=each.insured_on, enterprise=each.enterprise, workers=each.workers)
-            for each in coverage.workers
+            EnterpriseWorkers(insured_on=count.insured_on, enterprise=count.enterprise, workers=count.workers)
+            for count in coverage.workers
         ],
         province_workers=coverage.province_workers,
         first_time_workers=coverage.first_time_workers,
@@ -154,7 +154,8 @@ def _premium_line(line: CoverageLine) -> PremiumLine:
 
 def _coverage_shares(coverage: Coverage) -> dict[str, Share]:
     """Orders and premium of every enterprise that the report names, also where it only names exclusions."""
-    named = [each.enterprise for each in coverage.exclusions] + [each.enterprise for each in coverage.workers]
+    named = [exclusion.enterprise for exclusion in coverage.exclusions]
+    named += [count.enterprise for count in coverage.workers]
     shares: dict[str, Share] = dict.fromkeys(named, (0, 0))
     for line in coverage.lines:
         orders, premium = shares.get(line.enterprise, (0, 0))

@@ -25,13 +25,13 @@ async def reconcile(engine: AsyncEngine, platform: NationalPlatform, period: str
         if unfinished := await count_unfinished(connection, period):
             raise Refused(f"{unfinished} reports of {period} have no answer yet")
         sent = await sent_reports(connection, period)
-    told = await platform.reconcile(period)
+    answer = await platform.reconcile(period)
     held = await platform.holdings(period)
-    found = [*_differences(told), *_holdings(period, sent, held)]
-    await open_quarantine(engine).do_all([_item(period, each) for each in found], _record)
+    discrepancies = [*_differences(answer), *_holdings(period, sent, held)]
+    await open_quarantine(engine).do_all([_item(period, discrepancy) for discrepancy in discrepancies], _record)
     async with engine.begin() as connection:
-        await resolve_absent(connection, period, found, "no longer found by reconciliation")
-    return len(found)
+        await resolve_absent(connection, period, discrepancies, "no longer found by reconciliation")
+    return len(discrepancies)
 
 
 async def _record(connection: AsyncConnection, items: Sequence[Item[Discrepancy]]) -> int:
@@ -40,20 +40,22 @@ async def _record(connection: AsyncConnection, items: Sequence[Item[Discrepancy]
     return len(items)
 
 
-def _item(period: str, found: Discrepancy) -> Item[Discrepancy]:
-    return Item(Step.RECONCILE, f"{period}.{found.kind}.{found.identity[:16]}", found, {"period": period})
+def _item(period: str, discrepancy: Discrepancy) -> Item[Discrepancy]:
+    return Item(
+        Step.RECONCILE, f"{period}.{discrepancy.kind}.{discrepancy.identity[:16]}", discrepancy, {"period": period}
+    )
 
 
-def _differences(told: Reconciliation) -> Iterator[Discrepancy]:
-    for each in told.differences:
+def _differences(answer: Reconciliation) -> Iterator[Discrepancy]:
+    for difference in answer.differences:
         yield Discrepancy(
-            kind=FindingKind(each.what),
+            kind=FindingKind(difference.what),
             detail="the declaration against the month's daily coverage reports, as the national platform holds them",
-            period=each.period,
-            province=each.province,
-            enterprise=each.enterprise,
-            declared=each.declared,
-            reported=each.reported,
+            period=difference.period,
+            province=difference.province,
+            enterprise=difference.enterprise,
+            declared=difference.declared,
+            reported=difference.reported,
         )
 
 

@@ -32,16 +32,16 @@ async def add_reports(connection: AsyncConnection, prepared: Iterable[PreparedRe
     One that is there stays as it is, whatever is prepared now: what was published is never sent anew.
     """
     added: list[str] = []
-    for each in prepared:
-        statement = insert_once(REPORT).values(each.row).on_conflict_do_nothing().returning(REPORT.c.kind)
+    for report in prepared:
+        statement = insert_once(REPORT).values(report.row).on_conflict_do_nothing().returning(REPORT.c.kind)
         kind = await connection.scalar(statement)
         if kind is None:
             continue
-        report_id = each.document.report_id
+        report_id = report.document.report_id
         await connection.execute(insert(DELIVERY).values(report_id=report_id))
         rows = [
             {"report_id": report_id, "enterprise": enterprise, "orders": orders, "amount": amount}
-            for enterprise, (orders, amount) in sorted(each.shares.items())
+            for enterprise, (orders, amount) in sorted(report.shares.items())
         ]
         if rows:
             await connection.execute(insert(SHARE), rows)
@@ -130,7 +130,7 @@ async def postpone(connection: AsyncConnection, report_id: str, pause_seconds: f
 async def keep_receipt(connection: AsyncConnection, receipt: Receipt) -> None:
     """Keep the first receipt of a report."""
     values = receipt.model_dump(exclude={"unconfirmed"})
-    values["unconfirmed"] = json.dumps([each.model_dump(mode="json") for each in receipt.unconfirmed])
+    values["unconfirmed"] = json.dumps([exclusion.model_dump(mode="json") for exclusion in receipt.unconfirmed])
     await connection.execute(insert_once(RECEIPT).values(values).on_conflict_do_nothing())
 
 

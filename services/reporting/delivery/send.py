@@ -112,10 +112,10 @@ class Sender:
     async def _record(self, connection: AsyncConnection, report: Row[Any], kind: FindingKind, detail: str) -> None:
         await self._keep(connection, _against(report, kind, detail))
 
-    async def _keep(self, connection: AsyncConnection, found: Discrepancy) -> None:
-        if await record(connection, found):
-            self._metrics.discrepancies.labels(found.kind).inc()
-            log.error("discrepancy", kind=found.kind, report_id=found.report_id, detail=found.detail)
+    async def _keep(self, connection: AsyncConnection, discrepancy: Discrepancy) -> None:
+        if await record(connection, discrepancy):
+            self._metrics.discrepancies.labels(discrepancy.kind).inc()
+            log.error("discrepancy", kind=discrepancy.kind, report_id=discrepancy.report_id, detail=discrepancy.detail)
 
 
 def pause_seconds(first_seconds: float, attempts: int) -> float:
@@ -148,5 +148,5 @@ def _unconfirmed(report: Row[Any], exclusion: EmployeeExclusion) -> Discrepancy:
         f"{exclusion.employer_insurance_no}, which the roster does not confirm"
     )
     named = {"worker_id": exclusion.worker_id, "employer_insurance_no": exclusion.employer_insurance_no}
-    found = _against(report, FindingKind.UNCONFIRMED_EXCLUSION, detail)
-    return replace(found, enterprise=exclusion.enterprise, count=exclusion.orders, evidence=named)
+    discrepancy = _against(report, FindingKind.UNCONFIRMED_EXCLUSION, detail)
+    return replace(discrepancy, enterprise=exclusion.enterprise, count=exclusion.orders, evidence=named)

@@ -19,10 +19,10 @@ DOWNLOADS: Final[dict[int | str, dict[str, Any]]] = {
 Told = TypeVar("Told")
 
 
-def in_format(form: Format, told: Told, name: str, tables: Callable[[Told], Sequence[Table]]) -> Told | Response:
+def in_format(form: Format, document: Told, name: str, tables: Callable[[Told], Sequence[Table]]) -> Told | Response:
     """The document itself, or a download under this name."""
     if form == "json":
-        return told
-    body, media_type = (write_csv(tables(told)), CSV) if form == "csv" else (write_xlsx(tables(told)), XLSX)
+        return document
+    body, media_type = (write_csv(tables(document)), CSV) if form == "csv" else (write_xlsx(tables(document)), XLSX)
     headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}.{form}"}
     return Response(body, 200, headers, media_type)

@@ -17,25 +17,25 @@ class Tables:
     def __init__(self, enterprises: Mapping[str, str]) -> None:
         self._enterprises = enterprises
 
-    def sheet(self, told: Sheet) -> list[Table]:
+    def sheet(self, shown: Sheet) -> list[Table]:
         """Every part of a sheet, its own table each."""
-        where = told.where.model_dump()
-        workers = told.participation.model_dump()
-        hours = [{"hour": hour, "orders": orders} for hour, orders in enumerate(told.hours or ())]
-        bounds = [*(f"below {each} s" for each in told.delays.bounds_seconds), "longer"]
-        late = [{"delay": each, "orders": orders} for each, orders in zip(bounds, told.delays.orders, strict=True)]
+        where = shown.where.model_dump()
+        workers = shown.participation.model_dump()
+        hours = [{"hour": hour, "orders": orders} for hour, orders in enumerate(shown.hours or ())]
+        bounds = [*(f"below {bound} s" for bound in shown.delays.bounds_seconds), "longer"]
+        late = [{"delay": bound, "orders": orders} for bound, orders in zip(bounds, shown.delays.orders, strict=True)]
         return [
-            _table("figures", [where | _row(told.figures)]),
-            _table("before", [where | _row(told.before)]),
-            _table("provinces", [self._named(each) for each in told.provinces]),
-            _table("enterprises", [self._named(each) for each in told.enterprises]),
-            _table("industries", [self._named(each) for each in told.industries]),
-            _table("days", [_row(each) for each in told.days]),
-            _table("reasons", [_row(each) for each in told.reasons]),
+            _table("figures", [where | _row(shown.figures)]),
+            _table("before", [where | _row(shown.before)]),
+            _table("provinces", [self._named(part) for part in shown.provinces]),
+            _table("enterprises", [self._named(part) for part in shown.enterprises]),
+            _table("industries", [self._named(part) for part in shown.industries]),
+            _table("days", [_row(part) for part in shown.days]),
+            _table("reasons", [_row(part) for part in shown.reasons]),
             _table("delays", late),
             _table("hours", hours),
             _table("participation", [workers]),
-            _table("amendments", [_row(each) for each in told.amendments]),
+            _table("amendments", [_row(part) for part in shown.amendments]),
         ]
 
     def statement(
@@ -44,17 +44,17 @@ class Tables:
         """A statement, its lines, what was remitted."""
         return [
             self.rows("statement", [statement]),
-            _table("lines", [_row(each) for each in lines]),
-            self.rows("remittances", [_row(each) for each in paid]),
+            _table("lines", [_row(line) for line in lines]),
+            self.rows("remittances", [_row(remittance) for remittance in paid]),
         ]
 
     def rows(self, name: str, rows: Sequence[Mapping[str, Any]]) -> Table:
         """Rows that name an enterprise or a province by its code get the name beside it."""
         return _table(name, [self._with_names(row) for row in rows])
 
-    def report(self, told: CoverageReport | RegistrationReport | DeclarationReport | PaymentReport) -> list[Table]:
+    def report(self, report: CoverageReport | RegistrationReport | DeclarationReport | PaymentReport) -> list[Table]:
         """A report as it was sent: what it says once, and each of its lists."""
-        document = told.model_dump()
+        document = report.model_dump()
         lists = {name: rows for name, rows in document.items() if isinstance(rows, list)}
         head = {name: value for name, value in document.items() if name not in lists}
         parts = [

@@ -40,7 +40,9 @@ def visible(text: str) -> str:
     """The text with characters that are not seen written out: control characters, marks of direction, line ends."""
     if text.isprintable():
         return text
-    return "".join(_shown(each) if unicodedata.category(each) in _NOT_SHOWN else each for each in text)
+    return "".join(
+        _shown(character) if unicodedata.category(character) in _NOT_SHOWN else character for character in text
+    )
 
 
 def _shown(character: str) -> str:

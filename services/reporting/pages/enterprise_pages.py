@@ -53,10 +53,10 @@ def make_router(context: PageContext) -> APIRouter:
         check_enterprise(context, viewer, uscc)
         at, t = now(), context.renderer.translator(request)
         async with viewing(context.engine, viewer) as connection:
-            found = await read_arrivals(connection, at, MINUTES, uscc)
+            arrivals = await read_arrivals(connection, at, MINUTES, uscc)
         return context.renderer.page(
-            request, "arriving.html", viewer=viewer, uscc=uscc, now=at, outcomes=OUTCOMES, minutes=_minutes(found),
-            chart=_chart(found, at, t), reasons=_reasons(found),
+            request, "arriving.html", viewer=viewer, uscc=uscc, now=at, outcomes=OUTCOMES, minutes=_minutes(arrivals),
+            chart=_chart(arrivals, at, t), reasons=_reasons(arrivals),
         )  # fmt: skip
 
     @router.get("/enterprises/{uscc}/series")
@@ -64,8 +64,10 @@ def make_router(context: PageContext) -> APIRouter:
         check_enterprise(context, viewer, uscc)
         shown = day_of(day) or await _newest_day(context, viewer)
         path = f"/v1/enterprises/{uscc}/series"
-        told = await answer_or_none(context.charging.of(uscc).find(path, day=str(shown), limit=200)) if shown else None
-        return context.renderer.page(request, "series.html", viewer=viewer, uscc=uscc, day=shown, told=told)
+        answer = (
+            await answer_or_none(context.charging.of(uscc).find(path, day=str(shown), limit=200)) if shown else None
+        )
+        return context.renderer.page(request, "series.html", viewer=viewer, uscc=uscc, day=shown, told=answer)
 
     return router
 
@@ -75,21 +77,21 @@ async def _newest_day(context: PageContext, viewer: Viewer) -> Any:
         return await last_day(connection)
 
 
-def _minutes(found: Sequence[Arrived]) -> list[dict[str, Any]]:
+def _minutes(arrivals: Sequence[Arrived]) -> list[dict[str, Any]]:
     """By minute, newest first."""
     counts: dict[datetime, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for each in found:
-        counts[each.minute][each.outcome] += each.events
+    for arrival in arrivals:
+        counts[arrival.minute][arrival.outcome] += arrival.events
     return [
-        {"at": f"{minute.astimezone(SHANGHAI):%H:%M}", "counts": dict(each), "total": sum(each.values())}
-        for minute, each in sorted(counts.items(), reverse=True)
+        {"at": f"{minute.astimezone(SHANGHAI):%H:%M}", "counts": dict(outcomes), "total": sum(outcomes.values())}
+        for minute, outcomes in sorted(counts.items(), reverse=True)
     ]
 
 
-def _chart(found: Sequence[Arrived], at: datetime, t: Translator) -> Any:
+def _chart(arrivals: Sequence[Arrived], at: datetime, t: Translator) -> Any:
     counts: dict[datetime, int] = defaultdict(int)
-    for each in found:
-        counts[each.minute] += each.events
+    for arrival in arrivals:
+        counts[arrival.minute] += arrival.events
     last = at.replace(second=0, microsecond=0)
     marks = []
     for back in range(MINUTES - 1, -1, -1):
@@ -100,11 +102,11 @@ def _chart(found: Sequence[Arrived], at: datetime, t: Translator) -> Any:
     return bars(marks, every=15)
 
 
-def _reasons(found: Sequence[Arrived]) -> list[dict[str, Any]]:
+def _reasons(arrivals: Sequence[Arrived]) -> list[dict[str, Any]]:
     counts: dict[tuple[str, str], int] = defaultdict(int)
-    for each in found:
-        if each.reason and each.outcome in {Outcome.EXCLUDED, Outcome.PARKED}:
-            counts[each.outcome, each.reason] += each.events
+    for arrival in arrivals:
+        if arrival.reason and arrival.outcome in {Outcome.EXCLUDED, Outcome.PARKED}:
+            counts[arrival.outcome, arrival.reason] += arrival.events
     ordered = sorted(counts.items(), key=lambda both: (-both[1], both[0]))
     return [{"outcome": outcome, "reason": reason, "events": events} for (outcome, reason), events in ordered]
 

@@ -71,48 +71,48 @@ def _instant_of(text: str) -> datetime:
 
 async def _growth(context: PageContext, last: date) -> list[dict[str, Any]]:
     """The checkpoints of the last closes, oldest first."""
-    found: list[dict[str, Any]] = []
+    checkpoints: list[dict[str, Any]] = []
     for back in range(DAYS - 1, -1, -1):
         day = last - timedelta(days=back)
         answer = await answer_or_none(context.ledger.find("/v1/log/checkpoints", day=day.isoformat()))
         if answer is not None:
-            before = found[-1]["size"] if found else answer["size"]
+            before = checkpoints[-1]["size"] if checkpoints else answer["size"]
             size = answer["size"]
-            found.append({"day": day, "size": size, "more": size - before, "note": answer["checkpoint"]})
-    return found
+            checkpoints.append({"day": day, "size": size, "more": size - before, "note": answer["checkpoint"]})
+    return checkpoints
 
 
 def _draw(grown: list[dict[str, Any]], t: Translator) -> Markup:
     marks = [
         Mark(
-            f"{each['day']:%m-%d}",
-            each["size"],
-            t("evidence.grown_said", label=each["day"], value=grouped(each["size"])),
+            f"{checkpoint['day']:%m-%d}",
+            checkpoint["size"],
+            t("evidence.grown_said", label=checkpoint["day"], value=grouped(checkpoint["size"])),
         )
-        for each in grown
+        for checkpoint in grown
     ]
     return line_of_days(marks, every=3) if len(marks) > 1 else Markup("")
 
 
 def _signatures(note: str) -> list[dict[str, Any]]:
     """Who signed; a witness's line tells when, in its first eight bytes."""
-    told = []
-    for each in Note.parse(note.encode()).signatures:
-        is_witness = len(each.signature) > 64
-        at = datetime.fromtimestamp(int.from_bytes(each.signature[:8], "big"), UTC) if is_witness else None
-        told.append({"name": each.name, "role": "witness" if is_witness else "log", "at": at})
-    return told
+    signatures = []
+    for signature in Note.parse(note.encode()).signatures:
+        is_witness = len(signature.signature) > 64
+        at = datetime.fromtimestamp(int.from_bytes(signature.signature[:8], "big"), UTC) if is_witness else None
+        signatures.append({"name": signature.name, "role": "witness" if is_witness else "log", "at": at})
+    return signatures
 
 
 async def _receipts(context: PageContext, viewer: Viewer, at: datetime) -> list[dict[str, Any]]:
     """The worker's orders at an instant; of one enterprise where the link is narrowed to it."""
     worker, _, enterprise = (viewer.scope or "").partition(":")
     await note_look(context.engine, viewer, "worker_receipts", worker)
-    found = await context.receipts.of_worker(worker, at)
-    return [_told(order, context.receipt_page) for order in found if enterprise in {"", order.first.uscc}]
+    orders = await context.receipts.of_worker(worker, at)
+    return [_receipt(order, context.receipt_page) for order in orders if enterprise in {"", order.first.uscc}]
 
 
-def _told(order: Order, page: str) -> dict[str, Any]:
+def _receipt(order: Order, page: str) -> dict[str, Any]:
     code = None if order.receipt is None else receipt_code(page, order.receipt)
     return {
         "enterprise": order.first.uscc,

@@ -72,11 +72,11 @@ def make_router(context: PageContext) -> APIRouter:
             first_href=address("/discrepancies", **here) if after else None,
             wanted=here, has_provinces=viewer.role is not Role.PROVINCE,
             has_enterprises=viewer.role is not Role.ENTERPRISE,
-            states=[(each, t.word("state", each)) for each in STATES],
-            kinds=sorted(((each.value, t.word("kind", each)) for each in FindingKind), key=lambda both: both[1]),
+            states=[(name, t.word("state", name)) for name in STATES],
+            kinds=sorted(((name.value, t.word("kind", name)) for name in FindingKind), key=lambda both: both[1]),
             provinces=[(code, t.province(code)) for code in sorted(context.joined)],
             enterprises=sorted(context.renderer.enterprises.items()),
-            links=[(each.upper(), address("/v1/discrepancies", **here, format=each)) for each in ("xlsx", "csv")],
+            links=[(form.upper(), address("/v1/discrepancies", **here, format=form)) for form in ("xlsx", "csv")],
         )  # fmt: skip
 
     @router.get("/discrepancies/{discrepancy_id}")
@@ -87,11 +87,11 @@ def make_router(context: PageContext) -> APIRouter:
     async def change(request: Request, viewer: Changing, discrepancy_id: PathInt8) -> Response:
         t, fields = context.renderer.translator(request), await form_fields(request)
         state, comment = fields.get("state", ""), fields.get("comment", "").strip()
-        found = await _find(context, viewer, discrepancy_id)
+        finding = await _find(context, viewer, discrepancy_id)
         if state not in STATES or not 0 < len(comment) <= MOST_COMMENT:
             return await _show(context, request, viewer, discrepancy_id, t("finding.no_comment"))
         async with context.engine.begin() as connection:
-            is_new = await change_state(connection, found["id"], state, comment, viewer.name)  # type: ignore[arg-type]
+            is_new = await change_state(connection, finding["id"], state, comment, viewer.name)  # type: ignore[arg-type]
         if not is_new:
             return await _show(context, request, viewer, discrepancy_id, t("finding.already"))
         return see_other(f"/discrepancies/{discrepancy_id}")
@@ -103,31 +103,31 @@ async def _find(context: PageContext, viewer: Viewer, discrepancy_id: int) -> di
     if not 0 < discrepancy_id < 2**63:
         raise HTTPException(404, f"no finding {discrepancy_id}")
     async with viewing(context.engine, viewer) as connection:
-        found = await find_one(connection, discrepancy_id)
-    if found is None:
+        finding = await find_one(connection, discrepancy_id)
+    if finding is None:
         raise HTTPException(404, f"no finding {discrepancy_id} in your share")
-    return found
+    return finding
 
 
 async def _show(
     context: PageContext, request: Request, viewer: Viewer, discrepancy_id: int, refused: str | None = None
 ) -> Response:
-    found, t = await _find(context, viewer, discrepancy_id), context.renderer.translator(request)
-    if names_orders(found):
+    finding, t = await _find(context, viewer, discrepancy_id), context.renderer.translator(request)
+    if names_orders(finding):
         await note_look(context.engine, viewer, "orders_of_finding", str(discrepancy_id))
     return context.renderer.page(
-        request, "finding.html", 200 if refused is None else 409, viewer=viewer, found=found, refused=refused,
-        told=describe_finding(t, found), evidence=show_evidence(t, found), bound=lambda place: say_bound(t, place),
-        story=_story(found), states=[(each, t.word("state", each)) for each in STATES],
-        may_change=viewer.role in EVERYWHERE or (viewer.role is Role.PROVINCE and viewer.scope == found["province"]),
+        request, "finding.html", 200 if refused is None else 409, viewer=viewer, found=finding, refused=refused,
+        told=describe_finding(t, finding), evidence=show_evidence(t, finding), bound=lambda place: say_bound(t, place),
+        story=_story(finding), states=[(state, t.word("state", state)) for state in STATES],
+        may_change=viewer.role in EVERYWHERE or (viewer.role is Role.PROVINCE and viewer.scope == finding["province"]),
         sees_province=viewer.role in EVERYWHERE or viewer.role is Role.PROVINCE,
     )  # fmt: skip
 
 
-def _story(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _story(finding: Mapping[str, Any]) -> list[dict[str, Any]]:
     """States and sightings in the order of time."""
-    states = [{"at": each["noted_at"], "state": each["state"], "actor": each["actor"], "note": each["note"]}
-              for each in found["history"]]  # fmt: skip
-    seen = [{"at": each["seen_at"], "state": None, "actor": "danbao", "note": each["detail"]}
-            for each in found["sightings"]]  # fmt: skip
-    return sorted(states + seen, key=lambda each: each["at"])
+    states = [{"at": entry["noted_at"], "state": entry["state"], "actor": entry["actor"], "note": entry["note"]}
+              for entry in finding["history"]]  # fmt: skip
+    seen = [{"at": sighting["seen_at"], "state": None, "actor": "danbao", "note": sighting["detail"]}
+            for sighting in finding["sightings"]]  # fmt: skip
+    return sorted(states + seen, key=lambda event: event["at"])

@@ -30,7 +30,7 @@ async def show_overview(context: PageContext, request: Request, viewer: Viewer, 
         request, "overview.html", viewer=viewer, overview=overview, period=period, shade=shade,
         log=status["log"] if status else None,
         map=context.renderer.map.draw(shades, t("overview.map")), legend=_legend(shades.values(), shade, t),
-        provinces=sorted(overview.map, key=_rank), line=draw_days(sheet, t, lambda each: f"/days/{each}"),
+        provinces=sorted(overview.map, key=_rank), line=draw_days(sheet, t, lambda day_shown: f"/days/{day_shown}"),
         hours=draw_hours(sheet, t),
         enterprise_link=lambda code: address(f"/enterprises/{code}", day=day),
         industry_link=lambda code: address(f"/industries/{code}", day=day),
@@ -72,7 +72,7 @@ def _shade(part: MapPart, shade: str, t: Translator, period: str) -> Shade:
 
 
 def _legend(shades: Any, shade: str, t: Translator) -> Sequence[tuple[str, str]]:
-    edges = class_edges([each.value for each in shades if each.value])
+    edges = class_edges([shade_of.value for shade_of in shades if shade_of.value])
     first = CLASSES - len(edges)
 
     def said(value: int) -> str:
@@ -85,7 +85,7 @@ def _legend(shades: Any, shade: str, t: Translator) -> Sequence[tuple[str, str]]
                 return f"{value / 100:.2f}%"
 
     told = [(f"q{first + place}", t("overview.up_to", most=said(edge))) for place, edge in enumerate(edges)]
-    nothing = [("q0", t("overview.no_orders"))] if any(each.value == 0 for each in shades) else []
+    nothing = [("q0", t("overview.no_orders"))] if any(shade_of.value == 0 for shade_of in shades) else []
     last = t("overview.above") if edges else t(f"overview.shade_{shade}")
-    outside = [("outside", t("overview.outside"))] if any(each.value is None for each in shades) else []
+    outside = [("outside", t("overview.outside"))] if any(shade_of.value is None for shade_of in shades) else []
     return [*nothing, *told, (f"q{CLASSES}", last), *outside]

@@ -51,25 +51,25 @@ def make_router(context: PageContext) -> APIRouter:
         is_full = rows and len(rows) == PARKED_SHOWN
         return context.renderer.page(
             request, "parked.html", viewer=viewer, uscc=uscc, rows=rows, wanted=reason,
-            reasons=[(each.value, t.word("park", each)) for each in ParkReason],
+            reasons=[(park_reason.value, t.word("park", park_reason)) for park_reason in ParkReason],
             next_href=address(path, reason=reason, after=rows[-1]["cursor"]) if rows and is_full else None,
         )  # fmt: skip
 
     @router.get("/enterprises/{uscc}/parked/{cursor}")
     async def event(request: Request, viewer: Asking, uscc: Uscc, cursor: Cursor) -> Response:
-        found = await _event(context, viewer, uscc, cursor)
+        row = await _event(context, viewer, uscc, cursor)
         return context.renderer.page(
-            request, "parked_event.html", viewer=viewer, uscc=uscc, event=_described(found) | _shown(found),
-            may_try=_shown(found)["is_text"] and not _shown(found)["is_cut"] and found["value_base64"] is not None,
+            request, "parked_event.html", viewer=viewer, uscc=uscc, event=_described(row) | _shown(row),
+            may_try=_shown(row)["is_text"] and not _shown(row)["is_cut"] and row["value_base64"] is not None,
         )  # fmt: skip
 
     @router.get("/enterprises/{uscc}/parked/{cursor}/bytes")
     async def very_bytes(viewer: Asking, uscc: Uscc, cursor: Cursor) -> Response:
-        found = await _event(context, viewer, uscc, cursor)
-        if found["value_base64"] is None:
+        row = await _event(context, viewer, uscc, cursor)
+        if row["value_base64"] is None:
             raise HTTPException(410, f"the bytes of {cursor} are erased; hash and redacted form remain")
         headers = {"Content-Disposition": f'attachment; filename="parked-{cursor}.bin"'}
-        return Response(b64decode(found["value_base64"]), media_type="application/octet-stream", headers=headers)
+        return Response(b64decode(row["value_base64"]), media_type="application/octet-stream", headers=headers)
 
     return router
 
@@ -77,11 +77,11 @@ def make_router(context: PageContext) -> APIRouter:
 async def _event(context: PageContext, viewer: Viewer, uscc: str, cursor: str) -> dict[str, Any]:
     """One parked event of the enterprise's topic, with all its bytes; the look is written down."""
     check_enterprise(context, viewer, uscc)
-    found = await context.charging.of(uscc).find("/v1/parked/" + cursor.replace(".", "/"))
-    if found is None or found["topic"] != orders_topic(uscc):
+    row = await context.charging.of(uscc).find("/v1/parked/" + cursor.replace(".", "/"))
+    if row is None or row["topic"] != orders_topic(uscc):
         raise HTTPException(404, f"no event is parked as {cursor}")
     await note_look(context.engine, viewer, "parked_event", cursor)
-    return found
+    return row
 
 
 def _described(row: dict[str, Any]) -> dict[str, Any]:

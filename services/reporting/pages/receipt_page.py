@@ -47,7 +47,7 @@ def render_page(
         loader=FileSystemLoader(HOUSE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     known = _known(vkeys, names, t, [key for key in texts if key.startswith(SECTION)])
-    other = next(each for each in LANGUAGES if each != language)
+    other = next(candidate for candidate in LANGUAGES if candidate != language)
     body = environment.get_template("receipt.html").render(t=t, other=other, style=style, script=script, known=known)
     policy = f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; frame-ancestors 'none'"
     return body, {
@@ -65,8 +65,8 @@ def _known(vkeys: Sequence[str], names: Mapping[str, str], t: Translator, keys: 
         "keys": list(vkeys),
         "enterprises": dict(names),
         "provinces": {code: t.province(code) for code in PROVINCES},
-        "industries": {each.code: t.industry(each) for each in Industry},
-        "exclusions": ["", *(t.word("reason", each) for each in ExclusionReason)],
+        "industries": {industry.code: t.industry(industry) for industry in Industry},
+        "exclusions": ["", *(t.word("reason", reason) for reason in ExclusionReason)],
         "words": {key.removeprefix(SECTION): t(key) for key in keys},
     }
     return json.dumps(known, ensure_ascii=False).replace("<", "\\u003c")

@@ -29,7 +29,7 @@ def make_router(context: PageContext) -> APIRouter:
             raise HTTPException(404, "no such report in your share")
         if view.report.employee_exclusions:
             await note_look(context.engine, viewer, "employee_exclusions", view.report.report_id)
-        links = [(each.upper(), f"/v1/reports/{view.report.report_id}?format={each}") for each in ("xlsx", "csv")]
+        links = [(form.upper(), f"/v1/reports/{view.report.report_id}?format={form}") for form in ("xlsx", "csv")]
         return context.renderer.page(request, "coverage.html", viewer=viewer, view=view, links=links)
 
     return router

@@ -99,7 +99,7 @@ def neighbours(t: Translator, place: Where, span: Span, known: Sequence[str]) ->
 def period_choices(t: Translator, known: Sequence[str], span: Span) -> list[tuple[str, str]]:
     """Months to choose from, newest first, with their names."""
     every = sorted({*known, str(Month.of(span.first))}, reverse=True)
-    return [(each, t.month(each)) for each in every]
+    return [(period, t.month(period)) for period in every]
 
 
 def statements_link(place: Where, span: Span) -> str:

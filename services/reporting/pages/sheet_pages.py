@@ -123,9 +123,9 @@ def _add_months(router: APIRouter, context: PageContext) -> None:
         if period:
             return see_other(f"/months/{period}")
         async with viewing(context.engine, viewer) as connection:
-            found = await read_months(connection, Where())
-        before = [None, *(each.orders for each in found)]
-        rows = list(zip(found, before, strict=False))
+            parts = await read_months(connection, Where())
+        before = [None, *(part.orders for part in parts)]
+        rows = list(zip(parts, before, strict=False))
         whose = name_of(context.renderer.translator(request), own_place(viewer))
         return context.renderer.page(request, "months.html", viewer=viewer, months=rows[::-1], whose_name=whose)
 
@@ -142,7 +142,7 @@ async def show_sheet(
     t = context.renderer.translator(request)
     async with viewing(context.engine, viewer) as connection:
         months = await read_months(connection, place)
-        known = [each.month for each in months or await read_months(connection, Where())]
+        known = [part.month for part in months or await read_months(connection, Where())]
         shown = period or (known[-1] if known else None)
         span = _span(day, shown)
         sheet = await read_sheet(connection, _with_own(place, viewer), span)
@@ -211,4 +211,4 @@ def _parts(
 
 def _worker_days(sheet: Sheet, span: Span) -> list[Any]:
     """Newest first; of a day only itself."""
-    return [each for each in reversed(sheet.days) if span.first <= each.day <= span.last]
+    return [day for day in reversed(sheet.days) if span.first <= day.day <= span.last]

@@ -51,10 +51,10 @@ def make_router(context: PageContext) -> APIRouter:
             periods = await list_periods(connection)
             shown = period or (periods[0] if periods and period is None else None)
             wanted = StatementFilter(period=shown, province=province or None, enterprise=enterprise or None, limit=MOST)
-            found = await list_statements(connection, wanted) if periods else []
+            listed = await list_statements(connection, wanted) if periods else []
         day = day_of(as_of) or insured_day(now())
-        payments = await read_payments(context.sources, {each.period for each in found}, day)
-        rows = [_row(each, payments.get(each.statement_id)) for each in found]
+        payments = await read_payments(context.sources, {statement.period for statement in listed}, day)
+        rows = [_row(statement, payments.get(statement.statement_id)) for statement in listed]
         if state:
             rows = [row for row in rows if row["state"] == state]
         return context.renderer.page(
@@ -67,20 +67,20 @@ def make_router(context: PageContext) -> APIRouter:
     @router.get("/statements/{statement_id}")
     async def statement(request: Request, viewer: Asking, statement_id: StatementId, as_of: AnyDay = None) -> Response:
         async with viewing(context.engine, viewer) as connection:
-            found = await find_statement(connection, statement_id)
+            shown = await find_statement(connection, statement_id)
             declaration = await find_filing(connection, statement_id)
-        if found is None:
+        if shown is None:
             raise HTTPException(404, "no such statement in your share")
         day = day_of(as_of) or insured_day(now())
-        payment = (await read_payments(context.sources, {found.statement.period}, day)).get(statement_id)
-        row, kinds = _row(found.statement, payment), ("line", "adjustment", "assessed")
-        lines = {kind: [_line(line) for line in found.lines if line.kind == kind] for kind in kinds}
-        period = found.statement.period
+        payment = (await read_payments(context.sources, {shown.statement.period}, day)).get(statement_id)
+        row, kinds = _row(shown.statement, payment), ("line", "adjustment", "assessed")
+        lines = {kind: [_line(line) for line in shown.lines if line.kind == kind] for kind in kinds}
+        period = shown.statement.period
         return context.renderer.page(
             request, "statement.html", viewer=viewer, s=row, payment=payment, payment_as_of=day,
             state_now=row["state"], lines=lines["line"], adjustments=lines["adjustment"], assessed=lines["assessed"],
-            rounding_yuan=yuan(Amount(found.statement.amount - found.statement.exact_amount)),
-            remittances=[each.model_dump(mode="json", by_alias=True) for each in found.remittances],
+            rounding_yuan=yuan(Amount(shown.statement.amount - shown.statement.exact_amount)),
+            remittances=[remittance.model_dump(mode="json", by_alias=True) for remittance in shown.remittances],
             receipt=declaration,
             links=[(kind.upper(), f"/v1/statements/{statement_id}?format={kind}") for kind in ("xlsx", "csv")],
             month_href=lambda month: address(
@@ -94,10 +94,10 @@ def make_router(context: PageContext) -> APIRouter:
 def _choices(context: PageContext, request: Request, viewer: Viewer, periods: Sequence[str]) -> dict[str, Any]:
     t = context.renderer.translator(request)
     return {
-        "periods": [(each, t.month(each)) for each in periods],
+        "periods": [(period, t.month(period)) for period in periods],
         "provinces": [(code, t.province(code)) for code in sorted(context.joined)],
         "enterprises": sorted(context.renderer.enterprises.items()),
-        "states": [(each, t.word("state", each)) for each in STATES],
+        "states": [(state, t.word("state", state)) for state in STATES],
         "has_provinces": viewer.role is not Role.PROVINCE,
         "has_enterprises": viewer.role in EVERYWHERE or viewer.role is Role.PROVINCE,
     }
@@ -110,11 +110,11 @@ def _exports(**wanted: object) -> list[tuple[str, str]]:
 
 def _row(statement: Statement, payment: PaymentItem | None) -> dict[str, Any]:
     """A statement with where its payment stands, for the templates."""
-    told = statement.model_dump(mode="json", by_alias=True) | {"orders": statement.orders}
-    told |= {"remitted_yuan": None, "outstanding_yuan": None, "late_fee_yuan": None}
+    values = statement.model_dump(mode="json", by_alias=True) | {"orders": statement.orders}
+    values |= {"remitted_yuan": None, "outstanding_yuan": None, "late_fee_yuan": None}
     if payment is not None:
-        told |= payment.model_dump(include={"remitted_yuan", "outstanding_yuan", "late_fee_yuan"})
-    return told | {"state": state_of(statement, payment)}
+        values |= payment.model_dump(include={"remitted_yuan", "outstanding_yuan", "late_fee_yuan"})
+    return values | {"state": state_of(statement, payment)}
 
 
 def _line(line: Any) -> dict[str, Any]:

@@ -12,15 +12,15 @@ async def acknowledge(sources: Sources, uscc: str, day: date) -> Acknowledgement
     """The acknowledgement of a closed day, the same however often it is asked for; None for a day that is open."""
     if not await sources.is_closed(day):
         return None
-    found = await sources.received(uscc, day)
-    if found is None:
+    received = await sources.received(uscc, day)
+    if received is None:
         return None
     note = await sources.checkpoint(day)
     return Acknowledgement(
         enterprise=uscc,
         day=day,
-        received=tuple(found["received"].items()),
-        series=tuple((name, read_ranges(ranges)) for name, ranges in found["series"].items()),
-        manifests=tuple((name, digest) for name, digest in found["manifests"]),
+        received=tuple(received["received"].items()),
+        series=tuple((name, read_ranges(ranges)) for name, ranges in received["series"].items()),
+        manifests=tuple((name, digest) for name, digest in received["manifests"]),
         checkpoint=None if note is None else Checkpoint.parse(Note.parse(note.encode()).text),
     )

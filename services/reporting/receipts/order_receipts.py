@@ -47,26 +47,26 @@ class OrderReceipts:
     async def of_worker(self, worker_id: str, at: datetime) -> list[Order]:
         """Every order that the worker had accepted and not ended at the instant, over all enterprises."""
         answers = await self._charging.get_all(f"/v1/workers/{worker_id}/covers", at=at.isoformat())
-        found = []
-        for cover in (each for answer in answers for each in answer["covers"]):
+        covered = []
+        for cover in (cover_row for answer in answers for cover_row in answer["covers"]):
             day = insured_day(datetime.fromisoformat(cover["accepted_at"]))
             orders = await self.of_order(cover["enterprise"], cover["order_id"], day)
-            found += [order for order in orders if order.first.worker.hex() == worker_id]
-        return list({order.first: order for order in found}.values())
+            covered += [order for order in orders if order.first.worker.hex() == worker_id]
+        return list({order.first: order for order in covered}.values())
 
     async def _put_together(self, rows: list[dict[str, Any]]) -> Order:
         wanted: dict[str, int] = {}
-        note, found = "", []
+        note, logged = "", []
         for row in rows:
             log = await self._ledger.find(f"/v1/log/proofs/{row['run']}/{row['number']}", **wanted)
             if log is not None:
                 # All rows lead to one checkpoint, so a receipt carries one.
                 wanted, note = {"size": log["size"]}, log["checkpoint"]
-                found.append((row, log))
+                logged.append((row, log))
         receipt = None
-        if found and found[0][0] is rows[0]:
-            receipt = OrderReceipt(tuple(_receipt_row(row, log) for row, log in found), note.encode())
-        return Order(read_order_leaf(bytes.fromhex(rows[0]["content"])), receipt, len(rows) - len(found))
+        if logged and logged[0][0] is rows[0]:
+            receipt = OrderReceipt(tuple(_receipt_row(row, log) for row, log in logged), note.encode())
+        return Order(read_order_leaf(bytes.fromhex(rows[0]["content"])), receipt, len(rows) - len(logged))
 
 
 def _receipt_row(row: dict[str, Any], log: dict[str, Any]) -> ReceiptRow:

@@ -31,36 +31,36 @@ class Evidence:
     delays: list[int]
 
 
-def describe_finding(t: Translator, found: Mapping[str, Any]) -> str | None:
+def describe_finding(t: Translator, finding: Mapping[str, Any]) -> str | None:
     """One sentence; None where the register's own has to do."""
-    known = {name: _said(t, name, value) for name, value in _facts(found).items()}
-    known |= {name: grouped(found[name]) for name in ("count",) if found[name] is not None}
-    known["day"] = str(found["day"] or found["period"] or "")
-    for key in (f"told.{found['kind']}", f"told.{found['kind']}_otherwise"):
+    known = {name: _said(t, name, value) for name, value in _facts(finding).items()}
+    known |= {name: grouped(finding[name]) for name in ("count",) if finding[name] is not None}
+    known["day"] = str(finding["day"] or finding["period"] or "")
+    for key in (f"told.{finding['kind']}", f"told.{finding['kind']}_otherwise"):
         said = t.maybe(key, known)
         if said is not None:
             return said
     return None
 
 
-def show_evidence(t: Translator, found: Mapping[str, Any]) -> Evidence:
+def show_evidence(t: Translator, finding: Mapping[str, Any]) -> Evidence:
     """The evidence of a finding in the reader's language."""
-    facts = _facts(found)
+    facts = _facts(finding)
     delays = _delays(facts.pop("delays", None))
 
-    def told(names: Callable[[str], bool]) -> list[tuple[str, str]]:
+    def chosen(names: Callable[[str], bool]) -> list[tuple[str, str]]:
         return [(t.word("fact", name), _said(t, name, value)) for name, value in facts.items() if names(name)]
 
-    sides = [(t(f"finding.{side}"), told(names.__contains__)) for side, names in SIDES]
+    sides = [(t(f"finding.{side}"), chosen(names.__contains__)) for side, names in SIDES]
     if all(side for _, side in sides):
         sided = {name for _, names in SIDES for name in names}
-        return Evidence(sides, told(lambda name: name not in sided), delays)
-    return Evidence([], told(lambda _: True), delays)
+        return Evidence(sides, chosen(lambda name: name not in sided), delays)
+    return Evidence([], chosen(lambda _: True), delays)
 
 
-def _facts(found: Mapping[str, Any]) -> dict[str, Any]:
-    facts = {name: found[name] for name in ("declared", "reported") if found[name] is not None}
-    return facts | dict(found["evidence"] or {})
+def _facts(finding: Mapping[str, Any]) -> dict[str, Any]:
+    facts = {name: finding[name] for name in ("declared", "reported") if finding[name] is not None}
+    return facts | dict(finding["evidence"] or {})
 
 
 def _said(t: Translator, name: str, value: Any) -> str:
@@ -76,9 +76,9 @@ def _said(t: Translator, name: str, value: Any) -> str:
     return grouped(value) if isinstance(value, int) else str(value)
 
 
-def _delays(told: Any) -> list[int]:
+def _delays(lines: Any) -> list[int]:
     """Orders by bucket, out of "under 60 s: 31"; none where it is not told so."""
-    if not isinstance(told, list) or len(told) != BUCKETS:
+    if not isinstance(lines, list) or len(lines) != BUCKETS:
         return []
-    counts = [str(each).rpartition(": ")[2] for each in told]
-    return [int(each) for each in counts] if all(each.isdecimal() for each in counts) else []
+    counts = [str(line).rpartition(": ")[2] for line in lines]
+    return [int(count) for count in counts] if all(count.isdecimal() for count in counts) else []

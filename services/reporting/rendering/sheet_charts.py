@@ -19,21 +19,21 @@ LABELS: Final = 5
 def draw_days(sheet: Sheet, t: Translator, link: Callable[[date], str]) -> Markup:
     """Orders a day, from the first one with an order on; every day is a link."""
     marks = []
-    for each in _in_a_row(sheet.days):
-        key = "figure.said" if each.worker_days is None else "figure.said_workers"
-        values = {"label": each.day, "value": grouped(each.orders), "workers": grouped(each.worker_days)}
-        marks.append(Mark(f"{each.day:%m-%d}", each.orders, t(key, **values), href=link(each.day)))
+    for day in _in_a_row(sheet.days):
+        key = "figure.said" if day.worker_days is None else "figure.said_workers"
+        values = {"label": day.day, "value": grouped(day.orders), "workers": grouped(day.worker_days)}
+        marks.append(Mark(f"{day.day:%m-%d}", day.orders, t(key, **values), href=link(day.day)))
     return line_of_days(marks, every=max(1, -(-len(marks) // LABELS)))
 
 
 def _in_a_row(days: Sequence[DayPart]) -> list[DayPart]:
     """With the days between that nothing is known of, so that a day is as wide as any other."""
-    known = {each.day: each for each in days}
-    ordered = [each.day for each in days if each.orders]
+    known = {part.day: part for part in days}
+    ordered = [part.day for part in days if part.orders]
     if not ordered:
         return []
     first, last = min(ordered), max(known)
-    every = [first + timedelta(days=each) for each in range((last - first).days + 1)]
+    every = [first + timedelta(days=offset) for offset in range((last - first).days + 1)]
     return [known.get(day) or DayPart(day=day) for day in every]
 
 
