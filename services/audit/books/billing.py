@@ -2,12 +2,15 @@
 
 from collections import Counter, defaultdict
 from datetime import date
-from typing import Any, Final
+from typing import Final, NamedTuple
 
-from services.audit.books.bookings import Books, postings_of
+from msgspec import Struct
+
+from services.audit.books.bookings import Books, JournalRow, postings_of
 from services.audit.facts import Facts
 from services.audit.verdict import Check, Verdict
 from shared.adapters.postgres.pool import Connection
+from shared.adapters.postgres.typed_rows import fetch_structs
 from shared.adapters.working_days import is_working_day
 from shared.domain.books.billing import Bill, BookedSum, Debt, Paid, accrued_late_fee, draw_up_bill
 from shared.domain.calendar import Month, due_on
@@ -18,32 +21,115 @@ Party = tuple[str, str]
 _LINES: Final = "select * from ledger.statement_line order by statement_id, number"
 
 
+class StatementRow(Struct, frozen=True):
+    """A row of `ledger.statement`."""
+
+    statement_id: str
+    enterprise: str
+    province: str
+    period: str
+    orders: int
+    exact_amount: int
+    amount: int
+    due_on: date
+
+
+class _LineRow(Struct, frozen=True):
+    """A row of `ledger.statement_line`."""
+
+    statement_id: str
+    number: int
+    kind: str
+    insured_month: str
+    industry: str
+    tariff_line: int
+    base_amount: int
+    orders: int
+    exact_amount: int
+    amount: int
+    series: str | None
+    insured_on: date | None
+
+
+class _IssuedRow(Struct, frozen=True):
+    """A row of `ledger.period_issued`."""
+
+    period: str
+    statements: int
+
+
+class _AllocationRow(Struct, frozen=True):
+    """A row of `ledger.allocation`."""
+
+    allocation_id: int
+    statement_id: str
+    what: str
+    amount: int
+    effective_on: date
+    remittance_id: str | None
+    entry_id: int
+
+
+class _FeeRow(Struct, frozen=True):
+    """A row of `ledger.late_fee`."""
+
+    late_fee_id: int
+    statement_id: str
+    as_of: date
+    amount: int
+    total: int
+    entry_id: int
+
+
+class _RemittanceRow(Struct, frozen=True):
+    """A row of `ledger.remittance`."""
+
+    remittance_id: str
+    enterprise: str
+    province: str
+    amount: int
+    received_on: date
+
+
+class _SumKey(NamedTuple):
+    """What a statement line sums up."""
+
+    enterprise: str
+    province: str
+    insured_month: Month
+    industry: str
+    tariff_line: int
+    series: str | None
+    insured_on: date | None
+
+
 async def check_billing(connection: Connection, facts: Facts, books: Books, verdict: Verdict) -> None:
     """Every billed month is drawn up anew from the day lines."""
     check = verdict.check("I4", "day lines = statement lines, to the fen with the rounding; nothing unbilled")
-    statements = {row["statement_id"]: row for row in await connection.fetch("select * from ledger.statement")}
-    lines: dict[str, list[Any]] = defaultdict(list)
-    for row in await connection.fetch(_LINES):
-        lines[row["statement_id"]].append(row)
-    issued = await connection.fetch("select * from ledger.period_issued order by period")
+    rows = await fetch_structs(connection, StatementRow, "select * from ledger.statement")
+    statements = {row.statement_id: row for row in rows}
+    lines: dict[str, list[_LineRow]] = defaultdict(list)
+    for line in await fetch_structs(connection, _LineRow, _LINES):
+        lines[line.statement_id].append(line)
+    issued = await fetch_structs(connection, _IssuedRow, "select * from ledger.period_issued order by period")
     for period in issued:
-        month = Month.parse(period["period"])
+        month = Month.parse(period.period)
         if not facts.closed_on(month.last_day):
             check.find(f"ledger.period_issued {month}: its last day is not closed")
         _check_month(check, month, period, _sums(books, month), statements, lines)
-    known = {period["period"] for period in issued}
+    known = {period.period for period in issued}
     for name, row in statements.items():
-        if row["period"] not in known:
-            check.find(f"ledger.statement {name}: {row['period']} is not billed")
+        if row.period not in known:
+            check.find(f"ledger.statement {name}: {row.period} is not billed")
     _check_rounding(books, statements, verdict)
     await _check_money(connection, books, statements, verdict)
 
 
 def _sums(books: Books, month: Month) -> dict[Party, list[BookedSum]]:
     """The booked sums of a posting month, by party."""
-    orders: Counter[tuple[Any, ...]] = Counter()
-    premium: Counter[tuple[Any, ...]] = Counter()
-    bases: dict[tuple[Any, ...], set[int]] = defaultdict(set)
+    orders: Counter[tuple[_SumKey, str]] = Counter()
+    premium: Counter[_SumKey] = Counter()
+    bases: dict[_SumKey, set[int]] = defaultdict(set)
     for lines in books.lines.values():
         for line, times in lines.items():
             posted, insured, uscc, province, industry, tariff_line, outcome, reason, count, amount = line
@@ -54,30 +140,38 @@ def _sums(books: Books, month: Month) -> dict[Party, list[BookedSum]]:
                 continue
             series = reason.removeprefix("assessed:") if reason and reason.startswith("assessed:") else None
             on = None if series is None else insured
-            key = (uscc, province, Month.of(insured), industry, tariff_line, series, on)
-            orders[*key, outcome] += count * times
+            key = _SumKey(uscc, province, Month.of(insured), industry, tariff_line, series, on)
+            orders[key, outcome] += count * times
             premium[key] += amount * times
             bases[key].add(abs(amount) // count)
-    found: dict[Party, list[BookedSum]] = defaultdict(list)
+    sums: dict[Party, list[BookedSum]] = defaultdict(list)
     for key, total in premium.items():
-        uscc, province, insured_month, industry, tariff_line, series, on = key
-        counts = (orders[*key, "charged"], orders[*key, "reversed"])
-        found[uscc, province].append(
-            BookedSum(insured_month, industry, tariff_line, *counts, Amount(total), frozenset(bases[key]), series, on)
+        sums[key.enterprise, key.province].append(
+            BookedSum(
+                insured_month=key.insured_month,
+                industry=key.industry,
+                tariff_line=key.tariff_line,
+                charged=orders[key, "charged"],
+                reversed=orders[key, "reversed"],
+                premium=Amount(total),
+                base_amounts=frozenset(bases[key]),
+                series=key.series,
+                insured_on=key.insured_on,
+            )
         )
-    return found
+    return sums
 
 
 def _check_month(
     check: Check,
     month: Month,
-    period: Any,
+    period: _IssuedRow,
     sums: dict[Party, list[BookedSum]],
-    statements: dict[str, Any],
-    lines: dict[str, list[Any]],
+    statements: dict[str, StatementRow],
+    lines: dict[str, list[_LineRow]],
 ) -> None:
-    check.compare(f"ledger.period_issued {month}, statements", period["statements"], len(sums))
-    by_party = {(row["enterprise"], row["province"]): row for row in statements.values() if row["period"] == str(month)}
+    check.compare(f"ledger.period_issued {month}, statements", period.statements, len(sums))
+    by_party = {(row.enterprise, row.province): row for row in statements.values() if row.period == str(month)}
     for party in sorted(sums.keys() | by_party.keys()):
         row = by_party.get(party)
         if row is None:
@@ -86,20 +180,20 @@ def _check_month(
         try:
             bill = draw_up_bill(month, sums.get(party, []))
         except Refused as error:
-            check.find(f"ledger.statement {row['statement_id']}: {error}")
+            check.find(f"ledger.statement {row.statement_id}: {error}")
             continue
-        _compare_bill(check, month, row, lines[row["statement_id"]], bill)
+        _compare_bill(check, month, row, lines[row.statement_id], bill)
 
 
-def _compare_bill(check: Check, month: Month, row: Any, lines: list[Any], bill: Bill) -> None:
-    name = row["statement_id"]
-    stored = (row["orders"], row["exact_amount"], row["amount"], row["due_on"])
+def _compare_bill(check: Check, month: Month, row: StatementRow, lines: list[_LineRow], bill: Bill) -> None:
+    name = row.statement_id
+    stored = (row.orders, row.exact_amount, row.amount, row.due_on)
     worked_out = (bill.orders, bill.exact_amount, bill.amount, due_on(month, is_working_day))
     check.compare(f"ledger.statement {name}", stored, worked_out)
     kept = {
-        line["number"]: (
-            line["kind"], line["insured_month"], line["industry"], line["tariff_line"], line["base_amount"],
-            line["orders"], line["exact_amount"], line["amount"], line["series"], line["insured_on"],
+        line.number: (
+            line.kind, line.insured_month, line.industry, line.tariff_line, line.base_amount,
+            line.orders, line.exact_amount, line.amount, line.series, line.insured_on,
         )
         for line in lines
     }  # fmt: skip
@@ -113,31 +207,35 @@ def _compare_bill(check: Check, month: Month, row: Any, lines: list[Any], bill: 
     check.compare_all(f"ledger.statement_line {name}/", kept, drawn)
 
 
-def _check_rounding(books: Books, statements: dict[str, Any], verdict: Verdict) -> None:
+def _check_rounding(books: Books, statements: dict[str, StatementRow], verdict: Verdict) -> None:
     """The difference of rounding is posted, for each statement."""
     check = verdict.check("I4", "what rounding added to a statement is posted to the account rounding")
-    posted: Counter[str] = Counter()
+    posted: Counter[str | None] = Counter()
     for entry in books.entries:
-        if entry["kind"] == "rounding":
-            posted[entry["statement_id"]] += sum(a for kind, _, _, a in postings_of(entry) if kind == "receivable")
+        if entry.kind == "rounding":
+            posted[entry.statement_id] += sum(a for kind, _, _, a in postings_of(entry) if kind == "receivable")
     for name, row in statements.items():
-        check.compare(f"ledger.journal_entry rounding of {name}", posted[name], row["amount"] - row["exact_amount"])
+        check.compare(f"ledger.journal_entry rounding of {name}", posted[name], row.amount - row.exact_amount)
 
 
-async def _check_money(connection: Connection, books: Books, statements: dict[str, Any], verdict: Verdict) -> None:
+async def _check_money(
+    connection: Connection, books: Books, statements: dict[str, StatementRow], verdict: Verdict
+) -> None:
     check = verdict.check(
         "I3", "every remittance, allocation and late fee is in the journal, and none is for more than is owed"
     )
-    allocations = await connection.fetch("select * from ledger.allocation order by allocation_id")
-    fees = await connection.fetch("select * from ledger.late_fee order by late_fee_id")
-    entries = {entry["entry_id"]: entry for entry in books.entries}
+    allocations = await fetch_structs(
+        connection, _AllocationRow, "select * from ledger.allocation order by allocation_id"
+    )
+    fees = await fetch_structs(connection, _FeeRow, "select * from ledger.late_fee order by late_fee_id")
+    entries = {entry.entry_id: entry for entry in books.entries}
     _check_allocations(check, allocations, statements, entries)
     await _check_remittances(connection, check, books, allocations)
     _check_fees(check, fees, allocations, statements, entries)
     _check_debts(check, allocations, statements)
 
 
-def _moved(entry: Any, kind: str, party: Party | None = None) -> int:
+def _moved(entry: JournalRow, kind: str, party: Party | None = None) -> int:
     """What an entry moves on accounts of one kind (of one party)."""
     return sum(
         amount
@@ -147,73 +245,77 @@ def _moved(entry: Any, kind: str, party: Party | None = None) -> int:
 
 
 def _check_allocations(
-    check: Check, allocations: list[Any], statements: dict[str, Any], entries: dict[int, Any]
+    check: Check, allocations: list[_AllocationRow], statements: dict[str, StatementRow], entries: dict[int, JournalRow]
 ) -> None:
     """What an entry settles on receivables is what its allocations say, by party."""
     said: Counter[tuple[int, str, Party]] = Counter()
     for row in allocations:
-        statement = statements[row["statement_id"]]
-        account = "receivable" if row["what"] == "principal" else "late_fee_receivable"
-        said[row["entry_id"], account, (statement["enterprise"], statement["province"])] += row["amount"]
+        statement = statements[row.statement_id]
+        account = "receivable" if row.what == "principal" else "late_fee_receivable"
+        said[row.entry_id, account, (statement.enterprise, statement.province)] += row.amount
     for (entry_id, account, party), amount in said.items():
         moved = -_moved(entries[entry_id], account, party)
         check.compare(f"ledger.allocation of entry {entry_id}, {account} {'/'.join(party)}", amount, moved)
 
 
-async def _check_remittances(connection: Connection, check: Check, books: Books, allocations: list[Any]) -> None:
+async def _check_remittances(
+    connection: Connection, check: Check, books: Books, allocations: list[_AllocationRow]
+) -> None:
     """Each remittance is one entry that debits cash by its amount, for its party only."""
-    entries: dict[str, list[Any]] = defaultdict(list)
+    entries: dict[str, list[JournalRow]] = defaultdict(list)
     for entry in books.entries:
-        if entry["remittance_id"] is not None:
-            entries[entry["remittance_id"]].append(entry)
-    for row in await connection.fetch("select * from ledger.remittance"):
-        mine, party = entries.get(row["remittance_id"], []), (row["enterprise"], row["province"])
-        name = f"ledger.remittance {row['remittance_id']}"
-        check.compare(f"{name}, cash", row["amount"], sum(_moved(entry, "cash") for entry in mine))
+        if entry.remittance_id is not None:
+            entries[entry.remittance_id].append(entry)
+    for row in await fetch_structs(connection, _RemittanceRow, "select * from ledger.remittance"):
+        mine, party = entries.get(row.remittance_id, []), (row.enterprise, row.province)
+        name = f"ledger.remittance {row.remittance_id}"
+        check.compare(f"{name}, cash", row.amount, sum(_moved(entry, "cash") for entry in mine))
         others = {(u, p) for entry in mine for kind, u, p, _ in postings_of(entry) if kind != "cash"} - {party}
         for part in allocations:
-            if part["remittance_id"] == row["remittance_id"]:
-                allocated = f"ledger.allocation {part['allocation_id']} of {name}, effective on"
-                check.compare(allocated, part["effective_on"], row["received_on"])
+            if part.remittance_id == row.remittance_id:
+                allocated = f"ledger.allocation {part.allocation_id} of {name}, effective on"
+                check.compare(allocated, part.effective_on, row.received_on)
         if others or len(mine) != 1:
             check.find(f"{name}: {len(mine)} entries, also of {sorted(others)}")
 
 
-def _debts(allocations: list[Any], statements: dict[str, Any]) -> dict[str, Debt]:
+def _debts(allocations: list[_AllocationRow], statements: dict[str, StatementRow]) -> dict[str, Debt]:
     paid: dict[str, list[Paid]] = defaultdict(list)
     for row in allocations:
-        if row["what"] == "principal":
-            paid[row["statement_id"]].append(Paid(Amount(row["amount"]), row["effective_on"]))
-    return {
-        name: Debt(name, Amount(row["amount"]), row["due_on"], tuple(paid[name])) for name, row in statements.items()
-    }
+        if row.what == "principal":
+            paid[row.statement_id].append(Paid(Amount(row.amount), row.effective_on))
+    return {name: Debt(name, Amount(row.amount), row.due_on, tuple(paid[name])) for name, row in statements.items()}
 
 
 def _check_fees(
-    check: Check, fees: list[Any], allocations: list[Any], statements: dict[str, Any], entries: dict[int, Any]
+    check: Check,
+    fees: list[_FeeRow],
+    allocations: list[_AllocationRow],
+    statements: dict[str, StatementRow],
+    entries: dict[int, JournalRow],
 ) -> None:
     """The last increment's total is the fee worked out anew; increments add up and are posted."""
-    debts, sums, last = _debts(allocations, statements), Counter[str](), dict[str, Any]()
+    debts, sums, last = _debts(allocations, statements), Counter[str](), dict[str, _FeeRow]()
     for row in fees:
-        name = f"ledger.late_fee {row['late_fee_id']} of {row['statement_id']}"
-        sums[row["statement_id"]] += row["amount"]
-        check.compare(f"{name}, total", row["total"], sums[row["statement_id"]])
-        check.compare(f"{name}, posted", row["amount"], _moved(entries[row["entry_id"]], "late_fee_receivable"))
-        last[row["statement_id"]] = row
+        name = f"ledger.late_fee {row.late_fee_id} of {row.statement_id}"
+        sums[row.statement_id] += row.amount
+        check.compare(f"{name}, total", row.total, sums[row.statement_id])
+        check.compare(f"{name}, posted", row.amount, _moved(entries[row.entry_id], "late_fee_receivable"))
+        last[row.statement_id] = row
     for statement, row in last.items():
-        worked_out = accrued_late_fee(debts[statement], row["as_of"])
+        worked_out = accrued_late_fee(debts[statement], row.as_of)
         # Money told after the fee was booked lowers it with the next assessment only.
-        is_late_news = worked_out < row["total"] and _came_later(allocations, statement, row["as_of"])
+        is_late_news = worked_out < row.total and _came_later(allocations, statement, row.as_of)
         if not is_late_news:
-            check.compare(f"ledger.late_fee {row['late_fee_id']} of {statement}", row["total"], worked_out)
+            check.compare(f"ledger.late_fee {row.late_fee_id} of {statement}", row.total, worked_out)
 
 
-def _came_later(allocations: list[Any], statement: str, as_of: date) -> bool:
+def _came_later(allocations: list[_AllocationRow], statement: str, as_of: date) -> bool:
     """Whether something was set against the statement that a fee assessed before could not know."""
-    return any(row["statement_id"] == statement and row["effective_on"] <= as_of for row in allocations)
+    return any(row.statement_id == statement and row.effective_on <= as_of for row in allocations)
 
 
-def _check_debts(check: Check, allocations: list[Any], statements: dict[str, Any]) -> None:
+def _check_debts(check: Check, allocations: list[_AllocationRow], statements: dict[str, StatementRow]) -> None:
     for name, debt in _debts(allocations, statements).items():
         if debt.principal > 0 and debt.outstanding < 0:
             check.find(f"ledger.allocation of {name}: {-debt.outstanding} more than is owed")

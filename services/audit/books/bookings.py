@@ -3,13 +3,15 @@
 from collections import Counter, defaultdict
 from datetime import date
 from hashlib import sha256
-from typing import Any, Final
+from typing import Final
 
 import msgspec
+from msgspec import Struct
 
 from services.audit.facts import Facts, Manifest
 from services.audit.verdict import Check, Verdict
 from shared.adapters.postgres.pool import Connection
+from shared.adapters.postgres.typed_rows import fetch_structs
 from shared.contracts.manifests import Outcome
 
 APPEND_ONLY: Final = (
@@ -24,8 +26,42 @@ _ENTRIES: Final = """
     from ledger.journal_entry e order by e.entry_id"""
 
 Line = tuple[date, date | None, str, str | None, str | None, int | None, str, str | None, int, int]
-EntryKey = tuple[str, int, date, date, bool]
+Group = tuple[date | None, str, str | None, str | None, int | None, str, str | None]
+"""Insured day, enterprise, province, industry, tariff line, outcome and reason."""
+EntryKey = tuple[str, int | None, date, date | None, bool]
 """Run, number, posting day, insured day, whether it is a reversal."""
+
+
+class JournalRow(Struct, frozen=True):
+    """A row of `ledger.journal_entry`, with its postings as JSON."""
+
+    entry_id: int
+    kind: str
+    posting_day: date
+    insured_on: date | None
+    run: str | None
+    number: int | None
+    statement_id: str | None
+    remittance_id: str | None
+    postings: str | None
+
+
+class _DayLineRow(Struct, frozen=True):
+    """A row of `ledger.day_line`."""
+
+    run: str
+    number: int
+    entry_id: int | None
+    posting_day: date
+    insured_on: date | None
+    enterprise: str
+    province: str | None
+    industry: str | None
+    tariff_line: int | None
+    outcome: str
+    reason: str | None
+    orders: int
+    premium: int
 
 
 class Books:
@@ -33,13 +69,13 @@ class Books:
 
     def __init__(self, facts: Facts, verdict: Verdict) -> None:
         self._facts, self._verdict = facts, verdict
-        self.entries: list[Any] = []
+        self.entries: list[JournalRow] = []
         self.lines: dict[tuple[str, int], Counter[Line]] = defaultdict(Counter)
         self.entry_of: dict[tuple[str, int], set[int]] = defaultdict(set)
 
     async def check(self, connection: Connection) -> None:
         """All of it."""
-        self.entries = await connection.fetch(_ENTRIES)
+        self.entries = await fetch_structs(connection, JournalRow, _ENTRIES)
         self._check_balance()
         await self._check_append_only(connection)
         await self._check_booked(connection)
@@ -56,7 +92,7 @@ class Books:
             postings = postings_of(entry)
             total = sum(amount for *_, amount in postings)
             if total or len(postings) < 2:
-                check.find(f"ledger.journal_entry {entry['entry_id']}: {len(postings)} postings that sum to {total}")
+                check.find(f"ledger.journal_entry {entry.entry_id}: {len(postings)} postings that sum to {total}")
 
     async def _check_append_only(self, connection: Connection) -> None:
         check = self._verdict.check("I3", "no role of a service may change the books, and the triggers stand")
@@ -96,11 +132,11 @@ class Books:
         }
 
     async def _read_lines(self, connection: Connection) -> None:
-        for row in await connection.fetch("select * from ledger.day_line"):
-            key = (row["run"], row["number"])
+        for row in await fetch_structs(connection, _DayLineRow, "select * from ledger.day_line"):
+            key = (row.run, row.number)
             self.lines[key][_line(row)] += 1
-            if row["entry_id"] is not None:
-                self.entry_of[key].add(row["entry_id"])
+            if row.entry_id is not None:
+                self.entry_of[key].add(row.entry_id)
 
     def _check_lines(self) -> None:
         check = self._verdict.check("I4", "manifests = day lines, each on the posting day that the cuts give")
@@ -129,12 +165,12 @@ class Books:
     def _check_premium_entries(self) -> None:
         """The journal's entries of manifests, posting by posting, from the manifests' totals."""
         check = self._verdict.check("I4", "day lines = journal: receivable and income of every entry, by party")
-        stored: dict[EntryKey, list[Any]] = {}
+        stored: dict[EntryKey, list[JournalRow]] = {}
         for entry in self.entries:
-            if entry["run"] is not None:
+            if entry.run is not None:
                 key = (
-                    entry["run"], entry["number"], entry["posting_day"], entry["insured_on"],
-                    entry["kind"] == "reversal",
+                    entry.run, entry.number, entry.posting_day, entry.insured_on,
+                    entry.kind == "reversal",
                 )  # fmt: skip
                 stored[key] = [*stored.get(key, []), entry]
         expected = self._expected_entries()
@@ -155,15 +191,15 @@ class Books:
 
     def _check_days(self) -> None:
         check = self._verdict.check("I5", "every closed day is the sum of the lines posted on it")
-        sums: dict[date, dict[tuple[Any, ...], tuple[int, int]]] = defaultdict(dict)
+        sums: dict[date, dict[Group, tuple[int, int]]] = defaultdict(dict)
         for lines in self.lines.values():
             for line, times in lines.items():
-                posted, *key, orders, premium = line
+                key, orders, premium = line[1:8], line[8], line[9]
                 if key[5] in COMPARED:
-                    known = sums[posted].get(tuple(key), (0, 0))
-                    sums[posted][tuple(key)] = (known[0] + orders * times, known[1] + premium * times)
+                    known = sums[line[0]].get(key, (0, 0))
+                    sums[line[0]][key] = (known[0] + orders * times, known[1] + premium * times)
         for closed in self._facts.closed:
-            told: dict[tuple[Any, ...], tuple[int, int]] = {}
+            told: dict[Group, tuple[int, int]] = {}
             for total in closed.told.totals:
                 place = (total.insured_on, total.enterprise, total.province, total.industry, total.tariff_line)
                 told[*place, total.outcome.value, total.reason] = (total.orders, total.premium)
@@ -175,13 +211,13 @@ class Books:
 
     async def _check_sums(self, connection: Connection) -> None:
         check = self._verdict.check("I4", "the sums that statements are drawn up from are those of the day's lines")
-        orders: Counter[tuple[Any, ...]] = Counter()
-        premium: Counter[tuple[Any, ...]] = Counter()
+        orders: Counter[tuple[date, *Group, int]] = Counter()
+        premium: Counter[tuple[date, *Group, int]] = Counter()
         for lines in self.lines.values():
             for line, times in lines.items():
                 posted, *_, outcome, _reason, count, amount = line
                 if outcome in {"charged", "reversed"} and self._facts.closed_on(posted):
-                    key = (*line[:8], abs(amount) // count)
+                    key = (posted, *line[1:8], abs(amount) // count)
                     orders[key] += count * times
                     premium[key] += amount * times
         stored = {tuple(row[:9]): tuple(row[9:]) for row in await connection.fetch("select * from ledger.day_sum")}
@@ -213,16 +249,16 @@ _BOOKED: Final = "select * from ledger.manifest_booked"
 _CLOSINGS: Final = "select * from ledger.day_closing"
 
 
-def postings_of(entry: Any) -> list[tuple[str, str, str, int]]:
+def postings_of(entry: JournalRow) -> list[tuple[str, str, str, int]]:
     """Account kind, enterprise, province ("" for none) and amount of each posting."""
-    listed = msgspec.json.decode(entry["postings"]) if entry["postings"] else []
+    listed = msgspec.json.decode(entry.postings) if entry.postings else []
     return [(kind, uscc or "", province or "", amount) for kind, uscc, province, amount in listed]
 
 
-def _line(row: Any) -> Line:
+def _line(row: _DayLineRow) -> Line:
     return (
-        row["posting_day"], row["insured_on"], row["enterprise"], row["province"], row["industry"],
-        row["tariff_line"], row["outcome"], row["reason"], row["orders"], row["premium"],
+        row.posting_day, row.insured_on, row.enterprise, row.province, row.industry, row.tariff_line, row.outcome,
+        row.reason, row.orders, row.premium,
     )  # fmt: skip
 
 
@@ -232,7 +268,7 @@ def _words(line: Line) -> str:
     return f"{what}, {orders} orders, premium {premium}, posted on {posted}"
 
 
-def _compare_entry(check: Check, key: EntryKey, stored: list[Any], expected: dict[tuple[str, str], int]) -> None:
+def _compare_entry(check: Check, key: EntryKey, stored: list[JournalRow], expected: dict[tuple[str, str], int]) -> None:
     run, number, posted, insured, _ = key
     name = f"{run}/{number}, insured {insured}, posted {posted}"
     if len(stored) != 1:
@@ -240,7 +276,7 @@ def _compare_entry(check: Check, key: EntryKey, stored: list[Any], expected: dic
         return
     entry = stored[0]
     kind = "reversal" if key[4] else "charge" if insured == posted else "late_charge"
-    check.compare(f"ledger.journal_entry {entry['entry_id']}, kind", entry["kind"], kind)
+    check.compare(f"ledger.journal_entry {entry.entry_id}, kind", entry.kind, kind)
     found: Counter[tuple[str, str, str]] = Counter()
     for account, uscc, province, amount in postings_of(entry):
         found[account, uscc, province] += amount
@@ -248,4 +284,4 @@ def _compare_entry(check: Check, key: EntryKey, stored: list[Any], expected: dic
     for (uscc, province), premium in expected.items():
         wanted["receivable", uscc, province] = premium
         wanted["premium_income", uscc, province] = -premium
-    check.compare_all(f"ledger.posting of entry {entry['entry_id']} ({name}),", dict(found), wanted)
+    check.compare_all(f"ledger.posting of entry {entry.entry_id} ({name}),", dict(found), wanted)

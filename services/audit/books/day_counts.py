@@ -3,19 +3,33 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import date
-from typing import Any, Final
+from typing import Final
+
+from msgspec import Struct
 
 from services.audit.charging.deployments import Charging, join_workers
 from services.audit.charging.workers import Workers
 from services.audit.facts import ClosedDay, Facts
 from services.audit.verdict import Check, Verdict
 from shared.adapters.postgres.pool import Connection
-from shared.contracts.manifests import DayCounted
+from shared.adapters.postgres.typed_rows import fetch_structs
+from shared.contracts.manifests import AcceptancesByHour, DayCounted, WorkerCount
 
 _COUNTED: Final = "select day, attempt, $1::text as deployment, payload as body from charging.day_count"
 _HEARD: Final = "select day, attempt, deployment, answer as body from ledger.day_count"
+Place = tuple[date, str | None, str]
+"""Insured day, enterprise (None: all of them) and province."""
 Answers = dict[tuple[date, int, str], DayCounted]
 """By day, attempt and deployment."""
+
+
+class _AnswerRow(Struct, frozen=True):
+    """A stored answer of one deployment to a close."""
+
+    day: date
+    attempt: int
+    deployment: str
+    body: str | bytes
 
 
 async def check_counts(books: Connection, charging: Sequence[Charging], verdict: Verdict) -> None:
@@ -26,8 +40,10 @@ async def check_counts(books: Connection, charging: Sequence[Charging], verdict:
     counts, first_time = workers.distinct(), _first_time_counts(workers)
     for each in closed:
         name, told = f"ledger.day_closed {each.day}", each.told
-        hours.compare_all(f"{name}, hours", _by_place(told.hours, "orders"), workers.hours.get(each.day, {}))
-        distinct.compare_all(f"{name}, workers", _by_place(told.workers, "workers"), counts.get(each.day, {}))
+        told_hours = {_place(count): count.orders for count in told.hours}
+        told_workers = {_place(count): count.workers for count in told.workers}
+        hours.compare_all(f"{name}, hours", told_hours, workers.hours.get(each.day, {}))
+        distinct.compare_all(f"{name}, workers", told_workers, counts.get(each.day, {}))
         new = {one.province: one.workers for one in told.first_time}
         distinct.compare_all(f"{name}, first-time workers of", new, first_time.get(each.day, {}))
     for part in charging:
@@ -35,8 +51,8 @@ async def check_counts(books: Connection, charging: Sequence[Charging], verdict:
     await _check_answers(books, charging, verdict)
 
 
-def _by_place(counts: Iterable[Any], figure: str) -> dict[Any, Any]:
-    return {(each.insured_on, each.enterprise, each.province): getattr(each, figure) for each in counts}
+def _place(count: AcceptancesByHour | WorkerCount) -> Place:
+    return count.insured_on, count.enterprise, count.province
 
 
 def _first_time_counts(workers: Workers) -> dict[date, dict[str, int]]:
@@ -67,8 +83,8 @@ async def _check_answers(books: Connection, charging: Sequence[Charging], verdic
     names = [part.facts.deployment for part in charging]
     answers: Answers = {}
     for name, part in zip(names, charging, strict=True):
-        answers |= _read(await part.connection.fetch(_COUNTED, name), check, "charging.day_count")
-    heard = _read(await books.fetch(_HEARD), check, "ledger.day_count")
+        answers |= _read(await fetch_structs(part.connection, _AnswerRow, _COUNTED, name), check, "charging.day_count")
+    heard = _read(await fetch_structs(books, _AnswerRow, _HEARD), check, "ledger.day_count")
     for key in heard.keys() & answers.keys():
         if heard[key] != answers[key]:
             check.find(f"ledger.day_count {key[0]}, attempt {key[1]}: not what charging.day_count keeps")
@@ -80,15 +96,15 @@ async def _check_answers(books: Connection, charging: Sequence[Charging], verdic
             check.find(f"ledger.day_closed {closed.day}: no kept answer of attempt {closed.attempt}")
 
 
-def _read(rows: Sequence[Any], check: Check, table: str) -> Answers:
+def _read(rows: Sequence[_AnswerRow], check: Check, table: str) -> Answers:
     found = {}
     for row in rows:
-        key = (row["day"], row["attempt"], row["deployment"])
+        key = (row.day, row.attempt, row.deployment)
         empty = DayCounted(
             day=key[0], attempt=key[1], cut={}, settlement=None, totals=[], workers=[], first_time=[], resends=-1,
             unmatched_cancellations=-1,
         )  # fmt: skip
-        found[key] = check.read(f"{table} {key[0]}, attempt {key[1]}", row["body"], DayCounted, empty)
+        found[key] = check.read(f"{table} {key[0]}, attempt {key[1]}", row.body, DayCounted, empty)
     return found
 
 
@@ -96,7 +112,7 @@ def _compare_day(check: Check, closed: ClosedDay, answers: Sequence[DayCounted])
     """Of several deployments the ledger joins the workers of a province itself; all else it adds up."""
     is_joined = len(answers) > 1
 
-    def stand(counts: Iterable[Any]) -> set[str]:
+    def stand(counts: Iterable[AcceptancesByHour | WorkerCount]) -> set[str]:
         return {repr(each) for each in counts if not is_joined or each.enterprise is not None}
 
     name, told = f"charging.day_count {closed.day}", closed.told

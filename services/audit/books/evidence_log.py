@@ -3,12 +3,15 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
+
+from msgspec import Struct
 
 from services.audit.facts import Facts
 from services.audit.verdict import Check, Verdict
 from shared.adapters.crypto.signing import is_signed
 from shared.adapters.postgres.pool import Connection
+from shared.adapters.postgres.typed_rows import fetch_structs
 from shared.contracts.manifests import head_of
 from shared.domain.errors import Refused
 from shared.domain.evidence import merkle
@@ -21,6 +24,16 @@ from shared.domain.evidence.tiles import HEIGHT
 
 _ENTRIES: Final = "select index, run, number, entry, leaf_hash from ledger.log_entry order by index"
 _SIZE: Final = "select coalesce(max(index) + 1, 0) from ledger.log_entry"
+
+
+class _EntryRow(Struct, frozen=True):
+    """A row of `ledger.log_entry`."""
+
+    index: int
+    run: str
+    number: int
+    entry: bytes
+    leaf_hash: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +49,10 @@ async def check_log(
     views: Views, facts: Facts, verdict: Verdict, vkeys: Sequence[VerifierKey] | None, authors: Authors
 ) -> None:
     """All of it; without `vkeys` no signature is checked, and the line says so."""
-    entries = await views.ours.fetch(_ENTRIES)
+    entries = await fetch_structs(views.ours, _EntryRow, _ENTRIES)
     await _check_entries(views.ours, facts, entries, verdict.check("I4", "log = booked manifests, each entry its head"))
     _check_authors(entries, authors, verdict)
-    tree = _Tree([merkle.leaf_hash(bytes(row["entry"])) for row in entries])
+    tree = _Tree([merkle.leaf_hash(row.entry) for row in entries])
     roots = verdict.check("I7", "every checkpoint, tile and day's close stands over the entries of the log")
     await _check_tree(views.ours, entries, tree, roots)
     await _check_days(views.ours, facts, entries, roots)
@@ -74,18 +87,18 @@ class _Tree:
         return merkle.verify_consistency(old.size, old.root, new.size, new.root, proof)
 
 
-async def _check_entries(connection: Connection, facts: Facts, entries: Sequence[Any], check: Check) -> None:
+async def _check_entries(connection: Connection, facts: Facts, entries: Sequence[_EntryRow], check: Check) -> None:
     heads = {(each.told.run, each.told.number): head_of(each.told) for each in facts.manifests.values()}
     booked = {(row["run"], row["number"]) for row in await connection.fetch("select * from ledger.manifest_booked")}
     last: dict[str, int] = defaultdict(int)
     for place, row in enumerate(entries):
-        key = (row["run"], row["number"])
+        key = (row.run, row.number)
         name = f"ledger.log_entry {place} ({key[0]}/{key[1]})"
-        check.compare(f"{name}, index", row["index"], place)
-        check.compare(f"{name}, number that follows in its run", row["number"], last[row["run"]] + 1)
-        last[row["run"]] = row["number"]
+        check.compare(f"{name}, index", row.index, place)
+        check.compare(f"{name}, number that follows in its run", row.number, last[row.run] + 1)
+        last[row.run] = row.number
         if (head := heads.get(key)) is not None:
-            _compare_entry(check, name, bytes(row["entry"]), head)
+            _compare_entry(check, name, row.entry, head)
         if key not in booked:
             check.find(f"{name}: no such manifest is booked")
         booked.discard(key)
@@ -93,7 +106,7 @@ async def _check_entries(connection: Connection, facts: Facts, entries: Sequence
         check.find(f"ledger.log_entry: manifest {run}/{number} is booked and not in the log")
 
 
-def _check_authors(entries: Sequence[Any], authors: Authors, verdict: Verdict) -> None:
+def _check_authors(entries: Sequence[_EntryRow], authors: Authors, verdict: Verdict) -> None:
     """Every entry is made by charging, or of version 1, from before manifests were signed."""
     if not authors.has(Role.CHARGING):
         verdict.check("I7", "every entry is made by charging (no author was checked: DANBAO_VKEYS names no key of it)")
@@ -101,9 +114,9 @@ def _check_authors(entries: Sequence[Any], authors: Authors, verdict: Verdict) -
     made, faults = LogAuthors(authors), []
     for row in entries:
         try:
-            made.check(row["index"], bytes(row["entry"]))
+            made.check(row.index, row.entry)
         except Refused as error:
-            faults.append(f"ledger.log_entry {row['index']}: {error}")
+            faults.append(f"ledger.log_entry {row.index}: {error}")
     old = f" (author not proved of {made.unsigned} entries of version 1)" if made.unsigned else ""
     check = verdict.check("I7", f"every entry of the log is made by charging{old}")
     for fault in faults:
@@ -117,10 +130,10 @@ def _compare_entry(check: Check, name: str, entry: bytes, head: ManifestHead) ->
     check.compare(name, entry.hex(), bytes(head).hex())
 
 
-async def _check_tree(connection: Connection, entries: Sequence[Any], tree: _Tree, check: Check) -> None:
+async def _check_tree(connection: Connection, entries: Sequence[_EntryRow], tree: _Tree, check: Check) -> None:
     for place, row in enumerate(entries):
-        stored, worked_out = bytes(row["leaf_hash"]).hex(), tree.node(0, place).hex()
-        check.compare(f"ledger.log_entry {row['index']}, leaf_hash", stored, worked_out)
+        stored, worked_out = row.leaf_hash.hex(), tree.node(0, place).hex()
+        check.compare(f"ledger.log_entry {row.index}, leaf_hash", stored, worked_out)
     for row in await connection.fetch("select level, index, hash from ledger.log_node order by level, index"):
         height = HEIGHT * row["level"]
         is_within = (row["index"] + 1) << height <= tree.size
@@ -136,9 +149,9 @@ async def _check_tree(connection: Connection, entries: Sequence[Any], tree: _Tre
         last = found
 
 
-async def _check_days(connection: Connection, facts: Facts, entries: Sequence[Any], check: Check) -> None:
+async def _check_days(connection: Connection, facts: Facts, entries: Sequence[_EntryRow], check: Check) -> None:
     """The checkpoint of a day covers every manifest of its cut; the newest day may still wait for one."""
-    place = {(row["run"], row["number"]): row["index"] for row in entries}
+    place = {(row.run, row.number): row.index for row in entries}
     sizes = {row["day"]: row["size"] for row in await connection.fetch("select day, size from ledger.day_checkpoint")}
     for closed in facts.closed:
         size = sizes.get(closed.day)

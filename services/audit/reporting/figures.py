@@ -1,7 +1,7 @@
 """The figures of reports, taken apart so that they can be compared one by one."""
 
 from collections import Counter
-from typing import Any
+from datetime import date, datetime
 
 from services.audit.charging.workers import Workers
 from shared.contracts.manifests import DayClosed, StatementIssued
@@ -10,13 +10,15 @@ from shared.domain.books.coverage import Coverage
 from shared.domain.money import Amount, parse_yuan, yuan
 
 AnyReport = CoverageReport | DeclarationReport | PaymentReport | RegistrationReport
-Sheet = dict[str, dict[Any, Any]]
+Figure = str | int | date | None
+Facts = tuple[Figure, ...]
+Sheet = dict[str, dict[str | Facts, int | Facts]]
 """The figures of a coverage report, by what they are."""
 
 
 def worked_out_figures(sheet: Coverage, workers: Workers) -> Sheet:
     """The figures that a day's report must have."""
-    employees = {
+    employees: dict[str | Facts, int | Facts] = {
         (uscc, worker, number): orders
         for (day, province, uscc, worker, number), orders in workers.employees.items()
         if (day, province) == (sheet.day, sheet.province)
@@ -60,9 +62,9 @@ def figures_of(report: CoverageReport) -> Sheet:
     }  # fmt: skip
 
 
-def declared_of(report: DeclarationReport) -> tuple[Any, ...]:
+def declared_of(report: DeclarationReport) -> tuple[Figure | list[Facts], ...]:
     """What a declaration says."""
-    lines = [
+    lines: list[Facts] = [
         (
             each.kind, each.insured_month, each.industry, each.tariff_line, each.base_yuan, each.orders,
             each.exact_yuan, each.amount_yuan, each.series, each.insured_on,
@@ -73,9 +75,9 @@ def declared_of(report: DeclarationReport) -> tuple[Any, ...]:
     return (*head, report.orders, report.exact_yuan, report.amount_yuan, lines)
 
 
-def stated_of(statement: StatementIssued) -> tuple[Any, ...]:
+def stated_of(statement: StatementIssued) -> tuple[Figure | list[Facts], ...]:
     """What the declaration of a statement must say."""
-    lines = [
+    lines: list[Facts] = [
         (
             each.kind, each.insured_month, each.industry, each.tariff_line, yuan(Amount(each.base_amount)),
             each.orders, yuan(Amount(each.exact_amount)), yuan(Amount(each.amount)), each.series, each.insured_on,
@@ -102,7 +104,7 @@ def shares_of(told: AnyReport) -> dict[str, tuple[int, int]]:
     return {uscc: (orders[uscc], premium[uscc]) for uscc in named}
 
 
-def platform_lines_of(told: CoverageReport) -> dict[int, tuple[Any, ...]]:
+def platform_lines_of(told: CoverageReport) -> dict[int, Facts]:
     """The rows that the national platform keeps of a coverage report, by number."""
     return {
         number: (
@@ -113,14 +115,14 @@ def platform_lines_of(told: CoverageReport) -> dict[int, tuple[Any, ...]]:
     }  # fmt: skip
 
 
-def index_of(told: AnyReport) -> tuple[Any, ...]:
+def index_of(told: AnyReport) -> Facts:
     """Id, kind, province, day and enterprise: what a report is found by."""
     day = told.day if isinstance(told, CoverageReport | RegistrationReport) else None
     enterprise = told.enterprise if isinstance(told, DeclarationReport) else None
     return told.report_id, told.kind, told.province, day, enterprise
 
 
-def day_content_of(told: DayClosed) -> tuple[Any, ...]:
+def day_content_of(told: DayClosed) -> tuple[date | datetime | Counter[str], ...]:
     """The same whatever the order of the lists."""
     return (
         told.day, told.as_of, Counter(map(repr, told.totals)), Counter(map(repr, told.workers)),

@@ -5,18 +5,22 @@ yet is none of it (a rebuild may be under way), unless its time is long over.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, timedelta
-from typing import Any, Final
+from typing import Final
 
 from services.audit.facts import PATIENCE, Facts
 from services.audit.reporting.reports import read_statements
 from services.audit.verdict import Check, Verdict
-from shared.adapters.postgres.pool import Connection
+from shared.adapters.postgres.pool import Connection, Record
 from shared.contracts.manifests import DayClosed, Outcome, StatementIssued, Total
 
 COUNTED: Final = ("charged", "reversed", "presumed", "excluded", "premium")
-Rows = dict[tuple[Any, ...], Any]
+Cell = str | int | date | tuple[int, ...] | None
+Key = tuple[Cell, ...]
+"""The first columns of a row, which name what is counted."""
+Rows = dict[Key, tuple[Cell, ...]]
+Sums = dict[Key, tuple[int, ...]]
 _OVERDUE: Final = """
     select d.day::text as name from reporting.day_closed d where d.received_at < now() - $1::interval
         and not exists (select from reporting.day_projected p where p.day = d.day)
@@ -61,9 +65,9 @@ async def check_read_model(
         ("participation", 4, workers_of(known)),
         ("daily_hours", 4, hours_of(known)),
         ("first_time", 2, first_time_of(known)),
-        ("monthly_sum", 4, added(sums_of(known), lambda key: (key[0].replace(day=1), *key[1:4]))),
+        ("monthly_sum", 4, added(sums_of(known), lambda key: (_month(key), *key[1:4]))),
         ("whole_sum", 3, added(sums_of(known), lambda key: key[1:4])),
-        ("monthly_first_time", 2, added(first_time_of(known), lambda key: (key[0].replace(day=1), key[1]))),
+        ("monthly_first_time", 2, added(first_time_of(known), lambda key: (_month(key), key[1]))),
     ):
         rows = await connection.fetch(f"select * from reporting.{table}")
         check.compare_all(f"reporting.{table}", split(rows, key), worked_out)
@@ -90,7 +94,7 @@ async def check_shown_money(
             check.compare(f"reporting.remittance {name}", shown, booked)
 
 
-def listed(stated: StatementIssued) -> tuple[Any, ...]:
+def listed(stated: StatementIssued) -> Key:
     """A statement as the model lists it, without its id."""
     adjusted = [line.amount for line in stated.lines if line.kind == "adjustment"]
     return (
@@ -100,12 +104,13 @@ def listed(stated: StatementIssued) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def split(rows: Iterable[Any], key: int) -> Rows:
+def split(rows: Iterable[Record], key: int) -> Rows:
     """Rows by their first columns; those that count come after them."""
     return {tuple(row)[:key]: tuple(plain(value) for value in tuple(row)[key:]) for row in rows}
 
 
-def plain(value: Any) -> Any:
+def plain(value: Cell | list[int]) -> Cell:
+    """A list as a tuple, so that rows compare."""
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -118,8 +123,9 @@ def placed(days: Iterable[DayClosed]) -> Iterable[tuple[date, Total]]:
                 yield day.day, each
 
 
-def sums_of(days: Iterable[DayClosed]) -> Rows:
-    found: dict[tuple[Any, ...], list[int]] = {}
+def sums_of(days: Iterable[DayClosed]) -> Sums:
+    """`reporting.daily_sum`."""
+    found: dict[Key, list[int]] = {}
     for day, each in placed(days):
         row = found.setdefault((each.insured_on, each.province, each.enterprise, each.industry, day), [0] * 5)
         row[COUNTED.index(each.outcome.value)] += each.orders
@@ -129,8 +135,9 @@ def sums_of(days: Iterable[DayClosed]) -> Rows:
     return {key: tuple(row) for key, row in found.items()}
 
 
-def reasons_of(days: Iterable[DayClosed]) -> Rows:
-    found = Counter[tuple[Any, ...]]()
+def reasons_of(days: Iterable[DayClosed]) -> Sums:
+    """`reporting.daily_reason`."""
+    found = Counter[Key]()
     for day, each in placed(days):
         if each.outcome != Outcome.CHARGED:
             place = (each.insured_on, each.province, each.enterprise, each.industry)
@@ -138,8 +145,9 @@ def reasons_of(days: Iterable[DayClosed]) -> Rows:
     return {key: (orders,) for key, orders in found.items()}
 
 
-def workers_of(days: Iterable[DayClosed]) -> Rows:
-    found = Counter[tuple[Any, ...]]()
+def workers_of(days: Iterable[DayClosed]) -> Sums:
+    """`reporting.participation`."""
+    found = Counter[Key]()
     for day in days:
         for each in day.workers:
             found[each.insured_on, each.province, each.enterprise, day.day] += each.workers
@@ -147,7 +155,8 @@ def workers_of(days: Iterable[DayClosed]) -> Rows:
 
 
 def hours_of(days: Iterable[DayClosed]) -> Rows:
-    found: dict[tuple[Any, ...], list[int]] = {}
+    """`reporting.daily_hours`."""
+    found: dict[Key, list[int]] = {}
     for day in days:
         for each in day.hours:
             row = found.setdefault((each.insured_on, each.province, each.enterprise, day.day), [0] * 24)
@@ -155,17 +164,25 @@ def hours_of(days: Iterable[DayClosed]) -> Rows:
     return {key: (tuple(row),) for key, row in found.items()}
 
 
-def first_time_of(days: Iterable[DayClosed]) -> Rows:
-    found = Counter[tuple[Any, ...]]()
+def first_time_of(days: Iterable[DayClosed]) -> Sums:
+    """`reporting.first_time`."""
+    found = Counter[Key]()
     for day in days:
         for each in day.first_time:
             found[day.day, each.province] += each.workers
     return {key: (workers,) for key, workers in found.items()}
 
 
-def added(rows: Rows, group: Any) -> Rows:
+def _month(key: Key) -> date:
+    """The first day of the month of the day that a key begins with."""
+    day = key[0]
+    assert isinstance(day, date)
+    return day.replace(day=1)
+
+
+def added(rows: Sums, group: Callable[[Key], Key]) -> Sums:
     """Rows added up, column by column, by what `group` makes of a key."""
-    found: dict[tuple[Any, ...], list[int]] = {}
+    found: dict[Key, list[int]] = {}
     for key, row in rows.items():
         sums = found.setdefault(group(key), [0] * len(row))
         sums[:] = [sum(both) for both in zip(sums, row, strict=True)]

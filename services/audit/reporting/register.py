@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from services.audit.verdict import Check, Verdict
-from shared.adapters.postgres.pool import Connection
+from shared.adapters.postgres.pool import Connection, Record
 
 _UNEXAMINED: Final = """
     select c.day from reporting.day_closed c where c.received_at < now() - $1::interval
@@ -54,7 +54,7 @@ async def check_register(
 
 
 async def _compare(
-    connection: Connection, check: Check, kind: str, columns: str, shown: Iterable[Any], counted: str = "sum(count)"
+    connection: Connection, check: Check, kind: str, columns: str, shown: Iterable[Record], counted: str = "sum(count)"
 ) -> None:
     """What the register counts of a kind, group by group, against what is shown elsewhere."""
     sql = f"select {columns}, {counted} as orders from reporting.discrepancy where kind = $1 group by {columns}"
@@ -62,5 +62,5 @@ async def _compare(
     check.compare_all(f"reporting.discrepancy {kind} ", registered, _by_group(shown))
 
 
-def _by_group(rows: Iterable[Any]) -> dict[str, int]:
+def _by_group(rows: Iterable[Record]) -> dict[str, int]:
     return {" ".join(str(value) for value in list(row.values())[:-1]): int(row["orders"]) for row in rows}

@@ -1,16 +1,20 @@
 """What reporting built and what the national platform holds, against the books: I5's copies and I6."""
 
 from collections import defaultdict
+from collections.abc import Mapping
+from datetime import date
 from hashlib import sha256
-from typing import Any, Final
+from typing import Final
 
 import msgspec
+from msgspec import Struct
 from pydantic import ValidationError
 
 from services.audit.charging.workers import Workers
 from services.audit.facts import ClosedDay, Facts
 from services.audit.reporting.figures import (
     AnyReport,
+    Figure,
     day_content_of,
     declared_of,
     figures_of,
@@ -22,6 +26,7 @@ from services.audit.reporting.figures import (
 )
 from services.audit.verdict import Check, Verdict
 from shared.adapters.postgres.pool import Connection
+from shared.adapters.postgres.typed_rows import fetch_structs
 from shared.contracts.manifests import DayClosed, StatementIssued
 from shared.contracts.reports import (
     REPORT,
@@ -40,13 +45,51 @@ _REPORTS: Final = """
     from reporting.report r left join reporting.receipt c using (report_id) order by r.number"""
 
 
+class _ReportRow(Struct, frozen=True):
+    """A row of `reporting.report`, with its receipt."""
+
+    report_id: str
+    kind: str
+    province: str
+    day: date | None
+    enterprise: str | None
+    body: bytes
+    body_sha256: str
+    receipt_id: str | None
+    receipt_sha256: str | None
+    is_disputed: bool
+
+
+class _HeldRow(Struct, frozen=True):
+    """A row of `national_platform.report`, with its delivery and receipt."""
+
+    report_id: str
+    kind: str
+    province: str
+    day: date | None
+    enterprise: str | None
+    body: bytes
+    body_sha256: str
+    receipt_id: str | None
+    receipt_sha256: str | None
+
+
+class _DeclarationRow(Struct, frozen=True):
+    """A row of `national_platform.declaration`."""
+
+    report_id: str
+    orders: int
+    exact: int
+    amount: int
+
+
 class Reports:
     """Reads every report once and holds it against the closed days, the rows and the statements."""
 
     def __init__(self, facts: Facts, workers: Workers, verdict: Verdict) -> None:
         self._facts, self._workers, self._verdict = facts, workers, verdict
         self._first_time = workers.first_time()
-        self._kept: dict[str, Any] = {}
+        self._kept: dict[str, _ReportRow] = {}
         self._told: dict[str, AnyReport] = {}
 
     async def check(self, connection: Connection, platform: Connection, later: Connection) -> None:
@@ -55,7 +98,7 @@ class Reports:
         await self._read(connection)
         await self._check_days(connection)
         await self._check_declarations(connection)
-        await self._checkshares_of(connection)
+        await self._check_shares(connection)
         await self._check_held(platform, later)
 
     async def _check_copies(self, connection: Connection) -> None:
@@ -79,17 +122,17 @@ class Reports:
 
     async def _read(self, connection: Connection) -> None:
         check = self._verdict.check("I6", "every report reads as what its own columns say of it")
-        for row in await connection.fetch(_REPORTS):
-            name = f"reporting.report {row['report_id']}"
-            self._kept[row["report_id"]] = row
-            check.compare(f"{name}, SHA-256", row["body_sha256"], sha256(row["body"]).hexdigest())
+        for row in await fetch_structs(connection, _ReportRow, _REPORTS):
+            name = f"reporting.report {row.report_id}"
+            self._kept[row.report_id] = row
+            check.compare(f"{name}, SHA-256", row.body_sha256, sha256(row.body).hexdigest())
             try:
-                told = REPORT.validate_json(row["body"])
+                told = REPORT.validate_json(row.body)
             except ValidationError as error:
                 check.find(f"{name}: {error.error_count()} faults in its body")
                 continue
-            self._told[row["report_id"]] = told
-            columns = (row["report_id"], row["kind"], row["province"], row["day"], row["enterprise"])
+            self._told[row.report_id] = told
+            columns = (row.report_id, row.kind, row.province, row.day, row.enterprise)
             check.compare(name, columns, index_of(told))
 
     async def _check_days(self, connection: Connection) -> None:
@@ -110,10 +153,10 @@ class Reports:
             if day in built or day not in closed_days:  # else the day's reports are being built just now
                 check.find(f"reporting.report coverage.{day}.{province}: the day is not closed or has nothing there")
 
-    def _daily(self) -> tuple[dict[tuple[Any, str], CoverageReport], dict[tuple[Any, str], list[str]]]:
+    def _daily(self) -> tuple[dict[tuple[date, str], CoverageReport], dict[tuple[date, str], list[str]]]:
         """Coverage reports and all registered tokens, by day and province."""
-        told: dict[tuple[Any, str], CoverageReport] = {}
-        registered: dict[tuple[Any, str], list[str]] = defaultdict(list)
+        told: dict[tuple[date, str], CoverageReport] = {}
+        registered: dict[tuple[date, str], list[str]] = defaultdict(list)
         for report in self._told.values():
             if isinstance(report, CoverageReport):
                 told[report.day, report.province] = report
@@ -125,8 +168,8 @@ class Reports:
         self,
         check: Check,
         closed: ClosedDay,
-        told: dict[tuple[Any, str], CoverageReport],
-        registered: dict[tuple[Any, str], list[str]],
+        told: dict[tuple[date, str], CoverageReport],
+        registered: dict[tuple[date, str], list[str]],
     ) -> None:
         for sheet in build_coverage(closed.day, closed.told.totals, closed.told.workers, closed.told.first_time):
             name = f"reporting.report coverage.{closed.day}.{sheet.province}"
@@ -163,7 +206,7 @@ class Reports:
                     due = None if stated is None else yuan(Amount(stated.amount))
                     check.compare(f"reporting.report {payment.report_id}, {item.statement_id}, due", item.due_yuan, due)
 
-    async def _checkshares_of(self, connection: Connection) -> None:
+    async def _check_shares(self, connection: Connection) -> None:
         check = self._verdict.check("I6", "the shares that reports are listed by are their own sums")
         stored: dict[str, dict[str, tuple[int, int]]] = defaultdict(dict)
         for row in await connection.fetch("select * from reporting.share"):
@@ -176,14 +219,14 @@ class Reports:
     async def _check_held(self, platform: Connection, later: Connection) -> None:
         """What the national platform holds, byte for byte, and the figures it keeps beside."""
         check = self._verdict.check("I6", "the national platform holds what was reported, or a discrepancy names it")
-        held = {row["report_id"]: row for row in await platform.fetch(_HELD)}
+        held = {row.report_id: row for row in await fetch_structs(platform, _HeldRow, _HELD)}
         for report_id, row in self._kept.items():
-            if row["receipt_sha256"] is None or row["is_disputed"]:
+            if row.receipt_sha256 is None or row.is_disputed:
                 continue
-            check.compare(f"reporting.receipt {report_id}, SHA-256", row["receipt_sha256"], row["body_sha256"])
+            check.compare(f"reporting.receipt {report_id}, SHA-256", row.receipt_sha256, row.body_sha256)
             theirs = held.get(report_id)
-            stored = None if theirs is None else (sha256(theirs["body"]).hexdigest(), theirs["receipt_id"])
-            check.compare(f"national_platform.report {report_id}", stored, (row["body_sha256"], row["receipt_id"]))
+            stored = None if theirs is None else (sha256(theirs.body).hexdigest(), theirs.receipt_id)
+            check.compare(f"national_platform.report {report_id}", stored, (row.body_sha256, row.receipt_id))
         unknown = [report_id for report_id in held if report_id not in self._kept]
         # What was sent since our snapshot was taken is known by now.
         sent = await later.fetch("select report_id from reporting.report where report_id = any($1)", unknown)
@@ -199,25 +242,24 @@ _HELD: Final = """
     left join national_platform.receipt c on c.report_id = r.report_id"""
 
 
-async def _check_platform(platform: Connection, held: dict[str, Any], verdict: Verdict) -> None:
+async def _check_platform(platform: Connection, held: dict[str, _HeldRow], verdict: Verdict) -> None:
     """The platform's tables of figures are those of the bodies it holds."""
     check = verdict.check("I6", "the figures that the national platform compares are those of the reports it holds")
-    lines: dict[str, dict[int, tuple[Any, ...]]] = defaultdict(dict)
+    lines: dict[str, dict[int, tuple[Figure, ...]]] = defaultdict(dict)
     for row in await platform.fetch("select * from national_platform.coverage_line"):
         figures = (row["period"], row["province"], row["enterprise"], row["insured_on"], row["orders"], row["premium"])
         lines[row["report_id"]][row["number"]] = figures
-    declared = {row["report_id"]: row for row in await platform.fetch("select * from national_platform.declaration")}
+    declarations = await fetch_structs(platform, _DeclarationRow, "select * from national_platform.declaration")
+    declared = {row.report_id: row for row in declarations}
     for report_id, row in held.items():
-        body = sha256(row["body"]).hexdigest()
-        check.compare(
-            f"national_platform.delivery of {report_id}", (row["body_sha256"], row["receipt_sha256"]), (body,) * 2
-        )
+        body = sha256(row.body).hexdigest()
+        check.compare(f"national_platform.delivery of {report_id}", (row.body_sha256, row.receipt_sha256), (body,) * 2)
         try:
-            told = REPORT.validate_json(row["body"])
+            told = REPORT.validate_json(row.body)
         except ValidationError:
             check.find(f"national_platform.delivery of {report_id}: its body does not read")
             continue
-        columns = (row["report_id"], row["kind"], row["province"], row["day"], row["enterprise"])
+        columns = (row.report_id, row.kind, row.province, row.day, row.enterprise)
         check.compare(f"national_platform.report {report_id}", columns, index_of(told))
         if isinstance(told, CoverageReport):
             check.compare_all(
@@ -225,14 +267,14 @@ async def _check_platform(platform: Connection, held: dict[str, Any], verdict: V
             )
         elif isinstance(told, DeclarationReport):
             kept = declared.get(report_id)
-            stored = None if kept is None else (kept["orders"], kept["exact"], kept["amount"])
+            stored = None if kept is None else (kept.orders, kept.exact, kept.amount)
             worked_out = (told.orders, parse_yuan(told.exact_yuan), parse_yuan(told.amount_yuan))
             check.compare(f"national_platform.declaration {report_id}", stored, worked_out)
 
 
 async def read_statements(connection: Connection) -> dict[str, StatementIssued]:
     """The ledger's statements as the message told them."""
-    lines: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    lines: dict[str, list[Mapping[str, Figure]]] = defaultdict(list)
     for row in await connection.fetch("select * from ledger.statement_line order by statement_id, number"):
         lines[row["statement_id"]].append(dict(row))
     return {
