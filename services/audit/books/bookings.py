@@ -199,11 +199,11 @@ class Books:
                     known = sums[line[0]].get(key, (0, 0))
                     sums[line[0]][key] = (known[0] + orders * times, known[1] + premium * times)
         for closed in self._facts.closed:
-            told: dict[Group, tuple[int, int]] = {}
+            sums_told: dict[Group, tuple[int, int]] = {}
             for total in closed.told.totals:
                 place = (total.insured_on, total.enterprise, total.province, total.industry, total.tariff_line)
-                told[*place, total.outcome.value, total.reason] = (total.orders, total.premium)
-            check.compare_all(f"ledger.day_closed {closed.day},", told, sums[closed.day])
+                sums_told[*place, total.outcome.value, total.reason] = (total.orders, total.premium)
+            check.compare_all(f"ledger.day_closed {closed.day},", sums_told, sums[closed.day])
             signs = {Outcome.CHARGED: 1, Outcome.REVERSED: -1}
             orders = sum(total.orders * signs.get(total.outcome, 0) for total in closed.told.totals)
             premium = sum(total.premium for total in closed.told.totals)
@@ -277,11 +277,11 @@ def _compare_entry(check: Check, key: EntryKey, stored: list[JournalRow], expect
     entry = stored[0]
     kind = "reversal" if key[4] else "charge" if insured == posted else "late_charge"
     check.compare(f"ledger.journal_entry {entry.entry_id}, kind", entry.kind, kind)
-    found: Counter[tuple[str, str, str]] = Counter()
+    moved: Counter[tuple[str, str, str]] = Counter()
     for account, uscc, province, amount in postings_of(entry):
-        found[account, uscc, province] += amount
+        moved[account, uscc, province] += amount
     wanted: dict[tuple[str, str, str], int] = {}
     for (uscc, province), premium in expected.items():
         wanted["receivable", uscc, province] = premium
         wanted["premium_income", uscc, province] = -premium
-    check.compare_all(f"ledger.posting of entry {entry.entry_id} ({name}),", dict(found), wanted)
+    check.compare_all(f"ledger.posting of entry {entry.entry_id} ({name}),", dict(moved), wanted)

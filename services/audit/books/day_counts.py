@@ -34,18 +34,18 @@ class _AnswerRow(Struct, frozen=True):
 
 async def check_counts(books: Connection, charging: Sequence[Charging], verdict: Verdict) -> None:
     """Every closed day's counts from the rows of all deployments, and from what each of them answered."""
-    closed, workers = charging[0].facts.closed, join_workers([each.rows.workers for each in charging])
+    closed_days, workers = charging[0].facts.closed, join_workers([part.rows.workers for part in charging])
     hours = verdict.check("I4", "acceptances by hour of every closed day, worked out anew from the rows")
     distinct = verdict.check("I4", "distinct and first-time workers of every closed day, worked out anew from the rows")
     counts, first_time = workers.distinct(), _first_time_counts(workers)
-    for each in closed:
-        name, told = f"ledger.day_closed {each.day}", each.told
-        told_hours = {_place(count): count.orders for count in told.hours}
-        told_workers = {_place(count): count.workers for count in told.workers}
-        hours.compare_all(f"{name}, hours", told_hours, workers.hours.get(each.day, {}))
-        distinct.compare_all(f"{name}, workers", told_workers, counts.get(each.day, {}))
-        new = {one.province: one.workers for one in told.first_time}
-        distinct.compare_all(f"{name}, first-time workers of", new, first_time.get(each.day, {}))
+    for closed in closed_days:
+        name, message = f"ledger.day_closed {closed.day}", closed.told
+        told_hours = {_place(count): count.orders for count in message.hours}
+        told_workers = {_place(count): count.workers for count in message.workers}
+        hours.compare_all(f"{name}, hours", told_hours, workers.hours.get(closed.day, {}))
+        distinct.compare_all(f"{name}, workers", told_workers, counts.get(closed.day, {}))
+        new = {count.province: count.workers for count in message.first_time}
+        distinct.compare_all(f"{name}, first-time workers of", new, first_time.get(closed.day, {}))
     for part in charging:
         await _check_participants(part.connection, part.facts, part.rows.workers, distinct)
     await _check_answers(books, charging, verdict)
@@ -70,9 +70,9 @@ async def _check_participants(connection: Connection, facts: Facts, workers: Wor
     )
     stored = {(f"{row['province']:02}", bytes(row["worker"])): row["first_on"] for row in rows}
     new = workers.first_time().items()
-    found = {(province, worker): day for (day, province), known in new if day <= last for worker in known}
-    for key in stored.keys() | found.keys():
-        check.compare(f"charging.participant {key[0]}/{key[1].hex()}", stored.get(key), found.get(key))
+    worked_out = {(province, worker): day for (day, province), known in new if day <= last for worker in known}
+    for key in stored.keys() | worked_out.keys():
+        check.compare(f"charging.participant {key[0]}/{key[1].hex()}", stored.get(key), worked_out.get(key))
 
 
 async def _check_answers(books: Connection, charging: Sequence[Charging], verdict: Verdict) -> None:
@@ -97,15 +97,15 @@ async def _check_answers(books: Connection, charging: Sequence[Charging], verdic
 
 
 def _read(rows: Sequence[_AnswerRow], check: Check, table: str) -> Answers:
-    found = {}
+    answers = {}
     for row in rows:
         key = (row.day, row.attempt, row.deployment)
         empty = DayCounted(
             day=key[0], attempt=key[1], cut={}, settlement=None, totals=[], workers=[], first_time=[], resends=-1,
             unmatched_cancellations=-1,
         )  # fmt: skip
-        found[key] = check.read(f"{table} {key[0]}, attempt {key[1]}", row.body, DayCounted, empty)
-    return found
+        answers[key] = check.read(f"{table} {key[0]}, attempt {key[1]}", row.body, DayCounted, empty)
+    return answers
 
 
 def _compare_day(check: Check, closed: ClosedDay, answers: Sequence[DayCounted]) -> None:
@@ -113,12 +113,14 @@ def _compare_day(check: Check, closed: ClosedDay, answers: Sequence[DayCounted])
     is_joined = len(answers) > 1
 
     def stand(counts: Iterable[AcceptancesByHour | WorkerCount]) -> set[str]:
-        return {repr(each) for each in counts if not is_joined or each.enterprise is not None}
+        return {repr(count) for count in counts if not is_joined or count.enterprise is not None}
 
-    name, told = f"charging.day_count {closed.day}", closed.told
-    check.compare(f"{name}, workers", stand(one for each in answers for one in each.workers), stand(told.workers))
-    check.compare(f"{name}, hours", stand(one for each in answers for one in each.hours), stand(told.hours))
+    name, message = f"charging.day_count {closed.day}", closed.told
+    check.compare(
+        f"{name}, workers", stand(count for answer in answers for count in answer.workers), stand(message.workers)
+    )
+    check.compare(f"{name}, hours", stand(count for answer in answers for count in answer.hours), stand(message.hours))
     if not is_joined:
-        check.compare(f"{name}, first time", set(map(repr, answers[0].first_time)), set(map(repr, told.first_time)))
-    figures = (sum(each.resends for each in answers), sum(each.unmatched_cancellations for each in answers))
+        check.compare(f"{name}, first time", set(map(repr, answers[0].first_time)), set(map(repr, message.first_time)))
+    figures = (sum(answer.resends for answer in answers), sum(answer.unmatched_cancellations for answer in answers))
     check.compare(f"ledger.day_closed {closed.day}", (closed.resends, closed.unmatched_cancellations), figures)

@@ -88,7 +88,7 @@ class _Tree:
 
 
 async def _check_entries(connection: Connection, facts: Facts, entries: Sequence[_EntryRow], check: Check) -> None:
-    heads = {(each.told.run, each.told.number): head_of(each.told) for each in facts.manifests.values()}
+    heads = {(manifest.told.run, manifest.told.number): head_of(manifest.told) for manifest in facts.manifests.values()}
     booked = {(row["run"], row["number"]) for row in await connection.fetch("select * from ledger.manifest_booked")}
     last: dict[str, int] = defaultdict(int)
     for place, row in enumerate(entries):
@@ -141,12 +141,15 @@ async def _check_tree(connection: Connection, entries: Sequence[_EntryRow], tree
         check.compare(f"ledger.log_node {row['level']}/{row['index']}", bytes(row["hash"]).hex(), node)
     last = Checkpoint("", 0, merkle.EMPTY_ROOT)
     for row in await connection.fetch("select size, origin, root from ledger.checkpoint order by size"):
-        found, name = Checkpoint(row["origin"], row["size"], bytes(row["root"])), f"ledger.checkpoint {row['size']}"
-        root = tree.root(found.size)
-        check.compare(name, found.root.hex(), root.hex() if root else None)
-        if not tree.continues(last, found):
+        checkpoint, name = (
+            Checkpoint(row["origin"], row["size"], bytes(row["root"])),
+            f"ledger.checkpoint {row['size']}",
+        )
+        root = tree.root(checkpoint.size)
+        check.compare(name, checkpoint.root.hex(), root.hex() if root else None)
+        if not tree.continues(last, checkpoint):
             check.find(f"{name} does not continue the one of {last.size}")
-        last = found
+        last = checkpoint
 
 
 async def _check_days(connection: Connection, facts: Facts, entries: Sequence[_EntryRow], check: Check) -> None:

@@ -27,15 +27,16 @@ def worked_out_figures(sheet: Coverage, workers: Workers) -> Sheet:
     return {
         "sums": {"orders, premium, workers, first-time workers": sums},
         "line": {
-            (each.insured_on, each.enterprise, each.industry, each.tariff_line): (
-                yuan(each.base), each.charged, each.reversed, each.orders, yuan(each.premium)
+            (line.insured_on, line.enterprise, line.industry, line.tariff_line): (
+                yuan(line.base), line.charged, line.reversed, line.orders, yuan(line.premium)
             )
-            for each in sheet.lines
+            for line in sheet.lines
         },
         "exclusion": {
-            (each.insured_on, each.enterprise, each.industry, each.reason): each.orders for each in sheet.exclusions
+            (exclusion.insured_on, exclusion.enterprise, exclusion.industry, exclusion.reason): exclusion.orders
+            for exclusion in sheet.exclusions
         },
-        "workers": {(each.insured_on, each.enterprise): each.workers for each in sheet.workers},
+        "workers": {(count.insured_on, count.enterprise): count.workers for count in sheet.workers},
         "employee": employees,
     }  # fmt: skip
 
@@ -46,18 +47,19 @@ def figures_of(report: CoverageReport) -> Sheet:
     return {
         "sums": {"orders, premium, workers, first-time workers": sums},
         "line": {
-            (each.insured_on, each.enterprise, each.industry, each.tariff_line): (
-                each.base_yuan, each.charged, each.reversed, each.orders, each.premium_yuan
+            (line.insured_on, line.enterprise, line.industry, line.tariff_line): (
+                line.base_yuan, line.charged, line.reversed, line.orders, line.premium_yuan
             )
-            for each in report.lines
+            for line in report.lines
         },
         "exclusion": {
-            (each.insured_on, each.enterprise, each.industry, each.reason): each.orders for each in report.exclusions
+            (exclusion.insured_on, exclusion.enterprise, exclusion.industry, exclusion.reason): exclusion.orders
+            for exclusion in report.exclusions
         },
-        "workers": {(each.insured_on, each.enterprise): each.workers for each in report.workers},
+        "workers": {(count.insured_on, count.enterprise): count.workers for count in report.workers},
         "employee": {
-            (each.enterprise, each.worker_id, each.employer_insurance_no): each.orders
-            for each in report.employee_exclusions
+            (exclusion.enterprise, exclusion.worker_id, exclusion.employer_insurance_no): exclusion.orders
+            for exclusion in report.employee_exclusions
         },
     }  # fmt: skip
 
@@ -66,10 +68,10 @@ def declared_of(report: DeclarationReport) -> tuple[Figure | list[Facts], ...]:
     """What a declaration says."""
     lines: list[Facts] = [
         (
-            each.kind, each.insured_month, each.industry, each.tariff_line, each.base_yuan, each.orders,
-            each.exact_yuan, each.amount_yuan, each.series, each.insured_on,
+            line.kind, line.insured_month, line.industry, line.tariff_line, line.base_yuan, line.orders,
+            line.exact_yuan, line.amount_yuan, line.series, line.insured_on,
         )
-        for each in report.lines
+        for line in report.lines
     ]  # fmt: skip
     head = (report.enterprise, report.province, report.period, report.due_on)
     return (*head, report.orders, report.exact_yuan, report.amount_yuan, lines)
@@ -79,52 +81,52 @@ def stated_of(statement: StatementIssued) -> tuple[Figure | list[Facts], ...]:
     """What the declaration of a statement must say."""
     lines: list[Facts] = [
         (
-            each.kind, each.insured_month, each.industry, each.tariff_line, yuan(Amount(each.base_amount)),
-            each.orders, yuan(Amount(each.exact_amount)), yuan(Amount(each.amount)), each.series, each.insured_on,
+            line.kind, line.insured_month, line.industry, line.tariff_line, yuan(Amount(line.base_amount)),
+            line.orders, yuan(Amount(line.exact_amount)), yuan(Amount(line.amount)), line.series, line.insured_on,
         )
-        for each in statement.lines
+        for line in statement.lines
     ]  # fmt: skip
     head = (statement.enterprise, statement.province, statement.period, statement.due_on)
     amounts = (yuan(Amount(statement.exact_amount)), yuan(Amount(statement.amount)))
     return (*head, statement.orders, *amounts, lines)
 
 
-def shares_of(told: AnyReport) -> dict[str, tuple[int, int]]:
+def shares_of(report: AnyReport) -> dict[str, tuple[int, int]]:
     """Orders and 0.0001 yuan of each enterprise that a report names."""
-    if isinstance(told, DeclarationReport):
-        return {told.enterprise: (told.orders, parse_yuan(told.amount_yuan))}
-    if not isinstance(told, CoverageReport):
+    if isinstance(report, DeclarationReport):
+        return {report.enterprise: (report.orders, parse_yuan(report.amount_yuan))}
+    if not isinstance(report, CoverageReport):
         return {}
     orders: Counter[str] = Counter()
     premium: Counter[str] = Counter()
-    for line in told.lines:
+    for line in report.lines:
         orders[line.enterprise] += line.orders
         premium[line.enterprise] += parse_yuan(line.premium_yuan)
-    named = {each.enterprise for each in told.exclusions} | {each.enterprise for each in told.workers} | set(orders)
+    named = {line.enterprise for line in report.exclusions} | {line.enterprise for line in report.workers} | set(orders)
     return {uscc: (orders[uscc], premium[uscc]) for uscc in named}
 
 
-def platform_lines_of(told: CoverageReport) -> dict[int, Facts]:
+def platform_lines_of(report: CoverageReport) -> dict[int, Facts]:
     """The rows that the national platform keeps of a coverage report, by number."""
     return {
         number: (
-            f"{told.day:%Y-%m}", told.province, line.enterprise, line.insured_on, line.orders,
+            f"{report.day:%Y-%m}", report.province, line.enterprise, line.insured_on, line.orders,
             parse_yuan(line.premium_yuan),
         )
-        for number, line in enumerate(told.lines, 1)
+        for number, line in enumerate(report.lines, 1)
     }  # fmt: skip
 
 
-def index_of(told: AnyReport) -> Facts:
+def index_of(report: AnyReport) -> Facts:
     """Id, kind, province, day and enterprise: what a report is found by."""
-    day = told.day if isinstance(told, CoverageReport | RegistrationReport) else None
-    enterprise = told.enterprise if isinstance(told, DeclarationReport) else None
-    return told.report_id, told.kind, told.province, day, enterprise
+    day = report.day if isinstance(report, CoverageReport | RegistrationReport) else None
+    enterprise = report.enterprise if isinstance(report, DeclarationReport) else None
+    return report.report_id, report.kind, report.province, day, enterprise
 
 
-def day_content_of(told: DayClosed) -> tuple[date | datetime | Counter[str], ...]:
+def day_content_of(message: DayClosed) -> tuple[date | datetime | Counter[str], ...]:
     """The same whatever the order of the lists."""
     return (
-        told.day, told.as_of, Counter(map(repr, told.totals)), Counter(map(repr, told.workers)),
-        Counter(map(repr, told.first_time)), Counter(map(repr, told.hours)),
+        message.day, message.as_of, Counter(map(repr, message.totals)), Counter(map(repr, message.workers)),
+        Counter(map(repr, message.first_time)), Counter(map(repr, message.hours)),
     )  # fmt: skip

@@ -116,61 +116,61 @@ def plain(value: Cell | list[int]) -> Cell:
 
 def placed(days: Iterable[DayClosed]) -> Iterable[tuple[date, Total]]:
     """What is about orders of a day, a province and an industry, with the day whose close told it."""
-    told = (Outcome.CHARGED, Outcome.REVERSED, Outcome.EXCLUDED)
+    outcomes = (Outcome.CHARGED, Outcome.REVERSED, Outcome.EXCLUDED)
     for day in days:
-        for each in day.totals:
-            if each.outcome in told and None not in (each.insured_on, each.province, each.industry):
-                yield day.day, each
+        for total in day.totals:
+            if total.outcome in outcomes and None not in (total.insured_on, total.province, total.industry):
+                yield day.day, total
 
 
 def sums_of(days: Iterable[DayClosed]) -> Sums:
     """`reporting.daily_sum`."""
-    found: dict[Key, list[int]] = {}
-    for day, each in placed(days):
-        row = found.setdefault((each.insured_on, each.province, each.enterprise, each.industry, day), [0] * 5)
-        row[COUNTED.index(each.outcome.value)] += each.orders
-        row[COUNTED.index("premium")] += each.premium
-        if each.reason is not None and each.reason.startswith("assessed:"):
-            row[COUNTED.index("presumed")] += each.orders * (1 if each.outcome == Outcome.CHARGED else -1)
-    return {key: tuple(row) for key, row in found.items()}
+    sums: dict[Key, list[int]] = {}
+    for day, total in placed(days):
+        row = sums.setdefault((total.insured_on, total.province, total.enterprise, total.industry, day), [0] * 5)
+        row[COUNTED.index(total.outcome.value)] += total.orders
+        row[COUNTED.index("premium")] += total.premium
+        if total.reason is not None and total.reason.startswith("assessed:"):
+            row[COUNTED.index("presumed")] += total.orders * (1 if total.outcome == Outcome.CHARGED else -1)
+    return {key: tuple(row) for key, row in sums.items()}
 
 
 def reasons_of(days: Iterable[DayClosed]) -> Sums:
     """`reporting.daily_reason`."""
-    found = Counter[Key]()
-    for day, each in placed(days):
-        if each.outcome != Outcome.CHARGED:
-            place = (each.insured_on, each.province, each.enterprise, each.industry)
-            found[*place, each.outcome.value, (each.reason or "").split(":")[0], day] += each.orders
-    return {key: (orders,) for key, orders in found.items()}
+    counts = Counter[Key]()
+    for day, total in placed(days):
+        if total.outcome != Outcome.CHARGED:
+            place = (total.insured_on, total.province, total.enterprise, total.industry)
+            counts[*place, total.outcome.value, (total.reason or "").split(":")[0], day] += total.orders
+    return {key: (orders,) for key, orders in counts.items()}
 
 
 def workers_of(days: Iterable[DayClosed]) -> Sums:
     """`reporting.participation`."""
-    found = Counter[Key]()
+    counts = Counter[Key]()
     for day in days:
-        for each in day.workers:
-            found[each.insured_on, each.province, each.enterprise, day.day] += each.workers
-    return {key: (workers,) for key, workers in found.items()}
+        for count in day.workers:
+            counts[count.insured_on, count.province, count.enterprise, day.day] += count.workers
+    return {key: (workers,) for key, workers in counts.items()}
 
 
 def hours_of(days: Iterable[DayClosed]) -> Rows:
     """`reporting.daily_hours`."""
-    found: dict[Key, list[int]] = {}
+    sums: dict[Key, list[int]] = {}
     for day in days:
-        for each in day.hours:
-            row = found.setdefault((each.insured_on, each.province, each.enterprise, day.day), [0] * 24)
-            row[:] = [sum(both) for both in zip(row, each.orders, strict=True)]
-    return {key: (tuple(row),) for key, row in found.items()}
+        for count in day.hours:
+            row = sums.setdefault((count.insured_on, count.province, count.enterprise, day.day), [0] * 24)
+            row[:] = [sum(both) for both in zip(row, count.orders, strict=True)]
+    return {key: (tuple(row),) for key, row in sums.items()}
 
 
 def first_time_of(days: Iterable[DayClosed]) -> Sums:
     """`reporting.first_time`."""
-    found = Counter[Key]()
+    counts = Counter[Key]()
     for day in days:
-        for each in day.first_time:
-            found[day.day, each.province] += each.workers
-    return {key: (workers,) for key, workers in found.items()}
+        for count in day.first_time:
+            counts[day.day, count.province] += count.workers
+    return {key: (workers,) for key, workers in counts.items()}
 
 
 def _month(key: Key) -> date:
@@ -182,8 +182,8 @@ def _month(key: Key) -> date:
 
 def added(rows: Sums, group: Callable[[Key], Key]) -> Sums:
     """Rows added up, column by column, by what `group` makes of a key."""
-    found: dict[Key, list[int]] = {}
+    grouped: dict[Key, list[int]] = {}
     for key, row in rows.items():
-        sums = found.setdefault(group(key), [0] * len(row))
+        sums = grouped.setdefault(group(key), [0] * len(row))
         sums[:] = [sum(both) for both in zip(sums, row, strict=True)]
-    return {key: tuple(sums) for key, sums in found.items()}
+    return {key: tuple(sums) for key, sums in grouped.items()}

@@ -40,9 +40,9 @@ async def check_register(
         check.find(f"reporting.day_examined {row['day']}: not examined after {patience}")
     days = [row["day"] for row in await connection.fetch("select day from reporting.day_examined")]
     resent, conflicts = [], []
-    for each in charging:
-        resent += await each.fetch(_RESENT, days)
-        conflicts += await each.fetch(_CONFLICTS, max(days, default=None))
+    for database in charging:
+        resent += await database.fetch(_RESENT, days)
+        conflicts += await database.fetch(_CONFLICTS, max(days, default=None))
     unconfirmed = await connection.fetch(_UNCONFIRMED)
     await _compare(connection, check, "several_acceptance_times", "enterprise, evidence ->> 'close'", resent)
     await _compare(connection, check, "other_content", "enterprise", conflicts)

@@ -109,8 +109,8 @@ class Reports:
             name = f"reporting.day_closed {row['day']}"
             check.compare(f"{name}, SHA-256", row["body_sha256"], sha256(row["body"]).hexdigest())
             empty = DayClosed(day=row["day"], as_of=row["as_of"], totals=[], workers=[], first_time=[])
-            told, closed = check.read(name, row["body"], DayClosed, empty), days.get(row["day"])
-            if closed is None or day_content_of(told) != day_content_of(closed.told):
+            message, closed = check.read(name, row["body"], DayClosed, empty), days.get(row["day"])
+            if closed is None or day_content_of(message) != day_content_of(closed.told):
                 check.find(f"{name}: not what ledger.day_closed holds")
         statements = await read_statements(connection)
         for row in await connection.fetch("select * from reporting.statement_issued"):
@@ -127,13 +127,13 @@ class Reports:
             self._kept[row.report_id] = row
             check.compare(f"{name}, SHA-256", row.body_sha256, sha256(row.body).hexdigest())
             try:
-                told = REPORT.validate_json(row.body)
+                report = REPORT.validate_json(row.body)
             except ValidationError as error:
                 check.find(f"{name}: {error.error_count()} faults in its body")
                 continue
-            self._told[row.report_id] = told
+            self._told[row.report_id] = report
             columns = (row.report_id, row.kind, row.province, row.day, row.enterprise)
-            check.compare(name, columns, index_of(told))
+            check.compare(name, columns, index_of(report))
 
     async def _check_days(self, connection: Connection) -> None:
         """Coverage and registration reports, figure by figure, from the closed days and the rows."""
@@ -142,38 +142,38 @@ class Reports:
         )
         built = {row["day"] for row in await connection.fetch("select day from reporting.day_built")}
         overdue = {row["day"] for row in await connection.fetch(_OVERDUE, self._facts.patience)}
-        told, registered = self._daily()
+        reports, registered = self._daily()
         for closed in self._facts.closed:
             if closed.day in built:
-                self._compare_day(check, closed, told, registered)
+                self._compare_day(check, closed, reports, registered)
             elif closed.day in overdue:
                 check.find(f"reporting.day_built {closed.day}: not built after {self._facts.patience}")
         closed_days = {closed.day for closed in self._facts.closed}
-        for day, province in told:
+        for day, province in reports:
             if day in built or day not in closed_days:  # else the day's reports are being built just now
                 check.find(f"reporting.report coverage.{day}.{province}: the day is not closed or has nothing there")
 
     def _daily(self) -> tuple[dict[tuple[date, str], CoverageReport], dict[tuple[date, str], list[str]]]:
         """Coverage reports and all registered tokens, by day and province."""
-        told: dict[tuple[date, str], CoverageReport] = {}
+        reports: dict[tuple[date, str], CoverageReport] = {}
         registered: dict[tuple[date, str], list[str]] = defaultdict(list)
         for report in self._told.values():
             if isinstance(report, CoverageReport):
-                told[report.day, report.province] = report
+                reports[report.day, report.province] = report
             elif isinstance(report, RegistrationReport):
                 registered[report.day, report.province] += report.workers
-        return told, registered
+        return reports, registered
 
     def _compare_day(
         self,
         check: Check,
         closed: ClosedDay,
-        told: dict[tuple[date, str], CoverageReport],
+        reports: dict[tuple[date, str], CoverageReport],
         registered: dict[tuple[date, str], list[str]],
     ) -> None:
         for sheet in build_coverage(closed.day, closed.told.totals, closed.told.workers, closed.told.first_time):
             name = f"reporting.report coverage.{closed.day}.{sheet.province}"
-            report = told.pop((closed.day, sheet.province), None)
+            report = reports.pop((closed.day, sheet.province), None)
             if report is None:
                 check.find(f"{name} is missing")
                 continue
@@ -188,7 +188,11 @@ class Reports:
     async def _check_declarations(self, connection: Connection) -> None:
         check = self._verdict.check("I6", "declarations and payment reports = statements")
         statements = await read_statements(connection)
-        declared = {each.statement_id: each for each in self._told.values() if isinstance(each, DeclarationReport)}
+        declared = {
+            candidate.statement_id: candidate
+            for candidate in self._told.values()
+            if isinstance(candidate, DeclarationReport)
+        }
         issued = await connection.fetch("select statement_id from reporting.statement_issued")
         for row in issued:
             name, statement = row["statement_id"], statements.get(row["statement_id"])
@@ -211,8 +215,8 @@ class Reports:
         stored: dict[str, dict[str, tuple[int, int]]] = defaultdict(dict)
         for row in await connection.fetch("select * from reporting.share"):
             stored[row["report_id"]][row["enterprise"]] = (row["orders"], row["amount"])
-        for report_id, told in self._told.items():
-            check.compare_all(f"reporting.share {report_id}/", stored.pop(report_id, {}), shares_of(told))
+        for report_id, read_report in self._told.items():
+            check.compare_all(f"reporting.share {report_id}/", stored.pop(report_id, {}), shares_of(read_report))
         for report_id in stored:
             check.find(f"reporting.share {report_id}: there is no such report")
 
@@ -255,20 +259,20 @@ async def _check_platform(platform: Connection, held: dict[str, _HeldRow], verdi
         body = sha256(row.body).hexdigest()
         check.compare(f"national_platform.delivery of {report_id}", (row.body_sha256, row.receipt_sha256), (body,) * 2)
         try:
-            told = REPORT.validate_json(row.body)
+            report = REPORT.validate_json(row.body)
         except ValidationError:
             check.find(f"national_platform.delivery of {report_id}: its body does not read")
             continue
         columns = (row.report_id, row.kind, row.province, row.day, row.enterprise)
-        check.compare(f"national_platform.report {report_id}", columns, index_of(told))
-        if isinstance(told, CoverageReport):
+        check.compare(f"national_platform.report {report_id}", columns, index_of(report))
+        if isinstance(report, CoverageReport):
             check.compare_all(
-                f"national_platform.coverage_line {report_id}/", lines[report_id], platform_lines_of(told)
+                f"national_platform.coverage_line {report_id}/", lines[report_id], platform_lines_of(report)
             )
-        elif isinstance(told, DeclarationReport):
+        elif isinstance(report, DeclarationReport):
             kept = declared.get(report_id)
             stored = None if kept is None else (kept.orders, kept.exact, kept.amount)
-            worked_out = (told.orders, parse_yuan(told.exact_yuan), parse_yuan(told.amount_yuan))
+            worked_out = (report.orders, parse_yuan(report.exact_yuan), parse_yuan(report.amount_yuan))
             check.compare(f"national_platform.declaration {report_id}", stored, worked_out)
 
 
