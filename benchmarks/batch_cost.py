@@ -14,7 +14,7 @@ import msgspec
 from benchmarks.authors import CHARGING
 from benchmarks.orders import SCHEME, acceptances, ride_hailing_enterprises
 from benchmarks.records import LIMITS, Record
-from services.charging.ingest.batch_reader import BatchReader
+from services.charging.ingest.batch_reader import EventReader
 from services.charging.rows.batch import Batch, sum_totals
 from services.charging.rows.row_encoding import stream
 from services.charging.store.leaf_groups import Groups
@@ -59,13 +59,13 @@ def measure() -> dict[str, float]:
     }
 
 
-def _reader() -> BatchReader:
+def _reader() -> EventReader:
     scheme = load_scheme(SCHEME)
     ids = {uscc: number for number, uscc in enumerate(sorted(scheme.enterprises), 1)}
-    return BatchReader(scheme, known_regions(), ids, LIMITS)
+    return EventReader(scheme, known_regions(), ids, LIMITS)
 
 
-def _all(reader: BatchReader, records: list[Record]) -> Batch:
+def _all(reader: EventReader, records: list[Record]) -> Batch:
     batch = reader.read(records, 1)
     stream(sorted(batch.rows))
     sum_totals(batch.totals)

@@ -22,7 +22,7 @@ from benchmarks.authors import CHARGING
 from benchmarks.orders import SCHEME, insured_regions
 from benchmarks.records import LIMITS, Record, moves
 from services.charging.close.settlement import settle
-from services.charging.ingest.batch_reader import BatchReader
+from services.charging.ingest.batch_reader import EventReader
 from services.charging.store.batch_writer import start_run, write_batch
 from services.charging.store.day_partitions import Parts
 from services.ledger.books.booking import receive_manifest
@@ -93,7 +93,7 @@ async def _write_run(owner: str, run: int, orders: int) -> None:
             await pool.execute(
                 "insert into charging.position values ($1, $2, $3, 0, 0)", CLUSTER, orders_topic(uscc), run
             )
-        reader = BatchReader(load_scheme(SCHEME), known_regions(), ids, LIMITS)
+        reader = EventReader(load_scheme(SCHEME), known_regions(), ids, LIMITS)
         async with pool.acquire() as connection:
             started = await start_run(connection, "orders", CHARGING)
             for records in _polls(run, orders):

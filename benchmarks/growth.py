@@ -22,7 +22,7 @@ from benchmarks.orders import SCHEME, Event, Writer, ride_hailing_enterprises
 from benchmarks.records import LIMITS, Record, moves
 from benchmarks.table import Row
 from deploy.embedded.postgres import EmbeddedPostgres
-from services.charging.ingest.batch_reader import BatchReader
+from services.charging.ingest.batch_reader import EventReader
 from services.charging.store.batch_writer import start_run, write_batch
 from shared.adapters.files.regions import known_regions
 from shared.adapters.files.scheme import load_scheme
@@ -111,7 +111,7 @@ async def _write(login: str, writer: int, count: int) -> list[Written]:
     async with open_pool(login, size=1) as pool, pool.acquire() as connection:
         ids = {row["uscc"]: row["id"] for row in await connection.fetch("select uscc, id from charging.enterprise")}
         reader, run = (
-            BatchReader(load_scheme(SCHEME), known_regions(), ids, LIMITS),
+            EventReader(load_scheme(SCHEME), known_regions(), ids, LIMITS),
             await start_run(connection, "orders", CHARGING),
         )
         for uscc in ids:

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from services.charging.rows.batch import Limits
 from services.charging.store.positions import Move
+from shared.intake.limits import IntakeLimits
 
-LIMITS: Final = Limits(max_event_bytes=65_536, max_skew_seconds=300, max_age_days=30)
+LIMITS: Final = IntakeLimits(max_event_bytes=65_536, max_skew_seconds=300, max_age_days=30)
 """Of the reader, as charging has them unless set otherwise."""
 
 

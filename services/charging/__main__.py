@@ -18,7 +18,7 @@ from services.charging.close.order_findings import DayFinder
 from services.charging.close.settlement import settle
 from services.charging.close.take_closing import ClosingRules, take_closing
 from services.charging.close.worker_days import WorkerDays
-from services.charging.ingest.batch_reader import BatchReader
+from services.charging.ingest.batch_reader import EventReader
 from services.charging.ingest.consumer import Consumer
 from services.charging.ingest.skip_lost_events import LostEventSkipper, make_skip_router
 from services.charging.ingest.topics_watch import TopicsWatch, client_id_of
@@ -28,7 +28,6 @@ from services.charging.queries.dry_run import Trials, make_trial_router
 from services.charging.queries.orders import OrderLookup
 from services.charging.queries.parked_events import ParkedEvents
 from services.charging.queries.proofs import Proofs
-from services.charging.rows.batch import Limits
 from services.charging.store.batch_writer import Run, start_run
 from services.charging.store.deployment import claim_database
 from services.charging.store.partition_queries import open_asking
@@ -59,6 +58,7 @@ from shared.contracts.topics import DAYS_CLOSING, MANIFESTS, orders_topic
 from shared.domain.calendar import SHANGHAI
 from shared.domain.evidence.authors import Role
 from shared.domain.scheme.rating import Scheme
+from shared.intake.limits import IntakeLimits
 from shared.runtime import clock
 from shared.runtime.deployments import load_deployments
 from shared.runtime.periodic import Periodic, until_done
@@ -91,8 +91,8 @@ async def compose(service: Service) -> AsyncIterator[None]:
         outbox = Outbox(outgoing, "charging", functools.partial(_publish, broker, author))
         ids = await _register(pool, scheme)
 
-        def make_reader() -> BatchReader:
-            return BatchReader(scheme, known_regions(), ids, _limits(settings))
+        def make_reader() -> EventReader:
+            return EventReader(scheme, known_regions(), ids, _limits(settings))
 
         consumer = Consumer(settings, pool, make_reader(), run, metrics, service.die, outbox.wake)
         topics = load_deployments(settings).topics_pattern(settings.deployment)
@@ -173,8 +173,8 @@ def _read_closings(
     return topics
 
 
-def _limits(settings: Settings) -> Limits:
-    return Limits(settings.max_event_bytes, settings.max_skew_seconds, settings.max_age_days)
+def _limits(settings: Settings) -> IntakeLimits:
+    return IntakeLimits(settings.max_event_bytes, settings.max_skew_seconds, settings.max_age_days)
 
 
 async def _start_runs(pool: Pool, settings: Settings, author: AuthorSigner) -> tuple[Run, Run]:

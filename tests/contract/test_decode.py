@@ -3,13 +3,14 @@
 import json
 from dataclasses import replace
 from datetime import timedelta
+from itertools import zip_longest
 from typing import Any, Final
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.charging.ingest.batch_reader import BatchReader
+from services.charging.ingest.batch_reader import STEP_EVENTS, EventReader
 from services.charging.rows.batch import Batch
 from shared.adapters.files.regions import known_regions
 from shared.contracts.events import SOURCE_PREFIX
@@ -142,9 +143,9 @@ CONTENT: dict[str, tuple[Sent, ParkReason | None]] = {
 }
 
 
-def reader() -> BatchReader:
+def reader() -> EventReader:
     ids = {uscc: number for number, uscc in enumerate(sorted(demo_scheme().enterprises), 1)}
-    return BatchReader(demo_scheme(), known_regions(), ids, LIMITS)
+    return EventReader(demo_scheme(), known_regions(), ids, LIMITS)
 
 
 def records(*sent: Sent) -> list[Record]:
@@ -228,7 +229,7 @@ def test_no_time_breaks_a_batch(at: Any) -> None:
         assert len(batch.rows) + len(batch.parked) == 3
 
 
-def primed(*usual: Sent) -> BatchReader:
+def primed(*usual: Sent) -> EventReader:
     """A reader that has seen such orders, so that it lays out the next ones without a second look."""
     made = reader()
     made.read(records(*usual), 1)
@@ -288,17 +289,18 @@ def test_plain_events_are_laid_out_at_a_glance() -> None:
     assert set(range(2 * len(values) + 1)) - set(more.indexes) == {len(values)}
     assert len(more.events) == len(more.indexes) == len(more.tokens) // 32
     ids = {uscc: number for number, uscc in enumerate(sorted(demo_scheme().enterprises), 1)}
-    watched = Watched(demo_scheme(), known_regions(), ids, LIMITS)
+    events = EventReader(demo_scheme(), known_regions(), ids, LIMITS)
     for _ in range(2):
-        watched.read(records(*USUAL), 7)
-    assert watched.alone == len(USUAL)  # all of them the first time, none the second
+        events.read(records(*USUAL), 7)
+    assert events.slow_path_events == len(USUAL)  # all of them the first time, none the second
 
 
-class Watched(BatchReader):
-    """Counts what it reads alone."""
-
-    alone = 0
-
-    def _read_alone(self, index: int, record: Any) -> None:
-        self.alone += 1
-        super()._read_alone(index, record)
+def test_batches_whose_steps_take_turns_are_read_as_one_after_the_other() -> None:
+    """Each batch is an object: what one holds between two steps is not seen by another."""
+    many = [accepted(f"o{number}", sequence=number + 1) for number in range(STEP_EVENTS + 3)]
+    first, second = records(*many), records(*USUAL, Sent(b"{"), *many[::-1])
+    shared, alone = reader(), reader()
+    open_batches = [shared.open(first, 1), shared.open(second, 2)]
+    for _ in zip_longest(*(batch.steps() for batch in open_batches)):
+        continue
+    assert [told(batch.batch) for batch in open_batches] == [told(alone.read(first, 1)), told(alone.read(second, 2))]

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from services.charging.rows.order_columns import COPY_COLUMNS
 from services.charging.rows.row_encoding import Orders, lay_out, stream
-from services.charging.rows.row_kinds import TotalKey
 from services.charging.rows.row_template import Form, texts
 from shared.contracts.manifests import Outcome
 from shared.domain.evidence.leaf import NO_INT64, order_leaf
 from shared.domain.evidence.merkle import leaf_hash
+from shared.intake.rated_events import TotalKey
 
 USCC = "91350211M000100Y43"
 EPOCH_2000_US = 946_684_800_000_000

@@ -22,7 +22,7 @@ from services.charging.api import charging_routes as charging_api
 from services.charging.close.order_findings import DayFinder
 from services.charging.close.settlement import settle
 from services.charging.close.take_closing import ClosingRules, take_closing
-from services.charging.ingest.batch_reader import BatchReader
+from services.charging.ingest.batch_reader import EventReader
 from services.charging.ingest.consumer import Consumer
 from services.charging.metrics import Metrics as ChargingMetrics
 from services.charging.queries.days import Lookup
@@ -128,7 +128,7 @@ class ChargingService:
         async with self.pool.acquire() as connection:
             self.run = await start_run(connection, "orders", CHARGING)
             self.settlement_run = await start_run(connection, "settlement", CHARGING)
-        reader = BatchReader(scheme, known_regions(), await _register(self.pool, scheme), _limits(settings))
+        reader = EventReader(scheme, known_regions(), await _register(self.pool, scheme), _limits(settings))
         metrics = ChargingMetrics(CollectorRegistry())
         consumer = Consumer(settings, self.pool, reader, self.run, metrics, never_dies, self.outbox.wake)
         self.broker, self.consumer = cast("KafkaBroker", LogBroker(self.subscriber)), consumer

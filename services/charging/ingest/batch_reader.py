@@ -1,309 +1,202 @@
-"""Records read in (topic, partition, offset) order, rated, and laid out as rows and leaves. Pure.
+"""Batch reader: decodes, rates and encodes the records of one batch, in (topic, partition, offset) order. Pure.
 
 The first received of two events with one key comes first, whatever the order of rows in the table.
 
-An event goes one of two ways. What is plainly right is laid out by the form of its like, found by what decides its
-rate. Everything else is read alone, with every check; that way makes the forms, and is the only one that parks.
+Fast path: well-formed events are encoded with a cached row template, looked up by what decides the rating. Slow path:
+every other event is rated alone, with every check. Only the slow path makes templates, and only it parks an event.
 """
 
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
 from hashlib import sha256
 from itertools import compress
 from struct import Struct
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from services.charging.ingest.duplicate_filter import DuplicateFilter
-from services.charging.ingest.template_cache import FIRST_RECORD_MS, LAST_RECORD_MS, TemplateCache, template_keys
-from services.charging.rows.batch import (
-    SHANGHAI_EPOCH,
-    Batch,
-    DeclarationRow,
-    KeptRecord,
-    Limits,
-    Record,
-    kept_record_leaf,
-    since_epoch_us,
-)
+from services.charging.ingest.template_cache import TemplateCache
+from services.charging.rows.batch import Batch, DeclarationRow, KeptRecord, Record, kept_record_leaf
 from services.charging.rows.row_encoding import Orders, lay_out
-from services.charging.rows.row_kinds import CANCEL_REASONS, EXCLUSION_REASONS, TotalKey
+from services.charging.rows.row_kinds import CANCEL_REASONS, EXCLUSION_REASONS
 from services.charging.rows.row_template import Form, texts
 from shared.adapters.crypto.hashing import hash_all
 from shared.adapters.crypto.signing import is_signed
-from shared.contracts.events import (
-    SOURCE_PREFIX,
-    Cancellation,
-    Completion,
-    DayDeclared,
-    OrderAccepted,
-    OrderCancelled,
-    OrderCompleted,
-)
+from shared.contracts.events import SOURCE_PREFIX, Acceptance, Cancellation
 from shared.contracts.manifests import Outcome
-from shared.contracts.parking import ParkReason
-from shared.contracts.topics import enterprise_of, orders_topic
-from shared.domain.evidence.declaration_keys import DeclarationKeys, Signed
+from shared.contracts.topics import orders_topic
+from shared.domain.evidence.declaration_keys import DeclarationKeys
 from shared.domain.evidence.leaf import NO_INT64, RowKind, declaration_leaf
 from shared.domain.evidence.merkle import leaf_hash
-from shared.domain.scheme.industry import FOOD_DELIVERY_CLOSED_ON, Industry
-from shared.domain.scheme.rating import Charged, Excluded, ExclusionReason, Scheme
+from shared.domain.scheme.industry import Industry
+from shared.domain.scheme.rating import Scheme
 from shared.intake.bulk_decoder import BulkDecoder
-from shared.intake.declaration_signatures import find_signature
-from shared.intake.free_fields import find_declaration_fault, find_fault
-from shared.intake.strict_decoder import Parked, decode
+from shared.intake.event_rater import EventRater
+from shared.intake.limits import IntakeLimits
+from shared.intake.rated_events import ParkedEvent, RatedOrder, RecordedDeclaration, TotalKey
 
 STEP_EVENTS: Final = 1_024
-"""Read without a pause: some 4 ms, in which a worker answers no question. Fewer would cost more, more save nothing."""
-_FOOD_CLOSED_DAY: Final = FOOD_DELIVERY_CLOSED_ON.toordinal() - date(1970, 1, 1).toordinal()
+"""Events read without a pause: some 4 ms, in which a worker answers no request. Fewer cost more, more save nothing."""
 _TOKEN: Final = Struct("32s")
-_NOTHING_YET: Final = TotalKey(-1, "", None, None, Outcome.PARKED, None, None, 0)
-_EMPLOYEE: Final = Excluded(ExclusionReason.INSURED_AS_EMPLOYEE)
-_FOREVER_US: Final = 2**63 - 1
-_ACCEPTANCE, _COMPLETION, _CANCELLATION = int(RowKind.ACCEPTANCE), int(RowKind.COMPLETION), int(RowKind.CANCELLATION)
-_KINDS: Final[Mapping[type, int]] = {
-    OrderAccepted: _ACCEPTANCE,
-    OrderCompleted: _COMPLETION,
-    OrderCancelled: _CANCELLATION,
-}
+_UNKNOWN_TOTAL: Final = TotalKey(-1, "", None, None, Outcome.PARKED, None, None, 0)
+_INDUSTRY_CODES: Final = {industry.value: industry.code for industry in Industry}
 
 
 @dataclass(frozen=True, slots=True)
 class EnterpriseTopic:
-    """One enterprise's topic."""
+    """Orders topic of one enterprise: its USCC, its number in the database, and the source of its events."""
 
     uscc: str
     enterprise: int
     source: str
 
 
-class BatchReader:
-    """Reads batches against one scheme; what is the same for many orders is looked up once."""
+class EventReader:
+    """Opens batches against one scheme; keeps lookups and templates between batches, and nothing of a batch."""
 
     def __init__(
-        self, scheme: Scheme, regions: frozenset[str], enterprise_ids: Mapping[str, int], limits: Limits
+        self, scheme: Scheme, regions: frozenset[str], enterprise_ids: Mapping[str, int], limits: IntakeLimits
     ) -> None:
-        self._scheme, self._limits = scheme, limits
-        self._keys = DeclarationKeys(scheme.enterprise_keys, is_signed)
-        self._lanes = {
+        self.topics = {
             orders_topic(uscc): EnterpriseTopic(uscc, enterprise, SOURCE_PREFIX + uscc)
             for uscc, enterprise in enterprise_ids.items()
         }
-        self._regions = {region: (region[:2], int(region)) for region in regions}
-        self._timelines: dict[tuple[str, str, str], tuple[list[int], list[Any]]] = {}
-        self._industry_codes = {industry.value: industry.code for industry in Industry}
-        self._decoder = BulkDecoder(regions, [lane.source for lane in self._lanes.values()], limits.max_event_bytes)
-        self._alike = TemplateCache(self._regions, limits)
-        self._batch, self._orders = Batch(), Orders()
-        self._doubts = DuplicateFilter()
+        keys = DeclarationKeys(scheme.enterprise_keys, is_signed)
+        self.decoder = BulkDecoder(regions, [topic.source for topic in self.topics.values()], limits.max_event_bytes)
+        self.rater = EventRater(scheme, regions, enterprise_ids, limits, keys)
+        self.templates = TemplateCache(regions, limits)
+        self.duplicates = DuplicateFilter()
+        self.slow_path_events = 0
+        """Events that were rated alone since the start."""
+
+    def open(self, records: Iterable[Record], batch_number: int) -> "BatchReader":
+        """A reader of one batch; `records` are in (topic, partition, offset) order, `batch_number` is in each row."""
+        batch = Batch(records=list(records))
+        batch.events = len(batch.records)
+        batch.leaves, batch.totals = [b""] * batch.events, [_UNKNOWN_TOTAL] * batch.events
+        return BatchReader(self, batch, batch_number)
 
     def read(self, records: Iterable[Record], batch_number: int) -> Batch:
-        """A batch of records in (topic, partition, offset) order; `batch_number` goes into each row."""
-        batch = Batch(records=list(records))
-        for _ in self.steps(batch, batch_number):
+        """Read a batch without a pause."""
+        reader = self.open(records, batch_number)
+        for _ in reader.steps():
             continue
-        return batch
+        return reader.batch
 
-    def steps(self, batch: Batch, batch_number: int) -> Iterator[None]:
-        """Read what `batch` has of records, some at a time: what else a process does comes in between."""
-        self._batch = batch
-        batch.events, moments = len(batch.records), list[int]()
-        batch.leaves, batch.totals = [b""] * batch.events, [_NOTHING_YET] * batch.events
+
+class BatchReader:
+    """Fills one batch, some events a step; `batch` is complete when the steps are over."""
+
+    def __init__(self, reader: EventReader, batch: Batch, batch_number: int) -> None:
+        self.batch = batch
+        self._reader = reader
+        self._number = batch_number
+
+    def steps(self) -> Iterator[None]:
+        """Read STEP_EVENTS a step, so that a process can do other work in between."""
+        batch = self.batch
+        moments: list[int] = []
         for start in range(0, batch.events, STEP_EVENTS):
-            self._orders = Orders()
-            self._read_step(range(start, min(start + STEP_EVENTS, batch.events)), batch_number)
-            moments += self._orders.moments()
+            moments += self._read_step(range(start, min(start + STEP_EVENTS, batch.events)))
             yield
-        self._doubts.find(batch, moments)
-        self._batch, self._orders = Batch(), Orders()  # its records may be large, and are let go with it
+        batch.doubtful |= self._reader.duplicates.find(batch, moments)
 
-    def _read_step(self, places: range, batch_number: int) -> None:
-        batch, orders = self._batch, self._orders
-        for place in self._take_alike(places):
-            self._read_alone(place, batch.records[place])
-        orders.sort()
-        orders.received = hash_all([batch.records[place].value or b"" for place in orders.indexes])
-        rows, leaves = lay_out(orders, batch_number)
+    def _read_step(self, indexes: range) -> list[int]:
+        """Returns the moment of each row, in the order of the records."""
+        columns = Orders()
+        for index in self._take_known(indexes, columns):
+            self._read_alone(index, columns)
+        columns.sort()
+        self._encode(columns)
+        return columns.moments()
+
+    def _encode(self, columns: Orders) -> None:
+        batch = self.batch
+        columns.received = hash_all([batch.records[index].value or b"" for index in columns.indexes])
+        rows, leaves = lay_out(columns, self._number)
         batch.rows += rows
-        for place, leaf, form in zip(orders.indexes, leaves, orders.forms, strict=True):
-            batch.leaves[place], batch.totals[place] = leaf, form.total
-        batch.days |= {form.total.insured_on for form in set(orders.forms)}
+        for index, leaf, template in zip(columns.indexes, leaves, columns.forms, strict=True):
+            batch.leaves[index] = leaf
+            batch.totals[index] = template.total
+        batch.days |= {template.total.insured_on for template in set(columns.forms)}
 
-    def _take_alike(self, places: range) -> list[int]:
-        """Take the events that are plainly right and have a like; returns the places of the others, in their order."""
-        records = self._batch.records
-        seen = self._decoder.decode([records[place].value for place in places])
-        right = [places[place] for place in seen.indexes]
-        left = set(places).difference(right) if len(right) < len(places) else set()
-        tokens, kinds = [token for (token,) in _TOKEN.iter_unpack(seen.tokens)], list(map(type, seen.events))
-        for struct in set(kinds):
-            columns, events = Orders(), seen.events
-            columns.indexes, columns.tokens = right, tokens
-            if kinds.count(struct) < len(kinds):
-                mine = [kind is struct for kind in kinds]
-                columns.indexes, columns.tokens = list(compress(right, mine)), list(compress(tokens, mine))
-                events = list(compress(events, mine))
-            own = [records[place] for place in columns.indexes]
-            left.update(self._alike.take(self._decoder.kinds[struct], own, events, columns))
-            self._orders.add(columns)
+    def _take_known(self, indexes: range, columns: Orders) -> list[int]:
+        """Fast path: add well-formed events with a cached template; returns the indexes of the others, ascending."""
+        records, decoder = self.batch.records, self._reader.decoder
+        decoded = decoder.decode([records[index].value for index in indexes])
+        decoded_at = [indexes[index] for index in decoded.indexes]
+        left = set(indexes).difference(decoded_at) if len(decoded_at) < len(indexes) else set()
+        tokens = [token for (token,) in _TOKEN.iter_unpack(decoded.tokens)]
+        types = list(map(type, decoded.events))
+        for event_type in set(types):
+            known, events = Orders(), decoded.events
+            known.indexes, known.tokens = decoded_at, tokens
+            if types.count(event_type) < len(types):
+                is_type = [other is event_type for other in types]
+                known.indexes, known.tokens = list(compress(decoded_at, is_type)), list(compress(tokens, is_type))
+                events = list(compress(events, is_type))
+            own_records = [records[index] for index in known.indexes]
+            left.update(self._reader.templates.fill(decoder.kinds[event_type], own_records, events, known))
+            columns.add(known)
         return sorted(left)
 
-    def _read_alone(self, index: int, record: Record) -> None:
-        uscc = enterprise_of(record.topic) or ""
-        event = decode(record.value, self._limits.max_event_bytes)
-        fault = event if isinstance(event, Parked) else self._take(index, record, uscc, event)
-        if fault is not None:
-            self._park(index, record, uscc, fault, None if isinstance(event, Parked) else event)
+    def _read_alone(self, index: int, columns: Orders) -> None:
+        """Slow path: rate one event with every check."""
+        record = self.batch.records[index]
+        self._reader.slow_path_events += 1
+        match self._reader.rater.rate(record.topic, record.timestamp, record.value):
+            case RatedOrder() as order:
+                self._add_order(index, record, order, columns)
+            case RecordedDeclaration() as declaration:
+                self._add_declaration(index, record, declaration)
+            case ParkedEvent() as parked:
+                self._park(index, record, parked)
 
-    def _take(self, index: int, record: Record, uscc: str, event: Any) -> Parked | None:
-        """Lay the event out, or say why it is parked."""
-        if event.source != SOURCE_PREFIX + uscc:
-            return Parked(ParkReason.OTHER_ENTERPRISE, f"{event.source} on the topic of {uscc or record.topic}")
-        lane = self._lanes.get(record.topic)
-        if lane is None:
-            return Parked(ParkReason.UNKNOWN_ENTERPRISE, f"{uscc} is not registered")
-        if not FIRST_RECORD_MS <= record.timestamp < LAST_RECORD_MS:
-            return Parked(ParkReason.IMPOSSIBLE_TIME, f"record time {record.timestamp} ms")
-        if isinstance(event, DayDeclared):
-            signed = find_signature(self._keys, uscc, event, record.value or b"")
-            if isinstance(signed, Parked):
-                return signed
-            fault = find_declaration_fault(event.data)
-            if fault is None:
-                self._declare(index, record, lane, event, signed)
-            return fault
-        return self._take_order(index, record, lane, _KINDS[type(event)], event.data)
-
-    def _take_order(self, index: int, record: Record, lane: EnterpriseTopic, kind: int, data: Any) -> Parked | None:
-        series = data.series if kind == _ACCEPTANCE else None
-        fault = find_fault(data.agency_uscc, data.employer_insurance_no, series)
-        if fault is not None:
-            return fault
-        accepted_us = since_epoch_us(data.accepted_at)
-        day = (data.accepted_at - SHANGHAI_EPOCH).days
-        fault = self._time_fault(data, day, accepted_us, record.timestamp * 1000)
-        if fault is not None:
-            return fault
-        place = self._regions.get(data.acceptance_region)
-        if place is None:
-            return Parked(ParkReason.UNKNOWN_REGION, f"{data.acceptance_region} is not in GB/T 2260")
-        ended_us = None
-        if kind != _ACCEPTANCE:
-            fault = self._end_fault(data, record)
-            ended_us = since_epoch_us(data.completed_at if kind == _COMPLETION else data.cancelled_at)
-        form = self._form(lane, kind, day, accepted_us, place[0], data) if fault is None else None
-        if form is None:
-            return fault or Parked(ParkReason.NO_TARIFF_LINE, f"no line for {data.industry} in province {place[0]}")
-        sequence, recorded_us = None, NO_INT64
-        if kind == _ACCEPTANCE:
-            sequence, recorded_us = data.sequence, record.timestamp * 1000
-        if series is not None:
-            self._alike.keep_series(series)
-        self._orders.append(
-            index, form, accepted_us, ended_us, sequence, place[1], bytes.fromhex(data.worker_id), data.order_id,
+    def _add_order(self, index: int, record: Record, order: RatedOrder, columns: Orders) -> None:
+        data, series, sequence, recorded_us = order.data, None, None, NO_INT64
+        if isinstance(data, Acceptance):
+            series, sequence, recorded_us = data.series, data.sequence, record.timestamp * 1000
+            self._reader.templates.keep_series(series)
+        columns.append(
+            index, self._template_of(self._reader.topics[record.topic], order), order.accepted_us, order.ended_us,
+            sequence, int(data.acceptance_region), bytes.fromhex(data.worker_id), data.order_id,
             texts(series, data.agency_uscc, data.employer_insurance_no), recorded_us,
         )  # fmt: skip
-        return None
 
-    def _time_fault(self, data: Any, day: int, accepted_us: int, now_us: int) -> Parked | None:
-        limits = self._limits
-        if accepted_us > now_us + limits.max_skew_us:
-            return Parked(ParkReason.IN_FUTURE, f"accepted over {limits.max_skew_seconds} s after the record's time")
-        if accepted_us < now_us - limits.max_age_us:
-            return Parked(ParkReason.TOO_OLD, f"accepted over {limits.max_age_days} days before the record's time")
-        if data.industry == "food_delivery" and day >= _FOOD_CLOSED_DAY:
-            return Parked(ParkReason.UNKNOWN_INDUSTRY, "food_delivery was merged into instant_delivery on 2025-07-01")
-        return None
+    def _template_of(self, topic: EnterpriseTopic, order: RatedOrder) -> Form:
+        """The cached template of such orders; made and cached where there is none for this instant."""
+        templates = self._reader.templates
+        key = templates.key_of(orders_topic(topic.uscc), topic.source, order)
+        template = templates.find(key, order.accepted_us)
+        if template is None:
+            template = _make_template(topic, order)
+            templates.keep(key, template)
+        return template
 
-    def _end_fault(self, data: Completion | Cancellation, record: Record) -> Parked | None:
-        if isinstance(data, Completion):
-            ended = data.completed_at
-            if ended <= data.accepted_at:
-                reason = ParkReason.COMPLETION_NOT_AFTER_ACCEPTANCE
-                return Parked(reason, f"completed at {ended}, accepted at {data.accepted_at}")
-        else:
-            ended = data.cancelled_at
-            if ended < data.accepted_at:
-                reason = ParkReason.CANCELLATION_BEFORE_ACCEPTANCE
-                return Parked(reason, f"cancelled at {ended}, accepted at {data.accepted_at}")
-        if since_epoch_us(ended) > record.timestamp * 1000 + self._limits.max_skew_us:
-            return Parked(ParkReason.IN_FUTURE, f"ended over {self._limits.max_skew_seconds} s after the record's time")
-        return None
+    def _add_declaration(self, index: int, record: Record, declaration: RecordedDeclaration) -> None:
+        data, enterprise = declaration.data, self._reader.topics[record.topic].enterprise
+        received, body = sha256(record.value or b"").digest(), msgspec.json.encode(data)
+        row = DeclarationRow(index, enterprise, data.declaration_id, data.day, body, received, declaration.signed)
+        uscc, body_hash = declaration.total.enterprise.encode(), sha256(body).digest()
+        leaf = declaration_leaf(uscc, data.declaration_id, data.day.toordinal(), received, body_hash)
+        self.batch.declarations.append(row)
+        self.batch.leaves[index] = leaf_hash(leaf)
+        self.batch.totals[index] = declaration.total
 
-    def _form(
-        self, lane: EnterpriseTopic, kind: int, day: int, accepted_us: int, province: str, data: Any
-    ) -> Form | None:
-        """The form of such an order, made when it is missing; None when no tariff line holds."""
-        (key,) = template_keys(kind, [orders_topic(lane.uscc)], [lane.source], [day], [province], [data])
-        form = self._alike.form(key)
-        if form is None or not form.begin_us <= accepted_us < form.end_us:
-            if kind == _ACCEPTANCE:
-                form = self._accepted_form(lane, day, accepted_us, province, data)
-            else:
-                form = self._ended_form(lane, kind, day, province, data)
-            if form is not None:
-                self._alike.keep(key, form)
-        return form
-
-    def _accepted_form(
-        self, lane: EnterpriseTopic, day: int, accepted_us: int, province: str, data: Any
-    ) -> Form | None:
-        place = (lane.uscc, province, data.industry)
-        timeline = self._timelines.get(place)
-        if timeline is None:
-            timeline = self._timelines[place] = self._scheme.timeline(lane.uscc, province, Industry(data.industry))
-        starts, outcomes = timeline
-        at = bisect_right(starts, accepted_us)
-        outcome = outcomes[at - 1]
-        if data.employer_insurance_no is not None and not isinstance(outcome, Excluded):
-            outcome = _EMPLOYEE
-        total = _acceptance_total(day, lane.uscc, province, data.industry, outcome)
-        if total is None:
-            return None
-        reason = EXCLUSION_REASONS.index(total.reason) if total.reason else 0
-        return Form(
-            lane.enterprise, _ACCEPTANCE, data.token_key, self._industry_codes[data.industry], reason, None,
-            total.base_amount, total, starts[at - 1], starts[at] if at < len(starts) else _FOREVER_US,
-        )  # fmt: skip
-
-    def _ended_form(self, lane: EnterpriseTopic, kind: int, day: int, province: str, data: Any) -> Form:
-        reason, departed, what = 0, None, "completion"
-        if kind == _CANCELLATION:
-            reason, departed, what = CANCEL_REASONS.index(data.reason), data.departed, "cancellation"
-        total = TotalKey(day, lane.uscc, province, data.industry, Outcome.RECORDED, what, None, 0)
-        code = self._industry_codes[data.industry]
-        return Form(lane.enterprise, kind, data.token_key, code, reason, departed, 0, total, -_FOREVER_US, _FOREVER_US)
-
-    def _declare(
-        self, index: int, record: Record, lane: EnterpriseTopic, event: DayDeclared, signed: Signed | None
-    ) -> None:
-        data, received = event.data, sha256(record.value or b"").digest()
-        body = msgspec.json.encode(data)
-        row = DeclarationRow(index, lane.enterprise, data.declaration_id, data.day, body, received, signed)
-        self._batch.declarations.append(row)
-        self._batch.leaves[index] = leaf_hash(
-            declaration_leaf(
-                lane.uscc.encode(), data.declaration_id, data.day.toordinal(), received, sha256(body).digest()
-            )
-        )
-        self._batch.totals[index] = TotalKey(-1, lane.uscc, None, None, Outcome.RECORDED, "declaration", None, 0)
-
-    def _park(self, index: int, record: Record, uscc: str, fault: Parked, event: Any) -> None:
-        region = getattr(event.data, "acceptance_region", None) if event is not None else None
-        province = region[:2] if region in self._regions else None
-        self._batch.parked.append(KeptRecord(index, record, fault.reason, fault.detail))
-        self._batch.leaves[index] = kept_record_leaf(RowKind.PARKED, record, fault.reason)
-        self._batch.totals[index] = TotalKey(-1, uscc, province, None, Outcome.PARKED, fault.reason, None, 0)
+    def _park(self, index: int, record: Record, parked: ParkedEvent) -> None:
+        self.batch.parked.append(KeptRecord(index, record, parked.reason, parked.detail))
+        self.batch.leaves[index] = kept_record_leaf(RowKind.PARKED, record, parked.reason)
+        self.batch.totals[index] = parked.total
 
 
-def _acceptance_total(day: int, uscc: str, province: str, industry: str, outcome: object) -> TotalKey | None:
-    match outcome:
-        case Charged(line):
-            return TotalKey(day, uscc, province, industry, Outcome.CHARGED, None, line.number, int(line.base_amount))
-        case Excluded(reason):
-            return TotalKey(day, uscc, province, industry, Outcome.EXCLUDED, reason.value, None, 0)
-        case _:
-            return None
+def _make_template(topic: EnterpriseTopic, order: RatedOrder) -> Form:
+    data, total, reason, departed = order.data, order.total, 0, None
+    if isinstance(data, Acceptance):
+        reason = EXCLUSION_REASONS.index(total.reason or "")
+    elif isinstance(data, Cancellation):
+        reason, departed = CANCEL_REASONS.index(data.reason), data.departed
+    return Form(
+        topic.enterprise, order.kind, data.token_key, _INDUSTRY_CODES[data.industry], reason, departed,
+        total.base_amount, total, order.rated_from_us, order.rated_until_us,
+    )  # fmt: skip

@@ -18,12 +18,11 @@ from aiokafka.errors import IllegalStateError, KafkaError
 from faststream.kafka import KafkaBroker
 from faststream.kafka.annotations import KafkaMessage
 
-from services.charging.ingest.batch_reader import BatchReader
+from services.charging.ingest.batch_reader import EventReader
 from services.charging.ingest.fetch_tracker import FetchTracker, StaleBatch
 from services.charging.ingest.partition_logs import Logs, confirm_cluster, describe_log_fault
 from services.charging.ingest.topic_pauses import ParkRateLimit, Pauses
 from services.charging.metrics import Metrics
-from services.charging.rows.batch import Batch
 from services.charging.store.batch_writer import Run, read_last_number, write_batch
 from services.charging.store.day_partitions import Parts
 from services.charging.store.deployment import own_group
@@ -57,7 +56,7 @@ class Consumer(ConsumerRebalanceListener):
         self,
         settings: Settings,
         pool: Pool,
-        reader: BatchReader,
+        reader: EventReader,
         run: Run,
         metrics: Metrics,
         fail: Callable[[BaseException], None],
@@ -234,9 +233,11 @@ class Consumer(ConsumerRebalanceListener):
     async def _charge(self, by_partition: Polled, held: dict[TopicPartition, int | None]) -> dict[TopicPartition, int]:
         """Write the batch; returns the new positions. Nothing of it holds before this returns."""
         moves = await self._fetched.moves_of(self._subscriber.consumer, by_partition, held)
-        batch = Batch(records=[record for tp in sorted(by_partition) for record in by_partition[tp]])
-        for _ in self._reader.steps(batch, self._run.next_batch()):
+        records = [record for tp in sorted(by_partition) for record in by_partition[tp]]
+        reader = self._reader.open(records, self._run.next_batch())
+        for _ in reader.steps():
             await asyncio.sleep(0)
+        batch = reader.batch
         await self.parts.ensure(batch.days)
         overruns = self._pauses.overruns(moves, batch.parked)
         optimistic = self._insert_batches_left == 0

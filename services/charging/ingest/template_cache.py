@@ -1,45 +1,45 @@
-"""Events whose like was read before: taken a column at a time, all of a batch at once. Pure.
+"""Template cache, the vectorised fast path: encodes events whose row template is cached, a column at a time. Pure.
 
-What decides about a row, its own instant within the day apart, finds a form that reading alone has made. An event
-without one, or with anything that its form does not vouch for, is left to be read alone: only that says what is wrong.
+The key of a template is all that decides about a row, except its instant within the day. An event without a template,
+or with a value that the template does not vouch for, is left to the slow path: only that says what is wrong.
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import repeat
 from typing import Any, Final
 
 import numpy as np
 
-from services.charging.rows.batch import SHANGHAI_EPOCH, Limits, Record, since_epoch_us
+from services.charging.rows.batch import Record
 from services.charging.rows.row_encoding import Array, Orders, number_forms
-from services.charging.rows.row_kinds import TotalKey
 from services.charging.rows.row_template import Form, Texts, texts
 from shared.contracts.manifests import Outcome
+from shared.domain.calendar import day_start, epoch_microseconds
 from shared.domain.evidence.leaf import NO_INT64, RowKind
 from shared.intake.free_fields import FreeFields
+from shared.intake.limits import FIRST_RECORD_MS, LAST_RECORD_MS, IntakeLimits
+from shared.intake.rated_events import RatedOrder, TotalKey
 
-FORMS_LIMIT: Final = 65_536
-"""Forms kept; reaching it begins anew. A day of the whole country needs some thousand."""
-SERIES_LIMIT: Final = 65_536
-FIRST_RECORD_MS: Final = 1_640_995_200_000
-"""2022-01-01T00:00Z: no order was insured before."""
-LAST_RECORD_MS: Final = 4_102_444_800_000
-"""2100-01-01T00:00Z: a clock in another unit, or a lie."""
+MOST_TEMPLATES: Final = 65_536
+"""Templates kept; the cache is cleared when it is full. A day of the whole country needs some thousand."""
+MOST_SERIES: Final = 65_536
+"""Names of series kept; cleared when there are more."""
 _SECOND_US: Final = 1_000_000
-_SHANGHAI_US: Final = since_epoch_us(SHANGHAI_EPOCH)
-_NO_FORM: Final = Form(0, 0, 0, 0, 0, None, 0, TotalKey(0, "", None, None, Outcome.RECORDED, None, None, 0), 0, 0)
-"""Holds at no time."""
+_SHANGHAI_EPOCH: Final = day_start(date(1970, 1, 1))
+_SHANGHAI_US: Final = epoch_microseconds(_SHANGHAI_EPOCH)
+_NO_TEMPLATE: Final = Form(0, 0, 0, 0, 0, None, 0, TotalKey(0, "", None, None, Outcome.RECORDED, None, None, 0), 0, 0)
+"""Valid at no time."""
 _NO_TEXTS: Final = texts(None, None, None)
 
-Key = tuple[object, ...]
+TemplateKey = tuple[object, ...]
 
 
 def template_keys(
     kind: int, topics: Sequence[str], sources: Sequence[str], days: Sequence[int], provinces: Sequence[str],
     datas: Sequence[Any],
-) -> Iterable[Key]:  # fmt: skip
-    """What decides about the form of each order; a source must be its topic's own when a form is kept under its key."""
+) -> Iterable[TemplateKey]:  # fmt: skip
+    """What decides about the template of each order; a template is kept under a key with its topic's own source."""
     more: tuple[list[object], ...] = ()
     if kind == RowKind.ACCEPTANCE:
         more = ([data.employer_insurance_no is None for data in datas],)
@@ -50,107 +50,115 @@ def template_keys(
 
 
 class TemplateCache:
-    """Forms and series that are known, and what is taken by them."""
+    """Caches row templates and names of series, and encodes orders with them."""
 
-    def __init__(self, places: dict[str, tuple[str, int]], limits: Limits) -> None:
-        self._places = places
+    def __init__(self, regions: Iterable[str], limits: IntakeLimits) -> None:
+        self._regions = {region: (region[:2], int(region)) for region in regions}
         self._limits = limits
-        self._forms: dict[Key, Form] = {}
-        self._texts: dict[str | None, Texts] = {None: _NO_TEXTS}
+        self._templates: dict[TemplateKey, Form] = {}
+        self._series: dict[str | None, Texts] = {None: _NO_TEXTS}
         self._fields = FreeFields()
 
     def keep_series(self, series: str) -> None:
-        """Know a series that was decoded with every check."""
-        if series not in self._texts:
-            if len(self._texts) >= SERIES_LIMIT:
-                self._texts = {None: _NO_TEXTS}
-            self._texts[series] = texts(series, None, None)
+        """Cache a name of a series that was decoded with every check."""
+        if series not in self._series:
+            if len(self._series) >= MOST_SERIES:
+                self._series = {None: _NO_TEXTS}
+            self._series[series] = texts(series, None, None)
 
-    def form(self, key: Key) -> Form | None:
-        """The form that was kept under a key."""
-        return self._forms.get(key)
+    def key_of(self, topic: str, source: str, order: RatedOrder) -> TemplateKey:
+        """The key of an order's template."""
+        total = order.total
+        (key,) = template_keys(order.kind, [topic], [source], [total.insured_on], [total.province or ""], [order.data])
+        return key
 
-    def keep(self, key: Key, form: Form) -> None:
-        """Know a form from now on."""
-        if len(self._forms) >= FORMS_LIMIT:
-            self._forms.clear()
-        self._forms[key] = form
+    def find(self, key: TemplateKey, accepted_us: int) -> Form | None:
+        """The template under a key, where it is valid at this instant."""
+        template = self._templates.get(key)
+        return template if template and template.begin_us <= accepted_us < template.end_us else None
 
-    def take(self, kind: int, records: Sequence[Record], events: Sequence[Any], columns: Orders) -> list[int]:
-        """Add to `columns`, which hold places, tokens and nothing else yet, what is known of such events of one kind.
+    def keep(self, key: TemplateKey, template: Form) -> None:
+        """Cache a template."""
+        if len(self._templates) >= MOST_TEMPLATES:
+            self._templates.clear()
+        self._templates[key] = template
 
-        Events that have no like there are taken out of the columns again; returns their places.
+    def fill(self, kind: int, records: Sequence[Record], events: Sequence[Any], columns: Orders) -> list[int]:
+        """Fill `columns`, which hold indexes and tokens of these events of one kind, with all the other values.
+
+        Events that need the slow path are taken out of the columns; returns their indexes.
         """
         datas = [event.data for event in events]
-        accepted = _since([data.accepted_at for data in datas])
-        places = [self._places[data.acceptance_region] for data in datas]
+        since_epoch = _since_epoch([data.accepted_at for data in datas])
+        regions = [self._regions[data.acceptance_region] for data in datas]
         keys = template_keys(
             kind, [record.topic for record in records], [event.source for event in events],
-            [since.days for since in accepted], [province for province, _ in places], datas,
+            [since.days for since in since_epoch], [province for province, _ in regions], datas,
         )  # fmt: skip
-        columns.forms = [self._forms.get(key, _NO_FORM) for key in keys]
-        accepted_us, now_us = _microseconds(accepted), _record_times(records)
-        is_right = _hold(columns.forms, accepted_us) & (now_us >= 0)
+        columns.forms = [self._templates.get(key, _NO_TEMPLATE) for key in keys]
+        accepted_us, now_us = _microseconds(since_epoch), _record_times(records)
+        is_known = _are_valid(columns.forms, accepted_us) & (now_us >= 0)
         latest_us = now_us + self._limits.max_skew_us
-        is_right &= (now_us - self._limits.max_age_us <= accepted_us) & (accepted_us <= latest_us)
+        is_known &= (now_us - self._limits.max_age_us <= accepted_us) & (accepted_us <= latest_us)
         columns.accepted_us = accepted_us.tolist()
         if kind == RowKind.ACCEPTANCE:
-            said = [self._texts.get(data.series) for data in datas]
-            is_right &= np.array([text is not None for text in said])
+            series = [self._series.get(data.series) for data in datas]
+            is_known &= np.array([name is not None for name in series])
             columns.ended_us, columns.sequences = [NO_INT64] * len(datas), [data.sequence for data in datas]
             columns.recorded_us = now_us.tolist()
         else:
-            said = [_NO_TEXTS] * len(datas)
+            series = [_NO_TEXTS] * len(datas)
             is_completion = kind == RowKind.COMPLETION
             ended_us = _microseconds(
-                _since([data.completed_at if is_completion else data.cancelled_at for data in datas])
+                _since_epoch([data.completed_at if is_completion else data.cancelled_at for data in datas])
             )
-            is_right &= (ended_us >= accepted_us + is_completion) & (ended_us <= latest_us)
+            is_known &= (ended_us >= accepted_us + is_completion) & (ended_us <= latest_us)
             columns.ended_us, columns.sequences = ended_us.tolist(), [NO_INT64] * len(datas)
             columns.recorded_us = columns.sequences.copy()
-        columns.texts, are_right = self._with_others(datas, said)
-        if are_right is not None:
-            is_right &= are_right
-        columns.regions = [region for _, region in places]
+        columns.texts, are_valid = self._with_free_fields(datas, series)
+        if are_valid is not None:
+            is_known &= are_valid
+        columns.regions = [region for _, region in regions]
         columns.names = [data.order_id for data in datas]
-        return columns.leave_out(is_right)
+        return columns.leave_out(is_known)
 
-    def _with_others(self, datas: Sequence[Any], said: Sequence[Texts | None]) -> tuple[list[Any], Array | None]:
-        """Agency and insurance number beside the series, where there are any: rarely; and which may be taken."""
-        others = [(data.agency_uscc, data.employer_insurance_no) for data in datas]
-        if others.count((None, None)) == len(others):
-            return list(said), None
-        laid = [
-            known if other == (None, None) else texts(getattr(data, "series", None), *other)
-            for data, known, other in zip(datas, said, others, strict=True)
+    def _with_free_fields(self, datas: Sequence[Any], series: Sequence[Texts | None]) -> tuple[list[Any], Array | None]:
+        """Add agency and insurance number to the series where there are any, which is rare; and which are valid."""
+        fields = [(data.agency_uscc, data.employer_insurance_no) for data in datas]
+        if fields.count((None, None)) == len(fields):
+            return list(series), None
+        encoded = [
+            known if pair == (None, None) else texts(getattr(data, "series", None), *pair)
+            for data, known, pair in zip(datas, series, fields, strict=True)
         ]
-        return laid, np.array([self._fields.are_right(*other) for other in others])
+        return encoded, np.array([self._fields.are_right(*pair) for pair in fields])
 
 
-def _hold(forms: Sequence[Form], accepted_us: Array) -> Array:
-    """Of each whether its form holds at its instant."""
-    distinct, which = number_forms(forms)
-    begin = np.array([form.begin_us for form in distinct], np.int64)[which]
-    end = np.array([form.end_us for form in distinct], np.int64)[which]
-    held: Array = (begin <= accepted_us) & (accepted_us < end)
-    return held
+def _are_valid(templates: Sequence[Form], accepted_us: Array) -> Array:
+    """Whether each template is valid at its order's instant."""
+    distinct, which = number_forms(templates)
+    begin = np.array([template.begin_us for template in distinct], np.int64)[which]
+    end = np.array([template.end_us for template in distinct], np.int64)[which]
+    valid: Array = (begin <= accepted_us) & (accepted_us < end)
+    return valid
 
 
-def _since(instants: Sequence[datetime]) -> list[timedelta]:
-    """Since the epoch of Shanghai; in the zone of the first of them, few are asked for their offset."""
-    epoch = SHANGHAI_EPOCH.astimezone(instants[0].tzinfo)
+def _since_epoch(instants: Sequence[datetime]) -> list[timedelta]:
+    """Time since the Shanghai epoch; in the zone of the first instant, so that few need their offset worked out."""
+    epoch = _SHANGHAI_EPOCH.astimezone(instants[0].tzinfo)
     return [instant - epoch for instant in instants]
 
 
-def _microseconds(since: Sequence[timedelta]) -> Array:
-    """Since 1970-01-01T00:00Z."""
-    seconds = np.array([each.days * 86_400 + each.seconds for each in since], np.int64)
-    found: Array = seconds * _SECOND_US + np.array([each.microseconds for each in since], np.int64) + _SHANGHAI_US
-    return found
+def _microseconds(since_epoch: Sequence[timedelta]) -> Array:
+    """Microseconds since 1970-01-01T00:00Z."""
+    seconds = np.array([since.days * 86_400 + since.seconds for since in since_epoch], np.int64)
+    rest = np.array([since.microseconds for since in since_epoch], np.int64)
+    result: Array = seconds * _SECOND_US + rest + _SHANGHAI_US
+    return result
 
 
 def _record_times(records: Sequence[Record]) -> Array:
-    """In microseconds since 1970; -1 for an impossible one."""
-    stamps = np.array([record.timestamp for record in records], np.int64)
-    is_possible = (stamps >= FIRST_RECORD_MS) & (stamps < LAST_RECORD_MS)
-    return np.where(is_possible, np.where(is_possible, stamps, 0) * 1000, -1)
+    """Record times in microseconds since 1970; -1 for an impossible one."""
+    times_ms = np.array([record.timestamp for record in records], np.int64)
+    is_possible = (times_ms >= FIRST_RECORD_MS) & (times_ms < LAST_RECORD_MS)
+    return np.where(is_possible, np.where(is_possible, times_ms, 0) * 1000, -1)

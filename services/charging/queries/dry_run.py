@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, HTTPException
 from pydantic import AwareDatetime, Base64Bytes, BaseModel, ConfigDict, Field
 
-from services.charging.ingest.batch_reader import BatchReader
+from services.charging.ingest.batch_reader import EventReader
 from services.charging.rows.batch import EPOCH, Batch
 from services.charging.rows.order_columns import COPY_COLUMNS
 from services.charging.rows.row_encoding import stream
@@ -62,9 +62,9 @@ class Trial:
 class Trials:
     """Tries events; `make_reader` makes a reader that no worker uses, at the first of them."""
 
-    def __init__(self, pool: Pool, make_reader: Callable[[], BatchReader]) -> None:
+    def __init__(self, pool: Pool, make_reader: Callable[[], EventReader]) -> None:
         self._pool, self._make_reader = pool, make_reader
-        self._reader: BatchReader | None = None
+        self._reader: EventReader | None = None
         self._turn = asyncio.Lock()  # one at a time: who tries much must not take the workers' connections
 
     async def try_event(self, enterprise: str, value: bytes, as_of: datetime) -> Trial:

@@ -7,11 +7,12 @@ from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from typing import Final, Protocol
 
-from services.charging.rows.row_kinds import Row, TotalKey
+from services.charging.rows.row_kinds import Row
 from shared.contracts.manifests import Total
 from shared.domain.evidence.declaration_keys import Signed
 from shared.domain.evidence.leaf import RowKind, kept_leaf
 from shared.domain.evidence.merkle import leaf_hash
+from shared.intake.rated_events import TotalKey
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 SHANGHAI_EPOCH: Final = EPOCH - timedelta(hours=8)
@@ -27,25 +28,6 @@ class Record(Protocol):
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes]]
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What is parked rather than taken; see `Settings` for the meaning."""
-
-    max_event_bytes: int
-    max_skew_seconds: int
-    max_age_days: int
-
-    @property
-    def max_skew_us(self) -> int:
-        """In microseconds."""
-        return self.max_skew_seconds * 1_000_000
-
-    @property
-    def max_age_us(self) -> int:
-        """In microseconds."""
-        return self.max_age_days * 86_400 * 1_000_000
 
 
 @dataclass(slots=True)

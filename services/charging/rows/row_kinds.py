@@ -5,7 +5,7 @@ and `leaf_index` behind them keeps two rows of one key in the order they were re
 (`row_encoding`).
 """
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from shared.contracts.manifests import Outcome
 from shared.domain.evidence.leaf import RowKind, is_reversal
@@ -79,16 +79,3 @@ def told_reason(kind: int, reason: int) -> str | None:
     if reason:
         return EXCLUSION_REASONS[reason]
     return RERATED if kind >= RowKind.RERATED else None
-
-
-class TotalKey(NamedTuple):
-    """What is counted together; `insured_on` as a day number since 1970-01-01 (Shanghai), -1 for none."""
-
-    insured_on: int
-    enterprise: str
-    province: str | None
-    industry: str | None
-    outcome: Outcome
-    reason: str | None
-    tariff_line: int | None
-    base_amount: int

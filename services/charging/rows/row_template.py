@@ -4,8 +4,8 @@ from struct import Struct
 from typing import Final, NamedTuple
 
 from services.charging.rows.order_columns import OrderColumn, Piece, columns_of
-from services.charging.rows.row_kinds import TotalKey
 from shared.domain.evidence.leaf import shared_leaf, text_leaf
+from shared.intake.rated_events import TotalKey
 
 NULL: Final = b"\xff\xff\xff\xff"
 """A missing field of a binary COPY; any other is its length in four bytes, then its value."""

@@ -15,7 +15,7 @@ from services.charging.rows.batch import Batch, KeptRecord, instant_of, kept_rec
 from services.charging.rows.kept_records import KEPT_COLUMNS, conflict_row, parked_row
 from services.charging.rows.order_columns import COPY_COLUMNS, KEY_COLUMNS, content_sql, is_same_key_sql
 from services.charging.rows.row_encoding import stream
-from services.charging.rows.row_kinds import KIND, LEAF_INDEX, Row, TotalKey
+from services.charging.rows.row_kinds import KIND, LEAF_INDEX, Row
 from services.charging.store.deployment import read_deployment
 from services.charging.store.leaf_groups import Groups
 from services.charging.store.positions import Move, move_positions
@@ -29,6 +29,7 @@ from shared.contracts.topics import MANIFESTS
 from shared.domain.errors import Stop
 from shared.domain.evidence.declaration_keys import Signed
 from shared.domain.evidence.leaf import RowKind
+from shared.intake.rated_events import TotalKey
 
 RUN_SHIFT: Final = 32
 """batch = run id << RUN_SHIFT | number."""

@@ -11,13 +11,14 @@ from typing import Any, Final, NamedTuple, Self
 
 from services.charging.rows.batch import SHANGHAI_EPOCH, Batch, since_epoch_us
 from services.charging.rows.row_encoding import Orders, lay_out
-from services.charging.rows.row_kinds import REVERSAL_REASONS, TotalKey, told_outcome, told_reason
+from services.charging.rows.row_kinds import REVERSAL_REASONS, told_outcome, told_reason
 from services.charging.rows.row_template import Form, texts
 from services.charging.store.batch_writer import Run, copy_rows, write_manifest
 from shared.adapters.postgres.pool import Connection
 from shared.contracts.manifests import ManifestKind, PremiumsCharged
 from shared.domain.evidence.leaf import reversal_of
 from shared.domain.scheme.industry import Industry
+from shared.intake.rated_events import TotalKey
 
 SETTLE_LOCK: Final = 0x736574746C65
 """Advisory lock: one worker at a time settles, counts a day or corrects."""

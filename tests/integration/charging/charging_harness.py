@@ -15,8 +15,7 @@ import msgspec
 
 from services.charging.close.count_day import count_day
 from services.charging.close.settlement import settle
-from services.charging.ingest.batch_reader import BatchReader
-from services.charging.rows.batch import Limits
+from services.charging.ingest.batch_reader import EventReader
 from services.charging.rows.kept_records import SealedRecord, open_record
 from services.charging.store.batch_writer import Run, start_run, write_batch
 from services.charging.store.day_partitions import Parts
@@ -30,6 +29,7 @@ from shared.contracts.manifests import DayClosing, DayCounted, PremiumsCharged
 from shared.contracts.topics import orders_topic
 from shared.domain.calendar import SHANGHAI
 from shared.domain.scheme.rating import Scheme
+from shared.intake.limits import IntakeLimits
 from tests.support.authors import CHARGING
 from tests.support.servers import Postgres, drop_database, make_database
 
@@ -42,7 +42,7 @@ STRANGER = "91000000FAKE00999X"
 GUANGDONG, BEIJING = "440106", "110105"
 NOON = datetime(2026, 10, 3, 12, tzinfo=SHANGHAI)
 CLUSTER = "cluster"
-LIMITS = Limits(max_event_bytes=65_536, max_skew_seconds=300, max_age_days=30)
+LIMITS = IntakeLimits(max_event_bytes=65_536, max_skew_seconds=300, max_age_days=30)
 
 
 @dataclass
@@ -154,7 +154,7 @@ class House:
             settlement_run = await start_run(connection, "settlement", self.author)
         ids = {row["uscc"]: row["id"] for row in await self.pool.fetch("select uscc, id from charging.enterprise")}
         made = Worker(
-            self, run, settlement_run, BatchReader(self.scheme, known_regions(), ids, LIMITS), Parts(self.pool, 1)
+            self, run, settlement_run, EventReader(self.scheme, known_regions(), ids, LIMITS), Parts(self.pool, 1)
         )
         self.workers.append(made)
         return made
@@ -228,7 +228,7 @@ class Worker:
     house: House
     run: Run
     settlement_run: Run
-    reader: BatchReader
+    reader: EventReader
     parts: Parts
 
     async def charge(self, *sent: Sent, optimistic: bool = True) -> PremiumsCharged:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import httpx
 from fastapi import FastAPI
 
-from services.charging.ingest.batch_reader import BatchReader
+from services.charging.ingest.batch_reader import EventReader
 from services.charging.queries.dry_run import MOST_BYTES, Trials, make_trial_router
 from shared.adapters.files.regions import known_regions
 from shared.contracts.manifests import PremiumsCharged
@@ -32,7 +32,7 @@ TABLES = """select relname from pg_class where relnamespace = 'charging'::regnam
 
 async def trials_of(house: House) -> Trials:
     ids = {row["uscc"]: row["id"] for row in await house.pool.fetch("select uscc, id from charging.enterprise")}
-    return Trials(house.pool, lambda: BatchReader(house.scheme, known_regions(), ids, LIMITS))
+    return Trials(house.pool, lambda: EventReader(house.scheme, known_regions(), ids, LIMITS))
 
 
 async def tried(trials: Trials, sent: Sent) -> tuple[str, str]:

@@ -20,7 +20,7 @@ import pytest
 
 from services.charging.close.count_day import count_day
 from services.charging.close.settlement import settle
-from services.charging.ingest.batch_reader import BatchReader
+from services.charging.ingest.batch_reader import EventReader
 from services.charging.queries.days import Lookup
 from services.charging.rerate.rerate import Window, book_differences, find_differences
 from services.charging.rows.batch import Batch
@@ -75,7 +75,7 @@ REGISTERED = (EVERYWHERE, JOINING, LEAVING)
 class Start:
     """One start of a worker: its runs, and what the model calls them."""
 
-    reader: BatchReader
+    reader: EventReader
     run: Run
     settling: Run
 
@@ -101,7 +101,7 @@ class Play(Money):
         async with self.pool.acquire() as connection:
             run = await start_run(connection, "orders", CHARGING)
             settling = await start_run(connection, "settlement", CHARGING)
-        reader = BatchReader(self.scheme, known_regions(), self.ids, LIMITS)
+        reader = EventReader(self.scheme, known_regions(), self.ids, LIMITS)
         self.starts[worker : worker + 1] = [Start(reader, run, settling)]
 
     async def play(self, steps: Sequence[Step]) -> None:

@@ -1,0 +1,192 @@
+"""Event rater: decodes, checks and rates one event as charging does, without a database. Pure.
+
+Charging calls it for every event that its fast path does not take; an HTTP gateway calls it to answer an enterprise
+with the outcome that charging will book. Whether an event is a repeat or a conflict only the database knows.
+"""
+
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Mapping
+from datetime import date, datetime
+from typing import Any, Final
+
+from shared.contracts.events import (
+    SOURCE_PREFIX,
+    Acceptance,
+    Cancellation,
+    Completion,
+    DayDeclared,
+    Event,
+    Order,
+    OrderAccepted,
+    OrderCancelled,
+    OrderCompleted,
+)
+from shared.contracts.manifests import Outcome
+from shared.contracts.parking import ParkReason
+from shared.contracts.topics import enterprise_of
+from shared.domain.calendar import day_start, epoch_microseconds
+from shared.domain.evidence.declaration_keys import DeclarationKeys
+from shared.domain.evidence.leaf import RowKind
+from shared.domain.scheme.industry import FOOD_DELIVERY_CLOSED_ON, Industry
+from shared.domain.scheme.rating import Charged, Excluded, ExclusionReason, Scheme, Uncovered
+from shared.domain.scheme.rating import Outcome as Rating
+from shared.intake.declaration_signatures import find_signature
+from shared.intake.free_fields import find_declaration_fault, find_fault
+from shared.intake.limits import IntakeLimits, is_possible_record_time
+from shared.intake.rated_events import ParkedEvent, RatedEvent, RatedOrder, RecordedDeclaration, TotalKey
+from shared.intake.strict_decoder import Parked, decode
+
+NO_DAY: Final = -1
+"""In a total: the event belongs to no insured day."""
+FOREVER_US: Final = 2**63 - 1
+_DAY_0: Final = date(1970, 1, 1)
+_SHANGHAI_EPOCH: Final = day_start(_DAY_0)
+_FOOD_CLOSED_DAY: Final = (FOOD_DELIVERY_CLOSED_ON - _DAY_0).days
+_EMPLOYEE: Final = Excluded(ExclusionReason.INSURED_AS_EMPLOYEE)
+_KINDS: Final[Mapping[type, RowKind]] = {
+    OrderAccepted: RowKind.ACCEPTANCE,
+    OrderCompleted: RowKind.COMPLETION,
+    OrderCancelled: RowKind.CANCELLATION,
+}
+
+
+class EventRater:
+    """Rates events of these registered enterprises against one scheme; `regions` are the codes of GB/T 2260."""
+
+    def __init__(
+        self,
+        scheme: Scheme,
+        regions: Collection[str],
+        enterprises: Iterable[str],
+        limits: IntakeLimits,
+        keys: DeclarationKeys,
+    ) -> None:
+        self._scheme, self._limits, self._keys = scheme, limits, keys
+        self._regions = frozenset(regions)
+        self._enterprises = frozenset(enterprises)
+        self._timelines: dict[tuple[str, str, str], tuple[list[int], list[Rating]]] = {}
+
+    def rate(self, topic: str, recorded_ms: int, value: bytes | None) -> RatedEvent:
+        """Rate the event in a record of an orders topic; `recorded_ms` is the record's time, the event's "now".
+
+        Never raises for bad input: an event that fails a check is a `ParkedEvent`, by the first check that it fails.
+        """
+        uscc = enterprise_of(topic) or ""
+        event = decode(value, self._limits.max_event_bytes)
+        if isinstance(event, Parked):
+            return _park(event, uscc, None)
+        rated = self._rate_decoded(topic, uscc, recorded_ms, event, value or b"")
+        return _park(rated, uscc, self._province_of(event.data)) if isinstance(rated, Parked) else rated
+
+    def _rate_decoded(
+        self, topic: str, uscc: str, recorded_ms: int, event: Event, value: bytes
+    ) -> RatedOrder | RecordedDeclaration | Parked:
+        if event.source != SOURCE_PREFIX + uscc:
+            return Parked(ParkReason.OTHER_ENTERPRISE, f"{event.source} on the topic of {uscc or topic}")
+        if uscc not in self._enterprises:
+            return Parked(ParkReason.UNKNOWN_ENTERPRISE, f"{uscc} is not registered")
+        if not is_possible_record_time(recorded_ms):
+            return Parked(ParkReason.IMPOSSIBLE_TIME, f"record time {recorded_ms} ms")
+        if isinstance(event, DayDeclared):
+            return self._check_declaration(uscc, event, value)
+        return self._rate_order(uscc, recorded_ms * 1000, _KINDS[type(event)], event.data)
+
+    def _check_declaration(self, uscc: str, event: DayDeclared, value: bytes) -> RecordedDeclaration | Parked:
+        signed = find_signature(self._keys, uscc, event, value)
+        if isinstance(signed, Parked):
+            return signed
+        fault = find_declaration_fault(event.data)
+        total = TotalKey(NO_DAY, uscc, None, None, Outcome.RECORDED, "declaration", None, 0)
+        return fault or RecordedDeclaration(event.data, signed, total)
+
+    def _rate_order(
+        self, uscc: str, now_us: int, kind: RowKind, data: Acceptance | Completion | Cancellation
+    ) -> RatedOrder | Parked:
+        series = data.series if isinstance(data, Acceptance) else None
+        accepted_us = epoch_microseconds(data.accepted_at)
+        day = (data.accepted_at - _SHANGHAI_EPOCH).days
+        fault = (
+            find_fault(data.agency_uscc, data.employer_insurance_no, series)
+            or self._acceptance_time_fault(data, day, accepted_us, now_us)
+            or self._region_fault(data)
+            or self._end_fault(data, now_us)
+        )
+        if fault is not None:
+            return fault
+        province = data.acceptance_region[:2]
+        if not isinstance(data, Acceptance):
+            total = _end_total(day, uscc, province, data)
+            ended_us = epoch_microseconds(_end_of(data))
+            return RatedOrder(kind, data, accepted_us, ended_us, total, -FOREVER_US, FOREVER_US)
+        rating, from_us, until_us = self._rating_of(uscc, province, data, accepted_us)
+        if isinstance(rating, Uncovered):
+            return Parked(ParkReason.NO_TARIFF_LINE, f"no line for {data.industry} in province {province}")
+        total = _acceptance_total(day, uscc, province, data.industry, rating)
+        return RatedOrder(kind, data, accepted_us, None, total, from_us, until_us)
+
+    def _acceptance_time_fault(self, data: Order, day: int, accepted_us: int, now_us: int) -> Parked | None:
+        limits = self._limits
+        if accepted_us > now_us + limits.max_skew_us:
+            return Parked(ParkReason.IN_FUTURE, f"accepted over {limits.max_skew_seconds} s after the record's time")
+        if accepted_us < now_us - limits.max_age_us:
+            return Parked(ParkReason.TOO_OLD, f"accepted over {limits.max_age_days} days before the record's time")
+        if data.industry == "food_delivery" and day >= _FOOD_CLOSED_DAY:
+            return Parked(ParkReason.UNKNOWN_INDUSTRY, "food_delivery was merged into instant_delivery on 2025-07-01")
+        return None
+
+    def _region_fault(self, data: Order) -> Parked | None:
+        if data.acceptance_region in self._regions:
+            return None
+        return Parked(ParkReason.UNKNOWN_REGION, f"{data.acceptance_region} is not in GB/T 2260")
+
+    def _end_fault(self, data: Acceptance | Completion | Cancellation, now_us: int) -> Parked | None:
+        if isinstance(data, Acceptance):
+            return None
+        ended = _end_of(data)
+        if isinstance(data, Completion) and ended <= data.accepted_at:
+            reason = ParkReason.COMPLETION_NOT_AFTER_ACCEPTANCE
+            return Parked(reason, f"completed at {ended}, accepted at {data.accepted_at}")
+        if isinstance(data, Cancellation) and ended < data.accepted_at:
+            reason = ParkReason.CANCELLATION_BEFORE_ACCEPTANCE
+            return Parked(reason, f"cancelled at {ended}, accepted at {data.accepted_at}")
+        if epoch_microseconds(ended) > now_us + self._limits.max_skew_us:
+            return Parked(ParkReason.IN_FUTURE, f"ended over {self._limits.max_skew_seconds} s after the record's time")
+        return None
+
+    def _rating_of(self, uscc: str, province: str, data: Acceptance, accepted_us: int) -> tuple[Rating, int, int]:
+        """How the order is rated, and from when until before when the rating holds."""
+        key = (uscc, province, data.industry)
+        timeline = self._timelines.get(key)
+        if timeline is None:
+            timeline = self._timelines[key] = self._scheme.timeline(uscc, province, Industry(data.industry))
+        starts, ratings = timeline
+        following = bisect_right(starts, accepted_us)
+        rating = ratings[following - 1]
+        if data.employer_insurance_no is not None and not isinstance(rating, Excluded):
+            rating = _EMPLOYEE
+        return rating, starts[following - 1], starts[following] if following < len(starts) else FOREVER_US
+
+    def _province_of(self, data: Any) -> str | None:
+        region = getattr(data, "acceptance_region", None)
+        return region[:2] if region in self._regions else None
+
+
+def _end_of(data: Completion | Cancellation) -> datetime:
+    return data.completed_at if isinstance(data, Completion) else data.cancelled_at
+
+
+def _acceptance_total(day: int, uscc: str, province: str, industry: str, rating: Charged | Excluded) -> TotalKey:
+    if isinstance(rating, Excluded):
+        return TotalKey(day, uscc, province, industry, Outcome.EXCLUDED, rating.reason.value, None, 0)
+    line = rating.line
+    return TotalKey(day, uscc, province, industry, Outcome.CHARGED, None, line.number, int(line.base_amount))
+
+
+def _end_total(day: int, uscc: str, province: str, data: Completion | Cancellation) -> TotalKey:
+    kind = "completion" if isinstance(data, Completion) else "cancellation"
+    return TotalKey(day, uscc, province, data.industry, Outcome.RECORDED, kind, None, 0)
+
+
+def _park(fault: Parked, uscc: str, province: str | None) -> ParkedEvent:
+    total = TotalKey(NO_DAY, uscc, province, None, Outcome.PARKED, fault.reason, None, 0)
+    return ParkedEvent(fault.reason, fault.detail, total)
