@@ -20,6 +20,7 @@ from services.audit.charging.assessments import check_assessments
 from services.audit.charging.deployments import Charging, join_facts, join_workers
 from services.audit.charging.identities import check_identities
 from services.audit.charging.manifests import check_manifests
+from services.audit.charging.outside import check_decisions, check_outside
 from services.audit.charging.quarantine import check_quarantine
 from services.audit.charging.row_contents import ARCHIVE, RowReader
 from services.audit.charging.settlements import check_settlements
@@ -95,6 +96,7 @@ async def audit_all(sources: Sources) -> Verdict:
         for name, work in {
             "books": lambda: books.check(connection),
             "counts": lambda: check_counts(connection, charging, verdict),
+            "outside": lambda: check_outside(connection, charging, facts, verdict),
             "billing": lambda: check_billing(connection, facts, books, verdict),
             "reports": lambda: Reports(facts, workers, verdict).check(connection, platform, later),
             "the log": lambda: check_log(Views(connection, platform, later), facts, verdict, vkeys, authors),
@@ -139,6 +141,7 @@ async def _check_charging(charging: Charging, verdict: Verdict) -> None:
     for name, work in {
         "manifests": lambda: check_manifests(connection, facts, charging.rows, verdict),
         "assessments": lambda: check_assessments(connection, facts, verdict),
+        "decisions": lambda: check_decisions(connection, facts, verdict),
         "settlements": lambda: check_settlements(connection, facts, verdict),
     }.items():
         async with verdict.part(name):

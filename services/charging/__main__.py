@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 from faststream.kafka import KafkaBroker
 
+from services.charging.api.adjustment_routes import make_adjustment_router
 from services.charging.api.charging_routes import make_router
 from services.charging.api.proof_routes import make_proof_router
 from services.charging.api.rerate_routes import Rerater, make_rerating_router
@@ -28,6 +29,7 @@ from services.charging.queries.dry_run import Trials, make_trial_router
 from services.charging.queries.orders import OrderLookup
 from services.charging.queries.parked_events import ParkedEvents
 from services.charging.queries.proofs import Proofs
+from services.charging.rerate.reverse_outside import Adjustments
 from services.charging.store.batch_writer import Run, start_run
 from services.charging.store.deployment import claim_database
 from services.charging.store.partition_queries import open_asking
@@ -124,12 +126,16 @@ async def compose(service: Service) -> AsyncIterator[None]:
         service.app.include_router(make_trial_router(service.keys, Trials(door, make_reader)))
         service.app.include_router(make_worker_days_router(service.keys, WorkerDays(whole_days)))
         service.app.include_router(make_series_router(service.keys, door))
-        service.app.include_router(
-            make_rerating_router(service.keys, decisions, Rerater(whole_days, scheme, author, metrics, outbox.wake))
+        rerater, adjustments = (
+            Rerater(whole_days, scheme, author, metrics, outbox.wake),
+            Adjustments(whole_days, author),
         )
-        service.app.include_router(
-            make_skip_router(service.keys, decisions, LostEventSkipper(door, consumer, client_options(settings)))
-        )
+        for correcting in (
+            make_rerating_router(service.keys, decisions, rerater),
+            make_adjustment_router(service.keys, decisions, adjustments, outbox.wake),
+            make_skip_router(service.keys, decisions, LostEventSkipper(door, consumer, client_options(settings))),
+        ):
+            service.app.include_router(correcting)
         service.add_readiness("charging", consumer.readiness)
         service.background("topics", _prepare_topics(settings, scheme))
         _watch(service, consumer, whole_days)

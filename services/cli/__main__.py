@@ -9,6 +9,7 @@ import typer
 
 from deploy.embedded.children import EmbeddedError
 from services.cli.commands import (
+    adjustment,
     archive,
     authors,
     demo,
@@ -35,7 +36,8 @@ app: Final = typer.Typer(
     rich_markup_mode=None,
 )
 for part in (
-    demo, operator, archive, rerate, parked, evidence, authors, portal, topics, kafka, verify, portal_access,
+    demo, operator, archive, rerate, adjustment, parked, evidence, authors, portal, topics, kafka, verify,
+    portal_access,
 ):  # fmt: skip
     part.add_commands(app)
 

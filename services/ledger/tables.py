@@ -213,6 +213,15 @@ day_sum = Table(
     Column("premium", BigInteger),
 )
 
+outside_declaration = Table(
+    "outside_declaration",
+    metadata,
+    *(Column(name, Date, primary_key=True) for name in ("posting_day", "insured_on")),
+    *(Column(name, Text, primary_key=True) for name in ("enterprise", "province", "industry")),
+    *(Column(name, BigInteger, primary_key=name != "orders") for name in ("base_amount", "orders")),
+    Column("tariff_line", Integer, primary_key=True),
+)
+
 day_line = Table(
     "day_line",
     metadata,

@@ -10,12 +10,12 @@ from typing import Any, Final
 
 from services.verify.keys import Keys, Signed, check_checkpoint
 from services.verify.verdict import NotProved, step
-from shared.domain.books.billing import Bill, BookedSum, draw_up_bill
+from shared.domain.books.billing import OUTSIDE_DECLARATION, Bill, BookedSum, draw_up_bill
 from shared.domain.calendar import Month
 from shared.domain.evidence.log_authors import LogAuthors
 from shared.domain.evidence.manifest_head import ManifestHead
 from shared.domain.evidence.merkle import leaf_hash, verify_inclusion
-from shared.domain.money import Amount, yuan
+from shared.domain.money import Amount, parse_yuan, yuan
 from shared.domain.scheme.presumption import series_of
 
 FORMAT: Final = "danbao.statement-evidence/1"
@@ -23,6 +23,10 @@ NOT_PROVED: Final = (
     "It does not prove that no order of the month is missing from the manifests (compare your own numbers and manifest"
     " of each day), nor that the ledger told the days' cuts rightly (a manifest moved to another close moves between"
     " months, and shows when two months' files are compared)."
+)
+SPLIT: Final = (
+    " Of orders outside the signed declaration it proves the sum of their line and the line of the others; how many"
+    " they are, the statement says, and the audit works it out."
 )
 
 
@@ -70,14 +74,15 @@ def _verify(told: dict[str, Any], keys: Keys) -> str:
     totals = list(_read_manifests(told, hashes, signed, authors))
     _check_posting_days(told, totals, period)
     with step("bill"):
-        bill = draw_up_bill(period, _sums(totals))
+        outside = _outside(statement)
+        bill = draw_up_bill(period, _sums(totals, outside))
     _check_lines(statement, bill)
     return (
         f"Proved: the statement of {statement['enterprise']} for province {statement['province']} and {period},"
         f" {bill.orders} orders, {yuan(bill.exact_amount)} yuan exact, {yuan(bill.amount)} yuan due, line by line, from"
         f" {len(totals)} totals of {len(told['manifests'])} manifests that stand in the log"
         f" {signed.checkpoint.origin} of {signed.checkpoint.size} entries, {signed.who}."
-        f" {authors.sentence} {NOT_PROVED}"
+        f" {authors.sentence} {NOT_PROVED}{SPLIT if outside else ''}"
     )
 
 
@@ -158,12 +163,31 @@ def _check_cuts(cuts: list[tuple[date, dict[str, int]]], period: Month) -> None:
             raise NotProved("posting day", f"the cut of {day} reaches less far than the one before it")
 
 
-def _sums(totals: list[ShownTotal]) -> list[BookedSum]:
-    groups: dict[tuple[Month, str, int, str | None, date | None], list[ShownTotal]] = defaultdict(list)
+Place = tuple[Month, str, int, str | None, date | None]
+
+
+def _outside(statement: dict[str, Any]) -> dict[Place, tuple[int, int]]:
+    """Orders that the statement says lie outside the signed declaration, and the amount of one (0.0001 yuan)."""
+    found: dict[Place, tuple[int, int]] = {}
+    for line in statement["lines"]:
+        if line["kind"] == OUTSIDE_DECLARATION:
+            place = (Month.parse(line["insured_month"]), line["industry"], line["tariff_line"], None, None)
+            if place in found:
+                raise NotProved(f"line {line['number']}", "a second line of the same orders outside declarations")
+            found[place] = (line["orders"], parse_yuan(line["base_yuan"]))
+    return found
+
+
+def _sums(totals: list[ShownTotal], outside: dict[Place, tuple[int, int]]) -> list[BookedSum]:
+    groups: dict[Place, list[ShownTotal]] = defaultdict(list, {place: [] for place in outside})
     for total in totals:
         assessed_on = None if total.series is None else total.insured_on
         key = (Month.of(total.insured_on), total.industry, total.tariff_line, total.series, assessed_on)
         groups[key].append(total)
+
+    def outside_of(place: Place) -> list[tuple[int, int]]:
+        return [outside[place]] if place in outside else []
+
     return [
         BookedSum(
             insured_month=month,
@@ -172,11 +196,14 @@ def _sums(totals: list[ShownTotal]) -> list[BookedSum]:
             charged=sum(each.orders for each in group if each.outcome == "charged"),
             reversed=sum(each.orders for each in group if each.outcome == "reversed"),
             premium=Amount(sum(each.premium for each in group)),
-            base_amounts=frozenset(abs(each.premium) // each.orders for each in group),
+            base_amounts=frozenset(abs(each.premium) // each.orders for each in group)
+            | {amount for _, amount in outside_of(place)},
             series=series,
             insured_on=assessed_on,
+            outside=sum(orders for orders, _ in outside_of(place)),
         )
-        for (month, industry, line, series, assessed_on), group in groups.items()
+        for place, group in groups.items()
+        for month, industry, line, series, assessed_on in [place]
     ]
 
 

@@ -52,6 +52,8 @@ class FindingKind(StrEnum):
     NUMBER_USED_TWICE = "number_used_twice"
     DECLARED_DIFFERENTLY = "declared_differently"
     """The enterprise's manifest of a day against what was received."""
+    OUTSIDE_DECLARATION = "outside_declaration"
+    """Orders outside the signed manifest of their day; none any more where it counts nothing, which corrects it."""
     MANIFEST_MISSING = "manifest_missing"
     MANIFEST_LATE = "manifest_late"
     """It came after the day's close."""

@@ -38,6 +38,7 @@ from shared.contracts.bounds import (
     check_days,
     check_insured_days,
 )
+from shared.contracts.outside_declaration import Outside
 from shared.domain.evidence.manifest_head import Authorship, ManifestHead, totals_root
 
 RunId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}" + END, description="one start of one charging worker")]
@@ -210,7 +211,7 @@ class DayCounted(Struct, frozen=True, kw_only=True):
     """The answer of one deployment. `settlement` was written for this close and belongs to its cut.
 
     `question` is the `question_hash` of what it answers. Answers from before that field leave it out, and keep their
-    bytes when they are encoded again.
+    bytes when they are encoded again. `outside` is left out where no order lies outside a signed declaration.
     """
 
     day: date
@@ -225,6 +226,7 @@ class DayCounted(Struct, frozen=True, kw_only=True):
     hours: Hours = []
     deployment: DeploymentName = ALONE
     question: Sha256 | UnsetType = UNSET
+    outside: Outside | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         check_days(self.day)
@@ -249,10 +251,13 @@ class StatementLine(Struct, frozen=True, kw_only=True):
 
     `kind` assessed: orders are numbers of `series` that nothing bears, presumed to be orders of `insured_on` that were
     not sent, less those that arrived or were declared unused.
+
+    `kind` outside_declaration: orders outside the signed declaration, which the other lines leave out. Its amount is
+    what is left of the rounded sum of both, so it may differ from `exact_amount` by up to a fen.
     """
 
     number: Ordinal
-    kind: Literal["line", "adjustment", "assessed"]
+    kind: Literal["line", "adjustment", "assessed", "outside_declaration"]
     insured_month: Period
     industry: IndustryWord
     tariff_line: TariffLine

@@ -138,9 +138,12 @@ class RegistrationReport(Document):
 
 
 class DeclarationLine(Document):
-    """One statement line as filed; of an assessed one `series` and `insured_on` say which missing numbers it is for."""
+    """One statement line as filed; of an assessed one `series` and `insured_on` say which missing numbers it is for.
 
-    kind: Literal["line", "adjustment", "assessed"]
+    One of orders outside the signed declaration takes the rounding of the line of the others too: up to a fen.
+    """
+
+    kind: Literal["line", "adjustment", "assessed", "outside_declaration"]
     insured_month: Period
     industry: Name
     tariff_line: TariffLine

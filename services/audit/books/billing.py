@@ -1,6 +1,7 @@
 """Statements against day lines, and money against statements: I4's last half, I5, and what was paid."""
 
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from datetime import date
 from typing import Final, NamedTuple
 
@@ -91,6 +92,19 @@ class _RemittanceRow(Struct, frozen=True):
     received_on: date
 
 
+class _OutsideRow(Struct, frozen=True):
+    """Orders outside signed declarations, as a close counted them."""
+
+    posting_day: date
+    insured_on: date
+    enterprise: str
+    province: str
+    industry: str
+    tariff_line: int
+    base_amount: int
+    orders: int
+
+
 class _SumKey(NamedTuple):
     """What a statement line sums up."""
 
@@ -111,12 +125,13 @@ async def check_billing(connection: Connection, facts: Facts, books: Books, verd
     lines: dict[str, list[_LineRow]] = defaultdict(list)
     for line in await fetch_structs(connection, _LineRow, _LINES):
         lines[line.statement_id].append(line)
+    outside = await fetch_structs(connection, _OutsideRow, "select * from ledger.outside_declaration")
     issued = await fetch_structs(connection, _IssuedRow, "select * from ledger.period_issued order by period")
     for period in issued:
         month = Month.parse(period.period)
         if not facts.closed_on(month.last_day):
             check.find(f"ledger.period_issued {month}: its last day is not closed")
-        _check_month(check, month, period, _sums(books, month), statements, lines)
+        _check_month(check, month, period, _sums(books, month, outside), statements, lines)
     known = {period.period for period in issued}
     for name, row in statements.items():
         if row.period not in known:
@@ -125,8 +140,8 @@ async def check_billing(connection: Connection, facts: Facts, books: Books, verd
     await _check_money(connection, books, statements, verdict)
 
 
-def _sums(books: Books, month: Month) -> dict[Party, list[BookedSum]]:
-    """The booked sums of a posting month, by party."""
+def _sums(books: Books, month: Month, outside: list[_OutsideRow]) -> dict[Party, list[BookedSum]]:
+    """The booked sums of a posting month, by party, and what of them lies outside signed declarations."""
     orders: Counter[tuple[_SumKey, str]] = Counter()
     premium: Counter[_SumKey] = Counter()
     bases: dict[_SumKey, set[int]] = defaultdict(set)
@@ -144,6 +159,10 @@ def _sums(books: Books, month: Month) -> dict[Party, list[BookedSum]]:
             orders[key, outcome] += count * times
             premium[key] += amount * times
             bases[key].add(abs(amount) // count)
+    for key, amount, count in _outside(outside, month):
+        premium[key] += 0
+        bases[key].add(amount)
+        orders[key, "outside"] += count
     sums: dict[Party, list[BookedSum]] = defaultdict(list)
     for key, total in premium.items():
         sums[key.enterprise, key.province].append(
@@ -157,9 +176,22 @@ def _sums(books: Books, month: Month) -> dict[Party, list[BookedSum]]:
                 base_amounts=frozenset(bases[key]),
                 series=key.series,
                 insured_on=key.insured_on,
+                outside=orders[key, "outside"],
             )
         )
     return sums
+
+
+def _outside(rows: list[_OutsideRow], month: Month) -> Iterator[tuple[_SumKey, int, int]]:
+    """Key, amount of an order, and orders that lie outside signed declarations by the month's closes."""
+    apart: Counter[tuple[_SumKey, int]] = Counter()
+    for row in rows:
+        if month.contains(row.posting_day):
+            line = (Month.of(row.insured_on), row.industry, row.tariff_line)
+            apart[_SumKey(row.enterprise, row.province, *line, None, None), row.base_amount] += row.orders
+    for (key, amount), count in apart.items():
+        if count:
+            yield key, amount, count
 
 
 def _check_month(

@@ -15,6 +15,7 @@ from services.audit.charging.workers import Workers
 from services.audit.facts import Facts
 from services.audit.verdict import Check
 from services.charging.rows.order_columns import LEAF_COLUMNS, OrderColumn
+from shared.domain.books.billing import OUTSIDE_DECLARATION
 from shared.domain.calendar import epoch_microseconds
 from shared.domain.evidence.leaf import NO_INT64, RowKind, is_charge, is_reversal, order_leaf
 from shared.domain.evidence.merkle import leaf_hash
@@ -25,7 +26,7 @@ from shared.domain.scheme.tariff import TariffLine
 
 EXCLUSIONS: Final = ("", "province_not_in_pilot", "enterprise_not_enrolled", "insured_as_employee")
 RERATED: Final = "rerated"
-REVERSALS: Final = ("", "cancelled", "resent", RERATED)
+REVERSALS: Final = ("", "cancelled", "resent", RERATED, OUTSIDE_DECLARATION)
 """What the codes in `reason` mean; services/charging/migrations/versions/0001_charging.sql describes the columns."""
 _EPOCH_DAY: Final = date(1970, 1, 1)
 _DAY_US: Final = 86_400_000_000

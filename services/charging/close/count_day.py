@@ -15,6 +15,7 @@ from services.charging.close.count_workers import count_first_time, count_worker
 from services.charging.close.settlement import settle_within
 from services.charging.numbers.assessment import assess, count_assessed
 from services.charging.numbers.gaps import judge_days
+from services.charging.numbers.outside_declaration import count_outside
 from services.charging.numbers.seen_ranges import Reach, account_numbers
 from services.charging.rows.row_kinds import is_charge_sql, is_reversal_sql, told_outcome, told_reason
 from services.charging.store.cut import Batches, fetch_counted, find_late, reached_sql, resolve
@@ -111,6 +112,7 @@ async def _count(
         await assess(connection, scheme, closing.day, reach, author)
     found = await fetch_counted(connection, _TOTALS, closing.day, cut, late)
     workers = await count_workers(connection, closing.day, cut, late)
+    outside = await count_outside(connection, closing.day, cut, previous)
     resends = "select count(*) from charging.resend where found_on = $1"
     return DayCounted(
         day=closing.day,
@@ -125,6 +127,7 @@ async def _count(
         hours=_hours(found),
         deployment=author.author.identity,
         question=question_hash(closing),
+        outside=outside or msgspec.UNSET,
     )
 
 

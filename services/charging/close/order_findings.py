@@ -15,6 +15,7 @@ import structlog
 from msgspec.structs import replace
 
 from services.charging.numbers.number_findings import series_findings
+from services.charging.numbers.outside_findings import outside_findings
 from services.charging.rows.row_kinds import EXCLUSION_REASONS
 from services.charging.store.archived_days import refuse_archived
 from services.charging.store.cut import (
@@ -122,6 +123,7 @@ class DayFinder:
                 *await self._not_enrolled(connection, day, scope),
                 *await self._identity_like(connection, day, scope),
                 *await series_findings(connection, day),
+                *await outside_findings(connection, day, cut),
             ]
         return DayFindings(findings=findings, delays=delays)
 

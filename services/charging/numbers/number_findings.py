@@ -276,7 +276,7 @@ def _other_totals(each: Declared, declared: dict[Place, Sum], received: dict[Pla
             count=abs(said[0] - came[0]),
             detail=f"{said[0]} orders of {amounts[0]} yuan in {industry} were declared, {came[0]} of {amounts[1]} came",
             evidence={
-                "declaration_id": each.told.declaration_id, "received_sha256": each.received.hex(),
+                **_named(each),
                 "industry": industry, "declared_orders": said[0], "received_orders": came[0],
                 "declared_yuan": amounts[0], "received_yuan": amounts[1],
             },
@@ -311,11 +311,19 @@ def _numbers_differ(each: Declared, series: str, undeclared: Ranges, denied: Ran
         count=count,
         detail=f"{count} numbers of series {series} came that were not declared, or declared unused",
         evidence={
-            "declaration_id": each.told.declaration_id, "received_sha256": each.received.hex(), "series": series,
+            **_named(each), "series": series,
             "not_declared": told(undeclared), "declared_unused": told(denied),
         },
         orders=[],
     )  # fmt: skip
+
+
+def _named(each: Declared) -> dict[str, str | int]:
+    """Which manifest it is."""
+    named: dict[str, str | int] = {
+        "declaration_id": each.told.declaration_id, "received_sha256": each.received.hex(),
+    }  # fmt: skip
+    return named if each.revision is None else named | {"revision": each.revision}
 
 
 def told(ranges: Ranges) -> list[str]:

@@ -119,4 +119,10 @@ async def _told(
 
 
 def _declaration(each: Declared) -> dict[str, Any]:
-    return {"declaration_id": each.told.declaration_id, "day": each.day, "received_sha256": each.received.hex()}
+    """`revision` is None for one that is not signed."""
+    return {
+        "declaration_id": each.told.declaration_id,
+        "day": each.day,
+        "revision": each.revision,
+        "received_sha256": each.received.hex(),
+    }

@@ -8,6 +8,7 @@ and `leaf_index` behind them keeps two rows of one key in the order they were re
 from typing import Final
 
 from shared.contracts.manifests import Outcome
+from shared.domain.books.billing import OUTSIDE_DECLARATION
 from shared.domain.evidence.leaf import RowKind, is_reversal
 
 Row = tuple[int, int, str, int, int, int, tuple[bytes, ...]]
@@ -21,9 +22,10 @@ CANCEL_REASONS: Final = ("", "customer", "worker", "enterprise", "other")
 """Position is the code in `reason` of a cancellation."""
 EXCLUSION_REASONS: Final = ("", "province_not_in_pilot", "enterprise_not_enrolled", "insured_as_employee")
 """Position is the code in `reason` of an acceptance; 0 is charged."""
+CANCELLED: Final = "cancelled"
 RERATED: Final = "rerated"
 """Why an order that was rated anew is reversed and charged once more."""
-REVERSAL_REASONS: Final = ("", "cancelled", "resent", RERATED)
+REVERSAL_REASONS: Final = ("", CANCELLED, "resent", RERATED, OUTSIDE_DECLARATION)
 """Position is the code in `reason` of a reversal."""
 
 

@@ -11,6 +11,7 @@ from rich.table import Table
 from services.demo.driver import close_day
 from services.demo.running.apis import Api, open_apis
 from shared.adapters.qr_codes import receipt_code, terminal_text
+from shared.domain.books.billing import OUTSIDE_DECLARATION
 from shared.domain.calendar import SHANGHAI, Month
 from shared.domain.errors import Refused
 from shared.domain.evidence.order_receipt import OrderReceipt
@@ -167,4 +168,6 @@ def _what(line: dict[str, Any]) -> str:
     """What a statement line is for."""
     if line["kind"] == "assessed":
         return f"assessed: numbers of series {line['series']} missing on {line['insured_on']}"
+    if line["kind"] == OUTSIDE_DECLARATION:
+        return f"outside the signed declaration: {line['insured_month']}"
     return "line" if line["kind"] == "line" else f"adjustment of {line['insured_month']}"

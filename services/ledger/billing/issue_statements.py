@@ -5,8 +5,8 @@ cannot be drawn up is set aside with an alarm, the others are issued, and it is 
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from services.ledger import tables
 from services.ledger.billing.debts import credit_to_advance, read_advances, use_advances
 from services.ledger.books.journal import Source, write_journal_entry
 from services.ledger.books.open_days import Books, as_json, ledger_lock, read_books, write_to_outbox
+from services.ledger.books.outside_declaration import read_outside
 from services.ledger.books.set_aside import Step, open_quarantine
 from shared.adapters.postgres.decisions import Decision
 from shared.adapters.postgres.quarantine import Item
@@ -117,14 +118,14 @@ async def _issue(
     period: Month,
     as_of: datetime,
     due: date,
-    parties: Mapping[Party, list[Any]],
+    parties: Mapping[Party, list[BookedSum]],
 ) -> int:
     """Issue the statements of these parties; returns how many, without those that are set aside."""
     posting_day = max(insured_day(as_of), (await read_books(connection)).oldest_open_day)
     advances = await read_advances(connection)
 
     async def issue(items: Sequence[Item[Party]]) -> int:
-        bills = {item.content: draw_up_bill(period, map(_sum, parties[item.content])) for item in items}
+        bills = {item.content: draw_up_bill(period, parties[item.content]) for item in items}
         issued = [_statement(party, period, as_of, due, bill) for party, bill in bills.items()]
         await _write(connection, issued)
         for statement in issued:
@@ -135,11 +136,33 @@ async def _issue(
     return sum(await open_quarantine(engine).do_all_within(connection, items, issue))
 
 
-async def _read_parties(connection: AsyncConnection, period: Month) -> dict[Party, list[Any]]:
-    """What was charged and reversed on the closed days of the month, by party, insured month, industry and tariff line.
+async def _read_parties(connection: AsyncConnection, period: Month) -> dict[Party, list[BookedSum]]:
+    """What was charged and reversed on the closed days of the month, and what of it lies outside declarations."""
+    found = await _read_booked(connection, period)
+    for party, rows in (await read_outside(connection, period)).items():
+        found[party] = list(_with_outside(found.get(party, []), rows))
+    return found
 
-    Assessed numbers stand apart, by series and insured day.
-    """
+
+def _with_outside(booked: list[BookedSum], rows: list[Any]) -> Iterator[BookedSum]:
+    """Sums with what lies outside; one of no orders where nothing of a line was booked in the month."""
+    outside: dict[tuple[Month, str, int], list[Any]] = defaultdict(list)
+    for row in rows:
+        outside[Month.of(row.month), row.industry, row.tariff_line].append(row)
+    for one in booked:
+        found = [] if one.series else outside.pop((one.insured_month, one.industry, one.tariff_line), [])
+        yield _added(one, found)
+    for key, found in outside.items():
+        yield _added(BookedSum(*key, 0, 0, Amount(0), frozenset()), found)
+
+
+def _added(one: BookedSum, rows: list[Any]) -> BookedSum:
+    amounts = one.base_amounts | {row.base_amount for row in rows}
+    return replace(one, outside=sum(int(row.orders) for row in rows), base_amounts=amounts)
+
+
+async def _read_booked(connection: AsyncConnection, period: Month) -> dict[Party, list[BookedSum]]:
+    """By party: a sum for each insured month, industry and tariff line; of assessed numbers for each series and day."""
     line = tables.day_sum.c
     month = func.date_trunc("month", line.insured_on)
     charged = line.outcome == Outcome.CHARGED.value
@@ -163,9 +186,9 @@ async def _read_parties(connection: AsyncConnection, period: Month) -> dict[Part
         .where(line.posting_day.between(period.first_day, period.last_day))
         .group_by(line.enterprise, line.province, "month", line.industry, line.tariff_line, "assessed", "assessed_on")
     )
-    parties: dict[Party, list[Any]] = defaultdict(list)
+    parties: dict[Party, list[BookedSum]] = defaultdict(list)
     for row in (await connection.execute(query)).all():
-        parties[Party(row.enterprise, row.province)].append(row)
+        parties[Party(row.enterprise, row.province)].append(_sum(row))
     return parties
 
 

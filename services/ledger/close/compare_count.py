@@ -23,6 +23,7 @@ from services.ledger.books.booking import book_all_waiting, book_manifest, is_bo
 from services.ledger.books.inbox import booked_through, next_in_inbox, put_into_inbox
 from services.ledger.books.manifest_checks import check_author, check_manifest
 from services.ledger.books.open_days import Books, Closing, as_json, ledger_lock, read_books, write_to_outbox
+from services.ledger.books.outside_declaration import keep_outside, name_impossible
 from services.ledger.books.refused_messages import content_hash, keep_if_refused
 from services.ledger.close.deployment_counts import CountingDeployments, read_answers
 from shared.contracts.manifests import DayClosed, DayCounted, Outcome, PremiumsCharged, Total, question_hash
@@ -136,7 +137,7 @@ async def _book_and_compare(
             await _book_settlement(connection, answer.settlement, books, answer.day)
     booked = await read_day_totals(connection, together.day)
     counted = add_up(total for total in together.totals if _concerns(total, together.day))
-    differences = name_differences(counted, booked)
+    differences = name_differences(counted, booked) + await name_impossible(connection, together)
     await (savepoint.rollback() if differences else savepoint.commit())
     return differences
 
@@ -227,6 +228,7 @@ async def _close(connection: AsyncConnection, closing: Closing, count: DayCounte
     }
     await connection.execute(insert(tables.day_closed).values(row))
     await connection.execute(_SUM_UP, {"day": count.day})
+    await keep_outside(connection, count)
     await write_to_outbox(connection, DAYS_CLOSED, count.day.isoformat(), closed)
     log.info("day closed", day=str(count.day), attempt=count.attempt)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 
 import msgspec
+from msgspec import UNSET
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -35,6 +36,7 @@ class CountingDeployments:
             hours=[hours for answer in answers for hours in answer.hours],
             resends=sum(answer.resends for answer in answers),
             unmatched_cancellations=sum(answer.unmatched_cancellations for answer in answers),
+            outside=[each for answer in answers if answer.outside is not UNSET for each in answer.outside] or UNSET,
         )
 
     async def _join_workers(self, answers: Sequence[DayCounted], workers: ChargingWorkers) -> list[WorkerCount]:

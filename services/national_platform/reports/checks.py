@@ -4,13 +4,15 @@ from collections.abc import Iterable, Iterator
 
 from shared.contracts.reports import (
     CoverageReport,
+    DeclarationLine,
     DeclarationReport,
     PaymentReport,
     PremiumLine,
     RegistrationReport,
 )
+from shared.domain.books.billing import OUTSIDE_DECLARATION
 from shared.domain.errors import Refused
-from shared.domain.money import parse_yuan, round_to_fen
+from shared.domain.money import AMOUNT_PER_FEN, parse_yuan, round_to_fen
 
 AnyReport = CoverageReport | RegistrationReport | DeclarationReport | PaymentReport
 
@@ -88,18 +90,27 @@ def _declaration_faults(report: DeclarationReport) -> Iterator[str]:
     for number, line in enumerate(report.lines, 1):
         exact = line.orders * parse_yuan(line.base_yuan)
         yield from _unequal(f"line {number}: exact, in 0.0001 yuan", parse_yuan(line.exact_yuan), exact)
-        rounded = round_to_fen(parse_yuan(line.exact_yuan))
-        yield from _unequal(f"line {number}: rounded, in 0.0001 yuan", parse_yuan(line.amount_yuan), rounded)
+        is_outside = line.kind == OUTSIDE_DECLARATION
+        yield from _rounding_faults(number, line, is_rest=is_outside)
         is_earlier = line.insured_month < report.period
         is_assessed = line.kind == "assessed"
         if is_assessed != (line.series is not None and line.insured_on is not None):
             yield f"line {number}: an assessed line names series and day, no other does"
-        is_fit = is_assessed or is_earlier == (line.kind == "adjustment")
+        is_fit = is_assessed or is_outside or is_earlier == (line.kind == "adjustment")
         if not is_fit or line.insured_month > report.period:
             yield f"line {number}: a {line.kind} of {line.insured_month} in the declaration of {report.period}"
     yield from _unequal("orders", report.orders, sum(line.orders for line in report.lines))
     yield from _unequal_yuan("exact_yuan", report.exact_yuan, (line.exact_yuan for line in report.lines))
     yield from _unequal_yuan("amount_yuan", report.amount_yuan, (line.amount_yuan for line in report.lines))
+
+
+def _rounding_faults(number: int, line: DeclarationLine, *, is_rest: bool) -> Iterator[str]:
+    """A line is rounded once; the rest of a line that was split makes up for the rounding of the other part."""
+    exact, amount = parse_yuan(line.exact_yuan), parse_yuan(line.amount_yuan)
+    if not is_rest:
+        yield from _unequal(f"line {number}: rounded, in 0.0001 yuan", amount, round_to_fen(exact))
+    elif amount % AMOUNT_PER_FEN or abs(amount - exact) > AMOUNT_PER_FEN:
+        yield f"line {number}: {amount} is not {exact} rounded, in 0.0001 yuan"
 
 
 def _payment_faults(report: PaymentReport) -> Iterator[str]:

@@ -199,7 +199,8 @@ def _add_statements(router: APIRouter, portal: PortalContext, asking: Any) -> No
         as_of: AnyDay = None,
         format: Format = "json",  # noqa: A002 - as above
     ) -> Any:
-        """One with its lines: adjustments name the month they belong to, assessed ones their series and day."""
+        """One with its lines: adjustments name the month they belong to, assessed ones their series and day; orders
+        outside the signed declaration have lines of kind outside_declaration."""
         async with viewing(portal.engine, viewer) as connection:
             shown = await find_statement(connection, statement_id)
         if shown is None:

@@ -1,7 +1,7 @@
 """Statements: the list with the state of each, and one with everything behind it."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, get_args
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 from fastapi.responses import Response
@@ -23,6 +23,7 @@ from services.reporting.rendering.page_context import (
 )
 from services.reporting.rendering.texts import grouped
 from shared.contracts.reports import PaymentItem
+from shared.domain.books.billing import OUTSIDE_DECLARATION, LineKind
 from shared.domain.calendar import insured_day
 from shared.domain.money import Amount, parse_yuan, yuan
 from shared.runtime.clock import now
@@ -73,12 +74,13 @@ def make_router(context: PageContext) -> APIRouter:
             raise HTTPException(404, "no such statement in your share")
         day = day_of(as_of) or insured_day(now())
         payment = (await read_payments(context.sources, {shown.statement.period}, day)).get(statement_id)
-        row, kinds = _row(shown.statement, payment), ("line", "adjustment", "assessed")
+        row, kinds = _row(shown.statement, payment), get_args(LineKind)
         lines = {kind: [_line(line) for line in shown.lines if line.kind == kind] for kind in kinds}
         period = shown.statement.period
         return context.renderer.page(
             request, "statement.html", viewer=viewer, s=row, payment=payment, payment_as_of=day,
             state_now=row["state"], lines=lines["line"], adjustments=lines["adjustment"], assessed=lines["assessed"],
+            outside=lines[OUTSIDE_DECLARATION],
             rounding_yuan=yuan(Amount(shown.statement.amount - shown.statement.exact_amount)),
             remittances=[remittance.model_dump(mode="json", by_alias=True) for remittance in shown.remittances],
             receipt=declaration,

@@ -197,7 +197,10 @@ class Statement(Answer):
 
 
 class StatementLineShown(Answer):
-    """A line; an adjustment names the earlier month it belongs to, an assessed one its series and day."""
+    """A line; an adjustment names the earlier month it belongs to, an assessed one its series and day.
+
+    One of kind outside_declaration is for orders outside the signed declaration, which the other lines leave out.
+    """
 
     number: Annotated[int, Field(examples=[1])]
     kind: Annotated[str, Field(examples=["line"])]

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.reporting.kept_messages import due_days, read_closed_day
 from services.reporting.metrics import Metrics
-from services.reporting.register.discrepancies import Discrepancy, record
+from services.reporting.register.discrepancies import Discrepancy, record, resolve
 from services.reporting.register.independent_totals import check_totals
 from services.reporting.register.injuries import check_injuries
 from services.reporting.register.set_aside import Step, open_quarantine
@@ -25,7 +25,7 @@ from services.reporting.register.volume_checks import judge, keep_figures, read_
 from services.reporting.service_clients import Sources
 from services.reporting.tables import DAY_CLOSED, DAY_EXAMINED
 from shared.adapters.postgres.quarantine import Item
-from shared.contracts.findings import DayFindings
+from shared.contracts.findings import DayFindings, FindingKind
 from shared.contracts.manifests import DayClosed
 
 log = structlog.get_logger(__name__)
@@ -92,7 +92,11 @@ class Examiner:
     async def _judge(self, connection: AsyncConnection, closed: DayClosed, answer: DayFindings) -> None:
         await keep_figures(connection, closed, answer.delays)
         days, history = await read_history(connection, closed.day)
-        await self._record_all(connection, map(Discrepancy.of, answer.findings))
+        for each in answer.findings:
+            if each.kind is FindingKind.OUTSIDE_DECLARATION and not each.count:
+                await resolve(connection, each.kind, each.key, each.detail)
+        left = [each for each in answer.findings if each.count or each.kind is not FindingKind.OUTSIDE_DECLARATION]
+        await self._record_all(connection, map(Discrepancy.of, left))
         await self._record_all(connection, judge(days, history, self._is_regular))
 
     async def _record_all(self, connection: AsyncConnection, found: Iterable[Discrepancy]) -> None:

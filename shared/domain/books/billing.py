@@ -17,12 +17,18 @@ FULL: Final = 10_000
 """The denominator of the late fee's daily share, and its cap: a part of the principal bears at most itself."""
 
 
+OUTSIDE_DECLARATION: Final = "outside_declaration"
+"""The kind of a line of orders outside the signed declaration, and the reason of their reversal."""
+LineKind = Literal["line", "adjustment", "assessed", "outside_declaration"]
+
+
 @dataclass(frozen=True, slots=True)
 class BookedSum:
     """Booked orders of one party in one posting month that share insured month and tariff line.
 
     `charged` and `reversed` are orders (both positive), `premium` is net; `base_amounts` are all the amounts
-    an order that occur among them. Of assessed numbers `series` and `insured_on` say which.
+    an order that occur among them. Of assessed numbers `series` and `insured_on` say which. `outside` of the orders
+    lie outside the signed declaration; below zero where more moved back within than out.
     """
 
     insured_month: Month
@@ -34,17 +40,19 @@ class BookedSum:
     base_amounts: frozenset[int]
     series: str | None = None
     insured_on: date | None = None
+    outside: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
     """One statement line; `amount` is `exact_amount` rounded to the fen, `orders` is charged less reversed.
 
-    Of an assessed line orders are numbers of `series`, presumed to be orders of `insured_on`.
+    Of an assessed line orders are numbers of `series`, presumed to be orders of `insured_on`. A line of orders outside
+    the signed declaration takes the rounding: with the line of the other orders it is as much as one of all of them.
     """
 
     number: int
-    kind: Literal["line", "adjustment", "assessed"]
+    kind: LineKind
     insured_month: Month
     industry: str
     tariff_line: int
@@ -81,13 +89,31 @@ class Bill:
 
 def draw_up_bill(period: Month, sums: Iterable[BookedSum]) -> Bill:
     """Lines of orders insured in the period, then adjustments, each naming the earlier month it belongs to, then what
-    was assessed, each line a series and day.
+    was assessed, each line a series and day, then orders outside the signed declaration.
 
     Raises `Refused` where a tariff line was booked at two amounts, or the premium is not orders times amount:
     such a bill cannot be explained to anybody, so it is not issued.
     """
     ordered = sorted(sums, key=lambda one: (one.series is not None, one.insured_month != period, *_line_key(one)))
-    return Bill(tuple(_line(period, number, one) for number, one in enumerate(ordered, 1)))
+    pairs = [_split(_line(period, 0, one), one.outside) for one in ordered]
+    lines = [within for within, _ in pairs if within] + [outside for _, outside in pairs if outside]
+    return Bill(tuple(replace(line, number=number) for number, line in enumerate(lines, 1)))
+
+
+def _split(line: Line, outside: int) -> tuple[Line | None, Line | None]:
+    """The line of the orders within the signed declaration, and that of those outside; None for one without orders."""
+    if not outside:
+        return line, None
+    orders, exact = line.orders - outside, Amount((line.orders - outside) * line.base_amount)
+    within = replace(line, orders=orders, exact_amount=exact, amount=round_to_fen(exact))
+    beyond = replace(
+        line,
+        kind=OUTSIDE_DECLARATION,
+        orders=outside,
+        exact_amount=Amount(outside * line.base_amount),
+        amount=Amount(line.amount - within.amount),
+    )
+    return within if orders else None, beyond
 
 
 def _line_key(one: BookedSum) -> tuple[Month, str, int, str, date]:
@@ -104,7 +130,7 @@ def _line(period: Month, number: int, one: BookedSum) -> Line:
     orders = one.charged - one.reversed
     if orders * base_amount != one.premium:
         raise Refused(f"tariff line {one.tariff_line}: {orders} orders at {base_amount} are not {one.premium}")
-    kind: Literal["line", "adjustment", "assessed"] = "line" if one.insured_month == period else "adjustment"
+    kind: LineKind = "line" if one.insured_month == period else "adjustment"
     if one.series is not None:
         kind = "assessed"
     return Line(

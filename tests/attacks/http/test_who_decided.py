@@ -22,6 +22,7 @@ from tests.support.authors import OPERATOR
 TOPIC: Final = "orders.v1.91110000MA0BLUE021"
 LONG_AGO: Final = "2022-01-01"
 RERATE: Final = {"first_on": LONG_AGO, "last_on": LONG_AGO, "apply": True}
+ADJUSTMENT: Final = {"enterprise": "91110000MA0BLUE021", "day": LONG_AGO, "reason": "a test"}
 MOVE_ON: Final = {"losses": [{"partition": 0, "from_offset": 0, "to_offset": 1}], "why": "a test"}
 REQUESTS: Final[dict[str, dict[str, tuple[str, Any]]]] = {
     "charging": {
@@ -30,6 +31,8 @@ REQUESTS: Final[dict[str, dict[str, tuple[str, Any]]]] = {
         "POST /v1/topics/{topic}/resume": (f"/v1/topics/{TOPIC}/resume", None),
         "POST /v1/topics/{topic}/move-on": (f"/v1/topics/{TOPIC}/move-on", MOVE_ON),
         "POST /v1/rerate": ("/v1/rerate", RERATE),
+        "POST /v1/adjustments": ("/v1/adjustments", ADJUSTMENT),
+        "POST /v1/adjustments/{proposal_id}/consent": ("/v1/adjustments/999/consent", None),
         "POST /v1/refused/{refused_id}/review": ("/v1/refused/999/review", {"note": "a test"}),
         "POST /v1/refused/{refused_id}/replay": ("/v1/refused/999/replay", None),
     },

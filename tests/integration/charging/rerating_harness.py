@@ -15,6 +15,7 @@ from services.audit.books.day_counts import check_counts
 from services.audit.charging.assessments import check_assessments
 from services.audit.charging.deployments import Charging
 from services.audit.charging.manifests import check_manifests
+from services.audit.charging.outside import check_decisions, check_outside
 from services.audit.charging.row_contents import RowReader
 from services.audit.charging.settlements import check_settlements
 from services.audit.facts import read_facts
@@ -152,6 +153,8 @@ async def audit(books: Books, scheme: Corrected) -> list[str]:
         await check_assessments(connection, facts, verdict)
         await kept.check(connection)
         await check_counts(connection, [Charging(connection, facts, rows)], verdict)
+        await check_decisions(connection, facts, verdict)
+        await check_outside(connection, [Charging(connection, facts, rows)], facts, verdict)
         await check_billing(connection, facts, kept, verdict)
     return [finding for check in verdict.checks for finding in check.findings]
 

@@ -32,7 +32,8 @@ create table charging.decision (
     decided_at timestamptz not null default clock_timestamp(),
     person text collate "C" not null check (person <> ''),
     request text collate "C" not null check (request <> ''),
-    content jsonb not null
+    content jsonb not null,
+    unique (decision_id, person)
 );
 comment on table charging.decision is 'What a person asked charging to do, stored before it is done.';
 comment on column charging.decision.decision_id is 'Number of the decision.';
@@ -607,6 +608,56 @@ comment on column charging.resend.kept_accepted_at is 'Acceptance time of the ro
 comment on column charging.resend.was_charged is 'Whether the reversed row was charged.';
 comment on column charging.resend.found_on is 'The close that found it.';
 
+-- rerate: decisions on orders outside declarations (docs/decisions/0022) ----------------------------------------------
+
+create table charging.adjustment_proposal (
+    id bigint generated always as identity primary key,
+    decision_id bigint not null,
+    enterprise smallint not null,
+    insured_on date not null,
+    orders bigint not null check (orders > 0),
+    premium bigint not null check (premium > 0),
+    orders_sha256 bytea not null check (length(orders_sha256) = 32),
+    proposed_by text collate "C" not null check (proposed_by <> ''),
+    reason text collate "C" not null check (length(reason) between 1 and 1000),
+    proposed_at timestamptz not null default clock_timestamp(),
+    unique (enterprise, insured_on, orders_sha256),
+    unique (id, proposed_by),
+    foreign key (decision_id, proposed_by) references charging.decision (decision_id, person)
+);
+comment on table charging.adjustment_proposal is
+    'Proposals to reverse the orders of a day outside its signed declaration. The same orders are one proposal.';
+comment on column charging.adjustment_proposal.id is 'Id of the proposal.';
+comment on column charging.adjustment_proposal.decision_id is 'The decision to propose it.';
+comment on column charging.adjustment_proposal.enterprise is 'Id of the enterprise (enterprise.id).';
+comment on column charging.adjustment_proposal.insured_on is 'Insured day of the orders.';
+comment on column charging.adjustment_proposal.orders is 'Number of orders.';
+comment on column charging.adjustment_proposal.premium is 'Their premium, in 0.0001 yuan.';
+comment on column charging.adjustment_proposal.orders_sha256 is 'SHA-256 over keys and charges of exactly these orders.';
+comment on column charging.adjustment_proposal.proposed_by is 'Account of the person who proposed it.';
+comment on column charging.adjustment_proposal.reason is 'Why, in the words of that person.';
+comment on column charging.adjustment_proposal.proposed_at is 'When it was proposed.';
+
+create table charging.adjustment_consent (
+    id bigint primary key,
+    decision_id bigint not null,
+    proposed_by text collate "C" not null,
+    consented_by text collate "C" not null check (consented_by <> ''),
+    batches bigint[] not null check (cardinality(batches) > 0),
+    consented_at timestamptz not null default clock_timestamp(),
+    foreign key (id, proposed_by) references charging.adjustment_proposal (id, proposed_by),
+    foreign key (decision_id, consented_by) references charging.decision (decision_id, person),
+    constraint two_persons check (consented_by <> proposed_by)
+);
+comment on table charging.adjustment_consent is
+    'Consents to proposals, one each and by another person; written in the transaction that reverses the orders.';
+comment on column charging.adjustment_consent.id is 'Id of the proposal.';
+comment on column charging.adjustment_consent.decision_id is 'The decision of the person who consented.';
+comment on column charging.adjustment_consent.proposed_by is 'Account of the person who proposed it, for the rule of two.';
+comment on column charging.adjustment_consent.consented_by is 'Account of the person who consented.';
+comment on column charging.adjustment_consent.batches is 'The batches that reverse the orders: run_id * 2^32 + number.';
+comment on column charging.adjustment_consent.consented_at is 'When the orders were reversed.';
+
 -- store: archived days (docs/decisions/0009) --------------------------------------------------------------------------
 
 create table charging.archive (
@@ -921,8 +972,8 @@ begin
     foreach t in array array[
         'decision', 'deployment', 'enterprise', 'run', 'manifest', 'batch_day', 'moved_on', 'pause', 'parked', 'resent',
         'conflict', 'declaration', 'accounted_day', 'number_range', 'judged_day', 'number_gap',
-        'assessment', 'day_count', 'day_settlement', 'participant', 'resend', 'archive', 'archived_nodes',
-        'refused_message', 'refused_review']
+        'assessment', 'day_count', 'day_settlement', 'participant', 'resend', 'adjustment_proposal',
+        'adjustment_consent', 'archive', 'archived_nodes', 'refused_message', 'refused_review']
     loop
         execute format('create trigger history before update or delete on charging.%I'
             ' for each row execute function charging.refuse_change()', t);

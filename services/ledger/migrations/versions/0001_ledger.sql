@@ -206,6 +206,31 @@ comment on column ledger.day_sum.premium is 'Their premium; negative for reversa
 
 -- billing -----------------------------------------------------------------------------------------------------------
 
+create table ledger.outside_declaration (
+    posting_day date not null references ledger.day_closed (day),
+    insured_on  date not null,
+    enterprise  text not null,
+    province    text not null,
+    industry    text not null,
+    tariff_line integer not null,
+    base_amount bigint not null check (base_amount > 0),
+    orders      bigint not null check (orders <> 0),
+    primary key (posting_day, insured_on, enterprise, province, industry, tariff_line, base_amount),
+    check (insured_on <= posting_day)
+);
+comment on table ledger.outside_declaration is
+    'Charged orders outside the signed declaration of their insured day, as a close counted them.';
+comment on column ledger.outside_declaration.posting_day is 'The closed day whose count said so.';
+comment on column ledger.outside_declaration.insured_on is 'Insured day of the orders.';
+comment on column ledger.outside_declaration.enterprise is 'USCC of the enterprise.';
+comment on column ledger.outside_declaration.province is 'Province, two digits.';
+comment on column ledger.outside_declaration.industry is 'The industry (shared/domain/scheme/industry.py).';
+comment on column ledger.outside_declaration.tariff_line is 'Id of the tariff line that the orders were rated by.';
+comment on column ledger.outside_declaration.base_amount is 'Premium of one order, in 0.0001 yuan.';
+comment on column ledger.outside_declaration.orders is
+    'Number of orders; of an insured day before posting_day the change since the close before, which may be negative.';
+create index outside_declaration_insured on ledger.outside_declaration (insured_on);
+
 create table ledger.statement (
     statement_id text primary key,
     enterprise   text not null,
@@ -234,24 +259,26 @@ comment on column ledger.statement.recorded_at is 'When the row was written.';
 create table ledger.statement_line (
     statement_id  text not null references ledger.statement,
     number        integer not null check (number >= 1),
-    kind          text not null check (kind in ('line', 'adjustment', 'assessed')),
+    kind          text not null check (kind in ('line', 'adjustment', 'assessed', 'outside_declaration')),
     insured_month text not null check (insured_month ~ '^[0-9]{4}-[0-9]{2}$'),
     industry      text not null,
     tariff_line   integer not null,
     base_amount   bigint not null,
     orders        bigint not null,
     exact_amount  bigint not null check (exact_amount = orders * base_amount),
-    amount        bigint not null check (amount % 100 = 0 and abs(amount - exact_amount) <= 50),
+    amount        bigint not null check (amount % 100 = 0),
     series        text,
     insured_on    date,
     primary key (statement_id, number),
-    check ((kind = 'assessed') = (series is not null) and (series is null) = (insured_on is null))
+    check ((kind = 'assessed') = (series is not null) and (series is null) = (insured_on is null)),
+    check (abs(amount - exact_amount) <= case kind when 'outside_declaration' then 100 else 50 end)
 );
 comment on table ledger.statement_line is 'Lines of a statement, each rounded once.';
 comment on column ledger.statement_line.statement_id is 'The statement.';
 comment on column ledger.statement_line.number is 'Number of the line, from 1.';
 comment on column ledger.statement_line.kind is
-    'line: of this month; adjustment: of an earlier one; assessed: presumed orders.';
+    'line: of this month; adjustment: of an earlier one; assessed: presumed orders; outside_declaration: orders outside
+     the signed declaration, of any month.';
 comment on column ledger.statement_line.insured_month is 'Month of the insured days, YYYY-MM.';
 comment on column ledger.statement_line.industry is 'The industry (shared/domain/scheme/industry.py).';
 comment on column ledger.statement_line.tariff_line is
@@ -259,7 +286,8 @@ comment on column ledger.statement_line.tariff_line is
 comment on column ledger.statement_line.base_amount is 'Premium of one order, in 0.0001 yuan.';
 comment on column ledger.statement_line.orders is 'Number of orders.';
 comment on column ledger.statement_line.exact_amount is 'orders times base_amount.';
-comment on column ledger.statement_line.amount is 'The same, rounded half up to the fen.';
+comment on column ledger.statement_line.amount is
+    'The same, rounded half up to the fen; of outside_declaration the rest of the rounded sum with its other line.';
 comment on column ledger.statement_line.series is 'Series of presumed orders; else null.';
 comment on column ledger.statement_line.insured_on is 'Insured day of presumed orders; else null.';
 
@@ -656,7 +684,7 @@ declare name text;
 begin
     foreach name in array array[
         'books', 'account', 'decision', 'manifest_booked', 'enterprise_deployment', 'day_closing', 'day_count',
-        'day_closed', 'day_sum', 'statement', 'statement_line', 'period_issued', 'remittance',
+        'day_closed', 'day_sum', 'outside_declaration', 'statement', 'statement_line', 'period_issued', 'remittance',
         'journal_entry', 'posting', 'day_line', 'allocation', 'late_fee', 'log_entry', 'log_node',
         'checkpoint', 'day_checkpoint', 'cosignature', 'log_fault', 'refused_message', 'refused_review']
     loop

@@ -1,0 +1,255 @@
+"""Orders outside signed declarations, and decisions that reverse them, worked out anew from rows and manifests (D11).
+
+Nothing is shared with charging's own count: orders are read one by one, and each is held against the manifests that the
+cut of each close reached. What lies in the surplus of a place is a number of orders here, not which ones.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from hashlib import sha256
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET
+
+from services.audit.charging.deployments import Charging
+from services.audit.charging.row_contents import FETCH_ROWS
+from services.audit.facts import Facts
+from services.audit.verdict import Check, Verdict
+from shared.adapters.postgres.pool import Connection
+from shared.contracts.events import Declaration
+from shared.contracts.manifests import DayCounted
+from shared.domain.calendar import day_bounds
+from shared.domain.evidence.leaf import is_charge, is_reversal
+from shared.domain.scheme.industry import Industry
+
+_DECLARATIONS: Final = """
+    select d.enterprise, d.declared_day, d.body, d.revision, d.batch from charging.declaration d
+    join charging.manifest m using (batch) where d.revision is not null order by m.turn, d.leaf_index"""
+_BATCHES: Final = """
+    select distinct batch from charging.entry
+    where enterprise = $1 and accepted_at >= $2 and accepted_at < $3 and (kind = 1 or kind >= 4)"""
+_ORDERS: Final = """
+    select o.order_id, o.accepted_at, o.worker_key, o.series, o.sequence, o.region / 10000 as province, o.industry,
+        n.kind, n.reason, n.batch
+    from charging.entry o join charging.entry n using (accepted_at, enterprise, order_id, worker_key)
+    where o.kind = 1 and (n.kind = 1 or n.kind >= 4)
+        and o.enterprise = $1 and o.accepted_at >= $2 and o.accepted_at < $3
+        and n.enterprise = $1 and n.accepted_at >= $2 and n.accepted_at < $3
+    order by o.accepted_at, o.order_id, o.worker_key, n.kind"""
+_STORED: Final = "select * from ledger.outside_declaration"
+_ANSWERS: Final = "select day, attempt, payload from charging.day_count order by answered_at"
+_DECIDED: Final = """
+    select p.id, p.orders, p.premium, p.orders_sha256, p.insured_on, p.enterprise, p.proposed_by, c.consented_by,
+        c.batches
+    from charging.adjustment_consent c join charging.adjustment_proposal p using (id) order by p.id"""
+_REVERSED: Final = """
+    select batch, (extract(epoch from accepted_at) * 1000000)::bigint as accepted, enterprise, order_id, worker_key,
+        kind, premium
+    from charging.entry where (kind = 4 or kind >= 9 and kind % 2 = 1) and reason = 4
+    order by accepted_at, enterprise, order_id collate "C", worker_key"""
+_CANCELLED: Final = 1
+Place = tuple[str, str]
+"""Province and industry."""
+
+
+@dataclass(slots=True)
+class _Said:
+    """A signed manifest; `reached` is the index of the first closed day whose cut has it, None for none yet."""
+
+    enterprise: int
+    day: date
+    revision: int
+    told: Declaration
+    reached: int | None
+
+
+@dataclass(slots=True)
+class _Versions:
+    """What holds for one enterprise and day at the close of each index: numbers by series, orders by place."""
+
+    said: list[_Said]
+    day: date
+    _cache: dict[int, tuple[dict[str, list[tuple[int, int]]], Counter[Place]] | None] = field(default_factory=dict)
+
+    def at(self, index: int) -> tuple[dict[str, list[tuple[int, int]]], Counter[Place]] | None:
+        """None where no signed manifest of the day is there yet."""
+        if index not in self._cache:
+            self._cache[index] = self._work_out(index)
+        return self._cache[index]
+
+    def _work_out(self, index: int) -> tuple[dict[str, list[tuple[int, int]]], Counter[Place]] | None:
+        held: dict[date, _Said] = {}
+        for each in self.said:
+            known = held.get(each.day)
+            if each.reached is not None and each.reached <= index and (known is None or each.revision > known.revision):
+                held[each.day] = each
+        if self.day not in held:
+            return None
+        used: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        for each in held.values():
+            for series in each.told.series:
+                used[series.series] += [(one.first, one.last) for one in series.used]
+        totals = Counter[Place]()
+        for total in held[self.day].told.totals:
+            totals[total.province, total.industry] += total.orders
+        return used, totals
+
+
+async def check_outside(books: Connection, charging: Sequence[Charging], facts: Facts, verdict: Verdict) -> None:
+    """What the ledger keeps of orders outside, against rows and manifests, and against what charging answered."""
+    check = verdict.check("D11", "orders outside signed declarations, worked out anew from the rows and the manifests")
+    stored, by_key = Counter[Any](), Counter[Any]()
+    archived: set[date] = {day for part in charging for day in part.facts.archived}
+    for row in await books.fetch(_STORED):
+        place = (row["insured_on"], row["enterprise"], row["province"], row["industry"])
+        by_key[row["posting_day"], *place, row["tariff_line"], row["base_amount"]] += row["orders"]
+        if row["insured_on"] not in archived:
+            stored[row["posting_day"], *place] += row["orders"]
+    worked_out, answered = Counter[Any](), Counter[Any]()
+    for part in charging:
+        async for key, orders in _worked_out(part):
+            worked_out[key] += orders
+        answered.update(await _answered(part, facts))
+    name = "ledger.outside_declaration posted, insured, enterprise, province, industry"
+    check.compare_all(name, _some(stored), _some(worked_out))
+    check.compare_all(f"{name}, line, amount: charging.day_count", _some(by_key), _some(answered))
+
+
+def _some(counts: Counter[Any]) -> dict[Any, int]:
+    return {key: count for key, count in counts.items() if count}
+
+
+async def _answered(part: Charging, facts: Facts) -> Counter[Any]:
+    """What the answers that days were closed on say."""
+    attempts = {closed.day: closed.attempt for closed in facts.closed}
+    told = {}
+    for row in await part.connection.fetch(_ANSWERS):
+        if attempts.get(row["day"]) == row["attempt"]:
+            told[row["day"]] = msgspec.json.decode(row["payload"], type=DayCounted)
+    found = Counter[Any]()
+    for day, counted in told.items():
+        for each in [] if counted.outside is UNSET else counted.outside:
+            place = (each.insured_on, each.enterprise, each.province, each.industry)
+            found[day, *place, each.tariff_line, each.base_amount] += each.orders
+    return found
+
+
+async def _worked_out(part: Charging) -> Any:
+    """Posting day with place, and orders, for each signed enterprise and day; without archived days."""
+    connection, facts = part.connection, part.facts
+    said = [_said(facts, row) for row in await connection.fetch(_DECLARATIONS)]
+    for enterprise, day in sorted({(each.enterprise, each.day) for each in said}):
+        if facts.opened_on is None or day in facts.archived or facts.closed_on(day) is None:
+            continue
+        near = [
+            each for each in said if each.enterprise == enterprise and abs(each.day - day) <= timedelta(days=1)
+        ]  # fmt: skip
+        counts = await _counts(connection, facts, enterprise, _Versions(near, day))
+        before = Counter[Place]()
+        for index, now in counts:
+            for place in now.keys() | before.keys():
+                key = (facts.closed[index].day, day, facts.enterprises.get(enterprise, "?"), *place)
+                yield key, now[place] - before[place]
+            before = now
+
+
+def _said(facts: Facts, row: Any) -> _Said:
+    told = msgspec.json.decode(row["body"], type=Declaration)
+    return _Said(row["enterprise"], row["declared_day"], row["revision"], told, facts.closing_of(row["batch"]))
+
+
+async def _counts(
+    connection: Connection, facts: Facts, enterprise: int, versions: _Versions
+) -> list[tuple[int, Counter[Place]]]:
+    """Orders outside by place at each close that may have changed them, in the order of the closes."""
+    assert facts.opened_on is not None
+    first = (versions.day - facts.opened_on).days
+    bounds = day_bounds(versions.day)
+    closings = [facts.closing_of(row["batch"]) for row in await connection.fetch(_BATCHES, enterprise, *bounds)]
+    closings += [each.reached for each in versions.said]
+    indexes = sorted({max(first, each) for each in closings if each is not None} | {first})
+    undeclared, within, charged = (defaultdict[int, Counter[Place]](Counter) for _ in range(3))
+    async for order in _by_order(connection.cursor(_ORDERS, enterprise, *bounds, prefetch=FETCH_ROWS)):
+        place = (f"{order[0]['province']:02}", Industry.of_code(order[0]["industry"]).value)
+        for index in indexes:
+            version, last = versions.at(index), _last(facts, order, index)
+            if version is None or last is None:
+                continue
+            is_charged = is_charge(last["kind"]) and last["reason"] == 0
+            is_cancelled = is_reversal(last["kind"]) and last["reason"] == _CANCELLED
+            ranges, number = version[0].get(order[0]["series"], []), order[0]["sequence"]
+            if any(low <= number <= high for low, high in ranges):
+                within[index][place] += is_charged or is_cancelled
+                charged[index][place] += is_charged
+            else:
+                undeclared[index][place] += is_charged
+    found = []
+    for index in indexes:
+        version, outside = versions.at(index), Counter[Place](undeclared[index])
+        for place, orders in within[index].items():
+            surplus = orders - version[1][place] if version else 0
+            outside[place] += min(max(surplus, 0), charged[index][place])
+        found.append((index, outside))
+    return found
+
+
+async def _by_order(rows: Any) -> Any:
+    """Rows of one order at a time."""
+    order: list[Any] = []
+    async for row in rows:
+        if order and tuple(row)[:3] != tuple(order[0])[:3]:
+            yield order
+            order = []
+        order.append(row)
+    if order:
+        yield order
+
+
+def _last(facts: Facts, order: list[Any], index: int) -> Any:
+    """The last row of an order that a close had; None where it had none."""
+    there = [row for row in order if (at := facts.closing_of(row["batch"])) is not None and at <= index]
+    return there[-1] if there else None
+
+
+async def check_decisions(connection: Connection, facts: Facts, verdict: Verdict) -> None:
+    """Every reversal by decision is one that two persons named, to the order."""
+    check = verdict.check(
+        "D11", "orders outside are reversed by decisions of two persons, and exactly those that they name"
+    )
+    by_batch: dict[int, list[Any]] = defaultdict(list)
+    for row in await connection.fetch(_REVERSED):
+        by_batch[row["batch"]].append(row)
+    for row in await connection.fetch(_DECIDED):
+        name = f"charging.adjustment_consent {row['id']}"
+        if row["proposed_by"] == row["consented_by"]:
+            check.find(f"{name}: {row['consented_by']} has proposed it, too")
+        if row["insured_on"] in facts.archived:
+            for batch in row["batches"]:
+                by_batch.pop(batch, None)
+            continue
+        mine = [each for batch in row["batches"] for each in by_batch.pop(batch, [])]
+        orders = sorted(mine, key=lambda each: (each["accepted"], each["order_id"], each["worker_key"]))
+        stored = (row["orders"], row["premium"], row["orders_sha256"].hex())
+        check.compare(name, stored, (len(mine), -sum(each["premium"] for each in mine), _named(orders)))
+    _check_undecided(check, facts, by_batch)
+
+
+def _check_undecided(check: Check, facts: Facts, by_batch: dict[int, list[Any]]) -> None:
+    for batch, rows in by_batch.items():
+        name = facts.manifests[batch].name if batch in facts.manifests else f"batch {batch}"
+        check.find(f"{name}: reverses {len(rows)} orders by a decision that nobody took")
+
+
+def _named(rows: list[Any]) -> str:
+    return sha256(b"".join(_parts(rows))).hexdigest()
+
+
+def _parts(rows: list[Any]) -> Iterator[bytes]:
+    for row in rows:
+        kind = 1 if row["kind"] == 4 else row["kind"] - 1
+        yield row["accepted"].to_bytes(8, signed=True) + row["enterprise"].to_bytes(2, signed=True)
+        yield row["worker_key"].to_bytes(8, signed=True) + kind.to_bytes(2, signed=True)
+        yield (-row["premium"]).to_bytes(4, signed=True) + row["order_id"].encode() + b"\0"

@@ -1,0 +1,50 @@
+"""Ask charging for adjustments of orders outside signed declarations, and print them."""
+
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+
+from services.demo.running.apis import open_apis
+from shared.runtime.settings import Settings
+
+CONSENT_SECONDS: Final = 900.0
+"""How long charging may take to reverse the orders of a day."""
+_COLUMNS: Final = ("id", "enterprise", "day", "orders", "yuan", "proposed by", "reason", "consented by")
+
+
+async def read_adjustments(settings: Settings, enterprise: str) -> dict[str, Any]:
+    """`{"adjustments": [...]}`, the oldest first."""
+    async with open_apis(settings) as apis:
+        asked = {"enterprise": enterprise} if enterprise else {}
+        found: dict[str, Any] = await apis.charging.get("/v1/adjustments", **asked)
+    return found
+
+
+async def propose_adjustment(settings: Settings, wish: dict[str, str]) -> dict[str, Any]:
+    """The proposal as charging keeps it."""
+    async with open_apis(settings) as apis:
+        found: dict[str, Any] = await apis.charging.post("/v1/adjustments", wish)
+    return found
+
+
+async def consent_to(settings: Settings, proposal: int) -> dict[str, Any]:
+    """The proposal with its consent, and how many orders were reversed now."""
+    async with open_apis(settings) as apis:
+        path = f"/v1/adjustments/{proposal}/consent"
+        found: dict[str, Any] = await apis.charging.post(path, None, CONSENT_SECONDS)
+    return found
+
+
+def print_adjustments(found: list[dict[str, Any]]) -> None:
+    """A line for each."""
+    table = Table(box=None)
+    for name in _COLUMNS:
+        table.add_column(name, justify="right" if name in {"id", "orders", "yuan"} else "left")
+    for each in found:
+        table.add_row(
+            str(each["id"]), each["enterprise"], each["insured_on"], f"{each['orders']:,}", each["premium_yuan"],
+            each["proposed_by"], each["reason"], each["consented_by"] or "nobody yet",
+        )  # fmt: skip
+    console = Console(soft_wrap=True, markup=False, highlight=False)
+    console.print(table if found else "nothing was proposed")
