@@ -3,7 +3,7 @@
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -119,20 +119,16 @@ async def test_a_log_made_anew_pauses_its_topic_alone(field: Field) -> None:
         await eventually_async(is_paused, "the pause")
         reason = (await worker.get("/v1/status"))["paused"][orders_topic(RIDES)]
         assert "50" in reason
-        assert reason in (await worker.reasons())["charging"]
+        await worker.wait_for_reason(reason)
         assert (await worker.api.get("/readyz")).status_code == 503
         await field.send(*orders(50, 80, OTHER_RIDES))
         await field.has_counted(130)
         gauge = f'danbao_charging_topic_paused{{topic="{orders_topic(RIDES)}"}} 1.0'
         assert gauge in (await worker.api.get("/metrics")).text
     async with field.worker(wait=False) as worker:
-        await eventually_async(lambda: says(worker.reasons(), "made anew"), "the pause after another start")
+        await worker.wait_for_reason("made anew")
         await field.send(*orders(80, 90, OTHER_RIDES))
         await field.has_counted(140)
-
-
-async def says(asking: Awaitable[dict[str, str]], words: str) -> bool:
-    return words in str(await asking)
 
 
 def unreadable_batch(value: bytes, codec: int | None = None) -> bytes:
@@ -173,7 +169,7 @@ async def test_a_batch_that_cannot_be_unpacked_pauses_its_topic_alone(field: Fie
         for n in range(20, 40):
             await field.send(*orders(n, n + 1, OTHER_RIDES))
         await field.has_counted(60)
-        await eventually_async(lambda: says(worker.reasons(), "cannot be read from 20 on"), "the pause")
+        await worker.wait_for_reason("cannot be read from 20 on")
         assert list((await worker.get("/v1/status"))["paused"]) == [orders_topic(RIDES)]
 
 

@@ -139,23 +139,14 @@ async def test_events_dropped_unread_are_named_and_the_other_topics_go_on(
     await lose(field)
     await field.send(*orders(80, 90))
     async with field.worker(wait=False) as worker:
-        await eventually_async(lambda: _answers(worker), "an answer")
+        await eventually_async(worker.is_listening, "an answer")
         await eventually_async(lambda: is_told(worker, "offsets 50 to 79 are gone"), "the alarm")
         await field.has_counted(130)
-        await eventually_async(lambda: is_a_reason(worker, "offsets 50 to 79 are gone"), "readiness to say so")
+        await worker.wait_for_reason("offsets 50 to 79 are gone")
         assert await metric(worker, f'danbao_charging_topic_paused{{topic="{TOPIC}"}}') == 1
         await field.send(*orders(80, 100, OTHER_RIDES))
         await field.has_counted(150)
         assert await field.house.value(f"select next_offset from charging.position where topic = '{TOPIC}'") == 50
-
-
-async def is_a_reason(worker: Process, words: str) -> bool:
-    """Whether charging is not ready for this reason; an answer holds for a second."""
-    return words in (await worker.reasons()).get("charging", "")
-
-
-async def _answers(worker: Process) -> bool:
-    return "http" not in await worker.reasons()
 
 
 @differs(NO_RETENTION)
@@ -182,7 +173,7 @@ async def test_a_log_made_anew_and_grown_beyond_the_position_is_not_read_on(fiel
     await field.make_topics(RIDES)
     await field.send(*orders(100, 180))
     async with field.worker(wait=False) as worker:
-        await eventually_async(lambda: _answers(worker), "an answer")
+        await eventually_async(worker.is_listening, "an answer")
         await is_not_read_on(field, worker)
 
 

@@ -8,7 +8,17 @@ import pytest
 
 from services.reporting.access.api_keys import OPENINGS_A_DAY
 from shared.domain.errors import Refused
-from tests.integration.reporting.access_harness import HTML, add, browser, enter, open_link, sign_in
+from tests.integration.reporting import access_harness
+from tests.integration.reporting.access_harness import (
+    HTML,
+    Opened,
+    access_house,
+    add,
+    browser,
+    enter,
+    open_link,
+    sign_in,
+)
 from tests.integration.reporting.other_services import OtherServices
 from tests.integration.reporting.reporting_harness import BLUE, WORKER, House, make_keys, reporting_house
 from tests.support.servers import Postgres, drop_database, make_database
@@ -17,29 +27,13 @@ PUBLIC, PROXY = "https://portal.example", "192.0.2.80"
 
 
 @pytest.fixture(scope="module")
-async def opened(
-    postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[tuple[House, asyncpg.Connection]]:
-    own, platform = await make_database(postgres), await make_database(postgres)
-    keys = make_keys(tmp_path_factory.mktemp("keys"))
+async def opened(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Opened]:
     published = {"public_url": PUBLIC, "trusted_proxies": [PROXY]}
-    others = OtherServices()
-    async with reporting_house(postgres.url(own), postgres.url(platform), keys, others, **published) as house:
-        owner = await asyncpg.connect(postgres.url(own))
-        yield house, owner
-        await owner.close()
-    for name in (own, platform):
-        await drop_database(postgres, name)
+    async with access_house(postgres, tmp_path_factory.mktemp("keys"), **published) as opened:
+        yield opened
 
 
-@pytest.fixture
-def house(opened: tuple[House, asyncpg.Connection]) -> House:
-    return opened[0]
-
-
-@pytest.fixture
-def owner(opened: tuple[House, asyncpg.Connection]) -> asyncpg.Connection:
-    return opened[1]
+house, owner = access_harness.house, access_harness.owner
 
 
 def visitor(house: House, peer: str = "192.0.2.1", host: str = "portal.example") -> httpx.AsyncClient:

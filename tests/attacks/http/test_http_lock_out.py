@@ -1,8 +1,6 @@
 """Guessing passwords: it is slowed by account and address, and never shuts the door on others behind the address."""
 
 import asyncio
-import hashlib
-from collections.abc import AsyncIterator
 from ipaddress import ip_address
 
 import asyncpg
@@ -13,37 +11,16 @@ from services.reporting.access.accounts import OF_ACCOUNT, OF_ADDRESS, OF_PAIR, 
 from services.reporting.access.passwords import AT_ONCE, MOST_WAITING, MOST_WAITING_OF_ADDRESS, Passwords
 from shared.domain.errors import Refused, Retry
 from shared.runtime.http.client_address import Proxies, gateways_of, network_of
-from tests.integration.reporting.access_harness import PASSWORD, access_house, add, browser, sign_in
+from tests.integration.reporting import access_harness
+from tests.integration.reporting.access_harness import PASSWORD, add, browser, sign_in
 from tests.integration.reporting.reporting_harness import House
-from tests.support.servers import Postgres
 
 NOTE = (
     "insert into reporting.access_note (what, subject, address) select 'attempted', $1, $2 from generate_series(1, $3)"
 )
 
 
-@pytest.fixture(scope="module")
-async def opened(
-    postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[tuple[House, asyncpg.Connection]]:
-    async with access_house(postgres, tmp_path_factory.mktemp("keys")) as opened:
-        yield opened
-
-
-@pytest.fixture
-def house(opened: tuple[House, asyncpg.Connection]) -> House:
-    return opened[0]
-
-
-@pytest.fixture
-def owner(opened: tuple[House, asyncpg.Connection]) -> asyncpg.Connection:
-    return opened[1]
-
-
-@pytest.fixture
-def name(request: pytest.FixtureRequest) -> str:
-    """An account's, that no other test has."""
-    return "a" + hashlib.sha256(request.node.name.encode()).hexdigest()[:12]
+opened, house, owner, name = access_harness.opened, access_harness.house, access_harness.owner, access_harness.name
 
 
 def network_of_client(client: httpx.AsyncClient) -> str:

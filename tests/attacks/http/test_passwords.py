@@ -1,16 +1,14 @@
 """Passwords that everybody guesses, that an operator knows, that somebody had before."""
 
-from collections.abc import AsyncIterator
-
 import asyncpg
 import httpx
 import pytest
 from argon2 import PasswordHasher
 
+from tests.integration.reporting import access_harness
 from tests.integration.reporting.access_harness import (
     PASSWORD,
     TOKEN,
-    access_house,
     add,
     add_as_operator,
     browser,
@@ -19,27 +17,11 @@ from tests.integration.reporting.access_harness import (
     status_of,
 )
 from tests.integration.reporting.reporting_harness import BLUE, WORKER, House, bearer
-from tests.support.servers import Postgres
 
 OWN = "my own long one"
 
 
-@pytest.fixture(scope="module")
-async def opened(
-    postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[tuple[House, asyncpg.Connection]]:
-    async with access_house(postgres, tmp_path_factory.mktemp("keys")) as opened:
-        yield opened
-
-
-@pytest.fixture
-def house(opened: tuple[House, asyncpg.Connection]) -> House:
-    return opened[0]
-
-
-@pytest.fixture
-def owner(opened: tuple[House, asyncpg.Connection]) -> asyncpg.Connection:
-    return opened[1]
+opened, house, owner = access_harness.opened, access_harness.house, access_harness.owner
 
 
 async def change(client: httpx.AsyncClient, old: str, new: str, again: str | None = None) -> httpx.Response:

@@ -176,7 +176,7 @@ async def test_bombs_in_every_codec_on_many_topics_at_once_pause_these_alone(fie
         await eventually_async(are_paused, "the pauses")
         for why in (await paused(worker)).values():
             assert "cannot be read from 20 on: batch_too_large" in why
-        assert "batch_too_large" in (await worker.reasons())["charging"]
+        await worker.wait_for_reason("batch_too_large")
         await field.send(*honest(RIDES, 50))
         await field.has_counted(250 + 20 * len(ENEMIES))
         assert peak(worker) < MOST_MEMORY

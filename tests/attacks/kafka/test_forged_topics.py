@@ -3,7 +3,6 @@
 The forger has the broker's address, and may have the key of another author, or a true message of another topic.
 """
 
-from collections.abc import AsyncIterator
 from datetime import date
 from hashlib import sha256
 
@@ -27,15 +26,12 @@ from shared.contracts.topics import (
     STATEMENTS,
     TOTALS,
 )
+from tests.attacks.messages import poison_readers
 from tests.attacks.messages.poison_messages import sound
 from tests.attacks.messages.poison_readers import (
     RECORDED_AT,
     Readers,
-    charging_readers,
-    ledger_readers,
-    reporting_readers,
 )
-from tests.integration.charging.charging_harness import House
 from tests.integration.ledger.ledger_harness import ENTERPRISE, OPENED_ON, new_run, total
 from tests.support.authors import ALL, CHARGING, COLLECTOR, LEDGER, METERS, STRANGER, WEST, headers_of
 
@@ -43,21 +39,7 @@ DAY = date(2026, 10, 3)
 Headers = tuple[tuple[str, bytes], ...]
 
 
-@pytest.fixture
-async def ledger(database: str) -> AsyncIterator[Readers]:
-    async with ledger_readers(database) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def reporting(database: str) -> AsyncIterator[Readers]:
-    async with reporting_readers(database) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def charging(house: House) -> Readers:
-    return charging_readers(house)
+ledger, reporting, charging = poison_readers.ledger, poison_readers.reporting, poison_readers.charging
 
 
 async def fault_of(readers: Readers, topic: str, body: bytes, headers: Headers) -> str:

@@ -3,7 +3,7 @@
 He starved charging while each service said "ready" and the lag was 0: it was counted over what a worker held itself.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -35,14 +35,6 @@ def orders(begin: int, end: int, uscc: str = RIDES, at: datetime = NOON) -> list
     return [accepted(f"o{n}", at, uscc=uscc, sequence=n + 1) for n in range(begin, end)]
 
 
-def says(worker: Process, *words: str) -> Callable[[], Awaitable[bool]]:
-    async def is_said() -> bool:
-        text = (await worker.reasons()).get("order topics", "")
-        return all(each in text for each in words)
-
-    return is_said
-
-
 async def lag(worker: Process) -> float:
     lines = (await worker.api.get("/metrics")).text.splitlines()
     return next(float(line.split()[-1]) for line in lines if line.startswith("danbao_charging_lag_events "))
@@ -66,7 +58,7 @@ async def test_a_stranger_in_the_group_starves_charging_and_every_worker_says_so
                 await field.send(*orders(0, 5, tp.topic[-18:]), partition=tp.partition)
             # The embedded broker does not say who the members of a group are; what he starves is seen there, too.
             expected = ["not_charged"] if broker_kind == "embedded" else ["not_charged", "foreign_member", "unheld"]
-            await eventually_async(says(worker, *expected), "the alarms")
+            await worker.wait_for_reason(*expected, part="order topics")
             assert await lag(worker) >= 2, "the embedded broker names the base of a log's last batch as its end"
         finally:
             await stranger.stop()
@@ -84,7 +76,7 @@ async def test_a_transaction_left_open_is_an_alarm_and_holds_up_its_topic_alone(
             await producer.send_and_wait(TOPIC, b"open", b"k", timestamp_ms=round(NOON.timestamp() * 1000))
             await field.send(*orders(0, 10), *orders(0, 10, OTHER_RIDES))
             await field.has_counted(10)
-            await eventually_async(says(worker, "open_transaction", f"{TOPIC}/0: events from 0 to 10"), "the alarm")
+            await worker.wait_for_reason("open_transaction", f"{TOPIC}/0: events from 0 to 10", part="order topics")
             assert await lag(worker) == 11
             await producer.abort_transaction()
             await field.has_counted(20)
@@ -109,7 +101,7 @@ async def test_a_topic_that_takes_its_senders_times_is_paused_and_nothing_back_d
             return words in (await worker.get("/v1/status"))["paused"].get(TOPIC, "")
 
         await eventually_async(lambda: is_paused("timestamp.type is CreateTime"), "the pause")
-        await eventually_async(says(worker, "topic_altered", "message.timestamp.type is CreateTime"), "the alarm")
+        await worker.wait_for_reason("topic_altered", "message.timestamp.type is CreateTime", part="order topics")
         earlier = now - timedelta(days=20)
         await field.send(*orders(10, 15, at=earlier))
         await field.send(*orders(0, 10, OTHER_RIDES, at=now))
@@ -137,7 +129,7 @@ async def test_a_topic_that_was_set_otherwise_is_an_alarm(field: Field, name: st
     assert await TopicSurvey(field.client, GROUP).read_settings([TOPIC]) != {}
     async with field.worker(**rules) as worker:
         await set_topic(field.client, TOPIC, {name: value})
-        await eventually_async(says(worker, "topic_altered", f"{TOPIC}: {name} is {value}"), "the alarm")
+        await worker.wait_for_reason("topic_altered", f"{TOPIC}: {name} is {value}", part="order topics")
         await set_topic(field.client, TOPIC, {})
         await eventually_async(worker.is_ready, "readiness")
 
@@ -149,5 +141,5 @@ async def test_a_deleted_topic_is_an_alarm_and_the_others_are_charged(field: Fie
         await field.has_counted(5)
         await field.delete_topics(RIDES)
         await field.send(*orders(0, 5, OTHER_RIDES))
-        await eventually_async(says(worker, f"topic_gone: {TOPIC}"), "the alarm")
+        await worker.wait_for_reason(f"topic_gone: {TOPIC}", part="order topics")
         await field.has_counted(10)

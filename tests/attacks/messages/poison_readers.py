@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+import pytest
 from prometheus_client import CollectorRegistry
 
 from services.charging.close.take_closing import ClosingRules, take_closing
@@ -88,6 +89,24 @@ def charging_readers(house: House, rules: ClosingRules | None = None) -> Readers
 
     topics.add(DAYS_CLOSING, close)
     return Readers(topics, house.pool)
+
+
+@pytest.fixture
+async def ledger(database: str) -> AsyncIterator[Readers]:
+    """This fixture and the next two are of the files that name them: `ledger = poison_readers.ledger`."""
+    async with ledger_readers(database) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def reporting(database: str) -> AsyncIterator[Readers]:
+    async with reporting_readers(database) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def charging(house: House) -> Readers:
+    return charging_readers(house)
 
 
 async def _publish_nothing(topic: str, key: str, payload: bytes) -> None:

@@ -5,7 +5,7 @@ that its handling fails (`unprocessable`), would be a bound that is missing. The
 """
 
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from datetime import date
 from typing import Any, Final
 
@@ -49,8 +49,9 @@ from shared.contracts.topics import (
     STATEMENTS,
     TOTALS,
 )
+from tests.attacks.messages import poison_readers
 from tests.attacks.messages.poison_messages import DAY, sound
-from tests.attacks.messages.poison_readers import Readers, charging_readers, ledger_readers, reporting_readers
+from tests.attacks.messages.poison_readers import Readers, charging_readers
 from tests.generators.contract_values import draw
 from tests.integration.charging.charging_harness import NOON, RIDES, House, Sent, declared
 from tests.integration.ledger.ledger_harness import OPENED_ON, signed
@@ -71,16 +72,7 @@ NOT_KEPT: Final = {QuarantineReason.UNDECODABLE, QuarantineReason.UNSTORABLE, Qu
 """What no message that its type takes may end as."""
 
 
-@pytest.fixture
-async def ledger(database: str) -> AsyncIterator[Readers]:
-    async with ledger_readers(database) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def reporting(database: str) -> AsyncIterator[Readers]:
-    async with reporting_readers(database) as opened:
-        yield opened
+ledger, reporting = poison_readers.ledger, poison_readers.reporting
 
 
 async def read(readers: Readers, topic: str, message: msgspec.Struct) -> bool:

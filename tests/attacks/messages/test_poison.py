@@ -2,7 +2,6 @@
 
 import hashlib
 import random
-from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
@@ -18,10 +17,10 @@ from shared.contracts.topics import (
     STATEMENTS,
     TOTALS,
 )
+from tests.attacks.messages import poison_readers
 from tests.attacks.messages.poison_messages import poison, sound
-from tests.attacks.messages.poison_readers import Readers, charging_readers, ledger_readers, reporting_readers
+from tests.attacks.messages.poison_readers import Readers
 from tests.generators.mangled_events import mangled
-from tests.integration.charging.charging_harness import House
 from tests.integration.ledger.ledger_harness import OPENED_ON
 from tests.support.authors import headers_of
 
@@ -33,21 +32,7 @@ CANNOT_BE_MEANT = {"undecodable", "absurd", "unexpected", "different_content", "
 """What a reader may say of a mangled message; `unstorable` or `unprocessable` would be a bound that is missing."""
 
 
-@pytest.fixture
-async def ledger(database: str) -> AsyncIterator[Readers]:
-    async with ledger_readers(database) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def reporting(database: str) -> AsyncIterator[Readers]:
-    async with reporting_readers(database) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def charging(house: House) -> Readers:
-    return charging_readers(house)
+ledger, reporting, charging = poison_readers.ledger, poison_readers.reporting, poison_readers.charging
 
 
 async def read_poison(readers: Readers, topic: str) -> None:

@@ -53,6 +53,18 @@ class Process:
             return {"http": "not listening"}
         return found
 
+    async def wait_for_reason(self, *words: str, part: str = "charging") -> None:
+        """Wait until this part is not ready for a reason with these words; readyz keeps an answer for a second."""
+
+        async def is_given() -> bool:
+            reason = (await self.reasons()).get(part, "")
+            return all(word in reason for word in words)
+
+        await eventually_async(is_given, f"readyz to say {words} of {part}")
+
+    async def is_listening(self) -> bool:
+        return "http" not in await self.reasons()
+
     async def is_ready(self) -> bool:
         return not await self.reasons()
 

@@ -68,11 +68,7 @@ async def test_a_poisoned_topic_is_paused_and_resumed_and_no_other_stops(field: 
         await field.send(*(accepted(f"b{n}", uscc=OTHER_RIDES) for n in range(300)))
         await wait_position(field, 300, orders_topic(OTHER_RIDES))
         assert await position(field) == stood_at
-
-        async def names_it() -> bool:
-            return TOPIC in (await worker.reasons()).get("charging", "")
-
-        await eventually_async(names_it, "readyz to name the topic: an answer of it holds for a second")
+        await worker.wait_for_reason(TOPIC)
         assert f'danbao_charging_topic_paused{{topic="{TOPIC}"}} 1.0' in (await worker.api.get("/metrics")).text
 
         assert await worker.post(f"/v1/topics/{TOPIC}/resume") == {"topic": TOPIC, "state": "resumed"}
@@ -107,11 +103,7 @@ async def test_a_pause_outlives_its_worker_and_holds_for_all(field: Field) -> No
     stood_at = await position(field)
     assert stood_at < 100
     async with field.worker(wait=False, **LIMIT) as second:
-
-        async def says_so() -> bool:
-            return TOPIC in (await second.reasons()).get("charging", "")
-
-        await eventually_async(says_so, "the second worker to know of the pause")
+        await second.wait_for_reason(TOPIC)
         await field.send(*(accepted(f"b{n}", uscc=OTHER_RIDES) for n in range(5)))
         await wait_position(field, 5, orders_topic(OTHER_RIDES))
         assert await position(field) == stood_at

@@ -1,13 +1,16 @@
 """What the tests of the portal's door stand on: reporting for a whole file of them, and browsers."""
 
+import hashlib
 import itertools
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import httpx
+import pytest
 
 from tests.integration.reporting.other_services import OtherServices
 from tests.integration.reporting.reporting_harness import (
@@ -19,20 +22,45 @@ from tests.support.servers import Postgres, drop_database, make_database
 
 PASSWORD = "correct horse battery"
 HTML = {"Accept": "text/html"}
+Opened = tuple[House, asyncpg.Connection]
 NETWORKS = itertools.count(1)
 TOKEN = re.compile(r'name="form_token" value="([0-9a-f]{64})"')
 
 
 @asynccontextmanager
-async def access_house(postgres: Postgres, folder: Path) -> AsyncIterator[tuple[House, asyncpg.Connection]]:
+async def access_house(postgres: Postgres, folder: Path, **settings: Any) -> AsyncIterator[Opened]:
     """Reporting for a whole file of tests, and the owner of its schema: each test has accounts of its own."""
     own, platform = await make_database(postgres), await make_database(postgres)
-    async with reporting_house(postgres.url(own), postgres.url(platform), make_keys(folder), OtherServices()) as house:
+    urls, others = (postgres.url(own), postgres.url(platform)), OtherServices()
+    async with reporting_house(*urls, make_keys(folder), others, **settings) as house:
         owner = await asyncpg.connect(postgres.url(own))
         yield house, owner
         await owner.close()
     for name in (own, platform):
         await drop_database(postgres, name)
+
+
+@pytest.fixture(scope="module")
+async def opened(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Opened]:
+    """This fixture and the next three are of the files that name them: `house = access_harness.house`."""
+    async with access_house(postgres, tmp_path_factory.mktemp("keys")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def house(opened: Opened) -> House:
+    return opened[0]
+
+
+@pytest.fixture
+def owner(opened: Opened) -> asyncpg.Connection:
+    return opened[1]
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    """An account's, that no other test has."""
+    return "a" + hashlib.sha256(request.node.name.encode()).hexdigest()[:12]
 
 
 @asynccontextmanager

@@ -2,7 +2,6 @@
 
 import hashlib
 import hmac
-from collections.abc import AsyncIterator
 from datetime import date
 
 import asyncpg
@@ -13,10 +12,10 @@ from services.reporting.access.authentication import local_path
 from services.reporting.access.viewers import Role, Viewer, viewing
 from shared.adapters.postgres.engine import open_engine
 from shared.runtime.http.limits import MIB
+from tests.integration.reporting import access_harness
 from tests.integration.reporting.access_harness import (
     PASSWORD,
     TOKEN,
-    access_house,
     add,
     browser,
     enter,
@@ -32,34 +31,12 @@ from tests.integration.reporting.reporting_harness import (
     statement,
     total,
 )
-from tests.support.servers import Postgres
 
 DAY = date(2026, 10, 3)
 OF_NOTHING = hmac.new(b"", b"danbao form", hashlib.sha256).hexdigest()
 
 
-@pytest.fixture(scope="module")
-async def opened(
-    postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[tuple[House, asyncpg.Connection]]:
-    async with access_house(postgres, tmp_path_factory.mktemp("keys")) as opened:
-        yield opened
-
-
-@pytest.fixture
-def house(opened: tuple[House, asyncpg.Connection]) -> House:
-    return opened[0]
-
-
-@pytest.fixture
-def owner(opened: tuple[House, asyncpg.Connection]) -> asyncpg.Connection:
-    return opened[1]
-
-
-@pytest.fixture
-def name(request: pytest.FixtureRequest) -> str:
-    """An account's, that no other test has."""
-    return "a" + hashlib.sha256(request.node.name.encode()).hexdigest()[:12]
+opened, house, owner, name = access_harness.opened, access_harness.house, access_harness.owner, access_harness.name
 
 
 async def test_a_session_begins_with_the_password_and_ends_with_the_sign_out(house: House, name: str) -> None:

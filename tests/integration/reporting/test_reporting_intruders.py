@@ -1,7 +1,6 @@
 """Somebody tries to see, change or stop what is not his: by guessed ids, cursors, others' scopes, wrong passwords."""
 
 import asyncio
-import hashlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
@@ -18,6 +17,7 @@ from services.reporting.access.accounts import OF_ACCOUNT
 from services.reporting.access.viewers import Role, Viewer, viewing
 from shared.adapters.postgres.engine import open_engine
 from tests.integration.portal.read_model_harness import projected
+from tests.integration.reporting import access_harness
 from tests.integration.reporting.access_harness import (
     PASSWORD,
     access_house,
@@ -67,20 +67,7 @@ insert into reporting.discrepancy_state (discrepancy_id, state, actor, note) sel
 """
 
 
-@pytest.fixture
-def house(opened: tuple[House, asyncpg.Connection]) -> House:
-    return opened[0]
-
-
-@pytest.fixture
-def owner(opened: tuple[House, asyncpg.Connection]) -> asyncpg.Connection:
-    return opened[1]
-
-
-@pytest.fixture
-def name(request: pytest.FixtureRequest) -> str:
-    """An account's, that no other test has."""
-    return "i" + hashlib.sha256(request.node.name.encode()).hexdigest()[:12]
+house, owner, name = access_harness.house, access_harness.owner, access_harness.name
 
 
 OTHERS: dict[str, str] = {

@@ -1,12 +1,10 @@
 """API keys of programs and links of workers: who makes them, what they open, how they end."""
 
-from collections.abc import AsyncIterator
-
 import asyncpg
-import pytest
 
 from services.reporting.access.viewers import Role, Viewer
-from tests.integration.reporting.access_harness import access_house, browser, open_link
+from tests.integration.reporting import access_harness
+from tests.integration.reporting.access_harness import browser, open_link
 from tests.integration.reporting.reporting_harness import (
     BLUE,
     GREEN,
@@ -14,25 +12,8 @@ from tests.integration.reporting.reporting_harness import (
     House,
     bearer,
 )
-from tests.support.servers import Postgres
 
-
-@pytest.fixture(scope="module")
-async def opened(
-    postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[tuple[House, asyncpg.Connection]]:
-    async with access_house(postgres, tmp_path_factory.mktemp("keys")) as opened:
-        yield opened
-
-
-@pytest.fixture
-def house(opened: tuple[House, asyncpg.Connection]) -> House:
-    return opened[0]
-
-
-@pytest.fixture
-def owner(opened: tuple[House, asyncpg.Connection]) -> asyncpg.Connection:
-    return opened[1]
+opened, house, owner = access_harness.opened, access_harness.house, access_harness.owner
 
 
 async def test_an_enterprise_makes_keys_of_its_own_and_revokes_them(house: House, owner: asyncpg.Connection) -> None:
