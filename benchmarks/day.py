@@ -34,7 +34,7 @@ from shared.adapters.postgres.migrations import migrate
 from shared.adapters.postgres.pool import Pool, open_pool, with_login
 from shared.contracts.manifests import PremiumsCharged
 from shared.contracts.topics import orders_topic
-from shared.domain.calendar import day_start
+from shared.domain.calendar import day_number, day_start
 from shared.runtime.settings import HOUSE
 
 DAY: Final = date(2026, 10, 1)
@@ -66,7 +66,7 @@ async def make_day(owner: str, orders: int) -> None:
     async with open_pool(login(owner, "danbao_charging"), size=1) as pool:
         enterprises = sorted(load_scheme(SCHEME).enterprises)
         await pool.execute("insert into charging.enterprise (uscc) select unnest($1::text[])", enterprises)
-        await Parts(pool, 1).ensure([(DAY - date(1970, 1, 1)).days])
+        await Parts(pool, 1).ensure([day_number(DAY)])
     with ProcessPoolExecutor(RUNS, mp_context=multiprocessing.get_context("spawn")) as processes:
         loop = asyncio.get_running_loop()
         await asyncio.gather(*(loop.run_in_executor(processes, write_run, owner, run, orders) for run in range(RUNS)))

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from services.archive import files
 from shared.domain.evidence.leaf import RowKind
+from shared.domain.scheme.worker import split_token
 
 _MANY: Final = 10_000
 """Rows that are Python objects at once."""
@@ -34,4 +35,5 @@ def read_records(folder: Path, index: files.Index, least_kind: int = 0) -> Itera
         for batch in rows.to_batches(_MANY):
             for record in batch.to_pylist():
                 token = record.pop("worker")
-                yield record | {"worker_key": int.from_bytes(token[:8], signed=True), "worker_rest": token[8:]}
+                key, rest = split_token(token)
+                yield record | {"worker_key": key, "worker_rest": rest}

@@ -11,12 +11,12 @@ from contextlib import asynccontextmanager
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
-from services.demo.generator.records import Record, milliseconds
+from services.demo.generator.records import Record
 from services.demo.progress import Watcher
 from services.demo.running.apis import Apis
 from shared.adapters.kafka.producer import RecordSender, open_sender
 from shared.contracts.topics import enterprise_of
-from shared.domain.calendar import day_start
+from shared.domain.calendar import day_start, since_epoch_ms
 from shared.runtime.exits import CommandFailed
 from shared.runtime.settings import Settings
 
@@ -107,11 +107,11 @@ class MonthDriver:
         What comes later is left out: it would stand on the next month's books.
         """
         waiting: list[Record] = []
-        border = milliseconds(self.closes_at(self.next_day))
+        border = since_epoch_ms(self.closes_at(self.next_day))
         for record in records:
             while record.time_ms > border and self.next_day <= last_day:
                 await self._close_next(waiting)
-                waiting, border = [], milliseconds(self.closes_at(self.next_day))
+                waiting, border = [], since_epoch_ms(self.closes_at(self.next_day))
             if self.next_day > last_day:
                 break
             waiting.append(record)

@@ -9,9 +9,6 @@ from services.demo.running.apis import Apis
 from shared.domain.calendar import Month
 from shared.domain.money import Amount, parse_yuan, yuan
 
-SUMMED: Final = ("charged", "excluded", "recorded", "parked", "repeat", "conflict")
-"""The outcomes of D10, in the order of the printed line."""
-
 
 @dataclass(slots=True)
 class Place:

@@ -9,10 +9,11 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
+from shared.domain.calendar import FIRST_DAY, LAST_DAY
+from shared.domain.scheme.enterprise import USCC_FORM
+
 END: Final = r"(?![\s\S])"
 """End of the text in every regular expression here: `$` would let a trailing line feed pass."""
-FIRST_DAY, LAST_DAY = date(2022, 1, 1), date(2099, 12, 31)
-"""Days of the books, of statements and of money: from the scheme's first year to the end of the century."""
 FIRST_INSURED_DAY, LAST_INSURED_DAY = date(1900, 1, 1), date(2199, 12, 31)
 """Days on which an order may say that it was accepted: wider, because an order of a wrong day is counted, too."""
 LARGEST_INT4: Final = 2**31 - 1
@@ -32,7 +33,7 @@ MOST_LINES: Final = 200_000
 MOST_PROVINCES: Final = 100
 """Two digits have no more."""
 
-Uscc = Annotated[str, Meta(pattern=r"^[0-9A-Z]{18}" + END, description="unified social credit code")]
+Uscc = Annotated[str, Meta(pattern="^" + USCC_FORM + END, description="unified social credit code")]
 Province = Annotated[str, Meta(pattern=r"^[0-9]{2}" + END, description="province, the first two digits of GB/T 2260")]
 IndustryName = Annotated[
     Literal["ride_hailing", "food_delivery", "instant_delivery", "intracity_freight"],

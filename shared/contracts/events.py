@@ -11,15 +11,15 @@ from msgspec import Meta, Struct
 
 from shared.contracts.bounds import END, Count, IndustryName, Instant, Province, Series, Uscc, check_insured_days
 from shared.domain.evidence.declaration_keys import LARGEST_REVISION
+from shared.domain.scheme.enterprise import USCC_FORM
 
-SPEC_VERSION: Final = "1.0"
 SOURCE_PREFIX: Final = "urn:uscc:"
 
 EventId = Annotated[str, Meta(min_length=1, max_length=128, description="unique for this source; not a key of ours")]
 Source = Annotated[
     str,
     Meta(
-        pattern=r"^urn:uscc:[0-9A-Z]{18}" + END,
+        pattern="^urn:uscc:" + USCC_FORM + END,
         description="the enterprise (平台企业) that pays, by its unified social credit code; must be the topic's",
     ),
 ]

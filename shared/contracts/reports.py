@@ -13,15 +13,15 @@ from typing import Annotated, Final, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
 from shared.contracts.bounds import (
-    FIRST_DAY,
     FIRST_INSURED_DAY,
     LARGEST_COUNT,
     LARGEST_INT4,
-    LAST_DAY,
     LAST_INSURED_DAY,
     MOST_LINES,
     MOST_TOTALS,
 )
+from shared.domain.calendar import FIRST_DAY, LAST_DAY
+from shared.domain.scheme.enterprise import USCC_FORM
 
 PROFILE: Final = "danbao/1"
 MOST_ITEMS: Final = 1_000_000
@@ -29,7 +29,7 @@ MOST_ITEMS: Final = 1_000_000
 Yuan = Annotated[str, Field(pattern=r"^-?[0-9]{1,14}\.[0-9]{2,4}$")]
 """A bigint of 0.0001 yuan holds every amount of 14 digits, and not every one of 15."""
 Province = Annotated[str, Field(pattern=r"^[0-9]{2}$")]
-Uscc = Annotated[str, Field(pattern=r"^[0-9A-Z]{18}$")]
+Uscc = Annotated[str, Field(pattern=f"^{USCC_FORM}$")]
 Token = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Period = Annotated[str, Field(pattern=r"^20(2[2-9]|[3-9][0-9])-(0[1-9]|1[0-2])$")]

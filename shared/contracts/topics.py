@@ -4,9 +4,10 @@ import re
 from typing import Final
 
 from shared.domain.evidence.authors import Role
+from shared.domain.scheme.enterprise import USCC_FORM
 
 ORDERS_PREFIX: Final = "orders.v1."
-ORDERS_PATTERN: Final = r"^orders\.v1\.[0-9A-Z]{18}$"
+ORDERS_PATTERN: Final = rf"^orders\.v1\.{USCC_FORM}$"
 """What charging subscribes to; a topic with another name is nobody's and is not read."""
 MANIFESTS: Final = "premiums.charged.v1"
 DAYS_CLOSING: Final = "days.closing.v1"
@@ -34,7 +35,7 @@ SPEAKERS: Final = {
 }
 """Whose signature a message of a topic needs. Reporting writes no topic: it signs reports with a key of their own."""
 
-_ORDERS = re.compile(r"orders\.v1\.([0-9A-Z]{18})\Z")
+_ORDERS = re.compile(rf"orders\.v1\.({USCC_FORM})\Z")
 
 
 def orders_topic(uscc: str) -> str:

@@ -7,7 +7,6 @@ from datetime import UTC, date, datetime, time, timedelta, timezone
 from typing import Final
 
 from shared.domain.errors import Refused
-from shared.domain.money import Amount, round_fraction_to_fen
 
 SHANGHAI: Final = timezone(timedelta(hours=8), "Asia/Shanghai")
 """A fixed offset: China has kept +08:00 without summer time since 1991, so no time zone data are needed."""
@@ -18,8 +17,15 @@ DUE_DAY: Final = 15
 LATE_FEE_PER_10_000_A_DAY: Final = 5
 """0.05 % a day: Social Insurance Law, article 86. That it applies to this scheme is not confirmed."""
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+SHANGHAI_EPOCH: Final = datetime(1970, 1, 1, tzinfo=SHANGHAI)
+"""00:00 of 1970-01-01 in Asia/Shanghai."""
+EPOCH_DAY: Final = EPOCH.date()
+FIRST_DAY, LAST_DAY = date(2022, 1, 1), date(2099, 12, 31)
+"""Days of the books, of statements and of money: from the scheme's first year to the end of the century."""
+
+_EPOCH_IN_SHANGHAI: Final = EPOCH.astimezone(SHANGHAI)
+_MILLISECOND: Final = timedelta(milliseconds=1)
 _LONGEST_HOLIDAY_DAYS: Final = 31
 
 
@@ -40,14 +46,30 @@ def day_bounds(day: date) -> tuple[datetime, datetime]:
     return day_start(day), day_start(day + timedelta(days=1))
 
 
-def epoch_microseconds(instant: datetime) -> int:
+def since_epoch_us(instant: datetime) -> int:
     """Whole microseconds since 1970-01-01T00:00Z, exact; negative before that."""
-    return (instant - _EPOCH) // _MICROSECOND
+    span = instant - EPOCH
+    return (span.days * 86_400 + span.seconds) * 1_000_000 + span.microseconds
 
 
-def epoch_instant(microseconds: int) -> datetime:
+def since_epoch_ms(instant: datetime) -> int:
+    """Whole milliseconds since 1970-01-01T00:00Z, as Kafka keeps them."""
+    return (instant - EPOCH) // _MILLISECOND
+
+
+def instant_of(since_us: int) -> datetime:
     """The instant so many microseconds after 1970-01-01T00:00Z, in Asia/Shanghai; `OverflowError` beyond year 9999."""
-    return (_EPOCH + microseconds * _MICROSECOND).astimezone(SHANGHAI)
+    return _EPOCH_IN_SHANGHAI + timedelta(microseconds=since_us)
+
+
+def day_number(day: date) -> int:
+    """Days since 1970-01-01."""
+    return (day - EPOCH_DAY).days
+
+
+def numbered_day(number: int) -> date:
+    """The day so many days after 1970-01-01."""
+    return EPOCH_DAY + timedelta(days=number)
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -104,15 +126,3 @@ def due_on(period: Month, is_working_day: Callable[[date], bool]) -> date:
         if is_working_day(day + timedelta(days=later)):
             return day + timedelta(days=later)
     raise Refused(f"no working day within {_LONGEST_HOLIDAY_DAYS} days of {day.isoformat()}")
-
-
-def late_fee(principal: Amount, due_on: date, as_of: date) -> Amount:
-    """Late fee (滞纳金) on arrears that are still unpaid at the end of `as_of`, in 0.0001 yuan.
-
-    0.05 % of the principal for each day from the day after `due_on`, simple, capped at the principal,
-    rounded half away from zero to the fen, once. Nothing owed, or an advance, bears nothing.
-    """
-    days = (as_of - due_on).days
-    if days <= 0 or principal <= 0:
-        return Amount(0)
-    return round_fraction_to_fen(principal * min(days * LATE_FEE_PER_10_000_A_DAY, 10_000), 10_000)

@@ -6,7 +6,7 @@ with the outcome that charging will book. Whether an event is a repeat or a conf
 
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Mapping
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from shared.contracts.events import (
@@ -24,7 +24,7 @@ from shared.contracts.events import (
 from shared.contracts.manifests import Outcome
 from shared.contracts.parking import ParkReason
 from shared.contracts.topics import enterprise_of
-from shared.domain.calendar import day_start, epoch_microseconds
+from shared.domain.calendar import SHANGHAI_EPOCH, day_number, since_epoch_us
 from shared.domain.evidence.declaration_keys import DeclarationKeys
 from shared.domain.evidence.leaf import RowKind
 from shared.domain.scheme.industry import FOOD_DELIVERY_CLOSED_ON, Industry
@@ -39,9 +39,7 @@ from shared.intake.strict_decoder import Parked, decode
 NO_DAY: Final = -1
 """In a total: the event belongs to no insured day."""
 FOREVER_US: Final = 2**63 - 1
-_DAY_0: Final = date(1970, 1, 1)
-_SHANGHAI_EPOCH: Final = day_start(_DAY_0)
-_FOOD_CLOSED_DAY: Final = (FOOD_DELIVERY_CLOSED_ON - _DAY_0).days
+_FOOD_CLOSED_DAY: Final = day_number(FOOD_DELIVERY_CLOSED_ON)
 _EMPLOYEE: Final = Excluded(ExclusionReason.INSURED_AS_EMPLOYEE)
 _KINDS: Final[Mapping[type, RowKind]] = {
     OrderAccepted: RowKind.ACCEPTANCE,
@@ -103,8 +101,8 @@ class EventRater:
         self, uscc: str, now_us: int, kind: RowKind, data: Acceptance | Completion | Cancellation
     ) -> RatedOrder | Parked:
         series = data.series if isinstance(data, Acceptance) else None
-        accepted_us = epoch_microseconds(data.accepted_at)
-        day = (data.accepted_at - _SHANGHAI_EPOCH).days
+        accepted_us = since_epoch_us(data.accepted_at)
+        day = (data.accepted_at - SHANGHAI_EPOCH).days
         fault = (
             find_fault(data.agency_uscc, data.employer_insurance_no, series)
             or self._acceptance_time_fault(data, day, accepted_us, now_us)
@@ -116,7 +114,7 @@ class EventRater:
         province = data.acceptance_region[:2]
         if not isinstance(data, Acceptance):
             total = _end_total(day, uscc, province, data)
-            ended_us = epoch_microseconds(_end_of(data))
+            ended_us = since_epoch_us(_end_of(data))
             return RatedOrder(kind, data, accepted_us, ended_us, total, -FOREVER_US, FOREVER_US)
         rating, from_us, until_us = self._rating_of(uscc, province, data, accepted_us)
         if isinstance(rating, Uncovered):
@@ -149,7 +147,7 @@ class EventRater:
         if isinstance(data, Cancellation) and ended < data.accepted_at:
             reason = ParkReason.CANCELLATION_BEFORE_ACCEPTANCE
             return Parked(reason, f"cancelled at {ended}, accepted at {data.accepted_at}")
-        if epoch_microseconds(ended) > now_us + self._limits.max_skew_us:
+        if since_epoch_us(ended) > now_us + self._limits.max_skew_us:
             return Parked(ParkReason.IN_FUTURE, f"ended over {self._limits.max_skew_seconds} s after the record's time")
         return None
 

@@ -13,10 +13,11 @@ from typing import Any, Final
 from shared.contracts.manifests import ALONE
 from shared.contracts.topics import ORDERS_PATTERN, ORDERS_PREFIX
 from shared.domain.errors import Refused
+from shared.domain.scheme.enterprise import USCC_FORM
 from shared.runtime.settings import Settings
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,30}\Z")
-_USCC: Final = re.compile(r"[0-9A-Z]{18}\Z")
+_USCC: Final = re.compile(USCC_FORM + r"\Z")
 
 
 @dataclass(frozen=True, slots=True)

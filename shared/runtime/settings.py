@@ -252,7 +252,6 @@ class Settings(BaseSettings):
 
     # A process
     log_level: str = "info"
-    state_directory: Path | None = None
     ready_commit_age_seconds: float = Field(30.0, description="lag with no commit for so long: not ready")
 
     @field_validator("trusted_proxies", mode="before")

@@ -4,7 +4,7 @@ import pytest
 from stdnum import numdb
 
 from shared.adapters.files.regions import known_regions
-from shared.domain.scheme.province import PROVINCES, province_of
+from shared.domain.scheme.province import PROVINCES
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_unknown(region: str) -> None:
 
 
 def test_every_region_lies_in_a_reporting_unit_and_every_unit_has_regions() -> None:
-    assert {province_of(region) for region in known_regions()} == set(PROVINCES)
+    assert {region[:2] for region in known_regions()} == set(PROVINCES)
     assert all(len(region) == 6 and region.isdigit() for region in known_regions())
 
 

@@ -251,7 +251,7 @@ def test_a_known_platform_with_a_broken_check_digit_is_a_warning(write: Write) -
     directory = write(replaced={E: listed})
     scheme = load_scheme([directory])
     assert scheme.warnings == (f"{directory / E}:4: the check digit of USCC {BROKEN} is wrong (known platform)",)
-    assert scheme.is_known_enterprise(BROKEN)
+    assert BROKEN in scheme.enterprises
 
 
 def test_an_enrolment_that_no_tariff_line_covers_is_a_warning(write: Write) -> None:

@@ -17,7 +17,7 @@ from shared.domain.books.billing import (
     draw_up_bill,
     payment_state,
 )
-from shared.domain.calendar import Month, late_fee
+from shared.domain.calendar import Month
 from shared.domain.errors import Refused
 from shared.domain.money import Amount
 
@@ -123,10 +123,35 @@ def test_late_fee_never_falls_and_never_passes_the_principal(debt: Debt, as_of: 
     assert fee % 100 == 0
 
 
-@given(fen, st.integers(0, 3_000))
-def test_late_fee_of_an_unpaid_statement_is_the_calendar_s(principal: int, late: int) -> None:
-    debt, as_of = Debt("s", Amount(principal), DUE), DUE + timedelta(days=late)
-    assert accrued_late_fee(debt, as_of) == late_fee(Amount(principal), DUE, as_of)
+@pytest.mark.parametrize(
+    ("principal", "days", "fee"),
+    [
+        (1_000_000, -3, 0),
+        (1_000_000, 0, 0),  # paid on the day it was due
+        (1_000_000, 1, 500),  # 100.00 yuan: 0.05 yuan a day
+        (1_000_000, 10, 5_000),
+        (100, 1, 0),  # 0.01 yuan: 0.0005 fen
+        (90_000, 1, 0),  # 9.00 yuan: 0.45 fen
+        (99_999_900, 1, 50_000),  # 9,999.99 yuan: 499.9995 fen
+        (100_000, 1, 100),  # 10.00 yuan: half a fen goes up
+        (1_000_000, 1_999, 999_500),
+        (1_000_000, 2_000, 1_000_000),
+        (1_000_000, 20_000, 1_000_000),  # never more than the principal
+        (0, 30, 0),
+        (-1_000_000, 30, 0),  # an advance bears nothing
+    ],
+)
+def test_late_fee(principal: int, days: int, fee: int) -> None:
+    assert accrued_late_fee(Debt("s", Amount(principal), DUE), DUE + timedelta(days=days)) == fee
+
+
+@given(st.integers(0, 10**12).map(lambda fen: Amount(fen * 100)), st.integers(0, 5_000))
+def test_a_late_fee_is_within_half_a_fen_of_the_exact_one(principal: Amount, days: int) -> None:
+    fee = accrued_late_fee(Debt("s", principal, DUE), DUE + timedelta(days=days))
+    exact = min(Fraction(principal * days * 5, 10_000), Fraction(principal))
+    assert abs(fee - exact) <= 50
+    assert 0 <= fee <= principal
+    assert fee % 100 == 0
 
 
 def test_late_fee_of_a_credit_is_nothing() -> None:

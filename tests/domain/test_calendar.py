@@ -1,7 +1,6 @@
 """Days are cut at 00:00 in Shanghai; months; due dates; late fees."""
 
 from datetime import UTC, date, datetime, timedelta, timezone
-from fractions import Fraction
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -13,12 +12,10 @@ from shared.domain.calendar import (
     Month,
     day_bounds,
     due_on,
-    epoch_microseconds,
     insured_day,
-    late_fee,
+    since_epoch_us,
 )
 from shared.domain.errors import Refused
-from shared.domain.money import Amount
 
 offsets = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 instants = st.datetimes(datetime(2022, 1, 1), datetime(2099, 12, 31), timezones=offsets)  # noqa: DTZ001 - bounds
@@ -58,7 +55,7 @@ def test_an_instant_lies_within_the_bounds_of_its_day(instant: datetime) -> None
 
 @given(instants)
 def test_microseconds_are_exact(instant: datetime) -> None:
-    assert datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=epoch_microseconds(instant)) == instant
+    assert datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=since_epoch_us(instant)) == instant
 
 
 @given(months)
@@ -128,34 +125,3 @@ def test_a_calendar_without_working_days_is_refused() -> None:
 
 
 DUE = date(2026, 11, 16)
-
-
-@pytest.mark.parametrize(
-    ("principal", "days", "fee"),
-    [
-        (1_000_000, -3, 0),
-        (1_000_000, 0, 0),  # paid on the day it was due
-        (1_000_000, 1, 500),  # 100.00 yuan: 0.05 yuan a day
-        (1_000_000, 10, 5_000),
-        (100, 1, 0),  # 0.01 yuan: 0.0005 fen
-        (90_000, 1, 0),  # 9.00 yuan: 0.45 fen
-        (99_999_900, 1, 50_000),  # 9,999.99 yuan: 499.9995 fen
-        (100_000, 1, 100),  # 10.00 yuan: half a fen goes up
-        (1_000_000, 1_999, 999_500),
-        (1_000_000, 2_000, 1_000_000),
-        (1_000_000, 20_000, 1_000_000),  # never more than the principal
-        (0, 30, 0),
-        (-1_000_000, 30, 0),  # an advance bears nothing
-    ],
-)
-def test_late_fee(principal: int, days: int, fee: int) -> None:
-    assert late_fee(Amount(principal), DUE, DUE + timedelta(days=days)) == fee
-
-
-@given(st.integers(0, 10**12).map(lambda fen: Amount(fen * 100)), st.integers(0, 5_000))
-def test_a_late_fee_is_within_half_a_fen_of_the_exact_one(principal: Amount, days: int) -> None:
-    fee = late_fee(principal, DUE, DUE + timedelta(days=days))
-    exact = min(Fraction(principal * days * 5, 10_000), Fraction(principal))
-    assert abs(fee - exact) <= 50
-    assert 0 <= fee <= principal
-    assert fee % 100 == 0

@@ -12,7 +12,7 @@ import pytest
 from services.demo.generator.bad_input import BAD_INPUT
 from services.demo.generator.month import Wanted, generate
 from services.demo.generator.plan import make_plan
-from services.demo.generator.records import Record, instant_of, read_lines, write_line
+from services.demo.generator.records import Record, read_lines, write_line
 from shared.adapters.files.scheme import load_scheme
 from shared.contracts.events import (
     SOURCE_PREFIX,
@@ -25,7 +25,7 @@ from shared.contracts.events import (
     OrderCompleted,
 )
 from shared.contracts.topics import enterprise_of
-from shared.domain.calendar import SHANGHAI, Month, insured_day
+from shared.domain.calendar import SHANGHAI, Month, instant_of, insured_day
 from shared.domain.errors import Refused, RefusedLine
 from shared.domain.money import parse_yuan
 from shared.domain.scheme.enterprise import is_valid_uscc
@@ -117,11 +117,11 @@ def test_late_early_and_repeated_events(records: Sequence[Record], events: list[
         for record, event in events
         if not isinstance(event, DayDeclared) and not record.key.startswith(b"bad-")
     ]
-    ages = [instant_of(record.time_ms) - event.data.accepted_at for record, event in late]
+    ages = [instant_of(record.time_ms * 1_000) - event.data.accepted_at for record, event in late]
     assert max(ages) < timedelta(days=30)
     assert sum(age > timedelta(days=2) for age in ages) > 10
     assert any(insured_day(event.data.accepted_at).month == 9 for _, event in late)
-    assert any(instant_of(record.time_ms).month == 11 for record, _ in late)
+    assert any(instant_of(record.time_ms * 1_000).month == 11 for record, _ in late)
     values = Counter((record.topic, record.value) for record in records)
     assert sum(count > 1 for count in values.values()) > 50
     assert any(b'"id":"again-' in record.value for record in records)

@@ -43,16 +43,6 @@ def test_a_premium_entry_is_a_pair_for_each_party_and_sums_to_zero(
         assert Posting(receivable(party), Amount(due)) in entry.postings
 
 
-@given(premiums, DAYS)
-def test_a_reversal_undoes_an_entry(given_premiums: list[tuple[Party, int]], day: date) -> None:
-    entry = premium_entry(EntryKind.CHARGE, day, given_premiums)
-    undone = entry.reversed()
-    assert (undone.kind, undone.insured_on) == (EntryKind.REVERSAL, day)
-    amounts = {posting.account: posting.amount for posting in entry.postings}
-    assert all(amounts[posting.account] + posting.amount == 0 for posting in undone.postings)
-    assert undone.reversed().postings == entry.postings
-
-
 accounts = st.sampled_from([CASH, ROUNDING, *map(advances, PARTIES)])
 
 

@@ -1,11 +1,9 @@
 """Industries and provinces: the fixed names, and the numbers that are stored."""
 
-from datetime import date
-
 import pytest
 
-from shared.domain.scheme.industry import Industry, is_open
-from shared.domain.scheme.province import PROVINCES, XPCC, province_of
+from shared.domain.scheme.industry import Industry
+from shared.domain.scheme.province import PROVINCES, XPCC
 
 
 def test_stored_numbers_of_industries_never_change() -> None:
@@ -27,24 +25,9 @@ def test_industries_have_the_names_of_the_notices() -> None:
     assert [industry.chinese for industry in Industry] == ["出行", "外卖", "即时配送", "同城货运"]
 
 
-@pytest.mark.parametrize("industry", [each for each in Industry if each is not Industry.FOOD_DELIVERY])
-def test_three_industries_stay_open(industry: Industry) -> None:
-    assert is_open(industry, date(2025, 6, 30))
-    assert is_open(industry, date(2025, 7, 1))
-
-
-def test_food_delivery_closed_when_it_was_merged() -> None:
-    assert is_open(Industry.FOOD_DELIVERY, date(2025, 6, 30))
-    assert not is_open(Industry.FOOD_DELIVERY, date(2025, 7, 1))
-
-
 def test_there_are_32_reporting_units() -> None:
     assert len(PROVINCES) == 32
     assert list(PROVINCES) == sorted(PROVINCES)
     assert all(code == province.code and len(code) == 2 for code, province in PROVINCES.items())
     assert len({province.chinese for province in PROVINCES.values()}) == 32
     assert PROVINCES[XPCC].chinese == "新疆生产建设兵团"
-
-
-def test_the_province_of_a_region_is_its_first_two_digits() -> None:
-    assert PROVINCES[province_of("310104")].english == "Shanghai"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.calendar import SHANGHAI, day_start, epoch_microseconds
+from shared.domain.calendar import SHANGHAI, day_start, since_epoch_us
 from shared.domain.errors import Refused
 from shared.domain.money import Amount
 from shared.domain.scheme.cancellation import CancellationMode, CancellationRule
@@ -116,7 +116,7 @@ def test_the_offset_of_the_acceptance_does_not_matter() -> None:
 def test_a_timeline_names_every_change_once() -> None:
     starts, outcomes = scheme().timeline(TWO, "31", DELIVERY)
     changes = ["2022-07-01", "2025-07-01", "2026-01-01", "2026-10-10", "2026-10-15T12:00", "2026-11-01"]
-    assert starts == [BEFORE_EVERYTHING, *(epoch_microseconds(at(change)) for change in changes)]
+    assert starts == [BEFORE_EVERYTHING, *(since_epoch_us(at(change)) for change in changes)]
     assert outcomes == [
         NOT_JOINED,
         NOT_ENROLLED,
@@ -135,8 +135,8 @@ def test_what_the_scheme_tells_of_itself() -> None:
     assert told.names == {ONE: "一", TWO: "二"}
     assert list(told.enterprises.values()) == ENTERPRISES
     assert told.joined_at["22"] == at("2026-07-01")
-    assert told.is_known_enterprise(ONE)
-    assert not told.is_known_enterprise("91000000FAKE00003M")
+    assert ONE in told.enterprises
+    assert "91000000FAKE00003M" not in told.enterprises
     assert told.warnings == ()
     with pytest.raises(KeyError):
         told.line(4)
@@ -257,7 +257,7 @@ def test_rate_and_timeline_agree_with_the_model(
             expected = model((uscc, province), instant, lines, enrolled, joined)
             starts, outcomes = built.timeline(uscc, province, DELIVERY)
             assert built.rate(uscc, province, DELIVERY, instant, is_employee=False) == expected
-            assert outcomes[bisect_right(starts, epoch_microseconds(instant)) - 1] == expected
+            assert outcomes[bisect_right(starts, since_epoch_us(instant)) - 1] == expected
             assert starts == sorted(set(starts))
 
 

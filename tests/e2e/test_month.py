@@ -8,8 +8,8 @@ from services.cli.operations.rebuild_read_model import rebuild_read_model
 from services.demo.demo import OCTOBER
 from services.demo.driver import closes_at
 from services.demo.generator.month import Wanted, generate
-from services.demo.generator.records import milliseconds
 from shared.contracts.parking import ParkReason
+from shared.domain.calendar import since_epoch_ms
 from shared.domain.money import parse_yuan
 from tests.e2e.conftest import ORDERS, SEED, Month
 from tests.integration.portal.read_model_harness import misplaced_findings, read_tables
@@ -47,7 +47,7 @@ def test_every_event_that_was_sent_is_counted_once(month: Month) -> None:
     outcomes = ("charged", "excluded", "recorded", "parked", "repeats", "conflicts")
     assert told["events"] == sum(told[name] for name in outcomes)
     assert all(told[name] > 0 for name in outcomes)
-    last = milliseconds(closes_at(OCTOBER.last_day, month.system.settings.close_after_hours))
+    last = since_epoch_ms(closes_at(OCTOBER.last_day, month.system.settings.close_after_hours))
     sent = sum(each.time_ms <= last for each in generate(month.system.scheme, Wanted(ORDERS, SEED, OCTOBER)))
     assert told["events"] == sent
 

@@ -21,7 +21,7 @@ from services.audit.run import CHARGING_DATABASES, Sources, audit_all, sources_f
 from services.demo.demo import OCTOBER, Asked, bill, declared, wishes_of
 from services.demo.driver import MonthDriver, Stream, open_stream, request_close, until, wait_closed
 from services.demo.generator.month import Wanted, generate
-from services.demo.generator.records import Record, milliseconds
+from services.demo.generator.records import Record
 from services.demo.progress import Silent
 from services.demo.running.apis import Api, Apis, open_apis
 from services.demo.running.migrate import HISTORIES, given_passwords
@@ -30,6 +30,7 @@ from shared.adapters.files.scheme import load_scheme
 from shared.adapters.postgres.migrations import migrate
 from shared.adapters.postgres.ownership import AUDITOR
 from shared.adapters.postgres.pool import with_login
+from shared.domain.calendar import since_epoch_ms
 from shared.domain.errors import Refused
 from shared.runtime.settings import HOUSE
 
@@ -150,7 +151,7 @@ async def play(system: System, apis: Apis, west: West | None) -> None:
     async with open_stream(system.settings, apis, Silent()) as stream:
         driver = MonthDriver(stream, OCTOBER.first_day, hours)
         records = events(system)
-        borders = [milliseconds(driver.closes_at(day)) for day in (BEFORE, DARK)]
+        borders = [since_epoch_ms(driver.closes_at(day)) for day in (BEFORE, DARK)]
         await driver.play([each for each in records if each.time_ms <= borders[0]], BEFORE)
         await stream.send(each for each in records if borders[0] < each.time_ms <= borders[1])
         await stream.is_taken_in()

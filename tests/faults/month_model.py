@@ -8,9 +8,8 @@ from typing import Any
 from services.demo.demo import AS_OF, REMITTED_ON, payments
 from services.demo.driver import closes_at
 from services.demo.generator.records import Record as Sent
-from services.demo.generator.records import milliseconds
 from shared.adapters.files.regions import known_regions
-from shared.domain.calendar import Month
+from shared.domain.calendar import Month, since_epoch_ms
 from tests.integration.charging.charging_harness import ROOT, Record
 from tests.model.model import Model
 from tests.model.scheme import read_scheme
@@ -34,7 +33,7 @@ class MonthModel:
         for day in self._month.days():
             border, taken = closes_at(day, close_after_hours), []
             coming = coming or next(waiting, None)
-            while coming is not None and coming.time_ms <= milliseconds(border):
+            while coming is not None and coming.time_ms <= since_epoch_ms(border):
                 taken.append(self._place(coming))
                 coming = next(waiting, None)
             self._live(day, taken, border)

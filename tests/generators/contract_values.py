@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from msgspec import Struct, inspect
 
-from shared.contracts.bounds import END, FIRST_DAY, FIRST_INSURED_DAY, LAST_DAY, LAST_INSURED_DAY
+from shared.contracts.bounds import END, FIRST_INSURED_DAY, LAST_INSURED_DAY
+from shared.domain.calendar import FIRST_DAY, LAST_DAY
 
 T = TypeVar("T", bound=Struct)
 MOST_ITEMS: Final = 3

@@ -13,7 +13,7 @@ WALL_CLOCK = {
 }  # fmt: skip
 CLOCK = "shared/runtime/clock.py"
 COMMANDS = ("services/cli/", "services/demo/")  # a person's command shows rates and dates of this moment
-MONEY = ("money", "tariff", "rating", "journal", "billing", "coverage", "payout")
+MONEY = ("money", "tariff", "rating", "journal", "billing", "coverage")
 DOMAIN_MAY_IMPORT = {"msgspec", "shared"}
 # In the standard library, but neither pure nor repeatable.
 DOMAIN_MAY_NOT_IMPORT = {

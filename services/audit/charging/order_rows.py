@@ -7,7 +7,7 @@ come to is held where a row finds it at once (`Tally`): this runs for every orde
 import struct
 from bisect import bisect_right
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from typing import Any, Final
 
 from services.audit.charging.batches import Batches, Found, Tally, TotalKey
@@ -16,19 +16,19 @@ from services.audit.facts import Facts
 from services.audit.verdict import Check
 from services.charging.rows.order_columns import LEAF_COLUMNS, OrderColumn
 from shared.domain.books.billing import OUTSIDE_DECLARATION
-from shared.domain.calendar import epoch_microseconds
+from shared.domain.calendar import numbered_day, since_epoch_us
 from shared.domain.evidence.leaf import NO_INT64, RowKind, is_charge, is_reversal, order_leaf
 from shared.domain.evidence.merkle import leaf_hash
 from shared.domain.scheme.enterprise import is_uscc_shaped
 from shared.domain.scheme.industry import Industry
 from shared.domain.scheme.rating import Charged, Excluded, ExclusionReason, Outcome
 from shared.domain.scheme.tariff import TariffLine
+from shared.domain.scheme.worker import join_token
 
 EXCLUSIONS: Final = ("", "province_not_in_pilot", "enterprise_not_enrolled", "insured_as_employee")
 RERATED: Final = "rerated"
 REVERSALS: Final = ("", "cancelled", "resent", RERATED, OUTSIDE_DECLARATION)
 """What the codes in `reason` mean; services/charging/migrations/versions/0001_charging.sql describes the columns."""
-_EPOCH_DAY: Final = date(1970, 1, 1)
 _DAY_US: Final = 86_400_000_000
 _HOUR_US: Final = 3_600_000_000
 _SHANGHAI_US: Final = 8 * _HOUR_US
@@ -201,19 +201,18 @@ def _rated(outcome: Outcome) -> _Rated:
 def _fits(line: TariffLine, row: Any, alike: _Alike) -> bool:
     place = (line.province, line.industry, int(line.base_amount))
     is_for = line.enterprise is None or line.enterprise == alike.uscc
-    began = epoch_microseconds(line.valid_from) <= row["accepted"]
+    began = since_epoch_us(line.valid_from) <= row["accepted"]
     return is_for and began and place == (alike.province, alike.industry, row["premium"])
 
 
 def insured_on(accepted: int) -> date:
     """The day in Asia/Shanghai of microseconds since 1970."""
-    return _EPOCH_DAY + timedelta(days=(accepted + _SHANGHAI_US) // _DAY_US)
+    return numbered_day((accepted + _SHANGHAI_US) // _DAY_US)
 
 
 def token_of(row: Any) -> bytes:
     """The worker's 32 bytes."""
-    first: bytes = row["worker_key"].to_bytes(8, signed=True)
-    return first + bytes(row["worker_rest"])
+    return join_token(row["worker_key"], bytes(row["worker_rest"]))
 
 
 def name_of(row: Any, uscc: str) -> str:

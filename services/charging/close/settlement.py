@@ -9,7 +9,7 @@ cancellation leaves the queue in the same transaction.
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
-from services.charging.rows.batch import Batch, since_epoch_us
+from services.charging.rows.batch import Batch
 from services.charging.rows.row_kinds import KIND, is_last_charge_sql
 from services.charging.store.batch_writer import Run, limit_transaction, read_last_number, start_run
 from services.charging.store.cut import Batches, planning_without, reached_sql
@@ -25,7 +25,7 @@ from shared.adapters.crypto.signing import AuthorSigner
 from shared.adapters.postgres.pool import Connection, Pool
 from shared.contracts.manifests import PremiumsCharged
 from shared.contracts.topics import MANIFESTS
-from shared.domain.calendar import day_bounds
+from shared.domain.calendar import day_bounds, since_epoch_us
 from shared.domain.scheme.cancellation import reverses
 from shared.domain.scheme.rating import Scheme
 

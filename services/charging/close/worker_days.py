@@ -20,6 +20,7 @@ from services.charging.store.cut import (
 from shared.adapters.http.charging_deployments import BLOCK_RECORDS
 from shared.adapters.postgres.pool import Pool
 from shared.domain.calendar import day_bounds
+from shared.domain.scheme.worker import split_token
 
 _ON: Final = "(accepted_at at time zone interval '8 hours')::date"
 _RECORDS: Final = f"""
@@ -75,8 +76,8 @@ class WorkerDays:
                 rows = await connection.fetch(_PARTICIPATED, int(province), tokens, day)
             else:
                 previous = await read_previous_cut(connection, day)
-                keys = [int.from_bytes(token[:8], signed=True) for token in tokens]
-                values = (keys, [token[8:] for token in tokens], int(province))
+                parts = [split_token(token) for token in tokens]
+                values = ([key for key, _ in parts], [rest for _, rest in parts], int(province))
                 async with reading_few(connection):
                     rows = await connection.fetch(_COUNTED, previous.lasts, *day_bounds(insured_on), *values)
         return [row[0] for row in rows]

@@ -5,7 +5,7 @@ or with a value that the template does not vouch for, is left to the slow path: 
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import repeat
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from services.charging.rows.batch import Record
 from services.charging.rows.row_encoding import Array, Orders, number_forms
 from services.charging.rows.row_template import Form, Texts, texts
 from shared.contracts.manifests import Outcome
-from shared.domain.calendar import day_start, epoch_microseconds
+from shared.domain.calendar import SHANGHAI_EPOCH, since_epoch_us
 from shared.domain.evidence.leaf import NO_INT64, RowKind
 from shared.intake.free_fields import FreeFields
 from shared.intake.limits import FIRST_RECORD_MS, LAST_RECORD_MS, IntakeLimits
@@ -26,8 +26,7 @@ MOST_TEMPLATES: Final = 65_536
 MOST_SERIES: Final = 65_536
 """Names of series kept; cleared when there are more."""
 _SECOND_US: Final = 1_000_000
-_SHANGHAI_EPOCH: Final = day_start(date(1970, 1, 1))
-_SHANGHAI_US: Final = epoch_microseconds(_SHANGHAI_EPOCH)
+_SHANGHAI_US: Final = since_epoch_us(SHANGHAI_EPOCH)
 _NO_TEMPLATE: Final = Form(0, 0, 0, 0, 0, None, 0, TotalKey(0, "", None, None, Outcome.RECORDED, None, None, 0), 0, 0)
 """Valid at no time."""
 _NO_TEXTS: Final = texts(None, None, None)
@@ -145,7 +144,7 @@ def _are_valid(templates: Sequence[Form], accepted_us: Array) -> Array:
 
 def _since_epoch(instants: Sequence[datetime]) -> list[timedelta]:
     """Time since the Shanghai epoch; in the zone of the first instant, so that few need their offset worked out."""
-    epoch = _SHANGHAI_EPOCH.astimezone(instants[0].tzinfo)
+    epoch = SHANGHAI_EPOCH.astimezone(instants[0].tzinfo)
     return [instant - epoch for instant in instants]
 
 

@@ -3,14 +3,14 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, HTTPException
 from pydantic import AwareDatetime, Base64Bytes, BaseModel, ConfigDict, Field
 
 from services.charging.ingest.batch_reader import EventReader
-from services.charging.rows.batch import EPOCH, Batch
+from services.charging.rows.batch import Batch
 from services.charging.rows.order_columns import COPY_COLUMNS
 from services.charging.rows.row_encoding import stream
 from services.charging.rows.row_kinds import LEAF_INDEX
@@ -18,14 +18,14 @@ from services.charging.store.batch_writer import COMPARE, INBOX
 from shared.adapters.postgres.pool import Connection, Pool
 from shared.contracts.manifests import Outcome
 from shared.contracts.topics import orders_topic
-from shared.domain.calendar import day_start
+from shared.domain.calendar import FIRST_DAY, day_start, numbered_day, since_epoch_ms
 from shared.domain.money import Amount, yuan
 from shared.runtime import clock
 from shared.runtime.access import AccessKeys
+from shared.runtime.http.types import USCC
 
 MOST_BYTES: Final = 256 * 1024
 """A larger body is refused here; on a topic it would be parked, as whatever is above DANBAO_MAX_EVENT_BYTES."""
-_DAY_0: Final = date(1970, 1, 1)
 _DECLARED: Final = "select body, revision from charging.declaration where enterprise = $1 and declaration_id = $2"
 
 
@@ -71,7 +71,7 @@ class Trials:
         """The outcome for this enterprise's topic at an instant, in the place of the record's time."""
         if self._reader is None:
             self._reader = self._make_reader()
-        since_ms = (as_of - EPOCH) // timedelta(milliseconds=1)
+        since_ms = since_epoch_ms(as_of)
         batch = self._reader.read([Tried(orders_topic(enterprise), since_ms, value)], 1)
         if batch.rows or batch.declarations:
             async with self._turn, self._pool.acquire() as connection:
@@ -106,7 +106,7 @@ def _told(batch: Batch) -> Trial:
         outcome=total.outcome,
         reason=total.reason,
         detail=batch.parked[0].detail if batch.parked else None,
-        insured_on=None if total.insured_on < 0 else _DAY_0 + timedelta(days=total.insured_on),
+        insured_on=None if total.insured_on < 0 else numbered_day(total.insured_on),
         province=total.province,
         industry=total.industry,
         tariff_line=total.tariff_line,
@@ -118,9 +118,9 @@ class Wish(BaseModel):
     """An event to try: whose, its bytes in base64, and the instant it is tried as of; now where none is given."""
 
     model_config = ConfigDict(extra="forbid")
-    enterprise: Annotated[str, Field(pattern=r"^[0-9A-Z]{18}$")]
+    enterprise: Annotated[str, Field(pattern=USCC)]
     event: Base64Bytes
-    as_of: Annotated[AwareDatetime, Field(ge=day_start(date(2022, 1, 1)), lt=day_start(date(2099, 1, 1)))] | None = None
+    as_of: Annotated[AwareDatetime, Field(ge=day_start(FIRST_DAY), lt=day_start(date(2099, 1, 1)))] | None = None
 
 
 def make_trial_router(keys: AccessKeys, trials: Trials) -> APIRouter:

@@ -11,6 +11,7 @@ from shared.contracts.topics import orders_topic
 from shared.domain.calendar import insured_day
 from shared.domain.money import Amount, yuan
 from shared.domain.scheme.industry import Industry
+from shared.domain.scheme.worker import split_token
 
 LONGEST_ORDER: Final = timedelta(days=2)
 """An open order older than this is not searched for when asked who was covered at an instant."""
@@ -49,13 +50,12 @@ class OrderLookup:
 
         `recorded_at`: when its acceptance was sent; when it was accepted, if it was sent within the minute.
         """
-        token = bytes.fromhex(worker_id)
         first, last = insured_day(at - LONGEST_ORDER), insured_day(at)
         days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
-        key = int.from_bytes(token[:8], signed=True)
+        key, rest = split_token(bytes.fromhex(worker_id))
         async with self._pool.acquire() as connection:
             await refuse_archived(connection, first, last)
-            rows = await fetch_of_days(connection, _COVERS, days, key, token[8:], at, at - LONGEST_ORDER)
+            rows = await fetch_of_days(connection, _COVERS, days, key, rest, at, at - LONGEST_ORDER)
         more = {"cover_ended_at": "cover_ended_at", "recorded_at": "sent_at"}
         return [_readable(row) | {name: row[column] for name, column in more.items()} for row in rows]
 

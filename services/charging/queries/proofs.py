@@ -12,16 +12,17 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from services.charging.queries.orders import ORDER_ROWS
-from services.charging.rows.batch import since_epoch_us
 from services.charging.store.archived_days import prove_beside, refuse_archived, refuse_unknown_day
 from services.charging.store.leaf_groups import SIZE, Groups
 from services.charging.store.partition_queries import fetch_of_days
 from shared.adapters.postgres.pool import Connection, Pool
 from shared.contracts.manifests import PremiumsCharged, head_of
+from shared.domain.calendar import since_epoch_us
 from shared.domain.errors import Refused
 from shared.domain.evidence.leaf import NO_INT64, RowKind, declaration_leaf, kept_leaf, order_leaf
 from shared.domain.evidence.merkle import leaf_hash, verify_inclusion
 from shared.domain.evidence.partial_tree import Nodes, unpack
+from shared.domain.scheme.worker import join_token
 
 _MANIFEST: Final = """
     select payload, groups,
@@ -118,7 +119,7 @@ async def _prove(connection: Connection, row: Any, batch: _Batch) -> RowProof:
         raise Altered(f"run {manifest.run} number {manifest.number}: {error}") from error
     if not verify_inclusion(leaf_hash(content), rank, manifest.leaves, proof, bytes.fromhex(manifest.root)):
         raise Altered(f"the rows of run {manifest.run} number {manifest.number} do not give its root")
-    worker = row["worker_key"].to_bytes(8, signed=True) + row["worker_rest"]
+    worker = join_token(row["worker_key"], row["worker_rest"])
     return RowProof(content, row["kind"], row["accepted_at"], worker.hex(), rank, proof, manifest)
 
 
@@ -176,7 +177,7 @@ def entry_content(row: Any) -> bytes:
         NO_INT64 if ended is None else since_epoch_us(ended),
         NO_INT64 if row["sequence"] is None else row["sequence"], row["premium"], row["region"], row["tariff_line"],
         row["token_key"], row["industry"], row["reason"], -1 if row["departed"] is None else int(row["departed"]),
-        row["worker_key"].to_bytes(8, signed=True) + row["worker_rest"], row["received"], row["order_id"].encode(),
+        join_token(row["worker_key"], row["worker_rest"]), row["received"], row["order_id"].encode(),
         _encoded(row["series"]), _encoded(row["agency_uscc"]), _encoded(row["employer_insurance_no"]),
     )  # fmt: skip
 

@@ -1,11 +1,11 @@
 """What the scheme says of one day, laid out for the database: a few stretches of time for each place. Pure."""
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
-from services.charging.rows.batch import EPOCH
 from services.charging.rows.row_kinds import EXCLUSION_REASONS
+from shared.domain.calendar import EPOCH, instant_of
 from shared.domain.scheme.industry import Industry
 from shared.domain.scheme.rating import BEFORE_EVERYTHING, Charged, Excluded, ExclusionReason, Outcome, Scheme
 
@@ -58,4 +58,4 @@ def _rate(outcome: Outcome) -> tuple[int, int, int]:
 
 
 def _instant(microseconds: int) -> datetime:
-    return EPOCH if microseconds == BEFORE_EVERYTHING else EPOCH + timedelta(microseconds=microseconds)
+    return EPOCH if microseconds == BEFORE_EVERYTHING else instant_of(microseconds)

@@ -3,19 +3,17 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from hashlib import sha256
-from typing import Final, Protocol
+from typing import Protocol
 
 from services.charging.rows.row_kinds import Row
 from shared.contracts.manifests import Total
+from shared.domain.calendar import numbered_day
 from shared.domain.evidence.declaration_keys import Signed
 from shared.domain.evidence.leaf import RowKind, kept_leaf
 from shared.domain.evidence.merkle import leaf_hash
 from shared.intake.rated_events import TotalKey
-
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-SHANGHAI_EPOCH: Final = EPOCH - timedelta(hours=8)
 
 
 class Record(Protocol):
@@ -87,7 +85,7 @@ def sum_totals(keys: Iterable[TotalKey]) -> list[Total]:
     counted = Counter(keys)
     return [
         Total(
-            insured_on=None if key.insured_on < 0 else date.fromordinal(key.insured_on + _ORDINAL_1970),
+            insured_on=None if key.insured_on < 0 else numbered_day(key.insured_on),
             enterprise=key.enterprise,
             province=key.province,
             industry=key.industry,
@@ -99,20 +97,3 @@ def sum_totals(keys: Iterable[TotalKey]) -> list[Total]:
         )
         for key, count in sorted(counted.items(), key=lambda item: str(item[0]))
     ]
-
-
-_ORDINAL_1970: Final = date(1970, 1, 1).toordinal()
-
-
-def _microseconds(span: timedelta) -> int:
-    return (span.days * 86_400 + span.seconds) * 1_000_000 + span.microseconds
-
-
-def since_epoch_us(instant: datetime) -> int:
-    """Whole microseconds since 1970-01-01T00:00Z."""
-    return _microseconds(instant - EPOCH)
-
-
-def instant_of(since_us: int) -> datetime:
-    """The instant so many microseconds after 1970-01-01T00:00Z."""
-    return EPOCH + timedelta(microseconds=since_us)

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import msgspec
 
-from services.charging.rows.batch import Batch, KeptRecord, instant_of, kept_record_leaf, sum_totals
+from services.charging.rows.batch import Batch, KeptRecord, kept_record_leaf, sum_totals
 from services.charging.rows.kept_records import KEPT_COLUMNS, conflict_row, parked_row
 from services.charging.rows.order_columns import COPY_COLUMNS, KEY_COLUMNS, content_sql, is_same_key_sql
 from services.charging.rows.row_encoding import stream
@@ -26,6 +26,7 @@ from shared.adapters.postgres.kept_keys import key_of, make_key_of_today, newest
 from shared.adapters.postgres.pool import Connection, UniqueViolation
 from shared.contracts.manifests import ManifestKind, Outcome, PremiumsCharged, Total, sign_manifest
 from shared.contracts.topics import MANIFESTS
+from shared.domain.calendar import instant_of
 from shared.domain.errors import Stop
 from shared.domain.evidence.declaration_keys import Signed
 from shared.domain.evidence.leaf import RowKind

@@ -1,15 +1,15 @@
 """The parts of the table of rows: one a day, made ahead, because there is no default part to catch a stray."""
 
 from collections.abc import Iterable
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Final
 
 from shared.adapters.postgres.pool import Pool
+from shared.domain.calendar import numbered_day
 from shared.runtime.periodic import Periodic
 
 SUM_UP_SECONDS: Final = 0.2
 """What came in the meantime is read whole by who asks: some 25 ms for 100,000 rows."""
-_DAY_0: Final = date(1970, 1, 1)
 
 
 class Parts:
@@ -24,7 +24,7 @@ class Parts:
     async def ensure(self, days: Iterable[int]) -> None:
         """Make sure of a part for each day (days since 1970, Shanghai) and the few that follow it."""
         for day in sorted(set(days) - self._made):
-            first = _DAY_0 + timedelta(days=day)
+            first = numbered_day(day)
             last = first + timedelta(days=self._ahead)
             await self._pool.execute("select charging.ensure_partitions($1, $2)", first, last)
             self._made.update(range(day, day + self._ahead + 1))
@@ -38,9 +38,7 @@ class Parts:
         """Bring the summaries of the parts that batches needed since the last time up to date."""
         for day in sorted(self._added):
             first = self._summed_up.get(day, 0)
-            found = await self._pool.fetchval(
-                "select charging.summarize_partition($1, $2)", _DAY_0 + timedelta(days=day), first
-            )
+            found = await self._pool.fetchval("select charging.summarize_partition($1, $2)", numbered_day(day), first)
             if found == first:
                 self._added.discard(day)
             elif found is not None:  # there may be more; None: somebody else was at it

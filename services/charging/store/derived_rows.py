@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple, Self
 
-from services.charging.rows.batch import SHANGHAI_EPOCH, Batch, since_epoch_us
+from services.charging.rows.batch import Batch
 from services.charging.rows.row_encoding import Orders, lay_out
 from services.charging.rows.row_kinds import REVERSAL_REASONS, told_outcome, told_reason
 from services.charging.rows.row_template import Form, texts
 from services.charging.store.batch_writer import Run, copy_rows, write_manifest
 from shared.adapters.postgres.pool import Connection
 from shared.contracts.manifests import ManifestKind, PremiumsCharged
+from shared.domain.calendar import SHANGHAI_EPOCH, since_epoch_us
 from shared.domain.evidence.leaf import reversal_of
 from shared.domain.scheme.industry import Industry
+from shared.domain.scheme.worker import join_token
 from shared.intake.rated_events import TotalKey
 
 SETTLE_LOCK: Final = 0x736574746C65
@@ -86,7 +88,7 @@ def add_derived_rows(batch: Batch, run: Run, derived: Iterable[DerivedRow]) -> N
         ended_us = None if charge.ended_at is None else since_epoch_us(charge.ended_at)
         orders.append(
             index, form, form.begin_us, ended_us, None, charge.region,
-            charge.worker_key.to_bytes(8, signed=True) + charge.worker_rest, charge.order_id,
+            join_token(charge.worker_key, charge.worker_rest), charge.order_id,
             texts(None, charge.agency_uscc, charge.employer_insurance_no),
         )  # fmt: skip
         orders.received.append(charge.received)

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from random import Random
 from typing import Final
 
@@ -13,7 +13,7 @@ from services.demo.generator.records import Record
 from services.demo.generator.wire import DAY, SECOND, Acceptance, start_micros
 from shared.contracts.events import DayDeclared, Declaration, DeclaredSeries, DeclaredTotal, NumberRange
 from shared.contracts.topics import orders_topic
-from shared.domain.calendar import day_start
+from shared.domain.calendar import day_start, instant_of
 from shared.domain.money import Amount, yuan
 from shared.domain.scheme.industry import Industry
 from shared.domain.scheme.rating import Charged, Scheme
@@ -61,9 +61,5 @@ class Declarer:
 def _record(day: date, uscc: str, series: list[DeclaredSeries], totals: list[DeclaredTotal], sent: int) -> Record:
     name = f"declared-{day.isoformat()}"
     declaration = Declaration(declaration_id=name, day=day, series=series, totals=totals)
-    event = DayDeclared(specversion="1.0", id=name, source=f"urn:uscc:{uscc}", time=_instant(sent), data=declaration)
+    event = DayDeclared(specversion="1.0", id=name, source=f"urn:uscc:{uscc}", time=instant_of(sent), data=declaration)
     return Record(sent // 1_000, orders_topic(uscc), name.encode(), _ENCODER.encode(event))
-
-
-def _instant(micros: int) -> datetime:
-    return day_start(date(1970, 1, 1)) + timedelta(hours=8, microseconds=micros)

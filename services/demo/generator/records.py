@@ -6,15 +6,13 @@ bytes as a string, or `value_base64` where they are not UTF-8.
 
 import base64
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
 
-from shared.domain.calendar import SHANGHAI
+from shared.domain.calendar import instant_of, since_epoch_ms
 from shared.domain.errors import RefusedLine
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Record(NamedTuple):
@@ -38,19 +36,9 @@ _DECODER = msgspec.json.Decoder(_Line)
 _ENCODER = msgspec.json.Encoder()
 
 
-def instant_of(time_ms: int) -> datetime:
-    """The aware instant, in Asia/Shanghai, of a record's time."""
-    return (_EPOCH + timedelta(milliseconds=time_ms)).astimezone(SHANGHAI)
-
-
-def milliseconds(instant: datetime) -> int:
-    """Whole milliseconds since 1970-01-01T00:00Z, as Kafka keeps them."""
-    return (instant - _EPOCH) // timedelta(milliseconds=1)
-
-
 def write_line(record: Record) -> bytes:
     """One line with its end."""
-    line = _Line(record.topic, record.key.decode(), instant_of(record.time_ms))
+    line = _Line(record.topic, record.key.decode(), instant_of(record.time_ms * 1_000))
     try:
         line.value = record.value.decode()
     except UnicodeDecodeError:
@@ -70,6 +58,6 @@ def read_line(line: bytes, name: str, number: int) -> Record:
     try:
         read = _DECODER.decode(line)
         value = base64.b64decode(read.value_base64) if read.value_base64 is not None else (read.value or "").encode()
-        return Record(milliseconds(read.time), read.topic, read.key.encode(), value)
+        return Record(since_epoch_ms(read.time), read.topic, read.key.encode(), value)
     except (msgspec.DecodeError, ValueError, TypeError) as error:
         raise RefusedLine(name, number, f"not a record: {error}") from error

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 
-from services.demo.generator.records import instant_of
-from shared.domain.calendar import day_start, epoch_microseconds
+from shared.domain.calendar import day_start, numbered_day, since_epoch_us
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
@@ -35,7 +34,7 @@ class Acceptance:
 
 @lru_cache(maxsize=512)
 def _date_of(day_number: int) -> str:
-    return instant_of(day_number * 86_400_000).date().isoformat()
+    return numbered_day(day_number).isoformat()
 
 
 def rfc3339(micros: int) -> str:
@@ -49,7 +48,7 @@ def rfc3339(micros: int) -> str:
 
 def start_micros(day: date) -> int:
     """First microsecond of the day in Asia/Shanghai."""
-    return epoch_microseconds(day_start(day))
+    return since_epoch_us(day_start(day))
 
 
 def accepted(order: Acceptance) -> bytes:

@@ -18,7 +18,7 @@ from services.demo.generator.plan import DEMO_KEY
 from services.demo.generator.records import Record
 from services.demo.generator.wire import Acceptance
 from shared.contracts.topics import orders_topic
-from shared.domain.calendar import SHANGHAI, Month, epoch_microseconds
+from shared.domain.calendar import SHANGHAI, Month, since_epoch_us
 from shared.domain.errors import Refused, RefusedLine
 from shared.domain.scheme.enterprise import is_uscc_shaped
 from shared.domain.scheme.industry import Industry
@@ -153,7 +153,7 @@ def _order(file: Path, ride: _Ride, mapped: Mapped, regions: _Regions) -> Accept
         raise RefusedLine(str(file), ride.row + 1, f"{mapped.enterprise_column} {value!r} is mapped to no enterprise")
     worker = "-".join(str(ride.accepted_at.hour) if part == HOUR else ride.fields[part] for part in mapped.worker)
     return Acceptance(
-        accepted=epoch_microseconds(ride.accepted_at),
+        accepted=since_epoch_us(ride.accepted_at),
         topic=orders_topic(uscc),
         uscc=uscc,
         order_id=str(ride.row) if mapped.order_id == ROW else ride.fields[mapped.order_id],
@@ -168,5 +168,5 @@ def _events(order: Acceptance, ride: _Ride) -> Iterator[Record]:
     key = order.order_id.encode()
     yield Record(order.accepted // 1_000, order.topic, key, wire.accepted(order))
     if ride.completed_at is not None:
-        at = epoch_microseconds(ride.completed_at)
+        at = since_epoch_us(ride.completed_at)
         yield Record(at // 1_000, order.topic, key, wire.completed(order, at))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from services.demo.generator.records import Record, milliseconds, read_line
+from services.demo.generator.records import Record, read_line
 from shared.contracts.events import (
     SOURCE_PREFIX,
     DayDeclared,
@@ -16,6 +16,7 @@ from shared.contracts.events import (
     OrderCompleted,
 )
 from shared.contracts.topics import orders_topic
+from shared.domain.calendar import since_epoch_ms
 from shared.domain.errors import RefusedLine
 
 _DECODER = msgspec.json.Decoder(Event)
@@ -39,7 +40,7 @@ def _bare(line: bytes, file: Path, number: int) -> Record:
     if instant is None:
         raise RefusedLine(str(file), number, "a declaration without the attribute time has no record time")
     topic = orders_topic(event.source.removeprefix(SOURCE_PREFIX))
-    return Record(milliseconds(instant), topic, key.encode(), line.strip())
+    return Record(since_epoch_ms(instant), topic, key.encode(), line.strip())
 
 
 def _key_and_time(event: Event) -> tuple[str, datetime | None]:

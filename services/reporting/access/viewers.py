@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.domain.errors import Refused
+from shared.domain.scheme.enterprise import USCC_FORM
 from shared.runtime.access import FULL, Reader
 
 
@@ -26,8 +27,8 @@ class Role(StrEnum):
 
 _SCOPES: Final = {
     Role.PROVINCE: re.compile(r"[0-9]{2}"),
-    Role.ENTERPRISE: re.compile(r"[0-9A-Z]{18}"),
-    Role.WORKER: re.compile(r"[0-9a-f]{64}(:[0-9A-Z]{18})?"),
+    Role.ENTERPRISE: re.compile(USCC_FORM),
+    Role.WORKER: re.compile(rf"[0-9a-f]{{64}}(:{USCC_FORM})?"),
 }
 
 

@@ -16,6 +16,7 @@ from services.reporting.access.passwords import Passwords
 from services.reporting.access.reader_scope import KeyId
 from services.reporting.access.viewers import Role, Viewer, viewing
 from shared.domain.errors import Refused
+from shared.runtime.http.types import USCC
 
 Scope = Annotated[str | None, Field(max_length=100)]
 AccountName = Annotated[str, Path(pattern=NAME.pattern)]
@@ -52,7 +53,7 @@ class NewLink(_Body):
     """A link to the receipts of a worker (token): of one enterprise's orders, or of all."""
 
     worker_id: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    enterprise: Annotated[str | None, Field(pattern=r"^[0-9A-Z]{18}$")] = None
+    enterprise: Annotated[str | None, Field(pattern=USCC)] = None
     days: int = LINK_DAYS
 
 

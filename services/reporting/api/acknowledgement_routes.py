@@ -1,9 +1,8 @@
 """Signed acknowledgements (接收确认) over HTTP: what was received from an enterprise for a day."""
 
-from datetime import date
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, HTTPException, Path
+from fastapi import APIRouter, Depends, HTTPException
 
 from services.reporting.access.authentication import Access
 from services.reporting.access.viewers import Role, Viewer
@@ -11,11 +10,10 @@ from services.reporting.receipts.acknowledgements import acknowledge
 from services.reporting.service_clients import Sources
 from shared.adapters.crypto.signing import NoteSigner
 from shared.domain.evidence.signed_note import Note
+from shared.runtime.http.types import PathDay, PathUscc
 
-Uscc = Annotated[str, Path(pattern=r"^[0-9A-Z]{18}$")]
 KEY_PATH: Final = "/v1/acknowledgements/key"
 """Open to everybody: the key that acknowledgements are checked with."""
-Day = Annotated[date, Path(ge=date(2022, 1, 1), le=date(2099, 12, 31))]
 
 
 def make_acknowledgement_router(access: Access, sources: Sources, signer: NoteSigner) -> APIRouter:
@@ -28,7 +26,9 @@ def make_acknowledgement_router(access: Access, sources: Sources, signer: NoteSi
         return {"key": str(signer.verifier)}
 
     @router.get("/{uscc}/{day}")
-    async def acknowledgement(viewer: Annotated[Viewer, Depends(asking)], uscc: Uscc, day: Day) -> dict[str, Any]:
+    async def acknowledgement(
+        viewer: Annotated[Viewer, Depends(asking)], uscc: PathUscc, day: PathDay
+    ) -> dict[str, Any]:
         if not viewer.sees(None, uscc):
             raise HTTPException(403, f"{viewer.name} does not see {uscc}")
         acknowledged = await acknowledge(sources, uscc, day)

@@ -15,8 +15,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.reporting.access.access_log import note_look
 from services.reporting.access.authentication import Access
 from services.reporting.access.reader_scope import (
-    FIRST,
-    LAST,
     READERS,
     AnyDay,
     AnyIndustry,
@@ -45,7 +43,7 @@ from services.reporting.read_model.sent_reports import AnyReport, ReportListed, 
 from services.reporting.read_model.sheets import read_sheet
 from services.reporting.read_model.statements import StatementFilter, find_statement, list_remittances, list_statements
 from services.reporting.service_clients import Sources
-from shared.domain.calendar import insured_day
+from shared.domain.calendar import FIRST_DAY, LAST_DAY, insured_day
 from shared.runtime import clock
 from shared.runtime.http.problem_schema import told
 
@@ -141,8 +139,10 @@ def _add_figures(router: APIRouter, portal: PortalContext, asking: Any) -> None:
     @router.get("/sheets", tags=["figures"], response_model=Sheet, responses=DOWNLOADS)
     async def sheet(
         viewer: asking,
-        first: Annotated[date, Query(ge=FIRST, le=LAST, description="first insured day", examples=["2026-10-01"])],
-        last: Annotated[date | None, Query(ge=FIRST, le=LAST, description="`first` when not given")] = None,
+        first: Annotated[
+            date, Query(ge=FIRST_DAY, le=LAST_DAY, description="first insured day", examples=["2026-10-01"])
+        ],
+        last: Annotated[date | None, Query(ge=FIRST_DAY, le=LAST_DAY, description="`first` when not given")] = None,
         province: AnyProvince = None,
         enterprise: AnyUscc = None,
         industry: AnyIndustry = None,

@@ -13,7 +13,7 @@ from services.reporting.access.viewers import Role, Viewer
 from services.reporting.receipts.order_receipts import Order, OrderReceipts
 from services.reporting.service_clients import InternalApi
 from shared.adapters.qr_codes import receipt_code, svg_of
-from shared.domain.calendar import epoch_instant
+from shared.domain.calendar import instant_of
 from shared.runtime.http.types import AnyDay, AnyInstant, AnyUscc, PathDocumentId
 
 TEMPLATES: Final = Path(__file__).parents[1] / "templates"
@@ -86,7 +86,7 @@ def _as_json(order: Order, page: str, *, has_qr: bool) -> dict[str, Any]:
         "order_id": first.order_id,
         "worker_id": first.worker.hex(),
         "province": order.province,
-        "accepted_at": epoch_instant(first.accepted_at_us),
+        "accepted_at": instant_of(first.accepted_at_us),
         "state": "waiting for the next checkpoint" if receipt is None else "in the log",
         "rows_not_in_the_log_yet": order.open_rows,
         "receipt": None if receipt is None else receipt.text,

@@ -13,10 +13,10 @@ from services.reporting.read_model.projector import last_day
 from services.reporting.receipts.order_receipts import Order
 from services.reporting.rendering.charts import Mark, line_of_days
 from services.reporting.rendering.layout import OFFICES
-from services.reporting.rendering.page_context import FIRST, LAST, PageContext, answer_or_none
+from services.reporting.rendering.page_context import PageContext, answer_or_none
 from services.reporting.rendering.texts import Translator, grouped
 from shared.adapters.qr_codes import receipt_code, svg_of
-from shared.domain.calendar import SHANGHAI, epoch_instant
+from shared.domain.calendar import FIRST_DAY, LAST_DAY, SHANGHAI, instant_of
 from shared.domain.evidence.signed_note import Note
 
 DAYS: Final = 14
@@ -64,7 +64,7 @@ def make_router(context: PageContext) -> APIRouter:
 def _instant_of(text: str) -> datetime:
     """An instant that a worker typed, in Shanghai where it names no zone; raises ValueError for one that is out."""
     instant = datetime.fromisoformat(text)
-    if not FIRST <= instant.date() <= LAST:
+    if not FIRST_DAY <= instant.date() <= LAST_DAY:
         raise ValueError(text)
     return instant if instant.tzinfo else instant.replace(tzinfo=SHANGHAI)
 
@@ -118,7 +118,7 @@ def _receipt(order: Order, page: str) -> dict[str, Any]:
         "enterprise": order.first.uscc,
         "order_id": order.first.order_id,
         "province": order.province,
-        "accepted_at": epoch_instant(order.first.accepted_at_us),
+        "accepted_at": instant_of(order.first.accepted_at_us),
         "link": None if order.receipt is None else f"{page}#{order.receipt.text}",
         "qr": None if code is None else Markup(svg_of(code)),  # noqa: S704 - drawn by us, out of digits
     }

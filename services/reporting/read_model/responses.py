@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, computed_fie
 
 from shared.domain.books.delays import BOUNDS_SECONDS, BUCKETS
 from shared.domain.money import Amount, yuan
+from shared.runtime.http.types import USCC
 
 PROVINCE: Final = r"^[0-9]{2}$"
-USCC: Final = r"^[0-9A-Z]{18}$"
 Province = Annotated[str, Field(pattern=PROVINCE, description="the first two digits of GB/T 2260", examples=["44"])]
 Uscc = Annotated[str, Field(pattern=USCC, description="统一社会信用代码", examples=["91110000MA0BLUE021"])]
 Money = Annotated[

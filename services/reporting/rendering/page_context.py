@@ -15,18 +15,19 @@ from services.reporting.access.viewers import Viewer
 from services.reporting.receipts.order_receipts import OrderReceipts
 from services.reporting.rendering.layout import PageRenderer
 from services.reporting.service_clients import Charging, InternalApi, Sources
+from shared.domain.calendar import FIRST_DAY, LAST_DAY
 from shared.domain.errors import Refused, Retry
+from shared.domain.scheme.enterprise import USCC_FORM
+from shared.runtime.http.types import USCC
 
 T = TypeVar("T")
-FIRST, LAST = date(2022, 1, 1), date(2099, 12, 31)
-"""No day before or after them is shown: what stands in an address goes into arithmetic with days."""
 Period = Annotated[str, Path(pattern=r"^20[2-9][0-9]-(0[1-9]|1[0-2])$")]
 AnyPeriod = Annotated[str | None, Query(pattern=r"^(20[2-9][0-9]-(0[1-9]|1[0-2]))?$")]
-PathDay = Annotated[date, Path(ge=FIRST, le=LAST)]
+PathDay = Annotated[date, Path(ge=FIRST_DAY, le=LAST_DAY)]
 Province = Annotated[str, Path(pattern=r"^[0-9]{2}$")]
 AnyProvince = Annotated[str | None, Query(pattern=r"^([0-9]{2})?$")]
-Uscc = Annotated[str, Path(pattern=r"^[0-9A-Z]{18}$")]
-AnyUscc = Annotated[str | None, Query(pattern=r"^([0-9A-Z]{18})?$")]
+Uscc = Annotated[str, Path(pattern=USCC)]
+AnyUscc = Annotated[str | None, Query(pattern=rf"^({USCC_FORM})?$")]
 AnyDay = Annotated[str | None, Query(pattern=r"^([0-9]{4}-[0-9]{2}-[0-9]{2})?$")]
 
 
@@ -52,8 +53,8 @@ def day_of(text: str | None) -> date | None:
         day = date.fromisoformat(text) if text else None
     except ValueError as error:
         raise HTTPException(422, f"not a day: {text}") from error
-    if day is not None and not FIRST <= day <= LAST:
-        raise HTTPException(422, f"not between {FIRST} and {LAST}: {day}")
+    if day is not None and not FIRST_DAY <= day <= LAST_DAY:
+        raise HTTPException(422, f"not between {FIRST_DAY} and {LAST_DAY}: {day}")
     return day
 
 

@@ -8,22 +8,22 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from typing import Any, Final
 
 import httpx
 import structlog
 
 from shared.adapters.http.bounded_answer import ask, need_success, read_object
+from shared.domain.calendar import day_number, numbered_day
 from shared.domain.errors import Retry, WrongAnswer
 from shared.runtime.deployments import Deployments
 from shared.runtime.settings import Settings
 
 log = structlog.get_logger(__name__)
-EPOCH: Final = date(1970, 1, 1)
 PLACE_BYTES: Final = 6
 RECORD_BYTES: Final = PLACE_BYTES + 32
-"""A worker-day: days since EPOCH (4 bytes), province (2), both big-endian, then the token (32)."""
+"""A worker-day: days since 1970 (4 bytes), province (2), both big-endian, then the token (32)."""
 BLOCK_RECORDS: Final = 8_192
 PAGE: Final = 10_000
 """Tokens asked for, or about, at a time."""
@@ -73,7 +73,7 @@ class ChargingWorkers:
     async def count_worker_days(self, day: date) -> dict[Place, int]:
         """Workers that the close of `day` counted, distinct over all; late ones whom no close had counted before."""
         counts: Counter[bytes] = Counter()
-        closing = (day - EPOCH).days.to_bytes(4)
+        closing = day_number(day).to_bytes(4)
         async with AsyncExitStack() as stack:
             streams = [await stack.enter_async_context(self._stream(name, day)) for name in self.clients]
             async for window in _windows(streams):
@@ -163,7 +163,7 @@ async def _windows(streams: Sequence[_Stream]) -> AsyncIterator[list[list[bytes]
 
 
 def _place(key: bytes) -> Place:
-    return EPOCH + timedelta(days=int.from_bytes(key[:4])), f"{int.from_bytes(key[4:]):02}"
+    return numbered_day(int.from_bytes(key[:4])), f"{int.from_bytes(key[4:]):02}"
 
 
 def _pages(workers: list[str]) -> Iterable[list[str]]:

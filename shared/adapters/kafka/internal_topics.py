@@ -24,7 +24,7 @@ from shared.adapters.kafka.message_handling import Fault, Handle, MessageHandler
 from shared.adapters.kafka.security import client_options
 from shared.adapters.postgres.topic_store import Place, PositionMoved, StoredPosition, TopicStore, Unavailable
 from shared.contracts.quarantine import Message, QuarantineReason
-from shared.domain.calendar import epoch_instant
+from shared.domain.calendar import instant_of
 from shared.domain.errors import Stop
 from shared.domain.privacy.redaction import redact_detail
 from shared.runtime.clock import now
@@ -317,6 +317,6 @@ class InternalTopics:
 
 def message_of(record: Any) -> Message:
     """What is read of a Kafka record."""
-    recorded_at = epoch_instant(min(max(0, record.timestamp), LATEST_MS) * 1000).astimezone(UTC)
+    recorded_at = instant_of(min(max(0, record.timestamp), LATEST_MS) * 1000).astimezone(UTC)
     headers = tuple((name, value or b"") for name, value in record.headers)
     return Message(record.topic, record.partition, record.offset, record.value or b"", recorded_at, headers)

@@ -95,11 +95,6 @@ class Entry:
         if total := sum(posting.amount for posting in self.postings):
             raise Refused(f"the postings of an entry sum to {total}, not to zero")
 
-    def reversed(self) -> "Entry":
-        """The entry that undoes this one: every posting with the other sign."""
-        undone = tuple(Posting(posting.account, Amount(-posting.amount)) for posting in self.postings)
-        return Entry(EntryKind.REVERSAL, undone, self.insured_on)
-
 
 @dataclass(slots=True)
 class Balance:

@@ -22,11 +22,12 @@ from shared.domain.books.number_ranges import Ranges, united
 from shared.domain.errors import Refused
 from shared.domain.evidence.checkpoint import Checkpoint
 from shared.domain.evidence.signed_note import IsSigned, Note, VerifierKey, check_note
+from shared.domain.scheme.enterprise import USCC_FORM
 
 HEADER: Final = "danbao acknowledgement v1"
 _RANGE: Final = "[0-9]{1,16}(?:-[0-9]{1,16})?"
 _LINES: Final = {
-    "enterprise": re.compile(r"enterprise ([0-9A-Z]{18})"),
+    "enterprise": re.compile(f"enterprise ({USCC_FORM})"),
     "day": re.compile(r"day ([0-9]{4}-[0-9]{2}-[0-9]{2})"),
     "received": re.compile(r"received ([a-z]+) ([1-9][0-9]{0,14})"),
     "series": re.compile(rf"series ([A-Za-z0-9_-]{{1,16}}) ({_RANGE}(?:,{_RANGE})*)"),

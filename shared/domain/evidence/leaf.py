@@ -16,7 +16,6 @@ from shared.domain.evidence.merkle import LEAF_PREFIX
 
 VERSION: Final = 1
 NO_INT64: Final = -(2**63)
-NO_INT32: Final = -(2**31)
 _ORDER = Struct(">BB18sqqqqiiHHHb32s32s")
 _KEPT = Struct(">BBiqq32s")
 _DECLARED = Struct(">BB18si32s32s")

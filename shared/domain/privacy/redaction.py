@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from shared.domain.errors import Refused
 from shared.domain.privacy.identity import reads_as_identity
-from shared.domain.scheme.enterprise import is_valid_uscc
+from shared.domain.scheme.enterprise import USCC_FORM, is_valid_uscc
 from shared.domain.scheme.industry import Industry
 
 LONGEST_READ: Final = 64 * 1024
@@ -39,7 +39,7 @@ _KIND: Final = _form(r"(order\.(accepted|completed|cancelled)|day\.declared)\.v[
 _TEXTS: Final[dict[str, Callable[[str], bool]]] = {
     "specversion": _form(r"[0-9.]{1,5}"),
     "type": _KIND,
-    "source": _form(r"urn:uscc:[0-9A-Z]{18}"),
+    "source": _form(f"urn:uscc:{USCC_FORM}"),
     "time": _INSTANT,
     "accepted_at": _INSTANT,
     "completed_at": _INSTANT,

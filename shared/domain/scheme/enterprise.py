@@ -6,6 +6,9 @@ from typing import Final
 
 from shared.domain.errors import Refused
 
+USCC_FORM: Final = "[0-9A-Z]{18}"
+"""Regular expression of what is taken for a USCC at every entrance: wider than `is_valid_uscc`, so that an order with
+a code of broken form is parked and counted and not turned away."""
 _ALPHABET: Final = "0123456789ABCDEFGHJKLMNPQRTUWXY"
 """31 signs: the digits and the capital letters without I, O, S, V and Z."""
 _VALUES: Final = {sign: value for value, sign in enumerate(_ALPHABET)}

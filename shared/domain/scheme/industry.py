@@ -44,8 +44,3 @@ _CHINESE: Final = {
 
 FOOD_DELIVERY_CLOSED_ON: Final = date(2025, 7, 1)
 """First day on which no order can belong to food delivery any more."""
-
-
-def is_open(industry: Industry, day: date) -> bool:
-    """Whether an order accepted on that insured day can belong to the industry at all."""
-    return industry is not Industry.FOOD_DELIVERY or day < FOOD_DELIVERY_CLOSED_ON

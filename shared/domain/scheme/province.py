@@ -57,8 +57,3 @@ _ALL: Final = (
 
 PROVINCES: Final = MappingProxyType({province.code: province for province in _ALL})
 """Every reporting unit by its two-digit code, in the order of the codes."""
-
-
-def province_of(region: str) -> str:
-    """The two-digit province code of a six-digit administrative code (GB/T 2260); does not check either."""
-    return region[:2]

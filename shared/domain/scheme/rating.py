@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 
-from shared.domain.calendar import day_start, epoch_microseconds
+from shared.domain.calendar import day_start, since_epoch_us
 from shared.domain.errors import Refused
 from shared.domain.evidence.declaration_keys import EnterpriseKey
 from shared.domain.scheme.cancellation import CancellationRule
@@ -116,14 +116,11 @@ class Scheme:
         """The tariff line of a number found in a row; raises `KeyError` where there is none."""
         return self._lines[number]
 
-    def is_known_enterprise(self, uscc: str) -> bool:
-        return uscc in self._enterprises
-
     def rate(self, uscc: str, province: str, industry: Industry, accepted_at: datetime, is_employee: bool) -> Outcome:
         """The outcome for one order; `province` has two digits, `accepted_at` is aware.
 
         An industry that is closed on that day has neither enrolment nor line here; whether the event is to be
-        parked for it is asked of `industry.is_open` first.
+        parked for it is decided before, by `industry.FOOD_DELIVERY_CLOSED_ON`.
         """
         joined_at = self._joined_at.get(province)
         if joined_at is None or accepted_at < joined_at:
@@ -147,7 +144,7 @@ class Scheme:
         for instant in self._changes(uscc, province, industry):
             outcome = self.rate(uscc, province, industry, instant, is_employee=False)
             if outcome != outcomes[-1]:
-                starts.append(epoch_microseconds(instant))
+                starts.append(since_epoch_us(instant))
                 outcomes.append(outcome)
         return starts, outcomes
 

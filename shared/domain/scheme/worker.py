@@ -11,6 +11,7 @@ from shared.domain.errors import Refused
 SHORTEST_KEY_BYTES: Final = 16
 """A shorter scheme key could be found by trying, and with it every identity behind the tokens."""
 
+KEY_BYTES: Final = 8
 _ID_TYPE: Final = re.compile(r"[0-9A-Z_-]{1,40}")
 _LONGEST_ID_NUMBER: Final = 60
 _CITIZEN_FIRST_17: Final = re.compile(r"[0-9]{17}")
@@ -34,6 +35,16 @@ def worker_token(key: bytes, id_type: str, id_number: str) -> str:
     if not 0 < len(number) <= _LONGEST_ID_NUMBER:
         raise Refused(f"the number of an identity document has 1 to {_LONGEST_ID_NUMBER} signs")
     return hmac.new(key, f"{kind}:{number}".encode(), hashlib.sha256).hexdigest()
+
+
+def split_token(token: bytes) -> tuple[int, bytes]:
+    """The two columns that keep a token of 32 bytes: its first 8 as a signed integer for keys, and the other 24."""
+    return int.from_bytes(token[:KEY_BYTES], signed=True), token[KEY_BYTES:]
+
+
+def join_token(key: int, rest: bytes) -> bytes:
+    """The token of two columns."""
+    return key.to_bytes(KEY_BYTES, signed=True) + rest
 
 
 def citizen_check_digit(first_17: str) -> str:

@@ -9,18 +9,17 @@ from typing import Annotated, Final
 from fastapi import Path, Query
 from pydantic import AfterValidator, AwareDatetime, Field
 
-from shared.domain.calendar import day_start
+from shared.domain.calendar import FIRST_DAY, LAST_DAY, day_start
+from shared.domain.scheme.enterprise import USCC_FORM
 
-FIRST, LAST = date(2022, 1, 1), date(2099, 12, 31)
-"""The scheme's first day, and a day after which nobody asks: what comes in goes into arithmetic with days."""
-USCC: Final = r"^[0-9A-Z]{18}$"
+USCC: Final = f"^{USCC_FORM}$"
 PROVINCE: Final = r"^[0-9]{2}$"
 PERIOD: Final = r"^20[2-9][0-9]-(0[1-9]|1[0-2])$"
 ORDER_ID: Final = r"^[A-Za-z0-9_.:-]{1,64}$"
 DOCUMENT_ID: Final = r"^[A-Za-z0-9_.:-]{1,128}$"
 WORKER: Final = r"^[0-9a-f]{64}$"
 """A worker's token."""
-_BOUNDS = Field(ge=FIRST, le=LAST)
+_BOUNDS = Field(ge=FIRST_DAY, le=LAST_DAY)
 
 
 def _without_nul(text: str) -> str:
@@ -30,16 +29,16 @@ def _without_nul(text: str) -> str:
 
 
 Day = Annotated[date, _BOUNDS]
-Instant = Annotated[AwareDatetime, Field(ge=day_start(FIRST), lt=day_start(LAST))]
+Instant = Annotated[AwareDatetime, Field(ge=day_start(FIRST_DAY), lt=day_start(LAST_DAY))]
 Period = Annotated[str, Field(pattern=PERIOD)]
 Int4 = Annotated[int, Field(ge=0, lt=2**31)]
 Int8 = Annotated[int, Field(ge=0, lt=2**63)]
 Words = Annotated[str, AfterValidator(_without_nul)]
 """Text that a person wrote; its route gives it a length."""
-PathDay = Annotated[date, Path(ge=FIRST, le=LAST)]
-QueryDay = Annotated[date, Query(ge=FIRST, le=LAST)]
-AnyDay = Annotated[date | None, Query(ge=FIRST, le=LAST)]
-AnyInstant = Annotated[AwareDatetime | None, Query(ge=day_start(FIRST), lt=day_start(LAST))]
+PathDay = Annotated[date, Path(ge=FIRST_DAY, le=LAST_DAY)]
+QueryDay = Annotated[date, Query(ge=FIRST_DAY, le=LAST_DAY)]
+AnyDay = Annotated[date | None, Query(ge=FIRST_DAY, le=LAST_DAY)]
+AnyInstant = Annotated[AwareDatetime | None, Query(ge=day_start(FIRST_DAY), lt=day_start(LAST_DAY))]
 PathPeriod = Annotated[str, Path(pattern=PERIOD)]
 QueryPeriod = Annotated[str, Query(pattern=PERIOD)]
 AnyPeriod = Annotated[str | None, Query(pattern=PERIOD)]

@@ -18,13 +18,14 @@ from services.archive.archive import Archive
 from services.archive.read_archive import read_rows
 from services.archive.rows import exact, leaf_hashes
 from services.archive.time_order import lay_by_leaf
-from services.charging.rows.batch import since_epoch_us
 from shared.adapters.arrow.database import open_arrow
 from shared.adapters.postgres.migrations import migrate
 from shared.adapters.postgres.pool import Connection, open_pool
+from shared.domain.calendar import since_epoch_us
 from shared.domain.errors import Refused
 from shared.domain.evidence.leaf import NO_INT64, order_leaf
 from shared.domain.evidence.merkle import leaf_hash
+from shared.domain.scheme.worker import join_token
 from tests.integration.charging.charging_harness import ROOT, migrate_charging
 from tests.support.servers import Postgres, drop_database, make_database
 
@@ -151,7 +152,7 @@ async def test_leaves_by_the_column_are_those_of_the_domain(shelf: Shelf) -> Non
     rows = []
     for number, record in enumerate(stored):
         row = dict(record)
-        row["worker"] = row["worker_key"].to_bytes(8, signed=True) + row["worker_rest"]
+        row["worker"] = join_token(row["worker_key"], row["worker_rest"])
         row |= {
             "departed": [None, True, False][number % 3],
             "ended_at": None if number % 2 else row["accepted_at"] + timedelta(microseconds=number),

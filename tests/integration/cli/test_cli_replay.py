@@ -8,12 +8,12 @@ import msgspec
 import pytest
 
 from services.demo.generator.month import Wanted, generate
-from services.demo.generator.records import Record, instant_of, write_line
+from services.demo.generator.records import Record, write_line
 from services.demo.replay.csv_orders import Mapped, parse_enterprises, read_csv
 from services.demo.replay.ndjson import count_lines, read_ndjson
 from shared.adapters.files.scheme import load_scheme
 from shared.contracts.events import Event, OrderAccepted, OrderCompleted
-from shared.domain.calendar import SHANGHAI, Month
+from shared.domain.calendar import SHANGHAI, Month, instant_of
 from shared.domain.errors import Refused, RefusedLine
 from shared.domain.scheme.industry import Industry
 from shared.domain.scheme.rating import Scheme
@@ -66,7 +66,7 @@ def test_rows_become_events_in_order_of_their_own_time(tmp_path: Path, mapped: M
     events = [decoded(each) for each in records]
     assert [type(each) for each in events].count(OrderAccepted) == 3
     assert [type(each) for each in events].count(OrderCompleted) == 2
-    times = [instant_of(each.time_ms) for each in records]
+    times = [instant_of(each.time_ms * 1_000) for each in records]
     assert times == sorted(times)
     assert [each.data.order_id for each in events if isinstance(each, OrderAccepted)] == ["3", "2", "1"]
 
@@ -85,7 +85,7 @@ def test_dates_are_shifted_by_whole_days_to_the_busiest_month(tmp_path: Path, ma
 def test_without_a_month_nothing_is_shifted(tmp_path: Path, mapped: Mapped, scheme: Scheme) -> None:
     file = written(tmp_path, ROWS.replace("2019-0", "2026-0"))
     records = read_csv(file, replace(mapped, shift_to=None), scheme)
-    assert instant_of(records[0].time_ms) == datetime(2026, 2, 28, 10, tzinfo=SHANGHAI)
+    assert instant_of(records[0].time_ms * 1_000) == datetime(2026, 2, 28, 10, tzinfo=SHANGHAI)
 
 
 def test_series_are_numbered_without_a_gap(tmp_path: Path, mapped: Mapped, scheme: Scheme) -> None:
