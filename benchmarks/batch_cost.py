@@ -15,9 +15,10 @@ from benchmarks.authors import CHARGING
 from benchmarks.orders import SCHEME, acceptances, ride_hailing_enterprises
 from benchmarks.records import LIMITS, Record
 from services.charging.ingest.batch_reader import EventReader
-from services.charging.rows.batch import Batch, sum_totals
+from services.charging.rows.batch import Batch
 from services.charging.rows.row_encoding import stream
 from services.charging.store.leaf_groups import Groups
+from services.charging.store.manifests import sum_totals
 from shared.adapters.files.regions import known_regions
 from shared.adapters.files.scheme import load_scheme
 from shared.contracts.events import SOURCE_PREFIX

@@ -23,8 +23,9 @@ from benchmarks.orders import SCHEME, insured_regions
 from benchmarks.records import LIMITS, Record, moves
 from services.charging.close.settlement import settle
 from services.charging.ingest.batch_reader import EventReader
-from services.charging.store.batch_writer import start_run, write_batch
+from services.charging.store.batch_writer import write_batch
 from services.charging.store.day_partitions import Parts
+from services.charging.store.manifests import start_run
 from services.ledger.books.booking import receive_manifest
 from services.ledger.books.open_days import open_books
 from shared.adapters.files.regions import known_regions
@@ -98,7 +99,7 @@ async def _write_run(owner: str, run: int, orders: int) -> None:
             started = await start_run(connection, "orders", CHARGING)
             for records in _polls(run, orders):
                 batch = reader.read(records, started.next_batch())
-                await write_batch(connection, CLUSTER, started, batch, moves(records), optimistic=True)
+                await write_batch(connection, CLUSTER, started, batch, moves(records), use_copy=True)
 
 
 def _polls(run: int, orders: int) -> Iterator[list[Record]]:

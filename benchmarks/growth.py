@@ -23,7 +23,8 @@ from benchmarks.records import LIMITS, Record, moves
 from benchmarks.table import Row
 from deploy.embedded.postgres import EmbeddedPostgres
 from services.charging.ingest.batch_reader import EventReader
-from services.charging.store.batch_writer import start_run, write_batch
+from services.charging.store.batch_writer import write_batch
+from services.charging.store.manifests import start_run
 from shared.adapters.files.regions import known_regions
 from shared.adapters.files.scheme import load_scheme
 from shared.adapters.postgres.migrations import migrate
@@ -120,7 +121,7 @@ async def _write(login: str, writer: int, count: int) -> list[Written]:
         for records in _polls(writer, count):
             batch = reader.read(records, run.next_batch())
             began = time.perf_counter()
-            await write_batch(connection, CLUSTER, run, batch, moves(records), optimistic=True)
+            await write_batch(connection, CLUSTER, run, batch, moves(records), use_copy=True)
             written.append((time.time(), len(records), time.perf_counter() - began))
     return written
 

@@ -30,11 +30,10 @@ from services.charging.queries.orders import OrderLookup
 from services.charging.queries.parked_events import ParkedEvents
 from services.charging.queries.proofs import Proofs
 from services.charging.rerate.reverse_outside import Adjustments
-from services.charging.store.batch_writer import Run, start_run
 from services.charging.store.deployment import claim_database
+from services.charging.store.manifests import Run, signed_payload, start_run
 from services.charging.store.partition_queries import open_asking
 from services.charging.store.partitions_ahead import PartsAhead
-from services.charging.store.signed_manifests import signed_payload
 from shared.adapters.crypto.author_keys import load_authors, load_signer
 from shared.adapters.crypto.hashing import check_hashing
 from shared.adapters.crypto.signing import AuthorSigner
@@ -187,9 +186,8 @@ async def _start_runs(pool: Pool, settings: Settings, author: AuthorSigner) -> t
     """One for order events and one for settling."""
     async with pool.acquire() as connection:
         await claim_database(connection, settings.deployment)
-        run = await start_run(connection, "orders", author)
-        settlement_run = await start_run(connection, "settlement", author)
-    run.limit_seconds = settlement_run.limit_seconds = settings.transaction_seconds
+        run = await start_run(connection, "orders", author, limit_seconds=settings.transaction_seconds)
+        settlement_run = await start_run(connection, "settlement", author, limit_seconds=settings.transaction_seconds)
     return run, settlement_run
 
 

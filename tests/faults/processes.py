@@ -28,7 +28,7 @@ from services.charging.metrics import Metrics as ChargingMetrics
 from services.charging.queries.days import Lookup
 from services.charging.queries.orders import OrderLookup
 from services.charging.queries.parked_events import ParkedEvents
-from services.charging.store.batch_writer import start_run
+from services.charging.store.manifests import start_run
 from services.ledger.api import ledger_routes as ledger_api
 from services.ledger.api.log_routes import make_public_router
 from services.ledger.billing.remittances import take_remittance

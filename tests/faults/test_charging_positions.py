@@ -7,7 +7,8 @@ import asyncpg
 import pytest
 from asyncpg.exceptions._base import InterfaceError, InternalClientError
 
-from services.charging.store.batch_writer import read_last_number, write_batch
+from services.charging.store.batch_writer import write_batch
+from services.charging.store.manifests import read_last_number
 from services.charging.store.positions import Fenced
 from shared.adapters.postgres.pool import open_pool
 from shared.domain.errors import Stop
@@ -69,10 +70,10 @@ async def test_two_workers_with_overlapping_keys_do_not_deadlock(house: House) -
         batch = two.reader.read(second, two.run.next_batch())
         moves = [replace(move, partition=1) for move in moves_of(second)]
         async with house.pool.acquire() as connection:
-            await write_batch(connection, CLUSTER, two.run, batch, moves, optimistic=True)
+            await write_batch(connection, CLUSTER, two.run, batch, moves, use_copy=True)
 
     await one.parts.ensure(one.reader.read(first, 1).days)
-    await asyncio.gather(one.take(first, optimistic=False), take_second())
+    await asyncio.gather(one.take(first, use_copy=False), take_second())
     assert await house.value("select count(*) from charging.entry") == 300
     assert await house.value("select sum(events) from charging.manifest") == 600
 
@@ -86,7 +87,7 @@ async def test_a_sum_that_does_not_come_out_stops_and_leaves_nothing(house: Hous
     before = await everything(house)
     async with house.pool.acquire() as connection:
         with pytest.raises(Stop, match="5 events came in, 4 are accounted for"):
-            await write_batch(connection, CLUSTER, one.run, batch, moves_of(records), optimistic=True)
+            await write_batch(connection, CLUSTER, one.run, batch, moves_of(records), use_copy=True)
     assert await everything(house) == before
 
 

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
-from services.charging.store.batch_writer import RUN_LOCK
+from services.charging.store.manifests import RUN_LOCK
 from tests.faults.order_stream import (
     ENTERPRISES,
     asleep,

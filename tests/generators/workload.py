@@ -136,10 +136,10 @@ class Workload:
     # Events
 
     def send(self, events: int) -> Step:
-        """A batch of one of two workers, optimistic or not; with `beside`, another enterprise's batch at once."""
+        """A batch of one of two workers, by COPY or INSERT; with `beside`, another enterprise's batch at once."""
         records = [self.record() for _ in range(self.random.randint(1, max(events, 1)))]
-        optimistic = self.random.random() < 0.5
-        step = {"do": "send", "worker": self.random.randint(0, 1), "optimistic": optimistic, "records": records}
+        use_copy = self.random.random() < 0.5
+        step = {"do": "send", "worker": self.random.randint(0, 1), "use_copy": use_copy, "records": records}
         if self.random.random() < 0.15:
             step["beside"] = [self.record() for _ in range(self.random.randint(1, max(events, 1)))]
         return step

@@ -40,7 +40,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "conflict clause",
-        "services/charging/store/batch_writer.py",
+        "services/charging/store/duplicates.py",
         "order by {_KEY}, leaf_index on conflict do nothing returning leaf_index",
         "order by {_KEY}, leaf_index returning leaf_index",
         ("tests/integration/charging/test_charging_outcomes.py",),

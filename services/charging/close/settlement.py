@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from services.charging.rows.batch import Batch
 from services.charging.rows.row_kinds import KIND, is_last_charge_sql
-from services.charging.store.batch_writer import Run, limit_transaction, read_last_number, start_run
 from services.charging.store.cut import Batches, planning_without, reached_sql
 from services.charging.store.derived_rows import (
     SETTLE_LOCK,
@@ -21,6 +20,7 @@ from services.charging.store.derived_rows import (
     reversal_row,
     write_derived_rows,
 )
+from services.charging.store.manifests import Run, limit_transaction, read_last_number, start_run
 from shared.adapters.crypto.signing import AuthorSigner
 from shared.adapters.postgres.pool import Connection, Pool
 from shared.contracts.manifests import PremiumsCharged

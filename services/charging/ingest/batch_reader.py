@@ -100,7 +100,7 @@ class BatchReader:
         for start in range(0, batch.events, STEP_EVENTS):
             moments += self._read_step(range(start, min(start + STEP_EVENTS, batch.events)))
             yield
-        batch.doubtful |= self._reader.duplicates.find(batch, moments)
+        batch.possible_duplicates |= self._reader.duplicates.find(batch, moments)
 
     def _read_step(self, indexes: range) -> list[int]:
         """Returns the moment of each row, in the order of the records."""

@@ -23,9 +23,10 @@ from services.charging.ingest.fetch_tracker import FetchTracker, StaleBatch
 from services.charging.ingest.partition_logs import Logs, confirm_cluster, describe_log_fault
 from services.charging.ingest.topic_pauses import ParkRateLimit, Pauses
 from services.charging.metrics import Metrics
-from services.charging.store.batch_writer import Run, read_last_number, write_batch
+from services.charging.store.batch_writer import write_batch
 from services.charging.store.day_partitions import Parts
 from services.charging.store.deployment import own_group
+from services.charging.store.manifests import Run, read_last_number
 from services.charging.store.positions import Fenced, StoredPosition, pass_over, read_positions
 from shared.adapters.kafka.batch_polling import Flat, Polled, as_read, find_unreadable, is_unreadable, poll_with
 from shared.adapters.kafka.clients import check_codecs, consumer_options, fetch_options
@@ -240,16 +241,17 @@ class Consumer(ConsumerRebalanceListener):
         batch = reader.batch
         await self.parts.ensure(batch.days)
         overruns = self._pauses.overruns(moves, batch.parked)
-        optimistic = self._insert_batches_left == 0
+        use_copy = self._insert_batches_left == 0
         assert self._cluster_id is not None
         async with self._pool.acquire() as connection:
-            manifest, has_hit = await write_batch(
-                connection, self._cluster_id, self._run, batch, moves, optimistic=optimistic, overruns=overruns
+            written = await write_batch(
+                connection, self._cluster_id, self._run, batch, moves, use_copy=use_copy, overruns=overruns
             )
         self._pauses.note(moves, batch.parked, overruns)
         self.last_error = None
-        self._insert_batches_left = INSERT_BATCHES_AFTER_COLLISION if has_hit else max(0, self._insert_batches_left - 1)
-        self._record_commit(manifest)
+        left = max(0, self._insert_batches_left - 1)
+        self._insert_batches_left = INSERT_BATCHES_AFTER_COLLISION if written.has_collision else left
+        self._record_commit(written.manifest)
         return {TopicPartition(move.topic, move.partition): move.next for move in moves}
 
     def _record_commit(self, manifest: PremiumsCharged) -> None:

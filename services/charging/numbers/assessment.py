@@ -14,8 +14,8 @@ from typing import Any, Final
 from services.charging.numbers.day_declarations import around, declared_numbers, not_outdated, read_declared
 from services.charging.numbers.seen_ranges import Key, Reach
 from services.charging.rows.batch import Batch
-from services.charging.store.batch_writer import start_run, write_manifest
 from services.charging.store.cut import NEW_IN_CUT, Batches, reached_sql
+from services.charging.store.manifests import start_run, write_manifest
 from shared.adapters.crypto.signing import AuthorSigner
 from shared.adapters.postgres.pool import Connection
 from shared.contracts.manifests import Outcome, Total

@@ -6,7 +6,7 @@ from typing import Any
 from services.charging.rows.row_kinds import EXCLUSION_REASONS, is_charge_sql
 from services.charging.store.archived_days import refuse_archived
 from services.charging.store.cut import IN_CUT, read_counted_cut
-from services.charging.store.signed_manifests import signed_payload
+from services.charging.store.manifests import signed_payload
 from shared.adapters.crypto.signing import AuthorSigner
 from shared.adapters.postgres.pool import Pool
 from shared.domain.calendar import day_bounds

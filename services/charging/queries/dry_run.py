@@ -11,10 +11,8 @@ from pydantic import AwareDatetime, Base64Bytes, BaseModel, ConfigDict, Field
 
 from services.charging.ingest.batch_reader import EventReader
 from services.charging.rows.batch import Batch
-from services.charging.rows.order_columns import COPY_COLUMNS
-from services.charging.rows.row_encoding import stream
 from services.charging.rows.row_kinds import LEAF_INDEX
-from services.charging.store.batch_writer import COMPARE, INBOX
+from services.charging.store.duplicates import compare_rows, fill_inbox
 from shared.adapters.postgres.pool import Connection, Pool
 from shared.contracts.manifests import Outcome
 from shared.contracts.topics import orders_topic
@@ -84,10 +82,8 @@ async def _look_what_is_met(connection: Connection, batch: Batch) -> None:
     undone = connection.transaction()
     await undone.start()
     try:
-        await connection.execute(INBOX)
-        await connection.copy_to_table("inbox", columns=COPY_COLUMNS, source=stream(batch.rows), format="binary")
-        met = await connection.fetch(COMPARE, [row[LEAF_INDEX] for row in batch.rows])
-        same = {record["leaf_index"]: record["is_same"] for record in met}
+        await fill_inbox(connection, batch.rows)
+        same = await compare_rows(connection, [row[LEAF_INDEX] for row in batch.rows])
     finally:
         await undone.rollback()
     for row in batch.declarations:

@@ -16,7 +16,6 @@ from services.charging.rerate.rate_table import NO_LINE, Rules, rules_of
 from services.charging.rows.batch import Batch
 from services.charging.rows.row_kinds import EXCLUSION_REASONS, RERATED, is_charge_sql, is_superseded_sql
 from services.charging.store.archived_days import refuse_archived
-from services.charging.store.batch_writer import Run, read_last_number, start_run
 from services.charging.store.derived_rows import (
     SETTLE_LOCK,
     ChargeRow,
@@ -26,6 +25,7 @@ from services.charging.store.derived_rows import (
     reversal_row,
     write_derived_rows,
 )
+from services.charging.store.manifests import Run, read_last_number, start_run
 from shared.adapters.crypto.signing import AuthorSigner
 from shared.adapters.postgres.decisions import Decision
 from shared.adapters.postgres.pool import Connection, Pool
@@ -194,7 +194,7 @@ class _CorrectionRun:
             rows = await self._connection.fetch(_CHUNK, *rules.columns, *bounds, *after, *until)
             if rows:
                 if self._run is None:
-                    self._run = await start_run(self._connection, "correction", self._author, self._decision)
+                    self._run = await start_run(self._connection, "correction", self._author, decision=self._decision)
                 await read_last_number(self._connection, self._run)
                 await _book_chunk(self._connection, self._run, rows, bounds)
         return len(rows)

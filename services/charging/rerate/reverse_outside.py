@@ -11,7 +11,6 @@ from typing import Any, Final
 from services.charging.numbers.outside_declaration import Names, OutsideOrdersOfDay, find_outside
 from services.charging.rows.batch import Batch
 from services.charging.store.archived_days import refuse_archived
-from services.charging.store.batch_writer import Run, read_last_number, start_run
 from services.charging.store.derived_rows import (
     SETTLE_LOCK,
     ChargeRow,
@@ -19,6 +18,7 @@ from services.charging.store.derived_rows import (
     reversal_row,
     write_derived_rows,
 )
+from services.charging.store.manifests import Run, read_last_number, start_run
 from shared.adapters.crypto.signing import AuthorSigner
 from shared.adapters.postgres.decisions import Decision
 from shared.adapters.postgres.pool import Connection, Pool
@@ -121,7 +121,7 @@ class Adjustments:
                 f"{names.orders} orders lie outside now, and they are not the {proposal.orders} that were proposed:"
                 " propose it again"
             )
-        run = await start_run(connection, "correction", self._author, decision)
+        run = await start_run(connection, "correction", self._author, decision=decision)
         while left and outside is not None:
             await read_last_number(connection, run)
             charges = await outside.charges(connection, min(left, self._chunk_rows))

@@ -1,15 +1,12 @@
-"""What one batch will write, and the totals of it. Pure."""
+"""What one batch will write. Pure."""
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from hashlib import sha256
 from typing import Protocol
 
 from services.charging.rows.row_kinds import Row
-from shared.contracts.manifests import Total
-from shared.domain.calendar import numbered_day
 from shared.domain.evidence.declaration_keys import Signed
 from shared.domain.evidence.leaf import RowKind, kept_leaf
 from shared.domain.evidence.merkle import leaf_hash
@@ -70,7 +67,7 @@ class Batch:
     totals: list[TotalKey] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
     days: set[int] = field(default_factory=set)
-    doubtful: set[int] = field(default_factory=set)
+    possible_duplicates: set[int] = field(default_factory=set)
     """Leaf indexes of rows that are looked up before they are written: they may well be there already."""
 
 
@@ -78,22 +75,3 @@ def kept_record_leaf(kind: RowKind, record: Record, reason: str) -> bytes:
     """Leaf hash of a record that is kept with its bytes."""
     received = sha256(record.value or b"").digest()
     return leaf_hash(kept_leaf(kind, record.topic, record.partition, record.offset, record.timestamp, reason, received))
-
-
-def sum_totals(keys: Iterable[TotalKey]) -> list[Total]:
-    """Totals as a manifest carries them, in a fixed order."""
-    counted = Counter(keys)
-    return [
-        Total(
-            insured_on=None if key.insured_on < 0 else numbered_day(key.insured_on),
-            enterprise=key.enterprise,
-            province=key.province,
-            industry=key.industry,
-            outcome=key.outcome,
-            reason=key.reason,
-            tariff_line=key.tariff_line,
-            orders=count,
-            premium=count * key.base_amount,
-        )
-        for key, count in sorted(counted.items(), key=lambda item: str(item[0]))
-    ]

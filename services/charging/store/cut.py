@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from services.charging.store.batch_writer import RUN_SHIFT
+from services.charging.store.manifests import RUN_SHIFT
 from shared.adapters.postgres.pool import Connection
 from shared.contracts.manifests import DayCounted
 from shared.domain.calendar import day_bounds, day_start

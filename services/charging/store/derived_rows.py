@@ -13,7 +13,8 @@ from services.charging.rows.batch import Batch
 from services.charging.rows.row_encoding import Orders, lay_out
 from services.charging.rows.row_kinds import REVERSAL_REASONS, told_outcome, told_reason
 from services.charging.rows.row_template import Form, texts
-from services.charging.store.batch_writer import Run, copy_rows, write_manifest
+from services.charging.store.duplicates import copy_rows
+from services.charging.store.manifests import Run, write_manifest
 from shared.adapters.postgres.pool import Connection
 from shared.contracts.manifests import ManifestKind, PremiumsCharged
 from shared.domain.calendar import SHANGHAI_EPOCH, since_epoch_us

@@ -17,8 +17,9 @@ from services.charging.close.count_day import count_day
 from services.charging.close.settlement import settle
 from services.charging.ingest.batch_reader import EventReader
 from services.charging.rows.kept_records import SealedRecord, open_record
-from services.charging.store.batch_writer import Run, start_run, write_batch
+from services.charging.store.batch_writer import write_batch
 from services.charging.store.day_partitions import Parts
+from services.charging.store.manifests import Run, start_run
 from services.charging.store.positions import Move
 from shared.adapters.crypto.signing import AuthorSigner
 from shared.adapters.files.regions import known_regions
@@ -231,21 +232,21 @@ class Worker:
     reader: EventReader
     parts: Parts
 
-    async def charge(self, *sent: Sent, optimistic: bool = True) -> PremiumsCharged:
+    async def charge(self, *sent: Sent, use_copy: bool = True) -> PremiumsCharged:
         """One batch of these events; returns its manifest."""
-        return await self.take(await self.house.place(sent), optimistic=optimistic)
+        return await self.take(await self.house.place(sent), use_copy=use_copy)
 
     async def take(
-        self, records: Sequence[Record], *, optimistic: bool = True, connection: Connection | None = None
+        self, records: Sequence[Record], *, use_copy: bool = True, connection: Connection | None = None
     ) -> PremiumsCharged:
         """One batch of these records."""
         batch = self.reader.read(records, self.run.next_batch())
         await self.parts.ensure(batch.days)
         moves = moves_of(records)
         if connection is not None:
-            return (await write_batch(connection, CLUSTER, self.run, batch, moves, optimistic=optimistic))[0]
+            return (await write_batch(connection, CLUSTER, self.run, batch, moves, use_copy=use_copy)).manifest
         async with self.house.pool.acquire() as own:
-            return (await write_batch(own, CLUSTER, self.run, batch, moves, optimistic=optimistic))[0]
+            return (await write_batch(own, CLUSTER, self.run, batch, moves, use_copy=use_copy)).manifest
 
     async def settle(self) -> int | None:
         return await settle(self.house.pool, self.house.scheme, self.settlement_run)

@@ -119,7 +119,7 @@ async def test_the_count_of_every_close_is_what_a_ledger_has_booked(house: House
             if rng.random() < 0.25:
                 await one.settle()
             else:
-                await one.charge(*some_events(rng, known), optimistic=rng.random() < 0.5)
+                await one.charge(*some_events(rng, known), use_copy=rng.random() < 0.5)
 
     for day in DAYS:
         await some_batches(8)

@@ -85,20 +85,20 @@ def of_every_kind(prefix: str) -> list[Sent]:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("optimistic", [True, False], ids=["fast", "general"])
-async def test_the_root_of_a_batch_follows_from_its_rows(house: House, optimistic: bool) -> None:
+@pytest.mark.parametrize("use_copy", [True, False], ids=["fast", "general"])
+async def test_the_root_of_a_batch_follows_from_its_rows(house: House, use_copy: bool) -> None:
     one = await house.worker()
-    await assert_evidence(house, await one.charge(*of_every_kind("a"), optimistic=optimistic))
+    await assert_evidence(house, await one.charge(*of_every_kind("a"), use_copy=use_copy))
 
 
-@pytest.mark.parametrize("optimistic", [True, False], ids=["fast", "general"])
+@pytest.mark.parametrize("use_copy", [True, False], ids=["fast", "general"])
 async def test_the_root_of_a_batch_with_repeats_and_conflicts_follows_from_its_rows(
-    house: House, optimistic: bool
+    house: House, use_copy: bool
 ) -> None:
     one = await house.worker()
     await one.charge(*of_every_kind("a"))
     again = [accepted("a1", token_key=9), declared("ad", orders=5), cancelled("a5", reason="worker")]
-    manifest = await one.charge(*of_every_kind("a"), *again, *of_every_kind("b"), optimistic=optimistic)
+    manifest = await one.charge(*of_every_kind("a"), *again, *of_every_kind("b"), use_copy=use_copy)
     await assert_evidence(house, manifest)
 
 

@@ -28,17 +28,17 @@ from tests.integration.charging.charging_harness import (
 )
 
 
-@pytest.mark.parametrize("optimistic", [True, False])
-async def test_a_repeat_is_counted_once_at_once_in_one_batch_and_after_days(house: House, optimistic: bool) -> None:
+@pytest.mark.parametrize("use_copy", [True, False])
+async def test_a_repeat_is_counted_once_at_once_in_one_batch_and_after_days(house: House, use_copy: bool) -> None:
     one = await house.worker()
     order = accepted("o1")
-    assert told(await one.charge(order, order, optimistic=optimistic)) == {("charged", None): 1, ("repeat", None): 1}
-    assert told(await one.charge(order, accepted("o2"), optimistic=optimistic)) == {
+    assert told(await one.charge(order, order, use_copy=use_copy)) == {("charged", None): 1, ("repeat", None): 1}
+    assert told(await one.charge(order, accepted("o2"), use_copy=use_copy)) == {
         ("charged", None): 1,
         ("repeat", None): 1,
     }
     much_later = Sent(order.value, NOON + timedelta(days=9))
-    assert told(await one.charge(much_later, optimistic=optimistic)) == {("repeat", None): 1}
+    assert told(await one.charge(much_later, use_copy=use_copy)) == {("repeat", None): 1}
     assert await house.value("select count(*) from charging.entry") == 2
     assert await house.value("select sum(premium) from charging.entry") == 200
 
@@ -62,8 +62,8 @@ async def is_surprised(one: Worker, *sent: Sent) -> bool:
     batch = one.reader.read(records, one.run.next_batch())
     await one.parts.ensure(batch.days)
     async with one.house.pool.acquire() as connection:
-        _, surprised = await write_batch(connection, CLUSTER, one.run, batch, moves_of(records), optimistic=True)
-    return surprised
+        written = await write_batch(connection, CLUSTER, one.run, batch, moves_of(records), use_copy=True)
+    return written.has_collision
 
 
 async def test_series_sequence_envelope_and_offset_of_the_clock_do_not_make_another_content(house: House) -> None:
@@ -87,14 +87,14 @@ async def test_series_sequence_envelope_and_offset_of_the_clock_do_not_make_anot
     ],
     ids=lambda other: next(iter(other)),
 )
-@pytest.mark.parametrize("optimistic", [True, False])
+@pytest.mark.parametrize("use_copy", [True, False])
 async def test_other_content_under_one_key_is_a_conflict_kept_with_its_bytes(
-    house: House, other: dict[str, Any], optimistic: bool
+    house: House, other: dict[str, Any], use_copy: bool
 ) -> None:
     one = await house.worker()
     await one.charge(accepted("o1"))
     second = accepted("o1", **other)
-    assert told(await one.charge(second, optimistic=optimistic)) == {("conflict", None): 1}
+    assert told(await one.charge(second, use_copy=use_copy)) == {("conflict", None): 1}
     kept = await house.fetch("select order_id, kind, record_offset, accepted_at from charging.conflict")
     assert kept == [("o1", 1, 1, NOON)]
     assert [record.value for record in (await house.kept("conflict")).values()] == [second.value]
@@ -180,15 +180,15 @@ async def test_every_event_of_a_mixed_batch_is_in_exactly_one_total(house: House
     assert manifest.leaves == len(sent) - 1, "a repeat leaves no leaf"
 
 
-@pytest.mark.parametrize("optimistic", [True, False])
-async def test_all_bad_input_in_one_batch_is_kept_byte_for_byte(house: House, optimistic: bool) -> None:
+@pytest.mark.parametrize("use_copy", [True, False])
+async def test_all_bad_input_in_one_batch_is_kept_byte_for_byte(house: House, use_copy: bool) -> None:
     one = await house.worker()
     odd: list[tuple[str, bytes | None]] = [("a\0b", b"\0\xff"), ("twice", None), ("twice", b"1")]
     bad = [Sent(value, headers=odd, key=None) for value, _ in {**BYTES, **SHAPE}.values()]
     bad += [sent for sent, reason in CONTENT.values() if reason]
     sent = [accepted("first"), *bad, accepted("last")]
     placed = await house.place(sent)
-    manifest = await one.take(placed, optimistic=optimistic)
+    manifest = await one.take(placed, use_copy=use_copy)
     assert sum(total.orders for total in manifest.totals) == len(sent) == manifest.leaves
     assert told(manifest)[("charged", None)] == 2
     times = {(topic, offset): time for topic, offset, time in await house.fetch(

@@ -24,8 +24,9 @@ from services.charging.ingest.batch_reader import EventReader
 from services.charging.queries.days import Lookup
 from services.charging.rerate.rerate import Window, book_differences, find_differences
 from services.charging.rows.batch import Batch
-from services.charging.store.batch_writer import Run, start_run, write_batch
+from services.charging.store.batch_writer import WrittenBatch, write_batch
 from services.charging.store.day_partitions import Parts
+from services.charging.store.manifests import Run, start_run
 from services.charging.store.positions import Fenced, Move
 from services.ledger.books.booking import take_manifest
 from services.ledger.books.missing_manifests import fill_gaps
@@ -132,7 +133,7 @@ class Play(Money):
     # What enterprises and workers do
 
     async def do_send(
-        self, worker: int, optimistic: bool, records: list[dict[str, Any]], beside: list[dict[str, Any]] | None = None
+        self, worker: int, use_copy: bool, records: list[dict[str, Any]], beside: list[dict[str, Any]] | None = None
     ) -> None:
         """A batch of a worker, and beside it one of the other worker at the same time."""
         taken = {each["topic"] for each in records}
@@ -141,10 +142,9 @@ class Play(Money):
         jobs += [(self.starts[1 - worker], self._placed(rest))] if rest else []
         batches = [start.reader.read(placed, start.run.next_batch()) for start, placed in jobs]
         await self.parts.ensure(set().union(*(batch.days for batch in batches)))
-        written = [self._write(start, batch, optimistic) for (start, _), batch in zip(jobs, batches, strict=True)]
-        manifests = await asyncio.gather(*written)
-        for (start, placed), batch, manifest in zip(jobs, batches, manifests, strict=True):
-            self._compare(start, placed, batch, manifest)
+        written = [self._write(start, batch, use_copy) for (start, _), batch in zip(jobs, batches, strict=True)]
+        for (start, placed), result in zip(jobs, await asyncio.gather(*written), strict=True):
+            self._compare(start, placed, result)
 
     def _placed(self, records: list[dict[str, Any]]) -> list[Record]:
         placed = []
@@ -155,27 +155,26 @@ class Play(Money):
             placed.append(Record(*place, offset, each["ms"], b"k", bytes_of(each["value"])))
         return sorted(placed, key=lambda record: (record.topic, record.partition, record.offset))
 
-    async def _write(self, start: Start, batch: Batch, optimistic: bool) -> PremiumsCharged:
+    async def _write(self, start: Start, batch: Batch, use_copy: bool) -> WrittenBatch:
         moves: dict[tuple[str, int], list[Any]] = {}
         for record in batch.records:
             moves.setdefault((record.topic, record.partition), []).append(record)
         told = [Move(*place, mine[0].offset, mine[-1].offset + 1, len(mine)) for place, mine in moves.items()]
         self.last_batch = batch, told
         async with self.pool.acquire() as connection:
-            manifest, _ = await write_batch(connection, CLUSTER, start.run, batch, told, optimistic=optimistic)
-        return manifest
+            return await write_batch(connection, CLUSTER, start.run, batch, told, use_copy=use_copy)
 
-    def _compare(self, start: Start, placed: list[Record], batch: Batch, manifest: PremiumsCharged) -> None:
+    def _compare(self, start: Start, placed: list[Record], written: WrittenBatch) -> None:
         ends = self.model.take(start.run.run, list(placed))
         self.events += len(ends)
-        for record, key, end in zip(placed, batch.totals, ends, strict=True):
+        for record, key, end in zip(placed, written.batch.totals, ends, strict=True):
             insured_on = None if key.insured_on < 0 else date(1970, 1, 1) + timedelta(days=key.insured_on)
             place = (insured_on, key.enterprise, key.province or "", key.industry or "")
             told = (*place, key.outcome.value, key.reason or "", str(key.tariff_line or ""), key.base_amount)
             same(f"the end of {(record.value or b'')[:700]!r}", told, (*end[:7], units(end.base)))
-        same("the manifest", told_sums(manifest.totals), model_sums(Counter(ends)))
+        same("the manifest", told_sums(written.manifest.totals), model_sums(Counter(ends)))
         repeats = sum(end.outcome == "repeat" for end in ends)
-        same("leaves", manifest.leaves, len(ends) - repeats)
+        same("leaves", written.manifest.leaves, len(ends) - repeats)
 
     async def do_zombie(self) -> None:
         """A worker that lost its partitions tries to write its last batch again."""
@@ -185,7 +184,7 @@ class Play(Money):
         again = self.starts[0].reader.read(batch.records, self.starts[0].run.next_batch())
         async with self.pool.acquire() as connection:
             with pytest.raises(Fenced):
-                await write_batch(connection, CLUSTER, self.starts[0].run, again, moves, optimistic=True)
+                await write_batch(connection, CLUSTER, self.starts[0].run, again, moves, use_copy=True)
 
     async def do_restart(self, worker: int) -> None:
         await self.start(worker)

@@ -112,8 +112,8 @@ async def test_rows_books_and_model_agree_after_them(postgres: Postgres) -> None
         for each in sent
     ]
     async with model_template(postgres) as template, open_play(postgres, template) as play:
-        for optimistic in (True, False):
-            await play.step({"do": "send", "worker": 0, "optimistic": optimistic, "records": records})
+        for use_copy in (True, False):
+            await play.step({"do": "send", "worker": 0, "use_copy": use_copy, "records": records})
         await play.play([
             {"do": "deliver", "picks": [0, 0], "twice": False},
             {"do": "rush", "until": "2026-10-30"},
