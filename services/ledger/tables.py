@@ -1,5 +1,7 @@
 """The tables of schema `ledger` as queries see them; the migrations are the authority on what they may hold."""
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -22,6 +24,12 @@ from shared.adapters.postgres.quarantine import set_aside_table
 metadata = MetaData(schema="ledger")
 INSTANT = DateTime(timezone=True)
 
+
+def _columns(kind: Any, *names: str) -> list[Column[Any]]:
+    """Columns of one type."""
+    return [Column(name, kind) for name in names]
+
+
 turn = Table("turn", metadata, Column("one", Boolean))
 
 books = Table(
@@ -36,9 +44,7 @@ account = Table(
     "account",
     metadata,
     Column("account_id", BigInteger, primary_key=True),
-    Column("kind", Text),
-    Column("enterprise", Text),
-    Column("province", Text),
+    *_columns(Text, "kind", "enterprise", "province"),
 )
 
 manifest_inbox = Table(
@@ -68,8 +74,7 @@ decision = Table(
     metadata,
     Column("decision_id", BigInteger, primary_key=True),
     Column("decided_at", INSTANT),
-    Column("person", Text),
-    Column("request", Text),
+    *_columns(Text, "person", "request"),
     Column("content", JSONB),
 )
 
@@ -82,10 +87,8 @@ day_closing = Table(
     metadata,
     Column("day", Date, primary_key=True),
     Column("attempt", Integer, primary_key=True),
-    Column("cut", JSONB),
-    Column("previous_cut", JSONB),
-    Column("as_of", INSTANT),
-    Column("requested_at", INSTANT),
+    *_columns(JSONB, "cut", "previous_cut"),
+    *_columns(INSTANT, "as_of", "requested_at"),
     Column("decision_id", BigInteger),
 )
 
@@ -108,14 +111,9 @@ day_closed = Table(
     Column("attempt", Integer),
     Column("as_of", INSTANT),
     Column("cut", JSONB),
-    Column("orders", BigInteger),
-    Column("premium", BigInteger),
-    Column("totals", JSONB),
-    Column("workers", JSONB),
-    Column("first_time", JSONB),
-    Column("hours", JSONB),
-    Column("resends", BigInteger),
-    Column("unmatched_cancellations", BigInteger),
+    *_columns(BigInteger, "orders", "premium"),
+    *_columns(JSONB, "totals", "workers", "first_time", "hours"),
+    *_columns(BigInteger, "resends", "unmatched_cancellations"),
     Column("recorded_at", INSTANT),
 )
 
@@ -123,14 +121,10 @@ statement = Table(
     "statement",
     metadata,
     Column("statement_id", Text, primary_key=True),
-    Column("enterprise", Text),
-    Column("province", Text),
-    Column("period", Text),
+    *_columns(Text, "enterprise", "province", "period"),
     Column("as_of", INSTANT),
     Column("due_on", Date),
-    Column("orders", BigInteger),
-    Column("exact_amount", BigInteger),
-    Column("amount", BigInteger),
+    *_columns(BigInteger, "orders", "exact_amount", "amount"),
     Column("recorded_at", INSTANT),
 )
 
@@ -139,14 +133,9 @@ statement_line = Table(
     metadata,
     Column("statement_id", Text, primary_key=True),
     Column("number", Integer, primary_key=True),
-    Column("kind", Text),
-    Column("insured_month", Text),
-    Column("industry", Text),
+    *_columns(Text, "kind", "insured_month", "industry"),
     Column("tariff_line", Integer),
-    Column("base_amount", BigInteger),
-    Column("orders", BigInteger),
-    Column("exact_amount", BigInteger),
-    Column("amount", BigInteger),
+    *_columns(BigInteger, "base_amount", "orders", "exact_amount", "amount"),
     Column("series", Text),
     Column("insured_on", Date),
 )
@@ -165,8 +154,7 @@ remittance = Table(
     "remittance",
     metadata,
     Column("remittance_id", Text, primary_key=True),
-    Column("enterprise", Text),
-    Column("province", Text),
+    *_columns(Text, "enterprise", "province"),
     Column("amount", BigInteger),
     Column("received_on", Date),
     Column("content_sha256", LargeBinary),
@@ -178,12 +166,10 @@ journal_entry = Table(
     metadata,
     Column("entry_id", BigInteger, primary_key=True),
     Column("kind", Text),
-    Column("posting_day", Date),
-    Column("insured_on", Date),
+    *_columns(Date, "posting_day", "insured_on"),
     Column("run", Text),
     Column("number", BigInteger),
-    Column("statement_id", Text),
-    Column("remittance_id", Text),
+    *_columns(Text, "statement_id", "remittance_id"),
     Column("corrects", BigInteger),
     Column("recorded_at", INSTANT),
 )
@@ -193,24 +179,17 @@ posting = Table(
     metadata,
     Column("entry_id", BigInteger, primary_key=True),
     Column("line", Integer, primary_key=True),
-    Column("account_id", BigInteger),
-    Column("amount", BigInteger),
+    *_columns(BigInteger, "account_id", "amount"),
 )
 
 day_sum = Table(
     "day_sum",
     metadata,
-    Column("posting_day", Date),
-    Column("insured_on", Date),
-    Column("enterprise", Text),
-    Column("province", Text),
-    Column("industry", Text),
+    *_columns(Date, "posting_day", "insured_on"),
+    *_columns(Text, "enterprise", "province", "industry"),
     Column("tariff_line", Integer),
-    Column("outcome", Text),
-    Column("reason", Text),
-    Column("base_amount", BigInteger),
-    Column("orders", BigInteger),
-    Column("premium", BigInteger),
+    *_columns(Text, "outcome", "reason"),
+    *_columns(BigInteger, "base_amount", "orders", "premium"),
 )
 
 outside_declaration = Table(
@@ -226,27 +205,20 @@ day_line = Table(
     "day_line",
     metadata,
     Column("line_id", BigInteger, primary_key=True),
-    Column("posting_day", Date),
-    Column("insured_on", Date),
-    Column("enterprise", Text),
-    Column("province", Text),
-    Column("industry", Text),
+    *_columns(Date, "posting_day", "insured_on"),
+    *_columns(Text, "enterprise", "province", "industry"),
     Column("tariff_line", Integer),
-    Column("outcome", Text),
-    Column("reason", Text),
-    Column("orders", BigInteger),
-    Column("premium", BigInteger),
+    *_columns(Text, "outcome", "reason"),
+    *_columns(BigInteger, "orders", "premium"),
     Column("run", Text),
-    Column("number", BigInteger),
-    Column("entry_id", BigInteger),
+    *_columns(BigInteger, "number", "entry_id"),
 )
 
 allocation = Table(
     "allocation",
     metadata,
     Column("allocation_id", BigInteger, primary_key=True),
-    Column("statement_id", Text),
-    Column("what", Text),
+    *_columns(Text, "statement_id", "what"),
     Column("amount", BigInteger),
     Column("effective_on", Date),
     Column("remittance_id", Text),
@@ -259,18 +231,14 @@ late_fee = Table(
     Column("late_fee_id", BigInteger, primary_key=True),
     Column("statement_id", Text),
     Column("as_of", Date),
-    Column("amount", BigInteger),
-    Column("total", BigInteger),
-    Column("entry_id", BigInteger),
+    *_columns(BigInteger, "amount", "total", "entry_id"),
 )
 
 refused_message = Table(
     "refused_message",
     metadata,
     Column("refused_id", BigInteger, primary_key=True),
-    Column("topic", Text),
-    Column("reason", Text),
-    Column("detail", Text),
+    *_columns(Text, "topic", "reason", "detail"),
     Column("sha256", LargeBinary),
     Column("received_at", INSTANT),
     Column("partition", Integer),
@@ -286,8 +254,7 @@ refused_review = Table(
     "refused_review",
     metadata,
     Column("refused_id", BigInteger, primary_key=True),
-    Column("reviewer", Text),
-    Column("note", Text),
+    *_columns(Text, "reviewer", "note"),
     Column("recorded_at", INSTANT),
 )
 
@@ -305,8 +272,7 @@ outbox = Table(
     "outbox",
     metadata,
     Column("id", BigInteger, primary_key=True),
-    Column("topic", Text),
-    Column("key", Text),
+    *_columns(Text, "topic", "key"),
     Column("payload", LargeBinary),
     Column("written_at", INSTANT),
 )
@@ -334,8 +300,7 @@ checkpoint = Table(
     metadata,
     Column("size", BigInteger, primary_key=True),
     Column("origin", Text),
-    Column("root", LargeBinary),
-    Column("note", LargeBinary),
+    *_columns(LargeBinary, "root", "note"),
     Column("signed_at", INSTANT),
 )
 
@@ -348,8 +313,7 @@ cosignature = Table(
     Column("name", Text, primary_key=True),
     Column("key_id", LargeBinary, primary_key=True),
     Column("line", Text),
-    Column("cosigned_at", INSTANT),
-    Column("recorded_at", INSTANT),
+    *_columns(INSTANT, "cosigned_at", "recorded_at"),
 )
 
 log_fault = Table(
@@ -369,6 +333,5 @@ kept_key = Table(
     metadata,
     Column("day", Date, primary_key=True),
     Column("key", LargeBinary),
-    Column("made_at", INSTANT),
-    Column("destroyed_at", INSTANT),
+    *_columns(INSTANT, "made_at", "destroyed_at"),
 )

@@ -67,10 +67,10 @@ def as_operator(service: str) -> AsPerson:
     return AsPerson(OPERATOR, service)
 
 
-def person_variables(folder: Path) -> dict[str, str]:
-    """The operator's key, as variables of the command; in a folder with the files of `write_author_files`."""
-    private = folder / "operator.author.pem"
-    private.write_bytes(_pem(OPERATOR))
+def person_variables(folder: Path, signer: AuthorSigner = OPERATOR) -> dict[str, str]:
+    """A person's key, as variables of the command; in a folder with the files of `write_author_files`."""
+    private = folder / f"{signer.author.identity}.author.pem"
+    private.write_bytes(_pem(signer))
     return {"DANBAO_PERSON_KEY": str(private), "DANBAO_VKEYS": str(folder / "vkeys")}
 
 

@@ -46,5 +46,6 @@ def print_adjustments(found: list[dict[str, Any]]) -> None:
             str(each["id"]), each["enterprise"], each["insured_on"], f"{each['orders']:,}", each["premium_yuan"],
             each["proposed_by"], each["reason"], each["consented_by"] or "nobody yet",
         )  # fmt: skip
-    console = Console(soft_wrap=True, markup=False, highlight=False)
-    console.print(table if found else "nothing was proposed")
+    console = Console(markup=False, highlight=False)
+    wide = console if console.is_terminal else Console(width=200, markup=False, highlight=False)
+    wide.print(table if found else "nothing was proposed")

@@ -81,6 +81,24 @@ async def test_late_orders_are_proved_as_adjustments_of_the_month_they_were_post
     assert "15 orders" in verify_statement(json.dumps(found).encode(), keys_of(house))
 
 
+async def test_orders_outside_the_declaration_are_a_line_apart_of_a_sum_that_is_proved(house: LogHouse) -> None:
+    """9 at 0.0733 are 0.66 yuan; 7 of them 0.51, so 0.15 are left for the other two, which are exactly 0.1466."""
+    found = await evidence_of(house)
+    *others, whole = found["statement"]["lines"]
+    assert (whole["orders"], whole["base_yuan"], whole["amount_yuan"]) == (9, "0.0733", "0.66")
+    within = whole | {"orders": 7, "exact_yuan": "0.5131", "amount_yuan": "0.51"}
+    outside = whole | {"kind": "outside_declaration", "number": whole["number"] + 1, "orders": 2}
+    for amount, is_proved in (("0.15", True), ("0.14", False)):
+        last = outside | {"exact_yuan": "0.1466", "amount_yuan": amount}
+        found["statement"]["lines"] = [*others, within, last]
+        data = json.dumps(found).encode()
+        if is_proved:
+            assert "proves the sum of their line and the line of the others" in verify_statement(data, keys_of(house))
+        else:
+            with pytest.raises(NotProved, match="line 3"):
+                verify_statement(data, keys_of(house))
+
+
 def _set(*path: str | int, to: Any) -> Callable[[Any], None]:
     def change(told: Any) -> None:
         for part in path[:-1]:

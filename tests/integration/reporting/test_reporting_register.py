@@ -98,6 +98,23 @@ async def test_what_charging_names_is_registered_once_with_its_orders(house: Hou
     assert [(each["state"], each["actor"]) for each in whole["history"]] == [("open", "danbao")]
 
 
+async def test_orders_outside_a_declaration_are_corrected_once_none_is_left_and_open_again_after_that(
+    house: House,
+) -> None:
+    days = [DAY + timedelta(days=n) for n in range(4)]
+    for day, count in zip(days, (0, 5, 0, 2), strict=True):
+        finding = found(K.OUTSIDE_DECLARATION, count=count, detail=f"{count} orders", orders=[])
+        await close(house, day, DayFindings(findings=[finding], delays=[]))
+    (row,) = await register(house)
+    assert (row["kind"], row["state"], row["count"]) == ("outside_declaration", "open", 5)
+    history = (await one(house, row))["history"]
+    assert [(each["state"], each["note"]) for each in history] == [
+        ("open", "found"),
+        ("corrected", "0 orders"),
+        ("open", "found again"),
+    ]
+
+
 async def test_a_finding_of_a_later_close_is_seen_again_and_not_new(house: House) -> None:
     later = DAY + timedelta(days=1)
     await close(house, DAY, DayFindings(findings=[found()], delays=[]))
