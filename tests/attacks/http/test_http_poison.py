@@ -1,9 +1,9 @@
 """Every route of every service, asked with values that no column takes: a reason each time, never an error of ours."""
 
-import itertools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from random import Random
 from typing import Any
 from urllib.parse import quote
 
@@ -45,6 +45,8 @@ BODIES = (
     b'{"\\ud800": 1}',
     b"[" * 30_000, b'{"a":' * 10_000, b'{"a": ' + b"9" * 5_000 + b"}", b'{"a":1,"a":2}', b"\x00", b"\xef\xbb\xbf{}",
 )  # fmt: skip
+SAMPLE = 6
+"""Of the values, for a parameter or field whose schema was given all of them at an earlier route."""
 LEAKS = re.compile(r"127\.0\.0\.1|localhost:\d|postgresql|Traceback|\[SQL|site-packages|sqlalchemy|asyncpg")
 
 
@@ -54,7 +56,23 @@ def fill(path: str, odd: str = "", value: str = "") -> str:
     return re.sub(r"{(\w+)}", lambda found: known.get(found[1], "1"), path)
 
 
-def addresses(path: str, operation: dict[str, Any]) -> Iterator[str]:
+class Values:
+    """Which values a parameter or field is given: all where its schema is new, else a seeded sample."""
+
+    def __init__(self) -> None:
+        self._known: set[str] = set()
+
+    def of(self, place: str, schema: dict[str, Any], values: Sequence[Any]) -> Sequence[Any]:
+        shape = json.dumps(
+            {name: part for name, part in schema.items() if name not in {"title", "description"}}, sort_keys=True
+        )
+        if shape in self._known:
+            return Random(place).sample(values, SAMPLE)
+        self._known.add(shape)
+        return values
+
+
+def addresses(path: str, operation: dict[str, Any], values: Values) -> Iterator[str]:
     """One for each parameter and value."""
     names = {each["name"]: each for each in operation.get("parameters", []) if each["in"] in {"path", "query"}}
     needed = "&".join(
@@ -63,35 +81,38 @@ def addresses(path: str, operation: dict[str, Any]) -> Iterator[str]:
         if each["in"] == "query" and each.get("required")
     )
     yield f"{fill(path)}?{needed}"
-    for (name, each), value in itertools.product(names.items(), VALUES):
-        if each["in"] == "path":
-            yield f"{fill(path, name, value or '%20')}?{needed}"
-        else:
-            yield f"{fill(path)}?{needed}&{name}={value}"
-            if value in VALUES[:3]:
-                yield f"{fill(path)}?{name}={value}&{name}={value}"
+    for name, each in names.items():
+        for value in values.of(f"{path} {name}", each["schema"] | {"in": each["in"]}, VALUES):
+            if each["in"] == "path":
+                yield f"{fill(path, name, value or '%20')}?{needed}"
+            else:
+                yield f"{fill(path)}?{needed}&{name}={value}"
+                if value in VALUES[:3]:
+                    yield f"{fill(path)}?{name}={value}&{name}={value}"
 
 
-def bodies(document: dict[str, Any], operation: dict[str, Any]) -> Iterator[bytes]:
+def bodies(document: dict[str, Any], operation: dict[str, Any], values: Values) -> Iterator[bytes]:
     """Bodies that are none, and the right one with each of its fields spoilt in turn."""
-    yield from BODIES
+    yield from values.of(operation["operationId"], {"in": "body"}, BODIES)
     content = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
     name = content.get("$ref", "").rpartition("/")[2]
     fields = document.get("components", {}).get("schemas", {}).get(name, {}).get("properties", {})
     good = {field: FIELDS.get(field, "x") for field in fields}
-    for field, value in itertools.product(fields, IN_BODY):
-        yield json.dumps(good | {field: value}).encode()
+    for field, schema in fields.items():
+        for value in values.of(f"{name} {field}", schema | {"in": "body"}, IN_BODY):
+            yield json.dumps(good | {field: value}).encode()
 
 
 async def wishes(client: httpx.AsyncClient) -> list[tuple[str, str, bytes | None]]:
     """Method, address and body of everything to ask."""
     document = (await client.get("/openapi.json")).raise_for_status().json()
     found: list[tuple[str, str, bytes | None]] = []
+    values = Values()
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            found += [(method.upper(), address, None) for address in addresses(path, operation)]
+            found += [(method.upper(), address, None) for address in addresses(path, operation, values)]
             if method == "post":
-                found += [("POST", fill(path), body) for body in bodies(document, operation)]
+                found += [("POST", fill(path), body) for body in bodies(document, operation, values)]
     return found
 
 
@@ -101,7 +122,7 @@ async def test_no_value_makes_a_route_fail(targets: dict[str, Target], name: str
     headers = {"Authorization": f"Bearer {target.key}"}
     async with httpx.AsyncClient(base_url=target.url, headers=headers, auth=target.person, timeout=20) as client:
         asked = await wishes(client)
-        assert len(asked) > 300
+        assert len(asked) > 200
         for number, (method, address, body) in enumerate(asked):
             kind = "text/xml" if number % 7 == 0 else "application/json"
             request = client.build_request(method, "/", content=body, headers={"Content-Type": kind})
