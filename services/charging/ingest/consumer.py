@@ -241,16 +241,15 @@ class Consumer(ConsumerRebalanceListener):
         batch = reader.batch
         await self.parts.ensure(batch.days)
         overruns = self._pauses.overruns(moves, batch.parked)
-        use_copy = self._insert_batches_left == 0
+        left = self._insert_batches_left
         assert self._cluster_id is not None
         async with self._pool.acquire() as connection:
             written = await write_batch(
-                connection, self._cluster_id, self._run, batch, moves, use_copy=use_copy, overruns=overruns
+                connection, self._cluster_id, self._run, batch, moves, use_copy=not left, overruns=overruns
             )
         self._pauses.note(moves, batch.parked, overruns)
         self.last_error = None
-        left = max(0, self._insert_batches_left - 1)
-        self._insert_batches_left = INSERT_BATCHES_AFTER_COLLISION if written.has_collision else left
+        self._insert_batches_left = INSERT_BATCHES_AFTER_COLLISION if written.has_collision else max(0, left - 1)
         self._record_commit(written.manifest)
         return {TopicPartition(move.topic, move.partition): move.next for move in moves}
 
