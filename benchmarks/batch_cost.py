@@ -16,7 +16,7 @@ from benchmarks.orders import SCHEME, acceptances, ride_hailing_enterprises
 from benchmarks.records import LIMITS, Record
 from services.charging.ingest.batch_reader import EventReader
 from services.charging.rows.batch import Batch
-from services.charging.rows.row_encoding import stream
+from services.charging.rows.row_encoding import copy_stream
 from services.charging.store.leaf_groups import Groups
 from services.charging.store.manifests import sum_totals
 from shared.adapters.files.regions import known_regions
@@ -51,7 +51,7 @@ def measure() -> dict[str, float]:
         "decode at a glance": _cost(lambda: decoder.decode(values)),
         "read: decode, rate, hash, lay out": _cost(lambda: reader.read(records, 1)),
         "sort": _cost(lambda: sorted(batch.rows)),
-        "stream for COPY": _cost(lambda: stream(rows)),
+        "stream for COPY": _cost(lambda: copy_stream(rows)),
         "totals": _cost(lambda: sum_totals(batch.totals)),
         "Merkle root": _cost(lambda: Groups.of(batch.leaves).root),
         "manifest, unsigned": _cost(lambda: msgspec.json.encode(_manifest(batch))),
@@ -68,7 +68,7 @@ def _reader() -> EventReader:
 
 def _all(reader: EventReader, records: list[Record]) -> Batch:
     batch = reader.read(records, 1)
-    stream(sorted(batch.rows))
+    copy_stream(sorted(batch.rows))
     sum_totals(batch.totals)
     Groups.of(batch.leaves).root  # noqa: B018 - worked out when asked for
     return batch

@@ -17,7 +17,7 @@ from services.charging.numbers.assessment import assess, count_assessed
 from services.charging.numbers.gaps import judge_days
 from services.charging.numbers.outside_declaration import count_outside
 from services.charging.numbers.seen_ranges import Reach, account_numbers
-from services.charging.rows.row_kinds import is_charge_sql, is_reversal_sql, told_outcome, told_reason
+from services.charging.rows.row_kinds import is_charge_sql, is_reversal_sql, outcome_of, reason_of
 from services.charging.store.cut import Batches, fetch_counted, find_late, reached_sql, resolve
 from services.charging.store.derived_rows import SETTLE_LOCK
 from shared.adapters.crypto.signing import AuthorSigner
@@ -180,7 +180,7 @@ def _totals(rows: list[Any]) -> list[Total]:
     orders: Counter[tuple[Any, ...]] = Counter()
     premium: Counter[tuple[Any, ...]] = Counter()
     for accepted_in, *place, kind, reason, count, amount in rows:
-        key = (insured_day(accepted_in), *place, told_outcome(kind, reason), told_reason(kind, reason))
+        key = (insured_day(accepted_in), *place, outcome_of(kind, reason), reason_of(kind, reason))
         orders[key] += count
         premium[key] += amount
     return [_total(key, orders[key], premium[key]) for key in sorted(orders, key=repr)]

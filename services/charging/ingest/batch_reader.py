@@ -18,9 +18,9 @@ import msgspec
 from services.charging.ingest.duplicate_filter import DuplicateFilter
 from services.charging.ingest.template_cache import TemplateCache
 from services.charging.rows.batch import Batch, DeclarationRow, KeptRecord, Record, kept_record_leaf
-from services.charging.rows.row_encoding import Orders, lay_out
+from services.charging.rows.row_encoding import OrderArrays, encode_rows
 from services.charging.rows.row_kinds import CANCEL_REASONS, EXCLUSION_REASONS
-from services.charging.rows.row_template import Form, texts
+from services.charging.rows.row_template import RowTemplate, encode_variable_fields
 from shared.adapters.crypto.hashing import hash_all
 from shared.adapters.crypto.signing import is_signed
 from shared.contracts.events import SOURCE_PREFIX, Acceptance, Cancellation
@@ -104,24 +104,24 @@ class BatchReader:
 
     def _read_step(self, indexes: range) -> list[int]:
         """Returns the moment of each row, in the order of the records."""
-        columns = Orders()
+        columns = OrderArrays()
         for index in self._take_known(indexes, columns):
             self._read_alone(index, columns)
         columns.sort()
         self._encode(columns)
-        return columns.moments()
+        return columns.event_times_us()
 
-    def _encode(self, columns: Orders) -> None:
+    def _encode(self, columns: OrderArrays) -> None:
         batch = self.batch
         columns.received = hash_all([batch.records[index].value or b"" for index in columns.indexes])
-        rows, leaves = lay_out(columns, self._number)
+        rows, leaves = encode_rows(columns, self._number)
         batch.rows += rows
-        for index, leaf, template in zip(columns.indexes, leaves, columns.forms, strict=True):
+        for index, leaf, template in zip(columns.indexes, leaves, columns.templates, strict=True):
             batch.leaves[index] = leaf
             batch.totals[index] = template.total
-        batch.days |= {template.total.insured_on for template in set(columns.forms)}
+        batch.days |= {template.total.insured_on for template in set(columns.templates)}
 
-    def _take_known(self, indexes: range, columns: Orders) -> list[int]:
+    def _take_known(self, indexes: range, columns: OrderArrays) -> list[int]:
         """Fast path: add well-formed events with a cached template; returns the indexes of the others, ascending."""
         records, decoder = self.batch.records, self._reader.decoder
         decoded = decoder.decode([records[index].value for index in indexes])
@@ -130,7 +130,7 @@ class BatchReader:
         tokens = [token for (token,) in _TOKEN.iter_unpack(decoded.tokens)]
         types = list(map(type, decoded.events))
         for event_type in set(types):
-            known, events = Orders(), decoded.events
+            known, events = OrderArrays(), decoded.events
             known.indexes, known.tokens = decoded_at, tokens
             if types.count(event_type) < len(types):
                 is_type = [other is event_type for other in types]
@@ -141,7 +141,7 @@ class BatchReader:
             columns.add(known)
         return sorted(left)
 
-    def _read_alone(self, index: int, columns: Orders) -> None:
+    def _read_alone(self, index: int, columns: OrderArrays) -> None:
         """Slow path: rate one event with every check."""
         record = self.batch.records[index]
         self._reader.slow_path_events += 1
@@ -153,7 +153,7 @@ class BatchReader:
             case ParkedEvent() as parked:
                 self._park(index, record, parked)
 
-    def _add_order(self, index: int, record: Record, order: RatedOrder, columns: Orders) -> None:
+    def _add_order(self, index: int, record: Record, order: RatedOrder, columns: OrderArrays) -> None:
         data, series, sequence, recorded_us = order.data, None, None, NO_INT64
         if isinstance(data, Acceptance):
             series, sequence, recorded_us = data.series, data.sequence, record.timestamp * 1000
@@ -161,10 +161,10 @@ class BatchReader:
         columns.append(
             index, self._template_of(self._reader.topics[record.topic], order), order.accepted_us, order.ended_us,
             sequence, int(data.acceptance_region), bytes.fromhex(data.worker_id), data.order_id,
-            texts(series, data.agency_uscc, data.employer_insurance_no), recorded_us,
+            encode_variable_fields(series, data.agency_uscc, data.employer_insurance_no), recorded_us,
         )  # fmt: skip
 
-    def _template_of(self, topic: EnterpriseTopic, order: RatedOrder) -> Form:
+    def _template_of(self, topic: EnterpriseTopic, order: RatedOrder) -> RowTemplate:
         """The cached template of such orders; made and cached where there is none for this instant."""
         templates = self._reader.templates
         key = templates.key_of(orders_topic(topic.uscc), topic.source, order)
@@ -190,13 +190,13 @@ class BatchReader:
         self.batch.totals[index] = parked.total
 
 
-def _make_template(topic: EnterpriseTopic, order: RatedOrder) -> Form:
+def _make_template(topic: EnterpriseTopic, order: RatedOrder) -> RowTemplate:
     data, total, reason, departed = order.data, order.total, 0, None
     if isinstance(data, Acceptance):
         reason = EXCLUSION_REASONS.index(total.reason or "")
     elif isinstance(data, Cancellation):
         reason, departed = CANCEL_REASONS.index(data.reason), data.departed
-    return Form(
+    return RowTemplate(
         topic.enterprise, order.kind, data.token_key, _INDUSTRY_CODES[data.industry], reason, departed,
         total.base_amount, total, order.rated_from_us, order.rated_until_us,
     )  # fmt: skip

@@ -12,8 +12,8 @@ from typing import Any, Final
 import numpy as np
 
 from services.charging.rows.batch import Record
-from services.charging.rows.row_encoding import Array, Orders, number_forms
-from services.charging.rows.row_template import Form, Texts, texts
+from services.charging.rows.row_encoding import Array, OrderArrays, number_templates
+from services.charging.rows.row_template import RowTemplate, VariableFields, encode_variable_fields
 from shared.contracts.manifests import Outcome
 from shared.domain.calendar import SHANGHAI_EPOCH, since_epoch_us
 from shared.domain.evidence.leaf import NO_INT64, RowKind
@@ -27,9 +27,11 @@ MOST_SERIES: Final = 65_536
 """Names of series kept; cleared when there are more."""
 _SECOND_US: Final = 1_000_000
 _SHANGHAI_US: Final = since_epoch_us(SHANGHAI_EPOCH)
-_NO_TEMPLATE: Final = Form(0, 0, 0, 0, 0, None, 0, TotalKey(0, "", None, None, Outcome.RECORDED, None, None, 0), 0, 0)
+_NO_TEMPLATE: Final = RowTemplate(
+    0, 0, 0, 0, 0, None, 0, TotalKey(0, "", None, None, Outcome.RECORDED, None, None, 0), 0, 0
+)
 """Valid at no time."""
-_NO_TEXTS: Final = texts(None, None, None)
+_NO_FIELDS: Final = encode_variable_fields(None, None, None)
 
 TemplateKey = tuple[object, ...]
 
@@ -54,16 +56,16 @@ class TemplateCache:
     def __init__(self, regions: Iterable[str], limits: IntakeLimits) -> None:
         self._regions = {region: (region[:2], int(region)) for region in regions}
         self._limits = limits
-        self._templates: dict[TemplateKey, Form] = {}
-        self._series: dict[str | None, Texts] = {None: _NO_TEXTS}
+        self._templates: dict[TemplateKey, RowTemplate] = {}
+        self._series: dict[str | None, VariableFields] = {None: _NO_FIELDS}
         self._fields = FreeFields()
 
     def keep_series(self, series: str) -> None:
         """Cache a name of a series that was decoded with every check."""
         if series not in self._series:
             if len(self._series) >= MOST_SERIES:
-                self._series = {None: _NO_TEXTS}
-            self._series[series] = texts(series, None, None)
+                self._series = {None: _NO_FIELDS}
+            self._series[series] = encode_variable_fields(series, None, None)
 
     def key_of(self, topic: str, source: str, order: RatedOrder) -> TemplateKey:
         """The key of an order's template."""
@@ -71,18 +73,18 @@ class TemplateCache:
         (key,) = template_keys(order.kind, [topic], [source], [total.insured_on], [total.province or ""], [order.data])
         return key
 
-    def find(self, key: TemplateKey, accepted_us: int) -> Form | None:
+    def find(self, key: TemplateKey, accepted_us: int) -> RowTemplate | None:
         """The template under a key, where it is valid at this instant."""
         template = self._templates.get(key)
         return template if template and template.begin_us <= accepted_us < template.end_us else None
 
-    def keep(self, key: TemplateKey, template: Form) -> None:
+    def keep(self, key: TemplateKey, template: RowTemplate) -> None:
         """Cache a template."""
         if len(self._templates) >= MOST_TEMPLATES:
             self._templates.clear()
         self._templates[key] = template
 
-    def fill(self, kind: int, records: Sequence[Record], events: Sequence[Any], columns: Orders) -> list[int]:
+    def fill(self, kind: int, records: Sequence[Record], events: Sequence[Any], columns: OrderArrays) -> list[int]:
         """Fill `columns`, which hold indexes and tokens of these events of one kind, with all the other values.
 
         Events that need the slow path are taken out of the columns; returns their indexes.
@@ -94,9 +96,9 @@ class TemplateCache:
             kind, [record.topic for record in records], [event.source for event in events],
             [since.days for since in since_epoch], [province for province, _ in regions], datas,
         )  # fmt: skip
-        columns.forms = [self._templates.get(key, _NO_TEMPLATE) for key in keys]
+        columns.templates = [self._templates.get(key, _NO_TEMPLATE) for key in keys]
         accepted_us, now_us = _microseconds(since_epoch), _record_times(records)
-        is_known = _are_valid(columns.forms, accepted_us) & (now_us >= 0)
+        is_known = _are_valid(columns.templates, accepted_us) & (now_us >= 0)
         latest_us = now_us + self._limits.max_skew_us
         is_known &= (now_us - self._limits.max_age_us <= accepted_us) & (accepted_us <= latest_us)
         columns.accepted_us = accepted_us.tolist()
@@ -106,7 +108,7 @@ class TemplateCache:
             columns.ended_us, columns.sequences = [NO_INT64] * len(datas), [data.sequence for data in datas]
             columns.recorded_us = now_us.tolist()
         else:
-            series = [_NO_TEXTS] * len(datas)
+            series = [_NO_FIELDS] * len(datas)
             is_completion = kind == RowKind.COMPLETION
             ended_us = _microseconds(
                 _since_epoch([data.completed_at if is_completion else data.cancelled_at for data in datas])
@@ -114,28 +116,30 @@ class TemplateCache:
             is_known &= (ended_us >= accepted_us + is_completion) & (ended_us <= latest_us)
             columns.ended_us, columns.sequences = ended_us.tolist(), [NO_INT64] * len(datas)
             columns.recorded_us = columns.sequences.copy()
-        columns.texts, are_valid = self._with_free_fields(datas, series)
+        columns.variable_fields, are_valid = self._with_free_fields(datas, series)
         if are_valid is not None:
             is_known &= are_valid
         columns.regions = [region for _, region in regions]
-        columns.names = [data.order_id for data in datas]
-        return columns.leave_out(is_known)
+        columns.order_ids = [data.order_id for data in datas]
+        return columns.keep_only(is_known)
 
-    def _with_free_fields(self, datas: Sequence[Any], series: Sequence[Texts | None]) -> tuple[list[Any], Array | None]:
+    def _with_free_fields(
+        self, datas: Sequence[Any], series: Sequence[VariableFields | None]
+    ) -> tuple[list[Any], Array | None]:
         """Add agency and insurance number to the series where there are any, which is rare; and which are valid."""
         fields = [(data.agency_uscc, data.employer_insurance_no) for data in datas]
         if fields.count((None, None)) == len(fields):
             return list(series), None
         encoded = [
-            known if pair == (None, None) else texts(getattr(data, "series", None), *pair)
+            known if pair == (None, None) else encode_variable_fields(getattr(data, "series", None), *pair)
             for data, known, pair in zip(datas, series, fields, strict=True)
         ]
         return encoded, np.array([self._fields.are_right(*pair) for pair in fields])
 
 
-def _are_valid(templates: Sequence[Form], accepted_us: Array) -> Array:
+def _are_valid(templates: Sequence[RowTemplate], accepted_us: Array) -> Array:
     """Whether each template is valid at its order's instant."""
-    distinct, which = number_forms(templates)
+    distinct, which = number_templates(templates)
     begin = np.array([template.begin_us for template in distinct], np.int64)[which]
     end = np.array([template.end_us for template in distinct], np.int64)[which]
     valid: Array = (begin <= accepted_us) & (accepted_us < end)

@@ -18,7 +18,7 @@ class Piece(IntEnum):
     TEMPLATE = 2
     """Shared by all orders of a row template."""
     VARIABLE = 3
-    """Texts that may be missing."""
+    """VariableFields that may be missing."""
     LATE = 4
     """Missing in most rows."""
 

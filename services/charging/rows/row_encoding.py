@@ -1,7 +1,7 @@
-"""Rows as they go to the database and into the evidence: the binary COPY stream, and the leaf of each.
+"""Row encoding: rows of a batch as binary COPY and as leaves of the evidence.
 
-Orders are laid out a column at a time: what is as wide in every row by numpy, at once for all; what a form's orders
-share is ready. One layout for whatever charging writes (docs/decisions/0008, 0013).
+Orders are encoded a column at a time: numpy fills the columns of fixed width for all rows at once, and row templates
+hold what orders share. Every row that charging writes is encoded here (docs/decisions/0008, 0013).
 """
 
 import struct
@@ -13,7 +13,7 @@ import numpy as np
 
 from services.charging.rows.order_columns import COPY_COLUMNS, LEAF_COLUMNS, Piece, columns_of
 from services.charging.rows.row_kinds import COPIED, Row
-from services.charging.rows.row_template import NULL, Form, Texts
+from services.charging.rows.row_template import NULL, RowTemplate, VariableFields
 from shared.adapters.crypto.hashing import hash_all
 from shared.domain.books.delays import BOUNDS_SECONDS
 from shared.domain.evidence.leaf import NO_INT64, SharedLeaf
@@ -25,8 +25,9 @@ _TRAILER: Final = b"\xff\xff"
 _POSTGRES_EPOCH_US: Final = 946_684_800_000_000
 """2000-01-01T00:00Z, from which PostgreSQL counts, in microseconds since 1970."""
 _MINUTE_US: Final = BOUNDS_SECONDS[0] * 1_000_000
-"""What was sent within it counts as sent at once, and says no time."""
+"""An event sent within a minute counts as sent at once: no `recorded_at` is stored."""
 _PREFIX_AND_VERSION: Final = 2
+_ID_LENGTH: Final = "order_id_length"
 _TIME: Final = struct.Struct(">iq")
 _WORKER: Final = np.dtype([("worker_key", ">i8"), ("worker_rest", "V24")])
 
@@ -42,7 +43,7 @@ def _leaf_fields() -> Iterator[tuple[str, str]]:
             before = 0
         else:
             yield from formats
-    yield "name_length", ">u2"
+    yield _ID_LENGTH, ">u2"
 
 
 _LEAF: Final = np.dtype(list(_leaf_fields()))
@@ -61,7 +62,7 @@ class _FixedFields:
                 row += struct.pack(">i", size)
                 places[column.name] = (column.copy_format, len(row))
                 row += bytes(size)
-        places["name_length"] = (">i4", len(row))
+        places[_ID_LENGTH] = (">i4", len(row))
         self._row = np.frombuffer(row + bytes(4), f"V{len(row) + 4}")
         kinds, offsets = zip(*places.values(), strict=True)
         self._columns = np.dtype(
@@ -78,91 +79,91 @@ _ENDED: Final = _FixedFields("sequence")
 _NEITHER: Final = _FixedFields("ended_at", "sequence")
 
 
-class Orders:
-    """Orders to be laid out, as columns, all equally long.
+class OrderArrays:
+    """Orders to be encoded, as one list for each column, all equally long.
 
-    Times are microseconds since 1970. NO_INT64 stands where there is no end, no number, or no record's time, which only
-    acceptances have. `indexes` are those of their leaves, `tokens` and `received` have 32 bytes each, `regions` are the
-    six digits as a number.
+    Times are microseconds since 1970. NO_INT64 is a missing end, sequence number or record time, which only acceptances
+    have. `indexes` are those of the leaves, `tokens` and `received` have 32 bytes each, `regions` are the six digits as
+    a number.
     """
 
     __slots__ = (
-        "accepted_us", "ended_us", "forms", "indexes", "names", "received", "recorded_us", "regions", "sequences",
-        "texts", "tokens",
+        "accepted_us", "ended_us", "indexes", "order_ids", "received", "recorded_us", "regions", "sequences",
+        "templates", "tokens", "variable_fields",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.indexes: list[int] = []
-        self.forms: list[Form] = []
+        self.templates: list[RowTemplate] = []
         self.accepted_us: list[int] = []
         self.ended_us: list[int] = []
         self.sequences: list[int] = []
         self.regions: list[int] = []
         self.tokens: list[bytes] = []
         self.received: list[bytes] = []
-        self.names: list[str] = []
-        self.texts: list[Texts] = []
+        self.order_ids: list[str] = []
+        self.variable_fields: list[VariableFields] = []
         self.recorded_us: list[int] = []
 
     def append(
-        self, index: int, form: Form, accepted_us: int, ended_us: int | None, sequence: int | None, region: int,
-        token: bytes, order_id: str, texts: Texts, recorded_us: int = NO_INT64,
+        self, index: int, template: RowTemplate, accepted_us: int, ended_us: int | None, sequence: int | None,
+        region: int, token: bytes, order_id: str, variable_fields: VariableFields, recorded_us: int = NO_INT64,
     ) -> None:  # fmt: skip
-        """One more order, but for what `received` says of it."""
+        """Append an order, without its `received` hash."""
         self.indexes.append(index)
-        self.forms.append(form)
+        self.templates.append(template)
         self.accepted_us.append(accepted_us)
         self.ended_us.append(NO_INT64 if ended_us is None else ended_us)
         self.sequences.append(NO_INT64 if sequence is None else sequence)
         self.regions.append(region)
         self.tokens.append(token)
-        self.names.append(order_id)
-        self.texts.append(texts)
+        self.order_ids.append(order_id)
+        self.variable_fields.append(variable_fields)
         self.recorded_us.append(recorded_us)
 
-    def add(self, others: "Orders") -> None:
-        """Put others behind these."""
+    def add(self, others: "OrderArrays") -> None:
+        """Append other orders."""
         for name in self.__slots__:
             getattr(self, name).extend(getattr(others, name))
 
-    def leave_out(self, is_kept: Array) -> list[int]:
-        """Keep only some; returns the indexes of the others."""
+    def keep_only(self, is_kept: Array) -> list[int]:
+        """Drop the orders whose flag is false; returns their indexes."""
         if is_kept.all():
             return []
-        left = list(compress(self.indexes, (~is_kept).tolist()))
+        dropped = list(compress(self.indexes, (~is_kept).tolist()))
         for name in self.__slots__:
             setattr(self, name, list(compress(getattr(self, name), is_kept.tolist())))
-        return left
+        return dropped
 
-    def moments(self) -> list[int]:
-        """When what each tells happened, acceptance or end: microseconds since 1970."""
+    def event_times_us(self) -> list[int]:
+        """When each event happened, acceptance or end: microseconds since 1970."""
         ended = self.ended_us
         if ended.count(NO_INT64) == len(ended):
             return self.accepted_us
         return [accepted if end == NO_INT64 else end for accepted, end in zip(self.accepted_us, ended, strict=True)]
 
     def sort(self) -> None:
-        """By their indexes."""
+        """Sort the orders by their indexes."""
         if sorted(self.indexes) == self.indexes:
             return
         order = sorted(range(len(self.indexes)), key=self.indexes.__getitem__)
         for name in self.__slots__:
             column = getattr(self, name)
             if column:
-                setattr(self, name, [column[place] for place in order])
+                setattr(self, name, [column[position] for position in order])
 
 
-def number_forms(forms: Sequence[Form]) -> tuple[list[Form], Array]:
-    """The distinct forms, and for each of `forms` which of these it is: what they say is then taken as columns."""
-    numbers = {form: number for number, form in enumerate(dict.fromkeys(forms))}
-    return list(numbers), np.array([numbers[form] for form in forms])
+def number_templates(templates: Sequence[RowTemplate]) -> tuple[list[RowTemplate], Array]:
+    """The distinct templates, and the position of each of `templates` among them: for work a column at a time."""
+    numbers = {template: number for number, template in enumerate(dict.fromkeys(templates))}
+    return list(numbers), np.array([numbers[template] for template in templates])
 
 
-def lay_out(orders: Orders, batch_number: int) -> tuple[list[Row], list[bytes]]:
-    """Each order's row and the hash of its leaf; see `shared.domain.evidence.leaf.order_leaf` for the columns."""
+def encode_rows(orders: OrderArrays, batch_number: int) -> tuple[list[Row], list[bytes]]:
+    """Encode orders as rows for COPY and as leaf hashes; see `shared.domain.evidence.leaf.order_leaf` for a leaf."""
     if not orders.indexes:
         return [], []
-    names = [name.encode() for name in orders.names]
+    order_ids = [order_id.encode() for order_id in orders.order_ids]
     workers = np.frombuffer(b"".join(orders.tokens), _WORKER)
     columns: dict[str, Array] = {
         "accepted_at": np.array(orders.accepted_us, np.int64),
@@ -172,45 +173,48 @@ def lay_out(orders: Orders, batch_number: int) -> tuple[list[Row], list[bytes]]:
         "worker_key": workers["worker_key"],
         "worker_rest": workers["worker_rest"],
         "received": np.frombuffer(b"".join(orders.received), "V32"),
-        "name_length": np.array(list(map(len, names)), np.int32),
+        _ID_LENGTH: np.array(list(map(len, order_ids)), np.int32),
     }
-    leaves = hash_all(_leaves(orders.forms, columns), names, [texts.in_leaf for texts in orders.texts])
-    heads = _heads(columns, orders.indexes, batch_number)
+    leaves = hash_all(
+        _fixed_leaf_fields(orders.templates, columns), order_ids, [fields.in_leaf for fields in orders.variable_fields]
+    )
     copied = zip(
-        heads, names, [form.in_stream for form in orders.forms], [texts.in_stream for texts in orders.texts],
-        _late(columns["accepted_at"], orders.recorded_us), strict=True,
+        _fixed_copy_fields(columns, orders.indexes, batch_number), order_ids,
+        [template.in_copy for template in orders.templates], [fields.in_copy for fields in orders.variable_fields],
+        _late_fields(columns["accepted_at"], orders.recorded_us), strict=True,
     )  # fmt: skip
     keys = workers["worker_key"].tolist()
-    enterprises, kinds = [form.enterprise for form in orders.forms], [form.kind for form in orders.forms]
-    rows = zip(orders.accepted_us, enterprises, orders.names, keys, kinds, orders.indexes, copied, strict=True)
+    enterprises = [template.enterprise for template in orders.templates]
+    kinds = [template.kind for template in orders.templates]
+    rows = zip(orders.accepted_us, enterprises, orders.order_ids, keys, kinds, orders.indexes, copied, strict=True)
     return list(rows), leaves
 
 
-def _late(accepted_us: Array, recorded_us: Sequence[int]) -> list[bytes]:
-    """The field of each that tells when it was sent, where that was a minute or more after it was accepted."""
+def _late_fields(accepted_us: Array, recorded_us: Sequence[int]) -> list[bytes]:
+    """The field `recorded_at` of each row: missing unless the event was sent a minute or more after acceptance."""
     fields = [NULL] * len(recorded_us)
-    for place in np.flatnonzero(np.array(recorded_us) >= accepted_us + _MINUTE_US).tolist():
-        fields[place] = _TIME.pack(8, recorded_us[place] - _POSTGRES_EPOCH_US)
+    for row in np.flatnonzero(np.array(recorded_us) >= accepted_us + _MINUTE_US).tolist():
+        fields[row] = _TIME.pack(8, recorded_us[row] - _POSTGRES_EPOCH_US)
     return fields
 
 
-def stream(rows: Iterable[Row]) -> memoryview:
-    """Rows as a binary COPY takes them, in this order; a view, for asyncpg takes bytes for the name of a file."""
+def copy_stream(rows: Iterable[Row]) -> memoryview:
+    """Rows as a binary COPY takes them, in this order; a view, because asyncpg takes bytes for the name of a file."""
     return memoryview(b"".join(chain((_HEADER,), chain.from_iterable(row[COPIED] for row in rows), (_TRAILER,))))
 
 
-def _leaves(forms: Sequence[Form], columns: dict[str, Array]) -> list[bytes]:
-    """The leaves up to their texts."""
-    distinct, places = number_forms(forms)
-    laid = np.empty(len(forms), _LEAF)
-    for name in ("head", "premium", "rated"):
-        shared = b"".join(getattr(form.leaf, name) for form in distinct)
-        laid[name] = np.frombuffer(shared, _LEAF[name])[places]
-    return _filled(laid, columns)
+def _fixed_leaf_fields(templates: Sequence[RowTemplate], columns: dict[str, Array]) -> list[bytes]:
+    """Each leaf up to the order's id."""
+    distinct, numbers = number_templates(templates)
+    leaves = np.empty(len(templates), _LEAF)
+    for part in SharedLeaf._fields:
+        shared = b"".join(getattr(template.leaf, part) for template in distinct)
+        leaves[part] = np.frombuffer(shared, _LEAF[part])[numbers]
+    return _filled(leaves, columns)
 
 
-def _heads(columns: dict[str, Array], indexes: Sequence[int], batch_number: int) -> list[bytes]:
-    """The rows of the stream up to the order's id."""
+def _fixed_copy_fields(columns: dict[str, Array], indexes: Sequence[int], batch_number: int) -> list[bytes]:
+    """Each row of the stream up to the order's id."""
     has_number, has_ended = columns["sequence"] != NO_INT64, columns["ended_at"] != NO_INT64
     columns = columns | {
         "accepted_at": columns["accepted_at"] - _POSTGRES_EPOCH_US,
@@ -218,20 +222,20 @@ def _heads(columns: dict[str, Array], indexes: Sequence[int], batch_number: int)
         "leaf_index": np.array(indexes, np.int32),
         "batch": np.full(len(indexes), batch_number),
     }
-    heads: list[bytes] = [b""] * len(indexes)
-    for head, which in ((_NUMBERED, has_number), (_ENDED, has_ended), (_NEITHER, ~(has_number | has_ended))):
-        if which.all():
-            return _filled(head.rows(len(indexes)), columns)
-        places = np.flatnonzero(which)
-        filled = _filled(head.rows(len(places)), {name: values[places] for name, values in columns.items()})
-        for place, row in zip(places.tolist(), filled, strict=True):
-            heads[place] = row
-    return heads
+    rows: list[bytes] = [b""] * len(indexes)
+    for fields, is_such in ((_NUMBERED, has_number), (_ENDED, has_ended), (_NEITHER, ~(has_number | has_ended))):
+        if is_such.all():
+            return _filled(fields.rows(len(indexes)), columns)
+        positions = np.flatnonzero(is_such)
+        filled = _filled(fields.rows(len(positions)), {name: values[positions] for name, values in columns.items()})
+        for position, row in zip(positions.tolist(), filled, strict=True):
+            rows[position] = row
+    return rows
 
 
-def _filled(laid: Array, columns: dict[str, Array]) -> list[bytes]:
-    """Fill the fields that are among the columns; returns each row's bytes."""
-    for name in set(laid.dtype.names or ()) & columns.keys():
-        laid[name] = columns[name]
-    rows: list[bytes] = laid.view(f"V{laid.itemsize}").tolist()
+def _filled(records: Array, columns: dict[str, Array]) -> list[bytes]:
+    """Fill the fields of the records that are among the columns; returns each record's bytes."""
+    for name in set(records.dtype.names or ()) & columns.keys():
+        records[name] = columns[name]
+    rows: list[bytes] = records.view(f"V{records.itemsize}").tolist()
     return rows

@@ -53,7 +53,7 @@ def is_last_charge_sql(row: str, later: str = "true") -> str:
     return f"{is_charge_sql(row)} and not {is_superseded_sql(row, anew)}"
 
 
-def told_outcome(kind: int, reason: int) -> Outcome:
+def outcome_of(kind: int, reason: int) -> Outcome:
     """As what a charge or reversal counts."""
     if is_reversal(kind):
         return Outcome.REVERSED
@@ -71,10 +71,10 @@ def reason_word(kind: int, reason: int) -> str | None:
     """Why, for a reader: who cancelled, why an order costs nothing, why a charge was taken back."""
     if kind in (RowKind.COMPLETION, RowKind.CANCELLATION):
         return CANCEL_REASONS[reason] or None
-    return told_reason(kind, reason)
+    return reason_of(kind, reason)
 
 
-def told_reason(kind: int, reason: int) -> str | None:
+def reason_of(kind: int, reason: int) -> str | None:
     """Why a charge or reversal counts as it does, in the words of manifests."""
     if is_reversal(kind):
         return REVERSAL_REASONS[reason]

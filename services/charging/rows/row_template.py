@@ -1,4 +1,4 @@
-"""Forms: what many orders share, laid out once, in a row's columns and in its leaf (docs/decisions/0008)."""
+"""Row templates: the pre-encoded columns that orders with the same rating share (docs/decisions/0008). Pure."""
 
 from struct import Struct
 from typing import Final, NamedTuple
@@ -13,30 +13,32 @@ _SHARED: Final = columns_of(Piece.TEMPLATE)
 _LENGTH: Final = Struct(">i")
 
 
-class Texts(NamedTuple):
-    """Series, agency and insurance number of an order, as they stand in a leaf and in the stream."""
+class VariableFields(NamedTuple):
+    """Series, agency and insurance number of an order, encoded for its leaf and for COPY."""
 
     in_leaf: bytes
-    in_stream: bytes
+    in_copy: bytes
 
 
-def texts(series: str | None, agency_uscc: str | None, insurance_no: str | None) -> Texts:
-    """Lay them out; each may be missing."""
-    encoded = [None if value is None else value.encode() for value in (series, agency_uscc, insurance_no)]
-    return Texts(
-        b"".join(map(text_leaf, encoded)),
-        b"".join(NULL if value is None else _LENGTH.pack(len(value)) + value for value in encoded),
+def encode_variable_fields(
+    series: str | None, agency_uscc: str | None, employer_insurance_no: str | None
+) -> VariableFields:
+    """Encode the texts that may be missing."""
+    texts = [None if text is None else text.encode() for text in (series, agency_uscc, employer_insurance_no)]
+    return VariableFields(
+        b"".join(map(text_leaf, texts)),
+        b"".join(NULL if text is None else _LENGTH.pack(len(text)) + text for text in texts),
     )
 
 
-class Form:
-    """What orders of one enterprise, kind, rate, industry and token key share; `premium` is 0.0001 yuan, signed.
+class RowTemplate:
+    """Columns that orders of one enterprise, kind, rate, industry and token key share.
 
-    It holds for orders accepted from `begin_us` until before `end_us`, microseconds since 1970. `leaf` and `in_stream`
-    are its parts of the leaf and of the row: the columns from enterprise to departed.
+    `premium` is 0.0001 yuan, signed. Valid for orders accepted from `begin_us` until before `end_us`, microseconds
+    since 1970. `leaf` and `in_copy` are the encoded columns, from enterprise to departed.
     """
 
-    __slots__ = ("begin_us", "end_us", "enterprise", "in_stream", "kind", "leaf", "total")
+    __slots__ = ("begin_us", "end_us", "enterprise", "in_copy", "kind", "leaf", "total")
 
     def __init__(
         self, enterprise: int, kind: int, token_key: int, industry: int, reason: int, departed: bool | None,
@@ -53,10 +55,10 @@ class Form:
             "enterprise": enterprise, "kind": kind, "premium": premium, "tariff_line": line, "token_key": token_key,
             "industry": industry, "reason": reason, "departed": departed,
         }  # fmt: skip
-        self.in_stream = b"".join(_field(column, values[column.name]) for column in _SHARED)
+        self.in_copy = b"".join(_copy_field(column, values[column.name]) for column in _SHARED)
 
 
-def _field(column: OrderColumn, value: int | None) -> bytes:
+def _copy_field(column: OrderColumn, value: int | None) -> bytes:
     """One field of a binary COPY."""
     if value is None:
         return NULL

@@ -10,9 +10,9 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple, Self
 
 from services.charging.rows.batch import Batch
-from services.charging.rows.row_encoding import Orders, lay_out
-from services.charging.rows.row_kinds import REVERSAL_REASONS, told_outcome, told_reason
-from services.charging.rows.row_template import Form, texts
+from services.charging.rows.row_encoding import OrderArrays, encode_rows
+from services.charging.rows.row_kinds import REVERSAL_REASONS, outcome_of, reason_of
+from services.charging.rows.row_template import RowTemplate, encode_variable_fields
 from services.charging.store.duplicates import copy_rows
 from services.charging.store.manifests import Run, write_manifest
 from shared.adapters.postgres.pool import Connection
@@ -83,30 +83,30 @@ def reversal_row(charge: ChargeRow, reason: str) -> DerivedRow:
 
 def add_derived_rows(batch: Batch, run: Run, derived: Iterable[DerivedRow]) -> None:
     """Append row, leaf and total of each derived row to the batch."""
-    orders = Orders()
+    orders = OrderArrays()
     for index, row in enumerate(derived, len(batch.rows)):
         charge, form = row.charge, _form(row)
         ended_us = None if charge.ended_at is None else since_epoch_us(charge.ended_at)
         orders.append(
             index, form, form.begin_us, ended_us, None, charge.region,
             join_token(charge.worker_key, charge.worker_rest), charge.order_id,
-            texts(None, charge.agency_uscc, charge.employer_insurance_no),
+            encode_variable_fields(None, charge.agency_uscc, charge.employer_insurance_no),
         )  # fmt: skip
         orders.received.append(charge.received)
         batch.totals.append(form.total)
         batch.days.add(form.total.insured_on)
-    rows, leaves = lay_out(orders, run.next_batch())
+    rows, leaves = encode_rows(orders, run.next_batch())
     batch.rows += rows
     batch.leaves += leaves
 
 
-def _form(row: DerivedRow) -> Form:
+def _form(row: DerivedRow) -> RowTemplate:
     charge, kind, reason = row.charge, row.kind, row.reason
     day, accepted_us = (charge.accepted_at - SHANGHAI_EPOCH).days, since_epoch_us(charge.accepted_at)
     province, industry = f"{charge.region // 10_000:02}", Industry.of_code(charge.industry).value
-    outcome, why = told_outcome(kind, reason), told_reason(kind, reason)
+    outcome, why = outcome_of(kind, reason), reason_of(kind, reason)
     total = TotalKey(day, charge.uscc, province, industry, outcome, why, row.tariff_line or None, row.premium)
-    return Form(
+    return RowTemplate(
         charge.enterprise, kind, charge.token_key, charge.industry, reason, charge.departed, row.premium, total,
         accepted_us, accepted_us + 1,
     )  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Final
 
 from services.charging.rows.batch import Batch, KeptRecord, kept_record_leaf
 from services.charging.rows.order_columns import COPY_COLUMNS, KEY_COLUMNS, content_sql, is_same_key_sql
-from services.charging.rows.row_encoding import stream
+from services.charging.rows.row_encoding import copy_stream
 from services.charging.rows.row_kinds import LEAF_INDEX, Row
 from shared.adapters.postgres.pool import Connection, UniqueViolation
 from shared.contracts.manifests import Outcome
@@ -114,7 +114,7 @@ async def _copy_new(
 async def copy_rows(connection: Connection, rows: Sequence[Row]) -> None:
     """COPY rows, sorted by key as every writer's must be, into the table; raises UniqueViolation for a stored key."""
     await connection.copy_to_table(
-        "entry", schema_name="charging", columns=COPY_COLUMNS, source=stream(rows), format="binary"
+        "entry", schema_name="charging", columns=COPY_COLUMNS, source=copy_stream(rows), format="binary"
     )
 
 
@@ -128,7 +128,7 @@ async def _insert_rows(connection: Connection, rows: Sequence[Row]) -> set[int]:
 async def fill_inbox(connection: Connection, rows: Sequence[Row]) -> None:
     """COPY rows into the temporary table `inbox`, which the transaction's end empties."""
     await connection.execute(_INBOX)
-    await connection.copy_to_table("inbox", columns=COPY_COLUMNS, source=stream(rows), format="binary")
+    await connection.copy_to_table("inbox", columns=COPY_COLUMNS, source=copy_stream(rows), format="binary")
 
 
 async def compare_rows(connection: Connection, leaf_indexes: Sequence[int]) -> dict[int, bool]:

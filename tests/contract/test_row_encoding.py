@@ -1,4 +1,4 @@
-"""Orders laid out a column at a time, against the leaf of each and a stream packed value by value."""
+"""Rows and leaves encoded a column at a time, against the leaf of each and a stream packed value by value."""
 
 import struct
 from typing import Any
@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.charging.rows.order_columns import COPY_COLUMNS
-from services.charging.rows.row_encoding import Orders, lay_out, stream
-from services.charging.rows.row_template import Form, texts
+from services.charging.rows.row_encoding import OrderArrays, copy_stream, encode_rows
+from services.charging.rows.row_template import RowTemplate, encode_variable_fields
 from shared.contracts.manifests import Outcome
 from shared.domain.evidence.leaf import NO_INT64, order_leaf
 from shared.domain.evidence.merkle import leaf_hash
@@ -44,28 +44,28 @@ ORDERS = st.fixed_dictionaries(
 )  # fmt: skip
 
 
-def form_of(order: dict[str, Any]) -> Form:
+def form_of(order: dict[str, Any]) -> RowTemplate:
     total = TotalKey(0, USCC, None, None, Outcome.CHARGED, None, order["tariff_line"], 0)
-    return Form(
+    return RowTemplate(
         3, order["kind"], order["token_key"], order["industry"], order["reason"], order["departed"], order["premium"],
         total, 0, 1,
     )  # fmt: skip
 
 
-def columns_of(orders: list[dict[str, Any]]) -> Orders:
-    columns = Orders()
+def columns_of(orders: list[dict[str, Any]]) -> OrderArrays:
+    columns = OrderArrays()
     for index, order in enumerate(orders):
         name, value = order["when"]
         columns.indexes.append(index)
-        columns.forms.append(form_of(order))
+        columns.templates.append(form_of(order))
         columns.accepted_us.append(order["accepted_us"])
         columns.ended_us.append(value if name == "ended_us" else NO_INT64)
         columns.sequences.append(value if name == "sequence" else NO_INT64)
         columns.regions.append(order["region"])
         columns.tokens.append(order["token"])
         columns.received.append(order["received"])
-        columns.names.append(order["order_id"])
-        columns.texts.append(texts(*order["texts"]))
+        columns.order_ids.append(order["order_id"])
+        columns.variable_fields.append(encode_variable_fields(*order["texts"]))
         delay_us = order["delay_us"]
         columns.recorded_us.append(NO_INT64 if delay_us is None else order["accepted_us"] + delay_us)
     return columns
@@ -128,9 +128,9 @@ def model_stream(orders: list[dict[str, Any]]) -> bytes:
 
 @given(st.lists(ORDERS, max_size=12))
 def test_rows_and_leaves_are_those_of_each_order_by_itself(orders: list[dict[str, Any]]) -> None:
-    rows, leaves = lay_out(columns_of(orders), BATCH)
+    rows, leaves = encode_rows(columns_of(orders), BATCH)
     assert leaves == [model_leaf(order) for order in orders]
-    assert stream(rows).tobytes() == model_stream(orders)
+    assert copy_stream(rows).tobytes() == model_stream(orders)
     assert [row[:6] for row in rows] == [
         (
             order["accepted_us"], 3, order["order_id"], int.from_bytes(order["token"][:8], signed=True), order["kind"],
@@ -143,5 +143,5 @@ def test_rows_and_leaves_are_those_of_each_order_by_itself(orders: list[dict[str
 @given(st.lists(st.tuples(ORDERS, st.booleans()), max_size=6))
 def test_what_is_left_out_is_told_and_gone(orders: list[tuple[dict[str, Any], bool]]) -> None:
     columns, kept = columns_of([order for order, _ in orders]), [is_kept for _, is_kept in orders]
-    assert columns.leave_out(np.array(kept, bool)) == [place for place, is_kept in enumerate(kept) if not is_kept]
-    assert columns.names == [order["order_id"] for order, is_kept in orders if is_kept]
+    assert columns.keep_only(np.array(kept, bool)) == [place for place, is_kept in enumerate(kept) if not is_kept]
+    assert columns.order_ids == [order["order_id"] for order, is_kept in orders if is_kept]
