@@ -24,7 +24,7 @@ from benchmarks.records import LIMITS, Record, moves
 from services.charging.close.settlement import settle
 from services.charging.ingest.batch_reader import EventReader
 from services.charging.store.batch_writer import write_batch
-from services.charging.store.day_partitions import Parts
+from services.charging.store.day_partitions import DayPartitions
 from services.charging.store.manifests import start_run
 from services.ledger.books.booking import receive_manifest
 from services.ledger.books.open_days import open_books
@@ -67,7 +67,7 @@ async def make_day(owner: str, orders: int) -> None:
     async with open_pool(login(owner, "danbao_charging"), size=1) as pool:
         enterprises = sorted(load_scheme(SCHEME).enterprises)
         await pool.execute("insert into charging.enterprise (uscc) select unnest($1::text[])", enterprises)
-        await Parts(pool, 1).ensure([day_number(DAY)])
+        await DayPartitions(pool, 1).ensure([day_number(DAY)])
     with ProcessPoolExecutor(RUNS, mp_context=multiprocessing.get_context("spawn")) as processes:
         loop = asyncio.get_running_loop()
         await asyncio.gather(*(loop.run_in_executor(processes, write_run, owner, run, orders) for run in range(RUNS)))

@@ -30,10 +30,10 @@ from services.charging.queries.orders import OrderLookup
 from services.charging.queries.parked_events import ParkedEvents
 from services.charging.queries.proofs import Proofs
 from services.charging.rerate.reverse_outside import Adjustments
+from services.charging.store.day_partitions import PartitionsAhead
 from services.charging.store.deployment import claim_database
 from services.charging.store.manifests import Run, signed_payload, start_run
 from services.charging.store.partition_queries import open_asking
-from services.charging.store.partitions_ahead import PartsAhead
 from shared.adapters.crypto.author_keys import load_authors, load_signer
 from shared.adapters.crypto.hashing import check_hashing
 from shared.adapters.crypto.signing import AuthorSigner
@@ -138,7 +138,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
         service.add_readiness("charging", consumer.readiness)
         service.background("topics", _prepare_topics(settings, scheme))
         _watch(service, consumer, whole_days)
-        ahead = PartsAhead(pool, metrics, settings.days_ahead, settings.least_days_ahead)
+        ahead = PartitionsAhead(pool, metrics, settings.days_ahead, settings.least_days_ahead)
         service.add_readiness("parts", ahead.readiness)
         service.repeat(ahead.periodic(lambda: clock.now().astimezone(SHANGHAI).date()))
         if settings.settle_seconds:
@@ -152,7 +152,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
 def _watch(service: Service, consumer: Consumer, pool: Pool) -> None:
     """Look after the lag, the open day's summaries, and the keys of kept bytes, which are destroyed in time."""
     service.repeat(consumer.periodic())
-    service.repeat(consumer.parts.periodic())
+    service.repeat(consumer.partitions.periodic())
     keys = KeptKeys(pool, "charging", service.settings.kept_bytes_days)
     service.add_readiness("kept_keys", keys.readiness)
     service.repeat(keys.periodic())

@@ -72,7 +72,7 @@ async def test_two_workers_with_overlapping_keys_do_not_deadlock(house: House) -
         async with house.pool.acquire() as connection:
             await write_batch(connection, CLUSTER, two.run, batch, moves, use_copy=True)
 
-    await one.parts.ensure(one.reader.read(first, 1).days)
+    await one.partitions.ensure(one.reader.read(first, 1).days)
     await asyncio.gather(one.take(first, use_copy=False), take_second())
     assert await house.value("select count(*) from charging.entry") == 300
     assert await house.value("select sum(events) from charging.manifest") == 600
@@ -82,7 +82,7 @@ async def test_a_sum_that_does_not_come_out_stops_and_leaves_nothing(house: Hous
     one = await house.worker()
     records = await house.place(MIXED)
     batch = one.reader.read(records, one.run.next_batch())
-    await one.parts.ensure(batch.days)
+    await one.partitions.ensure(batch.days)
     batch.totals.pop()
     before = await everything(house)
     async with house.pool.acquire() as connection:

@@ -19,6 +19,7 @@ from services.charging.numbers.outside_declaration import count_outside
 from services.charging.numbers.seen_ranges import Reach, account_numbers
 from services.charging.rows.row_kinds import is_charge_sql, is_reversal_sql, outcome_of, reason_of
 from services.charging.store.cut import Batches, fetch_counted, find_late, reached_sql, resolve
+from services.charging.store.day_partitions import seal_partition
 from services.charging.store.derived_rows import SETTLE_LOCK
 from shared.adapters.crypto.signing import AuthorSigner
 from shared.adapters.postgres.pool import Connection, Pool
@@ -74,7 +75,7 @@ async def count_day(pool: Pool, scheme: Scheme, closing: DayClosing, author: Aut
                 "insert into charging.outbox (topic, key, payload) values ($1, $2, $3)",
                 DAYS_COUNTED, closing.day.isoformat(), payload,
             )  # fmt: skip
-        await connection.execute("select charging.seal_partition($1), charging.restore_autovacuum($1)", closing.day)
+        await seal_partition(connection, closing.day)
 
 
 async def _read_answer(connection: Connection, closing: DayClosing) -> bytes | None:

@@ -24,7 +24,7 @@ from services.charging.ingest.partition_logs import Logs, confirm_cluster, descr
 from services.charging.ingest.topic_pauses import ParkRateLimit, Pauses
 from services.charging.metrics import Metrics
 from services.charging.store.batch_writer import write_batch
-from services.charging.store.day_partitions import Parts
+from services.charging.store.day_partitions import DayPartitions
 from services.charging.store.deployment import own_group
 from services.charging.store.manifests import Run, read_last_number
 from services.charging.store.positions import Fenced, StoredPosition, pass_over, read_positions
@@ -65,7 +65,7 @@ class Consumer(ConsumerRebalanceListener):
     ) -> None:
         self._settings, self._pool, self._reader, self._run = settings, pool, reader, run
         self._metrics, self._fail, self._on_commit = metrics, fail, on_commit
-        self.parts = Parts(pool, settings.days_ahead)
+        self.partitions = DayPartitions(pool, settings.days_ahead)
         self._client = client_options(settings)
         self._logs = Logs(self._client)
         self._topic_ids: dict[str, UUID | None] = {}
@@ -239,7 +239,7 @@ class Consumer(ConsumerRebalanceListener):
         for _ in reader.steps():
             await asyncio.sleep(0)
         batch = reader.batch
-        await self.parts.ensure(batch.days)
+        await self.partitions.ensure(batch.days)
         overruns = self._pauses.overruns(moves, batch.parked)
         left = self._insert_batches_left
         assert self._cluster_id is not None

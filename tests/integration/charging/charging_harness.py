@@ -18,7 +18,7 @@ from services.charging.close.settlement import settle
 from services.charging.ingest.batch_reader import EventReader
 from services.charging.rows.kept_records import SealedRecord, open_record
 from services.charging.store.batch_writer import write_batch
-from services.charging.store.day_partitions import Parts
+from services.charging.store.day_partitions import DayPartitions
 from services.charging.store.manifests import Run, start_run
 from services.charging.store.positions import Move
 from shared.adapters.crypto.signing import AuthorSigner
@@ -155,7 +155,11 @@ class House:
             settlement_run = await start_run(connection, "settlement", self.author)
         ids = {row["uscc"]: row["id"] for row in await self.pool.fetch("select uscc, id from charging.enterprise")}
         made = Worker(
-            self, run, settlement_run, EventReader(self.scheme, known_regions(), ids, LIMITS), Parts(self.pool, 1)
+            self,
+            run,
+            settlement_run,
+            EventReader(self.scheme, known_regions(), ids, LIMITS),
+            DayPartitions(self.pool, 1),
         )
         self.workers.append(made)
         return made
@@ -230,7 +234,7 @@ class Worker:
     run: Run
     settlement_run: Run
     reader: EventReader
-    parts: Parts
+    partitions: DayPartitions
 
     async def charge(self, *sent: Sent, use_copy: bool = True) -> PremiumsCharged:
         """One batch of these events; returns its manifest."""
@@ -241,7 +245,7 @@ class Worker:
     ) -> PremiumsCharged:
         """One batch of these records."""
         batch = self.reader.read(records, self.run.next_batch())
-        await self.parts.ensure(batch.days)
+        await self.partitions.ensure(batch.days)
         moves = moves_of(records)
         if connection is not None:
             return (await write_batch(connection, CLUSTER, self.run, batch, moves, use_copy=use_copy)).manifest

@@ -1,4 +1,4 @@
-"""Parts are made days ahead; that they are not is told while there is time, and not by a batch in the night."""
+"""DayPartitions are made days ahead; that they are not is told while there is time, and not by a batch in the night."""
 
 import re
 from datetime import date, timedelta
@@ -7,8 +7,7 @@ import asyncpg
 from prometheus_client import CollectorRegistry
 
 from services.charging.metrics import Metrics
-from services.charging.store.day_partitions import Parts
-from services.charging.store.partitions_ahead import PartsAhead
+from services.charging.store.day_partitions import DayPartitions, PartitionsAhead
 from tests.integration.charging.charging_harness import House
 
 TODAY = date(2026, 10, 3)
@@ -20,10 +19,10 @@ _ROWS = """insert into charging.entry (accepted_at, worker_key, batch, leaf_inde
 
 async def test_their_lack_is_an_alarm_that_says_why_and_ends_with_it(house: House) -> None:
     registry = CollectorRegistry()
-    ahead = PartsAhead(house.pool, Metrics(registry), ahead=7, least=3)
+    ahead = PartitionsAhead(house.pool, Metrics(registry), ahead=7, least=3)
 
     async def told(day: date) -> tuple[float | None, str | None]:
-        await ahead.look(day)
+        await ahead.create(day)
         return registry.get_sample_value("danbao_charging_parts_ahead_days"), await ahead.readiness()
 
     owner = await asyncpg.connect(house.owner_url)
@@ -46,11 +45,11 @@ async def test_their_lack_is_an_alarm_that_says_why_and_ends_with_it(house: Hous
 
 async def test_an_open_part_is_left_to_vacuum_when_its_day_is_over(house: House) -> None:
     """While it is open, vacuum would shut out who makes its summaries."""
-    ahead = PartsAhead(house.pool, Metrics(CollectorRegistry()), ahead=1, least=0)
-    await ahead.look(TODAY)
+    ahead = PartitionsAhead(house.pool, Metrics(CollectorRegistry()), ahead=1, least=0)
+    await ahead.create(TODAY)
     options = "select relname from pg_class where relname ~ '^entry_2026[0-9]+$' and reloptions is not null order by 1"
     assert [row[0] for row in await house.fetch(options)] == ["entry_20261003", "entry_20261004"]
-    await ahead.look(TODAY + timedelta(days=1))
+    await ahead.create(TODAY + timedelta(days=1))
     assert [row[0] for row in await house.fetch(options)] == ["entry_20261004", "entry_20261005"]
     await house.pool.execute(
         "select charging.restore_autovacuum('2026-10-03'), charging.restore_autovacuum('2031-01-01')"
@@ -59,8 +58,8 @@ async def test_an_open_part_is_left_to_vacuum_when_its_day_is_over(house: House)
 
 async def test_what_batches_added_is_summed_up_unless_the_part_is_taken(house: House) -> None:
     """But for the last stretches, into which rows still go."""
-    parts, day = Parts(house.pool, days_ahead=0), (TODAY - date(1970, 1, 1)).days
-    await parts.ensure([day])
+    partitions, day = DayPartitions(house.pool, days_ahead=0), (TODAY - date(1970, 1, 1)).days
+    await partitions.ensure([day])
     owner = await asyncpg.connect(house.owner_url)
     size = "select pg_relation_size('charging.entry_20261003') / 8192 / 48"
     left = "select sum(brin_summarize_new_values('charging.entry_20261003' || name)) from unnest($1::text[]) as name"
@@ -69,20 +68,20 @@ async def test_what_batches_added_is_summed_up_unless_the_part_is_taken(house: H
         await owner.execute(_ROWS)
         async with owner.transaction():
             await owner.execute("lock table charging.entry_20261003 in share update exclusive mode")  # as vacuum does
-            await parts.sum_up()
+            await partitions.summarize_brin()
         filled = await owner.fetchval(size) - 10
         assert filled > 2
-        await parts.sum_up()
+        await partitions.summarize_brin()
         assert await owner.fetchval(left, summaries) == being_filled
-        await parts.sum_up()
+        await partitions.summarize_brin()
         await owner.execute("select brin_desummarize_range('charging.entry_20261003_open', $1)", 48 * (filled - 1))
         await owner.execute(_ROWS.replace("'a'", "'b'"))
-        await parts.ensure([day, day + 400])
-        await parts.sum_up()
+        await partitions.ensure([day, day + 400])
+        await partitions.summarize_brin()
         assert await owner.fetchval(left, summaries) == being_filled + 1, "it goes on where it was"
         await house.pool.execute("select charging.seal_partition($1)", TODAY)
-        await parts.ensure([day])
-        await parts.sum_up()
+        await partitions.ensure([day])
+        await partitions.summarize_brin()
     finally:
         await owner.close()
 

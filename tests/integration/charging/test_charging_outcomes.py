@@ -60,7 +60,7 @@ async def is_surprised(one: Worker, *sent: Sent) -> bool:
     """Charge one batch, the fast way first: did it meet a key where it had not looked?"""
     records = await one.house.place(sent)
     batch = one.reader.read(records, one.run.next_batch())
-    await one.parts.ensure(batch.days)
+    await one.partitions.ensure(batch.days)
     async with one.house.pool.acquire() as connection:
         written = await write_batch(connection, CLUSTER, one.run, batch, moves_of(records), use_copy=True)
     return written.has_collision

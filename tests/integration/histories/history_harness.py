@@ -25,7 +25,7 @@ from services.charging.queries.days import Lookup
 from services.charging.rerate.rerate import Window, book_differences, find_differences
 from services.charging.rows.batch import Batch
 from services.charging.store.batch_writer import WrittenBatch, write_batch
-from services.charging.store.day_partitions import Parts
+from services.charging.store.day_partitions import DayPartitions
 from services.charging.store.manifests import Run, start_run
 from services.charging.store.positions import Fenced, Move
 from services.ledger.books.booking import take_manifest
@@ -90,7 +90,7 @@ class Play(Money):
     """Of the ledger's role, for its outbox."""
     scheme: Scheme
     ids: dict[str, int]
-    parts: Parts
+    partitions: DayPartitions
     offsets: dict[tuple[str, int], int] = field(default_factory=dict)
     starts: list[Start] = field(default_factory=list)
     way: dict[str, list[bytes]] = field(default_factory=dict)
@@ -141,7 +141,7 @@ class Play(Money):
         jobs = [(self.starts[worker], self._placed(records))]
         jobs += [(self.starts[1 - worker], self._placed(rest))] if rest else []
         batches = [start.reader.read(placed, start.run.next_batch()) for start, placed in jobs]
-        await self.parts.ensure(set().union(*(batch.days for batch in batches)))
+        await self.partitions.ensure(set().union(*(batch.days for batch in batches)))
         written = [self._write(start, batch, use_copy) for (start, _), batch in zip(jobs, batches, strict=True)]
         for (start, placed), result in zip(jobs, await asyncio.gather(*written), strict=True):
             self._compare(start, placed, result)
@@ -352,7 +352,7 @@ async def open_play(server: Postgres, template: str, opened_on: date = OPENED_ON
             await pool.execute("insert into charging.enterprise (uscc) select unnest($1::text[])", list(REGISTERED))
             ids = {row["uscc"]: row["id"] for row in await pool.fetch("select uscc, id from charging.enterprise")}
             await open_books(engine, opened_on)
-            play = Play(pool, engine, model, url, outgoing, scheme, ids, Parts(pool, 0))
+            play = Play(pool, engine, model, url, outgoing, scheme, ids, DayPartitions(pool, 0))
             for uscc in (*REGISTERED, UNREGISTERED):
                 play.offsets |= {(topics.orders_topic(uscc), partition): 0 for partition in range(PARTITIONS)}
             sql = "insert into charging.position select $1, unnest($2::text[]), unnest($3::int[]), 0, 0, 0"
