@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from shared.domain.errors import Refused
+from shared.runtime.secret_file import read_secret
 
 HOUSE = Path(__file__).resolve().parents[2]
 
@@ -281,17 +282,14 @@ class _SecretFiles(PydanticBaseSettingsSource):
     """Secrets in files: what `docker inspect` and /proc do not show."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """The content of the file, without the line's end; raises Refused when it cannot be read, or is not alone."""
+        """The one line of the file; raises Refused when it cannot be read, is none, or is not alone."""
         variable = f"DANBAO_{field_name.upper()}"
         file = os.environ.get(f"{variable}_FILE")
         if field.annotation is not SecretStr or file is None:
             return None, field_name, False
         if variable in os.environ:
             raise Refused(f"{variable} and {variable}_FILE are both set: set one of them")
-        try:
-            return Path(file).read_text(encoding="utf-8").strip(), field_name, False
-        except (OSError, ValueError) as error:
-            raise Refused(f"{variable}_FILE: {file} cannot be read: {error}") from error
+        return read_secret(f"{variable}_FILE", Path(file)), field_name, False
 
     def __call__(self) -> dict[str, Any]:
         """Every secret that has a file."""

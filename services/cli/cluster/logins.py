@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from shared.adapters.kafka.security import read_secret
 from shared.contracts.topic_rights import BROKER, SETUP, logins_of
 from shared.domain.errors import Refused
+from shared.runtime.secret_file import read_secret
 
 
 def read_logins(folder: Path, principals: Iterable[str]) -> dict[str, str]:

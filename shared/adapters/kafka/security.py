@@ -18,13 +18,13 @@ from aiokafka.errors import KafkaConnectionError
 from faststream.security import BaseSecurity, SASLOAuthBearer, SASLPlaintext, SASLScram256, SASLScram512
 
 from shared.domain.errors import Refused
+from shared.runtime.secret_file import read_secret
 from shared.runtime.settings import Settings
 
 Client = Mapping[str, Any]
 """The options that every aiokafka client takes alike."""
 TOKEN_SECONDS: Final = 30.0
 """A token command that runs longer is stopped, and the connection fails."""
-MOST_SECRET_BYTES: Final = 64 * 1024
 _BY_PASSWORD: Final = {"SCRAM-SHA-512": SASLScram512, "SCRAM-SHA-256": SASLScram256, "PLAIN": SASLPlaintext}
 
 
@@ -104,17 +104,6 @@ def _password(settings: Settings) -> str:
             f"with {settings.kafka_mechanism}"
         )
     return read_secret("DANBAO_KAFKA_PASSWORD_FILE", settings.kafka_password_file)
-
-
-def read_secret(name: str, file: Path) -> str:
-    """The text of a file that the setting `name` points to, without the line's end."""
-    try:
-        secret = file.read_bytes()[: MOST_SECRET_BYTES + 1].decode().rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Refused(f"{name}: {file} cannot be read: {_why(error)}") from error
-    if not secret or len(secret) > MOST_SECRET_BYTES or "\n" in secret or "\0" in secret:
-        raise Refused(f"{name}: {file} has to hold one line")
-    return secret
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:

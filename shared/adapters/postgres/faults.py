@@ -14,6 +14,7 @@ import msgspec
 from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 
+from shared.adapters.postgres.error_kinds import ErrorKind, kind_of, sqlstate_of
 from shared.domain.errors import Refused, Retry, WrongAnswer
 
 MOST_DETAIL: Final = 300
@@ -73,7 +74,7 @@ def describe(error: BaseException) -> str:
             said = f"not of its type: {'.'.join(map(str, first['loc']))}: {first['msg']}"
         case DBAPIError():
             cause = error.orig and error.orig.__cause__
-            named = (type(cause or error.orig).__name__, sqlstate(error), getattr(cause, "constraint_name", None))
+            named = (type(cause or error.orig).__name__, sqlstate_of(error), getattr(cause, "constraint_name", None))
             said = "database: " + " ".join(str(part) for part in named if part)
         case _:
             said = type(error).__name__
@@ -87,16 +88,20 @@ def place_of(error: BaseException) -> str:
     return f"{'/'.join(Path(own[-1].filename).parts[-3:])}:{own[-1].lineno} {own[-1].name}" if own else ""
 
 
-def sqlstate(error: DBAPIError) -> str | None:
-    """PostgreSQL's error code; None where the server did not answer."""
-    code: str | None = getattr(error.orig, "sqlstate", None)
-    return code
-
-
+_OURS: Final[tuple[tuple[type[BaseException], Reason | None], ...]] = (
+    (WrongAnswer, Reason.WRONG_ANSWER),
+    (Refused, Reason.REFUSED),
+    (Retry, None),
+)
+"""Raised by the project itself: nothing that caused them changes what they say."""
+_OF_KIND: Final = {
+    ErrorKind.VALUE: Reason.OUT_OF_RANGE,
+    ErrorKind.CONSTRAINT: Reason.CONSTRAINT,
+    ErrorKind.TRANSIENT: None,
+    ErrorKind.UNKNOWN: Reason.UNEXPECTED,
+}
 _OF_TYPE: Final[tuple[tuple[tuple[type[BaseException], ...], Reason | None], ...]] = (
-    ((WrongAnswer,), Reason.WRONG_ANSWER),
-    ((Refused,), Reason.REFUSED),
-    ((Retry, OSError, MemoryError, SQLAlchemyError), None),  # TimeoutError and ConnectionError are OSErrors
+    ((OSError, MemoryError, SQLAlchemyError), None),  # TimeoutError and ConnectionError are OSErrors
     ((msgspec.MsgspecError, ValidationError, UnicodeError), Reason.UNDECODABLE),
     ((ArithmeticError,), Reason.OUT_OF_RANGE),
 )
@@ -104,14 +109,11 @@ _OF_TYPE: Final[tuple[tuple[tuple[type[BaseException], ...], Reason | None], ...
 
 
 def _reason(error: BaseException) -> Reason | None:
-    if isinstance(error, DBAPIError):
-        return _of_sqlstate(sqlstate(error) or "")
+    for ours, reason in _OURS:
+        if isinstance(error, ours):
+            return reason
+    if (kind := kind_of(error)) is not None:
+        return _OF_KIND[kind]
     if isinstance(error, StatementError) and error.orig is not None:  # a parameter that could not be encoded
         return _reason(error.orig)
     return next((reason for types, reason in _OF_TYPE if isinstance(error, types)), Reason.UNEXPECTED)
-
-
-def _of_sqlstate(code: str) -> Reason | None:
-    if code.startswith("23"):
-        return Reason.CONSTRAINT
-    return Reason.OUT_OF_RANGE if code.startswith(("22", "54")) else None

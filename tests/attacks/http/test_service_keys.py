@@ -36,6 +36,7 @@ from shared.runtime import clock
 from shared.runtime.access import DECIDING, AccessKeys, sha256_hex
 from shared.runtime.callers import CALLS, DIRECTIONS, OPERATOR, Direction, callees_of, is_question
 from shared.runtime.persons import HEADER, Person, Persons, claims_of
+from shared.runtime.secret_file import MOST_SECRET_BYTES
 from shared.runtime.settings import Settings
 from tests.support.authors import OPERATOR as OPERATOR_KEY
 from tests.support.authors import STRANGER
@@ -222,5 +223,15 @@ def test_a_secret_comes_from_a_file_or_from_the_environment(tmp_path: Path, monk
         Settings()
     monkeypatch.delenv("DANBAO_LEDGER_KEY")
     monkeypatch.setenv("DANBAO_LEDGER_KEY_FILE", str(tmp_path / "none"))
-    with pytest.raises(Refused, match="DANBAO_LEDGER_KEY_FILE"):
+    with pytest.raises(Refused, match=r"DANBAO_LEDGER_KEY_FILE: .*/none cannot be read: No such file"):
+        Settings()
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"two\nlines\n", b"a\x00b", b"a" * (MOST_SECRET_BYTES + 1)])
+def test_a_file_that_holds_no_secret_is_refused_and_no_key_is_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    (tmp_path / "key").write_bytes(content)
+    monkeypatch.setenv("DANBAO_LEDGER_KEY_FILE", str(tmp_path / "key"))
+    with pytest.raises(Refused, match=r"DANBAO_LEDGER_KEY_FILE: .*/key has to hold one line"):
         Settings()
