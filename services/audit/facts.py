@@ -88,7 +88,7 @@ class Facts:
         return reached[place][1] if place < len(reached) else None
 
     def booked_while_open(self, batch: int) -> date | None:
-        """The oldest open day when the manifest was booked: what decides its posting days (design D15)."""
+        """The oldest open day when the manifest was booked: what decides its posting days (docs/decisions/0004)."""
         if self.opened_on is None:
             return None
         index = self.closing_of(batch)

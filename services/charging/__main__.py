@@ -48,9 +48,9 @@ from shared.adapters.kafka.message_authors import verify_by
 from shared.adapters.kafka.security import client_options
 from shared.adapters.kafka.signed_messages import publish_signed
 from shared.adapters.postgres.decisions import Decisions
-from shared.adapters.postgres.kept_keys import KeptKeys
 from shared.adapters.postgres.outbox import Outbox
 from shared.adapters.postgres.pool import Pool, Waits, open_pool
+from shared.adapters.postgres.sealing.kept_keys import KeptKeys
 from shared.adapters.postgres.topic_store import TopicStore
 from shared.adapters.run_service import run_service, running_broker
 from shared.contracts.quarantine import Message

@@ -18,7 +18,6 @@ from services.cli.commands import (
     operator,
     parked,
     portal,
-    portal_access,
     rerate,
     topics,
     verify,
@@ -37,7 +36,6 @@ app: Final = typer.Typer(
 )
 for part in (
     demo, operator, archive, rerate, adjustment, parked, evidence, authors, portal, topics, kafka, verify,
-    portal_access,
 ):  # fmt: skip
     part.add_commands(app)
 

@@ -2,7 +2,7 @@
 
 The schedulers are off here: "now" is the record time of what was sent last. A day is closed at its instant (T+1 12:00)
 only when everything sent up to that instant is committed and booked; its cut is frozen then, so what is sent while the
-count goes on belongs to the next day, as it would in real time (design D15).
+count goes on belongs to the next day, as it would in real time (docs/decisions/0004).
 """
 
 import asyncio

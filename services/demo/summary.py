@@ -64,7 +64,7 @@ class Summary:
 
     @property
     def counted(self) -> int:
-        """The right side of the sum of D10."""
+        """The right side of the sum of outcomes (I2)."""
         names = ("charged", "recorded", "parked", "repeats", "conflicts")
         return sum(self.total(name) for name in names) + self.excluded
 

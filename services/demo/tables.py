@@ -1,4 +1,4 @@
-"""The month for a person: tables of enterprises and provinces, the sum of D10, the audit's verdict."""
+"""The month for a person: tables of enterprises and provinces, the sum of outcomes (I2), the audit's verdict."""
 
 from collections.abc import Mapping
 

@@ -37,9 +37,9 @@ from shared.adapters.kafka.signed_messages import publish_signed
 from shared.adapters.postgres.decisions import Decisions
 from shared.adapters.postgres.engine import open_engine
 from shared.adapters.postgres.faults import describe
-from shared.adapters.postgres.kept_keys import KeptKeys
 from shared.adapters.postgres.outbox import Outbox
 from shared.adapters.postgres.pool import Pool, Waits, open_pool
+from shared.adapters.postgres.sealing.kept_keys import KeptKeys
 from shared.adapters.postgres.topic_store import TopicStore
 from shared.adapters.run_service import running_broker
 from shared.adapters.working_days import is_working_day

@@ -43,8 +43,8 @@ from shared.adapters.kafka.internal_topics import InternalTopics
 from shared.adapters.kafka.message_authors import verify_by
 from shared.adapters.postgres.engine import open_engine
 from shared.adapters.postgres.faults import describe
-from shared.adapters.postgres.kept_keys import KeptKeys
 from shared.adapters.postgres.pool import Pool, Waits, open_pool
+from shared.adapters.postgres.sealing.kept_keys import KeptKeys
 from shared.adapters.postgres.topic_store import TopicStore
 from shared.adapters.working_days import is_regular_day
 from shared.contracts.topic_rights import topics_used_by

@@ -1,6 +1,6 @@
 """What an enterprise sends: CloudEvents 1.0, structured JSON, one definition for each type.
 
-Decoded by the thousand, hence msgspec (design D5). The envelope may carry extension attributes, as CloudEvents
+Decoded by the thousand, hence msgspec (decision 0004). The envelope may carry extension attributes, as CloudEvents
 allows; `data` may not: an unknown field there is a misunderstanding, and the event is parked with its name.
 """
 
@@ -116,7 +116,7 @@ class DeclaredTotal(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Declaration(Struct, frozen=True, forbid_unknown_fields=True):
-    """An enterprise's own manifest of a day, given before the day is closed (design D11).
+    """An enterprise's own manifest of a day, given before the day is closed (docs/decisions/0004).
 
     Numbers are those given on the day. Of signed manifests of a day the highest revision holds, and goes before any
     that is not signed; of unsigned ones the last received. Saying other than one before is a finding.

@@ -1,6 +1,6 @@
 """What the services tell each other: batch manifests, the close of a day, statements, remittances.
 
-Amounts are integers of 0.0001 yuan (design D7), signed; counts are of events or orders. JSON, msgspec. Every field is
+Amounts are integers of 0.0001 yuan, signed; counts are of events or orders. JSON, msgspec. Every field is
 bounded (shared/contracts/bounds.py).
 """
 
@@ -58,7 +58,7 @@ Cut = Annotated[
 
 
 class Outcome(StrEnum):
-    """Where an event ended (design D10). REVERSED rows are made by us and counted beside the sum."""
+    """Where an event ended (docs/decisions/0004). REVERSED rows are made by us and counted beside the sum."""
 
     CHARGED = "charged"
     EXCLUDED = "excluded"
@@ -90,7 +90,7 @@ Totals = Annotated[list[Total], Meta(max_length=MOST_TOTALS)]
 
 
 class PremiumsCharged(Struct, frozen=True, kw_only=True):
-    """The manifest of one batch (design D2): `kind` orders counts events, settlement counts reversals.
+    """The manifest of one batch (docs/decisions/0004): `kind` orders counts events, settlement counts reversals.
 
     A correction counts orders that were rated anew: what was charged before as reversed, and what they cost or why they
     cost nothing now as charged or excluded. None of these are events.

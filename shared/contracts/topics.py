@@ -39,7 +39,7 @@ _ORDERS = re.compile(rf"orders\.v1\.({USCC_FORM})\Z")
 
 
 def orders_topic(uscc: str) -> str:
-    """The topic that the enterprise with this code, and nobody else, writes to (design D8)."""
+    """The topic that the enterprise with this code, and nobody else, writes to (docs/decisions/0004)."""
     return ORDERS_PREFIX + uscc
 
 

@@ -1,6 +1,6 @@
 """Money: whole numbers of 0.0001 yuan inside, decimal strings in yuan outside; the one place that rounds.
 
-A float tier of 1.2 on 0.07 yuan is 8.4 fen, so fen are too coarse for one order (decision D7).
+A float tier of 1.2 on 0.07 yuan is 8.4 fen, so fen are too coarse for one order (docs/decisions/0004).
 """
 
 import re

@@ -194,7 +194,7 @@ async def test_an_uncovered_order_fails_the_audit(month: Month) -> None:
     case = Tampering("charging.parked", "reason", "'no_tariff_line'", "reason = 'not_json'")
     async with tampered(month, case):
         verdict = await audit(month)
-    check = next(each for each in verdict.checks if each.invariant == "D9")
+    check = next(each for each in verdict.checks if each.invariant == "I11")
     assert not check.has_passed
     assert "charging.parked" in check.findings[0]
 

@@ -34,7 +34,7 @@ _MOST: Final = 1_000_000
 
 async def check_assessments(connection: Connection, facts: Facts, verdict: Verdict) -> None:
     """What is charged for numbers that nothing bears, against gaps, rows and the dated rule."""
-    check = verdict.check("D11", "presumed orders are charged where the rule says so, at the amount and place it says")
+    check = verdict.check("I10", "presumed orders are charged where the rule says so, at the amount and place it says")
     closed = {each.day for each in facts.closed}
     gaps = await connection.fetch(_PRESUMED)
     # What a close presumed that the books do not know yet cannot be worked out from their cuts.

@@ -1,4 +1,4 @@
-"""Orders outside signed declarations, and decisions that reverse them, worked out anew from rows and manifests (D11).
+"""Orders outside signed declarations, and decisions that reverse them, worked out anew from rows and manifests.
 
 Nothing is shared with charging's own count: orders are read one by one, and each is held against the manifests that the
 cut of each close reached. What lies in the surplus of a place is a number of orders here, not which ones.
@@ -100,7 +100,7 @@ class _Versions:
 
 async def check_outside(books: Connection, charging: Sequence[Charging], facts: Facts, verdict: Verdict) -> None:
     """What the ledger keeps of orders outside, against rows and manifests, and against what charging answered."""
-    check = verdict.check("D11", "orders outside signed declarations, worked out anew from the rows and the manifests")
+    check = verdict.check("I10", "orders outside signed declarations, worked out anew from the rows and the manifests")
     stored, by_key = Counter[Any](), Counter[Any]()
     archived: set[date] = {day for part in charging for day in part.facts.archived}
     for row in await books.fetch(_STORED):
@@ -217,7 +217,7 @@ def _last(facts: Facts, order: list[Any], index: int) -> Any:
 async def check_decisions(connection: Connection, facts: Facts, verdict: Verdict) -> None:
     """Every reversal by decision is one that two persons named, to the order."""
     check = verdict.check(
-        "D11", "orders outside are reversed by decisions of two persons, and exactly those that they name"
+        "I10", "orders outside are reversed by decisions of two persons, and exactly those that they name"
     )
     by_batch: dict[int, list[Any]] = defaultdict(list)
     for row in await connection.fetch(_REVERSED):

@@ -179,7 +179,7 @@ async def _check_resends(connection: Connection, facts: Facts, verdict: Verdict)
 
 
 async def _check_uncovered(connection: Connection, verdict: Verdict) -> None:
-    check = verdict.check("D9", "no order of an enrolled enterprise is parked because no tariff line covers it")
+    check = verdict.check("I11", "no order of an enrolled enterprise is parked because no tariff line covers it")
     query = """select p.* from charging.parked p left join charging.resent r using (batch, leaf_index)
         where p.reason = 'no_tariff_line' and r.batch is null"""
     for row in await connection.fetch(query):
@@ -200,7 +200,7 @@ def _signature_fault(keys: DeclarationKeys, facts: Facts, row: Any) -> str | Non
 
 async def _check_declarations(connection: Connection, facts: Facts, verdict: Verdict) -> None:
     check = verdict.check(
-        "D11", "every kept declaration is of the shape, id and day it is kept under, and signed where it has to be"
+        "I10", "every kept declaration is of the shape, id and day it is kept under, and signed where it has to be"
     )
     keys = DeclarationKeys(facts.scheme.enterprise_keys, is_signed)
     for row in await connection.fetch("select * from charging.declaration"):

@@ -119,7 +119,7 @@ def _add_orders(router: APIRouter, orders: OrderLookup) -> None:
 
 
 def _add_parked(router: APIRouter, keys: AccessKeys, parked: ParkedEvents) -> None:
-    """What an enterprise's key sees is what stands on the topic of that enterprise (design D8)."""
+    """What an enterprise's key sees is what stands on the topic of that enterprise (docs/decisions/0004)."""
     Asking = Annotated[Reader, Depends(keys.reader)]  # noqa: N806 - a type, made here since it holds the keys
 
     @router.get("/parked")

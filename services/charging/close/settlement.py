@@ -1,4 +1,4 @@
-"""Settling: what turns into a reversal (冲销), set-wise and whatever the order of arrival (design D10).
+"""Settling: what turns into a reversal (冲销), set-wise and whatever the order of arrival (docs/decisions/0004).
 
 A cancellation that met its acceptance is settled by the rule in force when the order was accepted; an order sent again
 under another acceptance time is reversed at the close. Either takes back the last charge of the order, which is a

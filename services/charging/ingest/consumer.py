@@ -2,7 +2,7 @@
 
 A batch takes the held positions out before its first await, and only its commit puts them back. Whatever fails in
 between leaves nothing held, so the next batch of that partition is dropped, its position read again and sought
-(design D1). `services/charging/README.md` says what remains if the process dies at each step.
+(docs/decisions/0003). `services/charging/README.md` says what remains if the process dies at each step.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What a close finds odd in the numbers and manifests of an enterprise: findings for the regulator's register (D11).
+"""What a close finds odd in the numbers and manifests of an enterprise: findings for the regulator's register.
 
 A day's manifest is looked for at the day's own close, and held against what arrived at the close of the next: numbers
 given around midnight may be counted to either day.

@@ -1,6 +1,6 @@
 """Proof of an order: its rows, each with the way from its leaf to the root of its batch. Reads only.
 
-Interior nodes are not stored (design D6) but for the roots of groups: the leaves of a row's group are worked out anew
+Interior nodes are not stored but for the roots of groups: the leaves of a row's group are worked out anew
 from its rows. A proof that does not lead to the manifest's root is not given out.
 """
 

@@ -14,7 +14,7 @@ from shared.intake.rated_events import TotalKey
 
 
 class Record(Protocol):
-    """What is read of a Kafka record; `timestamp` is milliseconds since 1970, the event's "now" (design D15)."""
+    """What is read of a Kafka record; `timestamp` is milliseconds since 1970, the event's "now" (decision 0004)."""
 
     topic: str
     partition: int

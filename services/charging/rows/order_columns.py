@@ -98,7 +98,7 @@ ORDER_COLUMNS: Final = (
     OrderColumn("employer_insurance_no", "text", Piece.VARIABLE, Leaf(18), _SAME, is_inherited=True, is_nullable=True),
     OrderColumn("recorded_at", "timestamptz", Piece.LATE, is_nullable=True),
 )
-"""In the order of COPY. Series and sequence are no content: a resent event may have others (design D10)."""
+"""In the order of COPY. Series and sequence are no content: a resent event may have others (docs/decisions/0004)."""
 
 
 def _names(columns: Iterable[OrderColumn]) -> tuple[str, ...]:
@@ -109,7 +109,7 @@ COPY_COLUMNS: Final = _names(ORDER_COLUMNS)
 KEY_COLUMNS: Final = _names(
     sorted((column for column in ORDER_COLUMNS if column.key is not None), key=lambda column: column.key or 0)
 )
-"""What makes an event counted once (design D3), in the order of the primary key."""
+"""What makes an event counted once (docs/decisions/0004), in the order of the primary key."""
 CONTENT_COLUMNS: Final = _names(column for column in ORDER_COLUMNS if column.content is not Content.NEVER)
 INHERITED_COLUMNS: Final = _names(column for column in ORDER_COLUMNS if column.is_inherited)
 LEAF_COLUMNS: Final = tuple(

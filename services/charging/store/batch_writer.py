@@ -1,4 +1,4 @@
-"""The one transaction of a batch: positions, rows, what is kept beside them, manifest, outbox (design D1, D4).
+"""The one transaction of a batch: positions, rows, what is kept beside them, manifest, outbox (docs/decisions/0003).
 
 Raw asyncpg on purpose: COPY needs it, and a transaction opened here is open.
 """
@@ -14,7 +14,7 @@ from services.charging.store.duplicates import Duplicates, find_duplicates, writ
 from services.charging.store.manifests import Run, limit_transaction, lock_run, write_manifest
 from services.charging.store.positions import Move, move_positions
 from shared.adapters.crypto.sealing import DayKey
-from shared.adapters.postgres.kept_keys import key_of, newest_key_sql
+from shared.adapters.postgres.sealing.kept_keys import key_of, newest_key_sql
 from shared.adapters.postgres.pool import Connection
 from shared.contracts.manifests import PremiumsCharged
 from shared.contracts.topics import MANIFESTS

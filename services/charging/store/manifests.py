@@ -13,7 +13,7 @@ from services.charging.store.deployment import read_deployment
 from services.charging.store.leaf_groups import Groups
 from shared.adapters.crypto.signing import AuthorSigner
 from shared.adapters.postgres.decisions import Decision
-from shared.adapters.postgres.kept_keys import make_key_of_today
+from shared.adapters.postgres.sealing.kept_keys import make_key_of_today
 from shared.adapters.postgres.pool import Connection
 from shared.contracts.manifests import ManifestKind, PremiumsCharged, Total, sign_manifest
 from shared.domain.calendar import numbered_day

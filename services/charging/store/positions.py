@@ -1,4 +1,4 @@
-"""Positions in PostgreSQL, moved by compare-and-set: a worker names the offset that it holds (design D1)."""
+"""Positions in PostgreSQL, moved by compare-and-set: a worker names the offset that it holds (docs/decisions/0003)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -141,7 +141,7 @@ def settings_of(variables: Mapping[str, str]) -> Settings:
 
 
 def topics_of(settings: Settings, scheme: Scheme) -> dict[str, int]:
-    """Every topic and its partitions: one for each internal one, one topic for each enterprise (design D8)."""
+    """Every topic and its partitions: one for each internal one, one topic for each enterprise (decision 0004)."""
     orders = {orders_topic(uscc): settings.order_partitions for uscc in sorted(scheme.enterprises)}
     return dict.fromkeys(INTERNAL, 1) | orders
 

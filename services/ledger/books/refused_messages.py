@@ -12,9 +12,9 @@ import msgspec
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from shared.adapters.postgres.day_key import read_day_key
 from shared.adapters.postgres.message_faults import detail_of, meaning_of
-from shared.adapters.postgres.sealed_messages import quarantine_sql, row_without_place, shorten_detail
+from shared.adapters.postgres.sealing.day_key import read_day_key
+from shared.adapters.postgres.sealing.sealed_messages import quarantine_sql, row_without_place, shorten_detail
 from shared.contracts.quarantine import QuarantineReason
 
 log = structlog.get_logger(__name__)

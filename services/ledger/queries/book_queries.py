@@ -145,7 +145,7 @@ def _payment(party: Party, debt: Debt, as_of: date) -> dict[str, Any]:
 async def read_totals(connection: AsyncConnection, period: Month) -> list[dict[str, Any]]:
     """Booked lines by posting month: orders and premium of every outcome and reason.
 
-    Lines of a correction or an assessment stand apart: orders rated anew or presumed, and no events (design D10).
+    Lines of a correction or an assessment stand apart: orders rated anew or presumed, and no events (decision 0004).
     """
     line, booked = tables.day_line.c, tables.manifest_booked.c
     is_correction = booked.kind.in_(("correction", "assessment")).label("is_correction")

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.reporting.access.passwords import Passwords
 from services.reporting.access.viewers import Role, check_scope
-from shared.adapters.postgres.day_key import read_day_key
+from shared.adapters.postgres.sealing.day_key import read_day_key
 from shared.domain.errors import Refused
 from shared.domain.privacy.identity import reads_as_identity
 from shared.runtime.http.client_address import network_of

@@ -14,9 +14,14 @@ from uuid import UUID
 
 import structlog
 
-from shared.adapters.postgres.kept_keys import read_key_of_today
 from shared.adapters.postgres.pool import Connection, Pool
-from shared.adapters.postgres.sealed_messages import open_message, quarantine_row, quarantine_sql, shorten_detail
+from shared.adapters.postgres.sealing.kept_keys import read_key_of_today
+from shared.adapters.postgres.sealing.sealed_messages import (
+    open_message,
+    quarantine_row,
+    quarantine_sql,
+    shorten_detail,
+)
 from shared.contracts.quarantine import Message, QuarantineReason
 from shared.domain.errors import Refused
 

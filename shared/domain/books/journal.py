@@ -120,7 +120,7 @@ class Balance:
 
 
 def posting_day(insured_on: date | None, oldest_open_day: date) -> date:
-    """Where a total is posted: its insured day while that is open, else the oldest open day (design D15)."""
+    """Where a total is posted: its insured day while that is open, else the oldest open day (docs/decisions/0004)."""
     return oldest_open_day if insured_on is None else max(insured_on, oldest_open_day)
 
 

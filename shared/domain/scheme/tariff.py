@@ -1,4 +1,4 @@
-"""The tariff (缴费标准): dated lines, each with the notice it comes from (decision D9)."""
+"""The tariff (缴费标准): dated lines, each with the notice it comes from (docs/decisions/0002)."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Workers (新就业形态人员), known by a token and never by their identity document (decision D14)."""
+"""Workers (新就业形态人员), known by a token and never by their identity document (docs/decisions/0004)."""
 
 import hashlib
 import hmac

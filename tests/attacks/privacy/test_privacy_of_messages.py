@@ -13,8 +13,8 @@ import pytest
 from asyncpg.exceptions import PostgresError
 
 from services.audit.charging.identities import CLEAN
-from shared.adapters.postgres.kept_keys import KeptKeys
 from shared.adapters.postgres.message_faults import detail_of
+from shared.adapters.postgres.sealing.kept_keys import KeptKeys
 from shared.adapters.postgres.topic_store import Unavailable
 from shared.contracts.manifests import RemittanceReceived
 from shared.contracts.quarantine import Message, QuarantineReason

@@ -1,4 +1,4 @@
-"""Repeats, conflicts, order of arrival: where each event ends, and that the sum of D10 comes out."""
+"""Repeats, conflicts, order of arrival: where each event ends, and that the sum of outcomes (I2) comes out."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,7 +1,7 @@
 """The bytes of quarantined messages are sealed under a key a day, which is destroyed in time (docs/decisions/0019)."""
 
 from shared.adapters.postgres.migrations import run_script, run_step
-from shared.adapters.postgres.sealed_messages import ADD_SEALED, DROP_CLEAR, seal_quarantine
+from shared.adapters.postgres.sealing.sealed_messages import ADD_SEALED, DROP_CLEAR, seal_quarantine
 
 revision = "0011"
 down_revision = "0010"

@@ -3,7 +3,7 @@
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.adapters.crypto.sealing import DayKey, make_key
-from shared.adapters.postgres.kept_keys import MAKE_KEY, key_of, key_of_today_sql, newest_key_sql
+from shared.adapters.postgres.sealing.kept_keys import MAKE_KEY, key_of, key_of_today_sql, newest_key_sql
 
 
 async def read_day_key(connection: AsyncConnection, schema: str) -> DayKey:

@@ -12,8 +12,8 @@ from typing import Any, Final
 import msgspec
 
 from shared.adapters.crypto.sealing import DayKey, unseal
-from shared.adapters.postgres.kept_keys import read_key_of_today
 from shared.adapters.postgres.pool import Connection
+from shared.adapters.postgres.sealing.kept_keys import read_key_of_today
 from shared.contracts.quarantine import Message, QuarantineReason
 from shared.domain.privacy.redaction import redact_detail, redacted
 
