@@ -14,8 +14,8 @@ from services.charging.store.duplicates import Duplicates, find_duplicates, writ
 from services.charging.store.manifests import Run, limit_transaction, lock_run, write_manifest
 from services.charging.store.positions import Move, move_positions
 from shared.adapters.crypto.sealing import DayKey
-from shared.adapters.postgres.sealing.kept_keys import key_of, newest_key_sql
 from shared.adapters.postgres.pool import Connection
+from shared.adapters.postgres.sealing.kept_keys import key_of, newest_key_sql
 from shared.contracts.manifests import PremiumsCharged
 from shared.contracts.topics import MANIFESTS
 from shared.domain.calendar import instant_of
@@ -65,7 +65,7 @@ async def write_batch(
 ) -> WrittenBatch:
     """Write a batch whole or not at all; `batch` itself stays unchanged.
 
-    Raises Fenced when a position is not where it was held, Stop when the sum of D10 does not match.
+    Raises Fenced when a position is not where it was held, Stop when the sum of outcomes (I2) does not match.
     """
     async with connection.transaction():
         await limit_transaction(connection, run)

@@ -13,8 +13,8 @@ from services.charging.store.deployment import read_deployment
 from services.charging.store.leaf_groups import Groups
 from shared.adapters.crypto.signing import AuthorSigner
 from shared.adapters.postgres.decisions import Decision
-from shared.adapters.postgres.sealing.kept_keys import make_key_of_today
 from shared.adapters.postgres.pool import Connection
+from shared.adapters.postgres.sealing.kept_keys import make_key_of_today
 from shared.contracts.manifests import ManifestKind, PremiumsCharged, Total, sign_manifest
 from shared.domain.calendar import numbered_day
 from shared.domain.errors import Stop
@@ -106,7 +106,7 @@ async def write_manifest(
 ) -> PremiumsCharged:
     """Store the batch's manifest, signed by its author, with the days it touches; with a topic also in the outbox.
 
-    `totals` replace those of the batch, which are one for each row. Raises Stop when the sum of D10 does not match.
+    `totals` replace those of the batch, which are one for each row. Raises Stop when I2 does not hold.
     """
     groups = Groups.of(batch.leaves)
     totals = sum_totals(batch.totals) if totals is None else totals

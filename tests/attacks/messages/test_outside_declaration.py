@@ -232,7 +232,7 @@ CHANGES = {
     "it is not signed": """update charging.declaration
         set revision = null, key_id = null, signature = null, signed_data = null""",
 }
-"""What the audit says of a change: of the line, of all that shows a manifest's signature (D11), of the counts."""
+"""What the audit says of a change: of the line, of all that shows a manifest's signature, of the counts."""
 
 
 async def test_the_audit_notices_every_change(books: Books) -> None:
