@@ -14,7 +14,7 @@ from benchmarks.orders import BEGIN, Event, Writer, acceptances, preload
 from benchmarks.table import Row
 from benchmarks.workers import embedded_parts, open_house, peak_megabytes
 from deploy.embedded.stack import EmbeddedStack
-from shared.runtime.settings import Settings
+from services.charging.settings import ChargingSettings
 
 ORDERS: Final = 600_000
 LARGE: Final = 24_000
@@ -55,7 +55,7 @@ async def _measure(stack: EmbeddedStack, folder: Path, name: str) -> dict[str, A
 
 
 def _large(orders: int) -> Iterator[Event]:
-    writer, padding = Writer(), "x" * (Settings().max_event_bytes - ENVELOPE_BYTES)
+    writer, padding = Writer(), "x" * (ChargingSettings().max_event_bytes - ENVELOPE_BYTES)
     for number in range(orders):
         yield writer.accepted(number, BEGIN, padding=padding)
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from services.charging.__main__ import compose
 from services.charging.ingest import batch_reader
 from services.charging.rows import row_encoding
+from services.charging.settings import ChargingSettings
 from services.charging.store import leaf_groups
 from shared.adapters.run_service import run_service
 from shared.domain.evidence.merkle import EMPTY_ROOT
@@ -33,4 +34,4 @@ def take_evidence_out() -> None:
 
 if __name__ == "__main__":
     take_evidence_out()
-    sys.exit(run_service("charging", compose))
+    sys.exit(run_service("charging", ChargingSettings, compose))

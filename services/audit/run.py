@@ -35,8 +35,8 @@ from shared.adapters.files.vkeys import read_authors, read_vkeys
 from shared.adapters.postgres.pool import Connection, open_pool
 from shared.domain.errors import Refused
 from shared.domain.evidence.authors import Authors
+from shared.runtime.command_settings import CommandSettings
 from shared.runtime.deployments import load_deployments
-from shared.runtime.settings import Settings
 
 CHARGING_DATABASES: Final = "DANBAO_AUDIT_CHARGING_DATABASES"
 
@@ -58,7 +58,7 @@ class Sources:
     charging: Mapping[str, str] = field(default_factory=dict)
 
 
-def sources_from(settings: Settings) -> Sources:
+def sources_from(settings: CommandSettings) -> Sources:
     """DANBAO_AUDIT_DATABASE and DANBAO_AUDIT_PLATFORM_DATABASE, else the URLs of the settings.
 
     Where charging is several deployments, DANBAO_AUDIT_CHARGING_DATABASES has `name=URL` of each, separated by spaces.

@@ -30,6 +30,7 @@ from services.charging.queries.orders import OrderLookup
 from services.charging.queries.parked_events import ParkedEvents
 from services.charging.queries.proofs import Proofs
 from services.charging.rerate.reverse_outside import Adjustments
+from services.charging.settings import ChargingSettings
 from services.charging.store.day_partitions import PartitionsAhead
 from services.charging.store.deployment import claim_database
 from services.charging.store.manifests import Run, signed_payload, start_run
@@ -64,14 +65,13 @@ from shared.runtime import clock
 from shared.runtime.deployments import load_deployments
 from shared.runtime.periodic import Periodic, until_done
 from shared.runtime.service import Service
-from shared.runtime.settings import Settings
 
 DOOR_POOL = 3
 """Connections for requests; the consumer's own are never taken by them."""
 
 
 @asynccontextmanager
-async def compose(service: Service) -> AsyncIterator[None]:
+async def compose(service: Service[ChargingSettings]) -> AsyncIterator[None]:
     """Put the worker together."""
     settings = service.settings
     check_hashing()
@@ -149,7 +149,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
             yield
 
 
-def _watch(service: Service, consumer: Consumer, pool: Pool) -> None:
+def _watch(service: Service[ChargingSettings], consumer: Consumer, pool: Pool) -> None:
     """Look after the lag, the open day's summaries, and the keys of kept bytes, which are destroyed in time."""
     service.repeat(consumer.periodic())
     service.repeat(consumer.partitions.periodic())
@@ -159,7 +159,12 @@ def _watch(service: Service, consumer: Consumer, pool: Pool) -> None:
 
 
 def _read_closings(
-    service: Service, store: TopicStore, pool: Pool, scheme: Scheme, author: AuthorSigner, outbox: Outbox
+    service: Service[ChargingSettings],
+    store: TopicStore,
+    pool: Pool,
+    scheme: Scheme,
+    author: AuthorSigner,
+    outbox: Outbox,
 ) -> InternalTopics:
     """Start to answer what the ledger asks at a close; of several workers one does it."""
     settings = service.settings
@@ -178,11 +183,11 @@ def _read_closings(
     return topics
 
 
-def _limits(settings: Settings) -> IntakeLimits:
+def _limits(settings: ChargingSettings) -> IntakeLimits:
     return IntakeLimits(settings.max_event_bytes, settings.max_skew_seconds, settings.max_age_days)
 
 
-async def _start_runs(pool: Pool, settings: Settings, author: AuthorSigner) -> tuple[Run, Run]:
+async def _start_runs(pool: Pool, settings: ChargingSettings, author: AuthorSigner) -> tuple[Run, Run]:
     """One for order events and one for settling."""
     async with pool.acquire() as connection:
         await claim_database(connection, settings.deployment)
@@ -191,7 +196,7 @@ async def _start_runs(pool: Pool, settings: Settings, author: AuthorSigner) -> t
     return run, settlement_run
 
 
-def _watch_topics(service: Service, watch: TopicsWatch, consumer: Consumer) -> None:
+def _watch_topics(service: Service[ChargingSettings], watch: TopicsWatch, consumer: Consumer) -> None:
     consumer.find_unfit = watch.find_unfit
     service.add_readiness("order topics", watch.readiness)
     service.repeat(watch.periodic())
@@ -207,7 +212,7 @@ async def _register(pool: Pool, scheme: Scheme) -> dict[str, int]:
     return {row["uscc"]: row["id"] for row in await pool.fetch("select uscc, id from charging.enterprise")}
 
 
-async def _prepare_topics(settings: Settings, scheme: Scheme) -> None:
+async def _prepare_topics(settings: ChargingSettings, scheme: Scheme) -> None:
     """Topics are made when an enterprise is registered: a new one later is a rebalance of the whole group."""
     wanted = dict.fromkeys(topics_used_by("charging"), 1)
     wanted |= dict.fromkeys(map(orders_topic, scheme.enterprises), settings.order_partitions)
@@ -220,4 +225,4 @@ async def _publish(broker: KafkaBroker, author: AuthorSigner, topic: str, key: s
 
 
 if __name__ == "__main__":
-    sys.exit(run_service("charging", compose))
+    sys.exit(run_service("charging", ChargingSettings, compose))

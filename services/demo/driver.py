@@ -17,8 +17,8 @@ from services.demo.running.apis import Apis
 from shared.adapters.kafka.producer import RecordSender, open_sender
 from shared.contracts.topics import enterprise_of
 from shared.domain.calendar import day_start, since_epoch_ms
+from shared.runtime.command_settings import CommandSettings
 from shared.runtime.exits import CommandFailed
-from shared.runtime.settings import Settings
 
 POLL_SECONDS: Final = 0.03
 PATIENCE_SECONDS: Final = 120.0
@@ -177,7 +177,7 @@ async def until(is_so: Callable[[], Awaitable[bool]], what: str, patience_second
 
 
 @asynccontextmanager
-async def open_stream(settings: Settings, apis: Apis, watcher: Watcher) -> AsyncIterator[Stream]:
+async def open_stream(settings: CommandSettings, apis: Apis, watcher: Watcher) -> AsyncIterator[Stream]:
     """A stream with its clients."""
     async with open_sender(settings) as sender:
         yield Stream(apis, sender, watcher)

@@ -24,6 +24,7 @@ from services.ledger.log.witness import request_cosignature
 from services.ledger.operations.metrics import REFRESH_SECONDS, Metrics, refresh_gauges
 from services.ledger.operations.readiness import check_progress
 from services.ledger.operations.scheduler import TICK_SECONDS, do_duties_now
+from services.ledger.settings import LedgerSettings
 from shared.adapters.crypto.author_keys import load_authors, load_signer
 from shared.adapters.http.charging_deployments import ChargingWorkers, open_charging
 from shared.adapters.http.decision_routes import make_decisions_router
@@ -52,7 +53,6 @@ from shared.runtime.clock import now
 from shared.runtime.deployments import load_deployments
 from shared.runtime.periodic import Periodic, Step, until_done
 from shared.runtime.service import Service
-from shared.runtime.settings import Settings
 
 WORK_CONNECTIONS = 8
 REQUEST_CONNECTIONS = 4
@@ -76,7 +76,7 @@ class Connections:
 
 
 @asynccontextmanager
-async def compose(service: Service) -> AsyncIterator[None]:
+async def compose(service: Service[LedgerSettings]) -> AsyncIterator[None]:
     """Open the connections, start the background work, add the routes; raises `Refused` for a bad setting."""
     settings, log_keys = service.settings, load_log_keys(service.settings)
     signer, authors = load_signer(settings, Role.LEDGER), load_authors(settings, Role.CHARGING)
@@ -99,7 +99,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
             yield
 
 
-async def _open_connections(stack: AsyncExitStack, settings: Settings) -> Connections:
+async def _open_connections(stack: AsyncExitStack, settings: LedgerSettings) -> Connections:
     url, waits, enter = settings.database.get_secret_value(), Waits.of(settings), stack.enter_async_context
     return Connections(
         engine=await enter(open_engine(url, size=WORK_CONNECTIONS, waits=waits)),
@@ -137,7 +137,11 @@ def subscribe(
 
 
 def _add_routes(
-    service: Service, connections: Connections, log_keys: LogKeys, topics: InternalTopics, outbox: Outbox
+    service: Service[LedgerSettings],
+    connections: Connections,
+    log_keys: LogKeys,
+    topics: InternalTopics,
+    outbox: Outbox,
 ) -> None:
     requests, decisions = connections.requests, Decisions(connections.reading, "ledger")
     for router in (
@@ -152,7 +156,7 @@ def _add_routes(
         service.app.include_router(router)
 
 
-def _read_topics(service: Service, topics: InternalTopics, engine: AsyncEngine) -> None:
+def _read_topics(service: Service[LedgerSettings], topics: InternalTopics, engine: AsyncEngine) -> None:
     wanted = dict.fromkeys(topics_used_by("ledger"), 1)
     service.background("topics", until_done("topics", lambda: ensure_topics(service.settings, wanted)))
     service.background("inbox", until_done("inbox", lambda: _catch_up(engine)))
@@ -167,7 +171,7 @@ async def _catch_up(engine: AsyncEngine) -> None:
 
 
 def _repeat_duties(
-    service: Service, connections: Connections, metrics: Metrics, outbox: Outbox, authors: Authors
+    service: Service[LedgerSettings], connections: Connections, metrics: Metrics, outbox: Outbox, authors: Authors
 ) -> None:
     settings, engine = service.settings, connections.engine
     service.add_readiness("books", lambda: check_progress(engine, settings.ready_commit_age_seconds))
@@ -189,7 +193,7 @@ def _repeat_duties(
         service.repeat(Periodic(name, duty, pause_seconds, describe=describe))
 
 
-def _keep_log(service: Service, engine: AsyncEngine, keys: LogKeys, witness: httpx.AsyncClient) -> None:
+def _keep_log(service: Service[LedgerSettings], engine: AsyncEngine, keys: LogKeys, witness: httpx.AsyncClient) -> None:
     async def sign() -> None:
         await sign_due_checkpoint(engine, keys, service.settings.checkpoint_seconds)
 
@@ -201,7 +205,7 @@ def _keep_log(service: Service, engine: AsyncEngine, keys: LogKeys, witness: htt
         service.repeat(Periodic("witness", cosign, LOG_SECONDS, describe=describe))
 
 
-def _erase_in_time(service: Service, keys: KeptKeys) -> None:
+def _erase_in_time(service: Service[LedgerSettings], keys: KeptKeys) -> None:
     """Destroy the keys of quarantined messages when their time is over; a key that is left too long is an alarm."""
     service.add_readiness("kept_keys", keys.readiness)
     service.repeat(keys.periodic())

@@ -14,6 +14,7 @@ from services.national_platform.fault_knobs import FaultKnobs
 from services.national_platform.metrics import Metrics
 from services.national_platform.reports.reception import Reception
 from services.national_platform.reports.roster import Roster
+from services.national_platform.settings import PlatformSettings
 from services.national_platform.witnessing.entry_authors import EntryAuthors, Fetch, fetch_from
 from services.national_platform.witnessing.witness import Witness
 from shared.adapters.crypto.author_keys import load_authors
@@ -25,14 +26,13 @@ from shared.domain.errors import Refused
 from shared.domain.evidence.authors import Role
 from shared.domain.evidence.signed_note import COSIGNATURE
 from shared.runtime.service import Service
-from shared.runtime.settings import Settings
 
 LOG_SECONDS: Final = 4.0
 """A log that takes longer to give a tile is asked again by the next request for a cosignature."""
 
 
 @asynccontextmanager
-async def compose(service: Service) -> AsyncIterator[None]:
+async def compose(service: Service[PlatformSettings]) -> AsyncIterator[None]:
     """Open the database, load roster and public key, add the routes; raises `Refused` for a bad setting."""
     settings = service.settings
     if settings.reporter_public_key is None:
@@ -61,7 +61,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
         yield
 
 
-def open_witness(settings: Settings, engine: AsyncEngine, fetch: Fetch) -> Witness:
+def open_witness(settings: PlatformSettings, engine: AsyncEngine, fetch: Fetch) -> Witness:
     """The witness with the key, logs and authors of the settings; raises `Refused` without any of these."""
     if settings.witness_key is None or settings.vkeys is None:
         raise Refused("DANBAO_WITNESS_KEY and DANBAO_VKEYS: a witness needs a key, and the keys of the logs it knows")

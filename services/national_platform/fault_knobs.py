@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
-from shared.runtime.settings import Settings
+from services.national_platform.settings import PlatformSettings
 
 _SPAN: Final = 2**64
 
@@ -28,7 +28,7 @@ class Faults:
 class FaultKnobs:
     """Draws the faults of each request from the settings' shares."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: PlatformSettings) -> None:
         self._settings = settings
         self._heard: Counter[str] = Counter()
 

@@ -30,6 +30,7 @@ from services.reporting.register.set_aside import SetAsideGauge, open_quarantine
 from services.reporting.rendering.layout import PageRenderer
 from services.reporting.rendering.page_context import PageContext
 from services.reporting.service_clients import Sources, open_apis
+from services.reporting.settings import ReportingSettings
 from shared.adapters.crypto.author_keys import load_authors
 from shared.adapters.crypto.signing import NoteSigner, Signer
 from shared.adapters.files.scheme import load_scheme
@@ -53,7 +54,6 @@ from shared.domain.evidence.authors import Authors, Role
 from shared.domain.evidence.signed_note import ED25519
 from shared.runtime.periodic import Periodic, Step, until_done
 from shared.runtime.service import Service
-from shared.runtime.settings import Settings
 
 WORK_CONNECTIONS = 8
 POLL_SECONDS = 0.5
@@ -63,7 +63,7 @@ REQUEST_CONNECTIONS = 8
 
 
 @asynccontextmanager
-async def compose(service: Service) -> AsyncIterator[None]:
+async def compose(service: Service[ReportingSettings]) -> AsyncIterator[None]:
     """Everything, with its topics; raises `Refused` for a bad setting."""
     settings = service.settings
     url, waits = settings.database.get_secret_value(), Waits.of(settings)
@@ -80,7 +80,7 @@ async def compose(service: Service) -> AsyncIterator[None]:
         yield
 
 
-def read_topics(intake: Intake, pool: Pool, settings: Settings, authors: Authors) -> InternalTopics:
+def read_topics(intake: Intake, pool: Pool, settings: ReportingSettings, authors: Authors) -> InternalTopics:
     """Everything that reporting reads, not started yet."""
     topics = InternalTopics(TopicStore(pool, "reporting"), settings, verify_by(authors))
     for topic in intake.topics:
@@ -89,7 +89,7 @@ def read_topics(intake: Intake, pool: Pool, settings: Settings, authors: Authors
 
 
 @asynccontextmanager
-async def assemble(service: Service) -> AsyncIterator[Intake]:
+async def assemble(service: Service[ReportingSettings]) -> AsyncIterator[Intake]:
     """Open what is needed, add the routes, start building and sending; what is told goes into the intake."""
     settings = service.settings
     if settings.signing_key is None:
@@ -164,7 +164,7 @@ async def assemble(service: Service) -> AsyncIterator[Intake]:
         yield Intake(engine, wake)
 
 
-async def _erase_in_time(service: Service, stack: AsyncExitStack, url: str, waits: Waits) -> None:
+async def _erase_in_time(service: Service[ReportingSettings], stack: AsyncExitStack, url: str, waits: Waits) -> None:
     """Destroy the keys of what is kept when their time is over; a key that is left too long is an alarm."""
     pool = await stack.enter_async_context(open_pool(url, size=1, waits=waits))
     keys = KeptKeys(pool, "reporting", service.settings.kept_bytes_days)
@@ -172,7 +172,9 @@ async def _erase_in_time(service: Service, stack: AsyncExitStack, url: str, wait
     service.repeat(keys.periodic())
 
 
-def _start_loops(service: Service, requests: AsyncEngine, metrics: Metrics, loops: Sequence[Periodic]) -> None:
+def _start_loops(
+    service: Service[ReportingSettings], requests: AsyncEngine, metrics: Metrics, loops: Sequence[Periodic]
+) -> None:
     def wake() -> None:
         for loop in loops:
             loop.wake()
@@ -187,7 +189,7 @@ def _public_keys(vkeys: Path) -> list[str]:
     return [*map(str, read_vkeys(vkeys)), *map(str, read_authors(vkeys))]
 
 
-def _open_gate(service: Service, access: Access) -> tuple[str, str]:
+def _open_gate(service: Service[ReportingSettings], access: Access) -> tuple[str, str]:
     """Have the gate ask for keys and sessions, and serve pages under the published address; returns it and /receipt's.
 
     Raises Refused where a proxy is named and no address: links would lead past it.

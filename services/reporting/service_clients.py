@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 from pydantic import ValidationError
 
+from services.reporting.settings import ReportingSettings
 from shared.adapters.http.bounded_answer import BoundedAnswer, ask, need_success, read_object, refusal
 from shared.adapters.http.charging_deployments import ChargingWorkers, open_charging
 from shared.contracts.findings import DayFindings
@@ -17,7 +18,6 @@ from shared.contracts.manifests import ALONE
 from shared.contracts.reports import EmployeeExclusion, PaymentItem
 from shared.domain.errors import WrongAnswer
 from shared.runtime.deployments import Deployment, Deployments, load_deployments
-from shared.runtime.settings import Settings
 
 PATIENCE_SECONDS: Final = 300.0
 """How long charging may look through a whole day."""
@@ -180,7 +180,7 @@ class Sources:
 
 
 @asynccontextmanager
-async def open_apis(settings: Settings) -> AsyncIterator[tuple[Charging, InternalApi]]:
+async def open_apis(settings: ReportingSettings) -> AsyncIterator[tuple[Charging, InternalApi]]:
     """Clients of both services, showing reporting's key for either; closed at the end."""
     timeout, deployments = settings.report_timeout_seconds, load_deployments(settings)
     headers = {"Authorization": f"Bearer {settings.ledger_key.get_secret_value()}"}

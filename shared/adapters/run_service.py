@@ -1,7 +1,7 @@
 """Runs a service with the project's adapters: author keys from files, PostgreSQL's errors, Kafka's login and broker."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -13,25 +13,24 @@ from shared.adapters.kafka.login import check_login
 from shared.adapters.postgres.pool import AWAY, BadData
 from shared.runtime import service
 from shared.runtime.http.errors import DriverErrors
-from shared.runtime.service import Adapters, Compose, Service
-from shared.runtime.settings import Settings
+from shared.runtime.service import Adapters, Compose, S, Service
 
 ADAPTERS: Final = Adapters(read_authors, check_login, DriverErrors(bad_values=(BadData,), away=AWAY))
 PING_SECONDS: Final = 2.0
 
 
-def make_service(name: str, settings: Settings, compose: Compose) -> Service:
+def make_service(name: str, settings: S, compose: Compose[S]) -> Service[S]:
     """A service that is not running yet."""
     return Service(name, settings, compose, ADAPTERS)
 
 
-def run_service(name: str, compose: Compose) -> int:
+def run_service(name: str, read_settings: Callable[[], S], compose: Compose[S]) -> int:
     """Read the settings, run the service, return its exit status."""
-    return service.run_service(name, compose, ADAPTERS)
+    return service.run_service(name, read_settings, compose, ADAPTERS)
 
 
 @asynccontextmanager
-async def running_broker(service: Service, broker: KafkaBroker) -> AsyncIterator[None]:
+async def running_broker(service: Service[S], broker: KafkaBroker) -> AsyncIterator[None]:
     """Start the broker as a task of the service (joining a group takes seconds) and stop it at the end."""
     started = service.background("broker", start_broker(broker))
 

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Gener
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 import structlog
 import uvicorn
@@ -47,7 +47,8 @@ CHECK_SECONDS: Final = 3.0
 """One condition of /readyz: a database that is silent must not keep the answer from whoever asks."""
 READY_SECONDS: Final = 1.0
 """An answer of /readyz holds for so long, for all who ask: its conditions ask the database and the broker."""
-Compose = Callable[["Service"], AbstractAsyncContextManager[None]]
+S = TypeVar("S", bound=Settings)
+"""Settings of one service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +62,10 @@ class Adapters:
     driver_errors: DriverErrors
 
 
-class Service:
+class Service(Generic[S]):
     """One process: its app, its background tasks, what makes it ready, and why it had to stop."""
 
-    def __init__(self, name: str, settings: Settings, compose: Compose, adapters: Adapters) -> None:
+    def __init__(self, name: str, settings: S, compose: "Compose[S]", adapters: Adapters) -> None:
         self.name, self.settings = name, settings
         self.registry = CollectorRegistry()
         authors = adapters.read_authors(settings.vkeys) if settings.vkeys else []
@@ -234,10 +235,14 @@ class Service:
             return PlainTextResponse(generate_latest(self.registry))
 
 
-def run_service(name: str, compose: Compose, adapters: Adapters) -> int:
+Compose = Callable[[Service[S]], AbstractAsyncContextManager[None]]
+"""Puts one service together while it runs."""
+
+
+def run_service(name: str, read_settings: Callable[[], S], compose: Compose[S], adapters: Adapters) -> int:
     """Read the settings, run the service, return its exit status."""
     try:
-        service = Service(name, Settings(), compose, adapters)
+        service = Service(name, read_settings(), compose, adapters)
     except ValidationError as error:
         faults = [f"DANBAO_{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in error.errors()]
         return _refuse(name, Refused("; ".join(faults)))

@@ -1,11 +1,10 @@
-"""Every setting of every service, read from the environment with the prefix `DANBAO_`.
+"""Settings that several processes read, from the environment with the prefix `DANBAO_`; each service adds its own.
 
 Each limit has a name here and a consequence in its description. Durations are seconds, sizes bytes. A secret (a setting
 of type `SecretStr`) may be in a file instead, which `DANBAO_<NAME>_FILE` names.
 """
 
 import os
-from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,7 +19,7 @@ HOUSE = Path(__file__).resolve().parents[2]
 
 
 class Settings(BaseSettings):
-    """What one process needs to know; a service reads the part that concerns it."""
+    """What every process may need; `services/<name>/settings.py` has what only that service reads."""
 
     model_config = SettingsConfigDict(env_prefix="DANBAO_", extra="ignore")
 
@@ -29,10 +28,6 @@ class Settings(BaseSettings):
     database: SecretStr = Field(
         SecretStr("postgresql://danbao@127.0.0.1:5432/danbao"),
         description="URL this process logs in with; the administrator's for migrate and up, else its own login",
-    )
-    platform_database: SecretStr = Field(
-        SecretStr("postgresql://danbao@127.0.0.1:5432/national_platform"),
-        description="administrator's URL of the national platform's database (migrate and up)",
     )
     database_answer_seconds: float = Field(
         120.0, gt=0, description="a statement that is not answered for so long is given up, and tried again"
@@ -53,7 +48,6 @@ class Settings(BaseSettings):
     )
     deployment: str = Field("charging", description="which of them a charging worker belongs to")
     ledger_url: str = "http://127.0.0.1:8102"
-    reporting_url: str = "http://127.0.0.1:8103"
     platform_url: str = "http://127.0.0.1:8104"
     scheme: Annotated[list[Path], NoDecode] = Field(
         default_factory=lambda: [HOUSE / "deploy" / "tariffs"],
@@ -64,23 +58,8 @@ class Settings(BaseSettings):
     access_keys: Path | None = Field(None, description="TOML file of API keys (hashed) with their scopes")
     charging_key: SecretStr = Field(SecretStr(""), description="key this process shows charging")
     ledger_key: SecretStr = Field(SecretStr(""), description="key this process shows the ledger")
-    reporting_key: SecretStr = Field(SecretStr(""), description="key this process shows reporting")
-    signing_key: Path | None = Field(None, description="Ed25519 private key (PEM) that signs reports")
-    acknowledgement_name: str = Field(
-        "danbao.example/acknowledgements", description="name under which acknowledgements are signed, with signing_key"
-    )
-    reporter_public_key: Path | None = Field(
-        None, description="Ed25519 public key (PEM) that the national platform checks reports with"
-    )
     log_origin: str = Field("danbao.example/log", description="name of the evidence log: its origin line and key name")
-    log_keys: Annotated[list[Path], NoDecode] = Field(
-        default_factory=list,
-        description="Ed25519 private keys (PEM) that sign checkpoints, colon-separated; during a change of keys both",
-    )
     witness_name: str = Field("platform.danbao.example/witness", description="name the national platform cosigns under")
-    witness_key: Path | None = Field(
-        None, description="Ed25519 private key (PEM) that cosigns checkpoints; without one the platform is no witness"
-    )
     vkeys: Path | None = Field(
         None,
         description="file of verifier keys, one vkey a line: of logs, which the witness takes, and of witnesses, which "
@@ -89,18 +68,9 @@ class Settings(BaseSettings):
     author_key: Path | None = Field(
         None, description="Ed25519 private key (PEM) that signs manifests and messages; its vkey is in DANBAO_VKEYS"
     )
-    person_key: Path | None = Field(
-        None, description="Ed25519 private key (PEM) of the person whose decisions `danbao` sends; vkey in DANBAO_VKEYS"
-    )
     platform_key: SecretStr = Field(SecretStr(""), description="key reporting shows the national platform")
 
     # HTTP: limits of each process; sizes are in shared/runtime/http/limits.py
-    public_url: str = Field(
-        "",
-        pattern=r"^(https?://[A-Za-z0-9.:\[\]-]+)?$",
-        description="address of the pages as browsers reach it; links are built from it, another Host is refused, and "
-        "with https:// cookies are Secure and HSTS is sent; without it links name host and port of this process",
-    )
     trusted_proxies: Annotated[list[str], NoDecode] = Field(
         default_factory=list,
         description="addresses or networks of proxies whose X-Forwarded-For and -Proto are believed, comma-separated; "
@@ -126,9 +96,6 @@ class Settings(BaseSettings):
         2.0, gt=0, description="a request that waits longer for a database connection is answered 503"
     )
 
-    # Order receipts
-    receipt_page: str = Field("", description="address of /receipt as workers reach it; else below public_url")
-
     # Kafka
     kafka_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="how the listener is spoken to; PLAINTEXT is for the embedded broker only"
@@ -146,9 +113,6 @@ class Settings(BaseSettings):
     )
     kafka_certificate: Path | None = Field(None, description="own certificate (PEM, with its chain) for mutual TLS")
     kafka_key: Path | None = Field(None, description="its private key (PEM, not encrypted)")
-    kafka_logins: Path | None = Field(
-        None, description="folder of password files, one for each login: for the setup job, and for up and demo"
-    )
     kafka_session_timeout_ms: int = Field(10_000, description="a worker silent for so long loses its partitions")
     kafka_heartbeat_ms: int = 3_000
     kafka_metadata_max_age_ms: int = Field(5_000, description="a new topic is found after at most so long")
@@ -161,49 +125,9 @@ class Settings(BaseSettings):
     )
     order_partitions: int = Field(4, description="partitions of a new orders topic")
     topic_replicas: int = 1
-    topic_timestamps: Literal["LogAppendTime", "CreateTime"] = Field(
-        "LogAppendTime",
-        description="record times the setup job gives topics: the broker's, or (replays) the producer's",
-    )
 
     # Charging
-    batch_events: int = Field(16_000, gt=0, description="most events in one batch; fewer cost rate, more cost memory")
-    fetch_bytes: int = Field(
-        3 * 1024 * 1024, gt=0, description="asked of a broker at once: a batch's worth, sent while one is charged"
-    )
-    fetch_wait_ms: int = Field(
-        50, gt=0, description="a broker with nothing answers after it; the embedded one looks again after half of it"
-    )
-    order_timestamps: str = Field(
-        "LogAppendTime", description="message.timestamp.type of an orders topic; another pauses it. Empty: any"
-    )
-    order_message_bytes: int = Field(
-        0, ge=0, description="max.message.bytes of an orders topic; another is an alarm. 0: any"
-    )
-    order_retention_hours: int = Field(
-        0, ge=0, description="an orders topic that keeps its events for less is an alarm. 0: any"
-    )
-    order_cleanup: str = Field(
-        "delete", description="cleanup.policy of an orders topic; another is an alarm. Empty: any"
-    )
-    topic_look_seconds: float = Field(5.0, gt=0, description="pause between two looks at all order topics")
-    max_event_bytes: int = Field(64 * 1024, description="a larger event is parked as too_large")
-    max_skew_seconds: int = Field(300, description="an acceptance further after its record time is parked")
     max_age_days: int = Field(30, description="an acceptance older than its record time by more is parked")
-    park_window_events: int = Field(1_000, gt=0, description="last events of a topic that the park limit looks at")
-    park_limit_share: float = Field(0.5, ge=0, le=1, description="a larger share of them parked pauses the topic")
-    park_limit_count: int = Field(100, gt=0, description="fewer of them parked never pause the topic")
-    transaction_seconds: float = Field(
-        30.0, description="a batch whose transaction takes longer is undone by the database and read again"
-    )
-    settle_seconds: float = Field(2.0, description="pause between settling steps; 0 leaves it to the close")
-    gap_days: int = Field(
-        7, ge=1, description="a number missing so many days after its day is presumed to be an order that was not sent"
-    )
-    days_ahead: int = Field(7, ge=1, description="parts of rows that are made ahead of the day")
-    least_days_ahead: int = Field(3, ge=1, description="fewer parts ahead of the day are an alarm: not ready")
-
-    late_acceptance_seconds: int = Field(3_600, ge=60, description="an acceptance sent later than this is a finding")
     acceptance_wait_days: int = Field(
         3, ge=1, description="days after which an order's missing acceptance, or an injury's order, is not waited for"
     )
@@ -216,40 +140,10 @@ class Settings(BaseSettings):
         "their day is destroyed; hash and redacted form stay",
     )
 
-    # Archive
-    archive: Path = Field(Path("archive"), description="folder of archived days; beside the database's backups")
-    archive_after_days: int = Field(
-        62, ge=1, description="days before the last closed one that stay: how late orders may be, and what Kafka keeps"
-    )
-    retention_days: int = Field(1_826, ge=1, description="days for which an archived day is kept: five years")
-    archive_processes: int = Field(2, ge=1, description="files of an archive that are worked on at once, 400 MB each")
-
     # Ledger
-    books_open_on: date | None = Field(None, description="first day of the books; today when migrated without one")
     scheduler: bool = Field(True, description="close, bill and assess by the clock; off where a command does it")
     close_after_hours: int = Field(36, description="a day closes so many hours after it began: T+1 12:00")
     close_timeout_seconds: float = Field(60.0, description="a count that takes longer raises the alarm close_overdue")
-    checkpoint_seconds: float = Field(
-        60.0, description="a log that has grown is signed after so long; 0: at every look"
-    )
-    cosign_timeout_seconds: float = Field(
-        300.0, description="a checkpoint without a cosignature for longer raises the alarm checkpoint_unwitnessed"
-    )
-
-    # Reporting
-    report_timeout_seconds: float = 10.0
-    report_attempts: int = Field(200, description="tries before a report is a discrepancy: undeliverable")
-    report_retry_seconds: float = Field(0.5, description="first pause between tries; doubles up to a minute")
-    registration_tokens: int = Field(10_000, description="tokens in one registration report; more go into parts")
-
-    # The simulated national platform's faults
-    fault_delay_seconds: float = 0.0
-    fault_error_share: float = Field(0.0, ge=0, le=1, description="share of requests answered 503 unheard")
-    fault_lost_reply_share: float = Field(0.0, ge=0, le=1, description="share kept but answered 504")
-    fault_duplicate_share: float = Field(0.0, ge=0, le=1, description="share handled twice")
-    fault_refusal_share: float = Field(0.0, ge=0, le=1, description="share refused though right")
-    fault_seed: int = 1
-    platform_roster: Path | None = Field(None, description="CSV of workers insured as employees")
 
     # A process
     log_level: str = "info"
@@ -272,10 +166,15 @@ class Settings(BaseSettings):
         """Arguments first, then the environment, then the files that the environment names."""
         return init_settings, env_settings, _SecretFiles(settings_cls)
 
-    @field_validator("scheme", "log_keys", mode="before")
+    @field_validator("scheme", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return [Path(part) for part in value.split(":") if part] if isinstance(value, str) else value
+        return split_paths(value)
+
+
+def split_paths(value: object) -> object:
+    """Paths of a setting that separates them with colons; anything else unchanged."""
+    return [Path(part) for part in value.split(":") if part] if isinstance(value, str) else value
 
 
 class _SecretFiles(PydanticBaseSettingsSource):

@@ -23,6 +23,7 @@ from tests.support.waiting import eventually_async
 
 SERVICE_KEY, PLATFORM_KEY = "key-of-the-services", "key-of-the-reporter"
 T = TypeVar("T")
+S = TypeVar("S", bound=Settings)
 Handler = Callable[[bytes], Awaitable[object]]
 
 
@@ -46,8 +47,8 @@ class Place:
     witness: NoteSigner
     made: dict[str, Any] = field(default_factory=dict)
 
-    def settings(self, role: str) -> Settings:
-        return self.once(f"settings of {role}", lambda: self._read_settings(role))
+    def settings(self, role: str, kind: type[S]) -> S:
+        return self.once(f"settings of {role}", lambda: self._read_settings(role, kind))
 
     def once(self, name: str, make: Callable[[], T]) -> T:
         """What was made under this name, made now if it was not."""
@@ -56,14 +57,14 @@ class Place:
         found: T = self.made[name]
         return found
 
-    def _read_settings(self, role: str) -> Settings:
-        return Settings(
+    def _read_settings(self, role: str, kind: type[S]) -> S:
+        own: dict[str, Any] = {"reporter_public_key": self.public, "signing_key": self.private}
+        return kind(
             kafka=self.bootstrap,
             database=SecretStr(self.urls[role]),
             **caller_settings(SERVICE_KEY),
             platform_key=SecretStr(PLATFORM_KEY),
-            reporter_public_key=self.public,
-            signing_key=self.private,
+            **{name: value for name, value in own.items() if name in kind.model_fields},
         )
 
 

@@ -28,6 +28,7 @@ from services.charging.metrics import Metrics as ChargingMetrics
 from services.charging.queries.days import Lookup
 from services.charging.queries.orders import OrderLookup
 from services.charging.queries.parked_events import ParkedEvents
+from services.charging.settings import ChargingSettings
 from services.charging.store.manifests import start_run
 from services.ledger.api import ledger_routes as ledger_api
 from services.ledger.api.log_routes import make_public_router
@@ -39,6 +40,7 @@ from services.ledger.close.compare_count import take_count
 from services.ledger.close.deployment_counts import CountingDeployments
 from services.ledger.log.checkpoints import sign_due_checkpoint
 from services.ledger.log.witness import request_cosignature
+from services.ledger.settings import LedgerSettings
 from services.national_platform.api.platform_routes import PlatformAccess
 from services.national_platform.api.platform_routes import routes as platform_routes
 from services.national_platform.api.witness_routes import make_witness_router
@@ -46,6 +48,7 @@ from services.national_platform.fault_knobs import FaultKnobs
 from services.national_platform.metrics import Metrics as PlatformMetrics
 from services.national_platform.reports.reception import Reception
 from services.national_platform.reports.roster import Roster
+from services.national_platform.settings import PlatformSettings
 from services.national_platform.witnessing.entry_authors import EntryAuthors, fetch_from
 from services.national_platform.witnessing.witness import Witness
 from services.reporting.api import internal_routes as reporting_api
@@ -74,7 +77,6 @@ from shared.contracts.topics import (
     STATEMENTS,
 )
 from shared.runtime.access import AccessKeys
-from shared.runtime.settings import Settings
 from tests.faults.demo_town import PLATFORM_KEY, SERVICE_KEY, Handler, Place, Start, Town
 from tests.faults.logs import LogBroker, LogConsumer, Logs, LogSubscriber
 from tests.faults.steps import Process, Steps
@@ -118,12 +120,12 @@ class ChargingService:
 
     @classmethod
     async def start(cls, town: Town, process: Process) -> "ChargingService":
-        settings = town.place.settings("charging")
+        settings = town.place.settings("charging", ChargingSettings)
         made = cls(town, process, await open_pool(process, settings.database.get_secret_value(), 3))
         await made._compose(settings)
         return made
 
-    async def _compose(self, settings: Settings) -> None:
+    async def _compose(self, settings: ChargingSettings) -> None:
         scheme = self.town.place.scheme
         async with self.pool.acquire() as connection:
             self.run = await start_run(connection, "orders", CHARGING)
@@ -138,7 +140,7 @@ class ChargingService:
     @cached_property
     def app(self) -> FastAPI:
         parked, keys = ParkedEvents(self.pool, self.broker), opened_by(SERVICE_KEY, "charging")
-        settings, lookup = self.town.place.settings("charging"), Lookup(self.pool, CHARGING)
+        settings, lookup = self.town.place.settings("charging", ChargingSettings), Lookup(self.pool, CHARGING)
         finder = DayFinder(self.pool, settings.late_acceptance_seconds, settings.acceptance_wait_days)
         orders = OrderLookup(self.pool)
         decisions = Decisions(self.pool, "charging")
@@ -190,7 +192,7 @@ class LedgerService:
 
     @classmethod
     async def start(cls, town: Town, process: Process) -> "LedgerService":
-        url = town.place.settings("ledger").database.get_secret_value()
+        url = town.place.settings("ledger", LedgerSettings).database.get_secret_value()
         engine = town.place.engines.open(process)
         made = cls(town, process, engine, await open_pool(process, url, 1))
         town.place.once("ledger's pool", LatestPool).pool = made.pool
@@ -203,7 +205,7 @@ class LedgerService:
         return self.town.place.once("ledger", self._make_app)
 
     def _make_app(self) -> FastAPI:
-        settings, keys = self.town.place.settings("ledger"), opened_by(SERVICE_KEY, "ledger")
+        settings, keys = self.town.place.settings("ledger", LedgerSettings), opened_by(SERVICE_KEY, "ledger")
         pool = cast("Pool", self.town.place.once("ledger's pool", LatestPool))
         decisions = Decisions(pool, "ledger")
         app = app_of(ledger_api.make_router(keys, self.engine, settings, is_working_day, lambda: None, decisions))
@@ -313,7 +315,7 @@ class PlatformService:
     def _make_app(self) -> FastAPI:
         reception = Reception(self.engine, Verifier(self.town.place.public), Roster.load(None))
         access = PlatformAccess(AccessKeys.load(None, ""), PLATFORM_KEY)
-        knobs = FaultKnobs(self.town.place.settings("national_platform"))
+        knobs = FaultKnobs(self.town.place.settings("national_platform", PlatformSettings))
         metrics = PlatformMetrics(CollectorRegistry())
         app = app_of(platform_routes(access, reception, self.engine, knobs, metrics))
         keys = [signer.verifier for signer in self.town.place.log_keys.signers]

@@ -23,6 +23,7 @@ from services.charging.ingest.fetch_tracker import FetchTracker, StaleBatch
 from services.charging.ingest.partition_logs import Logs, confirm_cluster, describe_log_fault
 from services.charging.ingest.topic_pauses import ParkRateLimit, Pauses
 from services.charging.metrics import Metrics
+from services.charging.settings import ChargingSettings
 from services.charging.store.batch_writer import write_batch
 from services.charging.store.day_partitions import DayPartitions
 from services.charging.store.deployment import own_group
@@ -36,7 +37,6 @@ from shared.contracts.manifests import PremiumsCharged
 from shared.contracts.topics import ORDERS_PATTERN
 from shared.domain.errors import Stop
 from shared.runtime.periodic import Periodic, until_done
-from shared.runtime.settings import Settings
 
 log = structlog.get_logger(__name__)
 GROUP: Final = "charging"
@@ -55,7 +55,7 @@ class Consumer(ConsumerRebalanceListener):
 
     def __init__(
         self,
-        settings: Settings,
+        settings: ChargingSettings,
         pool: Pool,
         reader: EventReader,
         run: Run,
@@ -103,7 +103,7 @@ class Consumer(ConsumerRebalanceListener):
             max_records=self._settings.batch_events,
             batch_timeout_ms=POLL_MS,
             parser=as_read,
-            **fetch_options(self._settings),
+            **fetch_options(self._settings.fetch_bytes, self._settings.fetch_wait_ms),
             **consumer_options(self._settings),
         )
         poll_with(self._subscriber, POLL_MS, self._settings.batch_events, self._polled, self._poll_failed)

@@ -17,11 +17,11 @@ import structlog
 
 from services.charging.metrics import Metrics
 from services.charging.rows.batch import KeptRecord
+from services.charging.settings import ChargingSettings
 from services.charging.store.batch_writer import Overrun
 from services.charging.store.positions import Move
 from shared.adapters.postgres.pool import Pool
 from shared.domain.errors import Refused
-from shared.runtime.settings import Settings
 
 log = structlog.get_logger(__name__)
 _LAST: Final = "select distinct on (topic) topic, is_paused, reason from charging.pause order by topic, id desc"
@@ -38,7 +38,7 @@ class ParkRateLimit:
     count: int
 
     @classmethod
-    def of(cls, settings: Settings) -> "ParkRateLimit":
+    def of(cls, settings: ChargingSettings) -> "ParkRateLimit":
         """As it is set."""
         return cls(settings.park_window_events, settings.park_limit_share, settings.park_limit_count)
 

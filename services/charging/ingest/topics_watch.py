@@ -19,6 +19,7 @@ from aiokafka.errors import KafkaError
 
 from services.charging.ingest.consumer import GROUP, Consumer
 from services.charging.metrics import Metrics
+from services.charging.settings import ChargingSettings
 from services.charging.store.deployment import own_group
 from shared.adapters.kafka.admin.topic_survey import TIMESTAMPS, Survey, TopicSurvey
 from shared.adapters.kafka.bounded_fetch import require_broker_times
@@ -26,7 +27,6 @@ from shared.adapters.kafka.security import client_options
 from shared.adapters.postgres.pool import Pool
 from shared.contracts.topics import orders_topic
 from shared.runtime.periodic import Periodic
-from shared.runtime.settings import Settings
 
 log = structlog.get_logger(__name__)
 MOST_SHOWN: Final = 8
@@ -66,7 +66,7 @@ class TopicsWatch:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: ChargingSettings,
         pool: Pool,
         consumer: Consumer,
         pattern: str,

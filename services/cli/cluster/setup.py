@@ -12,7 +12,7 @@ from shared.adapters.files.scheme import load_scheme
 from shared.adapters.kafka.admin.cluster_admin import Acl, Cluster, acl_of, open_cluster, words
 from shared.contracts.topic_rights import BROKER, Rights, bindings_of, logins_of, rights_of, topic_settings
 from shared.contracts.topics import INTERNAL, orders_topic
-from shared.runtime.settings import Settings
+from shared.runtime.command_settings import CommandSettings
 
 ORDERED: Final = 1_000
 """ACLs in one request; more take several."""
@@ -41,7 +41,7 @@ class Wanted:
     """Whom the job itself logs in as: not to be removed by it."""
 
     @classmethod
-    def of(cls, settings: Settings) -> "Wanted":
+    def of(cls, settings: CommandSettings) -> "Wanted":
         """Read the scheme and the folder of passwords."""
         usccs = sorted(load_scheme(settings.scheme).enterprises)
         rights = rights_of(usccs)
@@ -84,7 +84,7 @@ class Wanted:
         return {BROKER, self.own_login, *(self.passwords or {})}
 
 
-async def set_up(settings: Settings, *, removes: bool) -> Report:
+async def set_up(settings: CommandSettings, *, removes: bool) -> Report:
     """Make topics, logins, ACLs and quotas; `removes` takes away the logins and ACLs that the table does not have."""
     wanted = Wanted.of(settings)
     async with open_cluster(settings) as cluster:
@@ -95,14 +95,14 @@ async def set_up(settings: Settings, *, removes: bool) -> Report:
     return report
 
 
-async def grant(settings: Settings) -> None:
+async def grant(settings: CommandSettings) -> None:
     """Give every principal its login, rights and quotas, and leave the topics to others."""
     wanted = Wanted.of(settings)
     async with open_cluster(settings) as cluster:
         await _grant(cluster, wanted)
 
 
-async def check(settings: Settings) -> Report:
+async def check(settings: CommandSettings) -> Report:
     """Only look: what is missing, and what is there though the table does not have it."""
     wanted = Wanted.of(settings)
     async with open_cluster(settings) as cluster:

@@ -15,7 +15,7 @@ from shared.runtime.exits import Exit
 
 if TYPE_CHECKING:
     from services.archive.archive import Archive
-    from shared.runtime.settings import Settings
+    from shared.runtime.command_settings import CommandSettings
 
 Day = Annotated[str, typer.Argument(help="An insured day, such as 2026-10-03.")]
 
@@ -141,7 +141,7 @@ def prune(
 
 
 @asynccontextmanager
-async def _open(settings: "Settings") -> "AsyncIterator[Archive]":
+async def _open(settings: "CommandSettings") -> "AsyncIterator[Archive]":
     from shared.adapters.postgres.pool import open_pool
     from shared.domain.errors import Refused
 

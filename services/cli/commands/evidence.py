@@ -61,9 +61,9 @@ def key(
     """Print the verifier key (vkey) of a private key, for the file of DANBAO_VKEYS."""
     from shared.adapters.crypto.signing import make_note_key
     from shared.domain.evidence.signed_note import COSIGNATURE, ED25519
-    from shared.runtime.settings import Settings
+    from shared.runtime.command_settings import CommandSettings
 
-    settings = Settings()
+    settings = CommandSettings()
     kind, usual = (COSIGNATURE, settings.witness_name) if is_witness else (ED25519, settings.log_origin)
     print(make_note_key(file, name or usual, kind))
     return Exit.OK

@@ -30,9 +30,9 @@ def set_up(
     """
     from services.cli.cluster.setup import set_up as work
     from services.demo.running.event_loop import run_work
-    from shared.runtime.settings import Settings
+    from shared.runtime.command_settings import CommandSettings
 
-    report = run_work(work(Settings(), removes=removes))
+    report = run_work(work(CommandSettings(), removes=removes))
     _tell(report.changed, report.strange)
     return Exit.FAILED if any(not line.startswith("topic ") for line in report.strange) else Exit.OK
 
@@ -41,9 +41,9 @@ def check() -> int:
     """Say what differs from the table and change nothing; status 1 when anything does."""
     from services.cli.cluster.setup import check as work
     from services.demo.running.event_loop import run_work
-    from shared.runtime.settings import Settings
+    from shared.runtime.command_settings import CommandSettings
 
-    report = run_work(work(Settings()))
+    report = run_work(work(CommandSettings()))
     _tell(report.changed, report.strange)
     return Exit.FAILED if report.changed or report.strange else Exit.OK
 

@@ -152,10 +152,10 @@ def migrate(
     """As administrator, make every schema and each login (passwords: DANBAO_ROLE_PASSWORD_<ROLE>, or new)."""
     from services.demo.running.event_loop import run_work
     from services.demo.running.migrate import given_passwords, migrate_all, password_variable, write_env_file
-    from shared.runtime.settings import Settings
+    from shared.runtime.command_settings import CommandSettings
 
     passwords, new = given_passwords(roles)
-    run_work(migrate_all(Settings(), passwords))
+    run_work(migrate_all(CommandSettings(), passwords))
     if new:
         write_env_file(roles, {password_variable(role): password for role, password in passwords.items()})
         print(f"new passwords of {', '.join(new)} are in {roles}")

@@ -6,14 +6,14 @@ from rich.console import Console
 from rich.table import Table
 
 from services.demo.running.apis import open_apis
-from shared.runtime.settings import Settings
+from shared.runtime.command_settings import CommandSettings
 
 CONSENT_SECONDS: Final = 900.0
 """How long charging may take to reverse the orders of a day."""
 _COLUMNS: Final = ("id", "enterprise", "day", "orders", "yuan", "proposed by", "reason", "consented by")
 
 
-async def read_adjustments(settings: Settings, enterprise: str) -> dict[str, Any]:
+async def read_adjustments(settings: CommandSettings, enterprise: str) -> dict[str, Any]:
     """`{"adjustments": [...]}`, the oldest first."""
     async with open_apis(settings) as apis:
         asked = {"enterprise": enterprise} if enterprise else {}
@@ -21,14 +21,14 @@ async def read_adjustments(settings: Settings, enterprise: str) -> dict[str, Any
     return found
 
 
-async def propose_adjustment(settings: Settings, wish: dict[str, str]) -> dict[str, Any]:
+async def propose_adjustment(settings: CommandSettings, wish: dict[str, str]) -> dict[str, Any]:
     """The proposal as charging keeps it."""
     async with open_apis(settings) as apis:
         found: dict[str, Any] = await apis.charging.post("/v1/adjustments", wish)
     return found
 
 
-async def consent_to(settings: Settings, proposal: int) -> dict[str, Any]:
+async def consent_to(settings: CommandSettings, proposal: int) -> dict[str, Any]:
     """The proposal with its consent, and how many orders were reversed now."""
     async with open_apis(settings) as apis:
         path = f"/v1/adjustments/{proposal}/consent"

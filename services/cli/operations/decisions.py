@@ -6,10 +6,10 @@ from typing import Any
 from services.demo.running.apis import open_apis
 from shared.domain.errors import Refused
 from shared.runtime.access import DECIDING
-from shared.runtime.settings import Settings
+from shared.runtime.command_settings import CommandSettings
 
 
-async def read_decisions(settings: Settings, service: str, after: int, limit: int) -> dict[str, Any]:
+async def read_decisions(settings: CommandSettings, service: str, after: int, limit: int) -> dict[str, Any]:
     """A page of one service's list; raises Refused for a service that stores none."""
     if service not in DECIDING:
         raise Refused(f"not a service that stores decisions: {service!r}; it is one of {', '.join(sorted(DECIDING))}")

@@ -18,8 +18,8 @@ from shared.domain.evidence.order_receipt import OrderReceipt
 from shared.domain.scheme.enterprise import is_uscc_shaped
 from shared.domain.scheme.province import PROVINCES
 from shared.runtime import clock
+from shared.runtime.command_settings import CommandSettings
 from shared.runtime.exits import CommandFailed
-from shared.runtime.settings import Settings
 
 SHORT_PATIENCE_SECONDS: Final = 2.0
 
@@ -43,7 +43,7 @@ def parse_instant(text: str) -> datetime:
     return instant.astimezone(SHANGHAI)
 
 
-async def read_status(settings: Settings) -> dict[str, dict[str, Any]]:
+async def read_status(settings: CommandSettings) -> dict[str, dict[str, Any]]:
     """Service name to what it says, or to {"error": why not}."""
     async with open_apis(settings, SHORT_PATIENCE_SECONDS) as apis:
         services = (apis.charging, apis.ledger, apis.reporting, apis.national_platform)
@@ -72,7 +72,7 @@ def _shown(name: str, value: Any) -> str:
     return f"{sum(each['next_offset'] for each in value):,} events" if name == "positions" else str(value)
 
 
-async def close(settings: Settings, day: date, as_of: datetime) -> str:
+async def close(settings: CommandSettings, day: date, as_of: datetime) -> str:
     """Close the day; a line that says so."""
     if as_of < datetime.combine(day + timedelta(days=1), datetime.min.time(), SHANGHAI):
         raise Refused(f"{day} is not over at {as_of.isoformat()}")
@@ -81,7 +81,7 @@ async def close(settings: Settings, day: date, as_of: datetime) -> str:
         return f"{day} is closed as of {state['closed_as_of']}"
 
 
-async def bill(settings: Settings, period: Month, as_of: datetime) -> str:
+async def bill(settings: CommandSettings, period: Month, as_of: datetime) -> str:
     """Issue the month's statements; a line that says what was done."""
     async with open_apis(settings, SHORT_PATIENCE_SECONDS) as apis:
         answer = await apis.ledger.post("/v1/statements", {"period": str(period), "as_of": as_of.isoformat()})
@@ -91,7 +91,7 @@ async def bill(settings: Settings, period: Month, as_of: datetime) -> str:
     return f"{answer['statements']} statements of {period} {word}"
 
 
-async def read_statements(settings: Settings, period: Month, enterprise: str, province: str) -> dict[str, Any]:
+async def read_statements(settings: CommandSettings, period: Month, enterprise: str, province: str) -> dict[str, Any]:
     """`{"statements": [...]}` as the ledger answers."""
     narrowed = {"enterprise": enterprise, "province": province}
     asked = {"period": str(period)} | {name: value for name, value in narrowed.items() if value}
@@ -100,7 +100,7 @@ async def read_statements(settings: Settings, period: Month, enterprise: str, pr
     return found
 
 
-async def write_evidence(settings: Settings, statements: list[dict[str, Any]], folder: Path) -> None:
+async def write_evidence(settings: CommandSettings, statements: list[dict[str, Any]], folder: Path) -> None:
     """A file for each statement, named by its id."""
     folder.mkdir(parents=True, exist_ok=True)
     async with open_apis(settings, SHORT_PATIENCE_SECONDS) as apis:
@@ -110,7 +110,7 @@ async def write_evidence(settings: Settings, statements: list[dict[str, Any]], f
             (folder / f"{each['statement_id']}.json").write_text(text + "\n", encoding="utf-8")
 
 
-async def read_receipts(settings: Settings, wish: dict[str, str]) -> dict[str, Any]:
+async def read_receipts(settings: CommandSettings, wish: dict[str, str]) -> dict[str, Any]:
     """`{"orders": [...]}` as reporting answers."""
     async with open_apis(settings, SHORT_PATIENCE_SECONDS) as apis:
         asked = {name: value for name, value in wish.items() if value}
@@ -155,7 +155,7 @@ def print_statements(statements: list[dict[str, Any]]) -> None:
     (console if console.is_terminal else Console(width=160)).print(table)
 
 
-async def read_acknowledgement(settings: Settings, enterprise: str, day: date) -> str:
+async def read_acknowledgement(settings: CommandSettings, enterprise: str, day: date) -> str:
     """The signed note; raises Refused for what is not a USCC, CommandFailed for a day that is not closed."""
     if not is_uscc_shaped(enterprise):
         raise Refused(f"not a USCC of 18 signs: {enterprise!r}")

@@ -11,12 +11,14 @@ from services.demo.running.apis import open_apis
 from shared.contracts.topics import enterprise_of
 from shared.domain.calendar import SHANGHAI
 from shared.domain.errors import Refused
-from shared.runtime.settings import Settings
+from shared.runtime.command_settings import CommandSettings
 
 GONE = "its bytes cannot be read any more; hash and redacted form remain"
 
 
-async def read_parked(settings: Settings, reason: str, enterprise: str, after: str, limit: int) -> dict[str, Any]:
+async def read_parked(
+    settings: CommandSettings, reason: str, enterprise: str, after: str, limit: int
+) -> dict[str, Any]:
     """A page of charging's list; empty texts mean any."""
     wanted = {"reason": reason, "enterprise": enterprise, "after": after, "limit": str(limit)}
     async with open_apis(settings) as apis:
@@ -24,7 +26,7 @@ async def read_parked(settings: Settings, reason: str, enterprise: str, after: s
     return found
 
 
-async def read_event(settings: Settings, cursor: str) -> dict[str, Any]:
+async def read_event(settings: CommandSettings, cursor: str) -> dict[str, Any]:
     """One event with all its bytes; raises Refused for what is not a cursor."""
     batch, _, leaf_index = cursor.partition(".")
     if not (batch.isdigit() and leaf_index.isdigit()):
@@ -34,7 +36,7 @@ async def read_event(settings: Settings, cursor: str) -> dict[str, Any]:
     return found
 
 
-async def resend(settings: Settings, reason: str, enterprise: str) -> str:
+async def resend(settings: CommandSettings, reason: str, enterprise: str) -> str:
     """Have them sent again; says how many."""
     async with open_apis(settings) as apis:
         body = {"reason": reason, "enterprise": enterprise or None}
@@ -45,7 +47,7 @@ async def resend(settings: Settings, reason: str, enterprise: str) -> str:
     return said + (f"; {answer['altered']} were not: their bytes were changed" if answer["altered"] else "")
 
 
-async def resume(settings: Settings, topic: str) -> str:
+async def resume(settings: CommandSettings, topic: str) -> str:
     """Have a paused topic read again; raises Refused for what is not the topic of an enterprise."""
     if enterprise_of(topic) is None:
         raise Refused(f"not the topic of an enterprise: {topic!r}")

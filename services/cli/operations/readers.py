@@ -11,16 +11,16 @@ from rich.table import Table
 from services.cli.operations.operating import SHORT_PATIENCE_SECONDS
 from services.demo.running.apis import open_apis
 from shared.domain.errors import Refused
-from shared.runtime.settings import Settings
+from shared.runtime.command_settings import CommandSettings
 
 
-async def get(settings: Settings, path: str) -> Any:
+async def get(settings: CommandSettings, path: str) -> Any:
     """Reporting's answer."""
     async with open_apis(settings, SHORT_PATIENCE_SECONDS) as apis:
         return await apis.reporting.get(path)
 
 
-async def post(settings: Settings, path: str, body: object = None) -> Any:
+async def post(settings: CommandSettings, path: str, body: object = None) -> Any:
     """The same of a POST."""
     async with open_apis(settings, SHORT_PATIENCE_SECONDS) as apis:
         return await apis.reporting.post(path, body)

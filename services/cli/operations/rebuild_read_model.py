@@ -5,12 +5,12 @@ from typing import Final
 
 from services.demo.progress import progress_bar
 from services.demo.running.apis import open_apis
-from shared.runtime.settings import Settings
+from shared.runtime.command_settings import CommandSettings
 
 PAUSE_SECONDS: Final = 0.2
 
 
-async def rebuild_read_model(settings: Settings) -> str:
+async def rebuild_read_model(settings: CommandSettings) -> str:
     """Have it done and wait for its end; says how much there was."""
     async with open_apis(settings) as apis:
         due = await apis.reporting.post("/v1/read-model/rebuild")

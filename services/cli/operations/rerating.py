@@ -12,8 +12,8 @@ from rich.table import Table
 from services.demo.running.apis import Apis, open_apis
 from shared.domain.errors import Refused
 from shared.domain.money import Amount, parse_yuan, yuan
+from shared.runtime.command_settings import CommandSettings
 from shared.runtime.exits import CommandFailed
-from shared.runtime.settings import Settings
 
 DAY_SECONDS: Final = 900.0
 """How long charging may take for one day."""
@@ -43,7 +43,7 @@ class Wish:
         return {"first_on": day.isoformat(), "last_on": day.isoformat(), **place, "apply": apply}
 
 
-async def rerate_days(settings: Settings, wish: Wish) -> dict[str, Any]:
+async def rerate_days(settings: CommandSettings, wish: Wish) -> dict[str, Any]:
     """`{"differences": [...], "booked": orders, "manifests": n}`; raises CommandFailed before anything is booked."""
     async with open_apis(settings) as apis:
         differences = [

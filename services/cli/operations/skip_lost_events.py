@@ -5,12 +5,12 @@ from typing import Any
 from services.demo.running.apis import open_apis
 from shared.contracts.topics import enterprise_of
 from shared.domain.errors import Refused
-from shared.runtime.settings import Settings
+from shared.runtime.command_settings import CommandSettings
 
 Losses = list[dict[str, Any]]
 
 
-async def read_losses(settings: Settings, topic: str) -> Losses:
+async def read_losses(settings: CommandSettings, topic: str) -> Losses:
     """Each partition whose log does not fit; raises Refused for what is not the topic of an enterprise."""
     if enterprise_of(topic) is None:
         raise Refused(f"not the topic of an enterprise: {topic!r}")
@@ -19,7 +19,7 @@ async def read_losses(settings: Settings, topic: str) -> Losses:
     return found
 
 
-async def decide(settings: Settings, topic: str, losses: Losses, why: str) -> str:
+async def decide(settings: CommandSettings, topic: str, losses: Losses, why: str) -> str:
     """Have the positions moved that were shown, all or none; says how many."""
     agreed = [{name: each[name] for name in ("partition", "from_offset", "to_offset")} for each in losses]
     async with open_apis(settings) as apis:

@@ -9,11 +9,11 @@ from services.demo.running.apis import open_apis
 from shared.adapters.kafka.clients import ensure_topics
 from shared.contracts.topics import orders_topic
 from shared.domain.scheme.rating import Scheme
-from shared.runtime.settings import Settings
+from shared.runtime.command_settings import CommandSettings
 
 
 async def replay(
-    settings: Settings, scheme: Scheme, records: Iterable[Record], watcher: Watcher, is_waited_for: bool
+    settings: CommandSettings, scheme: Scheme, records: Iterable[Record], watcher: Watcher, is_waited_for: bool
 ) -> int:
     """Send everything and return how many; with `is_waited_for`, until it is charged and booked."""
     topics = {orders_topic(uscc): settings.order_partitions for uscc in scheme.enterprises}

@@ -14,8 +14,8 @@ from shared.adapters.files.vkeys import read_authors
 from shared.adapters.http.as_person import AsPerson
 from shared.domain.errors import Refused
 from shared.runtime.access import DECIDING
+from shared.runtime.command_settings import CommandSettings
 from shared.runtime.exits import CommandFailed, Unavailable
-from shared.runtime.settings import Settings
 
 PATIENCE_SECONDS: Final = 60.0
 ANSWER_SECONDS: Final = 30.0
@@ -86,7 +86,7 @@ class Apis:
 
 
 @asynccontextmanager
-async def open_apis(settings: Settings, patience_seconds: float = PATIENCE_SECONDS) -> AsyncIterator[Apis]:
+async def open_apis(settings: CommandSettings, patience_seconds: float = PATIENCE_SECONDS) -> AsyncIterator[Apis]:
     """Clients, each with the operator's key for that service; raises Refused when no key is given.
 
     A command needs the keys of the services that it asks; another one may be missing.
@@ -117,7 +117,7 @@ async def open_apis(settings: Settings, patience_seconds: float = PATIENCE_SECON
         await asyncio.gather(*(client.aclose() for client in clients))
 
 
-def _load_person(settings: Settings) -> AuthorSigner | None:
+def _load_person(settings: CommandSettings) -> AuthorSigner | None:
     """The person who decides; without a key services refuse decisions, and say so."""
     if settings.person_key is None or settings.vkeys is None:
         return None

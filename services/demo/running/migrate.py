@@ -9,7 +9,8 @@ from typing import Final
 
 from shared.adapters.postgres.ownership import AUDITOR, SECOND
 from shared.domain.errors import Refused
-from shared.runtime.settings import HOUSE, Settings
+from shared.runtime.command_settings import CommandSettings
+from shared.runtime.settings import HOUSE
 
 ARCHIVIST: Final = "danbao_archivist"
 """The login of `danbao archive`: reads everything, moves whole days out of charging's table and back."""
@@ -51,7 +52,7 @@ HISTORIES: Final = (
 ROLES: Final = (*(history.role for history in HISTORIES), AUDITOR, ARCHIVIST)
 
 
-async def migrate_all(settings: Settings, passwords: Mapping[str, str]) -> None:
+async def migrate_all(settings: CommandSettings, passwords: Mapping[str, str]) -> None:
     """Bring every schema to its newest version; needs the administrators' URLs in the settings.
 
     `passwords` are of ROLES, and of those second logins that are in use.

@@ -43,9 +43,11 @@ from shared.domain.errors import Refused
 from shared.domain.evidence.authors import Role
 from shared.domain.scheme.rating import Scheme
 from shared.runtime.callers import OPERATOR, Direction, callees_of
+from shared.runtime.command_settings import CommandSettings
 from shared.runtime.deployments import load_deployments
 from shared.runtime.exits import CommandFailed, Unavailable
-from shared.runtime.settings import HOUSE, Settings
+from shared.runtime.service import S
+from shared.runtime.settings import HOUSE
 
 DEMO_SCHEME: Final = f"{HOUSE / 'deploy' / 'tariffs'}:{HOUSE / 'deploy' / 'demo'}"
 READY_SECONDS: Final = 60.0
@@ -89,7 +91,7 @@ class System:
     variables: dict[str, str]
     operator_key: str
     supervisor: Supervisor
-    settings: Settings
+    settings: CommandSettings
     apis: Apis
     scheme: Scheme
 
@@ -129,18 +131,23 @@ async def running_system(wishes: Wishes) -> AsyncIterator[System]:
             await supervisor.stop()
 
 
-def settings_of(variables: Mapping[str, str]) -> Settings:
+def settings_of(variables: Mapping[str, str]) -> CommandSettings:
+    """The settings that a command with these variables would read."""
+    return read_settings(CommandSettings, variables)
+
+
+def read_settings(kind: type[S], variables: Mapping[str, str]) -> S:
     """The settings that a process with these variables would read."""
-    return Settings(
+    return kind(
         **{
             name.removeprefix("DANBAO_").lower(): value  # type: ignore[arg-type]
             for name, value in variables.items()
-            if name.removeprefix("DANBAO_").lower() in Settings.model_fields
+            if name.removeprefix("DANBAO_").lower() in kind.model_fields
         }
     )
 
 
-def topics_of(settings: Settings, scheme: Scheme) -> dict[str, int]:
+def topics_of(settings: CommandSettings, scheme: Scheme) -> dict[str, int]:
     """Every topic and its partitions: one for each internal one, one topic for each enterprise (decision 0004)."""
     orders = {orders_topic(uscc): settings.order_partitions for uscc in sorted(scheme.enterprises)}
     return dict.fromkeys(INTERNAL, 1) | orders
@@ -243,7 +250,7 @@ def stand_in(system: System, role: Role) -> AuthorSigner:
     return AuthorSigner.load(author_key(system.directory, role), read_authors(system.directory / "vkeys"), role)
 
 
-def _make_authors(directory: Path, settings: Settings) -> str:
+def _make_authors(directory: Path, settings: CommandSettings) -> str:
     """Make the keys of services, outside sources and the operator, and name all in the file of vkeys.
 
     Returns the operator's file.

@@ -12,6 +12,7 @@ from services.ledger.billing.late_fees import book_late_fees
 from services.ledger.close.close_day import close_day
 from services.ledger.operations.alarms import cosign_timeout
 from services.ledger.queries import book_queries
+from services.ledger.settings import LedgerSettings
 from shared.adapters.http.decision_routes import store_decision
 from shared.adapters.postgres.decisions import Decisions
 from shared.domain.calendar import Month
@@ -28,7 +29,6 @@ from shared.runtime.http.types import (
     QueryDay,
     QueryPeriod,
 )
-from shared.runtime.settings import Settings
 
 
 class CloseRequest(BaseModel):
@@ -56,7 +56,7 @@ class LateFeeRequest(BaseModel):
 def make_router(
     keys: AccessKeys,
     engine: AsyncEngine,
-    settings: Settings,
+    settings: LedgerSettings,
     is_working_day: IsWorkingDay,
     wake: Callable[[], None],
     decisions: Decisions,
@@ -71,7 +71,7 @@ def make_router(
 def _add_commands(
     router: APIRouter,
     engine: AsyncEngine,
-    settings: Settings,
+    settings: LedgerSettings,
     is_working_day: IsWorkingDay,
     wake: Callable[[], None],
     decisions: Decisions,
@@ -97,7 +97,7 @@ def _add_commands(
         return {"booked": booked.booked, "amount_yuan": yuan(booked.amount)}
 
 
-def _add_queries(router: APIRouter, engine: AsyncEngine, settings: Settings) -> None:
+def _add_queries(router: APIRouter, engine: AsyncEngine, settings: LedgerSettings) -> None:
     @router.get("/status")
     async def status() -> dict[str, Any]:
         async with engine.connect() as connection:

@@ -16,13 +16,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.ledger import tables
 from services.ledger.log.entries import add_nodes, read_roots, read_size, recompute_root
+from services.ledger.settings import LedgerSettings
 from shared.adapters.crypto.signing import NoteSigner
 from shared.adapters.files.vkeys import read_vkeys
 from shared.domain.errors import DanbaoError, Refused
 from shared.domain.evidence import merkle
 from shared.domain.evidence.checkpoint import Checkpoint
 from shared.domain.evidence.signed_note import COSIGNATURE, ED25519, Note, Signature, VerifierKey
-from shared.runtime.settings import Settings
 
 log = structlog.get_logger(__name__)
 # One signer at a time, whichever process: the lock goes with the transaction.
@@ -42,7 +42,7 @@ class LogKeys:
     witnesses: Sequence[VerifierKey]
 
 
-def load_log_keys(settings: Settings) -> LogKeys:
+def load_log_keys(settings: LedgerSettings) -> LogKeys:
     """The keys that the settings name; raises Refused without one to sign with."""
     if not settings.log_keys:
         raise Refused("DANBAO_LOG_KEYS is not set: no checkpoint could be signed")

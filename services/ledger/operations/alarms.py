@@ -26,10 +26,10 @@ from services.ledger.books.missing_manifests import read_gap_seconds, read_missi
 from services.ledger.books.open_days import Books, Closing
 from services.ledger.close.close_day import read_waited_seconds
 from services.ledger.close.compare_count import latest_differences
+from services.ledger.settings import LedgerSettings
 from shared.adapters.postgres.quarantine import list_set_aside
 from shared.domain.books.journal import AccountKind, Party
 from shared.domain.money import yuan
-from shared.runtime.settings import Settings
 
 log = structlog.get_logger(__name__)
 GAP_SECONDS: Final = 10.0
@@ -66,7 +66,7 @@ order by 1
 """)
 
 
-def cosign_timeout(settings: Settings) -> float:
+def cosign_timeout(settings: LedgerSettings) -> float:
     """Seconds a checkpoint may be without a cosignature; without end where no witness is named."""
     return settings.cosign_timeout_seconds if settings.vkeys else inf
 

@@ -12,8 +12,8 @@ from services.ledger.books.missing_manifests import read_gap_seconds
 from services.ledger.books.open_days import read_books
 from services.ledger.log.checkpoints import read_log_state
 from services.ledger.operations.alarms import NAMES, cosign_timeout, read_alarms
+from services.ledger.settings import LedgerSettings
 from shared.domain.calendar import day_start
-from shared.runtime.settings import Settings
 
 REFRESH_SECONDS: Final = 2.0
 """Pause between two refreshes of the gauges."""
@@ -62,7 +62,7 @@ class Metrics:
         )
 
 
-async def refresh_gauges(engine: AsyncEngine, metrics: Metrics, settings: Settings) -> None:
+async def refresh_gauges(engine: AsyncEngine, metrics: Metrics, settings: LedgerSettings) -> None:
     """Set the gauges from the books."""
     async with engine.connect() as connection:
         books = await read_books(connection)

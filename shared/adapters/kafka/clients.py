@@ -85,12 +85,12 @@ def consumer_options(settings: Settings) -> dict[str, Any]:
     }
 
 
-def fetch_options(settings: Settings) -> dict[str, Any]:
+def fetch_options(fetch_bytes: int, wait_ms: int) -> dict[str, Any]:
     """What a subscriber that takes batches asks of a broker at once, and how long it lets one wait that has nothing."""
     return {
-        "max_partition_fetch_bytes": settings.fetch_bytes // 3,  # one long queue must not fill the answer
-        "fetch_max_bytes": settings.fetch_bytes,
-        "fetch_max_wait_ms": settings.fetch_wait_ms,
+        "max_partition_fetch_bytes": fetch_bytes // 3,  # one long queue must not fill the answer
+        "fetch_max_bytes": fetch_bytes,
+        "fetch_max_wait_ms": wait_ms,
     }
 
 

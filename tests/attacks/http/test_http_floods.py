@@ -48,7 +48,7 @@ class Slow:
         self.service.keys = opened_by(KEY)
 
     @asynccontextmanager
-    async def _compose(self, service: Service) -> AsyncIterator[None]:
+    async def _compose(self, service: Service[Settings]) -> AsyncIterator[None]:
         @service.app.get("/slow")
         @service.app.get("/v1/slow")
         async def slow() -> None:

@@ -27,7 +27,8 @@ from shared.contracts.topic_rights import (
 )
 from shared.contracts.topics import INTERNAL, orders_topic
 from shared.domain.errors import Refused
-from shared.runtime.settings import HOUSE, Settings
+from shared.runtime.command_settings import CommandSettings
+from shared.runtime.settings import HOUSE
 from tests.attacks.kafka import kafka_cells as cells
 from tests.attacks.kafka.kafka_cells import Cell, Login, Outcome
 from tests.support.apache_kafka import ApacheKafka
@@ -50,7 +51,7 @@ class Secured:
 
     kafka: ApacheKafka
 
-    def settings(self, login: str, **other: Any) -> Settings:
+    def settings(self, login: str, **other: Any) -> CommandSettings:
         """The settings of this login."""
         principal = login.rpartition("-")[0] or login
         variables = self.kafka.variables(principal) | {"DANBAO_KAFKA_USER": login}

@@ -15,6 +15,7 @@ from services.ledger.compose import subscribe
 from services.ledger.operations.metrics import Metrics
 from services.reporting.compose import read_topics
 from services.reporting.message_intake import Intake
+from services.reporting.settings import ReportingSettings
 from shared.adapters.crypto.signing import AuthorSigner
 from shared.adapters.kafka.internal_topics import InternalTopics
 from shared.adapters.kafka.message_authors import verify_by
@@ -32,7 +33,7 @@ from tests.integration.reporting.reporting_harness import migrate_reporting
 from tests.support.authors import AUTHORS, CHARGING, headers_of
 
 RECORDED_AT = datetime(2026, 11, 1, tzinfo=UTC)
-SETTINGS = Settings(message_wait_seconds=0.3, message_attempts=2)
+SETTINGS = ReportingSettings(message_wait_seconds=0.3, message_attempts=2)
 
 
 @dataclass

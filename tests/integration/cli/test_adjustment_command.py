@@ -10,8 +10,8 @@ from pydantic import SecretStr
 
 from services.cli.operations.adjustments import consent_to, print_adjustments, propose_adjustment, read_adjustments
 from shared.adapters.crypto.signing import AuthorSigner
+from shared.runtime.command_settings import CommandSettings
 from shared.runtime.exits import CommandFailed
-from shared.runtime.settings import Settings
 from tests.attacks.messages.test_outside_declaration import FIRST, NOON, declared
 from tests.integration.charging.charging_harness import RIDES, House, accepted, worker
 from tests.integration.charging.charging_service import KEY, Field, Process, open_field
@@ -26,9 +26,9 @@ async def field(house: House, fresh_broker: Broker) -> AsyncIterator[Field]:
         yield opened
 
 
-def settings_of(charging: Process, person: AuthorSigner | None) -> Settings:
+def settings_of(charging: Process, person: AuthorSigner | None) -> CommandSettings:
     files = person_variables(charging.log.parent, person or OPERATOR)
-    return Settings(
+    return CommandSettings(
         charging_url=str(charging.api.base_url),
         charging_key=SecretStr(KEY),
         vkeys=Path(files["DANBAO_VKEYS"]),

@@ -10,8 +10,8 @@ from pydantic import SecretStr
 
 from services.cli.operations.decisions import print_decisions, read_decisions
 from services.cli.operations.rerating import Wish, print_rerating, rerate_days
+from shared.runtime.command_settings import CommandSettings
 from shared.runtime.exits import CommandFailed
-from shared.runtime.settings import Settings
 from tests.integration.charging.charging_harness import RIDES, House, accepted
 from tests.integration.charging.charging_service import KEY, Field, Process, open_field
 from tests.integration.charging.rerating_harness import DECISION, corrected
@@ -26,9 +26,9 @@ async def field(house: House, fresh_broker: Broker) -> AsyncIterator[Field]:
         yield opened
 
 
-def settings_of(worker: Process) -> Settings:
+def settings_of(worker: Process) -> CommandSettings:
     files = person_variables(worker.log.parent)
-    return Settings(
+    return CommandSettings(
         charging_url=str(worker.api.base_url),
         charging_key=SecretStr(KEY),
         vkeys=Path(files["DANBAO_VKEYS"]),

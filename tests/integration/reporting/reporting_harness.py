@@ -17,8 +17,10 @@ from pydantic import SecretStr
 import services.national_platform
 import services.reporting
 from services.national_platform.compose import compose as compose_platform
+from services.national_platform.settings import PlatformSettings
 from services.reporting.compose import assemble, read_topics
 from services.reporting.message_intake import Intake
+from services.reporting.settings import ReportingSettings
 from shared.adapters.crypto.signing import Signer, make_key_pair
 from shared.adapters.kafka.internal_topics import InternalTopics
 from shared.adapters.kafka.message_handling import Fault
@@ -31,8 +33,7 @@ from shared.contracts.quarantine import Message
 from shared.contracts.reports import REPORT
 from shared.contracts.topics import DAYS_CLOSED, INJURIES, STATEMENTS, TOTALS
 from shared.domain.calendar import day_start
-from shared.runtime.service import Service
-from shared.runtime.settings import Settings
+from shared.runtime.service import S, Service
 from tests.integration.reporting.other_services import OtherServices
 from tests.support.access_keys import caller_settings, write_access_keys
 from tests.support.authors import AUTHORS, headers_of
@@ -100,9 +101,9 @@ async def migrate_reporting(owner_url: str) -> str:
     return await migrate_schema(owner_url, "reporting", "danbao_reporting", services.reporting)
 
 
-def platform_settings(url: str, keys: Keys, **more: Any) -> Settings:
+def platform_settings(url: str, keys: Keys, **more: Any) -> PlatformSettings:
     """Settings of a national platform over this database, with fault knobs as given."""
-    return Settings(
+    return PlatformSettings(
         database=SecretStr(url),
         access_keys=keys.access,
         reporter_public_key=keys.public,
@@ -112,7 +113,7 @@ def platform_settings(url: str, keys: Keys, **more: Any) -> Settings:
 
 
 @asynccontextmanager
-async def running_app(service: Service, key: str) -> AsyncIterator[httpx.AsyncClient]:
+async def running_app(service: Service[S], key: str) -> AsyncIterator[httpx.AsyncClient]:
     """A service's app without a socket, and a client of it with this key."""
     async with service.app.router.lifespan_context(service.app):
         transport = httpx.ASGITransport(service.app)
@@ -239,7 +240,7 @@ class House:
     intake: Intake
     platform: httpx.AsyncClient
     others: OtherServices
-    service: Service
+    service: Service[ReportingSettings]
     topics: InternalTopics
 
     async def tell(self, *messages: DayClosed | StatementIssued | InjuryNoticed | TotalReported) -> None:
@@ -302,12 +303,12 @@ async def reporting_house(
         intakes: list[Intake] = []
 
         @asynccontextmanager
-        async def compose(service: Service) -> AsyncIterator[None]:
+        async def compose(service: Service[ReportingSettings]) -> AsyncIterator[None]:
             async with assemble(service) as intake:
                 intakes.append(intake)
                 yield
 
-        service = make_service("reporting", Settings(**(settings | more)), compose)
+        service = make_service("reporting", ReportingSettings(**(settings | more)), compose)
         async with (
             running_app(service, SERVICE_KEY) as client,
             httpx.AsyncClient(base_url=platform_url, headers=bearer(PLATFORM_KEY)) as platform_client,

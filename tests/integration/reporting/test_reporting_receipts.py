@@ -14,6 +14,7 @@ from services.verify.receipt import Expected, verify_receipt
 from shared.domain.evidence.leaf import read_order_leaf
 from shared.domain.evidence.manifest_head import ManifestHead
 from shared.domain.evidence.order_receipt import OrderReceipt
+from shared.runtime.command_settings import CommandSettings
 from tests.integration.reporting.other_services import OtherServices
 from tests.integration.reporting.reporting_harness import House, bearer, make_keys, reporting_house
 from tests.support.authors import AUTHORS
@@ -92,7 +93,7 @@ async def ask(house: House, path: str, key: str) -> httpx.Response:
 async def test_the_link_of_an_order_is_what_the_verifier_proves(reporting: House, path: str) -> None:
     (order,) = (await ask(reporting, path, "key-44")).raise_for_status().json()["orders"]
     assert (order["state"], order["province"], order["rows_not_in_the_log_yet"]) == ("in the log", "44", 0)
-    assert order["link"].startswith(f"{reporting.service.settings.reporting_url}/receipt#")
+    assert order["link"].startswith(f"{CommandSettings().reporting_url}/receipt#")
     receipt = OrderReceipt.parse_text(order["link"])
     assert receipt == RECEIPT
     assert verify_receipt(

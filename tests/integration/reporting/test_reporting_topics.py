@@ -9,13 +9,13 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 from pydantic import SecretStr
 
-from services.demo.running.system import settings_of
+from services.demo.running.system import read_settings, settings_of
 from services.national_platform.compose import compose as compose_platform
 from services.reporting.compose import compose as compose_reporting
+from services.reporting.settings import ReportingSettings
 from shared.adapters.kafka.clients import ensure_topics
 from shared.adapters.run_service import make_service
 from shared.contracts.topics import DAYS_CLOSED, STATEMENTS
-from shared.runtime.settings import Settings
 from tests.integration.reporting.reporting_harness import (
     PLATFORM_KEY,
     SERVICE_KEY,
@@ -37,7 +37,9 @@ DAY = date(2026, 10, 3)
 
 
 @asynccontextmanager
-async def open_parts(broker: Broker, database: str, platform_database: str, folder: Path) -> AsyncIterator[Settings]:
+async def open_parts(
+    broker: Broker, database: str, platform_database: str, folder: Path
+) -> AsyncIterator[ReportingSettings]:
     """The national platform, and what reporting is told of it."""
     keys = make_keys(folder)
     platform = make_service(
@@ -52,7 +54,7 @@ async def open_parts(broker: Broker, database: str, platform_database: str, fold
             "platform_url": platform_url,
             "vkeys": Path(write_author_files(folder, LEDGER)["VKEYS"]),
         }
-        yield settings_of(client_settings(broker, "reporting")).model_copy(update=own)
+        yield read_settings(ReportingSettings, client_settings(broker, "reporting")).model_copy(update=own)
 
 
 async def test_it_may_start_before_anybody_has_made_its_topics(

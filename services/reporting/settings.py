@@ -1,0 +1,27 @@
+"""Settings that only reporting reads."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from shared.runtime.settings import Settings
+
+
+class ReportingSettings(Settings):
+    """Settings that only reporting reads."""
+
+    signing_key: Path | None = Field(None, description="Ed25519 private key (PEM) that signs reports")
+    acknowledgement_name: str = Field(
+        "danbao.example/acknowledgements", description="name under which acknowledgements are signed, with signing_key"
+    )
+    public_url: str = Field(
+        "",
+        pattern=r"^(https?://[A-Za-z0-9.:\[\]-]+)?$",
+        description="address of the pages as browsers reach it; links are built from it, another Host is refused, and "
+        "with https:// cookies are Secure and HSTS is sent; without it links name host and port of this process",
+    )
+    receipt_page: str = Field("", description="address of /receipt as workers reach it; else below public_url")
+    report_timeout_seconds: float = 10.0
+    report_attempts: int = Field(200, description="tries before a report is a discrepancy: undeliverable")
+    report_retry_seconds: float = Field(0.5, description="first pause between tries; doubles up to a minute")
+    registration_tokens: int = Field(10_000, description="tokens in one registration report; more go into parts")
