@@ -4,6 +4,7 @@ Nothing is shared with charging's own count: orders are read one by one, and eac
 cut of each close reached. What lies in the surplus of a place is a number of orders here, not which ones.
 """
 
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from services.audit.verdict import Check, Verdict
 from shared.adapters.postgres.pool import Connection
 from shared.contracts.events import Declaration
 from shared.contracts.manifests import DayCounted
+from shared.domain.books.number_ranges import Ranges, united
 from shared.domain.calendar import day_bounds
 from shared.domain.evidence.leaf import is_charge, is_reversal
 from shared.domain.scheme.industry import Industry
@@ -72,15 +74,15 @@ class _Versions:
 
     said: list[_Said]
     day: date
-    _cache: dict[int, tuple[dict[str, list[tuple[int, int]]], Counter[Place]] | None] = field(default_factory=dict)
+    _cache: dict[int, tuple[dict[str, Ranges], Counter[Place]] | None] = field(default_factory=dict)
 
-    def at(self, index: int) -> tuple[dict[str, list[tuple[int, int]]], Counter[Place]] | None:
+    def at(self, index: int) -> tuple[dict[str, Ranges], Counter[Place]] | None:
         """None where no signed manifest of the day is there yet."""
         if index not in self._cache:
             self._cache[index] = self._work_out(index)
         return self._cache[index]
 
-    def _work_out(self, index: int) -> tuple[dict[str, list[tuple[int, int]]], Counter[Place]] | None:
+    def _work_out(self, index: int) -> tuple[dict[str, Ranges], Counter[Place]] | None:
         held: dict[date, _Said] = {}
         for each in self.said:
             known = held.get(each.day)
@@ -88,14 +90,14 @@ class _Versions:
                 held[each.day] = each
         if self.day not in held:
             return None
-        used: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        used: dict[str, Ranges] = defaultdict(list)
         for each in held.values():
             for series in each.told.series:
-                used[series.series] += [(one.first, one.last) for one in series.used]
+                used[series.series] += [(one.first, one.last) for one in series.used if one.first <= one.last]
         totals = Counter[Place]()
         for total in held[self.day].told.totals:
             totals[total.province, total.industry] += total.orders
-        return used, totals
+        return {name: united(ranges) for name, ranges in used.items()}, totals
 
 
 async def check_outside(books: Connection, charging: Sequence[Charging], facts: Facts, verdict: Verdict) -> None:
@@ -142,7 +144,7 @@ async def _worked_out(part: Charging) -> Any:
     connection, facts = part.connection, part.facts
     said = [_said(facts, row) for row in await connection.fetch(_DECLARATIONS)]
     for enterprise, day in sorted({(each.enterprise, each.day) for each in said}):
-        if facts.opened_on is None or day in facts.archived or facts.closed_on(day) is None:
+        if not facts.closed or day > facts.closed[-1].day or day in facts.archived:
             continue
         near = [
             each for each in said if each.enterprise == enterprise and abs(each.day - day) <= timedelta(days=1)
@@ -165,8 +167,7 @@ async def _counts(
     connection: Connection, facts: Facts, enterprise: int, versions: _Versions
 ) -> list[tuple[int, Counter[Place]]]:
     """Orders outside by place at each close that may have changed them, in the order of the closes."""
-    assert facts.opened_on is not None
-    first = (versions.day - facts.opened_on).days
+    first = max(0, (versions.day - facts.closed[0].day).days)
     bounds = day_bounds(versions.day)
     closings = [facts.closing_of(row["batch"]) for row in await connection.fetch(_BATCHES, enterprise, *bounds)]
     closings += [each.reached for each in versions.said]
@@ -181,7 +182,7 @@ async def _counts(
             is_charged = is_charge(last["kind"]) and last["reason"] == 0
             is_cancelled = is_reversal(last["kind"]) and last["reason"] == _CANCELLED
             ranges, number = version[0].get(order[0]["series"], []), order[0]["sequence"]
-            if any(low <= number <= high for low, high in ranges):
+            if _holds(ranges, number):
                 within[index][place] += is_charged or is_cancelled
                 charged[index][place] += is_charged
             else:
@@ -194,6 +195,11 @@ async def _counts(
             outside[place] += min(max(surplus, 0), charged[index][place])
         found.append((index, outside))
     return found
+
+
+def _holds(ranges: Ranges, number: int) -> bool:
+    place = bisect_right(ranges, (number, 2**53))
+    return place > 0 and ranges[place - 1][1] >= number
 
 
 async def _by_order(rows: Any) -> Any:

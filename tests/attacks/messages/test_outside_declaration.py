@@ -269,3 +269,11 @@ async def tamper(books: Books, sql: str) -> None:
     """As the owner, whom no trigger stops."""
     async with open_pool(books.house.owner_url, size=1) as pool, pool.acquire() as connection:
         await connection.execute(f"set session_replication_role = replica; {sql}")
+
+
+async def test_a_day_before_the_books_is_held_against_its_manifest_too(books: Books) -> None:
+    before, at = FIRST - timedelta(days=1), NOON - timedelta(days=1)
+    one = await books.house.worker()
+    await one.charge(*orders(1, 3, at), declared("d1", [(1, 2), (9, 8)], 2, day=before))
+    assert await bill(books, JANUARY, FIRST) == [(LINE, "2027-01", 2, 200, 200), (OUTSIDE, "2027-01", 1, 100, 100)]
+    assert await audited(books) == []
