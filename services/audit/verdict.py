@@ -4,7 +4,7 @@ import struct
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypedDict, TypeVar
 
 import msgspec
 
@@ -12,6 +12,24 @@ T = TypeVar("T")
 MOST_FINDINGS: Final = 200
 """Findings that are kept of one check; their number is always told."""
 SHOWN: Final = 5
+
+
+class CheckResult(TypedDict):
+    """One check for JSON."""
+
+    invariant: str
+    what: str
+    passed: bool
+    findings: list[str]
+    finding_count: int
+    notes: list[str]
+
+
+class AuditResult(TypedDict):
+    """The verdict for JSON."""
+
+    audit: str
+    checks: list[CheckResult]
 
 
 @dataclass(slots=True)
@@ -99,12 +117,12 @@ class Verdict:
             yield from (f"       note: {each}" for each in check.notes)
         yield f"audit {'passed' if self.has_passed else 'FAILED'}"
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> AuditResult:
         """`{"audit": "passed"|"failed", "checks": [...]}`"""
         return {"audit": "passed" if self.has_passed else "failed", "checks": [as_dict(check) for check in self.checks]}
 
 
-def as_dict(check: Check) -> dict[str, Any]:
+def as_dict(check: Check) -> CheckResult:
     """One check for JSON."""
     return {
         "invariant": check.invariant,

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, AsyncExitStack
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -18,6 +18,7 @@ from services.demo.driver import MonthDriver, Stream, open_stream, until
 from services.demo.generator.month import Wanted, generate
 from services.demo.generator.plan import Employee, make_plan
 from services.demo.progress import Watcher
+from services.demo.running.answers import Statement
 from services.demo.running.system import System, Wishes, running_system, stand_in
 from services.demo.summary import Summary, summarise
 from services.demo.visitors import Visitors, invite
@@ -120,12 +121,12 @@ def audit_sources(system: System) -> Sources:
     return Sources(database, platform, tuple(system.settings.scheme), system.settings.vkeys, system.settings.archive)
 
 
-async def bill(system: System, month: Month, as_of: datetime) -> list[dict[str, Any]]:
+async def bill(system: System, month: Month, as_of: datetime) -> list[Statement]:
     """Issue the month's statements and return them; raises CommandFailed when the ledger refuses."""
     answer = await system.apis.ledger.post("/v1/statements", {"period": str(month), "as_of": as_of.isoformat()})
     if answer["state"] == "refused":
         raise CommandFailed(f"the ledger does not bill {month}: {answer['reason']}")
-    statements: list[dict[str, Any]] = (await system.apis.ledger.get("/v1/statements", period=str(month)))["statements"]
+    statements: list[Statement] = (await system.apis.ledger.get("/v1/statements", period=str(month)))["statements"]
     return statements
 
 
@@ -153,7 +154,7 @@ async def _is_witnessed(system: System) -> bool:
     return bool(log["cosigned"] == log["entries"])
 
 
-async def remit(stream: Stream, statements: Sequence[dict[str, Any]], author: AuthorSigner) -> int:
+async def remit(stream: Stream, statements: Sequence[Statement], author: AuthorSigner) -> int:
     """Have some of them paid, and wait until the ledger has booked it."""
     paid = payments(statements)
     for statement, amount in paid:
@@ -166,7 +167,7 @@ async def remit(stream: Stream, statements: Sequence[dict[str, Any]], author: Au
     return len(paid)
 
 
-def payments(statements: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], Amount]]:
+def payments(statements: Sequence[Statement]) -> list[tuple[Statement, Amount]]:
     """Three enterprises pay, the others do not: one in full, one half, one a hundred yuan too much each."""
     payers = sorted({each["enterprise"] for each in statements})[:3]
     paid = []
@@ -180,7 +181,7 @@ def payments(statements: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any],
     return paid
 
 
-async def _remit(stream: Stream, statement: dict[str, Any], amount: Amount, author: AuthorSigner) -> None:
+async def _remit(stream: Stream, statement: Statement, amount: Amount, author: AuthorSigner) -> None:
     name = f"R-{statement['period']}-{statement['enterprise']}-{statement['province']}"
     told = RemittanceReceived(
         remittance_id=name,

@@ -9,10 +9,11 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import date, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from services.demo.generator.records import Record
 from services.demo.progress import Watcher
+from services.demo.running.answers import ChargingStatus, DayState
 from services.demo.running.apis import Apis
 from shared.adapters.kafka.producer import RecordSender, open_sender
 from shared.contracts.topics import enterprise_of
@@ -76,7 +77,7 @@ class Stream:
         return all(booked.get(run, 0) >= last for run, last in runs.items())
 
 
-def refuse_pause(status: dict[str, Any]) -> None:
+def refuse_pause(status: ChargingStatus) -> None:
     """Raise CommandFailed when charging paused a topic: nothing more will come of it."""
     for topic, reason in status["paused"].items():
         raise CommandFailed(f"charging paused {topic}: {reason}")
@@ -138,7 +139,7 @@ class MonthDriver:
             self._closing = None
 
 
-async def close_day(apis: Apis, day: date, as_of: datetime) -> dict[str, Any]:
+async def close_day(apis: Apis, day: date, as_of: datetime) -> DayState:
     """Close one day and wait for it; raises CommandFailed when the ledger refuses, or names differences."""
     await request_close(apis, day, as_of)
     return await wait_closed(apis, day)
@@ -151,9 +152,9 @@ async def request_close(apis: Apis, day: date, as_of: datetime) -> None:
         raise CommandFailed(f"the ledger does not close {day}: {answer['reason']}")
 
 
-async def wait_closed(apis: Apis, day: date) -> dict[str, Any]:
+async def wait_closed(apis: Apis, day: date) -> DayState:
     """Wait until the day is closed; raises CommandFailed with the first difference when there is one."""
-    state: dict[str, Any] = {}
+    state = DayState(state="", closed_as_of="", differences=[])
 
     async def is_closed() -> bool:
         state.update(await apis.ledger.get(f"/v1/days/{day}"))

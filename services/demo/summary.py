@@ -1,13 +1,17 @@
 """What came of a month, asked of the services, with the audit's verdict; the object that `demo --json` prints."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
+from services.audit.verdict import CheckResult
+from services.demo.running.answers import JsonObject, LogState, SentReceipt, Statement, Total
 from services.demo.running.apis import Apis
 from shared.domain.calendar import Month
 from shared.domain.money import Amount, parse_yuan, yuan
+
+Shown = Literal["enterprise", "province", "period", "orders", "amount_yuan"]
 
 
 @dataclass(slots=True)
@@ -41,13 +45,13 @@ class Summary:
     places: list[Place]
     excluded_by_reason: dict[str, int]
     parked_by_reason: dict[str, int]
-    statements: list[dict[str, Any]]
+    statements: list[Statement]
     reports_sent: int
     receipts: int
-    discrepancies: list[dict[str, Any]]
-    differences: list[dict[str, Any]]
-    log: dict[str, Any]
-    audit: list[dict[str, Any]] = field(default_factory=list)
+    discrepancies: list[JsonObject]
+    differences: list[JsonObject]
+    log: LogState
+    audit: list[CheckResult] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
@@ -70,7 +74,7 @@ class Summary:
 
     def as_json(self) -> dict[str, Any]:
         """Amounts are decimal strings in yuan."""
-        wanted = ("enterprise", "province", "period", "orders", "amount_yuan")
+        wanted: tuple[Shown, ...] = ("enterprise", "province", "period", "orders", "amount_yuan")
         return {
             "events": self.events,
             "charged": self.total("charged"),
@@ -116,9 +120,9 @@ async def summarise(apis: Apis, month: Month, events: int) -> Summary:
     )
 
 
-async def _discrepancies(apis: Apis) -> list[dict[str, Any]]:
+async def _discrepancies(apis: Apis) -> list[JsonObject]:
     """The whole register, page by page."""
-    found: list[dict[str, Any]] = []
+    found: list[JsonObject] = []
     after: str | None = "0"
     while after is not None:
         page = await apis.reporting.get("/v1/discrepancies", after=after, limit="5000")
@@ -126,7 +130,7 @@ async def _discrepancies(apis: Apis) -> list[dict[str, Any]]:
     return found
 
 
-def _by_reason(totals: Sequence[Mapping[str, Any]], outcome: str) -> dict[str, int]:
+def _by_reason(totals: Sequence[Total], outcome: str) -> dict[str, int]:
     counts: dict[str, int] = defaultdict(int)
     for each in totals:
         if each["outcome"] == outcome and not each["is_correction"]:
@@ -134,27 +138,27 @@ def _by_reason(totals: Sequence[Mapping[str, Any]], outcome: str) -> dict[str, i
     return dict(sorted(counts.items()))
 
 
-def _places(
-    totals: Sequence[Mapping[str, Any]], statements: Sequence[Mapping[str, Any]], receipts: Sequence[Mapping[str, Any]]
-) -> list[Place]:
+def _places(totals: Sequence[Total], statements: Sequence[Statement], receipts: Sequence[SentReceipt]) -> list[Place]:
     places: dict[tuple[str, str | None], Place] = {}
-    for each in totals:
-        key = (each["enterprise"], each["province"])
-        _add(places.setdefault(key, Place(*key)), each)
-    for each in statements:
-        key = (each["enterprise"], each["province"])
-        places.setdefault(key, Place(*key)).amount_yuan = each["amount_yuan"]
-    for each in receipts:
-        if each["kind"] == "declaration":
-            key = (each["enterprise"], each["province"])
-            places.setdefault(key, Place(*key)).receipt = each["receipt_id"]
+
+    def place_of(row: Total | Statement | SentReceipt) -> Place:
+        key = (row["enterprise"], row["province"])
+        return places.setdefault(key, Place(*key))
+
+    for total in totals:
+        _add(place_of(total), total)
+    for statement in statements:
+        place_of(statement).amount_yuan = statement["amount_yuan"]
+    for receipt in receipts:
+        if receipt["kind"] == "declaration":
+            place_of(receipt).receipt = receipt["receipt_id"]
     return [places[key] for key in sorted(places, key=lambda key: (key[0], key[1] or "~"))]
 
 
 _FIELDS: Final = {"repeat": "repeats", "conflict": "conflicts"}
 
 
-def _add(place: Place, total: Mapping[str, Any]) -> None:
+def _add(place: Place, total: Total) -> None:
     """Add one total to its place; what a correction charged or excluded is no event, but money."""
     outcome, orders = total["outcome"], total["orders"]
     if total["is_correction"] and outcome != "reversed":

@@ -35,7 +35,9 @@ def an_order(month: Month, kind: str) -> dict[str, Any]:
 
 
 async def test_every_statement_of_the_month_is_worked_out_anew_from_its_evidence(month: Month, tmp_path: Path) -> None:
-    await write_evidence(month.system.settings, month.summary.statements, tmp_path)
+    await write_evidence(
+        month.system.settings, [statement["statement_id"] for statement in month.summary.statements], tmp_path
+    )
     keys = keys_of(month)
     for each in month.summary.statements:
         said = verify_statement((tmp_path / f"{each['statement_id']}.json").read_bytes(), keys)
@@ -48,7 +50,7 @@ async def test_a_worker_gets_a_receipt_for_an_order_and_for_an_instant(month: Mo
     wish = {"enterprise": order["uscc"], "order_id": order["order_id"]}
     (told,) = (await read_receipts(month.system.settings, wish))["orders"]
     expected = Expected(order["worker_id"], order["order_id"], order["uscc"])
-    said = verify_receipt(OrderReceipt.parse_text(told["link"]), keys_of(month), expected)
+    said = verify_receipt(OrderReceipt.parse_text(str(told["link"])), keys_of(month), expected)
     assert f" and {end} at " in said
     at = datetime.fromisoformat(order["accepted_at"]) + timedelta(microseconds=1)
     found = await read_receipts(month.system.settings, {"worker": order["worker_id"], "at": at.isoformat()})
@@ -61,5 +63,5 @@ async def test_a_receipt_shown_for_another_order_or_worker_is_told_apart(month: 
     (told,) = (await read_receipts(month.system.settings, wish))["orders"]
     for expected, step in ((Expected(worker="0" * 64), "worker"), (Expected(order="another"), "order")):
         with pytest.raises(NotProved) as failed:
-            verify_receipt(OrderReceipt.parse_text(told["receipt"]), keys_of(month), expected)
+            verify_receipt(OrderReceipt.parse_text(str(told["receipt"])), keys_of(month), expected)
         assert failed.value.step == step

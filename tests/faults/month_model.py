@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from fractions import Fraction
-from typing import Any
 
 from services.demo.demo import AS_OF, REMITTED_ON, payments
 from services.demo.driver import closes_at
 from services.demo.generator.records import Record as Sent
+from services.demo.running.answers import Statement
 from shared.adapters.files.regions import known_regions
 from shared.domain.calendar import Month, since_epoch_ms
 from tests.integration.charging.charging_harness import ROOT, Record
@@ -39,7 +39,7 @@ class MonthModel:
             self._live(day, taken, border)
         assert self.model.bill(str(self._month), closes_at(self._month.last_day, close_after_hours)) == "issued"
 
-    def pay(self, statements: Sequence[dict[str, Any]]) -> None:
+    def pay(self, statements: Sequence[Statement]) -> None:
         """What `remit` pays of these statements, and the late fees after it."""
         for statement, amount in payments(statements):
             party = (statement["enterprise"], statement["province"])

@@ -3,12 +3,16 @@
 # ruff: noqa: PLC0415 - a command imports its own work, so that --help is quick
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from shared.runtime.exits import Exit
+
+if TYPE_CHECKING:
+    from services.demo.running.answers import Adjustment, Adjustments
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 State = Annotated[
@@ -81,7 +85,7 @@ def consent(
     return Exit.OK
 
 
-def _print(found: dict[str, Any], as_json: bool, as_table: Any) -> None:
+def _print(found: "Adjustment | Adjustments", as_json: bool, as_table: Callable[[], None]) -> None:
     if as_json:
         print(json.dumps(found, ensure_ascii=False))
     else:

@@ -94,7 +94,11 @@ def statement(
 
     found = run_work(read_statements(settings_from(state), Month.parse(period), enterprise, province))
     if evidence is not None:
-        run_work(write_evidence(settings_from(state), found["statements"], evidence))
+        run_work(
+            write_evidence(
+                settings_from(state), [statement["statement_id"] for statement in found["statements"]], evidence
+            )
+        )
     if as_json:
         print(json.dumps(found, ensure_ascii=False))
     else:

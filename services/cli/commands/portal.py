@@ -65,11 +65,11 @@ def add_user(name: Name, role: AsRole, scope: InScope = "", state: State = None)
 
 def list_users(state: State = None, as_json: Json = False) -> int:
     """List the accounts, and when each signed in last."""
-    from services.cli.operations.readers import get, print_accounts
+    from services.cli.operations.readers import list_accounts, print_accounts
     from services.demo.running.event_loop import run_work
     from services.demo.running.state import settings_from
 
-    found = run_work(get(settings_from(state), "/v1/accounts"))
+    found = run_work(list_accounts(settings_from(state)))
     if as_json:
         print(json.dumps(found, ensure_ascii=False))
     else:
@@ -120,11 +120,11 @@ def add_key(
 
 def list_keys(state: State = None, as_json: Json = False) -> int:
     """List the API keys: whose, until when, when used last."""
-    from services.cli.operations.readers import get, print_keys
+    from services.cli.operations.readers import list_keys, print_keys
     from services.demo.running.event_loop import run_work
     from services.demo.running.state import settings_from
 
-    found = run_work(get(settings_from(state), "/v1/api-keys"))
+    found = run_work(list_keys(settings_from(state)))
     if as_json:
         print(json.dumps(found, ensure_ascii=False))
     else:

@@ -1,10 +1,11 @@
 """Ask charging for adjustments of orders outside signed declarations, and print them."""
 
-from typing import Any, Final
+from typing import Final
 
 from rich.console import Console
 from rich.table import Table
 
+from services.demo.running.answers import Adjustment, Adjustments
 from services.demo.running.apis import open_apis
 from shared.runtime.command_settings import CommandSettings
 
@@ -13,30 +14,30 @@ CONSENT_SECONDS: Final = 900.0
 _COLUMNS: Final = ("id", "enterprise", "day", "orders", "yuan", "proposed by", "reason", "consented by")
 
 
-async def read_adjustments(settings: CommandSettings, enterprise: str) -> dict[str, Any]:
+async def read_adjustments(settings: CommandSettings, enterprise: str) -> Adjustments:
     """`{"adjustments": [...]}`, the oldest first."""
     async with open_apis(settings) as apis:
         asked = {"enterprise": enterprise} if enterprise else {}
-        found: dict[str, Any] = await apis.charging.get("/v1/adjustments", **asked)
+        found: Adjustments = await apis.charging.get("/v1/adjustments", **asked)
     return found
 
 
-async def propose_adjustment(settings: CommandSettings, wish: dict[str, str]) -> dict[str, Any]:
+async def propose_adjustment(settings: CommandSettings, wish: dict[str, str]) -> Adjustment:
     """The proposal as charging keeps it."""
     async with open_apis(settings) as apis:
-        found: dict[str, Any] = await apis.charging.post("/v1/adjustments", wish)
+        found: Adjustment = await apis.charging.post("/v1/adjustments", wish)
     return found
 
 
-async def consent_to(settings: CommandSettings, proposal: int) -> dict[str, Any]:
+async def consent_to(settings: CommandSettings, proposal: int) -> Adjustment:
     """The proposal with its consent, and how many orders were reversed now."""
     async with open_apis(settings) as apis:
         path = f"/v1/adjustments/{proposal}/consent"
-        found: dict[str, Any] = await apis.charging.post(path, None, CONSENT_SECONDS)
+        found: Adjustment = await apis.charging.post(path, None, CONSENT_SECONDS)
     return found
 
 
-def print_adjustments(found: list[dict[str, Any]]) -> None:
+def print_adjustments(found: list[Adjustment]) -> None:
     """A line for each."""
     table = Table(box=None)
     for name in _COLUMNS:

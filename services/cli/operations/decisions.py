@@ -1,25 +1,25 @@
 """Lists the decisions that charging and the ledger have stored, for an operator."""
 
 import json
-from typing import Any
 
+from services.demo.running.answers import Decision, DecisionPage
 from services.demo.running.apis import open_apis
 from shared.domain.errors import Refused
 from shared.runtime.access import DECIDING
 from shared.runtime.command_settings import CommandSettings
 
 
-async def read_decisions(settings: CommandSettings, service: str, after: int, limit: int) -> dict[str, Any]:
+async def read_decisions(settings: CommandSettings, service: str, after: int, limit: int) -> DecisionPage:
     """A page of one service's list; raises Refused for a service that stores none."""
     if service not in DECIDING:
         raise Refused(f"not a service that stores decisions: {service!r}; it is one of {', '.join(sorted(DECIDING))}")
     async with open_apis(settings) as apis:
         api = apis.charging if service == "charging" else apis.ledger
-        found: dict[str, Any] = await api.get("/v1/decisions", after=str(after), limit=str(limit))
+        found: DecisionPage = await api.get("/v1/decisions", after=str(after), limit=str(limit))
     return found
 
 
-def print_decisions(decisions: list[dict[str, Any]]) -> None:
+def print_decisions(decisions: list[Decision]) -> None:
     """A line for each: number, instant, person, request and its body."""
     for row in decisions:
         body = json.dumps(row["content"], ensure_ascii=False) if row["content"] else ""

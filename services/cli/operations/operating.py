@@ -1,14 +1,17 @@
 """What an operator asks of the running services."""
 
 import json
+from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from pydantic import JsonValue
 from rich.console import Console
 from rich.table import Table
 
 from services.demo.driver import close_day
+from services.demo.running.answers import JsonObject, Line, OrderWithReceipt, Receipts, Statement, Statements
 from services.demo.running.apis import Api, open_apis
 from shared.adapters.qr_codes import receipt_code, terminal_text
 from shared.domain.books.billing import OUTSIDE_DECLARATION
@@ -43,22 +46,22 @@ def parse_instant(text: str) -> datetime:
     return instant.astimezone(SHANGHAI)
 
 
-async def read_status(settings: CommandSettings) -> dict[str, dict[str, Any]]:
+async def read_status(settings: CommandSettings) -> dict[str, JsonObject]:
     """Service name to what it says, or to {"error": why not}."""
     async with open_apis(settings, SHORT_PATIENCE_SECONDS) as apis:
         services = (apis.charging, apis.ledger, apis.reporting, apis.national_platform)
         return {api.name: await _status_of(api) for api in services}
 
 
-async def _status_of(api: Api) -> dict[str, Any]:
+async def _status_of(api: Api) -> JsonObject:
     try:
-        found: dict[str, Any] = await api.get("/v1/status")
+        found: JsonObject = await api.get("/v1/status")
     except CommandFailed as error:
         return {"error": str(error)}
     return found
 
 
-def print_status(found: dict[str, dict[str, Any]]) -> None:
+def print_status(found: dict[str, JsonObject]) -> None:
     """A line for each figure."""
     table = Table(show_header=False, box=None)
     for service, figures in found.items():
@@ -67,9 +70,12 @@ def print_status(found: dict[str, dict[str, Any]]) -> None:
     Console(soft_wrap=True).print(table)
 
 
-def _shown(name: str, value: Any) -> str:
+def _shown(name: str, value: JsonValue) -> str:
     """A figure for a person; of positions only their sum."""
-    return f"{sum(each['next_offset'] for each in value):,} events" if name == "positions" else str(value)
+    if name == "positions" and isinstance(value, list):
+        offsets = [position["next_offset"] for position in value if isinstance(position, dict)]
+        return f"{sum(offset for offset in offsets if isinstance(offset, int)):,} events"
+    return str(value)
 
 
 async def close(settings: CommandSettings, day: date, as_of: datetime) -> str:
@@ -91,34 +97,34 @@ async def bill(settings: CommandSettings, period: Month, as_of: datetime) -> str
     return f"{answer['statements']} statements of {period} {word}"
 
 
-async def read_statements(settings: CommandSettings, period: Month, enterprise: str, province: str) -> dict[str, Any]:
+async def read_statements(settings: CommandSettings, period: Month, enterprise: str, province: str) -> Statements:
     """`{"statements": [...]}` as the ledger answers."""
     narrowed = {"enterprise": enterprise, "province": province}
     asked = {"period": str(period)} | {name: value for name, value in narrowed.items() if value}
     async with open_apis(settings, SHORT_PATIENCE_SECONDS) as apis:
-        found: dict[str, Any] = await apis.ledger.get("/v1/statements", **asked)
+        found: Statements = await apis.ledger.get("/v1/statements", **asked)
     return found
 
 
-async def write_evidence(settings: CommandSettings, statements: list[dict[str, Any]], folder: Path) -> None:
+async def write_evidence(settings: CommandSettings, statement_ids: Iterable[str], folder: Path) -> None:
     """A file for each statement, named by its id."""
     folder.mkdir(parents=True, exist_ok=True)
     async with open_apis(settings, SHORT_PATIENCE_SECONDS) as apis:
-        for each in statements:
-            found = await apis.ledger.get(f"/v1/statements/{each['statement_id']}/evidence")
+        for statement_id in statement_ids:
+            found: JsonObject = await apis.ledger.get(f"/v1/statements/{statement_id}/evidence")
             text = json.dumps(found, ensure_ascii=False, indent=1)
-            (folder / f"{each['statement_id']}.json").write_text(text + "\n", encoding="utf-8")
+            (folder / f"{statement_id}.json").write_text(text + "\n", encoding="utf-8")
 
 
-async def read_receipts(settings: CommandSettings, wish: dict[str, str]) -> dict[str, Any]:
+async def read_receipts(settings: CommandSettings, wish: dict[str, str]) -> Receipts:
     """`{"orders": [...]}` as reporting answers."""
     async with open_apis(settings, SHORT_PATIENCE_SECONDS) as apis:
         asked = {name: value for name, value in wish.items() if value}
-        found: dict[str, Any] = await apis.reporting.get("/v1/order-receipts", **asked)
+        found: Receipts = await apis.reporting.get("/v1/order-receipts", **asked)
     return found
 
 
-def print_receipts(orders: list[dict[str, Any]], *, has_qr: bool) -> None:
+def print_receipts(orders: list[OrderWithReceipt], *, has_qr: bool) -> None:
     """Each order with its link, and with its code where one is asked for and holds it."""
     for order in orders:
         print(f"order {order['order_id']} of {order['enterprise']}, worker {order['worker_id']}: {order['state']}")
@@ -132,7 +138,7 @@ def print_receipts(orders: list[dict[str, Any]], *, has_qr: bool) -> None:
         print("no open order")
 
 
-def print_statements(statements: list[dict[str, Any]]) -> None:
+def print_statements(statements: list[Statement]) -> None:
     """Each statement with its lines."""
     table = Table()
     for name in ("statement", "enterprise", "province", "line", "industry"):
@@ -164,7 +170,7 @@ async def read_acknowledgement(settings: CommandSettings, enterprise: str, day: 
     return str(answer["acknowledgement"])
 
 
-def _what(line: dict[str, Any]) -> str:
+def _what(line: Line) -> str:
     """What a statement line is for."""
     if line["kind"] == "assessed":
         return f"assessed: numbers of series {line['series']} missing on {line['insured_on']}"

@@ -2,11 +2,11 @@
 
 from base64 import b64decode
 from datetime import UTC, datetime
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from services.demo.running.answers import JsonObject, ParkedEvent, ParkedPage
 from services.demo.running.apis import open_apis
 from shared.contracts.topics import enterprise_of
 from shared.domain.calendar import SHANGHAI
@@ -16,23 +16,21 @@ from shared.runtime.command_settings import CommandSettings
 GONE = "its bytes cannot be read any more; hash and redacted form remain"
 
 
-async def read_parked(
-    settings: CommandSettings, reason: str, enterprise: str, after: str, limit: int
-) -> dict[str, Any]:
+async def read_parked(settings: CommandSettings, reason: str, enterprise: str, after: str, limit: int) -> ParkedPage:
     """A page of charging's list; empty texts mean any."""
     wanted = {"reason": reason, "enterprise": enterprise, "after": after, "limit": str(limit)}
     async with open_apis(settings) as apis:
-        found: dict[str, Any] = await apis.charging.get("/v1/parked", **{k: v for k, v in wanted.items() if v})
+        found: ParkedPage = await apis.charging.get("/v1/parked", **{k: v for k, v in wanted.items() if v})
     return found
 
 
-async def read_event(settings: CommandSettings, cursor: str) -> dict[str, Any]:
+async def read_event(settings: CommandSettings, cursor: str) -> JsonObject:
     """One event with all its bytes; raises Refused for what is not a cursor."""
     batch, _, leaf_index = cursor.partition(".")
     if not (batch.isdigit() and leaf_index.isdigit()):
         raise Refused(f"not of the form BATCH.INDEX: {cursor!r}")
     async with open_apis(settings) as apis:
-        found: dict[str, Any] = await apis.charging.get(f"/v1/parked/{batch}/{leaf_index}")
+        found: JsonObject = await apis.charging.get(f"/v1/parked/{batch}/{leaf_index}")
     return found
 
 
@@ -56,7 +54,7 @@ async def resume(settings: CommandSettings, topic: str) -> str:
     return f"{topic} is read again" if answer["state"] == "resumed" else f"{topic} was not paused"
 
 
-def print_parked(events: list[dict[str, Any]]) -> None:
+def print_parked(events: list[ParkedEvent]) -> None:
     """A line an event."""
     table = Table("event", "topic", "partition", "offset", "record time", "reason", "detail", "sent again", box=None)
     for event in events:
@@ -73,10 +71,10 @@ def print_parked(events: list[dict[str, Any]]) -> None:
     Console(soft_wrap=True, markup=False, highlight=False).print(table if events else "nothing is parked")
 
 
-def print_event(event: dict[str, Any]) -> None:
+def print_event(event: JsonObject) -> None:
     """What is known of it, then the bytes; control characters and what is not UTF-8 are shown escaped."""
     kept = event.pop("value_base64")
-    value = GONE if kept is None else b64decode(kept).decode("utf-8", "backslashreplace")
+    value = GONE if kept is None else b64decode(str(kept)).decode("utf-8", "backslashreplace")
     for name, figure in event.items():
         print(f"{name:15} {_escaped(str(figure))}")
     print("\n" + "\n".join(map(_escaped, value.splitlines())))

@@ -2,28 +2,42 @@
 
 import getpass
 import sys
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Literal
 from urllib.parse import quote
 
 from rich.console import Console
 from rich.table import Table
 
 from services.cli.operations.operating import SHORT_PATIENCE_SECONDS
+from services.demo.running.answers import Account, Accounts, ApiKey, ApiKeys, JsonObject
 from services.demo.running.apis import open_apis
 from shared.domain.errors import Refused
 from shared.runtime.command_settings import CommandSettings
 
+AccountField = Literal["name", "role", "scope", "is_disabled", "must_change", "made_at", "last_sign_in_at"]
+KeyField = Literal["key_id", "name", "role", "scope", "made_by", "ends_at", "revoked_at", "last_used_at"]
 
-async def get(settings: CommandSettings, path: str) -> Any:
-    """Reporting's answer."""
+
+async def list_accounts(settings: CommandSettings) -> Accounts:
+    """Every person's account."""
     async with open_apis(settings, SHORT_PATIENCE_SECONDS) as apis:
-        return await apis.reporting.get(path)
+        accounts: Accounts = await apis.reporting.get("/v1/accounts")
+    return accounts
 
 
-async def post(settings: CommandSettings, path: str, body: object = None) -> Any:
-    """The same of a POST."""
+async def list_keys(settings: CommandSettings) -> ApiKeys:
+    """Every program's key."""
     async with open_apis(settings, SHORT_PATIENCE_SECONDS) as apis:
-        return await apis.reporting.post(path, body)
+        keys: ApiKeys = await apis.reporting.get("/v1/api-keys")
+    return keys
+
+
+async def post(settings: CommandSettings, path: str, body: object = None) -> JsonObject:
+    """What reporting answers to a request that changes something."""
+    async with open_apis(settings, SHORT_PATIENCE_SECONDS) as apis:
+        answer: JsonObject = await apis.reporting.post(path, body)
+    return answer
 
 
 def account_path(name: str) -> str:
@@ -41,21 +55,27 @@ def read_password(name: str) -> str:
     return password
 
 
-def print_accounts(accounts: list[dict[str, Any]]) -> None:
+def print_accounts(accounts: list[Account]) -> None:
     """A line each."""
-    _print(accounts, "name", "role", "scope", "is_disabled", "must_change", "made_at", "last_sign_in_at")
+    columns: tuple[AccountField, ...] = (
+        "name", "role", "scope", "is_disabled", "must_change", "made_at", "last_sign_in_at",
+    )  # fmt: skip
+    _print(columns, [[account[name] for name in columns] for account in accounts])
 
 
-def print_keys(keys: list[dict[str, Any]]) -> None:
+def print_keys(keys: list[ApiKey]) -> None:
     """A line each."""
-    _print(keys, "key_id", "name", "role", "scope", "made_by", "ends_at", "revoked_at", "last_used_at")
+    columns: tuple[KeyField, ...] = (
+        "key_id", "name", "role", "scope", "made_by", "ends_at", "revoked_at", "last_used_at",
+    )  # fmt: skip
+    _print(columns, [[key[name] for name in columns] for key in keys])
 
 
-def _print(rows: list[dict[str, Any]], *columns: str) -> None:
+def _print(columns: Sequence[str], rows: Iterable[Sequence[str | int | None]]) -> None:
     table = Table(box=None)
     for name in columns:
         table.add_column(name, no_wrap=True)
     for row in rows:
-        table.add_row(*("" if row[name] is None else str(row[name]) for name in columns))
+        table.add_row(*("" if value is None else str(value) for value in row))
     console = Console(soft_wrap=True)
     (console if console.is_terminal else Console(width=240)).print(table)

@@ -4,11 +4,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any, Final
+from typing import Final
 
 from rich.console import Console
 from rich.table import Table
 
+from services.demo.running.answers import RatedDifference, Rerating
 from services.demo.running.apis import Apis, open_apis
 from shared.domain.errors import Refused
 from shared.domain.money import Amount, parse_yuan, yuan
@@ -37,13 +38,13 @@ class Wish:
         for number in range((self.last_on - self.first_on).days + 1):
             yield self.first_on + timedelta(days=number)
 
-    def of_day(self, day: date, *, apply: bool) -> dict[str, Any]:
+    def of_day(self, day: date, *, apply: bool) -> dict[str, str | bool | None]:
         """What charging is asked for one day."""
         place = {"enterprise": self.enterprise or None, "province": self.province or None}
         return {"first_on": day.isoformat(), "last_on": day.isoformat(), **place, "apply": apply}
 
 
-async def rerate_days(settings: CommandSettings, wish: Wish) -> dict[str, Any]:
+async def rerate_days(settings: CommandSettings, wish: Wish) -> Rerating:
     """`{"differences": [...], "booked": orders, "manifests": n}`; raises CommandFailed before anything is booked."""
     async with open_apis(settings) as apis:
         differences = [
@@ -58,19 +59,19 @@ async def rerate_days(settings: CommandSettings, wish: Wish) -> dict[str, Any]:
     return {"differences": differences, "booked": booked, "manifests": manifests}
 
 
-async def _ask(apis: Apis, wish: Wish, day: date, *, apply: bool) -> dict[str, Any]:
-    answer: dict[str, Any] = await apis.charging.post("/v1/rerate", wish.of_day(day, apply=apply), DAY_SECONDS)
+async def _ask(apis: Apis, wish: Wish, day: date, *, apply: bool) -> Rerating:
+    answer: Rerating = await apis.charging.post("/v1/rerate", wish.of_day(day, apply=apply), DAY_SECONDS)
     return answer
 
 
-def _refuse_uncovered(differences: list[dict[str, Any]]) -> None:
+def _refuse_uncovered(differences: list[RatedDifference]) -> None:
     for each in differences:
         if each["new_reason"] == UNCOVERED:
             place = f"{each['industry']} of {each['enterprise']} in province {each['province']}"
             raise CommandFailed(f"nothing was booked: no tariff line holds for {place} on {each['insured_on']}")
 
 
-def print_rerating(found: dict[str, Any], wish: Wish) -> None:
+def print_rerating(found: Rerating, wish: Wish) -> None:
     """A line for each month, place and change, and what was booked."""
     table = Table(box=None)
     for name in ("month", "enterprise", "province", "industry", "was", "is"):
@@ -94,17 +95,17 @@ def print_rerating(found: dict[str, Any], wish: Wish) -> None:
 MonthKey = tuple[str, str, str, str, str, str]
 
 
-def _by_month(differences: list[dict[str, Any]]) -> dict[MonthKey, tuple[int, int, int]]:
+def _by_month(differences: list[RatedDifference]) -> dict[MonthKey, tuple[int, int, int]]:
     sums: dict[MonthKey, tuple[int, int, int]] = defaultdict(lambda: (0, 0, 0))
     for each in differences:
-        was, now = _rate(each, "old"), _rate(each, "new")
+        was = _rate(each["old_tariff_line"], each["old_reason"])
+        now = _rate(each["new_tariff_line"], each["new_reason"])
         key = (each["insured_on"][:7], each["enterprise"], each["province"], each["industry"], was, now)
         orders, old, new = sums[key]
-        amounts = [parse_yuan(each[f"{age}_premium_yuan"]) for age in ("old", "new")]
-        sums[key] = (orders + each["orders"], old + amounts[0], new + amounts[1])
+        charged, owed = parse_yuan(each["old_premium_yuan"]), parse_yuan(each["new_premium_yuan"])
+        sums[key] = (orders + each["orders"], old + charged, new + owed)
     return sums
 
 
-def _rate(each: dict[str, Any], age: str) -> str:
-    line = each[f"{age}_tariff_line"]
-    return f"line {line}" if line else str(each[f"{age}_reason"])
+def _rate(tariff_line: int, reason: str | None) -> str:
+    return f"line {tariff_line}" if tariff_line else str(reason)

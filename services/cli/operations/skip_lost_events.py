@@ -1,13 +1,14 @@
 """Moving on over events that are gone, as an operator asks for it: what is shown is what is agreed to."""
 
-from typing import Any
+from typing import Literal
 
+from services.demo.running.answers import LostRange
 from services.demo.running.apis import open_apis
 from shared.contracts.topics import enterprise_of
 from shared.domain.errors import Refused
 from shared.runtime.command_settings import CommandSettings
 
-Losses = list[dict[str, Any]]
+Losses = list[LostRange]
 
 
 async def read_losses(settings: CommandSettings, topic: str) -> Losses:
@@ -21,7 +22,8 @@ async def read_losses(settings: CommandSettings, topic: str) -> Losses:
 
 async def decide(settings: CommandSettings, topic: str, losses: Losses, why: str) -> str:
     """Have the positions moved that were shown, all or none; says how many."""
-    agreed = [{name: each[name] for name in ("partition", "from_offset", "to_offset")} for each in losses]
+    names: tuple[Literal["partition", "from_offset", "to_offset"], ...] = ("partition", "from_offset", "to_offset")
+    agreed = [{name: lost[name] for name in names} for lost in losses]
     async with open_apis(settings) as apis:
         answer = await apis.charging.post(f"/v1/topics/{topic}/move-on", {"losses": agreed, "why": why})
     return f"{answer['moved']} partitions of {topic} are read on"
@@ -32,6 +34,6 @@ def words(losses: Losses) -> str:
     return "\n".join(map(_line, losses)) or "nothing is missing: every position fits its log"
 
 
-def _line(loss: dict[str, Any]) -> str:
+def _line(loss: LostRange) -> str:
     where = f"charged up to {loss['from_offset']}, would be read on from {loss['to_offset']}"
     return f"partition {loss['partition']}: {where}: {loss['reason']}"

@@ -72,7 +72,7 @@ async def test_a_row_altered_and_everything_above_it_re_signed_with_the_logs_key
         "every entry of the log is made by charging",
         "what the national platform cosigned is what the log holds",
     }
-    receipt = OrderReceipt.parse_text(before["receipt"])
+    receipt = OrderReceipt.parse_text(str(before["receipt"]))
     assert verify_receipt(receipt, keys_of(intruder), Expected(order=row["order_id"])).startswith("Proved")
     (after,) = (await read_receipts(intruder.system.settings, wish))["orders"]
     assert after["receipt"] is None, "what is not cosigned is not shown"
@@ -122,7 +122,7 @@ async def proof_for_the_worker(intruder: Intruder, row: Any) -> str:
         (order,) = (await read_receipts(intruder.system.settings, wish))["orders"]
         if order["receipt"] is None:
             return "none"
-        return verify_receipt(OrderReceipt.parse_text(order["receipt"]), keys_of(intruder), Expected())
+        return verify_receipt(OrderReceipt.parse_text(str(order["receipt"])), keys_of(intruder), Expected())
     except CommandFailed:
         return "none"
     except NotProved as failed:
@@ -151,7 +151,7 @@ async def test_a_journal_entry_altered_with_all_sums_above_it(intruder: Intruder
     found = findings(await audit(intruder))
     assert [each for each in found if each.startswith(f"ledger.day_line of {told.run}/{told.number}")]
     with pytest.raises(CommandFailed, match="are not the totals that stand in the log"):
-        await write_evidence(intruder.system.settings, [{"statement_id": statement}], tmp_path)
+        await write_evidence(intruder.system.settings, [statement], tmp_path)
 
 
 async def test_a_batch_withheld_from_the_log(intruder: Intruder) -> None:

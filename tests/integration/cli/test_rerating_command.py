@@ -57,8 +57,8 @@ async def test_shown_then_booked_then_nothing(field: Field, tmp_path: Path, caps
         assert (booked["differences"], booked["booked"], booked["manifests"]) == (shown["differences"], 3, 1)
         print_rerating(booked, wish(is_booked=True))
         assert "3 orders corrected in 1 manifests" in capsys.readouterr().out
-        found = (await read_decisions(settings, "charging", 0, 10))["decisions"]
-        print_decisions(found)
+        decisions = (await read_decisions(settings, "charging", 0, 10))["decisions"]
+        print_decisions(decisions)
         assert re.search(r"operator +POST /v1/rerate +.*2026-10-0", capsys.readouterr().out)
         again = await rerate_days(settings, wish(is_booked=True))
         assert (again["differences"], again["booked"]) == ([], 0)
