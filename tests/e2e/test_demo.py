@@ -27,6 +27,12 @@ def figures(told: dict[str, object]) -> dict[str, object]:
     return {name: value for name, value in told.items() if name not in CHANGING}
 
 
+def test_the_demo_gives_the_figures_that_it_always_gave(month: Month) -> None:
+    """Of this seed; a change that is meant writes `tests/e2e/demo_figures.json` again and says why in CHANGELOG.md."""
+    kept = json.loads((Path(__file__).parent / "demo_figures.json").read_text(encoding="utf-8"))
+    assert figures(month.summary.as_json()) == kept
+
+
 def test_same_seed_gives_the_same_figures_and_one_object_only(month: Month, open_folder: Path) -> None:
     status, out, err = run(*DEMO, temporary=open_folder)
     assert status == 0, err
