@@ -6,7 +6,7 @@ Everything else is the worker as it is: `benchmarks/evidence.py` races the two.
 import sys
 from collections.abc import Sequence
 
-from services.charging.__main__ import compose
+from services.charging.compose import compose
 from services.charging.ingest import batch_reader
 from services.charging.rows import row_encoding
 from services.charging.settings import ChargingSettings

@@ -31,10 +31,10 @@ from shared.adapters.http.decision_routes import make_decisions_router
 from shared.adapters.http.quarantine_routes import make_quarantine_router
 from shared.adapters.http.set_aside_routes import make_set_aside_router
 from shared.adapters.kafka.admin.topic_metrics import TopicMetrics
-from shared.adapters.kafka.clients import ensure_topics, open_broker
+from shared.adapters.kafka.clients import ensure_topics
+from shared.adapters.kafka.faststream_broker import open_broker, publish_signed
 from shared.adapters.kafka.internal_topics import InternalTopics
 from shared.adapters.kafka.message_authors import verify_by
-from shared.adapters.kafka.signed_messages import publish_signed
 from shared.adapters.postgres.decisions import Decisions
 from shared.adapters.postgres.engine import open_engine
 from shared.adapters.postgres.faults import describe

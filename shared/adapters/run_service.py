@@ -8,7 +8,7 @@ from typing import Final
 from faststream.kafka import KafkaBroker
 
 from shared.adapters.files.vkeys import read_authors
-from shared.adapters.kafka.clients import is_answering, start_broker
+from shared.adapters.kafka.faststream_broker import is_answering, is_consuming, start_broker
 from shared.adapters.kafka.login import check_login
 from shared.adapters.postgres.pool import AWAY, BadData
 from shared.runtime import service
@@ -37,10 +37,8 @@ async def running_broker(service: Service[S], broker: KafkaBroker) -> AsyncItera
     async def check() -> str | None:
         if not started.done():
             return "joining"
-        for subscriber in broker.subscribers:
-            tasks = getattr(subscriber, "tasks", [])
-            if not subscriber.running or not tasks or any(task.done() for task in tasks):
-                return "not consuming"
+        if not is_consuming(broker):
+            return "not consuming"
         return None if await is_answering(broker, PING_SECONDS) else "broker does not answer"
 
     service.add_readiness("kafka", check)

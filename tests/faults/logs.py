@@ -10,7 +10,7 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
-from shared.adapters.kafka.batch_polling import Flat
+from shared.adapters.kafka.faststream_broker import FlatRecords
 from tests.faults.steps import Process
 from tests.integration.charging.charging_harness import Record
 
@@ -59,13 +59,13 @@ class LogConsumer:
     async def _take_commit(self, offsets: dict[TopicPartition, int]) -> None:
         """A hint, and nothing here needs hints."""
 
-    def poll(self) -> Flat:
+    def poll(self) -> FlatRecords:
         found = {}
         for tp, records in self._logs.records.items():
             if new := records[self._positions[tp] :]:
                 found[tp] = new
             self._positions[tp] = len(records)
-        return Flat.of(found)
+        return FlatRecords.of(found)
 
 
 class LogSubscriber:

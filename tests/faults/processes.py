@@ -17,18 +17,24 @@ from faststream.kafka import KafkaBroker
 from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.charging.__main__ import _limits, _register
 from services.charging.api import charging_routes as charging_api
 from services.charging.close.order_findings import DayFinder
 from services.charging.close.settlement import settle
 from services.charging.close.take_closing import ClosingRules, take_closing
+from services.charging.compose import intake_limits
+from services.charging.ingest.batch_charger import BatchCharger
 from services.charging.ingest.batch_reader import EventReader
-from services.charging.ingest.consumer import Consumer
+from services.charging.ingest.consumer import GROUP, Consumer
+from services.charging.ingest.held_positions import HeldPositions
+from services.charging.ingest.lag_watch import Progress
+from services.charging.ingest.topic_pauses import ParkRateLimit, Pauses
 from services.charging.metrics import Metrics as ChargingMetrics
 from services.charging.queries.days import Lookup
 from services.charging.queries.orders import OrderLookup
 from services.charging.queries.parked_events import ParkedEvents
 from services.charging.settings import ChargingSettings
+from services.charging.store.day_partitions import DayPartitions
+from services.charging.store.deployment import register_enterprises
 from services.charging.store.manifests import start_run
 from services.ledger.api import ledger_routes as ledger_api
 from services.ledger.api.log_routes import make_public_router
@@ -62,7 +68,8 @@ from services.reporting.service_clients import Charging, InternalApi, Sources
 from shared.adapters.crypto.signing import Signer, Verifier
 from shared.adapters.files.regions import known_regions
 from shared.adapters.http.national_platform import NationalPlatform
-from shared.adapters.kafka.batch_polling import as_read
+from shared.adapters.kafka.faststream_broker import as_read
+from shared.adapters.kafka.security import client_options
 from shared.adapters.postgres.decisions import Decisions
 from shared.adapters.postgres.outbox import Outbox
 from shared.adapters.postgres.pool import Pool
@@ -130,11 +137,18 @@ class ChargingService:
         async with self.pool.acquire() as connection:
             self.run = await start_run(connection, "orders", CHARGING)
             self.settlement_run = await start_run(connection, "settlement", CHARGING)
-        reader = EventReader(scheme, known_regions(), await _register(self.pool, scheme), _limits(settings))
+        ids = await register_enterprises(self.pool, scheme.enterprises)
+        reader = EventReader(scheme, known_regions(), ids, intake_limits(settings))
         metrics = ChargingMetrics(CollectorRegistry())
-        consumer = Consumer(settings, self.pool, reader, self.run, metrics, never_dies, self.outbox.wake)
-        self.broker, self.consumer = cast("KafkaBroker", LogBroker(self.subscriber)), consumer
-        consumer.subscribe(self.broker)
+        pauses, partitions = (
+            Pauses(self.pool, ParkRateLimit.of(settings), metrics),
+            DayPartitions(self.pool, settings.days_ahead),
+        )
+        self.positions = HeldPositions(self.pool, client_options(settings), pauses)
+        charger = BatchCharger(self.pool, reader, self.run, partitions, pauses, metrics)
+        consumer = Consumer(self.positions, charger, Progress(), metrics, never_dies, self.outbox.wake)
+        self.broker = cast("KafkaBroker", LogBroker(self.subscriber))
+        consumer.subscribe(self.broker, settings, GROUP)
         await consumer.on_partitions_assigned(self.subscriber.consumer.assignment())
 
     @cached_property
@@ -144,7 +158,7 @@ class ChargingService:
         finder = DayFinder(self.pool, settings.late_acceptance_seconds, settings.acceptance_wait_days)
         orders = OrderLookup(self.pool)
         decisions = Decisions(self.pool, "charging")
-        router = charging_api.make_router(keys, self.consumer, lookup, orders, finder, parked, self._settle, decisions)
+        router = charging_api.make_router(keys, self.positions, lookup, orders, finder, parked, self._settle, decisions)
         return app_of(router)
 
     async def _settle(self) -> int | None:

@@ -12,7 +12,7 @@ import asyncpg
 import httpx
 import pytest
 
-from services.charging.__main__ import DOOR_POOL as CHARGING_DOOR
+from services.charging.compose import REQUEST_CONNECTIONS as CHARGING_DOOR
 from services.ledger.compose import REQUEST_CONNECTIONS as LEDGER_DOOR
 from shared.contracts.topics import DAYS_CLOSED
 from tests.faults.load import Load, open_load

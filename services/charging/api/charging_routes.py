@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Res
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.charging.close.order_findings import DayFinder
-from services.charging.ingest.consumer import Consumer
+from services.charging.ingest.held_positions import HeldPositions
 from services.charging.queries.days import Lookup
 from services.charging.queries.orders import OrderLookup
 from services.charging.queries.parked_events import ParkedEvents
@@ -49,7 +49,7 @@ class Resend(BaseModel):
 
 def make_router(
     keys: AccessKeys,
-    consumer: Consumer,
+    positions: HeldPositions,
     lookup: Lookup,
     orders: OrderLookup,
     finder: DayFinder,
@@ -59,23 +59,23 @@ def make_router(
 ) -> APIRouter:
     """The routes; they need a service or operator key, but for an enterprise's look at its own parked events."""
     ours = APIRouter(dependencies=[Depends(keys.require("service"))])
-    _add_progress(ours, consumer, lookup)
+    _add_progress(ours, positions, lookup)
     _add_days(ours, lookup, finder)
     _add_orders(ours, orders)
-    _add_decisions(ours, consumer, parked, settle, decisions)
+    _add_decisions(ours, positions, parked, settle, decisions)
     router = APIRouter(prefix="/v1")
     router.include_router(ours)
     _add_parked(router, keys, parked)
     return router
 
 
-def _add_progress(router: APIRouter, consumer: Consumer, lookup: Lookup) -> None:
+def _add_progress(router: APIRouter, positions: HeldPositions, lookup: Lookup) -> None:
     @router.get("/status")
     async def status() -> dict[str, Any]:
         return {
             "runs": await lookup.runs(),
-            "positions": await lookup.positions(consumer.cluster_id),
-            "paused": consumer.paused,
+            "positions": await lookup.positions(positions.cluster_id),
+            "paused": positions.pauses.reasons,
             "unpublished": await lookup.unpublished(),
             "parked": await lookup.parked_counts(),
             "alarms": await lookup.alarms(),
@@ -152,7 +152,7 @@ def _own(asking: Reader, wanted: str | None) -> list[str] | None:
 
 
 def _add_decisions(
-    router: APIRouter, consumer: Consumer, parked: ParkedEvents, settle: Callable[[], Any], decisions: Decisions
+    router: APIRouter, positions: HeldPositions, parked: ParkedEvents, settle: Callable[[], Any], decisions: Decisions
 ) -> None:
     @router.post("/settle")
     async def settle_now(request: Request) -> dict[str, Any]:
@@ -168,5 +168,5 @@ def _add_decisions(
     @router.post("/topics/{topic}/resume")
     async def resume(topic: OrdersTopic, request: Request) -> dict[str, Any]:
         decision = await store_decision(decisions, request)
-        was_paused = await consumer.resume(topic, decision.person)
+        was_paused = await positions.resume(topic, decision.person)
         return {"topic": topic, "state": "resumed" if was_paused else "not_paused"}

@@ -1,10 +1,11 @@
-"""Moving on where a log does not fit its position: an operator's decision, shown first, then written down.
+"""Skip lost events: moves a position over offsets that cannot be read any more, by an operator's decision.
 
-What is gone is gone: the enterprise sends it again, or it stays uncharged. A position is moved by compare-and-set to
-where its log begins now, and what it said until then is kept with who decided so and why; workers follow by themselves.
+The enterprise sends lost events again, or they stay uncharged. The operator is shown the lost ranges first. A position
+is moved by compare-and-set to where its log begins now, and its old value is kept with who decided so and why; workers
+follow by themselves.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
@@ -12,7 +13,6 @@ from aiokafka import TopicPartition
 from fastapi import APIRouter, Depends, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.charging.ingest.consumer import Consumer
 from services.charging.ingest.partition_logs import Logs, describe_log_fault
 from services.charging.store.positions import PartitionLog, StoredPosition
 from shared.adapters.http.decision_routes import store_decision
@@ -60,8 +60,11 @@ class Decision(BaseModel):
 class LostEventSkipper:
     """Looks at logs by a client of its own: any worker may be asked, whoever reads the topic."""
 
-    def __init__(self, pool: Pool, consumer: Consumer, client: Client) -> None:
-        self._pool, self._consumer, self._client = pool, consumer, client
+    def __init__(
+        self, pool: Pool, client: Client, cluster_id: Callable[[], str | None], paused: Collection[str]
+    ) -> None:
+        self._pool, self._client = pool, client
+        self._cluster_id, self._paused = cluster_id, paused
         self._logs = Logs(client)
 
     async def find(self, topic: str) -> list[LostRange]:
@@ -71,14 +74,14 @@ class LostEventSkipper:
     async def move(self, topic: str, decision: Decision, who: str) -> int:
         """Move the positions that were shown, all or none; raises Refused when something is otherwise by now."""
         found = await self._look(topic)
-        shown = sorted((each.partition, each.from_offset, each.to_offset) for each in decision.losses)
+        shown = sorted((lost.partition, lost.from_offset, lost.to_offset) for lost in decision.losses)
         if shown != [(loss.partition, loss.from_offset, loss.to_offset) for loss, _ in found]:
             raise Refused(f"{topic} is not as it was shown; look again")
         async with self._pool.acquire() as connection, connection.transaction():
             for loss, log in found:
                 moved = await connection.fetchval(
                     "select charging.move_on($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-                    self._consumer.cluster_id, topic, loss.partition, loss.from_offset, loss.to_offset, log.topic_id,
+                    self._cluster_id(), topic, loss.partition, loss.from_offset, loss.to_offset, log.topic_id,
                     loss.reason, who, decision.why,
                 )  # fmt: skip
                 if not moved:
@@ -88,7 +91,7 @@ class LostEventSkipper:
     async def _look(self, topic: str) -> list[tuple[LostRange, PartitionLog]]:
         rows = await self._pool.fetch(
             "select partition, next_offset, topic_id from charging.position where (cluster_id, topic) = ($1, $2)",
-            self._consumer.cluster_id,
+            self._cluster_id(),
             topic,
         )
         places = {
@@ -101,7 +104,7 @@ class LostEventSkipper:
             spans = {
                 tp: (place.position, logs[tp].end)
                 for tp, place in places.items()
-                if faults[tp] is None and place.position < logs[tp].end and topic in self._consumer.paused
+                if faults[tp] is None and place.position < logs[tp].end and topic in self._paused
             }
             unreadable = await find_unreadable_batches(client, spans)
         losses = [

@@ -17,13 +17,11 @@ import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from services.charging.ingest.consumer import GROUP, Consumer
+from services.charging.ingest.held_positions import HeldPositions
 from services.charging.metrics import Metrics
 from services.charging.settings import ChargingSettings
-from services.charging.store.deployment import own_group
 from shared.adapters.kafka.admin.topic_survey import TIMESTAMPS, Survey, TopicSurvey
 from shared.adapters.kafka.bounded_fetch import require_broker_times
-from shared.adapters.kafka.security import client_options
 from shared.adapters.postgres.pool import Pool
 from shared.contracts.topics import orders_topic
 from shared.runtime.periodic import Periodic
@@ -61,6 +59,33 @@ def client_id_of(run: str) -> str:
     return f"danbao-charging-{run}"
 
 
+class TopicSettings:
+    """Checks how order topics are set; `expected_times` says who has to stamp their records, empty allows both."""
+
+    def __init__(self, survey: TopicSurvey, expected_times: str) -> None:
+        self._survey, self._expected = survey, expected_times
+
+    async def find_unfit(self, topics: Collection[str]) -> Mapping[str, str]:
+        """Which of these topics must not be read as they are set: their records carry times that a sender wrote."""
+        try:
+            settings = await self._survey.read_settings(topics)
+        except (KafkaError, ValueError) as error:
+            log.warning("settings of topics are not known", error=repr(error))
+            return {}
+        return self.unfit_of(settings)
+
+    def unfit_of(self, settings: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+        """Of these topics and settings, those that must not be read, and why."""
+        expected = self._expected
+        if settings and expected == _LOG_APPEND:
+            require_broker_times()
+        return {
+            topic: f"{TIMESTAMPS} is {values[TIMESTAMPS]}, not {expected}: set it back; what was written is not read"
+            for topic, values in settings.items()
+            if expected and values.get(TIMESTAMPS, expected) != expected
+        }
+
+
 class TopicsWatch:
     """One worker's look at the whole."""
 
@@ -68,15 +93,17 @@ class TopicsWatch:
         self,
         settings: ChargingSettings,
         pool: Pool,
-        consumer: Consumer,
+        positions: HeldPositions,
+        survey: TopicSurvey,
+        topic_settings: TopicSettings,
         pattern: str,
         enterprises: Iterable[str],
         metrics: Metrics,
     ) -> None:
-        self._settings, self._pool, self._consumer, self._metrics = settings, pool, consumer, metrics
+        self._settings, self._pool, self._metrics = settings, pool, metrics
+        self._positions, self._survey, self._topic_settings = positions, survey, topic_settings
         self._is_ours = re.compile(pattern).match
         self._enrolled = {topic for topic in map(orders_topic, enterprises) if self._is_ours(topic)}
-        self._survey = TopicSurvey(client_options(settings), own_group(GROUP, settings.deployment))
         self._since: dict[tuple[Alarm, str], float] = {}
         self._unanswered: dict[str, str] = {}
         self.alarms: dict[tuple[Alarm, str], str] = {}
@@ -99,31 +126,12 @@ class TopicsWatch:
         more = len(words) - MOST_SHOWN
         return "; ".join([*words[:MOST_SHOWN], *([f"and {more} more"] if more > 0 else [])]) or None
 
-    async def find_unfit(self, topics: Collection[str]) -> Mapping[str, str]:
-        """Which of these topics must not be read as they are set: their records carry times that a sender wrote."""
-        try:
-            settings = await self._survey.read_settings(topics)
-        except (KafkaError, ValueError) as error:
-            log.warning("settings of topics are not known", error=repr(error))
-            return {}
-        return self._unfit_of(settings)
-
-    def _unfit_of(self, settings: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-        expected = self._settings.order_timestamps
-        if settings and expected == _LOG_APPEND:
-            require_broker_times()
-        return {
-            topic: f"{TIMESTAMPS} is {values[TIMESTAMPS]}, not {expected}: set it back; what was written is not read"
-            for topic, values in settings.items()
-            if expected and values.get(TIMESTAMPS, expected) != expected
-        }
-
     async def _look(self) -> None:
-        cluster_id = self._consumer.cluster_id
+        cluster_id = self._positions.cluster_id
         survey = await self._survey.look(self._is_ours)
         self._say_once(survey.unanswered)
         if survey.settings:
-            await self._consumer.set_unfit(self._unfit_of(survey.settings))
+            await self._positions.set_unfit(self._topic_settings.unfit_of(survey.settings))
         if cluster_id is None:
             return
         stored = {
@@ -158,7 +166,7 @@ class TopicsWatch:
             if ends.end > ends.committed:
                 words = f"{name}: events from {ends.committed} to {ends.end - 1} wait for the end of a transaction"
                 yield Alarm.OPEN_TRANSACTION, f"{name} {ends.committed}", words
-            if ends.committed > position and tp.topic not in self._consumer.paused:
+            if ends.committed > position and tp.topic not in self._positions.pauses.reasons:
                 words = f"{name}: {ends.committed - position} events wait at {position}"
                 yield Alarm.NOT_CHARGED, f"{name} {position}", words
 

@@ -1,89 +1,38 @@
-"""How a batch subscriber polls: what FastStream and aiokafka leave out is a loss of events.
+"""Poll records within an allowance of bytes, and find the partition whose records make a poll raise.
 
-- FastStream decodes every header as UTF-8 before a handler is called: a header without a value, or with other bytes in
-  it, and the whole batch is logged and left behind. Here nothing is decoded.
-- A record that cannot be unpacked (a codec nobody has, a header name that is not UTF-8) makes the poll raise: what the
-  same poll had taken of other partitions is lost with it, and every other poll raises again. Here whoever holds
-  positions is told, so that he can seek back and leave the one partition out.
+A record that cannot be unpacked (an unknown codec, a header name that is not UTF-8) makes the poll raise: what the same
+poll had taken of other partitions is lost with it, and every later poll raises again. The holder of the positions seeks
+back, and leaves that one partition out.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from itertools import chain
-from typing import Any, Final, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import (
-    ConsumerStoppedError,
     CorruptRecordException,
     KafkaError,
     RecordTooLargeError,
     UnsupportedCodecError,
 )
-from faststream.kafka.annotations import KafkaMessage
-from faststream.kafka.message import FAKE_CONSUMER
 
 from shared.adapters.kafka.bounded_batches import UnreadableBatch
-from shared.adapters.kafka.bounded_fetch import Allowance, bound_batches, share_allowance
+from shared.adapters.kafka.bounded_fetch import Allowance, share_allowance
 
 _UNREADABLE: Final = (CorruptRecordException, RecordTooLargeError, UnsupportedCodecError)
 PROBE_MS: Final = 1_000
 """How long a partition may take to bring its next records while the unreadable one is searched for."""
 
 
-async def as_read(records: Any) -> KafkaMessage:
-    """A FastStream parser that parses nothing: the records as they are, acknowledged by nobody."""
-    return KafkaMessage(raw_message=records, body=b"", correlation_id="-", message_id="-", consumer=FAKE_CONSUMER)
-
-
 Polled = Mapping[TopicPartition, Sequence[Any]]
+"""Records of a poll by their partition."""
 
 
-class Flat(list[Any]):
-    """The records of a poll one after the other, as FastStream hands them on; it knows of which partition they are."""
+async def poll_records(consumer: AIOKafkaConsumer, timeout_ms: int, max_records: int) -> Polled:
+    """Wait for one record, then take what is there, up to `max_records` and `POLL_BYTES` (`bounded_fetch`).
 
-    by_partition: Polled
-
-    @classmethod
-    def of(cls, found: Polled) -> Self:
-        """Of what was polled."""
-        flat = cls(chain.from_iterable(found.values()))
-        flat.by_partition = found
-        return flat
-
-
-def poll_with(
-    subscriber: Any,
-    timeout_ms: int,
-    max_records: int,
-    on_polled: Callable[[Polled], Awaitable[None]],
-    on_failure: Callable[[Exception], Awaitable[None]],
-) -> None:
-    """Poll for this batch subscriber.
-
-    A poll ends with what is there, with `max_records`, or when they take `POLL_BYTES` (`bounded_fetch`).
-
-    `on_polled` is awaited before a batch is handled, and when nothing came: then all that came before was handled.
-    `on_failure` is awaited before the next poll and makes up for the lost one.
+    What comes while a poll waits does not know its allowance, so it is taken by a second call.
     """
-
-    bound_batches()
-
-    async def poll(consumer: AIOKafkaConsumer) -> Sequence[Any]:
-        try:
-            found = await _take(consumer, timeout_ms, max_records)
-            await on_polled(found)
-        except ConsumerStoppedError:
-            raise
-        except Exception as error:  # noqa: BLE001 - one that nobody foresaw must not end the polling
-            await on_failure(error)
-            return ()
-        return Flat.of(found)
-
-    subscriber.get_msg = poll
-
-
-async def _take(consumer: AIOKafkaConsumer, timeout_ms: int, max_records: int) -> Polled:
-    """Wait for one record, then take what is there: what comes while a poll waits does not know its allowance."""
     allowance = Allowance()
     share_allowance(consumer, allowance)
     found: dict[TopicPartition, list[Any]] = dict(await consumer.getmany(timeout_ms=timeout_ms, max_records=1))

@@ -16,7 +16,7 @@ from services.charging.queries.proofs import Proofs
 from services.ledger.billing.remittances import take_remittance
 from services.ledger.books.open_days import read_books
 from services.ledger.operations.alarms import read_alarms
-from shared.adapters.kafka.clients import open_broker
+from shared.adapters.kafka.faststream_broker import open_broker
 from shared.adapters.postgres.sealing.kept_keys import KeptKeys
 from shared.contracts.findings import FindingKind
 from shared.contracts.manifests import RemittanceReceived

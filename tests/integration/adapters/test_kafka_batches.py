@@ -5,8 +5,9 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from shared.adapters.kafka.batch_polling import Flat, poll_with
+from shared.adapters.kafka.batch_polling import Polled
 from shared.adapters.kafka.bounded_fetch import CHUNK_EVENTS, Arrived
+from shared.adapters.kafka.faststream_broker import FlatRecords, poll_with
 from tests.support.kafka_admin import make_topic
 from tests.support.servers import Broker, client_of
 
@@ -35,16 +36,19 @@ async def polled(broker: Broker, count: int) -> list[Any]:
     subscriber, failures = SimpleNamespace(), list[Exception]()
     found: list[Any] = []
 
-    async def note(_: object) -> None: ...
+    class Handler:
+        async def polled(self, records: Polled) -> None: ...
 
-    async def fail(error: Exception) -> None:
-        failures.append(error)
+        async def take(self, records: Polled) -> None: ...
 
-    poll_with(subscriber, 200, count, note, fail)
+        async def poll_failed(self, error: Exception) -> None:
+            failures.append(error)
+
+    poll_with(subscriber, 200, count, Handler())
     async with AIOKafkaConsumer(**client_of(broker), auto_offset_reset="earliest") as consumer:
         consumer.assign([TopicPartition(TOPIC, 0), TopicPartition(TOPIC, 1)])
         for _ in range(100):
-            batch: Flat = await subscriber.get_msg(consumer)
+            batch: FlatRecords = await subscriber.get_msg(consumer)
             if batch:
                 assert list(batch) == [record for records in batch.by_partition.values() for record in records]
             found += batch

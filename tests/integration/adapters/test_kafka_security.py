@@ -7,7 +7,7 @@ import pytest
 from faststream.security import BaseSecurity, SASLOAuthBearer, SASLScram512
 
 from deploy.certificates import issue, make_authority
-from shared.adapters.kafka.clients import open_broker
+from shared.adapters.kafka.faststream_broker import open_broker
 from shared.adapters.kafka.login import check_login
 from shared.adapters.kafka.security import TokenCommand, broker_options, client_options
 from shared.domain.errors import Refused

@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 from faststream.kafka import KafkaBroker
 
-from shared.adapters.kafka.clients import start_broker
+from shared.adapters.kafka.faststream_broker import start_broker
 
 TOGETHER = 3
 

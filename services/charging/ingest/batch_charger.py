@@ -1,0 +1,56 @@
+"""Batch charger: reads the records of a poll and writes them as one batch, in one transaction."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from services.charging.ingest.batch_reader import EventReader
+from services.charging.ingest.topic_pauses import Pauses
+from services.charging.metrics import Metrics
+from services.charging.rows.batch import Batch, Record
+from services.charging.store.batch_writer import write_batch
+from services.charging.store.day_partitions import DayPartitions
+from services.charging.store.manifests import Run, read_last_number
+from services.charging.store.positions import Move
+from shared.adapters.postgres.pool import Pool
+
+INSERT_BATCHES_AFTER_COLLISION: Final = 16
+"""Batches written with INSERT after an unexpected duplicate, because duplicates arrive in bursts."""
+
+
+class BatchCharger:
+    """Charges batches of one writer run."""
+
+    def __init__(
+        self, pool: Pool, reader: EventReader, run: Run, partitions: DayPartitions, pauses: Pauses, metrics: Metrics
+    ) -> None:
+        self._pool, self._reader, self._run = pool, reader, run
+        self._partitions, self._pauses, self._metrics = partitions, pauses, metrics
+        self._insert_batches_left = 0
+
+    async def charge(self, cluster_id: str, records: Sequence[Record], moves: Sequence[Move]) -> None:
+        """Write the batch and move its positions. Nothing of it is certain before this returns."""
+        batch = await self._read(records)
+        await self._partitions.ensure(batch.days)
+        overruns = self._pauses.overruns(moves, batch.parked)
+        use_copy = self._insert_batches_left == 0
+        async with self._pool.acquire() as connection:
+            written = await write_batch(
+                connection, cluster_id, self._run, batch, moves, use_copy=use_copy, overruns=overruns
+            )
+        self._pauses.note(moves, batch.parked, overruns)
+        left = max(0, self._insert_batches_left - 1)
+        self._insert_batches_left = INSERT_BATCHES_AFTER_COLLISION if written.has_collision else left
+        self._metrics.note_batch(written.manifest)
+
+    async def recover_number(self) -> None:
+        """Read whether the last batch was committed, after an answer that did not come."""
+        async with self._pool.acquire() as connection:
+            await read_last_number(connection, self._run)
+
+    async def _read(self, records: Sequence[Record]) -> Batch:
+        """Read a batch, with other work of the process between its steps."""
+        reader = self._reader.open(records, self._run.next_batch())
+        for _ in reader.steps():
+            await asyncio.sleep(0)
+        return reader.batch
