@@ -49,12 +49,12 @@ from shared.adapters.files.regions import known_regions
 from shared.adapters.files.scheme import load_scheme
 from shared.adapters.http.decision_routes import make_decisions_router
 from shared.adapters.http.quarantine_routes import make_quarantine_router
-from shared.adapters.kafka.admin.topic_metrics import TopicMetrics
 from shared.adapters.kafka.admin.topic_survey import TopicSurvey
 from shared.adapters.kafka.clients import ensure_topics
 from shared.adapters.kafka.faststream_broker import open_broker, publish_signed
-from shared.adapters.kafka.internal_topics import InternalTopics
-from shared.adapters.kafka.message_authors import verify_by
+from shared.adapters.kafka.internal.internal_topics import InternalTopics
+from shared.adapters.kafka.internal.message_authors import verify_by
+from shared.adapters.kafka.internal.topic_metrics import TopicMetrics
 from shared.adapters.kafka.security import client_options
 from shared.adapters.postgres.decisions import Decisions
 from shared.adapters.postgres.outbox import Outbox

@@ -30,11 +30,11 @@ from shared.adapters.http.charging_deployments import ChargingWorkers, open_char
 from shared.adapters.http.decision_routes import make_decisions_router
 from shared.adapters.http.quarantine_routes import make_quarantine_router
 from shared.adapters.http.set_aside_routes import make_set_aside_router
-from shared.adapters.kafka.admin.topic_metrics import TopicMetrics
 from shared.adapters.kafka.clients import ensure_topics
 from shared.adapters.kafka.faststream_broker import open_broker, publish_signed
-from shared.adapters.kafka.internal_topics import InternalTopics
-from shared.adapters.kafka.message_authors import verify_by
+from shared.adapters.kafka.internal.internal_topics import InternalTopics
+from shared.adapters.kafka.internal.message_authors import verify_by
+from shared.adapters.kafka.internal.topic_metrics import TopicMetrics
 from shared.adapters.postgres.decisions import Decisions
 from shared.adapters.postgres.engine import open_engine
 from shared.adapters.postgres.faults import describe

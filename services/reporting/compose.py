@@ -38,10 +38,10 @@ from shared.adapters.files.vkeys import read_authors, read_vkeys
 from shared.adapters.http.national_platform import open_national_platform
 from shared.adapters.http.quarantine_routes import make_quarantine_router
 from shared.adapters.http.set_aside_routes import make_set_aside_router
-from shared.adapters.kafka.admin.topic_metrics import TopicMetrics
 from shared.adapters.kafka.clients import ensure_topics
-from shared.adapters.kafka.internal_topics import InternalTopics
-from shared.adapters.kafka.message_authors import verify_by
+from shared.adapters.kafka.internal.internal_topics import InternalTopics
+from shared.adapters.kafka.internal.message_authors import verify_by
+from shared.adapters.kafka.internal.topic_metrics import TopicMetrics
 from shared.adapters.postgres.engine import open_engine
 from shared.adapters.postgres.faults import describe
 from shared.adapters.postgres.pool import Pool, Waits, open_pool

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.adapters.http.decision_routes import store_decision
-from shared.adapters.kafka.internal_topics import InternalTopics
+from shared.adapters.kafka.internal.internal_topics import InternalTopics
 from shared.adapters.postgres.decisions import Decisions
 from shared.runtime.access import AccessKeys
 from shared.runtime.http.types import Cursor, PathInt8, Words

@@ -12,7 +12,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 
 from services.demo.running.system import settings_of
 from shared.adapters.kafka.clients import read_cluster_id
-from shared.adapters.kafka.internal_topics import InternalTopics, TopicReader
+from shared.adapters.kafka.internal.internal_topics import InternalTopics
+from shared.adapters.kafka.internal.topic_reader import TopicReader
 from shared.adapters.postgres.pool import Pool, open_pool
 from shared.adapters.postgres.topic_store import Place, TopicStore
 from shared.contracts.quarantine import Message, Quarantined, QuarantineReason

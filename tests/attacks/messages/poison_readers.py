@@ -17,9 +17,9 @@ from services.reporting.compose import read_topics
 from services.reporting.message_intake import Intake
 from services.reporting.settings import ReportingSettings
 from shared.adapters.crypto.signing import AuthorSigner
-from shared.adapters.kafka.internal_topics import InternalTopics
-from shared.adapters.kafka.message_authors import verify_by
-from shared.adapters.kafka.message_handling import Fault
+from shared.adapters.kafka.internal.internal_topics import InternalTopics
+from shared.adapters.kafka.internal.message_authors import verify_by
+from shared.adapters.kafka.internal.message_handling import Fault
 from shared.adapters.postgres.engine import open_engine
 from shared.adapters.postgres.outbox import Outbox
 from shared.adapters.postgres.pool import Pool, open_pool

@@ -22,8 +22,8 @@ from services.reporting.compose import assemble, read_topics
 from services.reporting.message_intake import Intake
 from services.reporting.settings import ReportingSettings
 from shared.adapters.crypto.signing import Signer, make_key_pair
-from shared.adapters.kafka.internal_topics import InternalTopics
-from shared.adapters.kafka.message_handling import Fault
+from shared.adapters.kafka.internal.internal_topics import InternalTopics
+from shared.adapters.kafka.internal.message_handling import Fault
 from shared.adapters.postgres.migrations import migrate
 from shared.adapters.postgres.pool import open_pool, with_login
 from shared.adapters.run_service import make_service

@@ -4,7 +4,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Gauge
 
-from shared.adapters.kafka.internal_topics import InternalTopics
+from shared.adapters.kafka.internal.internal_topics import InternalTopics
 from shared.runtime.periodic import Periodic
 
 LOOK_SECONDS: Final = 5.0

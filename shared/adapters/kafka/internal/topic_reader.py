@@ -1,4 +1,4 @@
-"""Read the internal topics of a service: positions in its own database, no consumer group.
+"""Reads one internal topic of a service: positions in its own database, no consumer group.
 
 A group would let a stranger take part, swallow messages and commit offsets, and would make a start wait for a join.
 Partitions are assigned by hand, each topic has a client of its own, so none is held up by another, and a position is
@@ -20,13 +20,12 @@ from shared.adapters.kafka.admin.topic_ids import read_topic_ids
 from shared.adapters.kafka.batch_polling import is_unreadable
 from shared.adapters.kafka.bounded_fetch import bound_batches
 from shared.adapters.kafka.clients import read_cluster_id
-from shared.adapters.kafka.message_handling import Fault, Handle, MessageHandler, Verify
+from shared.adapters.kafka.internal.message_handling import MessageHandler
 from shared.adapters.kafka.security import client_options
-from shared.adapters.postgres.topic_store import Place, PositionMoved, StoredPosition, TopicStore, Unavailable
+from shared.adapters.postgres.topic_store import Place, PositionMoved, StoredPosition, TopicStore
 from shared.contracts.quarantine import Message, QuarantineReason
 from shared.domain.calendar import instant_of
 from shared.domain.errors import Stop
-from shared.domain.privacy.redaction import redact_detail
 from shared.runtime.clock import now
 from shared.runtime.settings import Settings
 
@@ -103,7 +102,7 @@ class TopicReader:
     @property
     def lag(self) -> int:
         """Records between the stored positions and the high watermarks, committed or not."""
-        return sum(each.behind for each in self._state.partitions)
+        return sum(partition.behind for partition in self._state.partitions)
 
     async def readiness(self) -> str | None:
         """None when every record that may be read is handled in time, else what is the matter."""
@@ -121,10 +120,10 @@ class TopicReader:
             )
         if state.seen_at is not None and at - state.seen_at > LOOK_SECONDS + self._age_seconds:
             return f"the broker has not answered about {self.topic} for {at - state.seen_at:.0f} s"
-        for each in state.partitions:
-            if each.behind and at - each.since > self._age_seconds:
-                why = "wait behind an open transaction" if each.is_held_back else "are not delivered"
-                return f"{each.behind} records of {self.topic} {why}, for {at - each.since:.0f} s"
+        for partition in state.partitions:
+            if partition.behind and at - partition.since > self._age_seconds:
+                why = "wait behind an open transaction" if partition.is_held_back else "are not delivered"
+                return f"{partition.behind} records of {self.topic} {why}, for {at - partition.since:.0f} s"
         return None
 
     async def _read(self) -> None:
@@ -158,9 +157,9 @@ class TopicReader:
         return _Topic(frozenset(partitions), ids.get(self.topic))
 
     async def _look_is_same(self, consumer: AIOKafkaConsumer, topic: "_Topic") -> bool:
-        found = await self._look(consumer)
-        self._state.is_gone = found is None
-        return found == topic
+        topic_now = await self._look(consumer)
+        self._state.is_gone = topic_now is None
+        return topic_now == topic
 
     async def _begin(self, consumer: AIOKafkaConsumer, topic: "_Topic") -> None:
         """Assign all partitions, and seek each to its stored position; to the log's start where that does not fit."""
@@ -202,12 +201,12 @@ class TopicReader:
                 raise
             await self._pass_over_unreadable(consumer, error)
             return
-        for each in self._state.partitions:
-            for record in polled.get(each.tp, ()):
-                await self._take(each, record)
-            if each.tp not in polled:
-                await self._note_place(consumer, each)
-            self._note_lag(consumer, each)
+        for partition in self._state.partitions:
+            for record in polled.get(partition.tp, ()):
+                await self._take(partition, record)
+            if partition.tp not in polled:
+                await self._note_place(consumer, partition)
+            self._note_lag(consumer, partition)
 
     async def _take(self, partition: _Partition, record: Any) -> None:
         loop, state = asyncio.get_running_loop(), self._state
@@ -243,17 +242,17 @@ class TopicReader:
 
     async def _pass_over_unreadable(self, consumer: AIOKafkaConsumer, error: Exception) -> None:
         """Find the partition that cannot be unpacked, and the next offset of it that can."""
-        for each in self._state.partitions:
-            start, tried = each.next_offset, each.next_offset
-            while tried - start < MOST_UNREADABLE and await self._is_unreadable_at(consumer, each.tp, tried):
+        for partition in self._state.partitions:
+            start, tried = partition.next_offset, partition.next_offset
+            while tried - start < MOST_UNREADABLE and await self._is_unreadable_at(consumer, partition.tp, tried):
                 tried += 1
             if tried > start:
                 detail = f"offsets {start} to {tried - 1} cannot be unpacked: {error!r}"
                 to = StoredPosition(tried, None)
                 reason = QuarantineReason.UNREADABLE
-                await self._store.pass_over(each.place, start, to, reason, detail, now())
-                each.next_offset = tried
-            consumer.seek(each.tp, each.next_offset)
+                await self._store.pass_over(partition.place, start, to, reason, detail, now())
+                partition.next_offset = tried
+            consumer.seek(partition.tp, partition.next_offset)
 
     async def _is_unreadable_at(self, consumer: AIOKafkaConsumer, tp: TopicPartition, offset: int) -> bool:
         consumer.seek(tp, offset)
@@ -270,49 +269,6 @@ class TopicReader:
 class _Topic:
     partitions: frozenset[int]
     topic_id: UUID | None
-
-
-class InternalTopics:
-    """All internal topics that a service reads, and its quarantine."""
-
-    def __init__(self, store: TopicStore, settings: Settings, verify: Verify) -> None:
-        self.store, self._settings, self._verify = store, settings, verify
-        self._handlers: dict[str, MessageHandler] = {}
-        self.readers: list[TopicReader] = []
-
-    def add(self, topic: str, handle: Handle, *, is_sole: bool = False, limit_seconds: float = 0.0) -> TopicReader:
-        """Read one more topic. `is_sole`: of several processes one reads it, and the others wait to take over.
-
-        A message may take `ready_commit_age_seconds`, or `limit_seconds` where that is more, before readiness says so.
-        """
-        handler = self._handlers[topic] = MessageHandler(topic, handle, self.store, self._settings, self._verify)
-        reader = TopicReader(handler, self.store, self._settings, is_sole=is_sole, limit_seconds=limit_seconds)
-        self.readers.append(reader)
-        return reader
-
-    async def deliver(self, message: Message) -> Fault | None:
-        """Handle or quarantine a message that is not read from a log; no position is moved."""
-        fault = await self._handlers[message.topic].take(message)
-        if fault is not None:
-            await self.store.quarantine(message, fault.reason, fault.detail, None)
-        return fault
-
-    async def replay(self, refused_id: int, reviewer: str) -> str:
-        """Have a quarantined message handled again, which reviews it where it is taken now.
-
-        Returns `replayed`, `unknown`, `refused: ` and why it is still not taken, or `erased: ` or `altered: ` and why
-        its bytes cannot be had.
-        """
-        message = await self.store.read_message(refused_id)
-        if isinstance(message, Unavailable):
-            return f"{message.state}: {message.detail}"
-        if message is None or message.topic not in self._handlers:
-            return "unknown"
-        fault = await self._handlers[message.topic].try_once(message)
-        if fault is not None:
-            return f"refused: {fault.reason.value}: {redact_detail(fault.detail)}"
-        await self.store.review(refused_id, reviewer, "replayed")
-        return "replayed"
 
 
 def message_of(record: Any) -> Message:

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
-from shared.adapters.kafka.message_handling import Fault, Verify
+from shared.adapters.kafka.internal.message_handling import Fault, Verify
 from shared.contracts.manifests import ALONE
 from shared.contracts.quarantine import Message, QuarantineReason
 from shared.contracts.topics import DAYS_COUNTED, MANIFESTS, SIGNATURE_HEADER, SPEAKERS, TOTALS
