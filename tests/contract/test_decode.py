@@ -17,6 +17,7 @@ from shared.contracts.events import SOURCE_PREFIX
 from shared.contracts.parking import ParkReason
 from shared.contracts.topics import orders_topic
 from shared.intake.bulk_decoder import BulkDecoder
+from shared.intake.rated_events import ParkedEvent
 from shared.intake.strict_decoder import DETAIL_LENGTH, Parked, decode
 from tests.integration.charging.charging_harness import (
     LIMITS,
@@ -254,6 +255,17 @@ def assert_same_both_ways(*sent: Sent) -> None:
     """A new reader has to look at each event alone, a primed one at hardly any: both lay out the same."""
     for each in sent:
         assert told(primed(*USUAL).read(records(each), 7)) == told(reader().read(records(each), 7))
+
+
+def test_an_answer_without_a_database_is_what_charging_books() -> None:
+    """`EventRater` alone, as an HTTP gateway calls it, beside batches by the fast path."""
+    rater, usual = reader().rater, primed(*USUAL)
+    corpus = [Sent(value) for value, _ in (BYTES | SHAPE).values()]
+    for record in records(*USUAL, *corpus, *(sent for sent, _ in CONTENT.values())):
+        rated, batch = rater.rate(record.topic, record.timestamp, record.value), usual.read([record], 7)
+        assert [rated.total] == batch.totals
+        details = [rated.detail] if isinstance(rated, ParkedEvent) else []
+        assert details == [kept.detail for kept in batch.parked]
 
 
 @pytest.mark.parametrize("name", [*BYTES, *SHAPE, *CONTENT])
