@@ -28,7 +28,7 @@ from services.charging.ingest.consumer import GROUP, Consumer
 from services.charging.ingest.held_positions import HeldPositions
 from services.charging.ingest.lag_watch import LagWatch, Progress
 from services.charging.ingest.skip_lost_events import LostEventSkipper, make_skip_router
-from services.charging.ingest.topic_pauses import ParkRateLimit, Pauses
+from services.charging.ingest.topic_pauses import ParkRateLimit, TopicPauses
 from services.charging.ingest.topics_watch import TopicSettings, TopicsWatch, client_id_of
 from services.charging.metrics import Metrics
 from services.charging.queries.days import Lookup
@@ -219,7 +219,7 @@ def _start_consumer(worker: _Worker, collector: Collector) -> HeldPositions:
     client, group = client_options(settings), own_group(GROUP, settings.deployment)
     survey, pattern = TopicSurvey(client, group), load_deployments(settings).topics_pattern(settings.deployment)
     topic_settings = TopicSettings(survey, settings.order_timestamps)
-    pauses = Pauses(pool, ParkRateLimit.of(settings), worker.metrics)
+    pauses = TopicPauses(pool, ParkRateLimit.of(settings), worker.metrics)
     positions = HeldPositions(pool, client, pauses, topic_settings.find_unfit)
     partitions, progress = DayPartitions(pool, settings.days_ahead), Progress()
     charger = BatchCharger(pool, worker.make_reader(), worker.run, partitions, pauses, worker.metrics)

@@ -59,7 +59,9 @@ class EventRater:
         limits: IntakeLimits,
         keys: DeclarationKeys,
     ) -> None:
-        self._scheme, self._limits, self._keys = scheme, limits, keys
+        self._scheme = scheme
+        self._limits = limits
+        self._keys = keys
         self._regions = frozenset(regions)
         self._enterprises = frozenset(enterprises)
         self._timelines: dict[tuple[str, str, str], tuple[list[int], list[Rating]]] = {}

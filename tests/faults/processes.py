@@ -27,7 +27,7 @@ from services.charging.ingest.batch_reader import EventReader
 from services.charging.ingest.consumer import GROUP, Consumer
 from services.charging.ingest.held_positions import HeldPositions
 from services.charging.ingest.lag_watch import Progress
-from services.charging.ingest.topic_pauses import ParkRateLimit, Pauses
+from services.charging.ingest.topic_pauses import ParkRateLimit, TopicPauses
 from services.charging.metrics import Metrics as ChargingMetrics
 from services.charging.queries.days import Lookup
 from services.charging.queries.orders import OrderLookup
@@ -141,7 +141,7 @@ class ChargingService:
         reader = EventReader(scheme, known_regions(), ids, intake_limits(settings))
         metrics = ChargingMetrics(CollectorRegistry())
         pauses, partitions = (
-            Pauses(self.pool, ParkRateLimit.of(settings), metrics),
+            TopicPauses(self.pool, ParkRateLimit.of(settings), metrics),
             DayPartitions(self.pool, settings.days_ahead),
         )
         self.positions = HeldPositions(self.pool, client_options(settings), pauses)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from services.charging.ingest.batch_reader import EventReader
-from services.charging.ingest.topic_pauses import Pauses
+from services.charging.ingest.topic_pauses import TopicPauses
 from services.charging.metrics import Metrics
 from services.charging.rows.batch import Batch, Record
 from services.charging.store.batch_writer import write_batch
@@ -22,10 +22,20 @@ class BatchCharger:
     """Charges batches of one writer run."""
 
     def __init__(
-        self, pool: Pool, reader: EventReader, run: Run, partitions: DayPartitions, pauses: Pauses, metrics: Metrics
+        self,
+        pool: Pool,
+        reader: EventReader,
+        run: Run,
+        partitions: DayPartitions,
+        pauses: TopicPauses,
+        metrics: Metrics,
     ) -> None:
-        self._pool, self._reader, self._run = pool, reader, run
-        self._partitions, self._pauses, self._metrics = partitions, pauses, metrics
+        self._pool = pool
+        self._reader = reader
+        self._run = run
+        self._partitions = partitions
+        self._pauses = pauses
+        self._metrics = metrics
         self._insert_batches_left = 0
 
     async def charge(self, cluster_id: str, records: Sequence[Record], moves: Sequence[Move]) -> None:

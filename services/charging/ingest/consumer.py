@@ -48,7 +48,9 @@ class Consumer(ConsumerRebalanceListener):
         fail: Callable[[BaseException], None],
         on_commit: Callable[[], None],
     ) -> None:
-        self._positions, self._charger, self._progress = positions, charger, progress
+        self._positions = positions
+        self._charger = charger
+        self._progress = progress
         self._metrics = metrics
         self._fail, self._on_commit = fail, on_commit
         self._is_stopping = False

@@ -1,7 +1,7 @@
-"""From where to where the client has read each partition: the only way to know that a gap between offsets is none.
+"""Fetch tracker: tracks fetched ranges of offsets, to tell harmless gaps between offsets from lost events.
 
-Markers of transactions and what was aborted take offsets and are never delivered. A batch that begins above the held
-position is whole when the client had read from that very position on, and the log was not cut off above it.
+Markers of transactions and aborted records take offsets and are never delivered. A batch that begins above the held
+position is complete if the client had read from that position on, and the log was not cut off above it.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ class StaleBatch(Exception):  # noqa: N818 - an expected outcome: the batch is d
 
 
 class FetchTracker:
-    """Kept by the one task that polls; whoever seeks says so."""
+    """Used by the one task that polls; after a seek it is called with the new positions."""
 
     def __init__(self) -> None:
         self._end: dict[TopicPartition, int] = {}
@@ -30,10 +30,10 @@ class FetchTracker:
         """The client reads on from these positions."""
         self._end.update(positions)
 
-    def note(self, found: Polled) -> None:
+    def note(self, polled: Polled) -> None:
         """A poll brought these records; they are handled before the next one."""
-        self._since = {tp: self._end.get(tp) for tp in found}
-        self._end.update({tp: records[-1].offset + 1 for tp, records in found.items() if records})
+        self._since = {tp: self._end.get(tp) for tp in polled}
+        self._end.update({tp: records[-1].offset + 1 for tp, records in polled.items() if records})
 
     async def moves_of(self, consumer: Any, batch: Polled, held: Mapping[TopicPartition, int | None]) -> list[Move]:
         """How far this batch moves the held positions; raises StaleBatch when it does not go on where they are."""
@@ -53,7 +53,7 @@ class FetchTracker:
     async def find_passed(
         self, consumer: Any, held: Mapping[TopicPartition, int]
     ) -> tuple[list[TopicPartition], list[Move]]:
-        """Ask after a poll that brought nothing, when everything that came was handled; `behind` is looked at once.
+        """Called after a poll without records, when all that came before was handled; clears `behind`.
 
         Returns the partitions of which something came and was never handled, and the moves over offsets without events.
         """

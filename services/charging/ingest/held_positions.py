@@ -14,8 +14,8 @@ from aiokafka import TopicPartition
 from aiokafka.errors import IllegalStateError
 
 from services.charging.ingest.fetch_tracker import FetchTracker
-from services.charging.ingest.partition_logs import Logs, confirm_cluster, describe_log_fault
-from services.charging.ingest.topic_pauses import Pauses
+from services.charging.ingest.partition_logs import PartitionLogs, confirm_cluster, describe_log_fault
+from services.charging.ingest.topic_pauses import TopicPauses
 from services.charging.store.positions import PartitionLog, StoredPosition, pass_over, read_positions
 from shared.adapters.kafka.security import Client
 from shared.adapters.postgres.pool import Pool
@@ -32,7 +32,9 @@ async def find_none_unfit(topics: Collection[str]) -> Mapping[str, str]:  # noqa
 class HeldPositions:
     """Holds positions of the assigned partitions; every method is called by the holder of `lock`, unless it says so."""
 
-    def __init__(self, pool: Pool, client: Client, pauses: Pauses, find_unfit: FindUnfit = find_none_unfit) -> None:
+    def __init__(
+        self, pool: Pool, client: Client, pauses: TopicPauses, find_unfit: FindUnfit = find_none_unfit
+    ) -> None:
         self.lock = asyncio.Lock()
         self.fetched = FetchTracker()
         self.pauses = pauses
@@ -41,7 +43,7 @@ class HeldPositions:
         self._pool = pool
         self._client = client
         self._find_unfit = find_unfit
-        self._logs = Logs(client)
+        self._logs = PartitionLogs(client)
         self._held: dict[TopicPartition, int] = {}
         self._topic_ids: dict[str, UUID | None] = {}
         self._subscriber: Any = None

@@ -14,7 +14,7 @@ from shared.adapters.kafka.security import Client
 from shared.domain.errors import Stop
 
 
-class Logs:
+class PartitionLogs:
     """Asks the broker."""
 
     def __init__(self, client: Client) -> None:
@@ -38,10 +38,10 @@ class Logs:
 
 async def confirm_cluster(client: Client, known: str | None) -> str:
     """The id of the cluster that answers; raises Stop where it is another one than before."""
-    found = await read_cluster_id(client)
-    if known not in (None, found):
-        raise Stop(f"the Kafka cluster is {found} now and was {known}: its offsets mean other events")
-    return found
+    cluster_id = await read_cluster_id(client)
+    if known not in (None, cluster_id):
+        raise Stop(f"the Kafka cluster is {cluster_id} now and was {known}: its offsets mean other events")
+    return cluster_id
 
 
 def describe_log_fault(charged: StoredPosition, held: int, log: PartitionLog) -> str | None:

@@ -13,7 +13,7 @@ from aiokafka import TopicPartition
 from fastapi import APIRouter, Depends, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.charging.ingest.partition_logs import Logs, describe_log_fault
+from services.charging.ingest.partition_logs import PartitionLogs, describe_log_fault
 from services.charging.store.positions import PartitionLog, StoredPosition
 from shared.adapters.http.decision_routes import store_decision
 from shared.adapters.kafka.admin.log_ends import open_onlooker
@@ -65,7 +65,7 @@ class LostEventSkipper:
     ) -> None:
         self._pool, self._client = pool, client
         self._cluster_id, self._paused = cluster_id, paused
-        self._logs = Logs(client)
+        self._logs = PartitionLogs(client)
 
     async def find(self, topic: str) -> list[LostRange]:
         """What does not fit now; raises Refused when the topic is not there, or the cluster is not known yet."""
@@ -73,12 +73,12 @@ class LostEventSkipper:
 
     async def move(self, topic: str, decision: Decision, who: str) -> int:
         """Move the positions that were shown, all or none; raises Refused when something is otherwise by now."""
-        found = await self._look(topic)
-        shown = sorted((lost.partition, lost.from_offset, lost.to_offset) for lost in decision.losses)
-        if shown != [(loss.partition, loss.from_offset, loss.to_offset) for loss, _ in found]:
+        lost = await self._look(topic)
+        shown = sorted((item.partition, item.from_offset, item.to_offset) for item in decision.losses)
+        if shown != [(loss.partition, loss.from_offset, loss.to_offset) for loss, _ in lost]:
             raise Refused(f"{topic} is not as it was shown; look again")
         async with self._pool.acquire() as connection, connection.transaction():
-            for loss, log in found:
+            for loss, log in lost:
                 moved = await connection.fetchval(
                     "select charging.move_on($1, $2, $3, $4, $5, $6, $7, $8, $9)",
                     self._cluster_id(), topic, loss.partition, loss.from_offset, loss.to_offset, log.topic_id,
@@ -86,7 +86,7 @@ class LostEventSkipper:
                 )  # fmt: skip
                 if not moved:
                     raise Refused(f"{topic}/{loss.partition} is not at {loss.from_offset} any more; look again")
-        return len(found)
+        return len(lost)
 
     async def _look(self, topic: str) -> list[tuple[LostRange, PartitionLog]]:
         rows = await self._pool.fetch(

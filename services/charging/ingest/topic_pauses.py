@@ -1,11 +1,12 @@
-"""Which topics are not read, and why; above all those of which too much was parked.
+"""Topic pauses: which topics are not read, and why; above all those of which too many events were parked.
 
-One bad event is parked and the rest goes on. When more than a share of what an enterprise sent last is parked, the
-fault is ours or that enterprise's release, and draining the topic would only hide it: the topic is paused. Its
-position stays behind the batch that went over the limit, the others are read on, and somebody resumes it after a mend.
+One bad event is parked and the rest goes on. When more than a share of an enterprise's last events is parked, the fault
+lies in our release or in that enterprise's, and draining the topic would only hide it: the topic is paused. Its
+position stays behind the batch that went over the limit, the others are read on, and an operator resumes it after the
+fault is mended.
 
-The pause is written in the transaction of that batch, so that it holds for every worker and outlives all of them. What
-was counted towards the limit is forgotten by a restart and by a resumption: counting begins anew.
+The pause is written in the transaction of that batch, so it holds for every worker and outlives all of them. The counts
+towards the limit are in memory: they begin at zero after a restart and after a resumption.
 """
 
 from collections import Counter, deque
@@ -25,7 +26,6 @@ from shared.domain.errors import Refused
 
 log = structlog.get_logger(__name__)
 _LAST: Final = "select distinct on (topic) topic, is_paused, reason from charging.pause order by topic, id desc"
-
 _MOVED: Final = "select topic, max(id) as id from charging.moved_on group by topic"
 
 
@@ -39,7 +39,7 @@ class ParkRateLimit:
 
     @classmethod
     def of(cls, settings: ChargingSettings) -> "ParkRateLimit":
-        """As it is set."""
+        """The limit as it is set."""
         return cls(settings.park_window_events, settings.park_limit_share, settings.park_limit_count)
 
 
@@ -56,18 +56,18 @@ class ParkRateWindow:
             self._windows[topic] = self._after(topic, count, parked[topic])
 
     def forget(self, topic: str) -> None:
-        """Begin anew."""
+        """Count this topic from zero."""
         self._windows.pop(topic, None)
 
     def overruns(self, events: Counter[str], parked: Counter[str]) -> list[Overrun]:
         """The topics that a batch takes over the limit."""
-        found = []
+        overruns = []
         for topic in parked:
             window = self._after(topic, events[topic], parked[topic])
             sums = sum(count for count, _ in window), sum(count for _, count in window)
             if sums[1] >= self._limit.count and sums[1] > self._limit.share * sums[0]:
-                found.append(Overrun(topic, *sums))
-        return found
+                overruns.append(Overrun(topic, *sums))
+        return overruns
 
     def _after(self, topic: str, events: int, parked: int) -> deque[tuple[int, int]]:
         window = deque([*self._windows.get(topic, ()), (events, parked)])
@@ -77,7 +77,7 @@ class ParkRateWindow:
         return window
 
 
-class Pauses:
+class TopicPauses:
     """What is paused, as this worker knows it: by the limit (stored), or since a log does not fit its position."""
 
     def __init__(self, pool: Pool, limit: ParkRateLimit, metrics: Metrics) -> None:
@@ -95,9 +95,9 @@ class Pauses:
     def note(self, moves: Sequence[Move], parked: Iterable[KeptRecord], overruns: Iterable[Overrun]) -> None:
         """The batch is committed, and what it paused is paused."""
         self._windows.note(*_by_topic(moves, parked))
-        for each in overruns:
-            self._stored.add(each.topic)
-            self.add(each.topic, each.reason)
+        for overrun in overruns:
+            self._stored.add(overrun.topic)
+            self.add(overrun.topic, overrun.reason)
 
     def add(self, topic: str, reason: str) -> None:
         """Note a topic that is not read."""
@@ -126,7 +126,7 @@ class Pauses:
             self.add(topic, reasons[topic])
 
     def words(self) -> str:
-        """All of them for a reader."""
+        """All paused topics and reasons in one line."""
         return "; ".join(f"{topic}: {reason}" for topic, reason in self.reasons.items())
 
     async def follow(self) -> None:
@@ -158,4 +158,4 @@ def _by_topic(moves: Sequence[Move], parked: Iterable[KeptRecord]) -> tuple[Coun
     events: Counter[str] = Counter()
     for move in moves:
         events[move.topic] += move.events
-    return events, Counter(each.record.topic for each in parked)
+    return events, Counter(kept.record.topic for kept in parked)

@@ -100,8 +100,12 @@ class TopicsWatch:
         enterprises: Iterable[str],
         metrics: Metrics,
     ) -> None:
-        self._settings, self._pool, self._metrics = settings, pool, metrics
-        self._positions, self._survey, self._topic_settings = positions, survey, topic_settings
+        self._settings = settings
+        self._pool = pool
+        self._positions = positions
+        self._survey = survey
+        self._topic_settings = topic_settings
+        self._metrics = metrics
         self._is_ours = re.compile(pattern).match
         self._enrolled = {topic for topic in map(orders_topic, enterprises) if self._is_ours(topic)}
         self._since: dict[tuple[Alarm, str], float] = {}
@@ -157,7 +161,7 @@ class TopicsWatch:
     async def _known_runs(self, survey: Survey) -> set[str]:
         if survey.group is None:
             return set()
-        named = [found[1] for member in survey.group.members if (found := _CLIENT_ID.match(member.client_id))]
+        named = [name[1] for member in survey.group.members if (name := _CLIENT_ID.match(member.client_id))]
         return {row["run"] for row in await self._pool.fetch(_RUNS, named)}
 
     def _judge_logs(self, survey: Survey, positions: Mapping[TopicPartition, int]) -> Iterator[Condition]:
@@ -191,8 +195,8 @@ class TopicsWatch:
             return
         held: set[TopicPartition] = set()
         for member in survey.group.members:
-            found = _CLIENT_ID.match(member.client_id)
-            if found is None or found[1] not in runs:
+            name = _CLIENT_ID.match(member.client_id)
+            if name is None or name[1] not in runs:
                 who = f"{member.client_id!r} at {member.host}"
                 words = f"{who} is no worker of ours and holds {len(member.partitions)} partitions"
                 yield Alarm.FOREIGN_MEMBER, who, words

@@ -35,12 +35,12 @@ async def poll_records(consumer: AIOKafkaConsumer, timeout_ms: int, max_records:
     """
     allowance = Allowance()
     share_allowance(consumer, allowance)
-    found: dict[TopicPartition, list[Any]] = dict(await consumer.getmany(timeout_ms=timeout_ms, max_records=1))
-    if found and max_records > 1:
+    polled: dict[TopicPartition, list[Any]] = dict(await consumer.getmany(timeout_ms=timeout_ms, max_records=1))
+    if polled and max_records > 1:
         share_allowance(consumer, allowance)
         for tp, records in (await consumer.getmany(timeout_ms=0, max_records=max_records - 1)).items():
-            found.setdefault(tp, []).extend(records)
-    return found
+            polled.setdefault(tp, []).extend(records)
+    return polled
 
 
 def is_unreadable(error: Exception) -> bool:
@@ -56,7 +56,7 @@ async def find_unreadable(
     What is readable in front of an unreadable batch is handed out by the next poll, which is why one record is enough.
     Positions of the consumer are anywhere afterwards: seek before the next poll.
     """
-    found: dict[TopicPartition, Exception] = {}
+    unreadable: dict[TopicPartition, Exception] = {}
     for tp, position in sorted(positions.items()):
         # The high watermark comes with each fetch, so an unreadable partition has one beyond its position.
         if position >= (consumer.highwater(tp) or 0):
@@ -67,8 +67,8 @@ async def find_unreadable(
         except Exception as error:
             if not is_unreadable(error):
                 raise
-            found[tp] = error
-    return found
+            unreadable[tp] = error
+    return unreadable
 
 
 async def find_unreadable_batches(
@@ -77,12 +77,12 @@ async def find_unreadable_batches(
     """Look at what stands at the beginning of each span of offsets, by a client of no group: batches that no poll can
     read. The offsets that they take are within the spans."""
     consumer.assign(list(spans))
-    found: dict[TopicPartition, UnreadableBatch] = {}
+    unreadable: dict[TopicPartition, UnreadableBatch] = {}
     for tp, (begin, end) in sorted(spans.items()):
         consumer.seek(tp, begin)
         try:
             await consumer.getmany(tp, timeout_ms=PROBE_MS, max_records=1)
         except UnreadableBatch as error:
             first, following = max(error.first, begin), min(max(error.next, begin + 1), end)
-            found[tp] = UnreadableBatch(error.reason, error.detail, first, following)
-    return found
+            unreadable[tp] = UnreadableBatch(error.reason, error.detail, first, following)
+    return unreadable

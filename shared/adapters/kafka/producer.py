@@ -45,8 +45,8 @@ class RecordSender:
         """Wait until the broker has everything; raises the client's error for what it did not take."""
         waiting, self._waiting = self._waiting, []
         await self._producer.flush()
-        for each in waiting:
-            where = each.result() if each.done() else await each
+        for acknowledgement in waiting:
+            where = acknowledgement.result() if acknowledgement.done() else await acknowledgement
             place = where.topic, where.partition
             self.ends[place] = max(self.ends.get(place, 0), where.offset + 1)
 

@@ -137,12 +137,12 @@ class Cluster:
     async def settings_of(self, topics: Iterable[str]) -> dict[str, dict[str, str]]:
         """The settings of topics, Kafka's defaults among them."""
         wanted = [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in sorted(topics)]
-        found: dict[str, dict[str, str]] = {}
+        entries_by_name: dict[str, dict[str, str]] = {}
         for answer in await self._admin.describe_configs(wanted) if wanted else []:
             for code, message, _, name, entries in answer.resources:
                 _check(code, message)
-                found[name] = {entry[0]: entry[1] for entry in entries}
-        return found
+                entries_by_name[name] = {entry[0]: entry[1] for entry in entries}
+        return entries_by_name
 
     async def set_topics(self, settings: Mapping[str, Mapping[str, str]]) -> None:
         """Change these settings of topics and leave their others as they are."""

@@ -45,16 +45,16 @@ class LogEnds:
         self, held: Mapping[TopicPartition, int], first: Mapping[TopicPartition, int], end: Mapping[TopicPartition, int]
     ) -> dict[TopicPartition, int]:
         """The end of each partition's log; those reported below the held position are looked at."""
-        found = {tp: end[tp] for tp in held}
+        ends = {tp: end[tp] for tp in held}
         for tp, (reported, true) in self._known.items():
-            if found.get(tp) == reported:
-                found[tp] = true
-        suspects = {tp: max(first[tp], end[tp] - 1) for tp, position in held.items() if found[tp] < position}
+            if ends.get(tp) == reported:
+                ends[tp] = true
+        suspects = {tp: max(first[tp], end[tp] - 1) for tp, position in held.items() if ends[tp] < position}
         if suspects:
             for tp, true in (await self._fetch_ends(suspects)).items():
                 self._known[tp] = (end[tp], true)
-                found[tp] = max(true, end[tp])
-        return found
+                ends[tp] = max(true, end[tp])
+        return ends
 
     async def _fetch_ends(self, starts: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         bound_batches()

@@ -162,12 +162,14 @@ class _Asking:
             leader = self._cluster.leader_for_partition(tp)
             if leader not in {None, -1}:
                 by_leader[leader][tp.topic].append((tp.partition, time))
-        found: dict[TopicPartition, int] = {}
+        offsets: dict[TopicPartition, int] = {}
         for leader, topics in by_leader.items():
             answer = await self._admin._client.send(leader, OffsetRequest(-1, isolation, list(topics.items())))
             for topic, answered in answer.topics:
-                found |= {TopicPartition(topic, number): offset for number, code, _, offset, *_ in answered if not code}
-        return found
+                offsets |= {
+                    TopicPartition(topic, number): offset for number, code, _, offset, *_ in answered if not code
+                }
+        return offsets
 
     async def settings(self, topics: Collection[str]) -> dict[str, dict[str, str]]:
         wanted = [ConfigResource(ConfigResourceType.TOPIC, topic, configs=dict.fromkeys(SETTINGS)) for topic in topics]
@@ -180,13 +182,13 @@ class _Asking:
         return await self._describe(wanted)
 
     async def _describe(self, wanted: list[ConfigResource]) -> dict[str, dict[str, str]]:
-        found: dict[str, dict[str, str]] = {}
+        settings: dict[str, dict[str, str]] = {}
         for answer in await self._admin.describe_configs(wanted):
             for code, words, _, topic, entries in answer.resources:
                 if code:
                     raise for_code(code)(f"{topic}: {words}")
-                found[topic] = {name: value for name, value, *_ in entries}
-        return found
+                settings[topic] = {name: value for name, value, *_ in entries}
+        return settings
 
     async def group(self, group: str) -> Group:
         coordinator = await self._admin.find_coordinator(group)

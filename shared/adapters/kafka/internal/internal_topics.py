@@ -12,7 +12,9 @@ class InternalTopics:
     """All internal topics that a service reads, and its quarantine."""
 
     def __init__(self, store: TopicStore, settings: Settings, verify: Verify) -> None:
-        self.store, self._settings, self._verify = store, settings, verify
+        self.store = store
+        self._settings = settings
+        self._verify = verify
         self._handlers: dict[str, MessageHandler] = {}
         self.readers: list[TopicReader] = []
 

@@ -47,8 +47,8 @@ def verify_by(authors: Authors) -> Verify:
 
 def _signature(message: Message) -> bytes | None:
     """The signature header; None where there is none, or more than one."""
-    found = [value for name, value in message.headers if name == SIGNATURE_HEADER]
-    return found[0] if len(found) == 1 else None
+    signatures = [value for name, value in message.headers if name == SIGNATURE_HEADER]
+    return signatures[0] if len(signatures) == 1 else None
 
 
 def _check_name(message: Message, author: Author) -> None:

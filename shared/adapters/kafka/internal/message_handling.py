@@ -42,7 +42,10 @@ class MessageHandler:
     """What one topic's messages go through, whether they are read or replayed."""
 
     def __init__(self, topic: str, handle: Handle, store: TopicStore, settings: Settings, verify: Verify) -> None:
-        self.topic, self._handle, self._store, self._verify = topic, handle, store, verify
+        self.topic = topic
+        self._handle = handle
+        self._store = store
+        self._verify = verify
         self._wait_seconds, self._attempts = settings.message_wait_seconds, settings.message_attempts
 
     async def try_once(self, message: Message) -> Fault | None:

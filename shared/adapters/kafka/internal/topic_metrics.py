@@ -28,13 +28,13 @@ class TopicMetrics:
         """Set all of them; a reason that has none any more is set to 0."""
         for reader in self._topics.readers:
             self._lag.labels(topic=reader.topic).set(reader.lag)
-        found = await self._topics.store.count_open()
-        for (topic, reason), count in found.items():
+        open_counts = await self._topics.store.count_open()
+        for (topic, reason), count in open_counts.items():
             self._refused.labels(topic=topic, reason=reason).set(count)
         for metric in self._refused.collect():
             for sample in metric.samples:
                 key = sample.labels["topic"], sample.labels["reason"]
-                if key not in found:
+                if key not in open_counts:
                     self._refused.labels(*key).set(0)
 
     def periodic(self) -> Periodic:

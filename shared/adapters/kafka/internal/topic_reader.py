@@ -72,7 +72,10 @@ class TopicReader:
     def __init__(
         self, handler: MessageHandler, store: TopicStore, settings: Settings, *, is_sole: bool, limit_seconds: float
     ) -> None:
-        self.topic, self._handler, self._store, self._is_sole = handler.topic, handler, store, is_sole
+        self.topic = handler.topic
+        self._handler = handler
+        self._store = store
+        self._is_sole = is_sole
         self._client = client_options(settings)
         self._age_seconds = settings.ready_commit_age_seconds
         self._limit_seconds = max(self._age_seconds, limit_seconds)
