@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import asdict, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -9,12 +10,17 @@ import pytest
 
 from services.charging.close.order_findings import DayFinder
 from services.charging.rerate.reverse_outside import Adjustments, UnknownProposal
+from services.national_platform.reports.checks import sums_fault
+from services.reporting.delivery.documents import filing_report
 from shared.adapters.postgres.decisions import Decision, Decisions
 from shared.adapters.postgres.pool import BrokenConstraint, open_pool
 from shared.contracts.findings import Finding
+from shared.contracts.manifests import StatementIssued, StatementLine
+from shared.domain.books.billing import BookedSum, draw_up_bill
 from shared.domain.calendar import SHANGHAI, Month
 from shared.domain.errors import Refused
 from shared.domain.evidence.authors import Role
+from shared.domain.money import Amount
 from shared.runtime.persons import Person
 from tests.integration.charging.charging_harness import RIDES, SCHEME, House, Sent, accepted, cancelled, worker
 from tests.integration.charging.rerating_harness import Books, Corrected, audit, open_both
@@ -277,3 +283,22 @@ async def test_a_day_before_the_books_is_held_against_its_manifest_too(books: Bo
     await one.charge(*orders(1, 3, at), declared("d1", [(1, 2), (9, 8)], 2, day=before))
     assert await bill(books, JANUARY, FIRST) == [(LINE, "2027-01", 2, 200, 200), (OUTSIDE, "2027-01", 1, 100, 100)]
     assert await audited(books) == []
+
+
+def test_the_line_apart_takes_the_rounding_and_is_filed_so() -> None:
+    """9 at 0.0733 are 0.66 yuan in one line, so they are in two; what is filed of them holds for the platform."""
+    booked = BookedSum(JANUARY, "ride_hailing", 12, 9, 0, Amount(6_597), frozenset({733}), outside=2)
+    bill_of_two = draw_up_bill(JANUARY, [booked])
+    lines_of_two = [(line.kind, line.orders, line.amount) for line in bill_of_two.lines]
+    assert lines_of_two == [(LINE, 7, 5_100), (OUTSIDE, 2, 1_500)]
+    assert bill_of_two.amount == draw_up_bill(JANUARY, [replace(booked, outside=0)]).amount
+    for more, is_fit in ((0, True), (100, False)):
+        lines = [
+            StatementLine(**asdict(line) | {"insured_month": "2027-01", "amount": line.amount + added})
+            for line, added in zip(bill_of_two.lines, (0, more), strict=True)
+        ]
+        issued = StatementIssued(
+            statement_id=f"2027-01-44-{RIDES}", enterprise=RIDES, province="44", period="2027-01", as_of=NOON,
+            due_on=LAST, lines=lines, orders=9, exact_amount=6_597, amount=6_600 + more,
+        )  # fmt: skip
+        assert (sums_fault(filing_report(issued).document) is None) == is_fit
