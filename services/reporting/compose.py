@@ -7,6 +7,7 @@ from pathlib import Path
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.reporting.access.authentication import Access
+from services.reporting.access.file_keys import register_file_keys
 from services.reporting.access.own_password import make_own_password_router
 from services.reporting.access.passwords import Passwords
 from services.reporting.access.sign_in import make_sign_in_router
@@ -58,8 +59,10 @@ from shared.runtime.service import Service
 WORK_CONNECTIONS = 8
 POLL_SECONDS = 0.5
 """How long news may go unnoticed when nobody wakes the work that is due."""
-REQUEST_CONNECTIONS = 8
-"""Connections for requests; what is built, sent, examined and projected has its own."""
+REQUEST_CONNECTIONS = 4
+"""Connections for signing in and for the other services."""
+PORTAL_CONNECTIONS = 8
+"""Connections for pages and the read API; what is built, sent, examined and projected has its own."""
 
 
 @asynccontextmanager
@@ -103,6 +106,7 @@ async def assemble(service: Service[ReportingSettings]) -> AsyncIterator[Intake]
         requests = await stack.enter_async_context(
             open_engine(url, size=REQUEST_CONNECTIONS, waits=waits, wait_seconds=settings.pool_wait_seconds)
         )
+        portal_engine = await _open_portal(service, stack, engine, waits)
         await _erase_in_time(service, stack, url, waits)
         charging, ledger = await stack.enter_async_context(open_apis(settings))
         sources = Sources(charging, ledger)
@@ -135,33 +139,43 @@ async def assemble(service: Service[ReportingSettings]) -> AsyncIterator[Intake]
             examining.wake()
             projecting.wake()
 
-        access, passwords, renderer = Access(requests, service.keys), Passwords(), PageRenderer(scheme.names)
+        access, passwords, renderer = Access(portal_engine, service.keys), Passwords(), PageRenderer(scheme.names)
         public, page = _open_gate(service, access)
         service.app.include_router(internal_routes.routes(service.keys, requests, sources, platform, sending.wake))
-        portal_context = PortalContext(requests, access, sources, scheme.joined_at, scheme.names)
+        portal_context = PortalContext(portal_engine, access, sources, scheme.joined_at, scheme.names)
         service.app.include_router(make_read_router(portal_context))
         service.app.include_router(make_rebuild_router(service.keys, projector, projecting.wake))
         service.app.include_router(make_acknowledgement_router(access, sources, note_signer))
-        service.app.include_router(register_routes(access, requests))
+        service.app.include_router(register_routes(access, portal_engine))
         receipts = OrderReceipts(charging, ledger)
         vkeys = _public_keys(settings.vkeys) if settings.vkeys else []
-        service.app.include_router(make_receipt_router(access, requests, receipts, ledger, page))
+        service.app.include_router(make_receipt_router(access, portal_engine, receipts, ledger, page))
         service.app.include_router(make_page_router(vkeys, scheme.names))
         portal.install(
             service.app,
             PageContext(
-                requests, renderer, access, sources, charging, ledger, receipts, scheme.joined_at, page, public
+                portal_engine, renderer, access, sources, charging, ledger, receipts, scheme.joined_at, page, public
             ),
             service.errors,
         )
         for router in (
-            make_account_router(requests, access, passwords, public),
+            make_account_router(portal_engine, access, passwords, public),
             make_own_password_router(requests, access, passwords, renderer.page),
             make_sign_in_router(requests, access, passwords, renderer.page),
         ):
             service.app.include_router(router)
         _start_loops(service, requests, metrics, (building, sending, examining, projecting))
         yield Intake(engine, wake)
+
+
+async def _open_portal(service: Service[ReportingSettings], stack: AsyncExitStack, engine: AsyncEngine, waits: Waits) -> AsyncEngine:
+    """Connections of the portal's own login; the service's registers the keys of the file for it."""
+    settings = service.settings
+    if not (url := settings.portal_database.get_secret_value()):
+        raise Refused("DANBAO_PORTAL_DATABASE is not set: the portal logs in as danbao_portal, and as nobody else")
+    await register_file_keys(engine, service.keys)
+    opening = open_engine(url, size=PORTAL_CONNECTIONS, waits=waits, wait_seconds=settings.pool_wait_seconds)
+    return await stack.enter_async_context(opening)
 
 
 async def _erase_in_time(service: Service[ReportingSettings], stack: AsyncExitStack, url: str, waits: Waits) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from shared.runtime.settings import Settings
 
@@ -10,6 +10,9 @@ from shared.runtime.settings import Settings
 class ReportingSettings(Settings):
     """Settings that only reporting reads."""
 
+    portal_database: SecretStr = Field(
+        SecretStr(""), description="URL that pages and the API of persons and keys log in with: danbao_portal's"
+    )
     signing_key: Path | None = Field(None, description="Ed25519 private key (PEM) that signs reports")
     acknowledgement_name: str = Field(
         "danbao.example/acknowledgements", description="name under which acknowledgements are signed, with signing_key"

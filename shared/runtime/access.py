@@ -9,7 +9,7 @@ a service that calls another (shared/runtime/callers.py). `operator` sees everyt
 import hashlib
 import hmac
 import tomllib
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -72,6 +72,15 @@ class AccessKeys:
         for _, reader in readers:
             _check_scopes(path, reader)
         return cls(readers, service, persons)
+
+    def entries(self) -> Iterator[tuple[str, Reader]]:
+        """The SHA-256 of each key that opens a route here, with its reader, as it is where it may call."""
+        for digest, reader in self._readers.items():
+            directions = [scope for scope in reader.scopes if ARROW in scope]
+            if not directions:
+                yield digest, reader
+            elif any(scope.endswith(f"{ARROW}{self._service}") for scope in directions):
+                yield digest, replace(reader, scopes=frozenset({"service"}))
 
     def find(self, request: Request) -> Reader | None:
         """The reader whose key the request shows; None when there is none.

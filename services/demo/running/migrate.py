@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from shared.adapters.postgres.ownership import AUDITOR, SECOND
+from shared.adapters.postgres.ownership import AUDITOR, PORTAL, SECOND
 from shared.domain.errors import Refused
 from shared.runtime.command_settings import CommandSettings
 from shared.runtime.settings import HOUSE
@@ -34,9 +34,9 @@ class History:
         return (self.role, *self.others)
 
     @property
-    def second_login(self) -> str:
-        """A login with the service's rights, used while the password of the first is changed."""
-        return f"{self.role}{SECOND}"
+    def second_logins(self) -> tuple[str, ...]:
+        """Logins with the rights of the service's own, used while the password of the first is changed."""
+        return tuple(f"{role}{SECOND}" for role in self.logins if role in {self.role, PORTAL})
 
     @property
     def scripts(self) -> Path:
@@ -46,10 +46,10 @@ class History:
 HISTORIES: Final = (
     History("charging", "charging", "danbao_charging", others=(AUDITOR, ARCHIVIST)),
     History("ledger", "ledger", "danbao_ledger"),
-    History("reporting", "reporting", "danbao_reporting"),
+    History("reporting", "reporting", "danbao_reporting", others=(AUDITOR, PORTAL)),
     History("national_platform", "national_platform", NATIONAL_PLATFORM, is_own_database=True),
 )
-ROLES: Final = (*(history.role for history in HISTORIES), AUDITOR, ARCHIVIST)
+ROLES: Final = (*(history.role for history in HISTORIES), AUDITOR, ARCHIVIST, PORTAL)
 
 
 async def migrate_all(settings: CommandSettings, passwords: Mapping[str, str]) -> None:
@@ -61,7 +61,7 @@ async def migrate_all(settings: CommandSettings, passwords: Mapping[str, str]) -
 
     for history in HISTORIES:
         administrator = settings.platform_database if history.is_own_database else settings.database
-        roles = {role: passwords.get(role) for role in (*history.logins, history.second_login)}
+        roles = {role: passwords.get(role) for role in (*history.logins, *history.second_logins)}
         await migrate(administrator.get_secret_value(), history.schema, history.scripts, roles)
 
 
@@ -82,7 +82,7 @@ def given_passwords(file: Path) -> tuple[dict[str, str], list[str]]:
     """
     earlier = read_env_file(file) if file.exists() else {}
     made, passwords = new_passwords(), {}
-    for role in (*ROLES, *(history.second_login for history in HISTORIES)):
+    for role in (*ROLES, *(login for history in HISTORIES for login in history.second_logins)):
         name = password_variable(role)
         password = os.environ.get(name) or earlier.get(name) or made.get(role)
         if password is None:

@@ -34,7 +34,7 @@ from shared.adapters.crypto.signing import AuthorSigner, make_key_pair
 from shared.adapters.files.scheme import load_scheme
 from shared.adapters.files.vkeys import read_authors
 from shared.adapters.kafka.clients import ensure_topics
-from shared.adapters.postgres.ownership import AUDITOR
+from shared.adapters.postgres.ownership import AUDITOR, PORTAL
 from shared.adapters.postgres.pool import with_login
 from shared.contracts.manifests import ALONE
 from shared.contracts.topic_rights import SERVICES, logins_of
@@ -65,6 +65,7 @@ OPERATORS_KEYS: Final = {f"DANBAO_{callee.upper()}_KEY": Direction(OPERATOR, cal
 SECRETS: Final = (
     "DANBAO_PERSON_KEY",
     "DANBAO_DATABASE",
+    "DANBAO_PORTAL_DATABASE",
     "DANBAO_PLATFORM_DATABASE",
     "DANBAO_PLATFORM_KEY",
     *OPERATORS_KEYS,
@@ -172,6 +173,8 @@ def service_environment(service: str, variables: Mapping[str, str], passwords: M
     if service in {"charging", "ledger"}:
         name = variables.get("DANBAO_DEPLOYMENT", ALONE) if service == "charging" else service
         theirs["DANBAO_AUTHOR_KEY"] = str(author_key(Path(variables["DANBAO_STATE_DIRECTORY"]), name))
+    if service == "reporting":
+        theirs["DANBAO_PORTAL_DATABASE"] = _login(owner, PORTAL, passwords)
     if service in {"reporting", "national_platform"}:
         theirs["DANBAO_PLATFORM_KEY"] = variables["DANBAO_PLATFORM_KEY"]
     ours = {name: value for name, value in os.environ.items() if not name.startswith("DANBAO_ROLE_PASSWORD_")}

@@ -7,11 +7,9 @@ from typing import Final
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.reporting.access.viewers import Viewer
+from services.reporting.access.viewers import Viewer, act
 
-_NOTE: Final = text(
-    "insert into reporting.look (viewer, role, scope, what, subject) values (:viewer, :role, :scope, :what, :subject)"
-)
+_NOTE: Final = text("select reporting.note_look(:credential, :what, :subject)")
 _LIST: Final = text("""
 select id, looked_at, viewer, role, scope, what, subject from reporting.look
 where id < :before order by id desc limit :limit
@@ -34,9 +32,8 @@ class Look:
 
 async def note_look(engine: AsyncEngine, viewer: Viewer, what: str, subject: str) -> None:
     """Write a look down, before its answer leaves."""
-    row = {"viewer": viewer.name, "role": viewer.role, "scope": viewer.scope, "what": what, "subject": subject}
     async with engine.begin() as connection:
-        await connection.execute(_NOTE, row)
+        await act(connection, viewer, _NOTE, what=what, subject=subject)
 
 
 async def list_looks(connection: AsyncConnection, before: int = NEWEST, limit: int = 100) -> list[Look]:

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.reporting.access.passwords import Passwords
-from services.reporting.access.viewers import Role, check_scope
+from services.reporting.access.viewers import Role, Viewer, act, check_scope
 from shared.adapters.postgres.sealing.day_key import read_day_key
 from shared.domain.errors import Refused
 from shared.domain.privacy.identity import reads_as_identity
@@ -43,29 +43,12 @@ OF_ACCOUNT: Final = Patience(free=10, longest=15 * 60)
 OF_ADDRESS: Final = Patience(free=100, longest=4)
 """Attempts from one address at accounts that do not know it. A few seconds, and no more: others are behind it, too."""
 
-What = Literal[
-    "attempted", "signed_in", "signed_out", "account_added", "account_disabled", "password_changed", "key_added",
-    "key_revoked", "link_opened",
-]  # fmt: skip
+What = Literal["attempted", "signed_in", "password_changed", "link_opened"]
+"""What the service writes down itself; of accounts and keys that are made and ended the database's functions do."""
 NAME: Final = re.compile(r"^[a-z0-9][a-z0-9._@-]{0,63}$")
-_ADD: Final = text(
-    "insert into reporting.account (name, role, scope, password_hash) values (:name, :role, :scope, :hash)"
-    " on conflict do nothing returning 1"
-)
-_LIST: Final = text("""
-select name, role, scope, is_disabled, must_change, made_at,
-    (select max(noted_at) from reporting.access_note n where n.subject = a.name and n.what = 'signed_in')
-        as last_sign_in_at
-from reporting.account a order by name
-""")
-_CHANGE: Final = text("""
-update reporting.account set is_disabled = is_disabled or :disable, password_hash = coalesce(:hash, password_hash),
-    must_change = must_change or cast(:hash as text) is not null,
-    former_hashes = case when cast(:hash as text) is null then former_hashes
-        else (array[password_hash] || former_hashes)[1:4] end
-where name = :name returning 1
-""")
-_END_SESSIONS: Final = text("delete from reporting.session where account = :name")
+_ADD: Final = text("select reporting.add_account(:credential, :name, :role, :scope, :hash)")
+_LIST: Final = text("select * from reporting.list_accounts(:credential)")
+_CHANGE: Final = text("select reporting.change_account(:credential, :name, :hash)")
 _NOTE: Final = text(
     "insert into reporting.access_note (what, subject, address, actor) values (:what, :subject, :address, :actor)"
 )
@@ -126,7 +109,7 @@ class Throttled(Refused):
 
 
 async def add_account(
-    engine: AsyncEngine, passwords: Passwords, name: str, role: Role, scope: str | None, password: str, actor: str
+    engine: AsyncEngine, passwords: Passwords, name: str, role: Role, scope: str | None, password: str, actor: Viewer
 ) -> None:
     """Make an account; raises Refused where its name is taken, or name and scope are not of the form."""
     if not NAME.fullmatch(name) or role is Role.WORKER:
@@ -136,37 +119,33 @@ async def add_account(
     check_scope(role, scope)
     row = {"name": name, "role": role, "scope": scope, "hash": await passwords.hash(password, name)}
     async with engine.begin() as connection:
-        if await connection.scalar(_ADD, row) is None:
+        if not (await act(connection, actor, _ADD, **row)).scalar_one():
             raise Refused(f"there is an account {name!r}")
-        await note(connection, "account_added", name, actor=actor)
 
 
-async def list_accounts(connection: AsyncConnection) -> list[Account]:
+async def list_accounts(connection: AsyncConnection, actor: Viewer) -> list[Account]:
     """All, by name."""
-    rows = (await connection.execute(_LIST)).mappings()
+    rows = (await act(connection, actor, _LIST)).mappings()
     return [Account(**dict(row) | {"role": Role(row["role"])}) for row in rows]
 
 
-async def disable_account(engine: AsyncEngine, name: str, actor: str) -> None:
+async def disable_account(engine: AsyncEngine, name: str, actor: Viewer) -> None:
     """End an account and its sessions, for good; raises Refused where there is none."""
-    await _change(engine, name, None, "account_disabled", actor)
+    await _change(engine, name, None, actor)
 
 
-async def change_password(engine: AsyncEngine, passwords: Passwords, name: str, password: str, actor: str) -> None:
+async def change_password(engine: AsyncEngine, passwords: Passwords, name: str, password: str, actor: Viewer) -> None:
     """Give an account another password, which it must change, and end its sessions; raises Refused where there is none.
 
     Whether it is one of the last is not said: an operator could try out what somebody's password was.
     """
-    await _change(engine, name, await passwords.hash(password, name), "password_changed", actor)
+    await _change(engine, name, await passwords.hash(password, name), actor)
 
 
-async def _change(engine: AsyncEngine, name: str, new_hash: str | None, what: What, actor: str) -> None:
+async def _change(engine: AsyncEngine, name: str, new_hash: str | None, actor: Viewer) -> None:
     async with engine.begin() as connection:
-        row = {"name": name, "hash": new_hash, "disable": what == "account_disabled"}
-        if await connection.scalar(_CHANGE, row) is None:
+        if not (await act(connection, actor, _CHANGE, name=name, hash=new_hash)).scalar_one():
             raise Refused(f"there is no account {name!r}")
-        await connection.execute(_END_SESSIONS, {"name": name})
-        await note(connection, what, name, actor=actor)
 
 
 async def check_password(engine: AsyncEngine, passwords: Passwords, name: str, password: str, address: str) -> bool:

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.reporting.access.accounts import note
-from services.reporting.access.viewers import Role, Viewer, check_scope
+from services.reporting.access.viewers import Role, Viewer, act, check_scope
 from shared.domain.errors import Refused
 from shared.runtime.access import sha256_hex
 
@@ -23,33 +23,26 @@ LONGEST_DAYS: Final = 366
 LONGEST_LINK_DAYS: Final = 31
 OPENINGS_A_DAY: Final = 20
 """A link that was opened so often within a day opens no more until the first of them is older."""
-USED_SECONDS: Final = 60
-"""How exact the time of the last use is kept: not every one of them writes."""
 
-_ADD: Final = text("""
-insert into reporting.api_key (key_sha256, name, role, scope, made_by, ends_at)
-values (:digest, :name, :role, :scope, :made_by, clock_timestamp() + make_interval(days => :days))
-returning key_id, ends_at
-""")
-_LIST: Final = text("""
-select key_id, name, role, scope, made_by, made_at, ends_at, revoked_at, last_used_at from reporting.api_key
-where role <> 'worker' and (cast(:scope as text) is null or (role = :role and scope = :scope)) order by key_id
-""")
-_REVOKE: Final = text("""
-update reporting.api_key set revoked_at = coalesce(revoked_at, clock_timestamp())
-where key_id = :key_id and (cast(:scope as text) is null or (role = :role and scope = :scope)) returning 1
-""")
-_FIND: Final = text("""
-select key_id, name, role, scope, coalesce(last_used_at < clock_timestamp() - make_interval(secs => :used), true)
-from reporting.api_key
-where key_sha256 = :digest and revoked_at is null and ends_at > clock_timestamp() and (role = 'worker') = :is_link
+_ADD: Final = text("select * from reporting.add_key(:credential, :digest, :name, :role, :scope, :days)")
+_LIST: Final = text("select * from reporting.list_keys(:credential)")
+_REVOKE: Final = text("select reporting.revoke_key(:credential, :key_id)")
+_FIND: Final = text("select name, role, scope from reporting.find_key(:digest)")
+_FIND_LINK: Final = text("""
+with link as (
+    select key_id, last_used_at from reporting.api_key
+    where key_sha256 = :digest and revoked_at is null and ends_at > clock_timestamp() and role = 'worker'
+), used as (
+    update reporting.api_key k set last_used_at = clock_timestamp() from link
+    where k.key_id = link.key_id and coalesce(link.last_used_at < clock_timestamp() - interval '1 minute', true)
+)
+select key_id from link
 """)
 _OPENINGS: Final = text("""
 select count(*) from reporting.access_note where subject = :subject and what = 'link_opened'
     and noted_at > clock_timestamp() - interval '1 day'
 """)
 _ONE_OPENS: Final = text("select pg_advisory_xact_lock(3, hashtext(:subject))")
-_USED: Final = text("update reporting.api_key set last_used_at = clock_timestamp() where key_id = :key_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +78,13 @@ async def add_key(engine: AsyncEngine, maker: Viewer, name: str, role: Role, sco
     most = LONGEST_LINK_DAYS if role is Role.WORKER else LONGEST_DAYS
     if not 0 < len(name) <= 100 or not name.isprintable() or not 1 <= days <= most:
         raise Refused(f"a key has a name of up to 100 characters, and 1 to {most} days")
-    if not _may_make(maker, role, scope):
-        raise Refused(f"{maker.name} makes no key of role {role} and scope {scope}")
     key = PREFIX + secrets.token_urlsafe(32)
-    row = {"digest": sha256_hex(key), "name": name, "role": role, "scope": scope, "made_by": maker.name, "days": days}
+    row = {"digest": sha256_hex(key), "name": name, "role": role, "scope": scope, "days": days}
     async with engine.begin() as connection:
-        key_id, ends_at = (await connection.execute(_ADD, row)).one()
-        await note(connection, "key_added", str(key_id), actor=maker.name)
-    return NewKey(key_id, key, ends_at)
+        made = (await act(connection, maker, _ADD, **row)).one_or_none()
+    if made is None:
+        raise Refused(f"{maker.name} makes no key of role {role} and scope {scope}")
+    return NewKey(made.new_id, key, made.new_end)
 
 
 async def add_link(engine: AsyncEngine, maker: Viewer, worker: str, enterprise: str | None, days: int) -> NewKey:
@@ -106,48 +98,35 @@ def address_of_link(place: str, link: NewKey) -> str:
     return urljoin(place, f"/w/{link.key}")
 
 
-def _may_make(maker: Viewer, role: Role, scope: str | None) -> bool:
-    match maker.role:
-        case Role.OPERATOR:
-            return True
-        case Role.ENTERPRISE if role is Role.ENTERPRISE:
-            return scope == maker.scope
-        case Role.ENTERPRISE if role is Role.WORKER:
-            return scope is not None and scope.endswith(f":{maker.scope}")
-        case _:
-            return False
-
-
 async def list_keys(connection: AsyncConnection, viewer: Viewer) -> list[ApiKey]:
     """The keys of the viewer's own scope, all for an operator; links are not among them."""
-    rows = await connection.execute(_LIST, _own(viewer))
+    rows = await act(connection, viewer, _LIST)
     return [ApiKey(**dict(row) | {"role": Role(row["role"])}) for row in rows.mappings()]
 
 
 async def revoke_key(engine: AsyncEngine, viewer: Viewer, key_id: int) -> None:
     """End a key at once; a second time changes nothing. Raises Refused where it is not the viewer's."""
     async with engine.begin() as connection:
-        if await connection.scalar(_REVOKE, _own(viewer) | {"key_id": key_id}) is None:
+        if not (await act(connection, viewer, _REVOKE, key_id=key_id)).scalar_one():
             raise Refused(f"there is no key {key_id}")
-        await note(connection, "key_revoked", str(key_id), actor=viewer.name)
-
-
-def _own(viewer: Viewer) -> dict[str, str | None]:
-    """An operator's scope is null, which means all; nobody else without a scope asks."""
-    assert viewer.role is Role.OPERATOR or viewer.scope is not None
-    return {"role": viewer.role, "scope": viewer.scope}
 
 
 async def find_key(engine: AsyncEngine, key: str) -> Viewer | None:
     """Whose key this is; None where it has ended or never was."""
-    found = await _find(engine, key, is_link=False)
-    return None if found is None else found[1]
+    digest = sha256_hex(key)
+    async with engine.begin() as connection:
+        found = (await connection.execute(_FIND, {"digest": digest})).one_or_none()
+    if found is None:
+        return None
+    name, role, scope = found
+    return Viewer(name, Role(role), scope, credential=digest)
 
 
 async def find_link(engine: AsyncEngine, link: str) -> int | None:
     """The number of a worker's link that has not ended."""
-    found = await _find(engine, link, is_link=True)
-    return None if found is None else found[0]
+    async with engine.begin() as connection:
+        number: int | None = await connection.scalar(_FIND_LINK, {"digest": sha256_hex(link)})
+    return number
 
 
 class LinkUsedUp(Refused):
@@ -162,15 +141,3 @@ async def note_opening(engine: AsyncEngine, key_id: int) -> None:
         if await connection.scalar(_OPENINGS, {"subject": subject}) >= OPENINGS_A_DAY:
             raise LinkUsedUp(f"this link was opened {OPENINGS_A_DAY} times within a day: wait, or ask for a new one")
         await note(connection, "link_opened", subject)
-
-
-async def _find(engine: AsyncEngine, key: str, *, is_link: bool) -> tuple[int, Viewer] | None:
-    async with engine.begin() as connection:
-        wish = {"digest": sha256_hex(key), "used": USED_SECONDS, "is_link": is_link}
-        found = (await connection.execute(_FIND, wish)).one_or_none()
-        if found is None:
-            return None
-        key_id, name, role, scope, is_long_ago = found
-        if is_long_ago:
-            await connection.execute(_USED, {"key_id": key_id})
-    return key_id, Viewer(f"key {key_id} {name}", Role(role), scope)

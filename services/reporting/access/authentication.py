@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.reporting.access.api_keys import find_key
 from services.reporting.access.sessions import find_session
 from services.reporting.access.viewers import Role, Viewer, viewer_of
-from shared.runtime.access import FULL, AccessKeys
+from shared.runtime.access import FULL, AccessKeys, sha256_hex
 from shared.runtime.http.gate import Caller
 
 SESSION: Final = "danbao_session"
@@ -116,7 +116,7 @@ class Access:
 
     async def _of_key(self, request: Request, key: str) -> Viewer | None:
         known = self._keys.find(request)
-        return await find_key(self._engine, key) if known is None else viewer_of(known)
+        return await find_key(self._engine, key) if known is None else viewer_of(known, sha256_hex(key))
 
 
 def _shown_key(request: Request) -> str:

@@ -1,16 +1,20 @@
-"""Who looks, and a connection that sees no more than that: the rows are cut by the database, not by the queries."""
+"""Who looks, and a connection that sees no more than that: the rows are cut by the database, not by the queries.
+
+The portal's login sees nothing without a ticket, which the database gives for a session or key (docs/decisions/0021).
+"""
 
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import text
+from sqlalchemy import CursorResult, TextClause, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from shared.domain.errors import Refused
+from shared.domain.errors import Refused, Retry
 from shared.domain.scheme.enterprise import USCC_FORM
 from shared.runtime.access import FULL, Reader
 
@@ -43,12 +47,14 @@ def check_scope(role: Role, scope: str | None) -> None:
 class Viewer:
     """One reader. `scope`: a province (2 digits), a USCC, a worker's token (64 hex digits, with `:<USCC>` where only
     that enterprise's orders are shown), or None for the national regulator and operators. `must_change` is of an
-    account whose password an operator knows."""
+    account whose password an operator knows. `credential` is the SHA-256 of the session's token, or of the key, in hex:
+    the database finds the viewer by it."""
 
     name: str
     role: Role
     scope: str | None
     must_change: bool = False
+    credential: str = field(default="", repr=False, compare=False)
 
     def sees(self, province: str | None, enterprise: str | None, worker: str | None = None) -> bool:
         """Whether a row of this enterprise, province and worker is the viewer's: for what other services tell."""
@@ -64,26 +70,44 @@ class Viewer:
 
 
 _VIEW: Final = text(
-    "select set_config('transaction_read_only', 'on', true), set_config('danbao.scope', :scope, true),"
-    " set_config('role', :role, true)"
+    "select set_config('danbao.view', coalesce(reporting.view_ticket(:credential), ''), true) <> '',"
+    " set_config('transaction_read_only', 'on', true), set_config('role', :role, true)"
 )
+_ENDED: Final = "DNB01"
+"""The state of SQL with which the functions of migration 0012 refuse a credential."""
+_ASK_AGAIN: Final = "the session or key has ended meanwhile: ask again"
 
 
 @asynccontextmanager
 async def viewing(engine: AsyncEngine, viewer: Viewer) -> AsyncIterator[AsyncConnection]:
-    """A connection in a transaction that only reads, as the role of this kind of viewer, within the viewer's scope."""
+    """A connection in a transaction that only reads, as the role of this kind of viewer, within the viewer's scope.
+
+    Raises Retry where the viewer's session or key has ended: the next request is answered 401.
+    """
     async with engine.connect() as connection:
-        await connection.execute(_VIEW, {"scope": viewer.scope or "", "role": f"danbao_view_{viewer.role}"})
+        row = {"credential": viewer.credential, "role": f"danbao_view_{viewer.role}"}
+        if not (await connection.execute(_VIEW, row)).one()[0]:
+            raise Retry(_ASK_AGAIN)
         yield connection
 
 
-def viewer_of(reader: Reader) -> Viewer | None:
+async def act(connection: AsyncConnection, viewer: Viewer, call: TextClause, **values: Any) -> CursorResult[Any]:
+    """Call a function of the database that takes the credential of the person who acts; raises Retry as `viewing`."""
+    try:
+        return await connection.execute(call, {"credential": viewer.credential} | values)
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) == _ENDED:
+            raise Retry(_ASK_AGAIN) from error
+        raise
+
+
+def viewer_of(reader: Reader, credential: str = "") -> Viewer | None:
     """The viewer that a key of the file is; None for one whose scopes are of another service, or several readers'."""
     if reader.scopes & FULL:
-        return Viewer(reader.name, Role.OPERATOR, None)
+        return Viewer(reader.name, Role.OPERATOR, None, credential=credential)
     if len(reader.scopes) != 1:
         return None
     kind, _, value = next(iter(reader.scopes)).partition(":")
     if kind not in {Role.NATIONAL, Role.PROVINCE, Role.ENTERPRISE}:
         return None
-    return Viewer(reader.name, Role(kind), value or None)
+    return Viewer(reader.name, Role(kind), value or None, credential=credential)

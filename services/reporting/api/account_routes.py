@@ -84,26 +84,26 @@ def _add_accounts(router: APIRouter, engine: AsyncEngine, access: Access, passwo
     Operator = Annotated[Viewer, Depends(access.require(Role.OPERATOR))]  # noqa: N806 - a type that holds the engine
 
     @router.get("/accounts")
-    async def list_accounts(_: Operator) -> dict[str, Any]:
+    async def list_accounts(operator: Operator) -> dict[str, Any]:
         async with engine.connect() as connection:
-            return {"accounts": await accounts.list_accounts(connection)}
+            return {"accounts": await accounts.list_accounts(connection, operator)}
 
     @router.post("/accounts", status_code=201)
     async def add_account(operator: Operator, body: NewAccount) -> dict[str, str]:
         password = body.password.get_secret_value()
-        await accounts.add_account(engine, passwords, body.name, body.role, body.scope, password, operator.name)
+        await accounts.add_account(engine, passwords, body.name, body.role, body.scope, password, operator)
         return {"name": body.name}
 
     @router.post("/accounts/{name}/disable")
     async def disable_account(operator: Operator, name: AccountName) -> dict[str, str]:
         with _refused_as_missing():
-            await accounts.disable_account(engine, name, operator.name)
+            await accounts.disable_account(engine, name, operator)
         return {"name": name}
 
     @router.post("/accounts/{name}/password")
     async def change_password(operator: Operator, name: AccountName, body: Password) -> dict[str, str]:
         password = body.password.get_secret_value()
-        await accounts.change_password(engine, passwords, name, password, operator.name)
+        await accounts.change_password(engine, passwords, name, password, operator)
         return {"name": name}
 
 

@@ -85,7 +85,7 @@ def register_routes(access: Access, engine: AsyncEngine) -> APIRouter:
     async def change(asking: Regulator, discrepancy_id: Number, body: StateChange) -> dict[str, Any]:
         await _find(engine, asking, discrepancy_id)
         async with engine.begin() as connection:
-            if not await change_state(connection, discrepancy_id, body.state, body.comment, asking.name):
+            if not await change_state(connection, discrepancy_id, body.state, body.comment, asking):
                 raise HTTPException(409, f"finding {discrepancy_id} is {body.state} already")
         return await _find(engine, asking, discrepancy_id)
 

@@ -91,7 +91,7 @@ def make_router(context: PageContext) -> APIRouter:
         if state not in STATES or not 0 < len(comment) <= MOST_COMMENT:
             return await _show(context, request, viewer, discrepancy_id, t("finding.no_comment"))
         async with context.engine.begin() as connection:
-            is_new = await change_state(connection, finding["id"], state, comment, viewer.name)  # type: ignore[arg-type]
+            is_new = await change_state(connection, finding["id"], state, comment, viewer)  # type: ignore[arg-type]
         if not is_new:
             return await _show(context, request, viewer, discrepancy_id, t("finding.already"))
         return see_other(f"/discrepancies/{discrepancy_id}")

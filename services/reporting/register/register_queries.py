@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-from sqlalchemy import ARRAY, BigInteger, Table, bindparam, func, select
+from sqlalchemy import ARRAY, BigInteger, Table, bindparam, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.reporting.register.discrepancies import note_state
+from services.reporting.access.viewers import Viewer, act
 from services.reporting.tables import (
     DISCREPANCY,
     DISCREPANCY_NOW,
@@ -20,6 +20,7 @@ from services.reporting.tables import DISCREPANCY_STATE as STATE
 from shared.contracts.findings import FindingKind
 
 State = Literal["open", "explained", "corrected", "confirmed"]
+_CHANGE: Final = text("select reporting.change_finding(:credential, :finding, :state, :comment)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,14 +75,11 @@ def names_orders(found: Mapping[str, Any]) -> bool:
 
 
 async def change_state(
-    connection: AsyncConnection, discrepancy_id: int, state: State, comment: str, actor: str
+    connection: AsyncConnection, discrepancy_id: int, state: State, comment: str, viewer: Viewer
 ) -> bool:
-    """Add a state to the history; False where it is in that state already."""
-    now = select(STATE.c.state).where(STATE.c.discrepancy_id == discrepancy_id).order_by(STATE.c.id.desc()).limit(1)
-    if await connection.scalar(now) == state:
-        return False
-    await note_state(connection, [discrepancy_id], state, comment, actor)
-    return True
+    """Add a state to the history, in the viewer's name; False where it is in that state already."""
+    changed = await act(connection, viewer, _CHANGE, finding=discrepancy_id, state=state, comment=comment)
+    return changed.scalar_one() is True
 
 
 async def _beside(connection: AsyncConnection, table: Table, discrepancy_id: int, *names: str) -> list[dict[str, Any]]:

@@ -17,6 +17,9 @@ CONNECTIONS: Final = 100
 """Connections of one login; beyond it PostgreSQL refuses, so that one service cannot take all of them."""
 AUDITOR_CONNECTIONS: Final = 20
 AUDITOR: Final = "danbao_auditor"
+PORTAL: Final = "danbao_portal"
+"""The login of reporting's pages, which sees nothing without a session or key (docs/decisions/0021)."""
+_WITHOUT_LOCKS: Final = {AUDITOR, PORTAL}
 SECOND: Final = "_2"
 """Ends the name of a service's second login."""
 
@@ -62,7 +65,7 @@ async def hand_over(connection: AsyncConnection, schema: str, scripts: Path, log
     await _close_database(connection, owner, logins)
     if is_superuser:
         definers_of = await connection.scalars(_DEFINERS, {"schema": schema})
-        await _keep_locks_from_auditor(connection, [owner, *logins, *definers_of.all()])
+        await _keep_locks_from_readers(connection, [owner, *logins, *definers_of.all()])
 
 
 async def make_role(connection: AsyncConnection, role: str) -> None:
@@ -88,10 +91,10 @@ async def _close_database(connection: AsyncConnection, owner: str, logins: list[
         await _run(connection, f'grant connect on database {database} to "{role}"')
 
 
-async def _keep_locks_from_auditor(connection: AsyncConnection, roles: list[str]) -> None:
+async def _keep_locks_from_readers(connection: AsyncConnection, roles: list[str]) -> None:
     """Revoke advisory locks from PUBLIC: with one, a reader could hold up every close. Only a superuser may do it."""
     functions = ", ".join((await connection.scalars(_LOCK_FUNCTIONS)).all())
-    holders = ", ".join(f'"{role}"' for role in roles if role != AUDITOR)
+    holders = ", ".join(f'"{role}"' for role in roles if role.removesuffix(SECOND) not in _WITHOUT_LOCKS)
     await _run(connection, f"revoke execute on function {functions} from public")
     await _run(connection, f"grant execute on function {functions} to {holders}")
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx
 import msgspec
 import uvicorn
@@ -18,6 +20,7 @@ import services.national_platform
 import services.reporting
 from services.national_platform.compose import compose as compose_platform
 from services.national_platform.settings import PlatformSettings
+from services.reporting.access.viewers import Role, Viewer
 from services.reporting.compose import assemble, read_topics
 from services.reporting.message_intake import Intake
 from services.reporting.settings import ReportingSettings
@@ -25,6 +28,7 @@ from shared.adapters.crypto.signing import Signer, make_key_pair
 from shared.adapters.kafka.internal.internal_topics import InternalTopics
 from shared.adapters.kafka.internal.message_handling import Fault
 from shared.adapters.postgres.migrations import migrate
+from shared.adapters.postgres.ownership import PORTAL
 from shared.adapters.postgres.pool import open_pool, with_login
 from shared.adapters.run_service import make_service
 from shared.contracts.manifests import DayClosed, FirstTime, Outcome, StatementIssued, StatementLine, Total, WorkerCount
@@ -86,10 +90,11 @@ def bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
-async def migrate_schema(owner_url: str, schema: str, role: str, module: Any) -> str:
+async def migrate_schema(owner_url: str, schema: str, role: str, module: Any, *more: str) -> str:
     """Bring one schema up; the URL its service logs in with."""
     scripts = Path(module.__file__).parent / "migrations"
-    await migrate(owner_url, schema, scripts, {role: ROLE_PASSWORD, "danbao_auditor": ROLE_PASSWORD})
+    roles = dict.fromkeys((role, "danbao_auditor", *more), ROLE_PASSWORD)
+    await migrate(owner_url, schema, scripts, roles)
     return with_login(owner_url, role, ROLE_PASSWORD)
 
 
@@ -98,7 +103,28 @@ async def migrate_platform(owner_url: str) -> str:
 
 
 async def migrate_reporting(owner_url: str) -> str:
-    return await migrate_schema(owner_url, "reporting", "danbao_reporting", services.reporting)
+    return await migrate_schema(owner_url, "reporting", "danbao_reporting", services.reporting, PORTAL)
+
+
+def portal_url(owner_url: str) -> str:
+    """What the portal's pages log in with."""
+    return with_login(owner_url, PORTAL, ROLE_PASSWORD)
+
+
+async def viewer_with_key(owner: asyncpg.Connection, role: Role, scope: str | None = None) -> Viewer:
+    """A viewer whom the database knows: by a key of the file, a worker by a session that a link opened."""
+    digest = secrets.token_hex(32)
+    if role is Role.WORKER:
+        link = "insert into reporting.api_key (key_sha256, name, role, scope, made_by, ends_at)"
+        link += " values ($1, 'link', 'worker', $2, 'test', now() + interval '1 day') returning key_id"
+        session = (
+            "insert into reporting.session (session_sha256, key_id, ends_at) values ($1, $2, now() + interval '1 day')"
+        )
+        await owner.execute(session, digest, await owner.fetchval(link, digest, scope))
+    else:
+        key = "insert into reporting.file_key (key_sha256, name, role, scope) values ($1, $2, $3, $4)"
+        await owner.execute(key, digest, role[0], role, scope)
+    return Viewer(role[0], role, scope, credential=digest)
 
 
 def platform_settings(url: str, keys: Keys, **more: Any) -> PlatformSettings:
@@ -291,6 +317,7 @@ async def reporting_house(
     async with serving(platform.server) as platform_url, serving(books) as books_url:
         settings: dict[str, Any] = {
             "database": SecretStr(await migrate_reporting(database)),
+            "portal_database": SecretStr(portal_url(database)),
             "access_keys": keys.access,
             "signing_key": keys.private,
             **caller_settings(SERVICE_KEY),

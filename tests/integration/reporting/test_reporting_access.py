@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from services.reporting.access.authentication import local_path
-from services.reporting.access.viewers import Role, Viewer, viewing
+from services.reporting.access.viewers import Role, viewing
 from shared.adapters.postgres.engine import open_engine
 from shared.runtime.http.limits import MIB
 from tests.integration.reporting import access_harness
@@ -30,6 +30,7 @@ from tests.integration.reporting.reporting_harness import (
     closed_day,
     statement,
     total,
+    viewer_with_key,
 )
 
 DAY = date(2026, 10, 3)
@@ -223,20 +224,19 @@ async def test_every_answer_has_strict_headers(house: House) -> None:
             assert "no-store" in headers["cache-control"] or path == "/receipt", path
 
 
-async def test_a_viewers_connection_sees_its_own_rows_and_writes_none(house: House) -> None:
+async def test_a_viewers_connection_sees_its_own_rows_and_writes_none(house: House, owner: asyncpg.Connection) -> None:
     green = total(DAY, "charged", 7, enterprise=GREEN, province="11")
     await house.tell(closed_day(DAY, [total(DAY, "charged", 12), green]), statement(12), statement(7, GREEN, "11"))
     await house.settled()
-    login = house.service.settings.database.get_secret_value()
+    login = house.service.settings.portal_database.get_secret_value()
     query, seen = text("select kind, province from reporting.report order by number"), {}
     async with open_engine(login) as engine:
         for role, scope in (("national", None), ("province", "44"), ("enterprise", GREEN), ("worker", "a" * 64)):
-            async with viewing(engine, Viewer("somebody", Role(role), scope)) as connection:
+            async with viewing(engine, await viewer_with_key(owner, Role(role), scope)) as connection:
                 seen[role] = {tuple(row) for row in await connection.execute(query)}
                 with pytest.raises(Exception, match=r"read-only|permission denied"):
                     await connection.execute(text("delete from reporting.session"))
-        async with engine.connect() as connection:
-            everything = {tuple(row) for row in await connection.execute(query)}
+    everything = {tuple(row) for row in await owner.fetch(query.text)}
     assert seen["national"] == everything
     assert seen["province"] == {row for row in everything if row[1] == "44"}
     assert seen["enterprise"] == {("declaration", "11")}

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import date
 
 import asyncpg
@@ -16,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.reporting.access.accounts import OF_ACCOUNT
 from services.reporting.access.viewers import Role, Viewer, viewing
 from shared.adapters.postgres.engine import open_engine
+from shared.domain.errors import Retry
 from tests.integration.portal.read_model_harness import projected
 from tests.integration.reporting import access_harness
 from tests.integration.reporting.access_harness import (
@@ -37,6 +39,7 @@ from tests.integration.reporting.reporting_harness import (
     closed_day,
     statement,
     total,
+    viewer_with_key,
 )
 from tests.support.servers import Postgres
 
@@ -257,53 +260,58 @@ async def raise_in_between(_: AsyncConnection) -> None:
 
 
 @pytest.mark.parametrize("how", [fail, run_away, die, raise_in_between])
-async def test_no_connection_goes_back_with_a_role_or_a_scope(house: House, how: Break) -> None:
-    """A pool of one: who comes next has the service's own role, or that of his own kind, whatever befell before."""
-    login = house.service.settings.database.get_secret_value()
-    told = text("select current_user, current_setting('danbao.scope', true), current_setting('transaction_read_only')")
+async def test_no_connection_goes_back_with_a_role_or_a_view(
+    house: House, owner: asyncpg.Connection, how: Break
+) -> None:
+    """A pool of one: who comes next has the portal's own role, or that of his own kind, whatever befell before."""
+    login = house.service.settings.portal_database.get_secret_value()
+    told = text("select current_user, current_setting('danbao.view', true), current_setting('transaction_read_only')")
     async with open_engine(login, size=1) as engine:
         with suppress(DBAPIError, TimeoutError, ValueError):
-            async with viewing(engine, Viewer("n", Role.NATIONAL, None)) as connection:
+            async with viewing(engine, await viewer_with_key(owner, Role.NATIONAL)) as connection:
                 await how(connection)
         async with engine.connect() as connection:
             user, scope, is_read_only = (await connection.execute(told)).one()
-            assert (user, scope or "", is_read_only) == ("danbao_reporting", "", "off")
-        async with viewing(engine, Viewer("e", Role.ENTERPRISE, GREEN)) as connection:
+            assert (user, scope or "", is_read_only) == ("danbao_portal", "", "off")
+        async with viewing(engine, await viewer_with_key(owner, Role.ENTERPRISE, GREEN)) as connection:
             seen = await connection.execute(text("select distinct enterprise from reporting.daily_sum"))
             assert set(seen.scalars()) == {GREEN}
 
 
-async def test_viewers_side_by_side_on_few_connections_see_their_own(house: House) -> None:
-    login = house.service.settings.database.get_secret_value()
+async def test_viewers_side_by_side_on_few_connections_see_their_own(house: House, owner: asyncpg.Connection) -> None:
+    login = house.service.settings.portal_database.get_secret_value()
     query = text("select coalesce(string_agg(distinct enterprise, ','), '') from reporting.daily_sum")
-    due = {("e", Role.ENTERPRISE, BLUE): {BLUE}, ("p", Role.PROVINCE, "11"): {GREEN}, ("w", Role.WORKER, WORKER): {""},
-           ("n", Role.NATIONAL, None): {f"{BLUE},{GREEN}", f"{GREEN},{BLUE}"}}  # fmt: skip
+    expected = {(Role.ENTERPRISE, BLUE): {BLUE}, (Role.PROVINCE, "11"): {GREEN}, (Role.WORKER, WORKER): {""},
+                (Role.NATIONAL, None): {f"{BLUE},{GREEN}", f"{GREEN},{BLUE}"}}  # fmt: skip
+    due = [(await viewer_with_key(owner, *who), rows) for who, rows in expected.items()]
     async with open_engine(login, size=2) as engine:
 
-        async def look(who: tuple[str, Role, str | None], is_broken: bool) -> None:
+        async def look(viewer: Viewer, rows: set[str], is_broken: bool) -> None:
             with suppress(DBAPIError):
-                async with viewing(engine, Viewer(*who)) as connection:
+                async with viewing(engine, viewer) as connection:
                     for _ in range(3):
-                        assert await connection.scalar(query) in due[who], who
+                        assert await connection.scalar(query) in rows, viewer
                     if is_broken:
                         await fail(connection)
 
-        await asyncio.gather(*(look(who, n % 3 == 0) for n in range(20) for who in due))
+        await asyncio.gather(*(look(viewer, rows, n % 3 == 0) for n in range(20) for viewer, rows in due))
 
 
-async def test_a_viewers_connection_cannot_be_talked_into_writing(house: House) -> None:
-    """Nor into another scope by what stands in a value: it is bound, and never part of a statement."""
-    login = house.service.settings.database.get_secret_value()
-    odd = Viewer("e", Role.ENTERPRISE, f"{GREEN}' or true; reset role; --")
+async def test_a_viewers_connection_cannot_be_talked_into_writing(house: House, owner: asyncpg.Connection) -> None:
+    """Nor into a view by what is in a value: it is bound, and never part of a statement."""
+    login = house.service.settings.portal_database.get_secret_value()
+    green = await viewer_with_key(owner, Role.ENTERPRISE, GREEN)
+    odd = replace(green, credential=f"{green.credential}' or true; reset role; --")
     async with open_engine(login, size=1) as engine:
-        async with viewing(engine, odd) as connection:
-            assert await connection.scalar(text("select count(*) from reporting.daily_sum")) == 0
+        with pytest.raises(Retry):
+            async with viewing(engine, odd):
+                pass
         for sql in (
             "set transaction read write",
             "select set_config('transaction_read_only', 'off', true)",
             "delete from reporting.session",
         ):
-            async with viewing(engine, Viewer("e", Role.ENTERPRISE, GREEN)) as connection:
+            async with viewing(engine, green) as connection:
                 await connection.scalar(text("select count(*) from reporting.daily_sum"))
                 with pytest.raises(DBAPIError):
                     await connection.execute(text(sql))

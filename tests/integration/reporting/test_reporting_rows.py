@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.reporting.access.viewers import Role, Viewer, viewing
 from shared.adapters.postgres.engine import open_engine
-from tests.integration.reporting.reporting_harness import BLUE, GREEN, WORKER, migrate_reporting
+from tests.integration.reporting.reporting_harness import BLUE, GREEN, WORKER, migrate_reporting, portal_url, viewer_with_key
 
 BOTH, PROVINCE, ENTERPRISE, COUNTRY = {"province", "enterprise"}, {"province"}, {"enterprise"}, set[str]()
 GUARDED: Final = {
@@ -48,11 +48,11 @@ OPEN_TO_OFFICES: Final = {"day_projected"}
 """Days, and nothing of anybody's."""
 PLACES: Final = [(province, enterprise) for province in ("44", "11", None) for enterprise in (BLUE, GREEN, None)]
 VIEWERS: Final = [
-    Viewer("n", Role.NATIONAL, None),
-    Viewer("o", Role.OPERATOR, None),
-    Viewer("p", Role.PROVINCE, "44"),
-    Viewer("e", Role.ENTERPRISE, BLUE),
-    Viewer("w", Role.WORKER, WORKER),
+    (Role.NATIONAL, None),
+    (Role.OPERATOR, None),
+    (Role.PROVINCE, "44"),
+    (Role.ENTERPRISE, BLUE),
+    (Role.WORKER, WORKER),
 ]
 _LOOSENED: Final = """
 do $$
@@ -92,8 +92,8 @@ async def owner(database: str) -> AsyncIterator[asyncpg.Connection]:
 
 @pytest.fixture
 async def engine(database: str, owner: asyncpg.Connection) -> AsyncIterator[AsyncEngine]:
-    """As the service logs in."""
-    async with open_engine(await migrate_reporting(database), size=1) as opened:
+    """As the portal logs in."""
+    async with open_engine(portal_url(database), size=1) as opened:
         yield opened
 
 
@@ -108,12 +108,13 @@ async def test_what_a_view_role_may_read_is_guarded_and_nothing_may_it_write(own
 
 async def test_each_viewer_sees_its_own_rows_of_every_table(owner: asyncpg.Connection, engine: AsyncEngine) -> None:
     columns = {row["relname"]: set(row["columns"]) for row in await owner.fetch(_RELATIONS)}
+    viewers = [await viewer_with_key(owner, *who) for who in VIEWERS]
     await owner.execute(_LOOSENED)
     for table in GUARDED:
         if table not in {"discrepancy_now", "discrepancy_standing"}:  # a view, and what a trigger keeps
             await seed(owner, table, columns[table])
     wrong = []
-    for viewer in VIEWERS:
+    for viewer in viewers:
         async with viewing(engine, viewer) as connection:
             for table, rule in GUARDED.items():
                 key = "id" if table == "discrepancy_now" else "ctid"
@@ -154,10 +155,10 @@ def is_seen(viewer: Viewer, rule: set[str], province: str | None, enterprise: st
 
 
 async def test_the_scope_does_not_outlive_the_transaction(engine: AsyncEngine, owner: asyncpg.Connection) -> None:
-    async with viewing(engine, VIEWERS[2]):
+    async with viewing(engine, await viewer_with_key(owner, *VIEWERS[2])):
         pass
     async with engine.connect() as connection:  # the pool's only connection, again
         told = text(
-            "select current_user, current_setting('danbao.scope', true), current_setting('transaction_read_only')"
+            "select current_user, current_setting('danbao.view', true), current_setting('transaction_read_only')"
         )
-        assert tuple((await connection.execute(told)).one()) == ("danbao_reporting", "", "off")
+        assert tuple((await connection.execute(told)).one()) == ("danbao_portal", "", "off")

@@ -24,6 +24,7 @@ from tests.integration.reporting.reporting_harness import (
     migrate_platform,
     migrate_reporting,
     platform_settings,
+    portal_url,
     running_app,
     serving,
     statement,
@@ -48,6 +49,7 @@ async def open_parts(
     async with serving(platform.server) as platform_url:
         own = {
             "database": SecretStr(await migrate_reporting(database)),
+            "portal_database": SecretStr(portal_url(database)),
             "signing_key": keys.private,
             "access_keys": keys.access,
             "platform_key": SecretStr(PLATFORM_KEY),
