@@ -90,7 +90,8 @@ async def read_months(connection: AsyncConnection, where: Where, months: int = 1
     """The newest months with figures, and no older ones than so many, oldest first, by insured month."""
     own = f"from reporting.monthly_sum where true{_within(where)}"
     sql = f"""
-        select month, {_SUMS} {own} and month > (select max(month) {own}) - make_interval(months => :months)
+        select month, {_SUMS} {own}
+            and month > cast((select max(month) {own}) - make_interval(months => :months) as date)
         group by month order by month desc"""
     rows = await _fetch(connection, sql, {"months": months, **_values(where)})
     return [MonthPart(month=str(Month.of(row["month"])), **_counts(row)) for row in reversed(rows)]

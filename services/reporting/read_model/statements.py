@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Row, Select, select, text, tuple_
+from sqlalchemy import Row, Select, Subquery, select, text, true, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.reporting.read_model.read_model_tables import REMITTANCE, STATEMENT_SUM
@@ -38,7 +38,7 @@ class StatementFilter:
 async def list_statements(connection: AsyncConnection, wanted: StatementFilter) -> list[Statement]:
     """By month (the newest first), enterprise, province."""
     own = STATEMENT_SUM.c
-    query = _statements()
+    query = select(STATEMENT_SUM)
     for name in ("period", "province", "enterprise"):
         if (value := getattr(wanted, name)) is not None:
             query = query.where(own[name] == value)
@@ -49,13 +49,16 @@ async def list_statements(connection: AsyncConnection, wanted: StatementFilter) 
             return []
         later = tuple_(own.enterprise, own.province) > (last.enterprise, last.province)
         query = query.where(own.period <= last.period, (own.period < last.period) | later)
-    order = (own.period.desc(), own.enterprise, own.province)
-    return [_statement(row) for row in await connection.execute(query.order_by(*order).limit(wanted.limit))]
+    # Before the joins, so that these few are looked up, and not all.
+    page = query.order_by(own.period.desc(), own.enterprise, own.province).limit(wanted.limit).subquery()
+    order = (page.c.period.desc(), page.c.enterprise, page.c.province)
+    return [_statement(row) for row in await connection.execute(_with_receipts(page).order_by(*order))]
 
 
 async def find_statement(connection: AsyncConnection, statement_id: str) -> StatementShown | None:
     """One, with its lines as they were told; None where there is none to see."""
-    row = (await connection.execute(_statements().where(STATEMENT_SUM.c.statement_id == statement_id))).one_or_none()
+    chosen = select(STATEMENT_SUM).where(STATEMENT_SUM.c.statement_id == statement_id).subquery()
+    row = (await connection.execute(_with_receipts(chosen))).one_or_none()
     body = await connection.scalar(select(STATEMENT_ISSUED.c.body).filter_by(statement_id=statement_id))
     if row is None or body is None:
         return None
@@ -92,13 +95,16 @@ async def list_periods(connection: AsyncConnection) -> list[str]:
     return list((await connection.execute(_PERIODS)).scalars())
 
 
-def _statements() -> Select[Any]:
-    own = STATEMENT_SUM.c
-    return (
-        select(STATEMENT_SUM, RECEIPT.c.receipt_id, RECEIPT.c.received_at)
-        .outerjoin(REPORT, REPORT.c.statement_id == own.statement_id)
-        .outerjoin(RECEIPT, RECEIPT.c.report_id == REPORT.c.report_id)
+def _with_receipts(chosen: Subquery) -> Select[Any]:
+    """A statement has one report at most; each is looked up by itself, whatever the planner thinks of joins."""
+    receipt = (
+        select(RECEIPT.c.receipt_id, RECEIPT.c.received_at)
+        .join(REPORT, REPORT.c.report_id == RECEIPT.c.report_id)
+        .where(REPORT.c.statement_id == chosen.c.statement_id)
+        .limit(1)
+        .lateral()
     )
+    return select(chosen, receipt.c.receipt_id, receipt.c.received_at).outerjoin(receipt, true())
 
 
 def _statement(row: Row[Any]) -> Statement:

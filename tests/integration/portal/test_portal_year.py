@@ -64,7 +64,7 @@ ELSEWHERE: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A statement as a page executed it, and what its connection took its role with (None: the service's own)."""
+    """A statement as a page executed it, and what its connection took its role with (None: the portal's own)."""
 
     sql: str
     values: Any
@@ -153,7 +153,7 @@ async def measure(house: House, owner: asyncpg.Connection) -> dict[str, Cost]:
     rows = await owner.fetch("select relname, reltuples from pg_class where relnamespace = 'reporting'::regnamespace")
     large = {row["relname"] for row in rows if row["reltuples"] > MOST_SCANNED}
     found = {}
-    login = house.service.settings.database.get_secret_value()
+    login = house.service.settings.portal_database.get_secret_value()
     async with open_engine(login, size=1) as engine:
         for role in (Role.NATIONAL, Role.PROVINCE, Role.ENTERPRISE):
             async with client_as(house, role) as client:

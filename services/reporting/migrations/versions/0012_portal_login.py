@@ -102,9 +102,10 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     select concat_ws('|', h.role, coalesce(h.scope, ''), reporting.proof_of(h.role, coalesce(h.scope, '')))
     from reporting.holder(credential) h
 $$;
--- The scope of this transaction's viewer, where there is a ticket of this role; else null, which equals no row.
+-- The scope of this transaction's viewer, where there is a ticket of this role; else null, which equals no row. It is
+-- called once for each statement and table, so it may not weigh in a plan (cost 1).
 create function reporting.viewer_scope(wanted text) returns text
-language plpgsql stable parallel restricted security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable parallel restricted cost 1 security definer set search_path = pg_catalog, pg_temp as $$
 declare
     parts constant text[] := string_to_array(current_setting('danbao.view', true), '|');
 begin
@@ -113,7 +114,7 @@ begin
     end if;
     return null;
 end $$;
-create function reporting.sees_the_country() returns boolean language sql stable parallel restricted as $$
+create function reporting.sees_the_country() returns boolean language sql stable parallel restricted cost 1 as $$
     select coalesce(reporting.viewer_scope('national'), reporting.viewer_scope('operator')) is not null
 $$;
 """
