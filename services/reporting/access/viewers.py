@@ -74,7 +74,7 @@ _VIEW: Final = text(
     " set_config('transaction_read_only', 'on', true), set_config('role', :role, true)"
 )
 _ENDED: Final = "DNB01"
-"""The state of SQL with which the functions of migration 0012 refuse a credential."""
+"""The state of SQL with which the functions of the database refuse a credential."""
 _ASK_AGAIN: Final = "the session or key has ended meanwhile: ask again"
 
 

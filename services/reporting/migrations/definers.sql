@@ -1,6 +1,6 @@
 -- The role that owns reporting's SECURITY DEFINER functions, and nothing else. Runs after every migration.
 --   danbao_reporting_access: sessions, keys, accounts and the trail for danbao_portal (docs/decisions/0021); of the
---   tables it has the columns that the functions touch, by migration 0012
+--   tables it has the columns that the functions touch, granted by the migrations
 do $$
 declare
     called text;

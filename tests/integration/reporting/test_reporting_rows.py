@@ -10,7 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.reporting.access.viewers import Role, Viewer, viewing
 from shared.adapters.postgres.engine import open_engine
-from tests.integration.reporting.reporting_harness import BLUE, GREEN, WORKER, migrate_reporting, portal_url, viewer_with_key
+from tests.integration.reporting.reporting_harness import (
+    BLUE,
+    GREEN,
+    WORKER,
+    migrate_reporting,
+    portal_url,
+    viewer_with_key,
+)
 
 BOTH, PROVINCE, ENTERPRISE, COUNTRY = {"province", "enterprise"}, {"province"}, {"enterprise"}, set[str]()
 GUARDED: Final = {

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
+from asyncpg.exceptions import PostgresError
 
 import services.reporting
 from services.reporting.access.file_keys import register_file_keys
@@ -18,8 +19,8 @@ from shared.adapters.postgres.engine import open_engine
 from shared.adapters.postgres.ownership import PORTAL, SECOND
 from shared.adapters.postgres.pool import with_login
 from shared.runtime.access import AccessKeys, Reader, sha256_hex
-from tests.integration.access_house import access_house, add, add_as_operator, browser, sign_in
-from tests.integration.reporting_house import (
+from tests.integration.reporting.access_harness import access_house, add, add_as_operator, browser, sign_in
+from tests.integration.reporting.reporting_harness import (
     BLUE,
     GREEN,
     ROLE_PASSWORD,
@@ -28,7 +29,7 @@ from tests.integration.reporting_house import (
     migrate_schema,
     viewer_with_key,
 )
-from tests.servers import Postgres
+from tests.support.servers import Postgres
 
 Opened = tuple[House, asyncpg.Connection]
 VIEWS = [f"danbao_view_{role}" for role in Role]
@@ -222,7 +223,7 @@ async def test_the_trail_is_added_to_in_the_viewers_name_and_never_changed(
                 assert await refused(portal, f"set local role {role}; {sql}"), (role, sql)
         assert await refused(portal, f"set local role {role}; update reporting.look set viewer = 'x'")
         assert await refused(portal, f"set local role {role}; update reporting.access_note set actor = 'x'")
-    with pytest.raises(asyncpg.PostgresError, match=ENDED):
+    with pytest.raises(PostgresError, match=ENDED):
         await portal.execute("select reporting.note_look('', 'order_receipt', 'x')")
     viewer = await viewer_with_key(owner, Role.PROVINCE, "44")
     await portal.execute("select reporting.note_look($1, 'order_receipt', 'x')", viewer.credential)
@@ -265,14 +266,14 @@ async def test_a_session_that_is_over_gives_nothing(
         assert await ticket_of(portal, credential)
         await owner.execute(end, name)
         assert await ticket_of(portal, credential) is None, end
-        with pytest.raises(asyncpg.PostgresError, match=ENDED):
+        with pytest.raises(PostgresError, match=ENDED):
             await portal.execute("select reporting.note_look($1, 'x', 'x')", credential)
     (await add_as_operator(house, "fresh", "operator")).raise_for_status()
     async with browser(house) as client:
         await sign_in(client, "fresh")
         credential = sha256_hex(client.cookies["danbao_session"])
         assert await ticket_of(portal, credential) is None
-        with pytest.raises(asyncpg.PostgresError, match=ENDED):
+        with pytest.raises(PostgresError, match=ENDED):
             await portal.fetch("select * from reporting.list_accounts($1)", credential)
 
 
@@ -322,7 +323,7 @@ async def test_only_an_operators_credential_makes_or_changes_accounts(
     for kind, scope in ((Role.NATIONAL, None), (Role.PROVINCE, "44"), (Role.ENTERPRISE, BLUE), (Role.WORKER, WORKER)):
         credential = (await viewer_with_key(owner, kind, scope)).credential
         for call, value in calls:
-            with pytest.raises(asyncpg.PostgresError, match=ENDED):
+            with pytest.raises(PostgresError, match=ENDED):
                 await portal.fetch(call, credential, value)
     operator = await viewer_with_key(owner, Role.OPERATOR)
     assert await portal.fetchval(calls[0][0], operator.credential, hashed) is True
@@ -352,7 +353,7 @@ async def test_a_finding_is_changed_within_the_scope_and_in_the_viewers_name(
         for province in ("44", "11")
     ]
     enterprise = await viewer_with_key(owner, Role.ENTERPRISE, BLUE)
-    with pytest.raises(asyncpg.PostgresError, match=ENDED):
+    with pytest.raises(PostgresError, match=ENDED):
         await portal.execute(change, enterprise.credential, ours)
     province = await viewer_with_key(owner, Role.PROVINCE, "44")
     assert await portal.fetchval(change, province.credential, theirs) is None
