@@ -6,7 +6,6 @@ look up who acts (docs/decisions/0021).
 
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
@@ -19,6 +18,7 @@ from shared.adapters.postgres.engine import open_engine
 from shared.adapters.postgres.ownership import PORTAL, SECOND
 from shared.adapters.postgres.pool import with_login
 from shared.runtime.access import AccessKeys, Reader, sha256_hex
+from tests.attacks.database.portal_login import SEEN, logged_in, refused, seen, ticket_of, view
 from tests.integration.reporting.access_harness import access_house, add, add_as_operator, browser, sign_in
 from tests.integration.reporting.reporting_harness import (
     BLUE,
@@ -27,8 +27,8 @@ from tests.integration.reporting.reporting_harness import (
     WORKER,
     House,
     migrate_schema,
-    viewer_with_key,
 )
+from tests.integration.reporting.viewer_credentials import viewer_with_key
 from tests.support.servers import Postgres
 
 Opened = tuple[House, asyncpg.Connection]
@@ -45,7 +45,6 @@ READABLE = """
 select c.relname from pg_class c where c.relnamespace = 'reporting'::regnamespace and c.relkind in ('r', 'p', 'v', 'm')
     and has_any_column_privilege($1, c.oid, 'select') order by 1
 """
-SEEN = "select enterprise, province from reporting.discrepancy"
 
 
 @pytest.fixture(scope="module")
@@ -70,50 +69,11 @@ def owner(opened: Opened) -> asyncpg.Connection:
     return opened[1]
 
 
-@asynccontextmanager
-async def logged_in(house: House) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(house.service.settings.portal_database.get_secret_value())
-    try:
-        yield connection
-    finally:
-        await connection.close()
-
-
 @pytest.fixture
 async def portal(house: House) -> AsyncIterator[asyncpg.Connection]:
     """A connection of the portal's login."""
     async with logged_in(house) as connection:
         yield connection
-
-
-async def view(portal: asyncpg.Connection, ticket: str | None, role: str) -> None:
-    """Take a view role in the open transaction, with this as the ticket."""
-    await portal.execute("select set_config('danbao.view', $1, true)", ticket or "")
-    await portal.execute(f"set local role {role}")
-
-
-async def ticket_of(portal: asyncpg.Connection, credential: str) -> str | None:
-    ticket: str | None = await portal.fetchval("select reporting.view_ticket($1)", credential)
-    return ticket
-
-
-async def seen(portal: asyncpg.Connection, ticket: str | None, role: str) -> set[tuple[str, str]]:
-    """Whose findings this ticket and view role show, in the open transaction."""
-    async with portal.transaction():
-        await view(portal, ticket, role)
-        rows = {(row[0], row[1]) for row in await portal.fetch(SEEN)}
-        await portal.execute("reset role")
-        return rows
-
-
-async def refused(portal: asyncpg.Connection, sql: str, *values: object) -> bool:
-    """Whether the database says that this login may not do it."""
-    try:
-        async with portal.transaction():
-            await portal.execute(sql, *values)
-    except (asyncpg.InsufficientPrivilegeError, asyncpg.ReadOnlySQLTransactionError):
-        return True
-    return False
 
 
 async def test_no_setting_by_hand_shows_a_row(portal: asyncpg.Connection, owner: asyncpg.Connection) -> None:

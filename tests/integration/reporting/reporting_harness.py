@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,7 +9,6 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import httpx
 import msgspec
 import uvicorn
@@ -20,7 +18,6 @@ import services.national_platform
 import services.reporting
 from services.national_platform.compose import compose as compose_platform
 from services.national_platform.settings import PlatformSettings
-from services.reporting.access.viewers import Role, Viewer
 from services.reporting.compose import assemble, read_topics
 from services.reporting.message_intake import Intake
 from services.reporting.settings import ReportingSettings
@@ -109,24 +106,6 @@ async def migrate_reporting(owner_url: str) -> str:
 def portal_url(owner_url: str) -> str:
     """What the portal's pages log in with."""
     return with_login(owner_url, PORTAL, ROLE_PASSWORD)
-
-
-_LINKED = """
-with link as (insert into reporting.api_key (key_sha256, name, role, scope, made_by, ends_at)
-              values ($1, 'link', 'worker', $2, 'test', now() + interval '1 day') returning key_id, ends_at)
-insert into reporting.session (session_sha256, key_id, ends_at) select $1, key_id, ends_at from link
-"""
-
-
-async def viewer_with_key(owner: asyncpg.Connection, role: Role, scope: str | None = None) -> Viewer:
-    """A viewer whom the database knows: by a key of the file, a worker by a session that a link opened."""
-    digest = secrets.token_hex(32)
-    if role is Role.WORKER:
-        await owner.execute(_LINKED, digest, scope)
-    else:
-        key = "insert into reporting.file_key (key_sha256, name, role, scope) values ($1, $2, $3, $4)"
-        await owner.execute(key, digest, role[0], role, scope)
-    return Viewer(role[0], role, scope, credential=digest)
 
 
 def platform_settings(url: str, keys: Keys, **more: Any) -> PlatformSettings:

@@ -30,8 +30,8 @@ from tests.integration.reporting.reporting_harness import (
     closed_day,
     statement,
     total,
-    viewer_with_key,
 )
+from tests.integration.reporting.viewer_credentials import viewer_with_key
 
 DAY = date(2026, 10, 3)
 OF_NOTHING = hmac.new(b"", b"danbao form", hashlib.sha256).hexdigest()

@@ -39,8 +39,8 @@ from tests.integration.reporting.reporting_harness import (
     closed_day,
     statement,
     total,
-    viewer_with_key,
 )
+from tests.integration.reporting.viewer_credentials import viewer_with_key
 from tests.support.servers import Postgres
 
 DAY = date(2026, 10, 3)

@@ -16,8 +16,8 @@ from tests.integration.reporting.reporting_harness import (
     WORKER,
     migrate_reporting,
     portal_url,
-    viewer_with_key,
 )
+from tests.integration.reporting.viewer_credentials import viewer_with_key
 
 BOTH, PROVINCE, ENTERPRISE, COUNTRY = {"province", "enterprise"}, {"province"}, {"enterprise"}, set[str]()
 GUARDED: Final = {
