@@ -6,8 +6,8 @@ Each takes the SHA-256 of the session's token or of the key, so that who did som
 
 from shared.adapters.postgres.migrations import run_script
 
-revision = "0013"
-down_revision = "0012"
+revision = "0015"
+down_revision = "0014"
 
 _DOOR = """
 -- Who shows a session; that somebody asked keeps it from ending, written once a minute at most.

@@ -2,8 +2,8 @@
 
 from shared.adapters.postgres.migrations import run_script
 
-revision = "0012"
-down_revision = "0011"
+revision = "0014"
+down_revision = "0013"
 
 _ROLES = """
 do $$
