@@ -168,7 +168,9 @@ async def assemble(service: Service[ReportingSettings]) -> AsyncIterator[Intake]
         yield Intake(engine, wake)
 
 
-async def _open_portal(service: Service[ReportingSettings], stack: AsyncExitStack, engine: AsyncEngine, waits: Waits) -> AsyncEngine:
+async def _open_portal(
+    service: Service[ReportingSettings], stack: AsyncExitStack, engine: AsyncEngine, waits: Waits
+) -> AsyncEngine:
     """Connections of the portal's own login; the service's registers the keys of the file for it."""
     settings = service.settings
     if not (url := settings.portal_database.get_secret_value()):
