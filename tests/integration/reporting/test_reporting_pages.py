@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from services.reporting.rendering.texts import change_text, grouped, read_texts
 from shared.domain.scheme.province import PROVINCES
@@ -266,3 +267,20 @@ def test_changes_are_said_with_their_sign() -> None:
     assert [change_text(110, 100), change_text(90, 100), change_text(5, 0), change_text(5, None)] == [
         "+10.0%", "−10.0%", "", "",
     ]  # fmt: skip
+
+
+async def test_orders_outside_the_signed_declaration_have_a_table_of_their_own(house: House) -> None:
+    issued = statement(90, period="2026-11")
+    (line,) = issued.lines
+    within = replace(line, orders=70, exact_amount=175_000, amount=175_000)
+    outside = replace(line, number=2, kind="outside_declaration", orders=20, exact_amount=50_000, amount=50_000)
+    await house.tell(replace(issued, lines=[within, outside]))
+    await house.settled()
+    await projected(house)
+    path = f"/statements/2026-11.44.{BLUE}"
+    for address, words in ((path, "签名清单之外的订单"), (f"{path}?lang=en", "Outside the signed declaration")):
+        status, text = await show(house, address, "key-blue")
+        assert (status, text.count(f"<h2>{words}</h2>")) == (200, 1)
+        assert "5.00" in text
+    shown = (await house.client.get(f"/v1{path}", headers=bearer("key-blue"))).raise_for_status().json()
+    assert [each["kind"] for each in shown["lines"]] == ["line", "outside_declaration"]
