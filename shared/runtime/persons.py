@@ -8,7 +8,7 @@ person's own key, which the service knows as that of an author with the role `op
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -37,7 +37,7 @@ class Person:
     role: Role
 
 
-def claims_of(person: Person, audience: str, now: datetime) -> dict[str, Any]:
+def claims_of(person: Person, audience: str, now: datetime) -> dict[str, str | datetime]:
     """The claims of an assertion for one service; `now` is aware."""
     expires = now + timedelta(seconds=VALID_SECONDS)
     return {"sub": person.account, "role": person.role.value, "aud": audience, "iat": now, "exp": expires}

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Gener
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import structlog
 import uvicorn
@@ -116,7 +116,7 @@ class Service(Generic[S]):
         self.fatal.append(error)
         self.server.should_exit = True
 
-    def background(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def background(self, name: str, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """Run work beside the server; if it fails the service stops with status 70."""
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)

@@ -6,7 +6,7 @@ of type `SecretStr`) may be in a file instead, which `DANBAO_<NAME>_FILE` names.
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic.fields import FieldInfo
@@ -180,7 +180,7 @@ def split_paths(value: object) -> object:
 class _SecretFiles(PydanticBaseSettingsSource):
     """Secrets in files: what `docker inspect` and /proc do not show."""
 
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[str | None, str, bool]:
         """The one line of the file; raises Refused when it cannot be read, is none, or is not alone."""
         variable = f"DANBAO_{field_name.upper()}"
         file = os.environ.get(f"{variable}_FILE")
@@ -190,7 +190,7 @@ class _SecretFiles(PydanticBaseSettingsSource):
             raise Refused(f"{variable} and {variable}_FILE are both set: set one of them")
         return read_secret(f"{variable}_FILE", Path(file)), field_name, False
 
-    def __call__(self) -> dict[str, Any]:
+    def __call__(self) -> dict[str, str]:
         """Every secret that has a file."""
         found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
         return {name: value for name, value in found.items() if value is not None}

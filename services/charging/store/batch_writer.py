@@ -149,7 +149,8 @@ async def _write_kept(
 
 
 async def _sealing_key(connection: Connection) -> DayKey:
-    return key_of(await connection.fetchrow(_KEY_OF_KEPT))
+    row = await connection.fetchrow(_KEY_OF_KEPT)
+    return key_of(None if row is None else (row["day"], row["key"]))
 
 
 async def _write_pauses(connection: Connection, overruns: Sequence[Overrun]) -> None:

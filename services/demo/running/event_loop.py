@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from shared.domain.errors import DanbaoError
 from shared.runtime.exits import CommandFailed, Exit, Terminated
@@ -15,7 +15,7 @@ from shared.runtime.exits import CommandFailed, Exit, Terminated
 T = TypeVar("T")
 
 
-def run_work(work: Coroutine[Any, Any, T]) -> T:
+def run_work(work: Coroutine[None, None, T]) -> T:
     """The result; SIGINT and SIGTERM cancel the work, and what it started is stopped before the error is raised."""
 
     async def with_signals() -> T:

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from deploy.embedded.children import Child, EmbeddedError, start_child
 from shared.runtime.exits import OutOfOrder
@@ -65,7 +65,7 @@ class Supervisor:
         """Begin to watch, in the running loop."""
         self._watch = asyncio.get_running_loop().create_task(self._run(), name="supervisor")
 
-    async def guard(self, work: Coroutine[Any, Any, T]) -> T:
+    async def guard(self, work: Coroutine[None, None, T]) -> T:
         """The result of `work`, unless the watch ends first: then work is cancelled and OutOfOrder raised."""
         assert self._watch is not None
         task = asyncio.ensure_future(work)

@@ -3,19 +3,20 @@
 What `shared.adapters.crypto.hashing` is for lists of bytes, for whoever works by the column; needs the extra `archive`.
 """
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from stringzilla import Sha256s, Strs
 
-Hashes = np.ndarray[Any, np.dtype[np.uint8]]
+Hashes = NDArray[np.uint8]
 """32 bytes a row."""
 _HASH: Final = 32
 _NODE_PREFIX: Final = 1
 
 
-def hash_rows(messages: np.ndarray[Any, Any]) -> Hashes:
+def hash_rows(messages: NDArray[np.generic]) -> Hashes:
     """The hash of each element of an array that lies in one piece, whatever the element: its bytes are the message."""
     count = len(messages)
     found = np.empty((count, _HASH), np.uint8)

@@ -3,8 +3,8 @@
 import base64
 import os
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import jwt
 from cryptography.exceptions import InvalidSignature
@@ -104,7 +104,7 @@ class AuthorSigner:
         """The 64-byte signature."""
         return self._key.sign(statement)
 
-    def sign_token(self, claims: Mapping[str, Any]) -> str:
+    def sign_token(self, claims: Mapping[str, str | datetime]) -> str:
         """A JSON Web Token of these claims, which names the key."""
         return jwt.encode(dict(claims), self._key, algorithm="EdDSA", headers={"kid": self.key_id.hex()})
 

@@ -35,7 +35,7 @@ class Reason(StrEnum):
     WRONG_ANSWER = "wrong_answer"
     """Another service answered, and the answer cannot be used."""
     UNEXPECTED = "unexpected"
-    """Any other error: a fault of the program, too, holds up nothing else."""
+    """Every other error: a fault of the program, too, holds up nothing else."""
 
 
 @dataclass(frozen=True, slots=True)

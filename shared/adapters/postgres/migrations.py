@@ -83,7 +83,7 @@ def run_script_of(file: str) -> None:
     run_script(Path(file).with_suffix(".sql").read_text(encoding="utf-8"))
 
 
-def run_step(step: Callable[[asyncpg.Connection], Coroutine[Any, Any, None]]) -> None:
+def run_step(step: Callable[[asyncpg.Connection], Coroutine[None, None, None]]) -> None:
     """Run what SQL alone cannot do, row by row, inside the migration's transaction."""
     await_only(step(_driver_connection()))
 

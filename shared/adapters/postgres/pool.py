@@ -20,6 +20,7 @@ from shared.runtime.settings import Settings
 
 Connection = asyncpg.Connection
 Pool = asyncpg.Pool
+Row = asyncpg.Record
 Record = asyncpg.Record
 UniqueViolation = asyncpg.UniqueViolationError
 BadData = asyncpg.DataError

@@ -7,6 +7,7 @@ is resolved in the transaction that does the item. While it is open it is an ala
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 from typing import Any, Final, Generic, TypeVar
 
 import structlog
@@ -63,7 +64,7 @@ class Item(Generic[T]):
     step: str
     name: str
     content: T
-    place: Mapping[str, Any] = field(default_factory=dict)
+    place: Mapping[str, str | date | None] = field(default_factory=dict)
 
 
 Note = Callable[[AsyncConnection, Item[Any], Fault], Awaitable[None]]
@@ -72,7 +73,7 @@ Settle = Callable[[AsyncConnection, str, str], Awaitable[None]]
 """Writes down that the item of a step is done after all."""
 
 
-async def _note_nothing(_: AsyncConnection, __: Item[Any], ___: Fault) -> None:
+async def _note_nothing(_: AsyncConnection, __: Item[T], ___: Fault) -> None:
     """No register."""
 
 
@@ -88,7 +89,7 @@ class Quarantine:
     ) -> None:
         self._engine, self.table, self._note, self._settle = engine, table, note, settle
 
-    def is_waiting(self, step: str, name: ColumnElement[Any]) -> ColumnElement[bool]:
+    def is_waiting(self, step: str, name: ColumnElement[str]) -> ColumnElement[bool]:
         """SQL condition: this item is set aside, and it is not time to try it again."""
         known = self.table.c
         is_open = (known.step == step) & (known.item == name) & known.resolved_at.is_(None)
@@ -180,7 +181,7 @@ class Quarantine:
         query = select(known.item).where(known.step == step, known.resolved_at.is_(None))
         return set((await connection.execute(query.where(known.next_at <= func.clock_timestamp()))).scalars())
 
-    async def set_aside(self, connection: AsyncConnection, item: Item[Any], fault: Fault) -> int:
+    async def set_aside(self, connection: AsyncConnection, item: Item[T], fault: Fault) -> int:
         """Keep the item out of its step until it is time to try it again; returns how often it was tried in vain.
 
         The first time it is noted.
@@ -226,7 +227,7 @@ class Quarantine:
             return int((await connection.execute(statement)).rowcount)
 
 
-def _log(item: Item[Any], fault: Fault, attempts: int, where: str) -> None:
+def _log(item: Item[T], fault: Fault, attempts: int, where: str) -> None:
     said = {"step": item.step, "item": item.name, "reason": fault.reason.value, "detail": fault.detail}
     log.error("set aside", attempts=attempts, where=where, **said)
 
@@ -243,6 +244,6 @@ async def count_set_aside(connection: AsyncConnection, table: Table) -> dict[str
     return {row[0]: row[1] for row in await connection.execute(query)}
 
 
-def _pause(attempts: ColumnElement[Any]) -> ColumnElement[Any]:
+def _pause(attempts: ColumnElement[int]) -> ColumnElement[timedelta]:
     seconds = func.least(MOST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * func.power(2, func.least(attempts, 20)))
     return func.make_interval(0, 0, 0, 0, 0, 0, seconds)

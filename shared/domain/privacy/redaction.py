@@ -7,7 +7,7 @@ else is an ellipsis. Ids, tokens and insurance numbers are not on the list: they
 import json
 import re
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from shared.domain.errors import Refused
 from shared.domain.privacy.identity import reads_as_identity
@@ -78,6 +78,10 @@ def redacted(value: bytes | None) -> str:
     return form if len(form) <= LONGEST_FORM else f"{len(value)} bytes of JSON"
 
 
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+"""A decoded value."""
+
+
 def redact_detail(detail: str) -> str:
     """A sentence about a message without what it may quote of it."""
     detail = _QUOTED_VALUE.sub(rf"\1'{HIDDEN}'\2", detail)
@@ -88,7 +92,7 @@ def redact_detail(detail: str) -> str:
     return _FOREIGN.sub(HIDDEN, detail)
 
 
-def _redact(name: str, value: Any, depth: int) -> Any:
+def _redact(name: str, value: Json, depth: int) -> Json:
     if depth > _DEEPEST:
         return HIDDEN
     if isinstance(value, dict):

@@ -11,7 +11,7 @@ import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from fastapi import FastAPI, Request, Response
@@ -33,7 +33,7 @@ Handler = Callable[[Request, Exception], Awaitable[Response]]
 
 def make_problem(error: HTTPException, faults: Sequence[dict[str, str]] | None = None) -> Response:
     """The answer to an error that has a status."""
-    problem: dict[str, Any] = {
+    problem: dict[str, str | int | list[dict[str, str]]] = {
         "type": "about:blank",
         "title": _TITLES.get(error.status_code, "Error"),
         "status": error.status_code,

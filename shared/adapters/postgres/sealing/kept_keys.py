@@ -5,12 +5,12 @@ its key becomes null, two days after its day at the earliest.
 """
 
 from datetime import date
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
 from shared.adapters.crypto.sealing import DayKey, make_key
-from shared.adapters.postgres.pool import Connection, Pool
+from shared.adapters.postgres.pool import Connection, Pool, Row
 from shared.domain.errors import Stop
 from shared.runtime.periodic import Periodic
 
@@ -36,11 +36,11 @@ def newest_key_sql(schema: str) -> str:
     return f"select day, key from {schema}.kept_key where key is not null order by day desc limit 1"
 
 
-def key_of(row: Any) -> DayKey:
-    """A row of that question; Stop where there is none: what cannot be sealed is not kept in clear."""
-    if row is None:
+def key_of(columns: tuple[date, bytes] | None) -> DayKey:
+    """The key of a row of that query; raises Stop where there is none: what cannot be sealed is not kept in clear."""
+    if columns is None:
         raise Stop("there is no key to seal kept bytes with")
-    return DayKey(row["day"], row["key"])
+    return DayKey(*columns)
 
 
 async def make_key_of_today(connection: Connection | Pool, schema: str) -> None:
@@ -54,7 +54,7 @@ async def read_key_of_today(connection: Connection, schema: str) -> DayKey:
     if row is None:
         await make_key_of_today(connection, schema)
         row = await connection.fetchrow(newest_key_sql(schema))
-    return key_of(row)
+    return key_of(None if row is None else (row["day"], row["key"]))
 
 
 class KeptKeys:
@@ -99,7 +99,7 @@ class KeptKeys:
             where key is not null and day = $1 returning day"""
         return await self._destroyed(await self._pool.fetch(sql, day))
 
-    async def _destroyed(self, rows: list[Any]) -> int:
+    async def _destroyed(self, rows: list[Row]) -> int:
         if rows:
             # The old version of a row stays in its page until the table is written anew, and its file with it.
             await self._pool.execute(f"vacuum (full) {self._schema}.kept_key")

@@ -5,14 +5,14 @@ long as the key of its day lives (docs/decisions/0019). The headers are sealed w
 """
 
 import json
-from datetime import date
+from datetime import date, datetime
 from hashlib import sha256
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from shared.adapters.crypto.sealing import DayKey, unseal
-from shared.adapters.postgres.pool import Connection
+from shared.adapters.postgres.pool import Connection, Row
 from shared.adapters.postgres.sealing.kept_keys import read_key_of_today
 from shared.contracts.quarantine import Message, QuarantineReason
 from shared.domain.privacy.redaction import redact_detail, redacted
@@ -42,9 +42,13 @@ def quarantine_sql(schema: str) -> str:
         on conflict (topic, reason, sha256, sealed_on) do nothing"""
 
 
+Parameter = str | int | bytes | date | datetime | None
+"""A value of a column."""
+
+
 def quarantine_row(
     key: DayKey, schema: str, message: Message, reason: QuarantineReason, detail: str
-) -> tuple[Any, ...]:
+) -> tuple[Parameter, ...]:
     """The parameters of that statement."""
     form = seal_message(key, schema, message.topic, reason, SealedMessage(message.body, list(message.headers)))
     place = (message.topic, message.partition, message.offset)
@@ -53,7 +57,7 @@ def quarantine_row(
 
 def row_without_place(
     key: DayKey, schema: str, topic: str, body: bytes, reason: QuarantineReason, detail: str
-) -> tuple[Any, ...]:
+) -> tuple[Parameter, ...]:
     """The parameters for a message that has no place in a log."""
     form = seal_message(key, schema, topic, reason, SealedMessage(body, []))
     return (topic, None, None, reason.value, shorten_detail(detail), *form, None)
@@ -74,7 +78,7 @@ def seal_message(
     return digest, len(message.body), form, sealed, key.day
 
 
-def open_message(key: bytes, schema: str, row: Any) -> SealedMessage:
+def open_message(key: bytes, schema: str, row: Row) -> SealedMessage:
     """The message of a row; raises Refused where its sealed bytes were changed."""
     place = name_place(schema, row["topic"], row["reason"], row["sha256"])
     return msgspec.msgpack.decode(unseal(key, row["sealed"], place), type=SealedMessage)
@@ -117,7 +121,7 @@ async def seal_quarantine(connection: Connection, schema: str) -> None:
         after = rows[-1]["refused_id"]
 
 
-def _sealed_row(key: DayKey, schema: str, row: Any) -> tuple[Any, ...]:
+def _sealed_row(key: DayKey, schema: str, row: Row) -> tuple[Parameter, ...]:
     headers = [(name, bytes.fromhex(value)) for name, value in json.loads(row["headers_text"])]
     message = SealedMessage(row["payload"], headers)
     _, *form = seal_message(key, schema, row["topic"], QuarantineReason(row["reason"]), message)
