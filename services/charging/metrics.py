@@ -1,4 +1,4 @@
-"""The names of charging's metrics, all in one place."""
+"""Catalogue of charging's metrics; docs/operating.md says what to do about each alarm."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -6,7 +6,7 @@ from shared.contracts.manifests import PremiumsCharged
 
 
 class Metrics:
-    """Made once a process, on its own registry."""
+    """Metrics of one process, on the registry that is given."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.events = Counter(

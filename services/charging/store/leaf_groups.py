@@ -1,6 +1,6 @@
-"""Groups (叶组): the leaves of a batch by 128. Their roots are kept beside its manifest: a proof then needs few rows.
+"""Leaf groups (叶组): the leaves of a batch by 128. Their roots are stored with its manifest: a proof reads few rows.
 
-A quarter of a byte an order. They are no evidence: what is proved with them is held against the manifest's root.
+They take a quarter of a byte an order, and are no evidence: a proof that uses them is checked with the manifest's root.
 """
 
 from bisect import bisect_right
@@ -19,21 +19,21 @@ _STORED = Struct(">I32s")
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """Of each group the leaf index that it begins with (repeats leave gaps between indexes), and its root."""
+    """First leaf index and root of each group; repeats leave gaps between indexes."""
 
     firsts: tuple[int, ...]
     roots: tuple[bytes, ...]
 
     @classmethod
     def of(cls, leaves: Sequence[bytes]) -> Self:
-        """Of a batch's leaf hashes, empty where a repeat left none."""
+        """Group a batch's leaf hashes, which are empty for repeats."""
         indexes = [index for index, leaf in enumerate(leaves) if leaf]
         hashes = leaves if len(indexes) == len(leaves) else [leaves[index] for index in indexes]
         return cls(tuple(indexes[::SIZE]), tuple(subtree_roots(hashes, HEIGHT, hash_all)))
 
     @classmethod
     def read(cls, stored: bytes) -> Self:
-        """As they were stored."""
+        """Decode the stored form, which `bytes` makes."""
         firsts, roots = zip(*_STORED.iter_unpack(stored), strict=True) if stored else ((), ())
         return cls(firsts, roots)
 
@@ -46,13 +46,13 @@ class Groups:
         return root(self.roots)
 
     def holding(self, leaf_index: int) -> int:
-        """Which group a leaf is in."""
+        """The group that a leaf is in."""
         return bisect_right(self.firsts, leaf_index) - 1
 
     def span(self, group: int) -> tuple[int, int | None]:
-        """From the group's first leaf index up to that of the next group, if there is one."""
+        """The group's first leaf index, and that of the next group if there is one."""
         return self.firsts[group], self.firsts[group + 1] if group + 1 < len(self.firsts) else None
 
-    def proof(self, group: int, hashes: Sequence[bytes], place: int) -> list[bytes]:
-        """The way to the batch's root from a place within a group of these leaf hashes."""
-        return inclusion_proof(hashes, place) + inclusion_proof(self.roots, group)
+    def proof(self, group: int, hashes: Sequence[bytes], position: int) -> list[bytes]:
+        """Inclusion proof up to the batch's root, of the leaf at a position within a group of these leaf hashes."""
+        return inclusion_proof(hashes, position) + inclusion_proof(self.roots, group)

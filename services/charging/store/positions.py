@@ -42,7 +42,7 @@ class Fenced(Exception):  # noqa: N818 - an expected outcome, raised so that the
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A position to move: `held` must be what is stored."""
+    """A position to move over `events` events, from `held`, which must be the stored offset, to `next`."""
 
     topic: str
     partition: int
@@ -54,7 +54,7 @@ class Move:
 async def read_positions(
     pool: Pool, cluster_id: str | None, logs: Mapping[_Partition, PartitionLog]
 ) -> dict[_Partition, StoredPosition]:
-    """What is stored for each partition; one seen for the first time begins where its log does."""
+    """Read the stored positions; a partition that is new is stored with the first offset of its log."""
     rows = await pool.fetch(
         """insert into charging.position as p (cluster_id, topic, partition, first_offset, next_offset, topic_id)
         select $1, topic, partition, first, first, id
@@ -78,7 +78,7 @@ async def pass_over(pool: Pool, cluster_id: str, moves: Sequence[Move]) -> None:
 
 
 async def move_positions(connection: Connection, cluster_id: str, moves: Sequence[Move]) -> None:
-    """Within the caller's transaction; raises Fenced when one is not where it was held."""
+    """Move positions in the caller's transaction; raises Fenced when one is not where it was held."""
     ordered = sorted(moves, key=lambda move: (move.topic, move.partition))
     moved = await connection.fetchval(
         _MOVE,
