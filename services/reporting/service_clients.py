@@ -49,27 +49,24 @@ class InternalApi:
 
     async def get(self, path: str, **params: str | int) -> dict[str, Any]:
         """The answer's object; raises `Retry` for none, `WrongAnswer` for anything else."""
-        return self._read(path, await self._ask("GET", path, params=params))
+        return self._read(path, await ask(self._client, self._name, "GET", path, params=params))
 
     async def get_patiently(self, path: str) -> dict[str, Any]:
         """The same, of what may take PATIENCE_SECONDS."""
-        return self._read(path, await self._ask("GET", path, timeout=httpx.Timeout(PATIENCE_SECONDS)))
+        return self._read(path, await ask(self._client, self._name, "GET", path, timeout_seconds=PATIENCE_SECONDS))
 
     async def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """The answer to an object that is asked about; nothing is tried twice."""
-        return self._read(path, await self._ask("POST", path, json=body))
+        return self._read(path, await ask(self._client, self._name, "POST", path, json=body))
 
     async def find(self, path: str, **params: str | int) -> dict[str, Any] | None:
         """The same; None where there is none (404), `Refused` where things do not agree (409) or are archived (410)."""
-        answer = await self._ask("GET", path, params=params)
+        answer = await ask(self._client, self._name, "GET", path, params=params)
         if answer.status == httpx.codes.NOT_FOUND:
             return None
         if answer.status in _REFUSED:
             raise refusal(self._name, answer)
         return self._read(path, answer)
-
-    async def _ask(self, method: str, path: str, **what: Any) -> BoundedAnswer:
-        return await ask(self._client, self._name, method, path, **what)
 
     def _read(self, path: str, answer: BoundedAnswer) -> dict[str, Any]:
         return read_object(self._name, path, need_success(self._name, path, answer))

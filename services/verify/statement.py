@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import pairwise
-from typing import Any, Final
+from typing import Final, TypedDict
 
 from services.verify.keys import Keys, Signed, check_checkpoint
 from services.verify.verdict import NotProved, step
@@ -30,6 +30,71 @@ SPLIT: Final = (
 )
 
 
+class StatementLine(TypedDict):
+    """A line as the statement shows it."""
+
+    number: int
+    kind: str
+    insured_month: str
+    industry: str
+    tariff_line: int
+    base_yuan: str
+    orders: int
+    exact_yuan: str
+    amount_yuan: str
+    series: str | None
+    insured_on: str | None
+
+
+class Statement(TypedDict):
+    """The statement that is verified."""
+
+    enterprise: str
+    province: str
+    period: str
+    orders: int
+    exact_yuan: str
+    amount_yuan: str
+    rounding_yuan: str
+    lines: list[StatementLine]
+
+
+class TotalWithProof(TypedDict):
+    """A total of a manifest: its content, and the way from its rank to the totals' root as places in `hashes`."""
+
+    content: str
+    rank: int
+    proof: list[int]
+
+
+class ManifestWithProof(TypedDict):
+    """A manifest's head, its place in the log with the proof, and those of its totals that are billed."""
+
+    index: int
+    entry: str
+    proof: list[int]
+    totals_count: int
+    totals: list[TotalWithProof]
+
+
+class DayCut(TypedDict):
+    """How far the close of a day reaches: the last number of each run."""
+
+    day: str
+    cut: dict[str, int]
+
+
+class StatementEvidence(TypedDict):
+    """The file: a statement, and what its figures follow from."""
+
+    format: str
+    statement: Statement
+    checkpoint: str
+    hashes: list[str]
+    manifests: list[ManifestWithProof]
+    cuts: list[DayCut]
+
+
 @dataclass(frozen=True, slots=True)
 class ShownTotal:
     """A billed total that follows from the log, and the manifest it stands in."""
@@ -48,31 +113,33 @@ class ShownTotal:
 
 def verify_statement(data: bytes, keys: Keys) -> str:
     """The sentence of what was proved; raises `NotProved` naming the step that failed."""
-    told = _read(data)
+    evidence = _read(data)
     try:
-        return _verify(told, keys)
+        return _verify(evidence, keys)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise NotProved("form of the file", f"{type(error).__name__}: {error}") from error
 
 
-def _read(data: bytes) -> dict[str, Any]:
+def _read(data: bytes) -> StatementEvidence:
     try:
-        told = json.loads(data)
+        evidence: StatementEvidence = json.loads(data)
+        if evidence["format"] == FORMAT:
+            return evidence
     except ValueError as error:
         raise NotProved("form of the file", f"not JSON: {error}") from error
-    if not isinstance(told, dict) or told.get("format") != FORMAT:
-        raise NotProved("form of the file", f"not of the format {FORMAT}")
-    return told
+    except (LookupError, TypeError):  # no object, or one without a format
+        pass
+    raise NotProved("form of the file", f"not of the format {FORMAT}")
 
 
-def _verify(told: dict[str, Any], keys: Keys) -> str:
-    statement = told["statement"]
+def _verify(evidence: StatementEvidence, keys: Keys) -> str:
+    statement = evidence["statement"]
     period = Month.parse(statement["period"])
-    signed = check_checkpoint(told["checkpoint"].encode(), keys)
-    hashes = [bytes.fromhex(each) for each in told["hashes"]]
+    signed = check_checkpoint(evidence["checkpoint"].encode(), keys)
+    hashes = [bytes.fromhex(each) for each in evidence["hashes"]]
     authors = LogAuthors(keys.authors)
-    totals = list(_read_manifests(told, hashes, signed, authors))
-    _check_posting_days(told, totals, period)
+    totals = list(_read_manifests(evidence, hashes, signed, authors))
+    _check_posting_days(evidence, totals, period)
     with step("bill"):
         outside = _outside(statement)
         bill = draw_up_bill(period, _sums(totals, outside))
@@ -80,19 +147,19 @@ def _verify(told: dict[str, Any], keys: Keys) -> str:
     return (
         f"Proved: the statement of {statement['enterprise']} for province {statement['province']} and {period},"
         f" {bill.orders} orders, {yuan(bill.exact_amount)} yuan exact, {yuan(bill.amount)} yuan due, line by line, from"
-        f" {len(totals)} totals of {len(told['manifests'])} manifests that stand in the log"
+        f" {len(totals)} totals of {len(evidence['manifests'])} manifests that stand in the log"
         f" {signed.checkpoint.origin} of {signed.checkpoint.size} entries, {signed.who}."
         f" {authors.sentence} {NOT_PROVED}{SPLIT if outside else ''}"
     )
 
 
 def _read_manifests(
-    told: dict[str, Any], hashes: list[bytes], signed: Signed, authors: LogAuthors
+    evidence: StatementEvidence, hashes: list[bytes], signed: Signed, authors: LogAuthors
 ) -> Iterator[ShownTotal]:
     """The totals whose proofs hold, each once."""
     seen: set[int] = set()
-    own = (told["statement"]["enterprise"], told["statement"]["province"])
-    for manifest in told["manifests"]:
+    own = (evidence["statement"]["enterprise"], evidence["statement"]["province"])
+    for manifest in evidence["manifests"]:
         index, entry = manifest["index"], bytes.fromhex(manifest["entry"])
         if index in seen:
             raise NotProved("log proof", f"entry {index} is shown twice")
@@ -108,7 +175,7 @@ def _read_manifests(
 
 
 def _read_totals(
-    manifest: dict[str, Any], head: ManifestHead, hashes: list[bytes], own: tuple[str, str]
+    manifest: ManifestWithProof, head: ManifestHead, hashes: list[bytes], own: tuple[str, str]
 ) -> Iterator[ShownTotal]:
     seen: set[str] = set()
     for shown in manifest["totals"]:
@@ -138,9 +205,9 @@ def _name(head: ManifestHead) -> str:
     return f"manifest {head.number} of run {head.run}"
 
 
-def _check_posting_days(told: dict[str, Any], totals: list[ShownTotal], period: Month) -> None:
+def _check_posting_days(evidence: StatementEvidence, totals: list[ShownTotal], period: Month) -> None:
     """A total is posted to its insured day, or the first day whose close took its manifest if that is later."""
-    cuts = [(date.fromisoformat(each["day"]), each["cut"]) for each in told["cuts"]]
+    cuts = [(date.fromisoformat(each["day"]), each["cut"]) for each in evidence["cuts"]]
     _check_cuts(cuts, period)
     for total in totals:
         taken_on = next((day for day, cut in cuts if total.number <= cut.get(total.run, 0)), None)
@@ -166,7 +233,7 @@ def _check_cuts(cuts: list[tuple[date, dict[str, int]]], period: Month) -> None:
 Place = tuple[Month, str, int, str | None, date | None]
 
 
-def _outside(statement: dict[str, Any]) -> dict[Place, tuple[int, int]]:
+def _outside(statement: Statement) -> dict[Place, tuple[int, int]]:
     """Orders that the statement says lie outside the signed declaration, and the amount of one (0.0001 yuan)."""
     found: dict[Place, tuple[int, int]] = {}
     for line in statement["lines"]:
@@ -207,8 +274,8 @@ def _sums(totals: list[ShownTotal], outside: dict[Place, tuple[int, int]]) -> li
     ]
 
 
-def _check_lines(statement: dict[str, Any], bill: Bill) -> None:
-    lines = [
+def _check_lines(statement: Statement, bill: Bill) -> None:
+    lines: list[StatementLine] = [
         {
             "number": line.number,
             "kind": line.kind,
@@ -230,11 +297,11 @@ def _check_lines(statement: dict[str, Any], bill: Bill) -> None:
     if len(statement["lines"]) != len(lines):
         raise NotProved("lines", f"the statement has {len(statement['lines'])}, the log gives {len(lines)}")
     sums = {
-        "orders": bill.orders,
-        "exact_yuan": yuan(bill.exact_amount),
-        "amount_yuan": yuan(bill.amount),
-        "rounding_yuan": yuan(bill.rounding),
+        "orders": (statement["orders"], bill.orders),
+        "exact_yuan": (statement["exact_yuan"], yuan(bill.exact_amount)),
+        "amount_yuan": (statement["amount_yuan"], yuan(bill.amount)),
+        "rounding_yuan": (statement["rounding_yuan"], yuan(bill.rounding)),
     }
-    for name, worked_out_sum in sums.items():
-        if statement[name] != worked_out_sum:
-            raise NotProved("total", f"the statement says {name} {statement[name]}, the log gives {worked_out_sum}")
+    for name, (shown_sum, worked_out_sum) in sums.items():
+        if shown_sum != worked_out_sum:
+            raise NotProved("total", f"the statement says {name} {shown_sum}, the log gives {worked_out_sum}")

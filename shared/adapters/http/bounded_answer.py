@@ -5,11 +5,13 @@ the path with tokens blanked.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import httpx
 import msgspec
 import structlog
+from pydantic import JsonValue
 
 from shared.domain.errors import Refused, Retry, WrongAnswer
 
@@ -37,11 +39,18 @@ async def ask(
     path: str,
     *,
     most_bytes: int = MOST_ANSWER_BYTES,
-    **what: Any,
+    params: Mapping[str, str | int] | None = None,
+    json: Mapping[str, JsonValue] | None = None,
+    content: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+    timeout_seconds: float | None = None,
 ) -> BoundedAnswer:
     """The answer, of any status; raises `Retry` where there is none, `WrongAnswer` for one larger than `most_bytes`."""
     try:
-        async with client.stream(method, path, **what) as response:
+        timeout = client.timeout if timeout_seconds is None else httpx.Timeout(timeout_seconds)
+        async with client.stream(
+            method, path, params=params, json=json, content=content, headers=headers, timeout=timeout
+        ) as response:
             body = bytearray()
             async for chunk in response.aiter_bytes():
                 body += chunk

@@ -9,12 +9,13 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequen
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, Final
+from typing import Final
 
 import httpx
 import structlog
+from pydantic import JsonValue
 
-from shared.adapters.http.bounded_answer import ask, need_success, read_object
+from shared.adapters.http.bounded_answer import BoundedAnswer, ask, need_success, read_object
 from shared.domain.calendar import day_number, numbered_day
 from shared.domain.errors import Retry, WrongAnswer
 from shared.runtime.deployments import Deployments
@@ -97,8 +98,13 @@ class ChargingWorkers:
         for name in self.clients:
             others = sorted(everybody.difference(told.get(name, ())))
             for page in _pages(others):
-                wish = {"province": province, "insured_on": insured_on and insured_on.isoformat(), "workers": page}
-                answer = await self._ask(name, "POST", f"/v1/days/{day}/counted-before", json=wish)
+                wish: dict[str, JsonValue] = {
+                    "province": province,
+                    "insured_on": None if insured_on is None else insured_on.isoformat(),
+                    "workers": [*page],
+                }
+                path = f"/v1/days/{day}/counted-before"
+                answer = self._read_workers(name, path, await ask(self.clients[name], name, "POST", path, json=wish))
                 everybody.difference_update(answer)
         return everybody
 
@@ -106,16 +112,17 @@ class ChargingWorkers:
         found: list[str] = []
         while True:
             after = found[-1] if found else ""
-            wanted = {"province": province, "after": after, "limit": PAGE}
-            workers = await self._ask(name, "GET", f"/v1/days/{day}/registrations", params=wanted)
+            wanted: dict[str, str | int] = {"province": province, "after": after, "limit": PAGE}
+            path = f"/v1/days/{day}/registrations"
+            workers = self._read_workers(name, path, await ask(self.clients[name], name, "GET", path, params=wanted))
             if any(worker <= after for worker in workers) or sorted(workers) != workers:
                 raise WrongAnswer(f"{name}: registrations of {day} in {province} are not sorted")
             found += workers
             if len(workers) < PAGE:
                 return found
 
-    async def _ask(self, name: str, method: str, path: str, **what: Any) -> list[str]:
-        answer = await ask(self.clients[name], name, method, path, **what)
+    @staticmethod
+    def _read_workers(name: str, path: str, answer: BoundedAnswer) -> list[str]:
         workers = read_object(name, path, need_success(name, path, answer)).get("workers")
         if not isinstance(workers, list) or not all(isinstance(worker, str) for worker in workers):
             raise WrongAnswer(f"{name}: no list of workers")
