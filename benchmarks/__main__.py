@@ -21,7 +21,7 @@ def main() -> int:
         rows, about = suite.run(arguments.names, is_short=arguments.short)
     except suite.UnknownRowError as error:
         parser.error(str(error))
-    print(json.dumps({"rows": [row.told() for row in rows], "about": about}) if arguments.json else as_text(rows))
+    print(json.dumps({"rows": [row.as_json() for row in rows], "about": about}) if arguments.json else as_text(rows))
     for name, why in about["failures"].items():
         print(f"{name} could not be measured: {why}", file=sys.stderr)
     return int(bool(about["failures"]) or (arguments.short and not all(row.holds for row in rows)))

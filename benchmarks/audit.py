@@ -132,7 +132,7 @@ def _megabytes() -> int:
 def main() -> None:
     """`python -m benchmarks.audit [orders]`"""
     told = rows(orders=int(sys.argv[1]) if len(sys.argv) > 1 else ORDERS)
-    print(json.dumps([row.told() for row in told], indent=2))
+    print(json.dumps([row.as_json() for row in told], indent=2))
 
 
 if __name__ == "__main__":

@@ -150,4 +150,4 @@ def _at(taken: list[float], share: float) -> float:
 
 
 if __name__ == "__main__":
-    print(json.dumps([row.told() for row in rows()], indent=2))
+    print(json.dumps([row.as_json() for row in rows()], indent=2))

@@ -65,4 +65,4 @@ def _bytes_of(name: str) -> int:
 
 
 if __name__ == "__main__":
-    print(json.dumps([row.told() for row in rows()], indent=2))
+    print(json.dumps([row.as_json() for row in rows()], indent=2))

@@ -176,4 +176,4 @@ async def _seal(house: House, disk: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    print(json.dumps([row.told() for row in rows(orders=int(sys.argv[1]))], indent=2))
+    print(json.dumps([row.as_json() for row in rows(orders=int(sys.argv[1]))], indent=2))

@@ -81,4 +81,4 @@ async def _first_commit(house: House) -> float:
 
 
 if __name__ == "__main__":
-    print(json.dumps([row.told() for row in rows()], indent=2))
+    print(json.dumps([row.as_json() for row in rows()], indent=2))

@@ -33,7 +33,7 @@ class Row:
         """Whether the value is on the right side of its target."""
         return self.value <= self.target if self.is_at_most else self.value >= self.target
 
-    def told(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """As JSON."""
         return {
             "name": self.name,

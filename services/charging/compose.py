@@ -228,7 +228,7 @@ def _start_consumer(worker: _Worker, collector: Collector) -> HeldPositions:
         worker.outbox.wake()
         collector.note_batch()
 
-    consumer = Consumer(positions, charger, progress, worker.metrics, service.die, committed)
+    consumer = Consumer(positions, charger, progress, worker.metrics, service.fail, committed)
     consumer.subscribe(worker.broker, settings, group, pattern)
     lag = LagWatch(positions, progress, settings.ready_commit_age_seconds)
     topics = TopicsWatch(

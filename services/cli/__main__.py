@@ -44,18 +44,18 @@ def main() -> int:
     """Run the command line and return the exit status; an error is one line on standard error."""
     try:
         status = int(app(standalone_mode=False) or Exit.OK)
-        return _told("stopped", Exit.INTERRUPTED) if status == Exit.INTERRUPTED else status
+        return _print_error("stopped", Exit.INTERRUPTED) if status == Exit.INTERRUPTED else status
     except BrokenPipeError:
         # Who read our output has gone; Python must not complain about it once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.OK
     except (KeyboardInterrupt, typer.Abort):
-        return _told("stopped", Exit.INTERRUPTED)
+        return _print_error("stopped", Exit.INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - the outermost frame: each becomes a line and a status
-        return _told(*_explained(error))
+        return _print_error(*_explain(error))
 
 
-def _explained(error: Exception) -> tuple[str, Exit]:
+def _explain(error: Exception) -> tuple[str, Exit]:
     """The line and the exit status for an error."""
     match error:
         case CommandFailed():
@@ -79,7 +79,7 @@ def _usage_of(error: typer.TyperException) -> str:
     return f"{words} See: {context.command_path} --help" if context is not None else str(words)
 
 
-def _told(line: str, status: Exit) -> int:
+def _print_error(line: str, status: Exit) -> int:
     print("danbao: " + " ".join(line.split()), file=sys.stderr)
     return status
 

@@ -110,7 +110,7 @@ class Service(Generic[S]):
             )
         )
 
-    def die(self, error: BaseException) -> None:
+    def fail(self, error: BaseException) -> None:
         """Stop on purpose: note the error and ask the server to exit (never SystemExit in a handler)."""
         log.error("must stop", service=self.name, error=repr(error))
         self.fatal.append(error)
@@ -139,7 +139,7 @@ class Service(Generic[S]):
         self._readiness[name] = check
 
     def run(self) -> int:
-        """Serve until a signal or `die`; returns the exit status."""
+        """Serve until a signal or `fail`; returns the exit status."""
         configure_logging(self.name, self.settings.log_level)
         asyncio.run(self._serve())
         if self._refusal is not None:
@@ -191,7 +191,7 @@ class Service(Generic[S]):
     def _note_end(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
-            self.die(error)
+            self.fail(error)
 
     async def reasons(self) -> dict[str, str]:
         """Why the service is not ready; empty when it is."""

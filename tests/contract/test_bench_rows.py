@@ -11,7 +11,7 @@ from benchmarks.table import Row, as_text, from_runs
     [(0.6, 0.6, False, True), (0.59, 0.6, False, False), (250.0, 250.0, True, True), (250.1, 250.0, True, False)],
 )
 def test_a_target_itself_holds(value: float, target: float, is_at_most: bool, holds: bool) -> None:
-    told = Row("name", "what", "x", value, target, is_at_most).told()
+    told = Row("name", "what", "x", value, target, is_at_most).as_json()
     assert (told["name"], told["value"], told["target"], told["holds"]) == ("name", value, target, holds)
 
 

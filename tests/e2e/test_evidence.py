@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.cli.operations.operating import read_receipts, write_evidence
+from services.cli.operations.service_requests import read_receipts, write_evidence
 from services.demo.demo import OCTOBER
 from services.demo.generator.month import Wanted, generate
 from services.verify.keys import Keys

@@ -33,9 +33,7 @@ def open_asking(url: str, waits: Waits, wait_seconds: float | None = None) -> Ab
     A question is a statement or three and nothing else: beside a busy worker, what an answer takes is how often it
     waits for its turn.
     """
-    return open_pool(
-        url, size=_AT_ONCE, waits=waits, settings=_SETTINGS, is_left_as_found=True, wait_seconds=wait_seconds
-    )
+    return open_pool(url, size=_AT_ONCE, waits=waits, settings=_SETTINGS, skip_reset=True, wait_seconds=wait_seconds)
 
 
 async def fetch_of_days(connection: Connection, sql: str, days: Iterable[date], *values: object) -> list[Any]:

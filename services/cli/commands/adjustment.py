@@ -57,7 +57,7 @@ def propose(
     The finding `outside_declaration` of the day names the orders. Your person's key signs the proposal.
     """
     from services.cli.operations.adjustments import print_adjustments, propose_adjustment
-    from services.cli.operations.operating import parse_day
+    from services.cli.operations.service_requests import parse_day
     from services.demo.running.event_loop import run_work
     from services.demo.running.state import settings_from
 

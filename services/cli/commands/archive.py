@@ -56,7 +56,7 @@ def archive_days(context: typer.Context, state: State = None) -> int:
 
 def restore(day: Day, state: State = None) -> int:
     """Bring an archived day back into the table, every row checked."""
-    from services.cli.operations.operating import parse_day
+    from services.cli.operations.service_requests import parse_day
     from services.demo.progress import progress_bar
     from services.demo.running.event_loop import run_work
     from services.demo.running.state import settings_from
@@ -74,7 +74,7 @@ def verify(
     day: Annotated[str, typer.Argument(help="An archived day; all of them when not given.")] = "", state: State = None
 ) -> int:
     """Check archived files: their hashes, and every batch's root worked out from their rows. 1 names what is wrong."""
-    from services.cli.operations.operating import parse_day
+    from services.cli.operations.service_requests import parse_day
     from services.demo.progress import progress_bar
     from services.demo.running.event_loop import run_work
     from services.demo.running.state import settings_from
@@ -121,7 +121,7 @@ def prune(
     state: State = None,
 ) -> int:
     """Delete archived days that are older than DANBAO_RETENTION_DAYS. They cannot be proved or restored afterwards."""
-    from services.cli.operations.operating import parse_instant
+    from services.cli.operations.service_requests import parse_instant
     from services.demo.running.event_loop import run_work
     from services.demo.running.state import settings_from
 

@@ -34,7 +34,7 @@ def add_commands(app: typer.Typer) -> None:
 
 def status(state: State = None, as_json: Json = False) -> int:
     """Show how far each service is; 69 when one does not answer."""
-    from services.cli.operations.operating import print_status, read_status
+    from services.cli.operations.service_requests import print_status, read_status
     from services.demo.running.event_loop import run_work
     from services.demo.running.state import settings_from
 
@@ -52,7 +52,7 @@ def close_day(
     state: State = None,
 ) -> int:
     """Close a day: freeze its cut, have it counted, and wait until the books of the day stand."""
-    from services.cli.operations.operating import close, parse_day, parse_instant
+    from services.cli.operations.service_requests import close, parse_day, parse_instant
     from services.demo.running.event_loop import run_work
     from services.demo.running.state import settings_from
 
@@ -66,8 +66,8 @@ def bill(
     state: State = None,
 ) -> int:
     """Issue the statements of a month; a second time changes nothing."""
-    from services.cli.operations.operating import bill as issue
-    from services.cli.operations.operating import parse_instant
+    from services.cli.operations.service_requests import bill as issue
+    from services.cli.operations.service_requests import parse_instant
     from services.demo.running.event_loop import run_work
     from services.demo.running.state import settings_from
     from shared.domain.calendar import Month
@@ -87,7 +87,7 @@ def statement(
     as_json: Json = False,
 ) -> int:
     """Show the statements of a month, with their lines."""
-    from services.cli.operations.operating import print_statements, read_statements, write_evidence
+    from services.cli.operations.service_requests import print_statements, read_statements, write_evidence
     from services.demo.running.event_loop import run_work
     from services.demo.running.state import settings_from
     from shared.domain.calendar import Month
@@ -118,8 +118,8 @@ def receipt(
     as_json: Json = False,
 ) -> int:
     """Make receipts (参保凭证): of an order, or of every order that a worker had open at an instant."""
-    from services.cli.operations.operating import print_receipts, read_receipts
-    from services.cli.operations.readers import post
+    from services.cli.operations.portal_accounts import post
+    from services.cli.operations.service_requests import print_receipts, read_receipts
     from services.demo.running.event_loop import run_work
     from services.demo.running.state import settings_from
 
@@ -188,7 +188,7 @@ def acknowledgement(
     state: State = None,
 ) -> int:
     """Print the signed acknowledgement of what was received from an enterprise for a day: a note for it to keep."""
-    from services.cli.operations.operating import parse_day, read_acknowledgement
+    from services.cli.operations.service_requests import parse_day, read_acknowledgement
     from services.demo.running.event_loop import run_work
     from services.demo.running.state import settings_from
 

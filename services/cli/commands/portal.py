@@ -52,7 +52,7 @@ def add_commands(app: typer.Typer) -> None:
 
 def add_user(name: Name, role: AsRole, scope: InScope = "", state: State = None) -> int:
     """Make an account. Its password is asked for, without echo, or is the first line of standard input."""
-    from services.cli.operations.readers import post, read_password
+    from services.cli.operations.portal_accounts import post, read_password
     from services.demo.running.event_loop import run_work
     from services.demo.running.state import settings_from
 
@@ -65,7 +65,7 @@ def add_user(name: Name, role: AsRole, scope: InScope = "", state: State = None)
 
 def list_users(state: State = None, as_json: Json = False) -> int:
     """List the accounts, and when each signed in last."""
-    from services.cli.operations.readers import list_accounts, print_accounts
+    from services.cli.operations.portal_accounts import list_accounts, print_accounts
     from services.demo.running.event_loop import run_work
     from services.demo.running.state import settings_from
 
@@ -79,7 +79,7 @@ def list_users(state: State = None, as_json: Json = False) -> int:
 
 def disable_user(name: Name, state: State = None) -> int:
     """End an account for good, and its sessions at once."""
-    from services.cli.operations.readers import account_path, post
+    from services.cli.operations.portal_accounts import account_path, post
     from services.demo.running.event_loop import run_work
     from services.demo.running.state import settings_from
 
@@ -90,7 +90,7 @@ def disable_user(name: Name, state: State = None) -> int:
 
 def change_password(name: Name, state: State = None) -> int:
     """Give an account a password that must be changed at the next sign-in, and end its sessions."""
-    from services.cli.operations.readers import account_path, post, read_password
+    from services.cli.operations.portal_accounts import account_path, post, read_password
     from services.demo.running.event_loop import run_work
     from services.demo.running.state import settings_from
 
@@ -108,7 +108,7 @@ def add_key(
     state: State = None,
 ) -> int:
     """Make an API key and print it: it is shown this once."""
-    from services.cli.operations.readers import post
+    from services.cli.operations.portal_accounts import post
     from services.demo.running.event_loop import run_work
     from services.demo.running.state import settings_from
 
@@ -120,7 +120,7 @@ def add_key(
 
 def list_keys(state: State = None, as_json: Json = False) -> int:
     """List the API keys: whose, until when, when used last."""
-    from services.cli.operations.readers import list_keys, print_keys
+    from services.cli.operations.portal_accounts import list_keys, print_keys
     from services.demo.running.event_loop import run_work
     from services.demo.running.state import settings_from
 
@@ -136,7 +136,7 @@ def revoke_key(
     key_id: Annotated[int, typer.Argument(help="Its number, the first column of the list.")], state: State = None
 ) -> int:
     """End an API key at once."""
-    from services.cli.operations.readers import post
+    from services.cli.operations.portal_accounts import post
     from services.demo.running.event_loop import run_work
     from services.demo.running.state import settings_from
 

@@ -35,8 +35,8 @@ def rerate(
     Correct the scheme files and start every charging worker anew first. Closed months are corrected by adjustments on
     the next statement. Run again after a crash; when nothing differs, nothing is changed.
     """
-    from services.cli.operations.operating import parse_day
     from services.cli.operations.rerating import Wish, print_rerating, rerate_days
+    from services.cli.operations.service_requests import parse_day
     from services.demo.running.event_loop import run_work
     from services.demo.running.state import settings_from
 

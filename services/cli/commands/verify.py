@@ -38,7 +38,7 @@ def receipt(
     from shared.domain.evidence.order_receipt import OrderReceipt
 
     found, keys = OrderReceipt.parse_text(_text_of(given)), Keys.read(key)
-    return _told(lambda: verify_receipt(found, keys, Expected(worker, order, enterprise)))
+    return _print_proof(lambda: verify_receipt(found, keys, Expected(worker, order, enterprise)))
 
 
 @verify.command()
@@ -50,7 +50,7 @@ def statement(
     from services.verify.statement import verify_statement
 
     data, keys = _bytes_of(file), Keys.read(key)
-    return _told(lambda: verify_statement(data, keys))
+    return _print_proof(lambda: verify_statement(data, keys))
 
 
 @verify.command()
@@ -66,10 +66,10 @@ def log(
     from services.verify.log import verify_log
 
     kept, keys = None if older is None else _bytes_of(older), Keys.read(key)
-    return _told(lambda: verify_log(folder, keys, kept))
+    return _print_proof(lambda: verify_log(folder, keys, kept))
 
 
-def _told(work: Callable[[], str]) -> int:
+def _print_proof(work: Callable[[], str]) -> int:
     """Print the sentence of what was proved; raises `CommandFailed` with the step that failed."""
     from services.verify.verdict import NotProved
 

@@ -45,7 +45,7 @@ from services.reporting.read_model.statements import StatementFilter, find_state
 from services.reporting.service_clients import Sources
 from shared.domain.calendar import FIRST_DAY, LAST_DAY, insured_day
 from shared.runtime import clock
-from shared.runtime.http.problem_schema import told
+from shared.runtime.http.problem_schema import problem_responses
 
 StatementId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.:-]{1,128}$", examples=["2026-10.44.91110000MA0BLUE021"])]
 ReportId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.:-]{1,128}$", examples=["coverage.2026-10-03.44"])]
@@ -54,8 +54,8 @@ Kind = Annotated[str | None, Query(pattern=r"^(coverage|registration|declaration
 AnyState = Annotated[
     State | None, Query(description="only these of a page, which then has fewer; `next` leads on all the same")
 ]
-PROBLEMS: Final = told(401, 403, 422)
-ONE: Final = told(404)
+PROBLEMS: Final = problem_responses(401, 403, 422)
+ONE: Final = problem_responses(404)
 MINUTES: Final = 24 * 60
 
 
@@ -252,7 +252,7 @@ def _add_money_and_arrivals(router: APIRouter, portal: PortalContext, asking: An
 
 
 def _add_evidence(router: APIRouter, portal: PortalContext, asking: Any) -> None:
-    @router.get("/evidence", tags=["evidence"], responses=told(503))
+    @router.get("/evidence", tags=["evidence"], responses=problem_responses(503))
     async def evidence(_: asking) -> Evidence:
         """The state of the log, from the books."""
         return Evidence(**await portal.sources.log_state())

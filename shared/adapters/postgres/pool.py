@@ -156,18 +156,18 @@ async def open_pool(
     size: int = 4,
     waits: Waits = PATIENT,
     settings: Mapping[str, str] = MappingProxyType({}),
-    is_left_as_found: bool = False,
+    skip_reset: bool = False,
     wait_seconds: float | None = None,
 ) -> AsyncIterator[Pool]:
     """A pool of raw asyncpg connections; waits CONNECT_SECONDS for a server that is starting.
 
     `settings` are the server's, for each connection. Who uses one sets nothing and locks nothing beyond a transaction
-    where `is_left_as_found`: it then spares the statement with which asyncpg puts a connection back in order.
+    where `skip_reset`: it then spares the statement with which asyncpg puts a connection back in order.
     With `wait_seconds` it is a DoorPool.
     """
     plain, options = plain_url(url), waits.options
     options["server_settings"] |= settings
-    if is_left_as_found:
+    if skip_reset:
         options["reset"] = _as_found
     pool: Pool | None = None
     async for attempt in stamina.retry_context(on=NOT_YET, attempts=None, timeout=CONNECT_SECONDS, wait_max=1.0):

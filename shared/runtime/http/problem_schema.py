@@ -6,7 +6,7 @@ from typing import Any, Final
 from shared.runtime.http.errors import MEDIA_TYPE
 
 
-def told(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """For `responses=` of a route: these statuses come with a problem."""
     return {each: _documented(each) for each in statuses}
 

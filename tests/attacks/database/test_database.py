@@ -14,7 +14,7 @@ import pytest
 
 from services.audit.run import audit_all
 from services.audit.verdict import Verdict
-from services.cli.operations.operating import read_receipts, write_evidence
+from services.cli.operations.service_requests import read_receipts, write_evidence
 from services.demo.demo import audit_sources
 from services.verify.keys import Keys
 from services.verify.receipt import Expected, verify_receipt

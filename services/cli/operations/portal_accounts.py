@@ -9,7 +9,7 @@ from urllib.parse import quote
 from rich.console import Console
 from rich.table import Table
 
-from services.cli.operations.operating import SHORT_PATIENCE_SECONDS
+from services.cli.operations.service_requests import SHORT_PATIENCE_SECONDS
 from services.demo.running.answers import Account, Accounts, ApiKey, ApiKeys, JsonObject
 from services.demo.running.apis import open_apis
 from shared.domain.errors import Refused
