@@ -1,19 +1,21 @@
 """Reads the closed days and statements that reporting keeps as they were published, as items of a step."""
 
 from datetime import date
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, Text, cast, select
+from sqlalchemy import ColumnElement, Select, Text, cast, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.reporting.tables import DAY_CLOSED
+from services.reporting.tables import DAY_CLOSED, STATEMENT_ISSUED
 from shared.adapters.postgres.quarantine import Item, Quarantine
 from shared.contracts.manifests import DayClosed, StatementIssued
 from shared.domain.errors import Refused
 
 DAY_NAME: Final = cast(DAY_CLOSED.c.day, Text)
 """The name of a closed day as an item of a step."""
+StatementQuery = Select[str, str, str, str, bytes]
+"""Selects id, period, province, enterprise and message of kept statements."""
 
 
 async def due_days(
@@ -51,7 +53,17 @@ def decode_statement(item: Item[bytes]) -> StatementIssued:
     return issued
 
 
-def statement_item(step: str, row: Row[Any]) -> Item[bytes]:
-    """A row of `reporting.statement_issued` as an item of a step: its message, and where it belongs."""
-    place = {"period": row.period, "province": row.province, "enterprise": row.enterprise}
-    return Item(step, row.statement_id, bytes(row.body), place)
+def due_statements(quarantine: Quarantine, step: str, is_done: ColumnElement[bool]) -> StatementQuery:
+    """Statements that a step has not done, in the order of their ids, without those that are set aside."""
+    own = STATEMENT_ISSUED.c
+    is_waiting = quarantine.is_waiting(step, own.statement_id)
+    query = select(own.statement_id, own.period, own.province, own.enterprise, own.body)
+    return query.where(~is_done, ~is_waiting).order_by(own.statement_id)
+
+
+async def read_statement_items(connection: AsyncConnection, query: StatementQuery, step: str) -> list[Item[bytes]]:
+    """Kept statements as items of a step: the message of each, and where it belongs."""
+    return [
+        Item(step, statement_id, bytes(body), {"period": period, "province": province, "enterprise": enterprise})
+        for statement_id, period, province, enterprise, body in await connection.execute(query)
+    ]

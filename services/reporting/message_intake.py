@@ -1,8 +1,8 @@
 """Taking in what is told: closed days, statements, injury notices, others' totals; each kept once, as it came."""
 
 import hashlib
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import date
 
 import msgspec
 import structlog
@@ -82,7 +82,7 @@ class Intake:
         """Keep somebody else's count of an enterprise's day."""
         total = msgspec.json.decode(body, type=TotalReported)
         _refuse_identity(source=total.source)
-        key = {"source": total.source, "enterprise": total.enterprise, "day": total.day}
+        key: dict[str, str | date] = {"source": total.source, "enterprise": total.enterprise, "day": total.day}
         await self._keep(REPORTED_TOTAL, body, key, {"count": total.count})
 
     async def take_remittance(self, body: bytes) -> None:
@@ -107,11 +107,13 @@ class Intake:
             detail = f"remittance {remittance.remittance_id} is known with other content"
             raise Quarantined(QuarantineReason.DIFFERENT_CONTENT, detail)
 
-    async def _keep(self, table: Table, body: bytes, key: dict[str, Any], more: dict[str, Any]) -> None:
+    async def _keep(
+        self, table: Table, body: bytes, key: Mapping[str, str | date], more: Mapping[str, str | int | date]
+    ) -> None:
         digest = hashlib.sha256(body).hexdigest()
         contradiction = None
         async with self._engine.begin() as connection:
-            row = key | more | {"body": body, "body_sha256": digest}
+            row = {**key, **more, "body": body, "body_sha256": digest}
             await connection.execute(insert_once(table).values(row).on_conflict_do_nothing())
             query = select(table.c.body_sha256).filter_by(**key)
             held = await connection.scalar(query)
@@ -122,13 +124,18 @@ class Intake:
             raise Quarantined(QuarantineReason.DIFFERENT_CONTENT, contradiction)
 
     async def _keep_contradiction(
-        self, connection: AsyncConnection, table: Table, key: dict[str, Any], held: str | None, digest: str
+        self, connection: AsyncConnection, table: Table, key: Mapping[str, str | date], held: str | None, digest: str
     ) -> str:
         named = " ".join(map(str, key.values()))
         detail = f"{table.name} {named}: held as {held or 'another statement of this month'}, told again as {digest}"
         log.error("told again with other content", detail=detail)
         day, enterprise = key.get("day"), key.get("enterprise")
-        discrepancy = Discrepancy(kind=FindingKind.DIFFERENT_CONTENT, detail=detail, day=day, enterprise=enterprise)
+        discrepancy = Discrepancy(
+            kind=FindingKind.DIFFERENT_CONTENT,
+            detail=detail,
+            day=day if isinstance(day, date) else None,
+            enterprise=enterprise if isinstance(enterprise, str) else None,
+        )
         await record(connection, discrepancy)
         return detail
 

@@ -1,6 +1,6 @@
 """The tables of reporting as its queries see them; the migrations are their definition."""
 
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import (
     BigInteger,
@@ -128,13 +128,8 @@ RECEIPT: Final = Table(
 _NAMED: Final = ("kind", "key", "report_id", "period", "province", "enterprise", "declared", "reported", "detail")
 
 
-def _finding() -> list[Column[Any]]:
-    """What is said of a discrepancy when it is found."""
-    return [*(Column(name, Text) for name in _NAMED), Column("day", Date), Column("count", BigInteger), _evidence()]
-
-
-def _evidence() -> Column[Any]:
-    return Column("evidence", JSONB)
+_FINDING: Final = {**dict.fromkeys(_NAMED, Text), "day": Date, "count": BigInteger, "evidence": JSONB}
+"""What is said of a discrepancy when it is found."""
 
 
 DISCREPANCY: Final = Table(
@@ -142,7 +137,7 @@ DISCREPANCY: Final = Table(
     METADATA,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("identity_sha256", Text),
-    *_finding(),
+    *(Column(name, kind) for name, kind in _FINDING.items()),
 )
 DISCREPANCY_ORDER: Final = Table(
     "discrepancy_order",
@@ -160,7 +155,7 @@ DISCREPANCY_SIGHTING: Final = Table(
     Column("discrepancy_id", BigInteger),
     Column("count", BigInteger),
     Column("detail", Text),
-    _evidence(),
+    Column("evidence", JSONB),
     _instant("seen_at"),
 )
 DISCREPANCY_STATE: Final = Table(
@@ -184,7 +179,7 @@ DISCREPANCY_NOW: Final = Table(
     "discrepancy_now",
     METADATA,
     Column("id", BigInteger, primary_key=True),
-    *_finding(),
+    *(Column(name, kind) for name, kind in _FINDING.items()),
     _instant("found_at"),
     Column("state", Text),
     Column("actor", Text),

@@ -2,15 +2,15 @@
 
 import json
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
-from sqlalchemy import Row, exists, func, insert, select, text, update
+from sqlalchemy import exists, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as insert_once
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.reporting.delivery.documents import PreparedReport
-from services.reporting.kept_messages import due_days, statement_item
+from services.reporting.kept_messages import due_days, due_statements, read_statement_items
 from services.reporting.register.set_aside import Step
 from services.reporting.tables import (
     DAY_BUILT,
@@ -76,18 +76,29 @@ async def unfiled_statements(
 ) -> list[Item[bytes]]:
     """The messages of statements without a declaration, without those that are set aside."""
     is_declared = exists().where(REPORT.c.statement_id == STATEMENT_ISSUED.c.statement_id)
-    is_waiting = quarantine.is_waiting(Step.BUILD_DECLARATION, STATEMENT_ISSUED.c.statement_id)
-    query = select(STATEMENT_ISSUED).where(~is_declared, ~is_waiting).order_by(STATEMENT_ISSUED.c.statement_id)
-    rows = (await connection.execute(query.limit(limit))).all()
-    return [statement_item(Step.BUILD_DECLARATION, row) for row in rows]
+    query = due_statements(quarantine, Step.BUILD_DECLARATION, is_declared).limit(limit)
+    return await read_statement_items(connection, query, Step.BUILD_DECLARATION)
+
+
+@dataclass(frozen=True, slots=True)
+class DueReport:
+    """A report that is to be sent: its bytes, and what a discrepancy of it names."""
+
+    report_id: str
+    body: bytes
+    period: str | None
+    day: date | None
+    province: str | None
+    enterprise: str | None
 
 
 async def due_deliveries(
     connection: AsyncConnection, quarantine: Quarantine, in_flight: Collection[str], limit: int
-) -> list[Row[Any]]:
-    """Reports to send now (`report_id`, `body`), oldest first, without those under way and those set aside."""
+) -> list[DueReport]:
+    """Reports to send now, oldest first, without those under way and those set aside."""
+    own = REPORT.c
     query = (
-        select(REPORT)
+        select(own.report_id, own.body, own.period, own.day, own.province, own.enterprise)
         .join(DELIVERY, DELIVERY.c.report_id == REPORT.c.report_id)
         .where(
             DELIVERY.c.state == "pending",
@@ -98,10 +109,10 @@ async def due_deliveries(
         .order_by(REPORT.c.number)
         .limit(limit)
     )
-    return list((await connection.execute(query)).all())
+    return [DueReport(*row) for row in await connection.execute(query)]
 
 
-async def note_attempt(connection: AsyncConnection, report_id: str, error: str | None, **changes: Any) -> int:
+async def note_attempt(connection: AsyncConnection, report_id: str, error: str | None, **changes: str) -> int:
     """Count an attempt and change what is given (`state`); returns how many there were. Only a pending one moves."""
     statement = (
         update(DELIVERY)

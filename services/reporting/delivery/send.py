@@ -7,13 +7,13 @@ same key, and the same receipt comes back. A report that cannot be sent, or whos
 import asyncio
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import structlog
-from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.reporting.delivery import report_store
+from services.reporting.delivery.report_store import DueReport
 from services.reporting.metrics import Metrics
 from services.reporting.register.discrepancies import Discrepancy, record, resolve_report
 from services.reporting.register.set_aside import Step, open_quarantine
@@ -66,14 +66,14 @@ class Sender:
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
-    async def _send(self, report: Row[Any]) -> int:
-        answer = await self._platform.send(report.report_id, bytes(report.body))
+    async def _send(self, report: DueReport) -> int:
+        answer = await self._platform.send(report.report_id, report.body)
         async with self._engine.begin() as connection:
             await self._note(connection, report, answer)
             await self._quarantine.resolve(connection, Step.SEND_REPORT, [report.report_id])
         return 1
 
-    async def _note(self, connection: AsyncConnection, report: Row[Any], answer: Answer) -> None:
+    async def _note(self, connection: AsyncConnection, report: DueReport, answer: Answer) -> None:
         match answer:
             case Receipt():
                 self._metrics.answers.labels("receipt").inc()
@@ -91,7 +91,7 @@ class Sender:
                 self._metrics.answers.labels("no_answer").inc()
                 await self._note_failure(connection, report, cause)
 
-    async def _note_receipt(self, connection: AsyncConnection, report: Row[Any], receipt: Receipt) -> None:
+    async def _note_receipt(self, connection: AsyncConnection, report: DueReport, receipt: Receipt) -> None:
         await report_store.keep_receipt(connection, receipt)
         await report_store.note_attempt(connection, report.report_id, None, state="received")
         mended = (FindingKind.REFUSED, FindingKind.UNDELIVERABLE, FindingKind.RECEIPT_MISMATCH)
@@ -99,7 +99,7 @@ class Sender:
         for exclusion in receipt.unconfirmed:
             await self._keep(connection, _unconfirmed(report, exclusion))
 
-    async def _note_failure(self, connection: AsyncConnection, report: Row[Any], cause: str) -> None:
+    async def _note_failure(self, connection: AsyncConnection, report: DueReport, cause: str) -> None:
         attempts = await report_store.note_attempt(connection, report.report_id, cause)
         log.warning("report has no receipt", report_id=report.report_id, cause=cause, attempts=attempts)
         if attempts >= self._attempts:
@@ -109,7 +109,7 @@ class Sender:
         else:
             await report_store.postpone(connection, report.report_id, pause_seconds(self._retry_seconds, attempts))
 
-    async def _record(self, connection: AsyncConnection, report: Row[Any], kind: FindingKind, detail: str) -> None:
+    async def _record(self, connection: AsyncConnection, report: DueReport, kind: FindingKind, detail: str) -> None:
         await self._keep(connection, _against(report, kind, detail))
 
     async def _keep(self, connection: AsyncConnection, discrepancy: Discrepancy) -> None:
@@ -129,7 +129,7 @@ def _cut(said: str) -> str:
     return plain if len(plain) <= MOST_WORDS else f"{plain[:MOST_WORDS]} … ({len(plain)} characters)"
 
 
-def _against(report: Row[Any], kind: FindingKind, detail: str) -> Discrepancy:
+def _against(report: DueReport, kind: FindingKind, detail: str) -> Discrepancy:
     """A discrepancy of one report."""
     return Discrepancy(
         kind=kind,
@@ -142,7 +142,7 @@ def _against(report: Row[Any], kind: FindingKind, detail: str) -> Discrepancy:
     )
 
 
-def _unconfirmed(report: Row[Any], exclusion: EmployeeExclusion) -> Discrepancy:
+def _unconfirmed(report: DueReport, exclusion: EmployeeExclusion) -> Discrepancy:
     detail = (
         f"{exclusion.orders} orders of worker {exclusion.worker_id} were excluded under number "
         f"{exclusion.employer_insurance_no}, which the roster does not confirm"

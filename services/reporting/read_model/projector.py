@@ -7,7 +7,13 @@ from typing import Final
 from sqlalchemy import ColumnElement, delete, exists, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.reporting.kept_messages import DAY_NAME, decode_day, decode_statement, statement_item
+from services.reporting.kept_messages import (
+    DAY_NAME,
+    decode_day,
+    decode_statement,
+    due_statements,
+    read_statement_items,
+)
 from services.reporting.read_model.projections import project_day, project_statement
 from services.reporting.read_model.read_model_tables import DAY_PROJECTED, PROJECTED, STATEMENT_SUM
 from services.reporting.register.set_aside import Step, open_quarantine
@@ -42,10 +48,8 @@ class Projector:
         return [Item(Step.PROJECT_DAY, row.name, (row.day, bytes(row.body)), {"day": row.day}) for row in rows]
 
     async def _due_statements(self, connection: AsyncConnection) -> list[Item[bytes]]:
-        is_waiting = self._quarantine.is_waiting(Step.PROJECT_STATEMENT, STATEMENT_ISSUED.c.statement_id)
-        query = select(STATEMENT_ISSUED).where(~_is_summed(), ~is_waiting).order_by(STATEMENT_ISSUED.c.statement_id)
-        rows = (await connection.execute(query.limit(STATEMENTS_A_STEP))).all()
-        return [statement_item(Step.PROJECT_STATEMENT, row) for row in rows]
+        query = due_statements(self._quarantine, Step.PROJECT_STATEMENT, _is_summed()).limit(STATEMENTS_A_STEP)
+        return await read_statement_items(connection, query, Step.PROJECT_STATEMENT)
 
     async def rebuild(self) -> dict[str, int]:
         """Empty the model; what is due is then everything. Returns how many days and statements that is.

@@ -8,10 +8,10 @@ import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import date
-from typing import Any, Final
+from datetime import date, datetime
+from typing import Final
 
-from sqlalchemy import insert, select
+from sqlalchemy import ColumnElement, insert, select
 from sqlalchemy.dialects.postgresql import insert as insert_once
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -36,6 +36,7 @@ OF_RECONCILIATION: Final = (
     FindingKind.HELD_DIFFERENTLY,
 )
 """Those that a later reconciliation of the month may find gone."""
+EvidenceValue = str | int | list[str]
 _BESIDE: Final = ("key", "count", "evidence", "orders")
 """What is no part of the identity of a discrepancy without a key."""
 
@@ -55,7 +56,7 @@ class Discrepancy:
     declared: str | None = None
     reported: str | None = None
     count: int | None = None
-    evidence: Mapping[str, Any] = field(default_factory=dict)
+    evidence: Mapping[str, EvidenceValue] = field(default_factory=dict)
     orders: Sequence[OrderRef] = ()
 
     @classmethod
@@ -78,11 +79,11 @@ class Discrepancy:
         """SHA-256 of what makes it this one, in hex."""
         if self.key is not None:
             return identity_of(self.kind, self.key)
-        said = {name: value for name, value in asdict(self).items() if name not in _BESIDE}
-        return _sha256(said)
+        facts = {name: value for name, value in asdict(self).items() if name not in _BESIDE}
+        return _sha256(json.dumps(facts, default=str, sort_keys=True))
 
     @property
-    def row(self) -> dict[str, Any]:
+    def row(self) -> dict[str, str | int | date | dict[str, EvidenceValue] | None]:
         """Its columns; PostgreSQL's text holds no NUL."""
         values = {name: getattr(self, name) for name in self.__slots__ if name != "orders"}
         return values | {"detail": self.detail.replace("\0", ""), "evidence": dict(self.evidence)}
@@ -90,7 +91,7 @@ class Discrepancy:
 
 def identity_of(kind: FindingKind, key: str) -> str:
     """The identity of a discrepancy with a key."""
-    return _sha256([kind, key])
+    return _sha256(json.dumps([kind, key]))
 
 
 async def record(connection: AsyncConnection, found: Discrepancy) -> bool:
@@ -154,14 +155,14 @@ async def note_state(
         await connection.execute(insert(DISCREPANCY_STATE), rows)
 
 
-async def _resolve(connection: AsyncConnection, note: str, *conditions: Any) -> None:
+async def _resolve(connection: AsyncConnection, note: str, *conditions: ColumnElement[bool]) -> None:
     query = select(DISCREPANCY_NOW.c.id).where(DISCREPANCY_NOW.c.state == "open", *conditions)
     await note_state(connection, (await connection.execute(query)).scalars(), "corrected", note)
 
 
-def _order(order: OrderRef) -> dict[str, Any]:
+def _order(order: OrderRef) -> dict[str, str | datetime | None]:
     return {"order_id": order.order_id, "accepted_at": order.accepted_at, "worker_id": order.worker_id}
 
 
-def _sha256(said: Any) -> str:
-    return hashlib.sha256(json.dumps(said, default=str, sort_keys=True).encode()).hexdigest()
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

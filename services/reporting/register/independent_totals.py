@@ -1,9 +1,12 @@
 """Other people's counts of a day against what was received of it, once it is closed and again when more has come."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Final
+from datetime import date
+from decimal import Decimal
+from typing import Final
 
-from sqlalchemy import Row, text
+from msgspec import Struct
+from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert as insert_once
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -33,12 +36,24 @@ order by t.day, t.enterprise, t.source limit 1000
 """)
 
 
+class _DueTotal(Struct, frozen=True):
+    """A reported total, with what was received of its day so far."""
+
+    name: str
+    source: str
+    enterprise: str
+    day: date
+    reported: int
+    checked_on: date
+    received: Decimal
+
+
 async def check_totals(engine: AsyncEngine, quarantine: Quarantine, record_all: Record) -> int:
     """Check what is due; returns how many totals. One that cannot be checked is set aside."""
     async with engine.connect() as connection:
-        due = (await connection.execute(_DUE)).all()
+        due = [_DueTotal(*row) for row in await connection.execute(_DUE)]
 
-    async def check(connection: AsyncConnection, items: Sequence[Item[Row[Any]]]) -> int:
+    async def check(connection: AsyncConnection, items: Sequence[Item[_DueTotal]]) -> int:
         for item in items:
             await _check(connection, item.content, record_all)
         return len(items)
@@ -47,11 +62,11 @@ async def check_totals(engine: AsyncEngine, quarantine: Quarantine, record_all: 
     return len(due)
 
 
-def _item(row: Row[Any]) -> Item[Row[Any]]:
+def _item(row: _DueTotal) -> Item[_DueTotal]:
     return Item(Step.CHECK_TOTAL, row.name, row, {"day": row.day, "enterprise": row.enterprise})
 
 
-async def _check(connection: AsyncConnection, total: Row[Any], record_all: Record) -> None:
+async def _check(connection: AsyncConnection, total: _DueTotal, record_all: Record) -> None:
     received = int(total.received)
     row = {"source": total.source, "enterprise": total.enterprise, "day": total.day}
     row |= {"checked_on": total.checked_on, "received": received}
@@ -65,11 +80,11 @@ async def _check(connection: AsyncConnection, total: Row[Any], record_all: Recor
         await record_all(connection, [_differing(total, received)])
 
 
-def _key(total: Row[Any]) -> str:
+def _key(total: _DueTotal) -> str:
     return f"{total.source}.{total.enterprise}.{total.day}"
 
 
-def _differing(total: Row[Any], received: int) -> Discrepancy:
+def _differing(total: _DueTotal, received: int) -> Discrepancy:
     return Discrepancy(
         kind=FindingKind.INDEPENDENT_TOTAL,
         key=_key(total),

@@ -8,14 +8,15 @@ have been sent: one that was sent after the notice was so for certain.
 from collections.abc import Callable
 from datetime import date, timedelta
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
-from sqlalchemy import Row, select, text
+from msgspec import Struct
+from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert as insert_once
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.reporting.register.discrepancies import Discrepancy, resolve
+from services.reporting.register.discrepancies import Discrepancy, EvidenceValue, resolve
 from services.reporting.register.independent_totals import Record
 from services.reporting.register.set_aside import Step
 from services.reporting.service_clients import Cover, Sources
@@ -42,6 +43,15 @@ MOST_UNANSWERED: Final = 3
 """Notices in a row that may wait for charging before the rest waits for the next step."""
 
 
+class _DueNotice(Struct, frozen=True):
+    """A notice to check, and the newest examined day."""
+
+    notice_id: str
+    injured_on: date
+    body: bytes
+    checked_on: date
+
+
 class _Judged(NamedTuple):
     outcome: str
     is_final: bool
@@ -61,9 +71,9 @@ async def check_injuries(
     A notice that cannot be checked is set aside; one that charging does not answer for does not hold up the others.
     """
     async with engine.connect() as connection:
-        due = (await connection.execute(_DUE, {"most": MOST_A_STEP})).all()
+        due = [_DueNotice(*row) for row in await connection.execute(_DUE, {"most": MOST_A_STEP})]
 
-    async def check(row: Row[Any]) -> int:
+    async def check(row: _DueNotice) -> int:
         notice = msgspec.json.decode(row.body, type=InjuryNoticed)
         covers = await sources.covers(notice.worker_id, notice.injured_at)
         judged = judge_notice(notice, covers, row.checked_on, wait_days)
@@ -154,7 +164,7 @@ def _order_after(notice: InjuryNoticed, covers: list[Cover]) -> Discrepancy:
     )
 
 
-def _evidence(notice: InjuryNoticed) -> dict[str, Any]:
+def _evidence(notice: InjuryNoticed) -> dict[str, EvidenceValue]:
     told = {
         "notice_id": notice.notice_id,
         "worker_id": notice.worker_id,

@@ -1,14 +1,14 @@
 """What each day received, as the register's detectors remember it, and what its history makes of a day."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.reporting.register.discrepancies import Discrepancy
+from services.reporting.register.discrepancies import Discrepancy, EvidenceValue
 from services.reporting.register.figure_bounds import check_day, check_delays
 from services.reporting.tables import DAY_EXAMINED, DAY_FIGURE
 from shared.contracts.findings import Delays, FindingKind
@@ -119,7 +119,7 @@ def _implausible(place: Place, day: date, today: Figure, plausible: Plausible) -
 def _risen(place: Place, day: date, today: Figure, plausible: Plausible) -> Discrepancy:
     share, most = today.employees / today.received, plausible.most
     detail = f"{share:.2%} of {today.received} orders of {day} excluded as employees', where up to {most:.2%} is usual"
-    evidence = {
+    evidence: dict[str, EvidenceValue] = {
         "received": today.received, "excluded": today.employees, "usual_share": f"{plausible.expected:.4f}",
         "most_share": f"{most:.4f}",
     }  # fmt: skip
@@ -127,7 +127,13 @@ def _risen(place: Place, day: date, today: Figure, plausible: Plausible) -> Disc
 
 
 def _of_place(
-    kind: FindingKind, place: Place, day: date, count: int, detail: str, evidence: dict[str, Any], plausible: Plausible
+    kind: FindingKind,
+    place: Place,
+    day: date,
+    count: int,
+    detail: str,
+    evidence: Mapping[str, EvidenceValue],
+    plausible: Plausible,
 ) -> Discrepancy:
     enterprise, province = place
     return Discrepancy(
@@ -138,5 +144,5 @@ def _of_place(
         province=province,
         count=count,
         detail=detail,
-        evidence=evidence | {"days_of_history": plausible.days},
+        evidence={**evidence, "days_of_history": plausible.days},
     )
