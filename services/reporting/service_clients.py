@@ -3,12 +3,12 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import date, datetime
-from typing import Any, Final
+from typing import Final, TypeVar
 
 import httpx
 import msgspec
 from msgspec import Struct
-from pydantic import ValidationError
+from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from services.reporting.settings import ReportingSettings
 from shared.adapters.http.bounded_answer import BoundedAnswer, ask, need_success, read_object, refusal
@@ -23,6 +23,11 @@ PATIENCE_SECONDS: Final = 300.0
 """How long charging may look through a whole day."""
 
 
+T = TypeVar("T")
+JsonObject = dict[str, JsonValue]
+_EXCLUSIONS: Final = TypeAdapter(list[EmployeeExclusion])
+
+
 class Cover(Struct, frozen=True, kw_only=True):
     """An order that covers a worker at an instant; it was sent at `recorded_at`, or within a minute of it."""
 
@@ -31,6 +36,30 @@ class Cover(Struct, frozen=True, kw_only=True):
     accepted_at: datetime
     province: str
     recorded_at: datetime
+
+
+class LogState(Struct, frozen=True):
+    """How far the evidence log is, in entries; `witness` is who cosigned last."""
+
+    entries: int
+    signed: int | None
+    cosigned: int | None
+    witness: str | None
+
+
+class DayCheckpoint(Struct, frozen=True):
+    """The size and the note of the checkpoint of a day's close."""
+
+    size: int
+    checkpoint: str
+
+
+class ReceivedDay(Struct, frozen=True):
+    """What charging received of an enterprise for a counted day."""
+
+    received: dict[str, int]
+    series: dict[str, str]
+    manifests: list[tuple[str, str]]
 
 
 _REFUSED: Final = (httpx.codes.CONFLICT, httpx.codes.GONE)
@@ -47,19 +76,19 @@ class InternalApi:
         """What it asks with."""
         return self._client
 
-    async def get(self, path: str, **params: str | int) -> dict[str, Any]:
+    async def get(self, path: str, **params: str | int) -> JsonObject:
         """The answer's object; raises `Retry` for none, `WrongAnswer` for anything else."""
         return self._read(path, await ask(self._client, self._name, "GET", path, params=params))
 
-    async def get_patiently(self, path: str) -> dict[str, Any]:
+    async def get_patiently(self, path: str) -> JsonObject:
         """The same, of what may take PATIENCE_SECONDS."""
         return self._read(path, await ask(self._client, self._name, "GET", path, timeout_seconds=PATIENCE_SECONDS))
 
-    async def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    async def post(self, path: str, body: Mapping[str, JsonValue]) -> JsonObject:
         """The answer to an object that is asked about; nothing is tried twice."""
         return self._read(path, await ask(self._client, self._name, "POST", path, json=body))
 
-    async def find(self, path: str, **params: str | int) -> dict[str, Any] | None:
+    async def find(self, path: str, **params: str | int) -> JsonObject | None:
         """The same; None where there is none (404), `Refused` where things do not agree (409) or are archived (410)."""
         answer = await ask(self._client, self._name, "GET", path, params=params)
         if answer.status == httpx.codes.NOT_FOUND:
@@ -68,8 +97,16 @@ class InternalApi:
             raise refusal(self._name, answer)
         return self._read(path, answer)
 
-    def _read(self, path: str, answer: BoundedAnswer) -> dict[str, Any]:
+    def _read(self, path: str, answer: BoundedAnswer) -> JsonObject:
         return read_object(self._name, path, need_success(self._name, path, answer))
+
+
+def read_as(kind: type[T], service: str, value: JsonValue) -> T:
+    """A part of an answer as `kind`; raises `WrongAnswer` for anything else."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise WrongAnswer(f"{service}: an answer is not of its type: {error}") from error
 
 
 class Charging:
@@ -88,11 +125,11 @@ class Charging:
         """The one that charges this enterprise's orders."""
         return self._apis[self._deployments.of(enterprise).name]
 
-    async def get_all(self, path: str, **params: str | int) -> list[dict[str, Any]]:
+    async def get_all(self, path: str, **params: str | int) -> list[JsonObject]:
         """Every deployment's answer; raises `Retry` where one does not."""
         return [await api.get(path, **params) for api in self._apis.values()]
 
-    async def get_all_patiently(self, path: str) -> list[dict[str, Any]]:
+    async def get_all_patiently(self, path: str) -> list[JsonObject]:
         """The same, of what may take PATIENCE_SECONDS."""
         return [await api.get_patiently(path) for api in self._apis.values()]
 
@@ -111,9 +148,8 @@ class Sources:
         """Orders of the insured day that were excluded because the worker is insured as an employee."""
         answers = await self._charging.get_all(f"/v1/days/{day}/employee-exclusions", province=province)
         try:
-            return [
-                EmployeeExclusion.model_validate(exclusion) for answer in answers for exclusion in answer["exclusions"]
-            ]
+            parts = [_EXCLUSIONS.validate_python(answer["exclusions"]) for answer in answers]
+            return [exclusion for part in parts for exclusion in part]
         except (ValidationError, LookupError, TypeError) as error:
             raise WrongAnswer(f"charging: employee exclusions of {day} in {province} are not of their type") from error
 
@@ -142,10 +178,10 @@ class Sources:
         answer = await self._ledger.get("/v1/payment-states", period=period, as_of=as_of.isoformat())
         states: dict[str, list[PaymentItem]] = {}
         try:
-            for item in answer["items"]:
+            for item in msgspec.convert(answer["items"], list[dict[str, str]]):
                 known = {name: item[name] for name in PaymentItem.model_fields}
                 states.setdefault(item["province"], []).append(PaymentItem.model_validate(known))
-        except (ValidationError, LookupError, TypeError) as error:
+        except (ValidationError, msgspec.ValidationError, LookupError) as error:
             raise WrongAnswer(f"ledger: payment states of {period} are not of their type") from error
         return states
 
@@ -154,26 +190,24 @@ class Sources:
         answer = await self._ledger.find(f"/v1/days/{day}")
         return answer is not None and answer.get("state") == "closed"
 
-    async def received(self, enterprise: str, day: date) -> dict[str, Any] | None:
+    async def received(self, enterprise: str, day: date) -> ReceivedDay | None:
         """What charging received of an enterprise for a counted day."""
-        return await self._charging.of(enterprise).find(f"/v1/enterprises/{enterprise}/received/{day}")
+        answer = await self._charging.of(enterprise).find(f"/v1/enterprises/{enterprise}/received/{day}")
+        return None if answer is None else read_as(ReceivedDay, "charging", answer)
 
-    async def log_state(self) -> dict[str, Any]:
-        """How far the evidence log is: `entries`, `signed`, `cosigned`, `witness`."""
-        answer = await self._ledger.get("/v1/status")
-        try:
-            return dict(answer["log"])
-        except (LookupError, TypeError, ValueError) as error:
-            raise WrongAnswer("ledger: the state of its log is not of its type") from error
+    async def log_state(self) -> LogState:
+        """How far the evidence log is."""
+        return read_as(LogState, "ledger", (await self._ledger.get("/v1/status")).get("log"))
 
-    async def checkpoint(self, day: date) -> str | None:
-        """The note of the checkpoint of a day's close; None where there is none."""
+    async def checkpoint(self, day: date) -> DayCheckpoint | None:
+        """The size and the note of the checkpoint of a day's close; None where there is none."""
         answer = await self._ledger.find("/v1/log/checkpoints", day=day.isoformat())
-        if answer is None:
-            return None
-        if not isinstance(note := answer.get("checkpoint"), str):
-            raise WrongAnswer(f"ledger: the checkpoint of {day} is no text")
-        return note
+        return None if answer is None else read_as(DayCheckpoint, "ledger", answer)
+
+    async def checkpoint_note(self, day: date) -> str | None:
+        """The note alone."""
+        answer = await self._ledger.find("/v1/log/checkpoints", day=day.isoformat())
+        return None if answer is None else read_as(str, "ledger", answer.get("checkpoint"))
 
 
 @asynccontextmanager

@@ -3,13 +3,15 @@
 What a reader sees is cut by the database: every question is asked over `viewing`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
+import msgspec
 from fastapi import APIRouter, Depends, HTTPException, Path, Query
-from pydantic import Field
+from fastapi.responses import Response
+from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.reporting.access.access_log import note_look
@@ -118,27 +120,27 @@ class PortalContext:
 def make_read_router(portal: PortalContext) -> APIRouter:
     """Every route under /v1 that only reads the model and the reports."""
     router = APIRouter(prefix="/v1", responses=PROBLEMS)
-    Asking = Annotated[Viewer, Depends(portal.access.require(*READERS))]  # noqa: N806 - a type that holds the engine
-    _add_figures(router, portal, Asking)
-    _add_statements(router, portal, Asking)
-    _add_money_and_arrivals(router, portal, Asking)
-    _add_reports(router, portal, Asking)
-    _add_evidence(router, portal, Asking)
+    _add_figures(router, portal)
+    _add_statements(router, portal)
+    _add_money_and_arrivals(router, portal)
+    _add_reports(router, portal)
+    _add_evidence(router, portal)
     return router
 
 
-def _add_figures(router: APIRouter, portal: PortalContext, asking: Any) -> None:
+def _add_figures(router: APIRouter, portal: PortalContext) -> None:
+    Asking = Annotated[Viewer, Depends(portal.access.require(*READERS))]  # noqa: N806 - a type that holds the engine
     tables = Tables(portal.names)
 
     @router.get("/overview", tags=["figures"])
-    async def overview(viewer: asking, day: AnyDay = None) -> Overview:
+    async def overview(viewer: Asking, day: AnyDay = None) -> Overview:
         """The last closed day (or `day`) with the map of the country, thirteen months and what is open."""
         async with viewing(portal.engine, viewer) as connection:
             return await read_overview(connection, portal.joined, place_of(viewer), day)
 
     @router.get("/sheets", tags=["figures"], response_model=Sheet, responses=DOWNLOADS)
     async def sheet(
-        viewer: asking,
+        viewer: Asking,
         first: Annotated[
             date, Query(ge=FIRST_DAY, le=LAST_DAY, description="first insured day", examples=["2026-10-01"])
         ],
@@ -147,7 +149,7 @@ def _add_figures(router: APIRouter, portal: PortalContext, asking: Any) -> None:
         enterprise: AnyUscc = None,
         industry: AnyIndustry = None,
         format: Format = "json",  # noqa: A002 - the name in the address
-    ) -> Any:
+    ) -> Sheet | Response:
         """Insured days of a province, enterprise, industry, of some of them, or of all: figures to date, and what they
         are made of."""
         where, span = place_of(viewer, province, enterprise, industry), span_of(first, last or first)
@@ -157,12 +159,13 @@ def _add_figures(router: APIRouter, portal: PortalContext, asking: Any) -> None:
         return in_format(format, shown, name, tables.sheet)
 
 
-def _add_statements(router: APIRouter, portal: PortalContext, asking: Any) -> None:
+def _add_statements(router: APIRouter, portal: PortalContext) -> None:
+    Asking = Annotated[Viewer, Depends(portal.access.require(*READERS))]  # noqa: N806 - a type that holds the engine
     tables = Tables(portal.names)
 
     @router.get("/statements", tags=["statements"], response_model=Statements, responses=DOWNLOADS)
     async def statements(
-        viewer: asking,
+        viewer: Asking,
         period: AnyPeriod = None,
         province: AnyProvince = None,
         enterprise: AnyUscc = None,
@@ -171,7 +174,7 @@ def _add_statements(router: APIRouter, portal: PortalContext, asking: Any) -> No
         limit: Limit = 100,
         as_of: AnyDay = None,
         format: Format = "json",  # noqa: A002 - as above
-    ) -> Any:
+    ) -> Statements | Response:
         """By month (the newest first), enterprise and province, each with where it stands at the end of `as_of`."""
         where = place_of(viewer, province, enterprise)
         chosen = StatementFilter(
@@ -194,11 +197,11 @@ def _add_statements(router: APIRouter, portal: PortalContext, asking: Any) -> No
         "/statements/{statement_id}", tags=["statements"], response_model=StatementWhole, responses={**DOWNLOADS, **ONE}
     )
     async def statement(
-        viewer: asking,
+        viewer: Asking,
         statement_id: StatementId,
         as_of: AnyDay = None,
         format: Format = "json",  # noqa: A002 - as above
-    ) -> Any:
+    ) -> StatementWhole | Response:
         """One with its lines: adjustments name the month they belong to, assessed ones their series and day; orders
         outside the signed declaration have lines of kind outside_declaration."""
         async with viewing(portal.engine, viewer) as connection:
@@ -220,18 +223,19 @@ def _add_statements(router: APIRouter, portal: PortalContext, asking: Any) -> No
         )
 
 
-def _add_money_and_arrivals(router: APIRouter, portal: PortalContext, asking: Any) -> None:
+def _add_money_and_arrivals(router: APIRouter, portal: PortalContext) -> None:
+    Asking = Annotated[Viewer, Depends(portal.access.require(*READERS))]  # noqa: N806 - a type that holds the engine
     tables = Tables(portal.names)
 
     @router.get("/remittances", tags=["statements"], response_model=Remittances, responses=DOWNLOADS)
     async def remittances(
-        viewer: asking,
+        viewer: Asking,
         province: AnyProvince = None,
         enterprise: AnyUscc = None,
         after: After = None,
         limit: Limit = 100,
         format: Format = "json",  # noqa: A002 - as above
-    ) -> Any:
+    ) -> Remittances | Response:
         """Money that arrived, the newest first."""
         where = place_of(viewer, province, enterprise)
         async with viewing(portal.engine, viewer) as connection:
@@ -241,7 +245,7 @@ def _add_money_and_arrivals(router: APIRouter, portal: PortalContext, asking: An
 
     @router.get("/arrivals", tags=["figures"])
     async def arrivals(
-        viewer: asking,
+        viewer: Asking,
         enterprise: AnyUscc = None,
         minutes: Annotated[int, Query(ge=1, le=MINUTES)] = 60,
     ) -> Arrivals:
@@ -251,26 +255,29 @@ def _add_money_and_arrivals(router: APIRouter, portal: PortalContext, asking: An
             return Arrivals(as_of=now, arrivals=await read_arrivals(connection, now, minutes, where.enterprise))
 
 
-def _add_evidence(router: APIRouter, portal: PortalContext, asking: Any) -> None:
+def _add_evidence(router: APIRouter, portal: PortalContext) -> None:
+    Asking = Annotated[Viewer, Depends(portal.access.require(*READERS))]  # noqa: N806 - a type that holds the engine
+
     @router.get("/evidence", tags=["evidence"], responses=problem_responses(503))
-    async def evidence(_: asking) -> Evidence:
+    async def evidence(_: Asking) -> Evidence:
         """The state of the log, from the books."""
-        return Evidence(**await portal.sources.log_state())
+        return Evidence(**msgspec.structs.asdict(await portal.sources.log_state()))
 
 
-def _add_reports(router: APIRouter, portal: PortalContext, asking: Any) -> None:
+def _add_reports(router: APIRouter, portal: PortalContext) -> None:
+    Asking = Annotated[Viewer, Depends(portal.access.require(*READERS))]  # noqa: N806 - a type that holds the engine
     tables = Tables(portal.names)
 
     @router.get("/reports", tags=["reports"], response_model=Reports, responses=DOWNLOADS)
     async def reports(
-        viewer: asking,
+        viewer: Asking,
         kind: Kind = None,
         period: AnyPeriod = None,
         province: AnyProvince = None,
         after: Annotated[int | None, Query(ge=1, lt=2**63, description="`next` of the answer before")] = None,
         limit: Limit = 100,
         format: Format = "json",  # noqa: A002 - as above
-    ) -> Any:
+    ) -> Reports | Response:
         """What the national platform was told, the newest first, with its receipts. An enterprise sees its
         declarations; other reports hold several enterprises' rows."""
         async with viewing(portal.engine, viewer) as connection:
@@ -280,10 +287,10 @@ def _add_reports(router: APIRouter, portal: PortalContext, asking: Any) -> None:
 
     @router.get("/reports/{report_id}", tags=["reports"], response_model=AnyReport, responses={**DOWNLOADS, **ONE})
     async def report(
-        viewer: asking,
+        viewer: Asking,
         report_id: ReportId,
         format: Format = "json",  # noqa: A002 - as above
-    ) -> Any:
+    ) -> AnyReport | Response:
         """A report as it was sent. That somebody read workers' tokens in one is noted."""
         async with viewing(portal.engine, viewer) as connection:
             document = await find_report(connection, report_id)
@@ -294,5 +301,5 @@ def _add_reports(router: APIRouter, portal: PortalContext, asking: Any) -> None:
         return in_format(format, document, report_id, tables.report)
 
 
-def _rows(tables: Tables, rows: Any) -> Table:
+def _rows(tables: Tables, rows: Sequence[BaseModel]) -> Table:
     return tables.rows("rows", [row.model_dump(by_alias=True) for row in rows])

@@ -1,17 +1,19 @@
 """Evidence over HTTP within the scope of the reader's key: order receipts, a statement's; and the page /receipt."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, HTTPException, Query
+from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.reporting.access.access_log import note_look
 from services.reporting.access.authentication import Access
 from services.reporting.access.viewers import Role, Viewer
 from services.reporting.receipts.order_receipts import Order, OrderReceipts
-from services.reporting.service_clients import InternalApi
+from services.reporting.service_clients import InternalApi, JsonObject, read_as
 from shared.adapters.qr_codes import receipt_code, svg_of
 from shared.domain.calendar import instant_of
 from shared.runtime.http.types import AnyDay, AnyInstant, AnyUscc, PathDocumentId
@@ -40,6 +42,17 @@ class ReceiptRequest:
         return f"worker {self.worker} at {self.at}" if self.worker else f"order {self.enterprise} {self.order_id}"
 
 
+OrderShown = dict[str, str | int | datetime | None]
+"""An order as the API answers it; `qr_svg` is left out where no code was asked for."""
+
+
+class _Party(Struct, frozen=True):
+    """Whose a statement is."""
+
+    province: str
+    enterprise: str
+
+
 def make_receipt_router(
     access: Access, engine: AsyncEngine, receipts: OrderReceipts, ledger: InternalApi, page: str
 ) -> APIRouter:
@@ -49,7 +62,9 @@ def make_receipt_router(
     Office = Annotated[Viewer, Depends(access.require(*(role for role in Role if role is not Role.WORKER)))]  # noqa: N806 - as above
 
     @router.get("/order-receipts")
-    async def order_receipts(request: Annotated[ReceiptRequest, Depends()], viewer: Anybody) -> dict[str, Any]:
+    async def order_receipts(
+        request: Annotated[ReceiptRequest, Depends()], viewer: Anybody
+    ) -> dict[str, list[OrderShown]]:
         seen = [order for order in await _find(receipts, request) if _is_seen(viewer, order)]
         await note_look(engine, viewer, "order_receipt", request.subject)
         if not seen and request.worker is None:
@@ -57,10 +72,10 @@ def make_receipt_router(
         return {"orders": [_as_json(order, page, has_qr=request.qr) for order in seen]}
 
     @router.get("/statements/{statement_id}/evidence")
-    async def evidence(statement_id: PathDocumentId, viewer: Office) -> dict[str, Any]:
+    async def evidence(statement_id: PathDocumentId, viewer: Office) -> JsonObject:
         document = await ledger.find(f"/v1/statements/{statement_id}/evidence")
-        statement: dict[str, Any] = {} if document is None else document["statement"]
-        if document is None or not viewer.sees(statement["province"], statement["enterprise"]):
+        statement = None if document is None else read_as(_Party, "ledger", document.get("statement"))
+        if document is None or statement is None or not viewer.sees(statement.province, statement.enterprise):
             raise HTTPException(404, "no such statement in your share")
         return document
 
@@ -79,9 +94,9 @@ async def _find(receipts: OrderReceipts, request: ReceiptRequest) -> list[Order]
     raise HTTPException(422, "name enterprise and order_id, or worker and at")
 
 
-def _as_json(order: Order, page: str, *, has_qr: bool) -> dict[str, Any]:
+def _as_json(order: Order, page: str, *, has_qr: bool) -> OrderShown:
     first, receipt = order.first, order.receipt
-    values: dict[str, Any] = {
+    values: OrderShown = {
         "enterprise": first.uscc,
         "order_id": first.order_id,
         "worker_id": first.worker.hex(),

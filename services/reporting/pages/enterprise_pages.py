@@ -4,11 +4,15 @@ import json
 from base64 import b64encode
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import datetime, timedelta
-from typing import Annotated, Any, Final
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
+from markupsafe import Markup
+from msgspec import Struct
+from pydantic import JsonValue
 
 from services.reporting.access.authentication import form_fields
 from services.reporting.access.viewers import Role, Viewer, viewing
@@ -25,6 +29,7 @@ from services.reporting.rendering.page_context import (
     day_of,
 )
 from services.reporting.rendering.texts import Translator, grouped
+from services.reporting.service_clients import read_as
 from shared.contracts.manifests import Outcome
 from shared.domain.calendar import SHANGHAI
 from shared.domain.errors import Refused, Retry
@@ -72,23 +77,32 @@ def make_router(context: PageContext) -> APIRouter:
     return router
 
 
-async def _newest_day(context: PageContext, viewer: Viewer) -> Any:
+async def _newest_day(context: PageContext, viewer: Viewer) -> date | None:
     async with viewing(context.engine, viewer) as connection:
         return await last_day(connection)
 
 
-def _minutes(arrivals: Sequence[Arrived]) -> list[dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class MinuteShown:
+    """What arrived in a minute, by outcome."""
+
+    at: str
+    counts: dict[str, int]
+    total: int
+
+
+def _minutes(arrivals: Sequence[Arrived]) -> list[MinuteShown]:
     """By minute, newest first."""
     counts: dict[datetime, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for arrival in arrivals:
         counts[arrival.minute][arrival.outcome] += arrival.events
     return [
-        {"at": f"{minute.astimezone(SHANGHAI):%H:%M}", "counts": dict(outcomes), "total": sum(outcomes.values())}
+        MinuteShown(f"{minute.astimezone(SHANGHAI):%H:%M}", dict(outcomes), sum(outcomes.values()))
         for minute, outcomes in sorted(counts.items(), reverse=True)
     ]
 
 
-def _chart(arrivals: Sequence[Arrived], at: datetime, t: Translator) -> Any:
+def _chart(arrivals: Sequence[Arrived], at: datetime, t: Translator) -> Markup:
     counts: dict[datetime, int] = defaultdict(int)
     for arrival in arrivals:
         counts[arrival.minute] += arrival.events
@@ -102,13 +116,23 @@ def _chart(arrivals: Sequence[Arrived], at: datetime, t: Translator) -> Any:
     return bars(marks, every=15)
 
 
-def _reasons(arrivals: Sequence[Arrived]) -> list[dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class ReasonShown:
+    """Events excluded or parked for one reason."""
+
+    outcome: str
+    reason: str
+    events: int
+
+
+def _reasons(arrivals: Sequence[Arrived]) -> list[ReasonShown]:
+    """Most frequent first."""
     counts: dict[tuple[str, str], int] = defaultdict(int)
     for arrival in arrivals:
         if arrival.reason and arrival.outcome in {Outcome.EXCLUDED, Outcome.PARKED}:
             counts[arrival.outcome, arrival.reason] += arrival.events
     ordered = sorted(counts.items(), key=lambda both: (-both[1], both[0]))
-    return [{"outcome": outcome, "reason": reason, "events": events} for (outcome, reason), events in ordered]
+    return [ReasonShown(outcome, reason, events) for (outcome, reason), events in ordered]
 
 
 def _add_trials(router: APIRouter, context: PageContext) -> None:
@@ -124,11 +148,12 @@ def _add_trials(router: APIRouter, context: PageContext) -> None:
         check_enterprise(context, viewer, uscc)
         event, t = (await form_fields(request)).get("event", ""), context.renderer.translator(request)
         try:
-            wish = {"enterprise": uscc, "event": b64encode(event.encode()).decode()}
-            answer = (await context.charging.of(uscc).post("/v1/trials", wish))["trial"]
+            wish: dict[str, JsonValue] = {"enterprise": uscc, "event": b64encode(event.encode()).decode()}
+            answer = (await context.charging.of(uscc).post("/v1/trials", wish)).get("trial")
+            tried = read_as(_Tried, "charging", answer)
         except (Refused, Retry):
             return _trial_page(context, request, viewer, uscc, event, refused=t("error.away"))
-        return _trial_page(context, request, viewer, uscc, event, answer=_answer(answer, t))
+        return _trial_page(context, request, viewer, uscc, event, answer=_shown(tried, t))
 
 
 def _trial_page(
@@ -138,7 +163,7 @@ def _trial_page(
     uscc: str,
     event: str,
     *,
-    answer: Any = None,
+    answer: "TrialShown | None" = None,
     refused: str | None = None,
 ) -> Response:
     return context.renderer.page(
@@ -146,17 +171,38 @@ def _trial_page(
     )
 
 
-def _answer(answer: dict[str, Any], t: Translator) -> dict[str, Any]:
-    outcome, reason = answer["outcome"], answer.get("reason")
-    facts = [(t("own.tried_premium"), answer.get("amount_yuan")), (t("own.tried_line"), answer.get("tariff_line"))]
-    return {
-        "outcome": outcome,
-        "tone": TONES.get(outcome, "bad"),
-        "reason": reason,
-        "reason_said": t.word("park" if outcome == Outcome.PARKED else "reason", reason),
-        "detail": answer.get("detail"),
-        "facts": [(name, value) for name, value in facts if value is not None],
-    }
+class _Tried(Struct, frozen=True):
+    """Charging's answer to a dry run."""
+
+    outcome: str
+    reason: str | None = None
+    detail: str | None = None
+    amount_yuan: str | None = None
+    tariff_line: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrialShown:
+    """What would become of an event, in the reader's language."""
+
+    outcome: str
+    tone: str
+    reason: str | None
+    reason_said: str
+    detail: str | None
+    facts: list[tuple[str, str | int]]
+
+
+def _shown(tried: _Tried, t: Translator) -> TrialShown:
+    facts = [(t("own.tried_premium"), tried.amount_yuan), (t("own.tried_line"), tried.tariff_line)]
+    return TrialShown(
+        outcome=tried.outcome,
+        tone=TONES.get(tried.outcome, "bad"),
+        reason=tried.reason,
+        reason_said=t.word("park" if tried.outcome == Outcome.PARKED else "reason", tried.reason),
+        detail=tried.detail,
+        facts=[(name, value) for name, value in facts if value is not None],
+    )
 
 
 def _example(uscc: str) -> str:

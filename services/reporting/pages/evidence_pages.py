@@ -1,7 +1,8 @@
 """Evidence: how far the log is, its newest checkpoint with the signatures, how it grew; and a worker's own receipts."""
 
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
@@ -30,13 +31,13 @@ def make_router(context: PageContext) -> APIRouter:
     async def evidence(
         request: Request, viewer: Annotated[Viewer, Depends(context.access.require(*OFFICES))]
     ) -> Response:
-        status = await answer_or_none(context.ledger.get("/v1/status"))
+        log = await answer_or_none(context.sources.log_state())
         async with viewing(context.engine, viewer) as connection:
             day = await last_day(connection)
         grown = await _growth(context, day) if day else []
-        note = grown[-1]["note"] if grown else None
+        note = grown[-1].note if grown else None
         return context.renderer.page(
-            request, "evidence.html", viewer=viewer, log=status["log"] if status else None, note=note,
+            request, "evidence.html", viewer=viewer, log=log, note=note,
             signatures=_signatures(note) if note else [], checkpoints=grown[::-1],
             growth=_draw(grown, context.renderer.translator(request)),
         )  # fmt: skip
@@ -69,42 +70,72 @@ def _instant_of(text: str) -> datetime:
     return instant if instant.tzinfo else instant.replace(tzinfo=SHANGHAI)
 
 
-async def _growth(context: PageContext, last: date) -> list[dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class GrowthShown:
+    """The checkpoint of a day's close, and by how many entries the log grew since the one before."""
+
+    day: date
+    size: int
+    more: int
+    note: str
+
+
+async def _growth(context: PageContext, last: date) -> list[GrowthShown]:
     """The checkpoints of the last closes, oldest first."""
-    checkpoints: list[dict[str, Any]] = []
+    checkpoints: list[GrowthShown] = []
     for back in range(DAYS - 1, -1, -1):
         day = last - timedelta(days=back)
-        answer = await answer_or_none(context.ledger.find("/v1/log/checkpoints", day=day.isoformat()))
-        if answer is not None:
-            before = checkpoints[-1]["size"] if checkpoints else answer["size"]
-            size = answer["size"]
-            checkpoints.append({"day": day, "size": size, "more": size - before, "note": answer["checkpoint"]})
+        closed = await answer_or_none(context.sources.checkpoint(day))
+        if closed is not None:
+            before = checkpoints[-1].size if checkpoints else closed.size
+            checkpoints.append(GrowthShown(day, closed.size, closed.size - before, closed.checkpoint))
     return checkpoints
 
 
-def _draw(grown: list[dict[str, Any]], t: Translator) -> Markup:
+def _draw(grown: list[GrowthShown], t: Translator) -> Markup:
     marks = [
         Mark(
-            f"{checkpoint['day']:%m-%d}",
-            checkpoint["size"],
-            t("evidence.grown_said", label=checkpoint["day"], value=grouped(checkpoint["size"])),
+            f"{checkpoint.day:%m-%d}",
+            checkpoint.size,
+            t("evidence.grown_said", label=checkpoint.day, value=grouped(checkpoint.size)),
         )
         for checkpoint in grown
     ]
     return line_of_days(marks, every=3) if len(marks) > 1 else Markup("")
 
 
-def _signatures(note: str) -> list[dict[str, Any]]:
-    """Who signed; a witness's line tells when, in its first eight bytes."""
-    signatures = []
+@dataclass(frozen=True, slots=True)
+class SignatureShown:
+    """Who signed a checkpoint, as the log or as a witness, and when the witness says that it did."""
+
+    name: str
+    role: str
+    at: datetime | None
+
+
+def _signatures(note: str) -> list[SignatureShown]:
+    """Who signed; a witness's line says when, in its first eight bytes."""
+    signatures: list[SignatureShown] = []
     for signature in Note.parse(note.encode()).signatures:
         is_witness = len(signature.signature) > 64
         at = datetime.fromtimestamp(int.from_bytes(signature.signature[:8], "big"), UTC) if is_witness else None
-        signatures.append({"name": signature.name, "role": "witness" if is_witness else "log", "at": at})
+        signatures.append(SignatureShown(signature.name, "witness" if is_witness else "log", at))
     return signatures
 
 
-async def _receipts(context: PageContext, viewer: Viewer, at: datetime) -> list[dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class ReceiptShown:
+    """A worker's order; without link and code while no checkpoint covers it."""
+
+    enterprise: str
+    order_id: str
+    province: str
+    accepted_at: datetime
+    link: str | None
+    qr: Markup | None
+
+
+async def _receipts(context: PageContext, viewer: Viewer, at: datetime) -> list[ReceiptShown]:
     """The worker's orders at an instant; of one enterprise where the link is narrowed to it."""
     worker, _, enterprise = (viewer.scope or "").partition(":")
     await note_look(context.engine, viewer, "worker_receipts", worker)
@@ -112,13 +143,13 @@ async def _receipts(context: PageContext, viewer: Viewer, at: datetime) -> list[
     return [_receipt(order, context.receipt_page) for order in orders if enterprise in {"", order.first.uscc}]
 
 
-def _receipt(order: Order, page: str) -> dict[str, Any]:
+def _receipt(order: Order, page: str) -> ReceiptShown:
     code = None if order.receipt is None else receipt_code(page, order.receipt)
-    return {
-        "enterprise": order.first.uscc,
-        "order_id": order.first.order_id,
-        "province": order.province,
-        "accepted_at": instant_of(order.first.accepted_at_us),
-        "link": None if order.receipt is None else f"{page}#{order.receipt.text}",
-        "qr": None if code is None else Markup(svg_of(code)),  # noqa: S704 - drawn by us, out of digits
-    }
+    return ReceiptShown(
+        enterprise=order.first.uscc,
+        order_id=order.first.order_id,
+        province=order.province,
+        accepted_at=instant_of(order.first.accepted_at_us),
+        link=None if order.receipt is None else f"{page}#{order.receipt.text}",
+        qr=None if code is None else Markup(svg_of(code)),  # noqa: S704 - drawn by us, out of digits
+    )

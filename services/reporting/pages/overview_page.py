@@ -1,7 +1,6 @@
 """The first page of those who see the whole country."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -21,14 +20,14 @@ async def show_overview(context: PageContext, request: Request, viewer: Viewer, 
     t = context.renderer.translator(request)
     async with viewing(context.engine, viewer) as connection:
         overview = await read_overview(connection, context.joined)
-    status = await answer_or_none(context.ledger.get("/v1/status"))
+    log = await answer_or_none(context.sources.log_state())
     if overview.sheet is None or overview.day is None:
         return context.renderer.page(request, "overview.html", viewer=viewer, overview=overview)
     sheet, period, day = overview.sheet, str(Month.of(overview.day)), overview.day
     shades = {part.province: _shade(part, shade, t, period) for part in overview.map}
     return context.renderer.page(
         request, "overview.html", viewer=viewer, overview=overview, period=period, shade=shade,
-        log=status["log"] if status else None,
+        log=log,
         map=context.renderer.map.draw(shades, t("overview.map")), legend=_legend(shades.values(), shade, t),
         provinces=sorted(overview.map, key=_rank), line=draw_days(sheet, t, lambda day_shown: f"/days/{day_shown}"),
         hours=draw_hours(sheet, t),
@@ -71,7 +70,7 @@ def _shade(part: MapPart, shade: str, t: Translator, period: str) -> Shade:
     return Shade(_value(part, shade), said, href)
 
 
-def _legend(shades: Any, shade: str, t: Translator) -> Sequence[tuple[str, str]]:
+def _legend(shades: Collection[Shade], shade: str, t: Translator) -> Sequence[tuple[str, str]]:
     edges = class_edges([shade_of.value for shade_of in shades if shade_of.value])
     first = CLASSES - len(edges)
 

@@ -1,11 +1,13 @@
 """Parked events of an enterprise's own stream: a list by reason, one with its bytes, and a download of these."""
 
 from base64 import b64decode
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 from fastapi.responses import Response
+from msgspec import Struct
 
 from services.reporting.access.access_log import note_look
 from services.reporting.access.viewers import Role, Viewer
@@ -17,6 +19,7 @@ from services.reporting.rendering.page_context import (
     answer_or_none,
     check_enterprise,
 )
+from services.reporting.service_clients import read_as
 from shared.contracts.parking import ParkReason
 from shared.contracts.topics import orders_topic
 
@@ -44,7 +47,8 @@ def make_router(context: PageContext) -> APIRouter:
                 "/v1/parked", enterprise=uscc, after=after or "", limit=PARKED_SHOWN, **wanted
             )
         )
-        rows = [_described(row) for row in answer["parked"]] if answer else None
+        events = None if answer is None else read_as(list[ParkedEvent], "charging", answer.get("parked"))
+        rows = None if events is None else [_describe(parked_event) for parked_event in events]
         if rows:
             await note_look(context.engine, viewer, "parked_events", uscc)
         t, path = context.renderer.translator(request), f"/enterprises/{uscc}/parked"
@@ -52,62 +56,115 @@ def make_router(context: PageContext) -> APIRouter:
         return context.renderer.page(
             request, "parked.html", viewer=viewer, uscc=uscc, rows=rows, wanted=reason,
             reasons=[(park_reason.value, t.word("park", park_reason)) for park_reason in ParkReason],
-            next_href=address(path, reason=reason, after=rows[-1]["cursor"]) if rows and is_full else None,
+            next_href=address(path, reason=reason, after=rows[-1].cursor) if rows and is_full else None,
         )  # fmt: skip
 
     @router.get("/enterprises/{uscc}/parked/{cursor}")
     async def event(request: Request, viewer: Asking, uscc: Uscc, cursor: Cursor) -> Response:
-        row = await _event(context, viewer, uscc, cursor)
+        parked_event = await _event(context, viewer, uscc, cursor)
+        shown = _describe(parked_event)
         return context.renderer.page(
-            request, "parked_event.html", viewer=viewer, uscc=uscc, event=_described(row) | _shown(row),
-            may_try=_shown(row)["is_text"] and not _shown(row)["is_cut"] and row["value_base64"] is not None,
+            request, "parked_event.html", viewer=viewer, uscc=uscc, event=shown,
+            may_try=shown.is_text and not shown.is_cut and parked_event.value_base64 is not None,
         )  # fmt: skip
 
     @router.get("/enterprises/{uscc}/parked/{cursor}/bytes")
     async def very_bytes(viewer: Asking, uscc: Uscc, cursor: Cursor) -> Response:
-        row = await _event(context, viewer, uscc, cursor)
-        if row["value_base64"] is None:
+        value = (await _event(context, viewer, uscc, cursor)).value_base64
+        if value is None:
             raise HTTPException(410, f"the bytes of {cursor} are erased; hash and redacted form remain")
         headers = {"Content-Disposition": f'attachment; filename="parked-{cursor}.bin"'}
-        return Response(b64decode(row["value_base64"]), media_type="application/octet-stream", headers=headers)
+        return Response(b64decode(value), media_type="application/octet-stream", headers=headers)
 
     return router
 
 
-async def _event(context: PageContext, viewer: Viewer, uscc: str, cursor: str) -> dict[str, Any]:
-    """One parked event of the enterprise's topic, with all its bytes; the look is written down."""
+class ParkedEvent(Struct, frozen=True):
+    """A parked event as charging answers. Headers and value come in base64: whoever sent them chose their bytes."""
+
+    cursor: str
+    topic: str
+    partition: int
+    offset: int
+    record_time_ms: int
+    headers: list[tuple[str, str]]
+    reason: str
+    detail: str
+    bytes: int
+    value_base64: str | None
+    sha256: str
+    redacted: str
+    erased_at: datetime | None
+    was_resent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EventShown:
+    """A parked event for the templates; `shown` is the beginning of its bytes, or their redacted form when erased."""
+
+    cursor: str
+    topic: str
+    partition: int
+    offset: int
+    recorded_at: datetime
+    headers: list[tuple[str, str]]
+    reason: str
+    detail: str
+    bytes: int
+    value_base64: str | None
+    sha256: str
+    erased_at: datetime | None
+    was_resent: bool
+    shown: str
+    is_text: bool
+    is_cut: bool
+
+
+async def _event(context: PageContext, viewer: Viewer, uscc: str, cursor: str) -> ParkedEvent:
+    """One parked event of the enterprise's topic, with all its bytes; the access is written down."""
     check_enterprise(context, viewer, uscc)
-    row = await context.charging.of(uscc).find("/v1/parked/" + cursor.replace(".", "/"))
-    if row is None or row["topic"] != orders_topic(uscc):
+    answer = await context.charging.of(uscc).find("/v1/parked/" + cursor.replace(".", "/"))
+    event = None if answer is None else read_as(ParkedEvent, "charging", answer)
+    if event is None or event.topic != orders_topic(uscc):
         raise HTTPException(404, f"no event is parked as {cursor}")
     await note_look(context.engine, viewer, "parked_event", cursor)
-    return row
+    return event
 
 
-def _described(row: dict[str, Any]) -> dict[str, Any]:
-    """Headers come in base64: whoever sent them chose their bytes."""
-    headers = [(name, _readable(b64decode(value))) for name, value in row["headers"]]
-    erased_at = row["erased_at"]
-    return row | {
-        "recorded_at": datetime.fromtimestamp(row["record_time_ms"] / 1000, UTC),
-        "headers": headers,
-        "erased_at": erased_at and datetime.fromisoformat(erased_at),
-    }
+def _describe(event: ParkedEvent) -> EventShown:
+    shown, is_text, is_cut = _shown(event)
+    return EventShown(
+        cursor=event.cursor,
+        topic=event.topic,
+        partition=event.partition,
+        offset=event.offset,
+        recorded_at=datetime.fromtimestamp(event.record_time_ms / 1000, UTC),
+        headers=[(name, _readable(b64decode(value))) for name, value in event.headers],
+        reason=event.reason,
+        detail=event.detail,
+        bytes=event.bytes,
+        value_base64=event.value_base64,
+        sha256=event.sha256,
+        erased_at=event.erased_at,
+        was_resent=event.was_resent,
+        shown=shown,
+        is_text=is_text,
+        is_cut=is_cut,
+    )
 
 
-def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    """The beginning of the bytes; their redacted form when they are erased."""
-    if row["value_base64"] is None:
-        return {"shown": _readable(row["redacted"].encode()), "is_text": True, "is_cut": False}
-    value = b64decode(row["value_base64"])
-    beginning = value[:BYTES_SHOWN]
+def _shown(event: ParkedEvent) -> tuple[str, bool, bool]:
+    """The beginning of the bytes, whether they are text, and whether there are more; the redacted form when erased."""
+    if event.value_base64 is None:
+        return _readable(event.redacted.encode()), True, False
+    value = b64decode(event.value_base64)
+    beginning, is_cut = value[:BYTES_SHOWN], len(value) > BYTES_SHOWN
     try:
-        beginning.decode() if len(value) > BYTES_SHOWN else value.decode()
+        beginning.decode() if is_cut else value.decode()
         is_text = True
     except UnicodeDecodeError as error:
-        is_text = error.start > len(beginning) - 4 and len(value) > BYTES_SHOWN  # a letter cut in the middle
-    shown = _readable(beginning) if is_text else beginning.hex(" ")
-    return {"shown": shown, "is_text": is_text, "is_cut": len(value) > BYTES_SHOWN}
+        is_text = error.start > len(beginning) - 4 and is_cut  # a letter cut in the middle
+    return _readable(beginning) if is_text else beginning.hex(" "), is_text, is_cut
 
 
 def _readable(value: bytes) -> str:

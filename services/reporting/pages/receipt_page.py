@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
@@ -61,7 +61,7 @@ def render_page(
 
 def _known(vkeys: Sequence[str], names: Mapping[str, str], t: Translator, keys: Sequence[str]) -> str:
     """JSON for within a script element: no tag can begin in it."""
-    known: dict[str, Any] = {
+    known: dict[str, list[str] | dict[str, str] | dict[int, str]] = {
         "keys": list(vkeys),
         "enterprises": dict(names),
         "provinces": {code: t.province(code) for code in PROVINCES},

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from fastapi.responses import Response
@@ -24,7 +24,7 @@ from services.reporting.pages.sheet_links import (
     report_links,
     statements_link,
 )
-from services.reporting.read_model.responses import Figures, Sheet, Where
+from services.reporting.read_model.responses import DayPart, Figures, Sheet, Where
 from services.reporting.read_model.sheets import Span, read_months, read_sheet
 from services.reporting.rendering.layout import EVERYWHERE, OFFICES, home_of
 from services.reporting.rendering.page_context import (
@@ -201,14 +201,14 @@ def _parts(
         "province": sheet.provinces, "enterprise": sheet.enterprises, "industry": sheet.industries,
     }  # fmt: skip
     free = [name for name in PARTS if getattr(place, name) is None and getattr(own, name) is None]
-    when: dict[str, Any] = {"day": span.first} if span.is_day else {"period": str(Month.of(span.first))}
+    day, period = (span.first, None) if span.is_day else (None, str(Month.of(span.first)))
 
     def leading(name: str) -> Callable[[str], str]:
-        return lambda code: link_to(place.model_copy(update={name: code}), **when)
+        return lambda code: link_to(place.model_copy(update={name: code}), period=period, day=day)
 
     return [(name, rows[name], leading(name)) for name in free]
 
 
-def _worker_days(sheet: Sheet, span: Span) -> list[Any]:
+def _worker_days(sheet: Sheet, span: Span) -> list[DayPart]:
     """Newest first; of a day only itself."""
     return [day for day in reversed(sheet.days) if span.first <= day.day <= span.last]

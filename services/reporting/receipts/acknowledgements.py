@@ -15,12 +15,12 @@ async def acknowledge(sources: Sources, uscc: str, day: date) -> Acknowledgement
     received = await sources.received(uscc, day)
     if received is None:
         return None
-    note = await sources.checkpoint(day)
+    note = await sources.checkpoint_note(day)
     return Acknowledgement(
         enterprise=uscc,
         day=day,
-        received=tuple(received["received"].items()),
-        series=tuple((name, read_ranges(ranges)) for name, ranges in received["series"].items()),
-        manifests=tuple((name, digest) for name, digest in received["manifests"]),
+        received=tuple(received.received.items()),
+        series=tuple((name, read_ranges(ranges)) for name, ranges in received.series.items()),
+        manifests=tuple((name, digest) for name, digest in received.manifests),
         checkpoint=None if note is None else Checkpoint.parse(Note.parse(note.encode()).text),
     )

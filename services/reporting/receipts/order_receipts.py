@@ -3,12 +3,44 @@
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
 
-from services.reporting.service_clients import Charging, InternalApi
+from msgspec import Struct
+
+from services.reporting.service_clients import Charging, InternalApi, read_as
 from shared.domain.calendar import insured_day
 from shared.domain.evidence.leaf import OrderRow, RowKind, read_order_leaf
 from shared.domain.evidence.order_receipt import OrderReceipt, ReceiptRow
+
+
+class _ProofRow(Struct, frozen=True):
+    """A row of an order with its proof to the root of its batch, as charging answers."""
+
+    kind: int
+    accepted_at: str
+    worker_id: str
+    run: str
+    number: int
+    content: str
+    rank: int
+    proof: list[str]
+    entry: str
+
+
+class _CoveredOrder(Struct, frozen=True):
+    """An order that covers a worker at an instant, as charging answers."""
+
+    enterprise: str
+    order_id: str
+    accepted_at: datetime
+
+
+class _LogProof(Struct, frozen=True):
+    """The proof of a manifest to a checkpoint, as the ledger answers."""
+
+    index: int
+    size: int
+    proof: list[str]
+    checkpoint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,43 +70,46 @@ class OrderReceipts:
         """An order's receipts: one for each worker and time of acceptance; `day` narrows the search."""
         wanted = {} if day is None else {"day": day.isoformat()}
         path = f"/v1/orders/{enterprise}/{order_id}/proof"
-        answer = await self._charging.of(enterprise).find(path, **wanted) or {"rows": []}
-        groups: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
-        for row in answer["rows"]:
-            groups[row["accepted_at"], row["worker_id"]].append(row)
-        return [await self._put_together(rows) for rows in groups.values() if rows[0]["kind"] == RowKind.ACCEPTANCE]
+        answer = await self._charging.of(enterprise).find(path, **wanted)
+        groups: dict[tuple[str, str], list[_ProofRow]] = defaultdict(list)
+        for row in read_as(list[_ProofRow], "charging", answer.get("rows")) if answer else ():
+            groups[row.accepted_at, row.worker_id].append(row)
+        return [await self._put_together(rows) for rows in groups.values() if rows[0].kind == RowKind.ACCEPTANCE]
 
     async def of_worker(self, worker_id: str, at: datetime) -> list[Order]:
         """Every order that the worker had accepted and not ended at the instant, over all enterprises."""
         answers = await self._charging.get_all(f"/v1/workers/{worker_id}/covers", at=at.isoformat())
-        covered = []
-        for cover in (cover_row for answer in answers for cover_row in answer["covers"]):
-            day = insured_day(datetime.fromisoformat(cover["accepted_at"]))
-            orders = await self.of_order(cover["enterprise"], cover["order_id"], day)
+        covered: list[Order] = []
+        for cover in (
+            cover for answer in answers for cover in read_as(list[_CoveredOrder], "charging", answer.get("covers"))
+        ):
+            orders = await self.of_order(cover.enterprise, cover.order_id, insured_day(cover.accepted_at))
             covered += [order for order in orders if order.first.worker.hex() == worker_id]
         return list({order.first: order for order in covered}.values())
 
-    async def _put_together(self, rows: list[dict[str, Any]]) -> Order:
+    async def _put_together(self, rows: list[_ProofRow]) -> Order:
         wanted: dict[str, int] = {}
-        note, logged = "", []
+        note = ""
+        logged: list[tuple[_ProofRow, _LogProof]] = []
         for row in rows:
-            log = await self._ledger.find(f"/v1/log/proofs/{row['run']}/{row['number']}", **wanted)
-            if log is not None:
+            answer = await self._ledger.find(f"/v1/log/proofs/{row.run}/{row.number}", **wanted)
+            if answer is not None:
+                log = read_as(_LogProof, "ledger", answer)
                 # All rows lead to one checkpoint, so a receipt carries one.
-                wanted, note = {"size": log["size"]}, log["checkpoint"]
+                wanted, note = {"size": log.size}, log.checkpoint
                 logged.append((row, log))
         receipt = None
         if logged and logged[0][0] is rows[0]:
             receipt = OrderReceipt(tuple(_receipt_row(row, log) for row, log in logged), note.encode())
-        return Order(read_order_leaf(bytes.fromhex(rows[0]["content"])), receipt, len(rows) - len(logged))
+        return Order(read_order_leaf(bytes.fromhex(rows[0].content)), receipt, len(rows) - len(logged))
 
 
-def _receipt_row(row: dict[str, Any], log: dict[str, Any]) -> ReceiptRow:
+def _receipt_row(row: _ProofRow, log: _LogProof) -> ReceiptRow:
     return ReceiptRow(
-        content=bytes.fromhex(row["content"]),
-        rank=row["rank"],
-        batch_proof=tuple(map(bytes.fromhex, row["proof"])),
-        entry=bytes.fromhex(row["entry"]),
-        index=log["index"],
-        log_proof=tuple(map(bytes.fromhex, log["proof"])),
+        content=bytes.fromhex(row.content),
+        rank=row.rank,
+        batch_proof=tuple(map(bytes.fromhex, row.proof)),
+        entry=bytes.fromhex(row.entry),
+        index=log.index,
+        log_proof=tuple(map(bytes.fromhex, log.proof)),
     )
