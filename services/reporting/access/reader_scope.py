@@ -1,7 +1,7 @@
 """What of the country a reader may ask about, and which days: the parts of addresses that several routes take."""
 
 from datetime import date, timedelta
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import HTTPException, Path, Query
 
@@ -29,7 +29,7 @@ def place_of(
     viewer: Viewer, province: str | None = None, enterprise: str | None = None, industry: Industry | None = None
 ) -> Where:
     """The place that is asked about, narrowed to the reader's own; 403 for somebody else's."""
-    own: dict[str, Any] = {"province": province, "enterprise": enterprise}
+    own: dict[str, str | None] = {"province": province, "enterprise": enterprise}
     if viewer.role in {Role.PROVINCE, Role.ENTERPRISE}:
         name = viewer.role.value
         if own[name] not in (None, viewer.scope):

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from datetime import datetime
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
@@ -72,7 +73,7 @@ def make_account_router(engine: AsyncEngine, access: Access, passwords: Password
         viewer: Annotated[Viewer, Depends(access.require(Role.NATIONAL, Role.OPERATOR))],
         before: Annotated[int, Query(ge=0, le=access_log.NEWEST)] = access_log.NEWEST,
         limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
-    ) -> dict[str, Any]:
+    ) -> dict[str, list[access_log.Look] | int | None]:
         async with viewing(engine, viewer) as connection:
             found = await access_log.list_looks(connection, before, limit)
         return {"looks": found, "next": found[-1].id if len(found) == limit else None}
@@ -84,7 +85,7 @@ def _add_accounts(router: APIRouter, engine: AsyncEngine, access: Access, passwo
     Operator = Annotated[Viewer, Depends(access.require(Role.OPERATOR))]  # noqa: N806 - a type that holds the engine
 
     @router.get("/accounts")
-    async def list_accounts(operator: Operator) -> dict[str, Any]:
+    async def list_accounts(operator: Operator) -> dict[str, list[accounts.Account]]:
         async with engine.connect() as connection:
             return {"accounts": await accounts.list_accounts(connection, operator)}
 
@@ -111,7 +112,7 @@ def _add_keys(router: APIRouter, engine: AsyncEngine, access: Access) -> None:
     Maker = Annotated[Viewer, Depends(access.require(Role.OPERATOR, Role.ENTERPRISE))]  # noqa: N806 - as above
 
     @router.get("/api-keys")
-    async def list_keys(maker: Maker) -> dict[str, Any]:
+    async def list_keys(maker: Maker) -> dict[str, list[api_keys.ApiKey]]:
         async with engine.connect() as connection:
             return {"api_keys": await api_keys.list_keys(connection, maker)}
 
@@ -133,7 +134,7 @@ def _add_links(router: APIRouter, engine: AsyncEngine, access: Access, public_ur
     async def add_link(
         maker: Annotated[Viewer, Depends(access.require(Role.OPERATOR, Role.ENTERPRISE))],
         body: NewLink,
-    ) -> dict[str, Any]:
+    ) -> dict[str, int | str | datetime]:
         made = await api_keys.add_link(engine, maker, body.worker_id, body.enterprise, body.days)
         link = api_keys.address_of_link(public_url, made)
         return {"key_id": made.key_id, "link": link, "path": f"/w/{made.key}", "ends_at": made.ends_at}

@@ -1,6 +1,6 @@
 """Signed acknowledgements (接收确认) over HTTP: what was received from an enterprise for a day."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, HTTPException
 
@@ -22,13 +22,13 @@ def make_acknowledgement_router(access: Access, sources: Sources, signer: NoteSi
     asking = access.require(Role.NATIONAL, Role.ENTERPRISE, Role.OPERATOR)
 
     @router.get("/key")
-    async def key() -> dict[str, Any]:
+    async def key() -> dict[str, str]:
         return {"key": str(signer.verifier)}
 
     @router.get("/{uscc}/{day}")
     async def acknowledgement(
         viewer: Annotated[Viewer, Depends(asking)], uscc: PathUscc, day: PathDay
-    ) -> dict[str, Any]:
+    ) -> dict[str, str]:
         if not viewer.sees(None, uscc):
             raise HTTPException(403, f"{viewer.name} does not see {uscc}")
         acknowledged = await acknowledge(sources, uscc, day)

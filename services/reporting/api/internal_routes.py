@@ -1,7 +1,6 @@
 """The JSON interface for the other services and the command; all of it needs the service key."""
 
 from collections.abc import Callable
-from typing import Any
 
 from fastapi import APIRouter, Depends, HTTPException
 from pydantic import BaseModel, ConfigDict
@@ -56,7 +55,7 @@ def _add_reading(router: APIRouter, engine: AsyncEngine) -> None:
             return await report_counts.count_all(connection)
 
     @router.get("/receipts")
-    async def list_receipts(period: AnyPeriod = None) -> dict[str, Any]:
+    async def list_receipts(period: AnyPeriod = None) -> dict[str, list[report_counts.ReceiptListed]]:
         async with engine.connect() as connection:
             return {"receipts": await report_counts.list_receipts(connection, period)}
 

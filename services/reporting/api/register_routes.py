@@ -16,6 +16,7 @@ from services.reporting.downloads.formats import DOWNLOADS, Format, in_format
 from services.reporting.downloads.spreadsheet_cells import Table
 from services.reporting.register.register_queries import (
     FindingFilter,
+    FindingRow,
     State,
     change_state,
     find_one,
@@ -92,7 +93,7 @@ def register_routes(access: Access, engine: AsyncEngine) -> APIRouter:
     return router
 
 
-async def _find(engine: AsyncEngine, asking: Viewer, discrepancy_id: int) -> dict[str, Any]:
+async def _find(engine: AsyncEngine, asking: Viewer, discrepancy_id: int) -> FindingRow:
     async with viewing(engine, asking) as connection:
         finding = await find_one(connection, discrepancy_id)
     if finding is None:

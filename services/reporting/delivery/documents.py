@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
 
 from shared.contracts.manifests import StatementIssued
 from shared.contracts.reports import (
@@ -33,7 +32,7 @@ class PreparedReport:
     """A report as it will be sent, with what it is found by and each enterprise's share of it."""
 
     document: AnyReport
-    index: dict[str, Any]
+    index: dict[str, str | date]
     shares: dict[str, Share] = field(default_factory=dict)
 
     @property
@@ -42,11 +41,17 @@ class PreparedReport:
         return self.document.model_dump_json().encode()
 
     @property
-    def row(self) -> dict[str, Any]:
+    def row(self) -> dict[str, str | date | bytes]:
         """The row of `reporting.report`."""
         body = self.body
-        known = {"report_id": self.document.report_id, "kind": self.document.kind, "province": self.document.province}
-        return known | self.index | {"body": body, "body_sha256": hashlib.sha256(body).hexdigest()}
+        return {
+            "report_id": self.document.report_id,
+            "kind": self.document.kind,
+            "province": self.document.province,
+            **self.index,
+            "body": body,
+            "body_sha256": hashlib.sha256(body).hexdigest(),
+        }
 
 
 def coverage_report(coverage: Coverage, employees: Sequence[EmployeeExclusion]) -> PreparedReport:
@@ -122,7 +127,11 @@ def filing_report(statement: StatementIssued) -> PreparedReport:
             for line in statement.lines
         ],
     )
-    index = {"period": statement.period, "enterprise": statement.enterprise, "statement_id": statement.statement_id}
+    index: dict[str, str | date] = {
+        "period": statement.period,
+        "enterprise": statement.enterprise,
+        "statement_id": statement.statement_id,
+    }
     return PreparedReport(report, index, {statement.enterprise: (statement.orders, statement.amount)})
 
 
@@ -163,5 +172,5 @@ def _coverage_shares(coverage: Coverage) -> dict[str, Share]:
     return shares
 
 
-def _daily(day: date) -> dict[str, Any]:
+def _daily(day: date) -> dict[str, str | date]:
     return {"day": day, "period": str(Month.of(day))}

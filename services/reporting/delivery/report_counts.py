@@ -1,6 +1,7 @@
 """Counts and lists reports, deliveries and receipts: for the status, and for a month's reconciliation."""
 
-from typing import Any
+from dataclasses import dataclass
+from datetime import date, datetime
 
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -8,7 +9,21 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.reporting.tables import DELIVERY, RECEIPT, REPORT
 
 
-async def list_receipts(connection: AsyncConnection, period: str | None) -> list[dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class ReceiptListed:
+    """A receipt, with what its report is."""
+
+    report_id: str
+    kind: str
+    day: date | None
+    period: str
+    province: str
+    enterprise: str | None
+    receipt_id: str
+    received_at: datetime
+
+
+async def list_receipts(connection: AsyncConnection, period: str | None) -> list[ReceiptListed]:
     """Receipts (of a month) with what their reports are, in the order of the ids."""
     query = (
         select(
@@ -26,7 +41,7 @@ async def list_receipts(connection: AsyncConnection, period: str | None) -> list
     )
     if period is not None:
         query = query.where(REPORT.c.period == period)
-    return [dict(row) for row in (await connection.execute(query)).mappings()]
+    return [ReceiptListed(*row) for row in await connection.execute(query)]
 
 
 _COUNTS = text("""

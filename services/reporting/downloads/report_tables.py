@@ -1,11 +1,10 @@
 """The answers as tables for spreadsheets."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from pydantic import BaseModel
 
-from services.reporting.downloads.spreadsheet_cells import Table
+from services.reporting.downloads.spreadsheet_cells import Cell, Table
 from services.reporting.read_model.responses import Remittance, Sheet
 from shared.contracts.reports import CoverageReport, DeclarationReport, PaymentReport, RegistrationReport
 from shared.domain.scheme.province import PROVINCES
@@ -23,7 +22,9 @@ class Tables:
         workers = shown.participation.model_dump()
         hours = [{"hour": hour, "orders": orders} for hour, orders in enumerate(shown.hours or ())]
         bounds = [*(f"below {bound} s" for bound in shown.delays.bounds_seconds), "longer"]
-        late = [{"delay": bound, "orders": orders} for bound, orders in zip(bounds, shown.delays.orders, strict=True)]
+        late: list[Mapping[str, Cell]] = [
+            {"delay": bound, "orders": orders} for bound, orders in zip(bounds, shown.delays.orders, strict=True)
+        ]
         return [
             _table("figures", [where | _row(shown.figures)]),
             _table("before", [where | _row(shown.before)]),
@@ -39,7 +40,7 @@ class Tables:
         ]
 
     def statement(
-        self, statement: Mapping[str, Any], lines: Sequence[BaseModel], paid: Sequence[Remittance]
+        self, statement: Mapping[str, Cell], lines: Sequence[BaseModel], paid: Sequence[Remittance]
     ) -> list[Table]:
         """A statement, its lines, what was remitted."""
         return [
@@ -48,7 +49,7 @@ class Tables:
             self.rows("remittances", [_row(remittance) for remittance in paid]),
         ]
 
-    def rows(self, name: str, rows: Sequence[Mapping[str, Any]]) -> Table:
+    def rows(self, name: str, rows: Sequence[Mapping[str, Cell]]) -> Table:
         """Rows that name an enterprise or a province by its code get the name beside it."""
         return _table(name, [self._with_names(row) for row in rows])
 
@@ -63,27 +64,28 @@ class Tables:
         ]
         return [self.rows("report", [head]), *parts]
 
-    def _named(self, part: BaseModel) -> dict[str, Any]:
+    def _named(self, part: BaseModel) -> dict[str, Cell]:
         row = _row(part)
         code = row.pop("code")
-        return {"code": code, "name": self._name_of(code)} | row
+        return {"code": code, "name": self._name_of(code), **row}
 
-    def _with_names(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        named: dict[str, Any] = {}
+    def _with_names(self, row: Mapping[str, Cell]) -> dict[str, Cell]:
+        named: dict[str, Cell] = {}
         for column, value in row.items():
             named[column] = value
             if column in {"enterprise", "province"}:
                 named[f"{column}_name"] = self._name_of(value)
         return named
 
-    def _name_of(self, code: str | None) -> str:
-        known = PROVINCES.get(code or "")
-        return f"{known.chinese} {known.english}" if known else self._enterprises.get(code or "", "")
+    def _name_of(self, code: Cell) -> str:
+        key = code if isinstance(code, str) else ""
+        known = PROVINCES.get(key)
+        return f"{known.chinese} {known.english}" if known else self._enterprises.get(key, "")
 
 
-def _row(part: BaseModel) -> dict[str, Any]:
+def _row(part: BaseModel) -> dict[str, Cell]:
     return part.model_dump(by_alias=True)
 
 
-def _table(name: str, rows: Sequence[Mapping[str, Any]]) -> Table:
+def _table(name: str, rows: Sequence[Mapping[str, Cell]]) -> Table:
     return Table(name, list(dict.fromkeys(column for row in rows for column in row)), rows)

@@ -27,13 +27,16 @@ _NOT_SHOWN: Final = frozenset({"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"})
 _MONEY: Final = "_yuan"
 
 
+Cell = str | int | Decimal | date | Sequence["Cell"] | Mapping[str, "Cell"] | None
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """Rows under the names of their columns; a value that is not there is an empty cell."""
 
     name: str
     columns: Sequence[str]
-    rows: Sequence[Mapping[str, Any]]
+    rows: Sequence[Mapping[str, Cell]]
 
 
 def visible(text: str) -> str:
@@ -52,7 +55,7 @@ def _shown(character: str) -> str:
     return "␡" if code == 0x7F else f"\\u{code:04x}"
 
 
-def guarded(value: Any) -> str:
+def guarded(value: Cell) -> str:
     """A cell of CSV."""
     text = "" if value is None else str(value)
     is_run = text.startswith(_RUN_BY_SPREADSHEETS) and not _NUMBER.fullmatch(text)
@@ -87,13 +90,13 @@ def write_xlsx(tables: Sequence[Table]) -> bytes:
     return out.getvalue()
 
 
-def _write(sheet: Any, row: int, at: int, column: str, value: Any) -> None:
+def _write(sheet: Any, row: int, at: int, column: str, value: Cell) -> None:
     if value is None:
         return
     if isinstance(value, int) and not isinstance(value, bool):
         sheet.write_number(row, at, value)
     elif column.endswith(_MONEY) and _NUMBER.fullmatch(str(value)):
-        sheet.write_number(row, at, Decimal(value))
+        sheet.write_number(row, at, Decimal(str(value)))
     else:
         text = value.isoformat() if isinstance(value, date | datetime) else str(value)
         sheet.write_string(row, at, visible(text)[:LONGEST])

@@ -1,7 +1,8 @@
 """The register: filters, one finding with its evidence side by side, and changes of its state."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Final, get_args
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Final, get_args
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from fastapi.responses import Response
@@ -10,7 +11,9 @@ from services.reporting.access.access_log import note_look
 from services.reporting.access.authentication import form_fields
 from services.reporting.access.viewers import Role, Viewer, viewing
 from services.reporting.register.register_queries import (
+    Entry,
     FindingFilter,
+    FindingRow,
     State,
     change_state,
     find_one,
@@ -99,7 +102,7 @@ def make_router(context: PageContext) -> APIRouter:
     return router
 
 
-async def _find(context: PageContext, viewer: Viewer, discrepancy_id: int) -> dict[str, Any]:
+async def _find(context: PageContext, viewer: Viewer, discrepancy_id: int) -> FindingRow:
     if not 0 < discrepancy_id < 2**63:
         raise HTTPException(404, f"no finding {discrepancy_id}")
     async with viewing(context.engine, viewer) as connection:
@@ -124,10 +127,27 @@ async def _show(
     )  # fmt: skip
 
 
-def _story(finding: Mapping[str, Any]) -> list[dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class StoryShown:
+    """A change of state, or a sighting (without a state), in the history of a finding."""
+
+    at: datetime
+    state: str | None
+    actor: str
+    note: str
+
+
+def _story(finding: FindingRow) -> list[StoryShown]:
     """States and sightings in the order of time."""
-    states = [{"at": entry["noted_at"], "state": entry["state"], "actor": entry["actor"], "note": entry["note"]}
-              for entry in finding["history"]]  # fmt: skip
-    seen = [{"at": sighting["seen_at"], "state": None, "actor": "danbao", "note": sighting["detail"]}
-            for sighting in finding["sightings"]]  # fmt: skip
-    return sorted(states + seen, key=lambda event: event["at"])
+    history, sightings = finding["history"], finding["sightings"]
+    assert isinstance(history, list)
+    assert isinstance(sightings, list)
+    states = [_story_of(entry, str(entry["state"]), str(entry["actor"]), entry["note"]) for entry in history]
+    seen = [_story_of(sighting, None, "danbao", sighting["detail"]) for sighting in sightings]
+    return sorted(states + seen, key=lambda event: event.at)
+
+
+def _story_of(entry: Entry, state: str | None, actor: str, note: str | int | datetime | None) -> StoryShown:
+    at = entry["seen_at" if state is None else "noted_at"]
+    assert isinstance(at, datetime)
+    return StoryShown(at, state, actor, str(note))

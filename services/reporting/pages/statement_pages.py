@@ -1,14 +1,14 @@
 """Statements: the list with the state of each, and one with everything behind it."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, get_args
+from typing import Annotated, Final, get_args
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 from fastapi.responses import Response
 
 from services.reporting.access.viewers import Role, Viewer, viewing
 from services.reporting.read_model.payment_state import STATES, read_payments, state_of
-from services.reporting.read_model.responses import Statement
+from services.reporting.read_model.responses import Statement, StatementLineShown
 from services.reporting.read_model.sent_reports import find_filing
 from services.reporting.read_model.statements import StatementFilter, find_statement, list_periods, list_statements
 from services.reporting.rendering.layout import EVERYWHERE, OFFICES
@@ -29,6 +29,8 @@ from shared.domain.money import Amount, parse_yuan, yuan
 from shared.runtime.clock import now
 
 StatementId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.:-]{1,128}$")]
+StatementRow = dict[str, str | int | None]
+"""A statement, or a line of one, for the templates."""
 MOST: Final = 1_000
 """Statements of a month on one page: 32 provinces of 31 enterprises; the API has a cursor."""
 
@@ -58,11 +60,15 @@ def make_router(context: PageContext) -> APIRouter:
         rows = [_row(statement, payments.get(statement.statement_id)) for statement in listed]
         if state:
             rows = [row for row in rows if row["state"] == state]
+        t = context.renderer.translator(request)
         return context.renderer.page(
             request, "statements.html", viewer=viewer, rows=rows, total=_total(rows), as_of=day, period=shown,
             links=_exports(period=shown, province=province, enterprise=enterprise, state=state, as_of=as_of),
             wanted={"province": province, "enterprise": enterprise, "state": state},
-            **_choices(context, request, viewer, periods),
+            periods=[(month, t.month(month)) for month in periods], states=[(name, t.word("state", name)) for name in STATES],
+            provinces=[(code, t.province(code)) for code in sorted(context.joined)],
+            enterprises=sorted(context.renderer.enterprises.items()), has_provinces=viewer.role is not Role.PROVINCE,
+            has_enterprises=viewer.role in EVERYWHERE or viewer.role is Role.PROVINCE,
         )  # fmt: skip
 
     @router.get("/statements/{statement_id}")
@@ -93,43 +99,31 @@ def make_router(context: PageContext) -> APIRouter:
     return router
 
 
-def _choices(context: PageContext, request: Request, viewer: Viewer, periods: Sequence[str]) -> dict[str, Any]:
-    t = context.renderer.translator(request)
-    return {
-        "periods": [(period, t.month(period)) for period in periods],
-        "provinces": [(code, t.province(code)) for code in sorted(context.joined)],
-        "enterprises": sorted(context.renderer.enterprises.items()),
-        "states": [(state, t.word("state", state)) for state in STATES],
-        "has_provinces": viewer.role is not Role.PROVINCE,
-        "has_enterprises": viewer.role in EVERYWHERE or viewer.role is Role.PROVINCE,
-    }
-
-
 def _exports(**wanted: object) -> list[tuple[str, str]]:
     """The same rows as on the page, as downloads."""
     return [(kind.upper(), address("/v1/statements", **wanted, limit=MOST, format=kind)) for kind in ("xlsx", "csv")]
 
 
-def _row(statement: Statement, payment: PaymentItem | None) -> dict[str, Any]:
+def _row(statement: Statement, payment: PaymentItem | None) -> StatementRow:
     """A statement with where its payment stands, for the templates."""
-    values = statement.model_dump(mode="json", by_alias=True) | {"orders": statement.orders}
+    values: StatementRow = statement.model_dump(mode="json", by_alias=True) | {"orders": statement.orders}
     values |= {"remitted_yuan": None, "outstanding_yuan": None, "late_fee_yuan": None}
     if payment is not None:
         values |= payment.model_dump(include={"remitted_yuan", "outstanding_yuan", "late_fee_yuan"})
     return values | {"state": state_of(statement, payment)}
 
 
-def _line(line: Any) -> dict[str, Any]:
+def _line(line: StatementLineShown) -> StatementRow:
     return dict(line.model_dump(mode="json", by_alias=True))
 
 
-def _total(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
+def _total(rows: Sequence[StatementRow]) -> dict[str, str]:
     """Sums in yuan; a dash where one of the rows is not known."""
 
     def added(name: str) -> str:
         if any(row[name] is None for row in rows):
             return "–"
-        return grouped(yuan(Amount(sum(parse_yuan(row[name]) for row in rows))))
+        return grouped(yuan(Amount(sum(parse_yuan(str(row[name])) for row in rows))))
 
     names = {"amount": "amount_yuan", "remitted": "remitted_yuan", "outstanding": "outstanding_yuan"}
     return {name: added(column) for name, column in names.items()}

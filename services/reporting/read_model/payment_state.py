@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import date
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -56,7 +56,7 @@ async def read_payments(sources: Sources, periods: Iterable[str], as_of: date) -
 def with_payment(statement: Statement, payments: Payments, as_of: date) -> Standing:
     """The statement with its state."""
     payment = payments.get(statement.statement_id)
-    told: dict[str, Any] = {name: getattr(statement, name) for name in Statement.model_fields}
+    values = {name: getattr(statement, name) for name in Statement.model_fields}
     if payment is not None:
-        told |= payment.model_dump(include={"remitted_yuan", "outstanding_yuan", "arrears_yuan", "late_fee_yuan"})
-    return Standing(state=state_of(statement, payment), as_of=as_of, **told)
+        values |= payment.model_dump(include={"remitted_yuan", "outstanding_yuan", "arrears_yuan", "late_fee_yuan"})
+    return Standing(state=state_of(statement, payment), as_of=as_of, **values)

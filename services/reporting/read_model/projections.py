@@ -1,9 +1,8 @@
 """From a closed day, or a statement, as it was told, to the rows that pages read: live and for a rebuild."""
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from datetime import date
-from typing import Any
 
 from sqlalchemy import Table, insert
 from sqlalchemy.dialects.postgresql import insert as insert_once
@@ -15,6 +14,7 @@ from shared.contracts.manifests import DayClosed, Outcome, StatementIssued, Tota
 
 ASSESSED = "assessed:"
 """How the reason of a total starts whose orders are presumed (shared/contracts/manifests.py)."""
+Row = dict[str, date | str | int | list[int] | None]
 Place = tuple[date, str, str, str]
 """Insured day, province, enterprise, industry."""
 
@@ -32,15 +32,17 @@ async def project_day(connection: AsyncConnection, closed: DayClosed) -> bool:
     await _add(
         connection,
         tables.DAILY_SUM,
-        [_placed(place) | {"day": closed.day, **row} for place, row in sums.items()],
+        [{**_placed(place), "day": closed.day, **row} for place, row in sums.items()],
     )
     await _add(connection, tables.DAILY_REASON, _reasons(closed))
     await _add(connection, tables.PARTICIPATION, _participation(closed))
     await _add(connection, tables.DAILY_HOURS, _hours(closed))
     first_time = Counter[str]()
-    for each in closed.first_time:
-        first_time[each.province] += each.workers
-    new = [{"day": closed.day, "province": province, "workers": count} for province, count in first_time.items()]
+    for count in closed.first_time:
+        first_time[count.province] += count.workers
+    new: list[Row] = [
+        {"day": closed.day, "province": province, "workers": workers} for province, workers in first_time.items()
+    ]
     await _add(connection, tables.FIRST_TIME, new)
     await _add_to_months(connection, closed.day, sums, first_time)
     return True
@@ -87,11 +89,12 @@ def _sums(closed: DayClosed) -> dict[Place, Counter[str]]:
     return found
 
 
-def _placed(place: Place) -> dict[str, Any]:
-    return dict(zip(("insured_on", "province", "enterprise", "industry"), place, strict=True))
+def _placed(place: Place) -> Row:
+    insured_on, province, enterprise, industry = place
+    return {"insured_on": insured_on, "province": province, "enterprise": enterprise, "industry": industry}
 
 
-def _reasons(closed: DayClosed) -> list[dict[str, Any]]:
+def _reasons(closed: DayClosed) -> list[Row]:
     found = Counter[tuple[Place, str, str]]()
     for total in closed.totals:
         place = place_of(total)
@@ -104,49 +107,67 @@ def _reasons(closed: DayClosed) -> list[dict[str, Any]]:
     ]
 
 
-def _participation(closed: DayClosed) -> list[dict[str, Any]]:
-    found = Counter[tuple[date, str, str | None]]()
-    for each in closed.workers:
-        found[each.insured_on, each.province, each.enterprise] += each.workers
-    names = ("insured_on", "province", "enterprise")
-    return [dict(zip(names, key, strict=True)) | {"day": closed.day, "workers": count} for key, count in found.items()]
+def _participation(closed: DayClosed) -> list[Row]:
+    workers = Counter[tuple[date, str, str | None]]()
+    for count in closed.workers:
+        workers[count.insured_on, count.province, count.enterprise] += count.workers
+    return [
+        {
+            "insured_on": insured_on,
+            "province": province,
+            "enterprise": enterprise,
+            "day": closed.day,
+            "workers": total,
+        }
+        for (insured_on, province, enterprise), total in workers.items()
+    ]
 
 
-def _hours(closed: DayClosed) -> list[dict[str, Any]]:
-    found: dict[tuple[date, str, str], list[int]] = {}
-    for each in closed.hours:
-        key = each.insured_on, each.province, each.enterprise
-        found[key] = [sum(pair) for pair in zip(found.get(key, [0] * len(each.orders)), each.orders, strict=True)]
-    names = ("insured_on", "province", "enterprise")
-    return [dict(zip(names, key, strict=True)) | {"day": closed.day, "orders": orders} for key, orders in found.items()]
+def _hours(closed: DayClosed) -> list[Row]:
+    hours: dict[tuple[date, str, str], list[int]] = {}
+    for count in closed.hours:
+        key = count.insured_on, count.province, count.enterprise
+        known = hours.get(key, [0] * len(count.orders))
+        hours[key] = [sum(pair) for pair in zip(known, count.orders, strict=True)]
+    return [
+        {"insured_on": insured_on, "province": province, "enterprise": enterprise, "day": closed.day, "orders": orders}
+        for (insured_on, province, enterprise), orders in hours.items()
+    ]
 
 
 async def _add_to_months(
     connection: AsyncConnection, day: date, sums: Mapping[Place, Counter[str]], first_time: Counter[str]
 ) -> None:
-    months: dict[tuple[Hashable, ...], Counter[str]] = defaultdict(lambda: Counter(dict.fromkeys(tables.COUNTS, 0)))
-    whole: dict[tuple[Hashable, ...], Counter[str]] = defaultdict(lambda: Counter(dict.fromkeys(tables.COUNTS, 0)))
-    for (insured_on, *place), row in sums.items():
+    months: dict[Place, Counter[str]] = defaultdict(lambda: Counter(dict.fromkeys(tables.COUNTS, 0)))
+    whole: dict[tuple[str, str, str], Counter[str]] = defaultdict(lambda: Counter(dict.fromkeys(tables.COUNTS, 0)))
+    for (insured_on, province, enterprise, industry), row in sums.items():
         for name, count in row.items():
-            months[insured_on.replace(day=1), *place][name] += count
-            whole[tuple(place)][name] += count
+            months[insured_on.replace(day=1), province, enterprise, industry][name] += count
+            whole[province, enterprise, industry][name] += count
     names = ("province", "enterprise", "industry")
-    for table, key, found in (
-        (tables.MONTHLY_SUM, ("month", *names), months),
-        (tables.WHOLE_SUM, names, whole),
-    ):
-        rows = [dict(zip(key, values, strict=True)) | row for values, row in sorted(found.items(), key=str)]
-        await _upsert(connection, table, key, rows)
-    new = [{"month": day.replace(day=1), "province": each, "workers": count} for each, count in first_time.items()]
+    by_month: list[Row] = [
+        {"month": month, "province": province, "enterprise": enterprise, "industry": industry, **row}
+        for (month, province, enterprise, industry), row in sorted(months.items(), key=str)
+    ]
+    in_all: list[Row] = [
+        {"province": province, "enterprise": enterprise, "industry": industry, **row}
+        for (province, enterprise, industry), row in sorted(whole.items(), key=str)
+    ]
+    await _upsert(connection, tables.MONTHLY_SUM, ("month", *names), by_month)
+    await _upsert(connection, tables.WHOLE_SUM, names, in_all)
+    new: list[Row] = [
+        {"month": day.replace(day=1), "province": province, "workers": workers}
+        for province, workers in first_time.items()
+    ]
     await _upsert(connection, tables.MONTHLY_FIRST_TIME, ("month", "province"), new)
 
 
-async def _add(connection: AsyncConnection, table: Table, rows: list[dict[str, Any]]) -> None:
+async def _add(connection: AsyncConnection, table: Table, rows: list[Row]) -> None:
     if rows:
         await connection.execute(insert(table), rows)
 
 
-async def _upsert(connection: AsyncConnection, table: Table, key: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
+async def _upsert(connection: AsyncConnection, table: Table, key: tuple[str, ...], rows: list[Row]) -> None:
     """Add to what stands under the key."""
     if not rows:
         return

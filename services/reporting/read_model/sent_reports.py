@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 from sqlalchemy import ColumnElement, select
@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.reporting.read_model.responses import Answer, Province
 from services.reporting.tables import DELIVERY, RECEIPT, REPORT
 from shared.contracts.reports import REPORT as DOCUMENT
-from shared.contracts.reports import CoverageReport, Report
+from shared.contracts.reports import CoverageReport, PremiumLine, Report
 
 AnyReport = Report
 
@@ -73,7 +73,7 @@ class SentReport:
     kind: str
     state: str
     receipt_id: str | None
-    received_at: Any
+    received_at: datetime | None
     last_error: str | None
     body: bytes
 
@@ -88,11 +88,11 @@ class CoverageView:
     unconfirmed: frozenset[tuple[str, str]]
 
     @property
-    def day_lines(self) -> list[Any]:
+    def day_lines(self) -> list[PremiumLine]:
         return [line for line in self.report.lines if line.insured_on == self.report.day]
 
     @property
-    def amendments(self) -> list[Any]:
+    def amendments(self) -> list[PremiumLine]:
         return [line for line in self.report.lines if line.insured_on != self.report.day]
 
 

@@ -7,9 +7,9 @@ to a scope; `Where` narrows further.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import text
+from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.reporting.read_model.responses import (
@@ -28,6 +28,8 @@ from services.reporting.read_model.responses import (
 from shared.domain.books.delays import BUCKETS
 from shared.domain.calendar import Month
 
+Values = Mapping[str, str | int | date]
+"""Parameters of a query, by name."""
 LINE_DAYS: Final = 30
 MOST_AMENDMENTS: Final = 200
 _SUMS: Final = ", ".join(
@@ -117,7 +119,7 @@ async def _read_parts(
         from (select *, insured_on >= :first as is_now from reporting.daily_sum
               where insured_on between :before and :last{_within(where)}) s
         group by grouping sets ((is_now), (is_now, province), (is_now, enterprise), (is_now, industry))"""
-    values = {"before": span.before[0], "first": span.first, "last": span.last, **_values(where)}
+    values: Values = {"before": span.before[0], "first": span.first, "last": span.last, **_values(where)}
     sums: dict[bool, Mapping[str, int]] = {}
     parts: _Parts = {name: {} for name in _NAMES}
     for row in await _fetch(connection, sql, values):
@@ -160,7 +162,7 @@ async def _read_participation(
     sql = f"""
         select province, enterprise, sum(workers)::bigint as workers from reporting.participation
         where insured_on between :first and :last{_within(where, _NAMES[:2])} group by 1, 2"""
-    values = {"first": span.first, "last": span.last, **_values(where)}
+    values: Values = {"first": span.first, "last": span.last, **_values(where)}
     worker_days: dict[str, int] = {}
     total = 0
     for row in await _fetch(connection, sql, values):
@@ -226,8 +228,8 @@ async def _read_amendments(connection: AsyncConnection, where: Where, span: Span
     return [Amendment(day=row["day"], insured_on=row["insured_on"], **_counts(row)) for row in rows]
 
 
-async def _fetch(connection: AsyncConnection, sql: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [dict(row) for row in (await connection.execute(text(sql), values)).mappings()]
+async def _fetch(connection: AsyncConnection, sql: str, values: Values) -> list[RowMapping]:
+    return list((await connection.execute(text(sql), values)).mappings())
 
 
 def _within(where: Where, names: tuple[str, ...] = _NAMES) -> str:
@@ -241,9 +243,9 @@ def _counted(where: Where) -> str:
     return _within(where, _NAMES[:2]) + rest
 
 
-def _values(where: Where) -> dict[str, Any]:
+def _values(where: Where) -> dict[str, str]:
     return {name: value for name in _NAMES if (value := getattr(where, name)) is not None}
 
 
-def _counts(row: Mapping[str, Any]) -> dict[str, int]:
+def _counts(row: RowMapping) -> dict[str, int]:
     return {name: row[name] for name in ("charged", "reversed", "presumed", "excluded", "premium")}

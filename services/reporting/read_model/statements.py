@@ -1,10 +1,11 @@
 """Statements and remittances, as lists with a cursor and one by one. Where payment stands, the ledger says."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-from sqlalchemy import Row, Select, Subquery, select, text, true, tuple_
+from sqlalchemy import RowMapping, Subquery, select, text, true, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.reporting.read_model.read_model_tables import REMITTANCE, STATEMENT_SUM
@@ -51,14 +52,13 @@ async def list_statements(connection: AsyncConnection, wanted: StatementFilter) 
         query = query.where(own.period <= last.period, (own.period < last.period) | later)
     # Before the joins, so that these few are looked up, and not all.
     page = query.order_by(own.period.desc(), own.enterprise, own.province).limit(wanted.limit).subquery()
-    order = (page.c.period.desc(), page.c.enterprise, page.c.province)
-    return [_statement(row) for row in await connection.execute(_with_receipts(page).order_by(*order))]
+    return [_statement(row) for row in await _fetch_with_receipts(connection, page)]
 
 
 async def find_statement(connection: AsyncConnection, statement_id: str) -> StatementShown | None:
     """One, with its lines as they were told; None where there is none to see."""
     chosen = select(STATEMENT_SUM).where(STATEMENT_SUM.c.statement_id == statement_id).subquery()
-    row = (await connection.execute(_with_receipts(chosen))).one_or_none()
+    row = next(iter(await _fetch_with_receipts(connection, chosen)), None)
     body = await connection.scalar(select(STATEMENT_ISSUED.c.body).filter_by(statement_id=statement_id))
     if row is None or body is None:
         return None
@@ -95,7 +95,7 @@ async def list_periods(connection: AsyncConnection) -> list[str]:
     return list((await connection.execute(_PERIODS)).scalars())
 
 
-def _with_receipts(chosen: Subquery) -> Select[Any]:
+async def _fetch_with_receipts(connection: AsyncConnection, chosen: Subquery) -> Sequence[RowMapping]:
     """A statement has one report at most; each is looked up by itself, whatever the planner thinks of joins."""
     receipt = (
         select(RECEIPT.c.receipt_id, RECEIPT.c.received_at)
@@ -104,9 +104,11 @@ def _with_receipts(chosen: Subquery) -> Select[Any]:
         .limit(1)
         .lateral()
     )
-    return select(chosen, receipt.c.receipt_id, receipt.c.received_at).outerjoin(receipt, true())
+    query = select(chosen, receipt.c.receipt_id, receipt.c.received_at).outerjoin(receipt, true())
+    order = (chosen.c.period.desc(), chosen.c.enterprise, chosen.c.province)
+    return (await connection.execute(query.order_by(*order))).mappings().all()
 
 
-def _statement(row: Row[Any]) -> Statement:
-    values = dict(row._mapping)
+def _statement(row: RowMapping) -> Statement:
+    values = dict(row)
     return Statement(declared_at=values.pop("received_at"), **values)

@@ -1,14 +1,14 @@
 """The register (差异登记) for its readers: lists with a cursor, one finding with its history, a change of state."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
-from typing import Any, Final, Literal
+from datetime import date, datetime
+from typing import Final, Literal
 
 from sqlalchemy import ARRAY, BigInteger, Table, bindparam, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.reporting.access.viewers import Viewer, act
+from services.reporting.register.discrepancies import EvidenceValue
 from services.reporting.tables import (
     DISCREPANCY,
     DISCREPANCY_NOW,
@@ -19,6 +19,10 @@ from services.reporting.tables import (
 from services.reporting.tables import DISCREPANCY_STATE as STATE
 from shared.contracts.findings import FindingKind
 
+Entry = dict[str, str | int | datetime | None]
+"""A change of state, a sighting or an order of a finding."""
+FindingValue = str | int | date | dict[str, EvidenceValue] | list[Entry] | None
+FindingRow = dict[str, FindingValue]
 State = Literal["open", "explained", "corrected", "confirmed"]
 _CHANGE: Final = text("select reporting.change_finding(:credential, :finding, :state, :comment)")
 
@@ -37,7 +41,7 @@ class FindingFilter:
     limit: int = 1_000
 
 
-async def list_findings(connection: AsyncConnection, wanted: FindingFilter) -> list[dict[str, Any]]:
+async def list_findings(connection: AsyncConnection, wanted: FindingFilter) -> list[FindingRow]:
     """Findings that the connection's viewer sees, by id, as they stand now."""
     found = select(DISCREPANCY.c.id).where(DISCREPANCY.c.id > wanted.after)
     for name in ("kind", "enterprise", "province", "day", "period"):
@@ -56,7 +60,7 @@ async def list_findings(connection: AsyncConnection, wanted: FindingFilter) -> l
     return [dict(row) for row in (await connection.execute(query)).mappings()] if ids else []
 
 
-async def find_one(connection: AsyncConnection, discrepancy_id: int) -> dict[str, Any] | None:
+async def find_one(connection: AsyncConnection, discrepancy_id: int) -> FindingRow | None:
     """A finding with its `history`, `sightings` and `orders`; None where the connection's viewer sees none."""
     query = select(DISCREPANCY_NOW).where(DISCREPANCY_NOW.c.id == discrepancy_id)
     row = (await connection.execute(query)).mappings().one_or_none()
@@ -69,9 +73,11 @@ async def find_one(connection: AsyncConnection, discrepancy_id: int) -> dict[str
     }
 
 
-def names_orders(found: Mapping[str, Any]) -> bool:
+def names_orders(finding: FindingRow) -> bool:
     """Whether a finding, as it is told, names single orders or workers."""
-    return bool(found.get("orders")) or not {"order_id", "worker_id"}.isdisjoint(found["evidence"] or {})
+    evidence = finding["evidence"]
+    names = evidence if isinstance(evidence, dict) else {}
+    return bool(finding.get("orders")) or not {"order_id", "worker_id"}.isdisjoint(names)
 
 
 async def change_state(
@@ -82,7 +88,7 @@ async def change_state(
     return changed.scalar_one() is True
 
 
-async def _beside(connection: AsyncConnection, table: Table, discrepancy_id: int, *names: str) -> list[dict[str, Any]]:
+async def _beside(connection: AsyncConnection, table: Table, discrepancy_id: int, *names: str) -> list[Entry]:
     order = table.c.number if "number" in table.c else table.c.id
     query = select(*[table.c[name] for name in names]).where(table.c.discrepancy_id == discrepancy_id).order_by(order)
     return [dict(row) for row in (await connection.execute(query)).mappings()]

@@ -4,13 +4,14 @@ The outlines were drawn by tools/draw_map.py. The Corps (66) has no outline of i
 the map; Taiwan, Hong Kong and Macau are no reporting units and are drawn without a figure.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+import msgspec
 from markupsafe import Markup
+from msgspec import Struct
 
 OUTLINES: Final = Path(__file__).parents[1] / "static" / "china.json"
 CLASSES: Final = 5
@@ -30,20 +31,28 @@ class Shade:
     href: str
 
 
+class _Outlines(Struct, frozen=True):
+    """The file of outlines: width and height, a path a province, and the sea's."""
+
+    box: tuple[int, int]
+    shapes: dict[str, str]
+    sea: str
+
+
 class ChinaMap:
     """The outlines, read once."""
 
     def __init__(self, file: Path = OUTLINES) -> None:
-        self._map: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        self._map = msgspec.json.decode(file.read_bytes(), type=_Outlines)
 
     def draw(self, shades: Mapping[str, Shade], title: str) -> Markup:
         """The map; provinces without a shade are drawn plain."""
-        width, height = self._map["box"]
+        width, height = self._map.box
         edges = class_edges([shade.value for shade in shades.values() if shade.value])
-        shapes = [self._shape(path, shades.get(code), edges) for code, path in self._map["shapes"].items()]
+        shapes = [self._shape(path, shades.get(code), edges) for code, path in self._map.shapes.items()]
         return Markup(
             '<svg class="map" viewBox="0 0 {} {}" role="group" aria-label="{}">{}{}<path class="sea" d="{}"/></svg>'
-        ).format(width, height, title, _HATCH, Markup("").join(shapes), self._map["sea"])
+        ).format(width, height, title, _HATCH, Markup("").join(shapes), self._map.sea)
 
     @staticmethod
     def _shape(path: str, shade: Shade | None, edges: Sequence[int]) -> Markup:

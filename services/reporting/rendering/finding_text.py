@@ -6,8 +6,10 @@ kind that has no sentence here, or whose figures are not all there, is told as t
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
+from services.reporting.register.discrepancies import EvidenceValue
+from services.reporting.register.register_queries import FindingValue
 from services.reporting.rendering.texts import Translator, grouped, shanghai_time
 from shared.domain.books.delays import BUCKETS
 
@@ -31,10 +33,12 @@ class Evidence:
     delays: list[int]
 
 
-def describe_finding(t: Translator, finding: Mapping[str, Any]) -> str | None:
+def describe_finding(t: Translator, finding: Mapping[str, FindingValue]) -> str | None:
     """One sentence; None where the register's own has to do."""
     known = {name: _said(t, name, value) for name, value in _facts(finding).items()}
-    known |= {name: grouped(finding[name]) for name in ("count",) if finding[name] is not None}
+    count = finding["count"]
+    if isinstance(count, int):
+        known["count"] = grouped(count)
     known["day"] = str(finding["day"] or finding["period"] or "")
     for key in (f"told.{finding['kind']}", f"told.{finding['kind']}_otherwise"):
         said = t.maybe(key, known)
@@ -43,7 +47,7 @@ def describe_finding(t: Translator, finding: Mapping[str, Any]) -> str | None:
     return None
 
 
-def show_evidence(t: Translator, finding: Mapping[str, Any]) -> Evidence:
+def show_evidence(t: Translator, finding: Mapping[str, FindingValue]) -> Evidence:
     """The evidence of a finding in the reader's language."""
     facts = _facts(finding)
     delays = _delays(facts.pop("delays", None))
@@ -58,25 +62,28 @@ def show_evidence(t: Translator, finding: Mapping[str, Any]) -> Evidence:
     return Evidence([], chosen(lambda _: True), delays)
 
 
-def _facts(finding: Mapping[str, Any]) -> dict[str, Any]:
-    facts = {name: finding[name] for name in ("declared", "reported") if finding[name] is not None}
-    return facts | dict(finding["evidence"] or {})
+def _facts(finding: Mapping[str, FindingValue]) -> dict[str, EvidenceValue]:
+    facts: dict[str, EvidenceValue] = {
+        name: value for name in ("declared", "reported") if isinstance(value := finding[name], str)
+    }
+    evidence = finding["evidence"]
+    return facts | evidence if isinstance(evidence, dict) else facts
 
 
-def _said(t: Translator, name: str, value: Any) -> str:
+def _said(t: Translator, name: str, value: EvidenceValue) -> str:
     """A fact's value as text."""
     if isinstance(value, list):
         return t("finding.and").join(map(str, value))
     if name == "industry":
-        return t.industry(value)
+        return t.industry(str(value))
     if name in _SHARES:
         return f"{float(value):.2%}"
     if name in _TIMES:
-        return shanghai_time(value)
+        return shanghai_time(str(value))
     return grouped(value) if isinstance(value, int) else str(value)
 
 
-def _delays(lines: Any) -> list[int]:
+def _delays(lines: EvidenceValue | None) -> list[int]:
     """Orders by bucket, out of "under 60 s: 31"; none where it is not told so."""
     if not isinstance(lines, list) or len(lines) != BUCKETS:
         return []
