@@ -1,12 +1,10 @@
 """A statement with its evidence over HTTP, for our own services and the command."""
 
-from typing import Any
-
 from fastapi import APIRouter, Depends, HTTPException
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.ledger.log.checkpoints import LogKeys
-from services.ledger.queries.statement_evidence import read_evidence
+from services.ledger.queries.statement_evidence import StatementEvidence, read_evidence
 from shared.runtime.access import AccessKeys
 from shared.runtime.http.types import PathDocumentId
 
@@ -16,7 +14,7 @@ def make_evidence_router(engine: AsyncEngine, keys: LogKeys, access: AccessKeys)
     router = APIRouter(prefix="/v1", dependencies=[Depends(access.require("service"))])
 
     @router.get("/statements/{statement_id}/evidence")
-    async def evidence(statement_id: PathDocumentId) -> dict[str, Any]:
+    async def evidence(statement_id: PathDocumentId) -> StatementEvidence:
         async with engine.connect() as connection:
             document = await read_evidence(connection, keys, statement_id)
         if document is None:

@@ -1,15 +1,14 @@
 """The ledger over HTTP: its progress, and the commands that close, bill and assess. All need a service key."""
 
 from collections.abc import Callable
-from typing import Any
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.ledger.billing.issue_statements import IsWorkingDay, issue_statements
+from services.ledger.billing.issue_statements import IssueResult, IsWorkingDay, issue_statements
 from services.ledger.billing.late_fees import book_late_fees
-from services.ledger.close.close_day import close_day
+from services.ledger.close.close_day import CloseResult, close_day
 from services.ledger.operations.alarms import cosign_timeout
 from services.ledger.queries import book_queries
 from services.ledger.settings import LedgerSettings
@@ -77,21 +76,21 @@ def _add_commands(
     decisions: Decisions,
 ) -> None:
     @router.post("/days/{day}/close")
-    async def close(day: PathDay, wish: CloseRequest, request: Request) -> dict[str, Any]:
+    async def close(day: PathDay, wish: CloseRequest, request: Request) -> CloseResult:
         decision = await store_decision(decisions, request, wish)
         answer = await close_day(engine, day, wish.as_of, settings.close_after_hours, decision)
         wake()
-        return {"state": answer.state, "reason": answer.reason}
+        return answer
 
     @router.post("/statements")
-    async def bill(wish: BillRequest, request: Request) -> dict[str, Any]:
+    async def bill(wish: BillRequest, request: Request) -> IssueResult:
         decision = await store_decision(decisions, request, wish)
         answer = await issue_statements(engine, Month.parse(wish.period), wish.as_of, is_working_day, decision)
         wake()
-        return {"state": answer.state, "reason": answer.reason, "statements": answer.statements}
+        return answer
 
     @router.post("/late-fees")
-    async def late_fees(wish: LateFeeRequest, request: Request) -> dict[str, Any]:
+    async def late_fees(wish: LateFeeRequest, request: Request) -> dict[str, int | str]:
         await store_decision(decisions, request, wish)
         booked = await book_late_fees(engine, wish.as_of)
         return {"booked": booked.booked, "amount_yuan": yuan(booked.amount)}
@@ -99,29 +98,29 @@ def _add_commands(
 
 def _add_queries(router: APIRouter, engine: AsyncEngine, settings: LedgerSettings) -> None:
     @router.get("/status")
-    async def status() -> dict[str, Any]:
+    async def status() -> book_queries.LedgerStatus:
         async with engine.connect() as connection:
             return await book_queries.read_status(connection, settings.close_timeout_seconds, cosign_timeout(settings))
 
     @router.get("/days/{day}")
-    async def day_state(day: PathDay) -> dict[str, Any]:
+    async def day_state(day: PathDay) -> book_queries.DayState:
         async with engine.connect() as connection:
             return await book_queries.read_day(connection, day)
 
     @router.get("/statements")
     async def statements(
         period: AnyPeriod = None, enterprise: AnyUscc = None, province: AnyProvince = None
-    ) -> dict[str, Any]:
+    ) -> dict[str, list[book_queries.Statement]]:
         month = None if period is None else Month.parse(period)
         async with engine.connect() as connection:
             return {"statements": await book_queries.read_statements(connection, month, enterprise, province)}
 
     @router.get("/payment-states")
-    async def payment_states(period: QueryPeriod, as_of: QueryDay) -> dict[str, Any]:
+    async def payment_states(period: QueryPeriod, as_of: QueryDay) -> dict[str, list[book_queries.PaymentState]]:
         async with engine.connect() as connection:
             return {"items": await book_queries.read_payment_states(connection, Month.parse(period), as_of)}
 
     @router.get("/totals")
-    async def totals(period: QueryPeriod) -> dict[str, Any]:
+    async def totals(period: QueryPeriod) -> dict[str, list[book_queries.MonthTotal]]:
         async with engine.connect() as connection:
             return {"totals": await book_queries.read_totals(connection, Month.parse(period))}

@@ -1,7 +1,8 @@
 """The log over HTTP: in public as C2SP tlog-tiles has it, and proofs for our own services."""
 
 import gzip
-from typing import Annotated, Any, Final
+from datetime import date
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Header, HTTPException, Path, Query
 from fastapi.responses import Response
@@ -69,7 +70,7 @@ def make_proof_router(engine: AsyncEngine, keys: LogKeys, access: AccessKeys) ->
     router = APIRouter(prefix="/v1/log", dependencies=[Depends(access.require("service"))])
 
     @router.get("/proofs/{run}/{number}")
-    async def proof(run: Run, number: Number, size: Size = None) -> dict[str, Any]:
+    async def proof(run: Run, number: Number, size: Size = None) -> dict[str, int | str | list[str]]:
         async with engine.connect() as connection:
             shown, note = _found(await read_shown(connection, keys, size), "no such checkpoint")
             column = tables.log_entry.c
@@ -82,7 +83,7 @@ def make_proof_router(engine: AsyncEngine, keys: LogKeys, access: AccessKeys) ->
         return {"index": index, "size": shown, "proof": proof_hashes, "checkpoint": note.decode()}
 
     @router.get("/checkpoints")
-    async def of_day(day: QueryDay) -> dict[str, Any]:
+    async def of_day(day: QueryDay) -> dict[str, date | int | str]:
         async with engine.connect() as connection:
             size, note = _found(await read_shown_of_day(connection, keys, day), f"no checkpoint of {day} yet")
         return {"day": day, "size": size, "checkpoint": note.decode()}

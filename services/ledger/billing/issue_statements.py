@@ -8,10 +8,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Any, Literal
+from decimal import Decimal
+from typing import Literal
 
 import msgspec
 import structlog
+from msgspec import Struct
 from sqlalchemy import case, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -19,7 +21,7 @@ from services.ledger import tables
 from services.ledger.billing.debts import credit_to_advance, read_advances, use_advances
 from services.ledger.books.journal import Source, write_journal_entry
 from services.ledger.books.open_days import Books, as_json, ledger_lock, read_books, write_to_outbox
-from services.ledger.books.outside_declaration import read_outside
+from services.ledger.books.outside_declaration import OutsideSum, read_outside
 from services.ledger.books.set_aside import Step, open_quarantine
 from shared.adapters.postgres.decisions import Decision
 from shared.adapters.postgres.quarantine import Item
@@ -33,6 +35,22 @@ from shared.domain.scheme.presumption import assessed_reason, series_of
 
 log = structlog.get_logger(__name__)
 IsWorkingDay = Callable[[date], bool]
+
+
+class _SumRow(Struct, frozen=True):
+    """What was booked of one statement line in a month."""
+
+    enterprise: str
+    province: str
+    month: date
+    industry: str
+    tariff_line: int
+    assessed: str | None
+    assessed_on: date | None
+    charged: Decimal
+    reversed: Decimal
+    premium: Decimal
+    base_amounts: list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,15 +156,15 @@ async def _issue(
 
 async def _read_parties(connection: AsyncConnection, period: Month) -> dict[Party, list[BookedSum]]:
     """What was charged and reversed on the closed days of the month, and what of it lies outside declarations."""
-    found = await _read_booked(connection, period)
+    parties = await _read_booked(connection, period)
     for party, rows in (await read_outside(connection, period)).items():
-        found[party] = list(_with_outside(found.get(party, []), rows))
-    return found
+        parties[party] = list(_with_outside(parties.get(party, []), rows))
+    return parties
 
 
-def _with_outside(booked: list[BookedSum], rows: list[Any]) -> Iterator[BookedSum]:
+def _with_outside(booked: list[BookedSum], rows: list[OutsideSum]) -> Iterator[BookedSum]:
     """Sums with what lies outside; one of no orders where nothing of a line was booked in the month."""
-    outside: dict[tuple[Month, str, int], list[Any]] = defaultdict(list)
+    outside: dict[tuple[Month, str, int], list[OutsideSum]] = defaultdict(list)
     for row in rows:
         outside[Month.of(row.month), row.industry, row.tariff_line].append(row)
     for one in booked:
@@ -156,7 +174,7 @@ def _with_outside(booked: list[BookedSum], rows: list[Any]) -> Iterator[BookedSu
         yield _added(BookedSum(*key, 0, 0, Amount(0), frozenset()), found)
 
 
-def _added(one: BookedSum, rows: list[Any]) -> BookedSum:
+def _added(one: BookedSum, rows: list[OutsideSum]) -> BookedSum:
     amounts = one.base_amounts | {row.base_amount for row in rows}
     return replace(one, outside=sum(int(row.orders) for row in rows), base_amounts=amounts)
 
@@ -188,11 +206,11 @@ async def _read_booked(connection: AsyncConnection, period: Month) -> dict[Party
     )
     parties: dict[Party, list[BookedSum]] = defaultdict(list)
     for row in (await connection.execute(query)).all():
-        parties[Party(row.enterprise, row.province)].append(_sum(row))
+        parties[Party(row.enterprise, row.province)].append(_sum(_SumRow(*row)))
     return parties
 
 
-def _sum(row: Any) -> BookedSum:
+def _sum(row: _SumRow) -> BookedSum:
     return BookedSum(
         insured_month=Month.of(row.month),
         industry=row.industry,

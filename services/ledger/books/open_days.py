@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
 
 import msgspec
 import structlog
 from msgspec import Struct
+from pydantic import JsonValue
 from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -111,6 +111,7 @@ async def write_to_outbox(connection: AsyncConnection, topic: str, key: str, mes
     await connection.execute(tables.outbox.insert().values(topic=topic, key=key, payload=payload))
 
 
-def as_json(value: object) -> Any:
-    """The value as JSON's own types, as the message that told it has them."""
-    return msgspec.to_builtins(value)
+def as_json(message: Struct) -> dict[str, JsonValue]:
+    """The message as JSON's own types, as it is published."""
+    values: dict[str, JsonValue] = msgspec.to_builtins(message)
+    return values

@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Final
+from datetime import date
+from typing import Final
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 from msgspec.structs import asdict, replace
 from sqlalchemy import func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,6 +17,8 @@ from shared.domain.books.billing import OUTSIDE_DECLARATION
 from shared.domain.books.journal import Party
 from shared.domain.calendar import Month
 
+Difference = dict[str, str | int | None]
+"""One named difference between a count and the books, with both figures."""
 _NAMES: Final = OutsideOrders.__struct_fields__
 _BEYOND: Final = text("""
 with told as (
@@ -40,12 +43,24 @@ from held where outside not between 0 and booked order by 1, 2, 3, 4, 5, 6
 """)
 
 
-async def name_impossible(connection: AsyncConnection, count: DayCounted) -> list[dict[str, Any]]:
+class OutsideSum(Struct, frozen=True):
+    """Orders outside declarations of one statement line: an enterprise, province, month, industry and tariff line."""
+
+    enterprise: str
+    province: str
+    month: date
+    industry: str
+    tariff_line: int
+    base_amount: int
+    orders: int
+
+
+async def name_impossible(connection: AsyncConnection, count: DayCounted) -> list[Difference]:
     """Differences where more lies outside than the books have charged, or less than nothing does."""
-    told = _outside_of(count)
-    if not told:
+    outside = _outside_of(count)
+    if not outside:
         return []
-    columns = {name: [getattr(each, name) for each in told] for name in _NAMES}
+    columns = {name: [getattr(orders, name) for orders in outside] for name in _NAMES}
     rows = await connection.execute(_BEYOND, {**columns, "day": count.day})
     return [
         {
@@ -67,12 +82,12 @@ async def name_impossible(connection: AsyncConnection, count: DayCounted) -> lis
 
 async def keep_outside(connection: AsyncConnection, count: DayCounted) -> None:
     """Keep the answer's orders under the day that is closed."""
-    rows = [asdict(each) | {"posting_day": count.day} for each in _outside_of(count)]
+    rows = [asdict(orders) | {"posting_day": count.day} for orders in _outside_of(count)]
     if rows:
         await connection.execute(insert(tables.outside_declaration), rows)
 
 
-async def read_outside(connection: AsyncConnection, period: Month) -> dict[Party, list[Any]]:
+async def read_outside(connection: AsyncConnection, period: Month) -> dict[Party, list[OutsideSum]]:
     """Orders of each statement line of a month, by party, with the amount of one order; without those of no orders."""
     own = tables.outside_declaration.c
     month = func.cast(func.date_trunc("month", own.insured_on), own.insured_on.type).label("month")
@@ -83,10 +98,12 @@ async def read_outside(connection: AsyncConnection, period: Month) -> dict[Party
         .group_by(*key)
         .having(func.sum(own.orders) != 0)
     )
-    found: dict[Party, list[Any]] = {}
-    for row in await connection.execute(query):
-        found.setdefault(Party(row.enterprise, row.province), []).append(row)
-    return found
+    sums: dict[Party, list[OutsideSum]] = {}
+    rows = await connection.execute(query)
+    for enterprise, province, insured_month, industry, tariff_line, base_amount, orders in rows:
+        row = OutsideSum(enterprise, province, insured_month, industry, tariff_line, base_amount, int(orders))
+        sums.setdefault(Party(row.enterprise, row.province), []).append(row)
+    return sums
 
 
 def _outside_of(count: DayCounted) -> Sequence[OutsideOrders]:
@@ -94,6 +111,6 @@ def _outside_of(count: DayCounted) -> Sequence[OutsideOrders]:
     if count.outside is UNSET:
         return []
     orders = Counter[OutsideOrders]()
-    for each in count.outside:
-        orders[replace(each, orders=0)] += each.orders
-    return [replace(each, orders=total) for each, total in orders.items() if total]
+    for one in count.outside:
+        orders[replace(one, orders=0)] += one.orders
+    return [replace(key, orders=total) for key, total in orders.items() if total]

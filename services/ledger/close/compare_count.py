@@ -10,7 +10,7 @@ was not moved, is read again.
 from collections import Counter
 from collections.abc import Iterable
 from datetime import date
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import structlog
@@ -23,7 +23,7 @@ from services.ledger.books.booking import book_all_waiting, book_manifest, is_bo
 from services.ledger.books.inbox import booked_through, next_in_inbox, put_into_inbox
 from services.ledger.books.manifest_checks import check_author, check_manifest
 from services.ledger.books.open_days import Books, Closing, as_json, ledger_lock, read_books, write_to_outbox
-from services.ledger.books.outside_declaration import keep_outside, name_impossible
+from services.ledger.books.outside_declaration import Difference, keep_outside, name_impossible
 from services.ledger.books.refused_messages import content_hash, keep_if_refused
 from services.ledger.close.deployment_counts import CountingDeployments, read_answers
 from shared.contracts.manifests import DayClosed, DayCounted, Outcome, PremiumsCharged, Total, question_hash
@@ -126,7 +126,7 @@ async def _compare_and_close(
 
 async def _book_and_compare(
     connection: AsyncConnection, answers: Iterable[DayCounted], together: DayCounted, books: Books
-) -> list[dict[str, Any]]:
+) -> list[Difference]:
     """The differences with the settlements booked; where there are any, the settlements are taken back.
 
     So a wrong answer leaves nothing in the books, and the next attempt begins where this one did.
@@ -185,20 +185,21 @@ def add_up(totals: Iterable[Total]) -> dict[Key, tuple[int, int]]:
     return {key: (orders[key], premium[key]) for key in orders}
 
 
-def name_differences(counted: dict[Key, tuple[int, int]], booked: dict[Key, tuple[int, int]]) -> list[dict[str, Any]]:
+def name_differences(counted: dict[Key, tuple[int, int]], booked: dict[Key, tuple[int, int]]) -> list[Difference]:
     """Every key on which the two disagree, with both figures; empty when the books are right."""
     names = ("insured_on", "enterprise", "province", "industry", "tariff_line", "outcome", "reason")
-    differences = []
+    differences: list[Difference] = []
     for key in sorted(counted.keys() | booked.keys(), key=repr):
         theirs, ours = counted.get(key, (0, 0)), booked.get(key, (0, 0))
         if theirs != ours:
-            figures = {"counted_orders": theirs[0], "booked_orders": ours[0]}
-            figures |= {"counted_premium": theirs[1], "booked_premium": ours[1]}
-            differences.append({**dict(zip(names, key, strict=True)), **figures})
+            difference: Difference = dict(zip(names, key, strict=True))
+            difference |= {"counted_orders": theirs[0], "booked_orders": ours[0]}
+            difference |= {"counted_premium": theirs[1], "booked_premium": ours[1]}
+            differences.append(difference)
     return differences
 
 
-async def _keep_count(connection: AsyncConnection, count: DayCounted, differences: list[dict[str, Any]]) -> None:
+async def _keep_count(connection: AsyncConnection, count: DayCounted, differences: list[Difference]) -> None:
     key = {"day": count.day, "attempt": count.attempt, "deployment": count.deployment}
     row = {**key, "answer": as_json(count), "differences": differences}
     await connection.execute(insert(tables.day_count).values({**row, "content_sha256": content_hash(count)}))
@@ -243,7 +244,7 @@ async def _whole_cut(connection: AsyncConnection, closing: Closing) -> dict[str,
     return cut
 
 
-async def latest_differences(connection: AsyncConnection, closing: Closing) -> list[dict[str, Any]]:
+async def latest_differences(connection: AsyncConnection, closing: Closing) -> list[Difference]:
     """What the last count of a day that is being closed differed in; empty while it is awaited."""
     counted = tables.day_count.c
     query = select(counted.differences).where(counted.day == closing.day, counted.attempt == closing.attempt)

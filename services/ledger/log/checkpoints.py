@@ -7,7 +7,7 @@ signed is signed by whoever looks next. A fault is written down in a transaction
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from sqlalchemy import Select, exists, func, insert, select, text
@@ -155,7 +155,7 @@ async def read_signed_size(connection: AsyncConnection) -> int:
     return await connection.scalar(select(func.max(tables.checkpoint.c.size))) or 0
 
 
-def _shown(has_witness: bool) -> Select[Any]:
+def _shown(has_witness: bool) -> Select[int, bytes]:
     """Checkpoints that may be shown: with a witness, those that it cosigned."""
     cosigned = exists().where(tables.cosignature.c.size == tables.checkpoint.c.size)
     query = select(tables.checkpoint.c.size, tables.checkpoint.c.note)
@@ -177,7 +177,7 @@ async def read_shown_of_day(connection: AsyncConnection, keys: LogKeys, day: dat
     return await _with_cosignatures(connection, query)
 
 
-async def _with_cosignatures(connection: AsyncConnection, query: Select[Any]) -> tuple[int, bytes] | None:
+async def _with_cosignatures(connection: AsyncConnection, query: Select[int, bytes]) -> tuple[int, bytes] | None:
     row = (await connection.execute(query)).one_or_none()
     if row is None:
         return None

@@ -14,7 +14,7 @@ checkpoint_unwitnessed a checkpoint has been without a cosignature for longer th
 """
 
 from math import inf
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from sqlalchemy import select, text
@@ -24,6 +24,7 @@ from services.ledger import tables
 from services.ledger.billing.debts import read_advances
 from services.ledger.books.missing_manifests import read_gap_seconds, read_missing
 from services.ledger.books.open_days import Books, Closing
+from services.ledger.books.outside_declaration import Difference
 from services.ledger.close.close_day import read_waited_seconds
 from services.ledger.close.compare_count import latest_differences
 from services.ledger.settings import LedgerSettings
@@ -112,7 +113,7 @@ async def _of_closing(connection: AsyncConnection, closing: Closing | None, time
     return [f"close_overdue: {closing.day}, attempt {closing.attempt}: no count{who} for {waited:.0f} s"]
 
 
-def _difference(difference: dict[str, Any]) -> str:
+def _difference(difference: Difference) -> str:
     names = ("insured_on", "enterprise", "province", "industry", "tariff_line", "outcome", "reason")
     where = " ".join(str(difference[name]) for name in names if difference[name] is not None)
     return (

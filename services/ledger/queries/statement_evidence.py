@@ -5,8 +5,9 @@ to the entry's `totals_root`, the entry's proof to one checkpoint, and the cuts 
 Totals of others are not in it, only hashes beside theirs.
 """
 
+from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from sqlalchemy import select, tuple_
@@ -15,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.ledger import tables
 from services.ledger.log.checkpoints import LogKeys, read_shown
 from services.ledger.log.entries import read_roots
-from services.ledger.queries.book_queries import read_statements
+from services.ledger.queries.book_queries import Statement, read_statements
 from shared.contracts.manifests import Outcome, Total, total_content
 from shared.domain.calendar import Month
 from shared.domain.errors import Refused
@@ -29,6 +30,46 @@ Named = tuple[str, int]
 """Run and number of a manifest."""
 
 
+@dataclass(frozen=True, slots=True)
+class TotalEvidence:
+    """A billed total of the statement, with its place among the manifest's totals and the proof to their root."""
+
+    content: str
+    rank: int
+    proof: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestEvidence:
+    """A manifest's log entry with its proof to the checkpoint, and its totals of the statement."""
+
+    entry: str
+    index: int
+    proof: list[int]
+    totals_count: int
+    totals: list[TotalEvidence]
+
+
+@dataclass(frozen=True, slots=True)
+class CutEvidence:
+    """How far a day's close reached in each run."""
+
+    day: date
+    cut: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class StatementEvidence:
+    """The file: proofs name their hashes by place in `hashes`."""
+
+    format: str
+    statement: Statement
+    checkpoint: str
+    cuts: list[CutEvidence]
+    manifests: list[ManifestEvidence]
+    hashes: list[str]
+
+
 class HashTable:
     """Every hash once; proofs name them by place, since those of one log meet on their way up."""
 
@@ -40,15 +81,15 @@ class HashTable:
         return [self.places.setdefault(node, len(self.places)) for node in hashes]
 
 
-async def read_evidence(connection: AsyncConnection, keys: LogKeys, statement_id: str) -> dict[str, Any] | None:
-    """The file as JSON takes it; None without the statement.
+async def read_evidence(connection: AsyncConnection, keys: LogKeys, statement_id: str) -> StatementEvidence | None:
+    """The evidence of a statement; None without it.
 
     `Refused` when no checkpoint covers the month yet, or the booked lines are not what the log says.
     """
     period_of = select(tables.statement.c.period).where(tables.statement.c.statement_id == statement_id)
     period = Month.parse(await connection.scalar(period_of) or "1970-01")
     statements = await read_statements(connection, period, None, None)
-    statement = next((candidate for candidate in statements if candidate["statement_id"] == statement_id), None)
+    statement = next((candidate for candidate in statements if candidate.statement_id == statement_id), None)
     if statement is None:
         return None
     shown = await read_shown(connection, keys)
@@ -58,17 +99,17 @@ async def read_evidence(connection: AsyncConnection, keys: LogKeys, statement_id
     hashes = HashTable()
     wanted = await _read_named(connection, statement, period)
     manifests = [await _manifest(connection, named, size, statement, hashes) for named in wanted]
-    return {
-        "format": FORMAT,
-        "statement": statement,
-        "checkpoint": note.decode(),
-        "cuts": await _read_cuts(connection, period, {run for run, _ in wanted}),
-        "manifests": manifests,
-        "hashes": [candidate.hex() for candidate in hashes.places],
-    }
+    return StatementEvidence(
+        format=FORMAT,
+        statement=statement,
+        checkpoint=note.decode(),
+        cuts=await _read_cuts(connection, period, {run for run, _ in wanted}),
+        manifests=manifests,
+        hashes=[node.hex() for node in hashes.places],
+    )
 
 
-async def _read_named(connection: AsyncConnection, statement: dict[str, Any], period: Month) -> list[Named]:
+async def _read_named(connection: AsyncConnection, statement: Statement, period: Month) -> list[Named]:
     """The manifests with billed lines of the statement, in the order of the log."""
     line, entry = tables.day_line.c, tables.log_entry.c
     query = (
@@ -76,7 +117,7 @@ async def _read_named(connection: AsyncConnection, statement: dict[str, Any], pe
         .where(
             tuple_(entry.run, entry.number).in_(
                 select(line.run, line.number)
-                .where(line.enterprise == statement["enterprise"], line.province == statement["province"])
+                .where(line.enterprise == statement.enterprise, line.province == statement.province)
                 .where(line.posting_day.between(period.first_day, period.last_day), line.outcome.in_(BILLED))
             )
         )
@@ -86,8 +127,8 @@ async def _read_named(connection: AsyncConnection, statement: dict[str, Any], pe
 
 
 async def _manifest(
-    connection: AsyncConnection, named: Named, size: int, statement: dict[str, Any], hashes: HashTable
-) -> dict[str, Any]:
+    connection: AsyncConnection, named: Named, size: int, statement: Statement, hashes: HashTable
+) -> ManifestEvidence:
     entry = tables.log_entry.c
     query = select(entry.index, entry.entry).where(entry.run == named[0], entry.number == named[1])
     index, head = (await connection.execute(query)).one()
@@ -95,24 +136,20 @@ async def _manifest(
         raise Refused(f"the newest checkpoint covers {size} entries, manifest {named[0]}/{named[1]} is entry {index}")
     contents = await _read_contents(connection, named, head)
     leaves = [merkle.leaf_hash(content) for content, _, _ in contents]
-    own, period = (statement["enterprise"], statement["province"]), Month.parse(statement["period"])
-    return {
-        "entry": head.hex(),
-        "index": index,
-        "proof": hashes.put(await read_roots(connection, size, merkle.inclusion_ranges(index, size))),
-        "totals_count": len(contents),
-        "totals": [
-            {
-                "content": content.decode(),
-                "rank": rank,
-                "proof": hashes.put(merkle.inclusion_proof(leaves, rank)),
-            }
+    own, period = (statement.enterprise, statement.province), Month.parse(statement.period)
+    return ManifestEvidence(
+        entry=head.hex(),
+        index=index,
+        proof=hashes.put(await read_roots(connection, size, merkle.inclusion_ranges(index, size))),
+        totals_count=len(contents),
+        totals=[
+            TotalEvidence(content.decode(), rank, hashes.put(merkle.inclusion_proof(leaves, rank)))
             for rank, (content, total, posting_day) in enumerate(contents)
             if (total.enterprise, total.province) == own
             and total.outcome.value in BILLED
             and period.contains(posting_day)
         ],
-    }
+    )
 
 
 async def _read_contents(connection: AsyncConnection, named: Named, head: bytes) -> list[tuple[bytes, Total, date]]:
@@ -132,9 +169,9 @@ async def _read_contents(connection: AsyncConnection, named: Named, head: bytes)
     return contents
 
 
-async def _read_cuts(connection: AsyncConnection, period: Month, runs: set[str]) -> list[dict[str, Any]]:
+async def _read_cuts(connection: AsyncConnection, period: Month, runs: set[str]) -> list[CutEvidence]:
     """The cut of each close of the month, and of the one before it: of these runs, how far each close reached."""
     closed = tables.day_closed.c
     days = closed.day.between(period.first_day - timedelta(days=1), period.last_day)
     rows = await connection.execute(select(closed.day, closed.cut).where(days).order_by(closed.day))
-    return [{"day": row.day, "cut": {run: row.cut[run] for run in sorted(runs & row.cut.keys())}} for row in rows]
+    return [CutEvidence(row.day, {run: row.cut[run] for run in sorted(runs & row.cut.keys())}) for row in rows]

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.charging.rerate.rerate import Difference
-from services.ledger.queries.book_queries import read_payment_states, read_statements
+from services.ledger.queries.book_queries import StatementLine, read_payment_states, read_statements
 from shared.adapters.postgres.pool import Pool
 from shared.contracts.manifests import DayClosed, DayCounted
 from shared.domain.calendar import Month
@@ -125,9 +125,9 @@ class Audit:
         async with self.ledger.connect() as connection:
             told = await read_statements(connection, None, None, None)
         service = {
-            (each["enterprise"], each["province"], each["period"]): (
-                each["orders"], each["due_on"], Fraction(each["amount_yuan"]), Fraction(each["rounding_yuan"]),
-                [_told_line(line) for line in each["lines"]],
+            (each.enterprise, each.province, each.period): (
+                each.orders, each.due_on, Fraction(each.amount_yuan), Fraction(each.rounding_yuan),
+                [_told_line(line) for line in each.lines],
             )
             for each in told
         }  # fmt: skip
@@ -150,20 +150,20 @@ class Audit:
             async with self.ledger.connect() as connection:
                 told = await read_payment_states(connection, Month.parse(period), day)
             names = ("due_yuan", "remitted_yuan", "outstanding_yuan", "arrears_yuan", "late_fee_yuan")
-            service = {(e["enterprise"], e["province"]): {n: Fraction(e[n]) for n in names} for e in told}
+            service = {(e.enterprise, e.province): {n: Fraction(getattr(e, n)) for n in names} for e in told}
             mine = {bill.party: bill.state(day) for bill in self.model.bills.issued if bill.period == period}
             same(f"the state of payment of {period}", service, mine)
 
 
-def _told_line(line: dict[str, Any]) -> tuple[Any, ...]:
-    money = {name: Fraction(line[name]) for name in ("base_yuan", "exact_yuan", "amount_yuan")}
-    place = (line["number"], line["kind"], line["insured_month"], line["industry"], line["tariff_line"])
-    return (*place, money["base_yuan"], line["orders"], money["exact_yuan"], money["amount_yuan"], *_assessed(line))
+def _told_line(line: StatementLine) -> tuple[Any, ...]:
+    money = {name: Fraction(getattr(line, name)) for name in ("base_yuan", "exact_yuan", "amount_yuan")}
+    place = (line.number, line.kind, line.insured_month, line.industry, line.tariff_line)
+    return (*place, money["base_yuan"], line.orders, money["exact_yuan"], money["amount_yuan"], *_assessed(line))
 
 
-def _assessed(line: dict[str, Any]) -> tuple[str | None, str | None]:
+def _assessed(line: StatementLine) -> tuple[str | None, str | None]:
     """Series and day of an assessed line."""
-    return line["series"], None if line["insured_on"] is None else str(line["insured_on"])
+    return line.series, None if line.insured_on is None else str(line.insured_on)
 
 
 def differing(found: Sequence[Difference]) -> Counter[tuple[Any, ...]]:

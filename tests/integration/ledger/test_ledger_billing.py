@@ -68,7 +68,7 @@ async def state(ledger: Ledger, as_of: date, period: Month = SEPTEMBER) -> list[
     async with ledger.engine.connect() as connection:
         items = await read_payment_states(connection, period, as_of)
     names = ("due_yuan", "remitted_yuan", "outstanding_yuan", "arrears_yuan", "late_fee_yuan")
-    return [tuple(item[name] for name in names) for item in items]
+    return [tuple(getattr(item, name) for name in names) for item in items]
 
 
 async def advance_of(ledger: Ledger) -> int:
@@ -97,11 +97,11 @@ async def test_a_month_is_billed_once_it_is_closed_and_only_once(ledger: Ledger)
     assert await ledger.rows(STATE) == before
     async with ledger.engine.connect() as connection:
         first, second = await read_statements(connection, SEPTEMBER, None, None)
-    assert (first["statement_id"], first["orders"], first["due_on"]) == (f"2026-09-44-{ENTERPRISE}", 4, DUE_ON)
+    assert (first.statement_id, first.orders, first.due_on) == (f"2026-09-44-{ENTERPRISE}", 4, DUE_ON)
     # 3 × 0.0733 = 0.2199 → 0.22; 1 × 0.0045 → 0.00: rounded for each line, the difference posted.
-    assert (first["exact_yuan"], first["amount_yuan"], first["rounding_yuan"]) == ("0.2244", "0.22", "-0.0044")
-    assert [line["amount_yuan"] for line in first["lines"]] == ["0.22", "0.00"]
-    assert (second["enterprise"], second["amount_yuan"], second["rounding_yuan"]) == (OTHER, "0.14", "0.00")
+    assert (first.exact_yuan, first.amount_yuan, first.rounding_yuan) == ("0.2244", "0.22", "-0.0044")
+    assert [line.amount_yuan for line in first.lines] == ["0.22", "0.00"]
+    assert (second.enterprise, second.amount_yuan, second.rounding_yuan) == (OTHER, "0.14", "0.00")
     assert (await ledger.balances())["rounding"] == 44
     told = await ledger.rows("select payload from ledger.outbox where topic = 'statements.issued.v1' order by id")
     assert [msgspec.json.decode(row[0], type=StatementIssued).amount for row in told] == [2_200, 1_400]
@@ -296,7 +296,7 @@ async def test_totals_of_a_month_count_every_outcome(ledger: Ledger) -> None:
     await ledger.charge(new_run(), *lines, total(Outcome.CONFLICT, 1, day=OPENED_ON))
     async with ledger.engine.connect() as connection:
         totals = await read_totals(connection, SEPTEMBER)
-    assert [(one["outcome"], one["orders"], one["premium_yuan"]) for one in totals] == [
+    assert [(one.outcome, one.orders, one.premium_yuan) for one in totals] == [
         ("charged", 4, "0.28"),
         ("conflict", 1, "0.00"),
         ("parked", 2, "0.00"),

@@ -43,7 +43,7 @@ async def test_equal_counts_close_the_day_and_tell_it(ledger: Ledger) -> None:
     assert (row.orders, row.premium, row.cut) == (10, 7_000, {run: 2})
     async with ledger.engine.connect() as connection:
         status = await read_status(connection, 60)
-    assert (status["oldest_open_day"], status["last_closed_day"], status["alarms"]) == (SECOND, OPENED_ON, [])
+    assert (status.oldest_open_day, status.last_closed_day, status.alarms) == (SECOND, OPENED_ON, [])
 
 
 async def test_an_empty_day_closes(ledger: Ledger) -> None:
@@ -59,8 +59,8 @@ async def test_unequal_counts_leave_the_day_open_and_name_the_difference(ledger:
     async with ledger.engine.connect() as connection:
         day = await read_day(connection, OPENED_ON)
         alarms = await read_alarms(connection, await read_books(connection), 60)
-    assert (day["state"], len(day["differences"])) == ("closing", 2)
-    figures = {(d["enterprise"], d["counted_orders"], d["booked_orders"]) for d in day["differences"]}
+    assert (day.state, len(day.differences)) == ("closing", 2)
+    figures = {(d["enterprise"], d["counted_orders"], d["booked_orders"]) for d in day.differences}
     assert figures == {("91110000TESTTEST1X", 9, 10), (OTHER, 1, 0)}
     assert [alarm.partition(":")[0] for alarm in alarms] == ["day_not_equal"] * 2
     assert await ledger.value("select count(*) from ledger.day_closed") == 0
