@@ -8,6 +8,8 @@ from typing import Any, Final
 from shared.adapters.postgres.pool import Connection
 from shared.domain.errors import Refused
 
+ArchivedRow = dict[str, Any]
+"""A row of an archived day by the names of the audit's query of the table."""
 _ARCHIVED: Final = "select day, what, index_sha256 from charging.archived_day order by day"
 _KEY: Final = ("accepted_at", "enterprise", "order_id", "worker_key")
 _RESENT: Final = "select accepted_at, enterprise, order_id, worker_key from charging.resend"
@@ -24,9 +26,7 @@ async def read_archived(connection: Connection) -> Mapping[date, str]:
     return {row["day"]: row["index_sha256"].hex() for row in rows}
 
 
-async def archived_rows(
-    connection: Connection, folder: Path, days: Mapping[date, str]
-) -> "Iterator[Mapping[str, Any]]":
+async def archived_rows(connection: Connection, folder: Path, days: Mapping[date, str]) -> "Iterator[ArchivedRow]":
     """Every row of these days with the names that the audit's query gives; `Refused` for files that are not those."""
     if not days:
         return iter(())
@@ -45,7 +45,7 @@ async def archived_rows(
     return (row for day, index in indexes.items() for row in _of_day(folder / day.isoformat(), index, resent))
 
 
-def _of_day(folder: Path, index: Any, resent: set[Any]) -> Iterator[Mapping[str, Any]]:
+def _of_day(folder: Path, index: Any, resent: set[tuple[date | int | str, ...]]) -> Iterator[ArchivedRow]:
     """A day's rows; an order's history is within its day, for its rows share their acceptance time."""
     from services.archive.audited import own_kinds, read_records  # noqa: PLC0415 - as above
 

@@ -6,13 +6,15 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 import msgspec
+from msgspec import Struct
 
 from services.audit.archived import read_archived
 from services.audit.verdict import Check
 from shared.adapters.postgres.pool import Connection
+from shared.adapters.postgres.typed_rows import fetch_structs
 from shared.contracts.manifests import ALONE, DayClosed, PremiumsCharged
 from shared.domain.scheme.rating import Scheme
 
@@ -110,14 +112,16 @@ async def read_facts(
     `charging` None: its schema lies beside the books. Else it is read after them: it may know more, never less.
     """
     opened_on = await books.fetchval("select opened_on from ledger.books")
-    closed = [_closed(row, check) for row in await books.fetch("select * from ledger.day_closed order by day")]
+    days = await fetch_structs(books, _ClosedRow, "select * from ledger.day_closed order by day")
+    closed = [_closed(row, check) for row in days]
     billed = {row["period"] for row in await books.fetch("select period from ledger.period_issued")}
     own = charging or books
+    manifests = await fetch_structs(own, _ManifestRow, _MANIFESTS, patience)
     return Facts(
         scheme=scheme,
         opened_on=opened_on,
         enterprises={row["id"]: row["uscc"] for row in await own.fetch("select * from charging.enterprise")},
-        manifests={row["batch"]: _manifest(row, check) for row in await own.fetch(_MANIFESTS, patience)},
+        manifests={row.batch: _manifest(row, check) for row in manifests},
         closed=closed,
         run_ids={row["run"]: row["id"] for row in await own.fetch("select id, run from charging.run")},
         archived=await read_archived(own),
@@ -132,38 +136,69 @@ _MANIFESTS: Final = """
     from charging.manifest m join charging.run r on r.id = m.run_id order by m.batch"""
 
 
-def _manifest(row: Any, check: Check) -> Manifest:
-    run, number = row["run"], row["number"]
+class _ManifestRow(Struct, frozen=True):
+    """A row of `charging.manifest`, with its run."""
+
+    batch: int
+    run: str
+    purpose: str
+    number: int
+    events: int
+    leaves: int
+    root: bytes
+    payload: bytes
+    is_old: bool
+
+
+class _ClosedRow(Struct, frozen=True):
+    """A row of `ledger.day_closed`; what the message says lies in it as JSON."""
+
+    day: date
+    as_of: datetime
+    attempt: int
+    cut: str
+    orders: int
+    premium: int
+    totals: str
+    workers: str
+    first_time: str
+    hours: str
+    resends: int
+    unmatched_cancellations: int
+
+
+def _manifest(row: _ManifestRow, check: Check) -> Manifest:
+    run, number = row.run, row.number
     empty = PremiumsCharged(run=run, number=number, kind="orders", leaves=0, root="", totals=[])
     return Manifest(
-        batch=row["batch"],
-        run=row["run"],
-        purpose=row["purpose"],
-        number=row["number"],
-        events=row["events"],
-        leaves=row["leaves"],
-        root=row["root"].hex(),
-        payload=row["payload"],
-        told=check.read(f"charging.manifest {run}/{number}", row["payload"], PremiumsCharged, empty),
-        is_old=row["is_old"],
+        batch=row.batch,
+        run=row.run,
+        purpose=row.purpose,
+        number=row.number,
+        events=row.events,
+        leaves=row.leaves,
+        root=row.root.hex(),
+        payload=row.payload,
+        told=check.read(f"charging.manifest {run}/{number}", row.payload, PremiumsCharged, empty),
+        is_old=row.is_old,
     )
 
 
-def _closed(row: Any, check: Check) -> ClosedDay:
-    parts = {name: json.loads(row[name]) for name in ("totals", "workers", "first_time", "hours")}
+def _closed(row: _ClosedRow, check: Check) -> ClosedDay:
+    parts = {name: json.loads(getattr(row, name)) for name in ("totals", "workers", "first_time", "hours")}
     try:
-        told = msgspec.convert(parts | {"day": row["day"], "as_of": row["as_of"]}, DayClosed)
+        told = msgspec.convert(parts | {"day": row.day, "as_of": row.as_of}, DayClosed)
     except msgspec.ValidationError as error:
-        check.find(f"ledger.day_closed {row['day']} does not read: {error}")
-        told = DayClosed(day=row["day"], as_of=row["as_of"], totals=[], workers=[], first_time=[])
+        check.find(f"ledger.day_closed {row.day} does not read: {error}")
+        told = DayClosed(day=row.day, as_of=row.as_of, totals=[], workers=[], first_time=[])
     return ClosedDay(
-        day=row["day"],
-        as_of=row["as_of"],
-        attempt=row["attempt"],
-        cut=json.loads(row["cut"]),
-        orders=row["orders"],
-        premium=row["premium"],
+        day=row.day,
+        as_of=row.as_of,
+        attempt=row.attempt,
+        cut=json.loads(row.cut),
+        orders=row.orders,
+        premium=row.premium,
         told=told,
-        resends=row["resends"],
-        unmatched_cancellations=row["unmatched_cancellations"],
+        resends=row.resends,
+        unmatched_cancellations=row.unmatched_cancellations,
     )

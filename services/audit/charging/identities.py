@@ -7,10 +7,13 @@ number must not make every later audit fail. Order ids are judged by the enterpr
 
 import re
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
+
+from msgspec import Struct
 
 from services.audit.verdict import Check, Verdict
 from shared.adapters.postgres.pool import Connection
+from shared.adapters.postgres.typed_rows import fetch_structs
 from shared.domain.privacy.identity import reads_as_identity
 from shared.domain.privacy.identity_share import COUNTS_SQL, HAS_DIGITS_SQL, expected_by_chance, is_beyond_chance
 
@@ -77,16 +80,25 @@ async def _check_order_ids(connection: Connection, check: Check) -> None:
             )
 
 
+class _TextColumn(Struct, frozen=True):
+    """A column that holds text or bytes."""
+
+    schema: str
+    table: str
+    column: str
+    type: str
+
+
 async def _check_schemas(connection: Connection, check: Check, schemas: list[str]) -> None:
-    for place in await connection.fetch(_COLUMNS, schemas):
-        if place["column"] not in EXEMPT:
+    for place in await fetch_structs(connection, _TextColumn, _COLUMNS, schemas):
+        if place.column not in EXEMPT:
             await _check_column(connection, check, place)
 
 
-async def _check_column(connection: Connection, check: Check, place: Any) -> None:
-    name = f"{place['schema']}.{place['table']}.{place['column']}"
-    quoted, table = f'"{place["column"]}"', f'{place["schema"]}."{place["table"]}"'
-    text = f"encode({quoted}, 'escape')" if place["type"] == "bytea" else f"{quoted}::text"
+async def _check_column(connection: Connection, check: Check, place: _TextColumn) -> None:
+    name = f"{place.schema}.{place.table}.{place.column}"
+    quoted, table = f'"{place.column}"', f'{place.schema}."{place.table}"'
+    text = f"encode({quoted}, 'escape')" if place.type == "bytea" else f"{quoted}::text"
     rows = 0
     async for row in connection.cursor(f"select {text} as text from {table} where {text} ~ $1", _LIKE):
         numbers = _NUMBER.findall(_ORDER_IDS.sub("", row["text"]))

@@ -8,13 +8,15 @@ import struct
 from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Final
+from typing import Final
 
+from services.audit.archived import ArchivedRow
 from services.audit.charging.batches import Batches, Found, Tally, TotalKey
 from services.audit.charging.workers import Workers
 from services.audit.facts import Facts
 from services.audit.verdict import Check
 from services.charging.rows.order_columns import LEAF_COLUMNS, OrderColumn
+from shared.adapters.postgres.pool import Record
 from shared.domain.books.billing import OUTSIDE_DECLARATION
 from shared.domain.calendar import numbered_day, since_epoch_us
 from shared.domain.evidence.leaf import NO_INT64, RowKind, is_charge, is_reversal, order_leaf
@@ -58,6 +60,10 @@ _Stretches = tuple[list[int], list[_Rated], list[_Rated]]
 """Starts as in `Scheme.timeline`; what holds from each for a worker, and for one who is insured as an employee."""
 
 
+OrderRow = Record | ArchivedRow
+"""A row of `charging.entry` as ENTRIES names it, from the table or from the archive."""
+
+
 @dataclass(slots=True, eq=False)
 class _Alike:
     """Rows of one insured day, kind and reason in one province, enterprise and industry under one line."""
@@ -81,7 +87,7 @@ class EntryReader:
         self._alike: dict[tuple[int, ...], _Alike] = {}
         self._stretches: dict[tuple[str, str, Industry], _Stretches] = {}
 
-    def take(self, row: Any) -> None:
+    def take(self, row: OrderRow) -> None:
         """Hash, count and rate a row; what cannot be is a finding."""
         try:
             self._take(row)
@@ -89,7 +95,7 @@ class EntryReader:
             order = f"order {row['order_id']} of batch {row['batch']}, kind {row['kind']}"
             self._rates.find(f"charging.entry {order}: {type(error).__name__}: {error}")
 
-    def _take(self, row: Any) -> None:
+    def _take(self, row: OrderRow) -> None:
         found, worker = self._found[row["batch"]], token_of(row)
         leaf = entry_leaf(row, self._encoded.get(row["enterprise"], b""), worker)
         found.take_leaf(row["leaf_index"], leaf_hash(leaf))
@@ -101,7 +107,7 @@ class EntryReader:
             (self._check_history if row["is_history"] else self._check_rate)(row, alike)
             self._note_worker(row, alike, tally, worker)
 
-    def _alike_of(self, row: Any) -> _Alike:
+    def _alike_of(self, row: OrderRow) -> _Alike:
         like = (
             (row["accepted"] + _SHANGHAI_US) // _DAY_US, row["enterprise"], row["region"] // 10_000, row["industry"],
             row["kind"], row["reason"], row["tariff_line"],
@@ -116,7 +122,7 @@ class EntryReader:
             alike = self._alike[like] = _Alike(key, day, uscc, province, industry, charges, exclusion)
         return alike
 
-    def _begin(self, found: Found, alike: _Alike, row: Any) -> Tally:
+    def _begin(self, found: Found, alike: _Alike, row: OrderRow) -> Tally:
         """The first row of its batch that is so: on which closed day such rows count, and what is noted of them.
 
         That is their own day, or the first whose cut reached the batch.
@@ -133,7 +139,7 @@ class EntryReader:
             tally.is_employee = alike.exclusion == ExclusionReason.INSURED_AS_EMPLOYEE and counted_on == alike.day
         return tally
 
-    def _check_history(self, row: Any, alike: _Alike) -> None:
+    def _check_history(self, row: OrderRow, alike: _Alike) -> None:
         """A charge that was taken back or rated anew was right by the scheme of its time: its line still says so."""
         line = self._facts.scheme.lines.get(row["tariff_line"])
         if row["reason"] or (line is not None and _fits(line, row, alike)):
@@ -143,7 +149,7 @@ class EntryReader:
             f" line {row['tariff_line']} says of that place"
         )
 
-    def _check_rate(self, row: Any, alike: _Alike) -> None:
+    def _check_rate(self, row: OrderRow, alike: _Alike) -> None:
         """Rate the acceptance from the scheme files and compare premium, tariff line and reason."""
         starts, worker, employee = alike.stretches or self._stretches_of(alike)
         rated = worker if row["employer_insurance_no"] is None else employee
@@ -162,7 +168,7 @@ class EntryReader:
         alike.stretches = known
         return known
 
-    def _note_worker(self, row: Any, alike: _Alike, tally: Tally, worker: bytes) -> None:
+    def _note_worker(self, row: OrderRow, alike: _Alike, tally: Tally, worker: bytes) -> None:
         if tally.hours is not None:
             tally.hours[(row["accepted"] + _SHANGHAI_US) // _HOUR_US % 24] += 1
         if tally.workers is not None:
@@ -172,7 +178,7 @@ class EntryReader:
             self._workers.employees[alike.day, alike.province, alike.uscc, worker.hex(), number] += 1
 
 
-def _outcome(row: Any) -> tuple[str, str | None]:
+def _outcome(row: OrderRow) -> tuple[str, str | None]:
     kind, reason = row["kind"], row["reason"]
     if is_reversal(kind):
         return "reversed", REVERSALS[reason]
@@ -198,7 +204,7 @@ def _rated(outcome: Outcome) -> _Rated:
             return 0, 0, "no_tariff_line"
 
 
-def _fits(line: TariffLine, row: Any, alike: _Alike) -> bool:
+def _fits(line: TariffLine, row: OrderRow, alike: _Alike) -> bool:
     place = (line.province, line.industry, int(line.base_amount))
     is_for = line.enterprise is None or line.enterprise == alike.uscc
     began = since_epoch_us(line.valid_from) <= row["accepted"]
@@ -210,12 +216,12 @@ def insured_on(accepted: int) -> date:
     return numbered_day((accepted + _SHANGHAI_US) // _DAY_US)
 
 
-def token_of(row: Any) -> bytes:
+def token_of(row: OrderRow) -> bytes:
     """The worker's 32 bytes."""
     return join_token(row["worker_key"], bytes(row["worker_rest"]))
 
 
-def name_of(row: Any, uscc: str) -> str:
+def name_of(row: OrderRow, uscc: str) -> str:
     """How findings call a row."""
     number = row["kind"]
     kind = RowKind(number).name.lower() if number < RowKind.RERATED else f"{RERATED} {number}"
@@ -227,7 +233,7 @@ def encoded_uscc(uscc: str) -> bytes:
     return uscc.encode() if is_uscc_shaped(uscc) else b""
 
 
-def entry_leaf(row: Any, uscc: bytes, worker: bytes) -> bytes:
+def entry_leaf(row: OrderRow, uscc: bytes, worker: bytes) -> bytes:
     """The leaf's content, from the stored columns only."""
     return order_leaf(
         row["kind"], uscc, row["accepted"],

@@ -6,20 +6,21 @@ cut of each close reached. What lies in the surplus of a place is a number of or
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from hashlib import sha256
-from typing import Any, Final
+from typing import Final, TypeVar
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from services.audit.charging.deployments import Charging
 from services.audit.charging.row_contents import FETCH_ROWS
 from services.audit.facts import Facts
 from services.audit.verdict import Check, Verdict
 from shared.adapters.postgres.pool import Connection
+from shared.adapters.postgres.typed_rows import fetch_structs, stream_structs
 from shared.contracts.events import Declaration
 from shared.contracts.manifests import DayCounted
 from shared.domain.books.number_ranges import Ranges, united
@@ -55,6 +56,84 @@ _REVERSED: Final = """
 _CANCELLED: Final = 1
 Place = tuple[str, str]
 """Province and industry."""
+PlaceKey = tuple[date, date, str, str, str]
+"""Posting day, insured day, enterprise, province and industry."""
+LineKey = tuple[date, date, str, str, str, int, int]
+"""The same with tariff line and base amount."""
+Declared = dict[str, Ranges]
+"""Numbers that are declared, by series."""
+Key = TypeVar("Key", PlaceKey, LineKey)
+
+
+class _StoredRow(Struct, frozen=True):
+    """A row of `ledger.outside_declaration`."""
+
+    posting_day: date
+    insured_on: date
+    enterprise: str
+    province: str
+    industry: str
+    tariff_line: int
+    base_amount: int
+    orders: int
+
+
+class _AnswerRow(Struct, frozen=True):
+    """A stored answer to a close."""
+
+    day: date
+    attempt: int
+    payload: bytes
+
+
+class _DeclarationRow(Struct, frozen=True):
+    """A signed day declaration as charging keeps it."""
+
+    enterprise: int
+    declared_day: date
+    body: bytes
+    revision: int
+    batch: int
+
+
+class _OrderRow(Struct, frozen=True):
+    """A row of an order, beside the names of its acceptance."""
+
+    order_id: str
+    accepted_at: datetime
+    worker_key: int
+    series: str | None
+    sequence: int | None
+    province: int
+    industry: int
+    kind: int
+    reason: int
+    batch: int
+
+
+class _ReversedRow(Struct, frozen=True):
+    """A reversal by decision."""
+
+    batch: int
+    accepted: int
+    enterprise: int
+    order_id: str
+    worker_key: int
+    kind: int
+    premium: int
+
+
+class _DecisionRow(Struct, frozen=True):
+    """A decision that two persons took."""
+
+    id: int
+    orders: int
+    premium: int
+    orders_sha256: bytes
+    insured_on: date
+    proposed_by: str
+    consented_by: str
+    batches: list[int]
 
 
 @dataclass(slots=True)
@@ -64,7 +143,7 @@ class _Said:
     enterprise: int
     day: date
     revision: int
-    told: Declaration
+    message: Declaration
     reached: int | None
 
 
@@ -74,28 +153,28 @@ class _Versions:
 
     said: list[_Said]
     day: date
-    _cache: dict[int, tuple[dict[str, Ranges], Counter[Place]] | None] = field(default_factory=dict)
+    _cache: dict[int, tuple[Declared, Counter[Place]] | None] = field(default_factory=dict)
 
-    def at(self, index: int) -> tuple[dict[str, Ranges], Counter[Place]] | None:
+    def at(self, index: int) -> tuple[Declared, Counter[Place]] | None:
         """None where no signed manifest of the day is there yet."""
         if index not in self._cache:
             self._cache[index] = self._work_out(index)
         return self._cache[index]
 
-    def _work_out(self, index: int) -> tuple[dict[str, Ranges], Counter[Place]] | None:
+    def _work_out(self, index: int) -> tuple[Declared, Counter[Place]] | None:
         held: dict[date, _Said] = {}
-        for each in self.said:
-            known = held.get(each.day)
-            if each.reached is not None and each.reached <= index and (known is None or each.revision > known.revision):
-                held[each.day] = each
+        for said in self.said:
+            known = held.get(said.day)
+            if said.reached is not None and said.reached <= index and (known is None or said.revision > known.revision):
+                held[said.day] = said
         if self.day not in held:
             return None
-        used: dict[str, Ranges] = defaultdict(list)
-        for each in held.values():
-            for series in each.told.series:
+        used: Declared = defaultdict(list)
+        for said in held.values():
+            for series in said.message.series:
                 used[series.series] += [(one.first, one.last) for one in series.used if one.first <= one.last]
         totals = Counter[Place]()
-        for total in held[self.day].told.totals:
+        for total in held[self.day].message.totals:
             totals[total.province, total.industry] += total.orders
         return {name: united(ranges) for name, ranges in used.items()}, totals
 
@@ -103,14 +182,14 @@ class _Versions:
 async def check_outside(books: Connection, charging: Sequence[Charging], facts: Facts, verdict: Verdict) -> None:
     """What the ledger keeps of orders outside, against rows and manifests, and against what charging answered."""
     check = verdict.check("I10", "orders outside signed declarations, worked out anew from the rows and the manifests")
-    stored, by_key = Counter[Any](), Counter[Any]()
+    stored, by_key = Counter[PlaceKey](), Counter[LineKey]()
     archived: set[date] = {day for part in charging for day in part.facts.archived}
-    for row in await books.fetch(_STORED):
-        place = (row["insured_on"], row["enterprise"], row["province"], row["industry"])
-        by_key[row["posting_day"], *place, row["tariff_line"], row["base_amount"]] += row["orders"]
-        if row["insured_on"] not in archived:
-            stored[row["posting_day"], *place] += row["orders"]
-    worked_out, answered = Counter[Any](), Counter[Any]()
+    for row in await fetch_structs(books, _StoredRow, _STORED):
+        place = (row.posting_day, row.insured_on, row.enterprise, row.province, row.industry)
+        by_key[*place, row.tariff_line, row.base_amount] += row.orders
+        if row.insured_on not in archived:
+            stored[place] += row.orders
+    worked_out, answered = Counter[PlaceKey](), Counter[LineKey]()
     for part in charging:
         async for key, orders in _worked_out(part):
             worked_out[key] += orders
@@ -120,35 +199,34 @@ async def check_outside(books: Connection, charging: Sequence[Charging], facts: 
     check.compare_all(f"{name}, line, amount: charging.day_count", _some(by_key), _some(answered))
 
 
-def _some(counts: Counter[Any]) -> dict[Any, int]:
+def _some(counts: Counter[Key]) -> dict[Key, int]:
     return {key: count for key, count in counts.items() if count}
 
 
-async def _answered(part: Charging, facts: Facts) -> Counter[Any]:
+async def _answered(part: Charging, facts: Facts) -> Counter[LineKey]:
     """What the answers that days were closed on say."""
     attempts = {closed.day: closed.attempt for closed in facts.closed}
-    told = {}
-    for row in await part.connection.fetch(_ANSWERS):
-        if attempts.get(row["day"]) == row["attempt"]:
-            told[row["day"]] = msgspec.json.decode(row["payload"], type=DayCounted)
-    found = Counter[Any]()
-    for day, counted in told.items():
-        for each in [] if counted.outside is UNSET else counted.outside:
-            place = (each.insured_on, each.enterprise, each.province, each.industry)
-            found[day, *place, each.tariff_line, each.base_amount] += each.orders
-    return found
+    answers: dict[date, DayCounted] = {}
+    for row in await fetch_structs(part.connection, _AnswerRow, _ANSWERS):
+        if attempts.get(row.day) == row.attempt:
+            answers[row.day] = msgspec.json.decode(row.payload, type=DayCounted)
+    counts = Counter[LineKey]()
+    for day, counted in answers.items():
+        for one in [] if counted.outside is UNSET else counted.outside:
+            place = (day, one.insured_on, one.enterprise, one.province, one.industry)
+            counts[*place, one.tariff_line, one.base_amount] += one.orders
+    return counts
 
 
-async def _worked_out(part: Charging) -> Any:
+async def _worked_out(part: Charging) -> AsyncIterator[tuple[PlaceKey, int]]:
     """Posting day with place, and orders, for each signed enterprise and day; without archived days."""
     connection, facts = part.connection, part.facts
-    said = [_said(facts, row) for row in await connection.fetch(_DECLARATIONS)]
-    for enterprise, day in sorted({(each.enterprise, each.day) for each in said}):
+    said = [_said(facts, row) for row in await fetch_structs(connection, _DeclarationRow, _DECLARATIONS)]
+    for enterprise, day in sorted({(declared.enterprise, declared.day) for declared in said}):
         if not facts.closed or day > facts.closed[-1].day or day in facts.archived:
             continue
-        near = [
-            each for each in said if each.enterprise == enterprise and abs(each.day - day) <= timedelta(days=1)
-        ]  # fmt: skip
+        mine = [declared for declared in said if declared.enterprise == enterprise]
+        near = [declared for declared in mine if abs(declared.day - day) <= timedelta(days=1)]
         counts = await _counts(connection, facts, enterprise, _Versions(near, day))
         before = Counter[Place]()
         for index, now in counts:
@@ -158,9 +236,9 @@ async def _worked_out(part: Charging) -> Any:
             before = now
 
 
-def _said(facts: Facts, row: Any) -> _Said:
-    told = msgspec.json.decode(row["body"], type=Declaration)
-    return _Said(row["enterprise"], row["declared_day"], row["revision"], told, facts.closing_of(row["batch"]))
+def _said(facts: Facts, row: _DeclarationRow) -> _Said:
+    message = msgspec.json.decode(row.body, type=Declaration)
+    return _Said(row.enterprise, row.declared_day, row.revision, message, facts.closing_of(row.batch))
 
 
 async def _counts(
@@ -170,43 +248,47 @@ async def _counts(
     first = max(0, (versions.day - facts.closed[0].day).days)
     bounds = day_bounds(versions.day)
     closings = [facts.closing_of(row["batch"]) for row in await connection.fetch(_BATCHES, enterprise, *bounds)]
-    closings += [each.reached for each in versions.said]
-    indexes = sorted({max(first, each) for each in closings if each is not None} | {first})
+    closings += [said.reached for said in versions.said]
+    indexes = sorted({max(first, index) for index in closings if index is not None} | {first})
     undeclared, within, charged = (defaultdict[int, Counter[Place]](Counter) for _ in range(3))
-    async for order in _by_order(connection.cursor(_ORDERS, enterprise, *bounds, prefetch=FETCH_ROWS)):
-        place = (f"{order[0]['province']:02}", Industry.of_code(order[0]["industry"]).value)
+    rows = stream_structs(connection, _OrderRow, _ORDERS, enterprise, *bounds, prefetch=FETCH_ROWS)
+    async for order in _by_order(rows):
+        place = (f"{order[0].province:02}", Industry.of_code(order[0].industry).value)
         for index in indexes:
             version, last = versions.at(index), _last(facts, order, index)
             if version is None or last is None:
                 continue
-            is_charged = is_charge(last["kind"]) and last["reason"] == 0
-            is_cancelled = is_reversal(last["kind"]) and last["reason"] == _CANCELLED
-            ranges, number = version[0].get(order[0]["series"], []), order[0]["sequence"]
-            if _holds(ranges, number):
+            is_charged = is_charge(last.kind) and last.reason == 0
+            is_cancelled = is_reversal(last.kind) and last.reason == _CANCELLED
+            if _is_declared(version[0], order[0]):
                 within[index][place] += is_charged or is_cancelled
                 charged[index][place] += is_charged
             else:
                 undeclared[index][place] += is_charged
-    found = []
+    counts: list[tuple[int, Counter[Place]]] = []
     for index in indexes:
         version, outside = versions.at(index), Counter[Place](undeclared[index])
         for place, orders in within[index].items():
             surplus = orders - version[1][place] if version else 0
             outside[place] += min(max(surplus, 0), charged[index][place])
-        found.append((index, outside))
-    return found
+        counts.append((index, outside))
+    return counts
 
 
-def _holds(ranges: Ranges, number: int) -> bool:
-    place = bisect_right(ranges, (number, 2**53))
-    return place > 0 and ranges[place - 1][1] >= number
+def _is_declared(used: Declared, order: _OrderRow) -> bool:
+    """Whether the number of an order is among those that a declaration names."""
+    if order.series is None or order.sequence is None:
+        return False
+    ranges = used.get(order.series, [])
+    place = bisect_right(ranges, (order.sequence, 2**53))
+    return place > 0 and ranges[place - 1][1] >= order.sequence
 
 
-async def _by_order(rows: Any) -> Any:
+async def _by_order(rows: AsyncIterator[_OrderRow]) -> AsyncIterator[list[_OrderRow]]:
     """Rows of one order at a time."""
-    order: list[Any] = []
+    order: list[_OrderRow] = []
     async for row in rows:
-        if order and tuple(row)[:3] != tuple(order[0])[:3]:
+        if order and _order_of(row) != _order_of(order[0]):
             yield order
             order = []
         order.append(row)
@@ -214,9 +296,13 @@ async def _by_order(rows: Any) -> Any:
         yield order
 
 
-def _last(facts: Facts, order: list[Any], index: int) -> Any:
+def _order_of(row: _OrderRow) -> tuple[str, datetime, int]:
+    return row.order_id, row.accepted_at, row.worker_key
+
+
+def _last(facts: Facts, order: list[_OrderRow], index: int) -> _OrderRow | None:
     """The last row of an order that a close had; None where it had none."""
-    there = [row for row in order if (at := facts.closing_of(row["batch"])) is not None and at <= index]
+    there = [row for row in order if (at := facts.closing_of(row.batch)) is not None and at <= index]
     return there[-1] if there else None
 
 
@@ -225,37 +311,37 @@ async def check_decisions(connection: Connection, facts: Facts, verdict: Verdict
     check = verdict.check(
         "I10", "orders outside are reversed by decisions of two persons, and exactly those that they name"
     )
-    by_batch: dict[int, list[Any]] = defaultdict(list)
-    for row in await connection.fetch(_REVERSED):
-        by_batch[row["batch"]].append(row)
-    for row in await connection.fetch(_DECIDED):
-        name = f"charging.adjustment_consent {row['id']}"
-        if row["proposed_by"] == row["consented_by"]:
-            check.find(f"{name}: {row['consented_by']} has proposed it, too")
-        if row["insured_on"] in facts.archived:
-            for batch in row["batches"]:
+    by_batch: dict[int, list[_ReversedRow]] = defaultdict(list)
+    for reversal in await fetch_structs(connection, _ReversedRow, _REVERSED):
+        by_batch[reversal.batch].append(reversal)
+    for row in await fetch_structs(connection, _DecisionRow, _DECIDED):
+        name = f"charging.adjustment_consent {row.id}"
+        if row.proposed_by == row.consented_by:
+            check.find(f"{name}: {row.consented_by} has proposed it, too")
+        if row.insured_on in facts.archived:
+            for batch in row.batches:
                 by_batch.pop(batch, None)
             continue
-        mine = [each for batch in row["batches"] for each in by_batch.pop(batch, [])]
-        orders = sorted(mine, key=lambda each: (each["accepted"], each["order_id"], each["worker_key"]))
-        stored = (row["orders"], row["premium"], row["orders_sha256"].hex())
-        check.compare(name, stored, (len(mine), -sum(each["premium"] for each in mine), _named(orders)))
+        mine = [reversal for batch in row.batches for reversal in by_batch.pop(batch, [])]
+        orders = sorted(mine, key=lambda reversal: (reversal.accepted, reversal.order_id, reversal.worker_key))
+        stored = (row.orders, row.premium, row.orders_sha256.hex())
+        check.compare(name, stored, (len(mine), -sum(reversal.premium for reversal in mine), _named(orders)))
     _check_undecided(check, facts, by_batch)
 
 
-def _check_undecided(check: Check, facts: Facts, by_batch: dict[int, list[Any]]) -> None:
+def _check_undecided(check: Check, facts: Facts, by_batch: dict[int, list[_ReversedRow]]) -> None:
     for batch, rows in by_batch.items():
         name = facts.manifests[batch].name if batch in facts.manifests else f"batch {batch}"
         check.find(f"{name}: reverses {len(rows)} orders by a decision that nobody took")
 
 
-def _named(rows: list[Any]) -> str:
+def _named(rows: list[_ReversedRow]) -> str:
     return sha256(b"".join(_parts(rows))).hexdigest()
 
 
-def _parts(rows: list[Any]) -> Iterator[bytes]:
+def _parts(rows: list[_ReversedRow]) -> Iterator[bytes]:
     for row in rows:
-        kind = 1 if row["kind"] == 4 else row["kind"] - 1
-        yield row["accepted"].to_bytes(8, signed=True) + row["enterprise"].to_bytes(2, signed=True)
-        yield row["worker_key"].to_bytes(8, signed=True) + kind.to_bytes(2, signed=True)
-        yield (-row["premium"]).to_bytes(4, signed=True) + row["order_id"].encode() + b"\0"
+        kind = 1 if row.kind == 4 else row.kind - 1
+        yield row.accepted.to_bytes(8, signed=True) + row.enterprise.to_bytes(2, signed=True)
+        yield row.worker_key.to_bytes(8, signed=True) + kind.to_bytes(2, signed=True)
+        yield (-row.premium).to_bytes(4, signed=True) + row.order_id.encode() + b"\0"

@@ -1,8 +1,10 @@
 """Reversals: each takes back what was charged, for a reason that stands in the rows; none that is due is missing."""
 
-from typing import Any, Final
+from datetime import date, datetime
+from typing import Final
 
 import msgspec
+from msgspec import Struct
 
 from services.audit.charging.order_rows import RERATED, REVERSALS
 from services.audit.charging.row_contents import FETCH_ROWS
@@ -10,7 +12,8 @@ from services.audit.facts import Facts
 from services.audit.verdict import Check, Verdict
 from services.charging.rows.order_columns import INHERITED_COLUMNS
 from shared.adapters.crypto.signing import is_signed
-from shared.adapters.postgres.pool import Connection
+from shared.adapters.postgres.pool import Connection, Record
+from shared.adapters.postgres.typed_rows import fetch_structs, stream_structs
 from shared.contracts.events import Declaration
 from shared.domain.books.billing import OUTSIDE_DECLARATION
 from shared.domain.calendar import insured_day
@@ -105,12 +108,43 @@ _UNKNOWN_UNSETTLED: Final = f"""
     select u.* from charging.unsettled u {_look("c", "u", "e.kind = 3")} where c.kind is null"""
 
 
+class _ReversalRow(Struct, frozen=True):
+    """A reversal, with the charge that it takes back and what came of the order."""
+
+    accepted_at: datetime
+    enterprise: int
+    order_id: str
+    premium: int
+    reason: int
+    charged: int | None
+    is_anew: bool
+    is_followed: bool
+    ended_at: datetime | None
+    departed: bool | None
+    was_charged: bool | None
+    is_same: bool
+
+
+class _DeclarationRow(Struct, frozen=True):
+    """A row of `charging.declaration`."""
+
+    enterprise: int
+    declaration_id: str
+    declared_day: date
+    body: bytes
+    revision: int | None
+    key_id: bytes | None
+    signature: bytes | None
+    signed_data: bytes | None
+
+
 async def check_settlements(connection: Connection, facts: Facts, verdict: Verdict) -> None:
     """All of it, in a transaction."""
     check = verdict.check("I4", "every reversal takes back its own charge, and every one that is due was written")
-    async for row in connection.cursor(_REVERSALS, prefetch=FETCH_ROWS):
-        if fault := _fault(facts, row):
-            check.find(f"charging.entry reversal of order {_name(facts, row)}: {fault}")
+    async for reversal in stream_structs(connection, _ReversalRow, _REVERSALS, prefetch=FETCH_ROWS):
+        if fault := _fault(facts, reversal):
+            name = _order_name(facts, reversal.enterprise, reversal.order_id, reversal.accepted_at)
+            check.find(f"charging.entry reversal of order {name}: {fault}")
     async for row in connection.cursor(_DUE, prefetch=FETCH_ROWS):
         rule = facts.scheme.cancellation_rule(row["accepted_at"])
         if reverses(rule, row["accepted_at"], row["ended_at"], row["departed"]):
@@ -122,29 +156,32 @@ async def check_settlements(connection: Connection, facts: Facts, verdict: Verdi
     await _check_declarations(connection, facts, verdict)
 
 
-def _fault(facts: Facts, row: Any) -> str | None:
-    if row["charged"] is None:
+def _fault(facts: Facts, row: _ReversalRow) -> str | None:
+    if row.charged is None:
         return "there is no such acceptance"
-    if row["premium"] != -row["charged"] or not row["is_same"]:
-        return f"takes back {-row['premium']} of {row['charged']}, or names another place, line or worker"
-    if REVERSALS[row["reason"]] == RERATED:
-        return None if row["is_anew"] else "no charge follows it in its batch"
-    if row["is_followed"]:
+    if row.premium != -row.charged or not row.is_same:
+        return f"takes back {-row.premium} of {row.charged}, or names another place, line or worker"
+    if REVERSALS[row.reason] == RERATED:
+        return None if row.is_anew else "no charge follows it in its batch"
+    if row.is_followed:
         return "the order was charged anew after it"
-    if REVERSALS[row["reason"]] == OUTSIDE_DECLARATION:
+    if REVERSALS[row.reason] == OUTSIDE_DECLARATION:
         return None  # whether two persons decided it, another check says
-    if REVERSALS[row["reason"]] == "resent":
-        return None if row["was_charged"] else "no re-send is noted"
-    if row["ended_at"] is None:
+    if REVERSALS[row.reason] == "resent":
+        return None if row.was_charged else "no re-send is noted"
+    if row.ended_at is None:
         return "there is no cancellation"
-    rule = facts.scheme.cancellation_rule(row["accepted_at"])
-    is_due = reverses(rule, row["accepted_at"], row["ended_at"], row["departed"])
+    rule = facts.scheme.cancellation_rule(row.accepted_at)
+    is_due = reverses(rule, row.accepted_at, row.ended_at, bool(row.departed))
     return None if is_due else "the cancellation rule does not reverse it"
 
 
-def _name(facts: Facts, row: Any) -> str:
-    uscc = facts.enterprises.get(row["enterprise"], "?")
-    return f"{row['order_id']} ({uscc}, insured {insured_day(row['accepted_at'])})"
+def _name(facts: Facts, row: Record) -> str:
+    return _order_name(facts, row["enterprise"], row["order_id"], row["accepted_at"])
+
+
+def _order_name(facts: Facts, enterprise: int, order_id: str, accepted_at: datetime) -> str:
+    return f"{order_id} ({facts.enterprises.get(enterprise, '?')}, insured {insured_day(accepted_at)})"
 
 
 async def _check_unsettled(connection: Connection, facts: Facts, check: Check) -> None:
@@ -186,16 +223,22 @@ async def _check_uncovered(connection: Connection, verdict: Verdict) -> None:
         check.find(f"charging.parked {row['topic']}/{row['partition']} at {row['record_offset']}: {row['detail']}")
 
 
-def _signature_fault(keys: DeclarationKeys, facts: Facts, row: Any) -> str | None:
+def _signed_of(row: _DeclarationRow) -> Signed | None:
+    """The signature of a kept declaration with what it signs; None for one that is not signed."""
+    if row.revision is None or row.key_id is None or row.signature is None or row.signed_data is None:
+        return None
+    return Signed(row.revision, row.key_id, row.signature, row.signed_data)
+
+
+def _signature_fault(keys: DeclarationKeys, facts: Facts, row: _DeclarationRow, signed: Signed) -> str | None:
     """Why the enterprise's signature of a kept declaration is none, over the bytes that it sent."""
-    signed = Signed(row["revision"], row["key_id"], row["signature"], row["signed_data"])
     try:
         told = msgspec.json.decode(signed.data, type=Declaration)
     except msgspec.MsgspecError as error:
         return f"the bytes that are signed: {error}"
-    if msgspec.json.encode(told) != row["body"]:
+    if msgspec.json.encode(told) != row.body:
         return "its body says other than the bytes that are signed"
-    return keys.fault(facts.enterprises.get(row["enterprise"], ""), row["declared_day"], signed)
+    return keys.fault(facts.enterprises.get(row.enterprise, ""), row.declared_day, signed)
 
 
 async def _check_declarations(connection: Connection, facts: Facts, verdict: Verdict) -> None:
@@ -203,20 +246,21 @@ async def _check_declarations(connection: Connection, facts: Facts, verdict: Ver
         "I10", "every kept declaration is of the shape, id and day it is kept under, and signed where it has to be"
     )
     keys = DeclarationKeys(facts.scheme.enterprise_keys, is_signed)
-    for row in await connection.fetch("select * from charging.declaration"):
-        name = f"charging.declaration {facts.enterprises.get(row['enterprise'])}/{row['declaration_id']}"
+    for row in await fetch_structs(connection, _DeclarationRow, "select * from charging.declaration"):
+        name = f"charging.declaration {facts.enterprises.get(row.enterprise)}/{row.declaration_id}"
         try:
-            told = msgspec.json.decode(row["body"], type=Declaration)
+            told = msgspec.json.decode(row.body, type=Declaration)
         except msgspec.MsgspecError as error:
             check.find(f"{name}: {error}")
             continue
-        kept = (row["declaration_id"], row["declared_day"])
+        kept = (row.declaration_id, row.declared_day)
         check.compare(name, kept, (told.declaration_id, told.day))
-        if msgspec.json.encode(told) != row["body"]:
+        if msgspec.json.encode(told) != row.body:
             check.find(f"{name}: its body is not in canonical form")
-        uscc = facts.enterprises.get(row["enterprise"], "")
-        if row["signature"] is not None:
-            if fault := _signature_fault(keys, facts, row):
+        uscc = facts.enterprises.get(row.enterprise, "")
+        signed = _signed_of(row)
+        if signed is not None:
+            if fault := _signature_fault(keys, facts, row, signed):
                 check.find(f"{name}: {fault}")
-        elif keys.are_needed(uscc, row["declared_day"]):
-            check.find(f"{name}: it is not signed, and its enterprise has a key on {row['declared_day']}")
+        elif keys.are_needed(uscc, row.declared_day):
+            check.find(f"{name}: it is not signed, and its enterprise has a key on {row.declared_day}")

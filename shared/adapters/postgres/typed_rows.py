@@ -1,6 +1,6 @@
 """Reads the rows of a query as structs, so that the type checker knows the columns of a row that crosses a function."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import date, timedelta
 from typing import TypeVar
 
@@ -20,3 +20,12 @@ async def fetch_structs(connection: Connection, kind: type[Row], query: str, *va
     """
     names = kind.__struct_fields__
     return [kind(**{name: row[name] for name in names}) for row in await connection.fetch(query, *values)]
+
+
+async def stream_structs(
+    connection: Connection, kind: type[Row], query: str, *values: Value, prefetch: int
+) -> AsyncIterator[Row]:
+    """The rows as `kind`, `prefetch` at a time; needs a transaction."""
+    names = kind.__struct_fields__
+    async for row in connection.cursor(query, *values, prefetch=prefetch):
+        yield kind(**{name: row[name] for name in names})
