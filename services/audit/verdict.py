@@ -1,14 +1,16 @@
 """What an audit says: one line a check, and the rows that do not agree."""
 
 import struct
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, TypedDict, TypeVar
+from typing import Final, TypedDict, TypeVar
 
 import msgspec
 
 T = TypeVar("T")
+K = TypeVar("K")
+V = TypeVar("V")
 MOST_FINDINGS: Final = 200
 """Findings that are kept of one check; their number is always told."""
 SHOWN: Final = 5
@@ -66,7 +68,7 @@ class Check:
             self.find(f"{name} does not read: {error}")
             return empty
 
-    def compare_all(self, name: str, stored: dict[Any, Any], worked_out: dict[Any, Any]) -> None:
+    def compare_all(self, name: str, stored: Mapping[K, V], worked_out: Mapping[K, V]) -> None:
         """Compare two mappings key by key; `name` says what a key names."""
         for key in sorted(stored.keys() | worked_out.keys(), key=repr):
             self.compare(f"{name} {shown(key)}", stored.get(key), worked_out.get(key))
@@ -128,7 +130,7 @@ def as_dict(check: Check) -> CheckResult:
         "invariant": check.invariant,
         "what": check.what,
         "passed": check.has_passed,
-        "findings": check.findings,
+        "findings": list(check.findings),
         "finding_count": check.count,
-        "notes": check.notes,
+        "notes": list(check.notes),
     }

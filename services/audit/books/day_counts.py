@@ -17,8 +17,6 @@ from shared.contracts.manifests import AcceptancesByHour, DayCounted, WorkerCoun
 
 _COUNTED: Final = "select day, attempt, $1::text as deployment, payload as body from charging.day_count"
 _HEARD: Final = "select day, attempt, deployment, answer as body from ledger.day_count"
-Place = tuple[date, str | None, str]
-"""Insured day, enterprise (None: all of them) and province."""
 Answers = dict[tuple[date, int, str], DayCounted]
 """By day, attempt and deployment."""
 
@@ -40,8 +38,10 @@ async def check_counts(books: Connection, charging: Sequence[Charging], verdict:
     counts, first_time = workers.distinct(), _first_time_counts(workers)
     for closed in closed_days:
         name, message = f"ledger.day_closed {closed.day}", closed.told
-        told_hours = {_place(count): count.orders for count in message.hours}
-        told_workers = {_place(count): count.workers for count in message.workers}
+        told_hours = {(count.insured_on, count.enterprise, count.province): count.orders for count in message.hours}
+        told_workers = {
+            (count.insured_on, count.enterprise, count.province): count.workers for count in message.workers
+        }
         hours.compare_all(f"{name}, hours", told_hours, workers.hours.get(closed.day, {}))
         distinct.compare_all(f"{name}, workers", told_workers, counts.get(closed.day, {}))
         new = {count.province: count.workers for count in message.first_time}
@@ -49,10 +49,6 @@ async def check_counts(books: Connection, charging: Sequence[Charging], verdict:
     for part in charging:
         await _check_participants(part.connection, part.facts, part.rows.workers, distinct)
     await _check_answers(books, charging, verdict)
-
-
-def _place(count: AcceptancesByHour | WorkerCount) -> Place:
-    return count.insured_on, count.enterprise, count.province
 
 
 def _first_time_counts(workers: Workers) -> dict[date, dict[str, int]]:
