@@ -100,7 +100,8 @@ async def compose(service: Service[LedgerSettings]) -> AsyncIterator[None]:
 
 
 async def _open_connections(stack: AsyncExitStack, settings: LedgerSettings) -> Connections:
-    url, waits, enter = settings.database.get_secret_value(), Waits.of(settings), stack.enter_async_context
+    url, waits = settings.database.get_secret_value(), Waits.of(settings)
+    enter = stack.enter_async_context
     return Connections(
         engine=await enter(open_engine(url, size=WORK_CONNECTIONS, waits=waits)),
         requests=await enter(

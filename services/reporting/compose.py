@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -30,13 +31,13 @@ from services.reporting.register.examine_days import Examiner
 from services.reporting.register.set_aside import SetAsideGauge, open_quarantine
 from services.reporting.rendering.layout import PageRenderer
 from services.reporting.rendering.page_context import PageContext
-from services.reporting.service_clients import Sources, open_apis
+from services.reporting.service_clients import Charging, InternalApi, Sources, open_apis
 from services.reporting.settings import ReportingSettings
 from shared.adapters.crypto.author_keys import load_authors
 from shared.adapters.crypto.signing import NoteSigner, Signer
 from shared.adapters.files.scheme import load_scheme
 from shared.adapters.files.vkeys import read_authors, read_vkeys
-from shared.adapters.http.national_platform import open_national_platform
+from shared.adapters.http.national_platform import NationalPlatform, open_national_platform
 from shared.adapters.http.quarantine_routes import make_quarantine_router
 from shared.adapters.http.set_aside_routes import make_set_aside_router
 from shared.adapters.kafka.clients import ensure_topics
@@ -53,6 +54,7 @@ from shared.contracts.topic_rights import topics_used_by
 from shared.domain.errors import Refused
 from shared.domain.evidence.authors import Authors, Role
 from shared.domain.evidence.signed_note import ED25519
+from shared.domain.scheme.rating import Scheme
 from shared.runtime.periodic import Periodic, Step, until_done
 from shared.runtime.service import Service
 
@@ -91,81 +93,77 @@ def read_topics(intake: Intake, pool: Pool, settings: ReportingSettings, authors
     return topics
 
 
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """What reporting opens once: pools for its work, requests and the portal's own login; the other services."""
+
+    engine: AsyncEngine
+    requests: AsyncEngine
+    portal: AsyncEngine
+    charging: Charging
+    ledger: InternalApi
+    sources: Sources
+    platform: NationalPlatform
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The periodic work on what was published."""
+
+    sending: Periodic
+    building: Periodic
+    examining: Periodic
+    projecting: Periodic
+    projector: Projector
+
+    def wake(self) -> None:
+        """Work on a new message now; what is built wakes the sending."""
+        for periodic in (self.building, self.examining, self.projecting):
+            periodic.wake()
+
+
 @asynccontextmanager
 async def assemble(service: Service[ReportingSettings]) -> AsyncIterator[Intake]:
-    """Open what is needed, add the routes, start building and sending; what is told goes into the intake."""
+    """Open the connections, add the routes, start the work; messages of the topics go into the intake."""
     settings = service.settings
     if settings.signing_key is None:
         raise Refused("DANBAO_SIGNING_KEY is not set: reports could not be signed")
     signer, scheme = Signer(settings.signing_key), load_scheme(settings.scheme)
     note_signer = NoteSigner(settings.signing_key, settings.acknowledgement_name, ED25519)
-    metrics, timeout = Metrics(service.registry), settings.report_timeout_seconds
+    metrics = Metrics(service.registry)
     async with AsyncExitStack() as stack:
-        url, waits = settings.database.get_secret_value(), Waits.of(settings)
-        engine = await stack.enter_async_context(open_engine(url, size=WORK_CONNECTIONS, waits=waits))
-        requests = await stack.enter_async_context(
-            open_engine(url, size=REQUEST_CONNECTIONS, waits=waits, wait_seconds=settings.pool_wait_seconds)
+        connections = await _open_connections(service, stack, signer)
+        await _erase_in_time(service, stack)
+        sender = Sender(
+            connections.engine, connections.platform, metrics, settings.report_attempts, settings.report_retry_seconds
         )
-        portal_engine = await _open_portal(service, stack, engine, waits)
-        await _erase_in_time(service, stack, url, waits)
-        charging, ledger = await stack.enter_async_context(open_apis(settings))
-        sources = Sources(charging, ledger)
-        platform = await stack.enter_async_context(
-            open_national_platform(settings.platform_url, settings.platform_key.get_secret_value(), signer, timeout)
-        )
-        sender = Sender(engine, platform, metrics, settings.report_attempts, settings.report_retry_seconds)
         stack.push_async_callback(sender.close)
-        sending = _periodic("sending", sender.step)
-        builder = Builder(engine, sources, metrics, settings.registration_tokens, lambda: building.beat())  # noqa: PLW0108  # made below
-
-        async def build() -> int:
-            try:
-                return await builder.step()
-            finally:
-                sending.wake()
-
-        building = _periodic("building", build)
-        examiner = Examiner(
-            engine, sources, metrics, is_regular_day, settings.acceptance_wait_days,
-            lambda: examining.beat(),  # noqa: PLW0108  # made below
-        )  # fmt: skip
-        examining = _periodic("examining", examiner.step)
-
-        projector = Projector(engine)
-        projecting = _periodic("projecting", projector.step)
-
-        def wake() -> None:
-            building.wake()
-            examining.wake()
-            projecting.wake()
-
-        access, passwords, renderer = Access(portal_engine, service.keys), Passwords(), PageRenderer(scheme.names)
+        work = _make_work(connections, settings, metrics, sender)
+        access = Access(connections.portal, service.keys)
         public, page = _open_gate(service, access)
-        service.app.include_router(internal_routes.routes(service.keys, requests, sources, platform, sending.wake))
-        portal_context = PortalContext(portal_engine, access, sources, scheme.joined_at, scheme.names)
-        service.app.include_router(make_read_router(portal_context))
-        service.app.include_router(make_rebuild_router(service.keys, projector, projecting.wake))
-        service.app.include_router(make_acknowledgement_router(access, sources, note_signer))
-        service.app.include_router(register_routes(access, portal_engine))
-        receipts = OrderReceipts(charging, ledger)
-        vkeys = _public_keys(settings.vkeys) if settings.vkeys else []
-        service.app.include_router(make_receipt_router(access, portal_engine, receipts, ledger, page))
-        service.app.include_router(make_page_router(vkeys, scheme.names))
-        portal.install(
-            service.app,
-            PageContext(
-                portal_engine, renderer, access, sources, charging, ledger, receipts, scheme.joined_at, page, public
-            ),
-            service.errors,
-        )
-        for router in (
-            make_account_router(portal_engine, access, passwords, public),
-            make_own_password_router(requests, access, passwords, renderer.page),
-            make_sign_in_router(requests, access, passwords, renderer.page),
-        ):
-            service.app.include_router(router)
-        _start_loops(service, requests, metrics, (building, sending, examining, projecting))
-        yield Intake(engine, wake)
+        _add_api(service, connections, work, access, note_signer)
+        _add_portal(service, connections, access, scheme, public, page)
+        _start(service, connections.requests, metrics, (work.building, work.sending, work.examining, work.projecting))
+        yield Intake(connections.engine, work.wake)
+
+
+async def _open_connections(service: Service[ReportingSettings], stack: AsyncExitStack, signer: Signer) -> Connections:
+    settings, enter = service.settings, stack.enter_async_context
+    url, waits = settings.database.get_secret_value(), Waits.of(settings)
+    engine = await enter(open_engine(url, size=WORK_CONNECTIONS, waits=waits))
+    charging, ledger = await enter(open_apis(settings))
+    key, timeout = settings.platform_key.get_secret_value(), settings.report_timeout_seconds
+    return Connections(
+        engine=engine,
+        requests=await enter(
+            open_engine(url, size=REQUEST_CONNECTIONS, waits=waits, wait_seconds=settings.pool_wait_seconds)
+        ),
+        portal=await _open_portal(service, stack, engine, waits),
+        charging=charging,
+        ledger=ledger,
+        sources=Sources(charging, ledger),
+        platform=await enter(open_national_platform(settings.platform_url, key, signer, timeout)),
+    )
 
 
 async def _open_portal(
@@ -180,15 +178,80 @@ async def _open_portal(
     return await stack.enter_async_context(opening)
 
 
-async def _erase_in_time(service: Service[ReportingSettings], stack: AsyncExitStack, url: str, waits: Waits) -> None:
+def _make_work(connections: Connections, settings: ReportingSettings, metrics: Metrics, sender: Sender) -> Work:
+    engine, sources = connections.engine, connections.sources
+    sending = _periodic("sending", sender.step)
+    builder = Builder(engine, sources, metrics, settings.registration_tokens, lambda: building.beat())  # noqa: PLW0108  # made below
+
+    async def build() -> int:
+        try:
+            return await builder.step()
+        finally:
+            sending.wake()
+
+    building = _periodic("building", build)
+    examiner = Examiner(
+        engine, sources, metrics, is_regular_day, settings.acceptance_wait_days,
+        lambda: examining.beat(),  # noqa: PLW0108  # made below
+    )  # fmt: skip
+    examining = _periodic("examining", examiner.step)
+    projector = Projector(engine)
+    return Work(sending, building, examining, _periodic("projecting", projector.step), projector)
+
+
+def _add_api(
+    service: Service[ReportingSettings], connections: Connections, work: Work, access: Access, note_signer: NoteSigner
+) -> None:
+    requests, sources = connections.requests, connections.sources
+    for router in (
+        internal_routes.routes(service.keys, requests, sources, connections.platform, work.sending.wake),
+        make_rebuild_router(service.keys, work.projector, work.projecting.wake),
+        make_acknowledgement_router(access, sources, note_signer),
+        register_routes(access, connections.portal),
+    ):
+        service.app.include_router(router)
+
+
+def _add_portal(
+    service: Service[ReportingSettings],
+    connections: Connections,
+    access: Access,
+    scheme: Scheme,
+    public: str,
+    page: str,
+) -> None:
+    """Add the portal: its API, its pages under `public`, and the page that checks receipts."""
+    engine, requests = connections.portal, connections.requests
+    sources, ledger = connections.sources, connections.ledger
+    renderer, passwords = PageRenderer(scheme.names), Passwords()
+    receipts = OrderReceipts(connections.charging, ledger)
+    vkeys = _public_keys(service.settings.vkeys) if service.settings.vkeys else []
+    joined = scheme.joined_at
+    for router in (
+        make_read_router(PortalContext(engine, access, sources, joined, scheme.names)),
+        make_receipt_router(access, engine, receipts, ledger, page),
+        make_page_router(vkeys, scheme.names),
+        make_account_router(engine, access, passwords, public),
+        make_own_password_router(requests, access, passwords, renderer.page),
+        make_sign_in_router(requests, access, passwords, renderer.page),
+    ):
+        service.app.include_router(router)
+    context = PageContext(
+        engine, renderer, access, sources, connections.charging, ledger, receipts, joined, page, public
+    )
+    portal.install(service.app, context, service.errors)
+
+
+async def _erase_in_time(service: Service[ReportingSettings], stack: AsyncExitStack) -> None:
     """Destroy the keys of what is kept when their time is over; a key that is left too long is an alarm."""
+    url, waits = service.settings.database.get_secret_value(), Waits.of(service.settings)
     pool = await stack.enter_async_context(open_pool(url, size=1, waits=waits))
     keys = KeptKeys(pool, "reporting", service.settings.kept_bytes_days)
     service.add_readiness("kept_keys", keys.readiness)
     service.repeat(keys.periodic())
 
 
-def _start_loops(
+def _start(
     service: Service[ReportingSettings], requests: AsyncEngine, metrics: Metrics, loops: Sequence[Periodic]
 ) -> None:
     def wake() -> None:

@@ -327,7 +327,9 @@ def _check_fees(
     entries: dict[int, JournalRow],
 ) -> None:
     """The last increment's total is the fee worked out anew; increments add up and are posted."""
-    debts, sums, last = _debts(allocations, statements), Counter[str](), dict[str, _FeeRow]()
+    debts = _debts(allocations, statements)
+    sums = Counter[str]()
+    last: dict[str, _FeeRow] = {}
     for row in fees:
         name = f"ledger.late_fee {row.late_fee_id} of {row.statement_id}"
         sums[row.statement_id] += row.amount

@@ -82,7 +82,10 @@ class EntryReader:
     """Takes the rows one by one; `found` and `workers` become what they come to."""
 
     def __init__(self, facts: Facts, rates: Check, found: Batches, workers: Workers) -> None:
-        self._facts, self._rates, self._found, self._workers = facts, rates, found, workers
+        self._facts = facts
+        self._rates = rates
+        self._found = found
+        self._workers = workers
         self._encoded = {number: encoded_uscc(uscc) for number, uscc in facts.enterprises.items()}
         self._alike: dict[tuple[int, ...], _Alike] = {}
         self._stretches: dict[tuple[str, str, Industry], _Stretches] = {}

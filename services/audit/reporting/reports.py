@@ -87,7 +87,9 @@ class Reports:
     """Reads every report once and holds it against the closed days, the rows and the statements."""
 
     def __init__(self, facts: Facts, workers: Workers, verdict: Verdict) -> None:
-        self._facts, self._workers, self._verdict = facts, workers, verdict
+        self._facts = facts
+        self._workers = workers
+        self._verdict = verdict
         self._first_time = workers.first_time()
         self._kept: dict[str, _ReportRow] = {}
         self._told: dict[str, AnyReport] = {}

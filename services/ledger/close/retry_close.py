@@ -25,7 +25,9 @@ class CloseRetry:
     """Asks again each time the time-out has passed once more."""
 
     def __init__(self, engine: AsyncEngine, timeout_seconds: float, wake: Callable[[], None]) -> None:
-        self._engine, self._timeout, self._wake = engine, timeout_seconds, wake
+        self._engine = engine
+        self._timeout = timeout_seconds
+        self._wake = wake
         self._asked: tuple[date, int] | None = None
         self._asked_at = 0.0
 

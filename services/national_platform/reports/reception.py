@@ -30,7 +30,9 @@ class Reception:
     """The use case over one database, one reporter's public key and one roster."""
 
     def __init__(self, engine: AsyncEngine, verifier: Verifier, roster: Roster) -> None:
-        self._engine, self._verifier, self._roster = engine, verifier, roster
+        self._engine = engine
+        self._verifier = verifier
+        self._roster = roster
 
     async def receive(self, delivery: Delivery, *, refuse: bool = False) -> Taken | Refusal:
         """Take or refuse, in one transaction with keeping the bytes. `refuse` is a fault knob."""

@@ -56,7 +56,9 @@ class Witness:
     def __init__(
         self, engine: AsyncEngine, signer: NoteSigner, keys: Iterable[VerifierKey], entries: EntryAuthors
     ) -> None:
-        self._engine, self._signer, self._entries = engine, signer, entries
+        self._engine = engine
+        self._signer = signer
+        self._entries = entries
         self._logs: dict[str, list[VerifierKey]] = defaultdict(list)
         for key in keys:
             if key.kind == ED25519:

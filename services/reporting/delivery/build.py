@@ -43,7 +43,9 @@ class Builder:
         most_tokens: int,
         progressed: Callable[[], None] = lambda: None,
     ) -> None:
-        self._engine, self._sources, self._metrics = engine, sources, metrics
+        self._engine = engine
+        self._sources = sources
+        self._metrics = metrics
         self._most_tokens, self._progressed = most_tokens, progressed
         self._quarantine = open_quarantine(engine)
 

@@ -36,7 +36,9 @@ class Sender:
     def __init__(
         self, engine: AsyncEngine, platform: NationalPlatform, metrics: Metrics, attempts: int, retry_seconds: float
     ) -> None:
-        self._engine, self._platform, self._metrics = engine, platform, metrics
+        self._engine = engine
+        self._platform = platform
+        self._metrics = metrics
         self._attempts, self._retry_seconds = attempts, retry_seconds
         self._quarantine = open_quarantine(engine)
         self._tasks: dict[str, asyncio.Task[int]] = {}

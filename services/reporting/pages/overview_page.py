@@ -23,7 +23,8 @@ async def show_overview(context: PageContext, request: Request, viewer: Viewer, 
     log = await answer_or_none(context.sources.log_state())
     if overview.sheet is None or overview.day is None:
         return context.renderer.page(request, "overview.html", viewer=viewer, overview=overview)
-    sheet, period, day = overview.sheet, str(Month.of(overview.day)), overview.day
+    sheet, day = overview.sheet, overview.day
+    period = str(Month.of(day))
     shades = {part.province: _shade(part, shade, t, period) for part in overview.map}
     return context.renderer.page(
         request, "overview.html", viewer=viewer, overview=overview, period=period, shade=shade,

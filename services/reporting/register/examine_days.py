@@ -43,8 +43,12 @@ class Examiner:
         wait_days: int,
         progressed: Callable[[], None] = lambda: None,
     ) -> None:
-        self._engine, self._sources, self._metrics = engine, sources, metrics
-        self._is_regular, self._wait_days, self._progressed = is_regular, wait_days, progressed
+        self._engine = engine
+        self._sources = sources
+        self._metrics = metrics
+        self._is_regular = is_regular
+        self._wait_days = wait_days
+        self._progressed = progressed
         self._quarantine = open_quarantine(engine)
 
     async def step(self) -> int:
