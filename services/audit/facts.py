@@ -187,10 +187,10 @@ def _manifest(row: _ManifestRow, check: Check) -> Manifest:
 def _closed(row: _ClosedRow, check: Check) -> ClosedDay:
     parts = {name: json.loads(getattr(row, name)) for name in ("totals", "workers", "first_time", "hours")}
     try:
-        told = msgspec.convert(parts | {"day": row.day, "as_of": row.as_of}, DayClosed)
+        message = msgspec.convert(parts | {"day": row.day, "as_of": row.as_of}, DayClosed)
     except msgspec.ValidationError as error:
         check.find(f"ledger.day_closed {row.day} does not read: {error}")
-        told = DayClosed(day=row.day, as_of=row.as_of, totals=[], workers=[], first_time=[])
+        message = DayClosed(day=row.day, as_of=row.as_of, totals=[], workers=[], first_time=[])
     return ClosedDay(
         day=row.day,
         as_of=row.as_of,
@@ -198,7 +198,7 @@ def _closed(row: _ClosedRow, check: Check) -> ClosedDay:
         cut=json.loads(row.cut),
         orders=row.orders,
         premium=row.premium,
-        told=told,
+        told=message,
         resends=row.resends,
         unmatched_cancellations=row.unmatched_cancellations,
     )

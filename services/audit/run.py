@@ -88,11 +88,11 @@ async def audit_all(sources: Sources) -> Verdict:
         charging = await _read_charging(stack, sources, connection, verdict)
         platform = await stack.enter_async_context(_snapshot(sources.platform_database))
         later = await stack.enter_async_context(_connection(sources.database))
-        for each in charging:
-            await _check_charging(each, verdict)
-        facts = join_facts([each.facts for each in charging])
-        workers, books = join_workers([each.rows.workers for each in charging]), Books(facts, verdict)
-        rows = [each.connection for each in charging]
+        for part in charging:
+            await _check_charging(part, verdict)
+        facts = join_facts([part.facts for part in charging])
+        workers, books = join_workers([part.rows.workers for part in charging]), Books(facts, verdict)
+        rows = [part.connection for part in charging]
         for name, work in {
             "books": lambda: books.check(connection),
             "counts": lambda: check_counts(connection, charging, verdict),

@@ -91,7 +91,7 @@ class Verdict:
 
     def check(self, invariant: str, what: str) -> Check:
         """The check of these words, passed until it finds something; asked for once for each deployment of charging."""
-        known = next((each for each in self.checks if (each.invariant, each.what) == (invariant, what)), None)
+        known = next((check for check in self.checks if (check.invariant, check.what) == (invariant, what)), None)
         if known is None:
             known = Check(invariant, what)
             self.checks.append(known)
@@ -116,7 +116,7 @@ class Verdict:
             yield from (f"       {finding}" for finding in check.findings[:SHOWN])
             if check.count > SHOWN:
                 yield f"       and {check.count - SHOWN:,} more"
-            yield from (f"       note: {each}" for each in check.notes)
+            yield from (f"       note: {note}" for note in check.notes)
         yield f"audit {'passed' if self.has_passed else 'FAILED'}"
 
     def as_json(self) -> AuditResult:

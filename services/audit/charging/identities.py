@@ -105,5 +105,5 @@ async def _check_column(connection: Connection, check: Check, place: _TextColumn
         rows += any(reads_as_identity(number) for number in numbers)
     if rows:
         # The number itself is not repeated: an audit is read by many.
-        told = f"{name}: {rows} rows hold what reads as a citizen's or a mobile number"
-        (check.find if name.startswith(CLEAN) else check.note)(told)
+        detail = f"{name}: {rows} rows hold what reads as a citizen's or a mobile number"
+        (check.find if name.startswith(CLEAN) else check.note)(detail)

@@ -9,7 +9,7 @@ from shared.adapters.postgres.pool import Connection
 async def check_quarantine(connection: Connection, charging: Sequence[Connection], verdict: Verdict) -> None:
     """The quarantines of ledger, reporting and every deployment of charging."""
     check = verdict.check("I2", "every message between services is handled, or a person has reviewed why it is not")
-    places = [("ledger", connection), ("reporting", connection), *(("charging", each) for each in charging)]
+    places = [("ledger", connection), ("reporting", connection), *(("charging", database) for database in charging)]
     for schema, place in places:
         rows = await place.fetch(
             f"""select refused_id, topic, reason from {schema}.refused_message m

@@ -233,10 +233,10 @@ def _signed_of(row: _DeclarationRow) -> Signed | None:
 def _signature_fault(keys: DeclarationKeys, facts: Facts, row: _DeclarationRow, signed: Signed) -> str | None:
     """Why the enterprise's signature of a kept declaration is none, over the bytes that it sent."""
     try:
-        told = msgspec.json.decode(signed.data, type=Declaration)
+        message = msgspec.json.decode(signed.data, type=Declaration)
     except msgspec.MsgspecError as error:
         return f"the bytes that are signed: {error}"
-    if msgspec.json.encode(told) != row.body:
+    if msgspec.json.encode(message) != row.body:
         return "its body says other than the bytes that are signed"
     return keys.fault(facts.enterprises.get(row.enterprise, ""), row.declared_day, signed)
 
@@ -249,13 +249,13 @@ async def _check_declarations(connection: Connection, facts: Facts, verdict: Ver
     for row in await fetch_structs(connection, _DeclarationRow, "select * from charging.declaration"):
         name = f"charging.declaration {facts.enterprises.get(row.enterprise)}/{row.declaration_id}"
         try:
-            told = msgspec.json.decode(row.body, type=Declaration)
+            message = msgspec.json.decode(row.body, type=Declaration)
         except msgspec.MsgspecError as error:
             check.find(f"{name}: {error}")
             continue
         kept = (row.declaration_id, row.declared_day)
-        check.compare(name, kept, (told.declaration_id, told.day))
-        if msgspec.json.encode(told) != row.body:
+        check.compare(name, kept, (message.declaration_id, message.day))
+        if msgspec.json.encode(message) != row.body:
             check.find(f"{name}: its body is not in canonical form")
         uscc = facts.enterprises.get(row.enterprise, "")
         signed = _signed_of(row)

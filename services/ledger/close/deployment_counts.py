@@ -36,7 +36,8 @@ class CountingDeployments:
             hours=[hours for answer in answers for hours in answer.hours],
             resends=sum(answer.resends for answer in answers),
             unmatched_cancellations=sum(answer.unmatched_cancellations for answer in answers),
-            outside=[each for answer in answers if answer.outside is not UNSET for each in answer.outside] or UNSET,
+            outside=[outside for answer in answers if answer.outside is not UNSET for outside in answer.outside]
+            or UNSET,
         )
 
     async def _join_workers(self, answers: Sequence[DayCounted], workers: ChargingWorkers) -> list[WorkerCount]:

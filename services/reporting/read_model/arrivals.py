@@ -39,30 +39,30 @@ async def take_manifest(engine: AsyncEngine, body: bytes, recorded_at: datetime)
     A record may name any time of its own. One that names a time to come is counted now: it would make all that
     come until then look too old.
     """
-    told = DECODER.decode(body)
-    if told.kind != "orders":
+    manifest = DECODER.decode(body)
+    if manifest.kind != "orders":
         return
     minute = min(recorded_at, now()).replace(second=0, microsecond=0)
     async with engine.begin() as connection:
         newest = await connection.scalar(select(func.max(ARRIVED_MANIFEST.c.minute)))
         if newest is not None and minute < newest - KEPT:
             return
-        mark = insert_once(ARRIVED_MANIFEST).values(run=told.run, number=told.number, minute=minute)
+        mark = insert_once(ARRIVED_MANIFEST).values(run=manifest.run, number=manifest.number, minute=minute)
         if await connection.scalar(mark.on_conflict_do_nothing().returning(ARRIVED_MANIFEST.c.number)) is None:
             return
-        await _add(connection, told, minute)
+        await _add(connection, manifest, minute)
         if newest is None or minute > newest:
             for table in (ARRIVAL, ARRIVED_MANIFEST):
                 await connection.execute(delete(table).where(table.c.minute < minute - KEPT))
 
 
-async def _add(connection: AsyncConnection, told: PremiumsCharged, minute: datetime) -> None:
-    found = Counter[tuple[str, str, str]]()
-    for total in told.totals:
-        found[total.enterprise, total.outcome.value, total.reason or ""] += total.orders
+async def _add(connection: AsyncConnection, manifest: PremiumsCharged, minute: datetime) -> None:
+    events_by = Counter[tuple[str, str, str]]()
+    for total in manifest.totals:
+        events_by[total.enterprise, total.outcome.value, total.reason or ""] += total.orders
     rows = [
         {"minute": minute, "enterprise": enterprise, "outcome": outcome, "reason": reason, "events": events}
-        for (enterprise, outcome, reason), events in sorted(found.items())
+        for (enterprise, outcome, reason), events in sorted(events_by.items())
     ]
     if rows:
         statement = insert_once(ARRIVAL)

@@ -43,14 +43,14 @@ def state_of(statement: Statement, payment: PaymentItem | None) -> State:
 
 async def read_payments(sources: Sources, periods: Iterable[str], as_of: date) -> Payments:
     """Of every statement of these months; those of a month for which the ledger does not answer are missing."""
-    found: dict[str, PaymentItem] = {}
+    payments: dict[str, PaymentItem] = {}
     for period in sorted(set(periods)):
         try:
             states = await sources.payment_states(period, as_of)
         except (Refused, Retry):
             continue
-        found |= {item.statement_id: item for items in states.values() for item in items}
-    return found
+        payments |= {item.statement_id: item for items in states.values() for item in items}
+    return payments
 
 
 def with_payment(statement: Statement, payments: Payments, as_of: date) -> Standing:

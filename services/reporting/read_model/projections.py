@@ -48,23 +48,23 @@ async def project_day(connection: AsyncConnection, closed: DayClosed) -> bool:
     return True
 
 
-async def project_statement(connection: AsyncConnection, told: StatementIssued) -> None:
+async def project_statement(connection: AsyncConnection, statement: StatementIssued) -> None:
     """Write the row of a statement, once; raises `Refused` for absurd figures."""
-    check_statement(told)
-    adjustments = [line.amount for line in told.lines if line.kind == "adjustment"]
+    check_statement(statement)
+    adjustments = [line.amount for line in statement.lines if line.kind == "adjustment"]
     row = {
-        "statement_id": told.statement_id,
-        "period": told.period,
-        "province": told.province,
-        "enterprise": told.enterprise,
-        "issued_as_of": told.as_of,
-        "due_on": told.due_on,
-        "orders": told.orders,
-        "exact_amount": told.exact_amount,
-        "amount": told.amount,
+        "statement_id": statement.statement_id,
+        "period": statement.period,
+        "province": statement.province,
+        "enterprise": statement.enterprise,
+        "issued_as_of": statement.as_of,
+        "due_on": statement.due_on,
+        "orders": statement.orders,
+        "exact_amount": statement.exact_amount,
+        "amount": statement.amount,
         "adjustments": len(adjustments),
         "adjusted": sum(adjustments),
-        "assessed": sum(line.kind == "assessed" for line in told.lines),
+        "assessed": sum(line.kind == "assessed" for line in statement.lines),
     }
     await connection.execute(insert_once(tables.STATEMENT_SUM).values(row).on_conflict_do_nothing())
 
@@ -77,16 +77,16 @@ def place_of(total: Total) -> Place | None:
 
 
 def _sums(closed: DayClosed) -> dict[Place, Counter[str]]:
-    found: dict[Place, Counter[str]] = defaultdict(lambda: Counter(dict.fromkeys(tables.COUNTS, 0)))
+    sums: dict[Place, Counter[str]] = defaultdict(lambda: Counter(dict.fromkeys(tables.COUNTS, 0)))
     for total in closed.totals:
         place = place_of(total)
         if place is None or total.outcome not in (Outcome.CHARGED, Outcome.REVERSED, Outcome.EXCLUDED):
             continue
-        found[place][total.outcome.value] += total.orders
-        found[place]["premium"] += total.premium
+        sums[place][total.outcome.value] += total.orders
+        sums[place]["premium"] += total.premium
         if (total.reason or "").startswith(ASSESSED):
-            found[place]["presumed"] += total.orders if total.outcome == Outcome.CHARGED else -total.orders
-    return found
+            sums[place]["presumed"] += total.orders if total.outcome == Outcome.CHARGED else -total.orders
+    return sums
 
 
 def _placed(place: Place) -> Row:
@@ -95,15 +95,15 @@ def _placed(place: Place) -> Row:
 
 
 def _reasons(closed: DayClosed) -> list[Row]:
-    found = Counter[tuple[Place, str, str]]()
+    counts = Counter[tuple[Place, str, str]]()
     for total in closed.totals:
         place = place_of(total)
         if place is not None and total.outcome in (Outcome.REVERSED, Outcome.EXCLUDED):
             reason = (total.reason or "").partition(":")[0]  # of an assessed series, not which
-            found[place, total.outcome.value, reason] += total.orders
+            counts[place, total.outcome.value, reason] += total.orders
     return [
         _placed(place) | {"day": closed.day, "outcome": outcome, "reason": reason, "orders": orders}
-        for (place, outcome, reason), orders in found.items()
+        for (place, outcome, reason), orders in counts.items()
     ]
 
 

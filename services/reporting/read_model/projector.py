@@ -102,8 +102,8 @@ select (select count(*) from reporting.day_closed) as days,
 
 async def last_day(connection: AsyncConnection) -> date | None:
     """The newest closed day in the model."""
-    found: date | None = await connection.scalar(select(func.max(DAY_PROJECTED.c.day)))
-    return found
+    day: date | None = await connection.scalar(select(func.max(DAY_PROJECTED.c.day)))
+    return day
 
 
 async def _project_days(connection: AsyncConnection, items: Sequence[Item[tuple[date, bytes]]]) -> int:

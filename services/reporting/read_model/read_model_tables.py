@@ -13,8 +13,8 @@ COUNTS: Final = ("charged", "reversed", "presumed", "excluded", "premium")
 
 
 def _table(name: str, dates: tuple[str, ...], texts: tuple[str, ...], numbers: tuple[str, ...]) -> Table:
-    columns = [Column(each, Date) for each in dates] + [Column(each, Text) for each in texts]
-    return Table(name, METADATA, *columns, *(Column(each, BigInteger) for each in numbers))
+    columns = [Column(column, Date) for column in dates] + [Column(column, Text) for column in texts]
+    return Table(name, METADATA, *columns, *(Column(column, BigInteger) for column in numbers))
 
 
 DAY_PROJECTED: Final = _table("day_projected", ("day",), (), ())

@@ -99,18 +99,18 @@ class CoverageView:
 async def find_coverage(connection: AsyncConnection, day: date, province: str) -> CoverageView | None:
     """The day's report of a province with its registrations; None where there is none to see."""
     own = (REPORT.c.day == day, REPORT.c.province == province)
-    found = await _find(connection, REPORT.c.kind == "coverage", *own)
-    if not found:
+    reports = await _find(connection, REPORT.c.kind == "coverage", *own)
+    if not reports:
         return None
-    report = CoverageReport.model_validate_json(found[0].body)
+    report = CoverageReport.model_validate_json(reports[0].body)
     registrations = await _find(connection, REPORT.c.kind == "registration", *own)
-    return CoverageView(report, found[0], registrations, await _unconfirmed(connection, report.report_id))
+    return CoverageView(report, reports[0], registrations, await _unconfirmed(connection, report.report_id))
 
 
 async def find_filing(connection: AsyncConnection, statement_id: str) -> SentReport | None:
     """The declaration of a statement; None while there is none."""
-    found = await _find(connection, REPORT.c.statement_id == statement_id)
-    return found[0] if found else None
+    reports = await _find(connection, REPORT.c.statement_id == statement_id)
+    return reports[0] if reports else None
 
 
 async def _find(connection: AsyncConnection, *conditions: ColumnElement[bool]) -> list[SentReport]:
@@ -128,4 +128,4 @@ async def _find(connection: AsyncConnection, *conditions: ColumnElement[bool]) -
 async def _unconfirmed(connection: AsyncConnection, report_id: str) -> frozenset[tuple[str, str]]:
     text = await connection.scalar(select(RECEIPT.c.unconfirmed).where(RECEIPT.c.report_id == report_id))
     named = json.loads(text) if text else []
-    return frozenset((each["worker_id"], each["employer_insurance_no"]) for each in named)
+    return frozenset((exclusion["worker_id"], exclusion["employer_insurance_no"]) for exclusion in named)

@@ -123,7 +123,7 @@ async def _read_parts(
     sums: dict[bool, Mapping[str, int]] = {}
     parts: _Parts = {name: {} for name in _NAMES}
     for row in await _fetch(connection, sql, values):
-        name = next((each for each in _NAMES if row[each] is not None), None)
+        name = next((kind for kind in _NAMES if row[kind] is not None), None)
         if name is None:
             sums[row["is_now"]] = _counts(row)
         elif row["is_now"]:
@@ -133,8 +133,8 @@ async def _read_parts(
 
 def _parts(parts: Mapping[str, Mapping[str, int]], worker_days: Mapping[str, int]) -> list[Part]:
     """Those with most orders first."""
-    found = [Part(code=code, worker_days=worker_days.get(code), **counts) for code, counts in parts.items()]
-    return sorted(found, key=lambda part: (-part.orders, part.code))
+    named = [Part(code=code, worker_days=worker_days.get(code), **counts) for code, counts in parts.items()]
+    return sorted(named, key=lambda part: (-part.orders, part.code))
 
 
 async def _read_days(connection: AsyncConnection, where: Where, span: Span) -> list[DayPart]:
@@ -173,8 +173,8 @@ async def _read_participation(
             total += row["workers"]
     new, since = (None, None) if where.enterprise else await _read_first_time(connection, where, span)
     is_distinct = span.is_day and where.province is not None
-    found = Participation(worker_days=total, is_distinct=is_distinct, first_time=new, since_start=since)
-    return found, worker_days
+    participation = Participation(worker_days=total, is_distinct=is_distinct, first_time=new, since_start=since)
+    return participation, worker_days
 
 
 async def _read_first_time(connection: AsyncConnection, where: Where, span: Span) -> tuple[int, int]:

@@ -62,11 +62,11 @@ async def find_statement(connection: AsyncConnection, statement_id: str) -> Stat
     body = await connection.scalar(select(STATEMENT_ISSUED.c.body).filter_by(statement_id=statement_id))
     if row is None or body is None:
         return None
-    told = msgspec.json.decode(bytes(body), type=StatementIssued)
+    message = msgspec.json.decode(bytes(body), type=StatementIssued)
     return StatementShown(
         statement=_statement(row),
-        lines=[StatementLineShown(**msgspec.structs.asdict(line)) for line in told.lines],
-        remittances=await list_remittances(connection, told.enterprise, told.province),
+        lines=[StatementLineShown(**msgspec.structs.asdict(line)) for line in message.lines],
+        remittances=await list_remittances(connection, message.enterprise, message.province),
     )
 
 

@@ -60,18 +60,18 @@ class Discrepancy:
     orders: Sequence[OrderRef] = ()
 
     @classmethod
-    def of(cls, found: Finding) -> "Discrepancy":
+    def of(cls, finding: Finding) -> "Discrepancy":
         """What charging names, as the register keeps it."""
         return cls(
-            kind=found.kind,
-            key=found.key,
-            detail=found.detail,
-            day=found.insured_on,
-            province=found.province,
-            enterprise=found.enterprise,
-            count=found.count,
-            evidence=found.evidence,
-            orders=found.orders,
+            kind=finding.kind,
+            key=finding.key,
+            detail=finding.detail,
+            day=finding.insured_on,
+            province=finding.province,
+            enterprise=finding.enterprise,
+            count=finding.count,
+            evidence=finding.evidence,
+            orders=finding.orders,
         )
 
     @property
@@ -94,28 +94,30 @@ def identity_of(kind: FindingKind, key: str) -> str:
     return _sha256(json.dumps([kind, key]))
 
 
-async def record(connection: AsyncConnection, found: Discrepancy) -> bool:
+async def record(connection: AsyncConnection, discrepancy: Discrepancy) -> bool:
     """Keep a discrepancy and open it; True when it is new, else it is seen again."""
-    values = found.row | {"identity_sha256": found.identity}
+    values = discrepancy.row | {"identity_sha256": discrepancy.identity}
     new = await connection.scalar(
         insert_once(DISCREPANCY).values(values).on_conflict_do_nothing().returning(DISCREPANCY.c.id)
     )
     if new is None:
-        await _see_again(connection, found)
+        await _see_again(connection, discrepancy)
         return False
-    orders = [{"discrepancy_id": new, "number": number, **_order(each)} for number, each in enumerate(found.orders, 1)]
+    orders = [
+        {"discrepancy_id": new, "number": number, **_order(order)} for number, order in enumerate(discrepancy.orders, 1)
+    ]
     if orders:
         await connection.execute(insert(DISCREPANCY_ORDER), orders)
     await note_state(connection, [new], "open", "found")
     return True
 
 
-async def _see_again(connection: AsyncConnection, found: Discrepancy) -> None:
+async def _see_again(connection: AsyncConnection, discrepancy: Discrepancy) -> None:
     query = select(DISCREPANCY_NOW.c.id, DISCREPANCY_NOW.c.state).join(
         DISCREPANCY, DISCREPANCY.c.id == DISCREPANCY_NOW.c.id
     )
-    known = (await connection.execute(query.where(DISCREPANCY.c.identity_sha256 == found.identity))).one()
-    seen = {name: found.row[name] for name in ("count", "detail", "evidence")}
+    known = (await connection.execute(query.where(DISCREPANCY.c.identity_sha256 == discrepancy.identity))).one()
+    seen = {name: discrepancy.row[name] for name in ("count", "detail", "evidence")}
     await connection.execute(insert(DISCREPANCY_SIGHTING).values(discrepancy_id=known.id, **seen))
     if known.state == "corrected":
         await note_state(connection, [known.id], "open", "found again")
@@ -134,9 +136,11 @@ async def resolve_report(
     await _resolve(connection, note, DISCREPANCY_NOW.c.report_id == report_id, DISCREPANCY_NOW.c.kind.in_(kinds))
 
 
-async def resolve_absent(connection: AsyncConnection, period: str, found: Collection[Discrepancy], note: str) -> None:
+async def resolve_absent(connection: AsyncConnection, period: str, present: Collection[Discrepancy], note: str) -> None:
     """Correct the open differences of a month's reconciliation that are not among those found now."""
-    known = select(DISCREPANCY.c.id).where(DISCREPANCY.c.identity_sha256.in_([each.identity for each in found]))
+    known = select(DISCREPANCY.c.id).where(
+        DISCREPANCY.c.identity_sha256.in_([discrepancy.identity for discrepancy in present])
+    )
     await _resolve(
         connection,
         note,
@@ -150,7 +154,7 @@ async def note_state(
     connection: AsyncConnection, ids: Iterable[int], state: str, note: str, actor: str = SYSTEM
 ) -> None:
     """Add a state to the history of each."""
-    rows = [{"discrepancy_id": each, "state": state, "actor": actor, "note": note} for each in ids]
+    rows = [{"discrepancy_id": discrepancy_id, "state": state, "actor": actor, "note": note} for discrepancy_id in ids]
     if rows:
         await connection.execute(insert(DISCREPANCY_STATE), rows)
 

@@ -96,15 +96,25 @@ class Examiner:
     async def _judge(self, connection: AsyncConnection, closed: DayClosed, answer: DayFindings) -> None:
         await keep_figures(connection, closed, answer.delays)
         days, history = await read_history(connection, closed.day)
-        for each in answer.findings:
-            if each.kind is FindingKind.OUTSIDE_DECLARATION and not each.count:
-                await resolve(connection, each.kind, each.key, each.detail)
-        left = [each for each in answer.findings if each.count or each.kind is not FindingKind.OUTSIDE_DECLARATION]
+        for finding in answer.findings:
+            if finding.kind is FindingKind.OUTSIDE_DECLARATION and not finding.count:
+                await resolve(connection, finding.kind, finding.key, finding.detail)
+        left = [
+            finding
+            for finding in answer.findings
+            if finding.count or finding.kind is not FindingKind.OUTSIDE_DECLARATION
+        ]
         await self._record_all(connection, map(Discrepancy.of, left))
         await self._record_all(connection, judge(days, history, self._is_regular))
 
-    async def _record_all(self, connection: AsyncConnection, found: Iterable[Discrepancy]) -> None:
-        for each in found:
-            if await record(connection, each):
-                self._metrics.discrepancies.labels(each.kind).inc()
-                log.warning("finding", kind=each.kind, key=each.key, count=each.count, detail=each.detail)
+    async def _record_all(self, connection: AsyncConnection, discrepancies: Iterable[Discrepancy]) -> None:
+        for discrepancy in discrepancies:
+            if await record(connection, discrepancy):
+                self._metrics.discrepancies.labels(discrepancy.kind).inc()
+                log.warning(
+                    "finding",
+                    kind=discrepancy.kind,
+                    key=discrepancy.key,
+                    count=discrepancy.count,
+                    detail=discrepancy.detail,
+                )

@@ -23,16 +23,16 @@ def check_day(closed: DayClosed) -> None:
         where = f"total of {total.enterprise} in {total.province} on {total.insured_on}"
         _check(where, [total.orders], MOST_COUNT)
         _check(where, [total.premium], MOST_AMOUNT)
-    _check("workers", [each.workers for each in closed.workers], MOST_COUNT)
-    _check("first-time workers", [each.workers for each in closed.first_time], MOST_COUNT)
+    _check("workers", [count.workers for count in closed.workers], MOST_COUNT)
+    _check("first-time workers", [count.workers for count in closed.first_time], MOST_COUNT)
     for hours in closed.hours:
         _check(f"acceptances by hour of {hours.enterprise}", hours.orders, MOST_COUNT)
 
 
 def check_delays(delays: Iterable[Delays]) -> None:
     """Raise `Refused` naming the first place whose acceptances are beyond their bound."""
-    for each in delays:
-        _check(f"acceptances of {each.enterprise} in {each.province} on {each.insured_on}", each.orders, MOST_COUNT)
+    for place in delays:
+        _check(f"acceptances of {place.enterprise} in {place.province} on {place.insured_on}", place.orders, MOST_COUNT)
 
 
 def check_statement(issued: StatementIssued) -> None:

@@ -101,10 +101,10 @@ async def check_injuries(
 
 def judge_notice(notice: InjuryNoticed, covers: list[Cover], checked_on: date, wait_days: int) -> _Judged:
     """`covered` and `covered_later` are final; `no_order` is, once so many days after the injury are examined."""
-    named = [each for each in covers if _is_named(notice, each)]
+    named = [cover for cover in covers if _is_named(notice, cover)]
     if not named:
         return _Judged("no_order", checked_on >= insured_day(notice.injured_at) + timedelta(days=wait_days), [])
-    before = [each for each in named if each.recorded_at <= notice.noticed_at]
+    before = [cover for cover in named if cover.recorded_at <= notice.noticed_at]
     return _Judged("covered" if before else "covered_later", True, before or named)
 
 
@@ -147,7 +147,7 @@ def _without_order(notice: InjuryNoticed) -> Discrepancy:
 
 
 def _order_after(notice: InjuryNoticed, covers: list[Cover]) -> Discrepancy:
-    first = min(each.recorded_at for each in covers)
+    first = min(cover.recorded_at for cover in covers)
     return Discrepancy(
         kind=FindingKind.ORDER_AFTER_INJURY,
         key=notice.notice_id,
@@ -158,18 +158,18 @@ def _order_after(notice: InjuryNoticed, covers: list[Cover]) -> Discrepancy:
         detail=f"injury notice {notice.notice_id}: the acceptance was sent after it, at {first.isoformat()}",
         evidence=_evidence(notice) | {"recorded_at": first.isoformat()},
         orders=[
-            OrderRef(order_id=each.order_id, accepted_at=each.accepted_at, worker_id=notice.worker_id)
-            for each in covers
+            OrderRef(order_id=cover.order_id, accepted_at=cover.accepted_at, worker_id=notice.worker_id)
+            for cover in covers
         ],
     )
 
 
 def _evidence(notice: InjuryNoticed) -> dict[str, EvidenceValue]:
-    told = {
+    facts = {
         "notice_id": notice.notice_id,
         "worker_id": notice.worker_id,
         "injured_at": notice.injured_at.isoformat(),
         "noticed_at": notice.noticed_at.isoformat(),
         "order_id": notice.order_id,
     }
-    return {name: value for name, value in told.items() if value is not None}
+    return {name: value for name, value in facts.items() if value is not None}

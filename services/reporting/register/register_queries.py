@@ -43,18 +43,18 @@ class FindingFilter:
 
 async def list_findings(connection: AsyncConnection, wanted: FindingFilter) -> list[FindingRow]:
     """Findings that the connection's viewer sees, by id, as they stand now."""
-    found = select(DISCREPANCY.c.id).where(DISCREPANCY.c.id > wanted.after)
+    ids_query = select(DISCREPANCY.c.id).where(DISCREPANCY.c.id > wanted.after)
     for name in ("kind", "enterprise", "province", "day", "period"):
         value = getattr(wanted, name)
         if value is not None:
-            found = found.where(DISCREPANCY.c[name] == value)
+            ids_query = ids_query.where(DISCREPANCY.c[name] == value)
     if wanted.state is not None:
         now = DISCREPANCY_STANDING.c
-        found = found.join(DISCREPANCY_STANDING, now.discrepancy_id == DISCREPANCY.c.id).where(
+        ids_query = ids_query.join(DISCREPANCY_STANDING, now.discrepancy_id == DISCREPANCY.c.id).where(
             now.state == wanted.state
         )
     # First which, by indexes; then all about these: history and sightings are not worked out for others.
-    ids = list((await connection.execute(found.order_by(DISCREPANCY.c.id).limit(wanted.limit))).scalars())
+    ids = list((await connection.execute(ids_query.order_by(DISCREPANCY.c.id).limit(wanted.limit))).scalars())
     chosen = func.any(bindparam("ids", ids, ARRAY(BigInteger)))
     query = select(DISCREPANCY_NOW).where(DISCREPANCY_NOW.c.id == chosen).order_by(DISCREPANCY_NOW.c.id)
     return [dict(row) for row in (await connection.execute(query)).mappings()] if ids else []

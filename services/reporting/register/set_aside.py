@@ -72,14 +72,14 @@ def key_of(step: str, name: str) -> str:
 
 async def _note(connection: AsyncConnection, item: Item[Any], fault: Fault) -> None:
     place = {name: _plain(value) for name, value in item.place.items()}
-    found = Discrepancy(
+    discrepancy = Discrepancy(
         kind=FindingKind.UNBUILDABLE,
         key=key_of(item.step, item.name),
         detail=f"{_WORK[Step(item.step)].format(item.name)}: {fault.reason}: {fault.detail}",
         evidence={"step": item.step, "item": item.name, "reason": fault.reason.value},
         **place,
     )
-    await record(connection, found)
+    await record(connection, discrepancy)
 
 
 async def _resolve(connection: AsyncConnection, step: str, name: str) -> None:

@@ -52,14 +52,14 @@ async def keep_figures(connection: AsyncConnection, closed: DayClosed, delays: I
     rows = [
         {
             "day": closed.day,
-            "insured_on": each.insured_on,
-            "enterprise": each.enterprise,
-            "province": each.province,
-            "delays": each.orders,
-            "received": sum(each.orders),
-            "employees": employees[each.insured_on, each.enterprise, each.province],
+            "insured_on": place.insured_on,
+            "enterprise": place.enterprise,
+            "province": place.province,
+            "delays": place.orders,
+            "received": sum(place.orders),
+            "employees": employees[place.insured_on, place.enterprise, place.province],
         }
-        for each in delays
+        for place in delays
     ]
     if rows:
         await connection.execute(insert(DAY_FIGURE), rows)
@@ -96,13 +96,13 @@ def judge(days: list[date], history: History, is_regular: Callable[[date], bool]
     """What of the last of the days is implausible, place by place; a place counts from its first order on."""
     *before, day = days
     for place, figures in sorted(history.items(), key=str):
-        known = [each for each in before if each >= min(figures)]
+        known = [earlier for earlier in before if earlier >= min(figures)]
         today = figures.get(day, NOTHING)
-        counts = {each: figures.get(each, NOTHING).received for each in known}
+        counts = {earlier: figures.get(earlier, NOTHING).received for earlier in known}
         count = plausible_count(counts, day, is_regular)
         if count is not None and is_implausible_count(today.received, count):
             yield _implausible(place, day, today, count)
-        past = [(figures.get(each, NOTHING).employees, counts[each]) for each in known]
+        past = [(figures.get(earlier, NOTHING).employees, counts[earlier]) for earlier in known]
         share = plausible_share(past, today.received)
         if share is not None and has_share_risen(today.employees, today.received, share):
             yield _risen(place, day, today, share)
