@@ -14,8 +14,8 @@ from services.reporting.access.accounts import NAME
 from services.reporting.access.api_keys import KEY_DAYS, LINK_DAYS
 from services.reporting.access.authentication import Access
 from services.reporting.access.passwords import Passwords
-from services.reporting.access.reader_scope import KeyId
 from services.reporting.access.viewers import Role, Viewer, viewing
+from services.reporting.reader_scope import KeyId
 from shared.domain.errors import Refused
 from shared.runtime.http.types import USCC
 

@@ -16,17 +16,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.reporting.access.access_log import note_look
 from services.reporting.access.authentication import Access
-from services.reporting.access.reader_scope import (
-    READERS,
-    AnyDay,
-    AnyIndustry,
-    AnyPeriod,
-    AnyProvince,
-    AnyUscc,
-    Limit,
-    place_of,
-    span_of,
-)
 from services.reporting.access.viewers import Viewer, viewing
 from services.reporting.downloads.formats import DOWNLOADS, Format, in_format
 from services.reporting.downloads.report_tables import Tables
@@ -44,6 +33,17 @@ from services.reporting.read_model.responses import (
 from services.reporting.read_model.sent_reports import AnyReport, ReportListed, find_report, list_reports
 from services.reporting.read_model.sheets import read_sheet
 from services.reporting.read_model.statements import StatementFilter, find_statement, list_remittances, list_statements
+from services.reporting.reader_scope import (
+    READERS,
+    AnyDay,
+    AnyIndustry,
+    AnyPeriod,
+    AnyProvince,
+    AnyUscc,
+    Limit,
+    place_of,
+    span_of,
+)
 from services.reporting.service_clients import Sources
 from shared.domain.calendar import FIRST_DAY, LAST_DAY, insured_day
 from shared.runtime import clock

@@ -16,8 +16,8 @@ from services.reporting.access.api_keys import (
     revoke_key,
 )
 from services.reporting.access.authentication import form_fields
-from services.reporting.access.reader_scope import KeyId
 from services.reporting.access.viewers import Role, Viewer, viewing
+from services.reporting.reader_scope import KeyId
 from services.reporting.rendering.page_context import PageContext, address, see_other
 from shared.domain.errors import Refused
 
