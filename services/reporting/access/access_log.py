@@ -1,4 +1,4 @@
-"""The trail of looks (查阅记录): who looked at data of which single orders, for the national regulator."""
+"""The access log (查阅记录): who read data of which single orders, for the national regulator."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,8 +18,8 @@ NEWEST: Final = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """One look; `what` was looked at (`order_receipt`, `parked_event`, ...), `subject` says which."""
+class AccessEntry:
+    """One access; `what` was read (`order_receipt`, `parked_event`, ...), `subject` says which."""
 
     id: int
     looked_at: datetime
@@ -30,13 +30,13 @@ class Look:
     subject: str
 
 
-async def note_look(engine: AsyncEngine, viewer: Viewer, what: str, subject: str) -> None:
-    """Write a look down, before its answer leaves."""
+async def log_access(engine: AsyncEngine, viewer: Viewer, what: str, subject: str) -> None:
+    """Write an access down, before its answer leaves."""
     async with engine.begin() as connection:
         await act(connection, viewer, _NOTE, what=what, subject=subject)
 
 
-async def list_looks(connection: AsyncConnection, before: int = NEWEST, limit: int = 100) -> list[Look]:
-    """The looks with a smaller id than `before`, newest first; of the connection's viewer."""
+async def read_access_log(connection: AsyncConnection, before: int = NEWEST, limit: int = 100) -> list[AccessEntry]:
+    """Entries with a smaller id than `before`, newest first, that the connection's viewer sees."""
     rows = await connection.execute(_LIST, {"before": before, "limit": limit})
-    return [Look(*row) for row in rows]
+    return [AccessEntry(*row) for row in rows]

@@ -115,10 +115,10 @@ async def find_key(engine: AsyncEngine, key: str) -> Viewer | None:
     """Whose key this is; None where it has ended or never was."""
     digest = sha256_hex(key)
     async with engine.begin() as connection:
-        found = (await connection.execute(_FIND, {"digest": digest})).one_or_none()
-    if found is None:
+        row = (await connection.execute(_FIND, {"digest": digest})).one_or_none()
+    if row is None:
         return None
-    name, role, scope = found
+    name, role, scope = row
     return Viewer(name, Role(role), scope, credential=digest)
 
 

@@ -60,12 +60,12 @@ class Access:
         return viewer
 
     async def _signed_in(self, request: Request) -> Viewer:
-        key, found = _shown_key(request), await self._find(request)
-        if found is not None:
+        key, viewer = _shown_key(request), await self._find(request)
+        if viewer is not None:
             if not key:
                 await self.form(request)
-            request.state.caller = found.name
-            return found
+            request.state.caller = viewer.name
+            return viewer
         if request.url.path.startswith("/v1/") or key:
             raise HTTPException(401, "an API key is needed", {"WWW-Authenticate": "Bearer"})
         asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
@@ -77,8 +77,8 @@ class Access:
         reader = self._keys.find(request)
         if reader is not None and reader.scopes & FULL:
             return Caller(reader.name, is_service=True)
-        found = await self._find(request)
-        return None if found is None else Caller(found.name)
+        viewer = await self._find(request)
+        return None if viewer is None else Caller(viewer.name)
 
     async def _find(self, request: Request) -> Viewer | None:
         """The viewer of a key or session; asked of the database once for each request."""

@@ -50,8 +50,8 @@ async def find_session(engine: AsyncEngine, token: str, *, is_asked: bool = True
     """Whose session this is; None where it is over or never was. What nobody asked for does not keep it from ending."""
     digest = sha256_hex(token)
     async with engine.begin() as connection:
-        found = (await connection.execute(_FIND, {"digest": digest, "is_asked": is_asked})).one_or_none()
-    if found is None:
+        row = (await connection.execute(_FIND, {"digest": digest, "is_asked": is_asked})).one_or_none()
+    if row is None:
         return None
-    name, role, scope, must_change = found
+    name, role, scope, must_change = row
     return Viewer(name, Role(role), scope, must_change, digest)

@@ -97,27 +97,27 @@ def enter(request: Request, token: str, where: str) -> Response:
 
 def make_sign_in_router(engine: AsyncEngine, access: Access, passwords: Passwords, render: Render) -> APIRouter:
     """Template `sign_in.html` gets `next` and `refusal`, and what `render` gives to every form."""
-    router, door = APIRouter(include_in_schema=False), SignIn(engine, passwords, render)
+    router, handlers = APIRouter(include_in_schema=False), SignIn(engine, passwords, render)
     Form = Annotated[dict[str, str], Depends(access.form)]  # noqa: N806 - a type, made here since it holds the engine
 
     @router.get("/sign-in")
     async def show(request: Request, next: str = "/") -> Response:  # noqa: A002 - the name in the address
-        return door.page(request, 200, local_path(next), None)
+        return handlers.page(request, 200, local_path(next), None)
 
     @router.post("/sign-in")
     async def sign_in(request: Request, form: Form) -> Response:
-        return await door.sign_in(request, form)
+        return await handlers.sign_in(request, form)
 
     @router.post("/sign-out")
     async def sign_out(request: Request, _: Form) -> Response:
-        return await door.sign_out(request)
+        return await handlers.sign_out(request)
 
     @router.get("/w/{link}")
     async def show_link(request: Request, link: Link) -> Response:
-        return await door.show_link(request, link)
+        return await handlers.show_link(request, link)
 
     @router.post("/w/{link}")
     async def open_link(request: Request, link: Link, form: Form) -> Response:
-        return await door.open_link(request, link, form)
+        return await handlers.open_link(request, link, form)
 
     return router

@@ -73,10 +73,10 @@ def make_account_router(engine: AsyncEngine, access: Access, passwords: Password
         viewer: Annotated[Viewer, Depends(access.require(Role.NATIONAL, Role.OPERATOR))],
         before: Annotated[int, Query(ge=0, le=access_log.NEWEST)] = access_log.NEWEST,
         limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
-    ) -> dict[str, list[access_log.Look] | int | None]:
+    ) -> dict[str, list[access_log.AccessEntry] | int | None]:
         async with viewing(engine, viewer) as connection:
-            found = await access_log.list_looks(connection, before, limit)
-        return {"looks": found, "next": found[-1].id if len(found) == limit else None}
+            entries = await access_log.read_access_log(connection, before, limit)
+        return {"looks": entries, "next": entries[-1].id if len(entries) == limit else None}
 
     return router
 

@@ -14,7 +14,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.reporting.access.access_log import note_look
+from services.reporting.access.access_log import log_access
 from services.reporting.access.authentication import Access
 from services.reporting.access.viewers import Viewer, viewing
 from services.reporting.downloads.formats import DOWNLOADS, Format, in_format
@@ -297,7 +297,7 @@ def _add_reports(router: APIRouter, portal: PortalContext) -> None:
         if document is None:
             raise HTTPException(404, f"no report {report_id} within what {viewer.name!r} sees")
         if getattr(document, "employee_exclusions", None) or document.kind == "registration":
-            await note_look(portal.engine, viewer, "report", report_id)
+            await log_access(portal.engine, viewer, "report", report_id)
         return in_format(format, document, report_id, tables.report)
 
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, HTTPException, Query
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.reporting.access.access_log import note_look
+from services.reporting.access.access_log import log_access
 from services.reporting.access.authentication import Access
 from services.reporting.access.viewers import Role, Viewer
 from services.reporting.receipts.order_receipts import Order, OrderReceipts
@@ -66,7 +66,7 @@ def make_receipt_router(
         request: Annotated[ReceiptRequest, Depends()], viewer: Anybody
     ) -> dict[str, list[OrderShown]]:
         seen = [order for order in await _find(receipts, request) if _is_seen(viewer, order)]
-        await note_look(engine, viewer, "order_receipt", request.subject)
+        await log_access(engine, viewer, "order_receipt", request.subject)
         if not seen and request.worker is None:
             raise HTTPException(404, "no such order in your share")
         return {"orders": [_as_json(order, page, has_qr=request.qr) for order in seen]}

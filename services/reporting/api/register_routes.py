@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.reporting.access.access_log import note_look
+from services.reporting.access.access_log import log_access
 from services.reporting.access.authentication import Access
 from services.reporting.access.viewers import Role, Viewer, viewing
 from services.reporting.downloads.formats import DOWNLOADS, Format, in_format
@@ -74,7 +74,7 @@ def register_routes(access: Access, engine: AsyncEngine) -> APIRouter:
             findings = await list_findings(connection, wanted)
         named = [str(finding["id"]) for finding in findings if names_orders(finding)]
         if named and format == "json":
-            await note_look(engine, asking, "evidence_of_findings", f"{named[0]} to {named[-1]}: {len(named)}")
+            await log_access(engine, asking, "evidence_of_findings", f"{named[0]} to {named[-1]}: {len(named)}")
         page = {"discrepancies": findings, "next": findings[-1]["id"] if len(findings) == limit else None}
         return in_format(format, page, "discrepancies", lambda _: [Table("discrepancies", COLUMNS, findings)])
 
@@ -99,5 +99,5 @@ async def _find(engine: AsyncEngine, asking: Viewer, discrepancy_id: int) -> Fin
     if finding is None:
         raise HTTPException(404, f"no finding {discrepancy_id} within what this key sees")
     if names_orders(finding):
-        await note_look(engine, asking, "orders_of_finding", str(discrepancy_id))
+        await log_access(engine, asking, "orders_of_finding", str(discrepancy_id))
     return finding

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 from markupsafe import Markup
 
-from services.reporting.access.access_log import note_look
+from services.reporting.access.access_log import log_access
 from services.reporting.access.viewers import Role, Viewer, viewing
 from services.reporting.read_model.projector import last_day
 from services.reporting.receipts.order_receipts import Order
@@ -138,7 +138,7 @@ class ReceiptShown:
 async def _receipts(context: PageContext, viewer: Viewer, at: datetime) -> list[ReceiptShown]:
     """The worker's orders at an instant; of one enterprise where the link is narrowed to it."""
     worker, _, enterprise = (viewer.scope or "").partition(":")
-    await note_look(context.engine, viewer, "worker_receipts", worker)
+    await log_access(context.engine, viewer, "worker_receipts", worker)
     orders = await context.receipts.of_worker(worker, at)
     return [_receipt(order, context.receipt_page) for order in orders if enterprise in {"", order.first.uscc}]
 

@@ -7,7 +7,7 @@ from typing import Annotated, Final, get_args
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from fastapi.responses import Response
 
-from services.reporting.access.access_log import note_look
+from services.reporting.access.access_log import log_access
 from services.reporting.access.authentication import form_fields
 from services.reporting.access.viewers import Role, Viewer, viewing
 from services.reporting.register.register_queries import (
@@ -117,7 +117,7 @@ async def _show(
 ) -> Response:
     finding, t = await _find(context, viewer, discrepancy_id), context.renderer.translator(request)
     if names_orders(finding):
-        await note_look(context.engine, viewer, "orders_of_finding", str(discrepancy_id))
+        await log_access(context.engine, viewer, "orders_of_finding", str(discrepancy_id))
     return context.renderer.page(
         request, "finding.html", 200 if refused is None else 409, viewer=viewer, found=finding, refused=refused,
         told=describe_finding(t, finding), evidence=show_evidence(t, finding), bound=lambda place: say_bound(t, place),

@@ -1,11 +1,11 @@
-"""API keys and the trail of looks, for those who may see them."""
+"""API keys and the access log, for those who may see them."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
-from services.reporting.access.access_log import NEWEST, list_looks
+from services.reporting.access.access_log import NEWEST, read_access_log
 from services.reporting.access.api_keys import (
     KEY_DAYS,
     LINK_DAYS,
@@ -21,7 +21,7 @@ from services.reporting.reader_scope import KeyId
 from services.reporting.rendering.page_context import PageContext, address, see_other
 from shared.domain.errors import Refused
 
-LOOKS_SHOWN = 100
+ENTRIES_SHOWN = 100
 
 
 def make_router(context: PageContext) -> APIRouter:
@@ -36,8 +36,8 @@ def make_router(context: PageContext) -> APIRouter:
         before: Annotated[int, Query(ge=0, le=NEWEST)] = NEWEST,
     ) -> Response:
         async with viewing(context.engine, viewer) as connection:
-            rows = await list_looks(connection, before, LOOKS_SHOWN)
-        more = address("/looks", before=rows[-1].id) if len(rows) == LOOKS_SHOWN else None
+            rows = await read_access_log(connection, before, ENTRIES_SHOWN)
+        more = address("/looks", before=rows[-1].id) if len(rows) == ENTRIES_SHOWN else None
         return context.renderer.page(request, "looks.html", viewer=viewer, rows=rows, next_href=more)
 
     return router

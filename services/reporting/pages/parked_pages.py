@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 from fastapi.responses import Response
 from msgspec import Struct
 
-from services.reporting.access.access_log import note_look
+from services.reporting.access.access_log import log_access
 from services.reporting.access.viewers import Role, Viewer
 from services.reporting.rendering.layout import EVERYWHERE
 from services.reporting.rendering.page_context import (
@@ -50,7 +50,7 @@ def make_router(context: PageContext) -> APIRouter:
         events = None if answer is None else read_as(list[ParkedEvent], "charging", answer.get("parked"))
         rows = None if events is None else [_describe(parked_event) for parked_event in events]
         if rows:
-            await note_look(context.engine, viewer, "parked_events", uscc)
+            await log_access(context.engine, viewer, "parked_events", uscc)
         t, path = context.renderer.translator(request), f"/enterprises/{uscc}/parked"
         is_full = rows and len(rows) == PARKED_SHOWN
         return context.renderer.page(
@@ -127,7 +127,7 @@ async def _event(context: PageContext, viewer: Viewer, uscc: str, cursor: str) -
     event = None if answer is None else read_as(ParkedEvent, "charging", answer)
     if event is None or event.topic != orders_topic(uscc):
         raise HTTPException(404, f"no event is parked as {cursor}")
-    await note_look(context.engine, viewer, "parked_event", cursor)
+    await log_access(context.engine, viewer, "parked_event", cursor)
     return event
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import Response
 
-from services.reporting.access.access_log import note_look
+from services.reporting.access.access_log import log_access
 from services.reporting.access.viewers import Role, Viewer, viewing
 from services.reporting.read_model.sent_reports import find_coverage
 from services.reporting.rendering.layout import EVERYWHERE
@@ -28,7 +28,7 @@ def make_router(context: PageContext) -> APIRouter:
         if view is None:
             raise HTTPException(404, "no such report in your share")
         if view.report.employee_exclusions:
-            await note_look(context.engine, viewer, "employee_exclusions", view.report.report_id)
+            await log_access(context.engine, viewer, "employee_exclusions", view.report.report_id)
         links = [(form.upper(), f"/v1/reports/{view.report.report_id}?format={form}") for form in ("xlsx", "csv")]
         return context.renderer.page(request, "coverage.html", viewer=viewer, view=view, links=links)
 
