@@ -1,6 +1,6 @@
 """The tables of schema `ledger` as queries see them; the migrations are the authority on what they may hold."""
 
-from typing import Any
+from typing import TypeVar
 
 from sqlalchemy import (
     BigInteger,
@@ -18,14 +18,16 @@ from sqlalchemy import (
     Uuid,
 )
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeEngine
 
 from shared.adapters.postgres.quarantine import set_aside_table
 
 metadata = MetaData(schema="ledger")
 INSTANT = DateTime(timezone=True)
+T = TypeVar("T")
 
 
-def _columns(kind: Any, *names: str) -> list[Column[Any]]:
+def _columns(kind: type[TypeEngine[T]] | TypeEngine[T], *names: str) -> list[Column[T]]:
     """Columns of one type."""
     return [Column(name, kind) for name in names]
 
