@@ -107,6 +107,12 @@ class _Worker:
     outbox: Outbox
     metrics: Metrics
     decisions: Decisions
+    collector: "Collector"
+
+    def note_commit(self) -> None:
+        """A batch was committed."""
+        self.outbox.wake()
+        self.collector.note_batch()
 
     def make_reader(self) -> EventReader:
         """A reader with templates of its own."""
@@ -120,12 +126,12 @@ async def compose(service: Service[ChargingSettings]) -> AsyncIterator[None]:
     check_hashing()
     async with _open_pools(service.settings) as pools:
         worker = await _start_worker(service, pools)
-        collector = Collector()
-        positions = _start_consumer(worker, collector)
+        positions = _start_consumer(worker)
         settler, closings = Settler(worker), _start_close(worker)
         _keep_database(worker, settler)
         _add_routes(worker, positions, settler, closings)
-        collector.take_over()
+        service.background("topics", _prepare_topics(service.settings, worker.scheme))
+        worker.collector.take_over()
         async with running_broker(service, worker.broker):
             service.background("outbox", worker.outbox.run())
             yield
@@ -210,10 +216,11 @@ async def _start_worker(service: Service[ChargingSettings], pools: _Pools) -> _W
         outbox=Outbox(pools.outbox, "charging", functools.partial(_publish, broker, author)),
         metrics=Metrics(service.registry),
         decisions=Decisions(pools.requests, "charging"),
+        collector=Collector(),
     )
 
 
-def _start_consumer(worker: _Worker, collector: Collector) -> HeldPositions:
+def _start_consumer(worker: _Worker) -> HeldPositions:
     """Charge order events, and watch their topics, the lag and the partitions of the table."""
     service, settings, pool = worker.service, worker.service.settings, worker.pools.batches
     client, group = client_options(settings), own_group(GROUP, settings.deployment)
@@ -224,11 +231,7 @@ def _start_consumer(worker: _Worker, collector: Collector) -> HeldPositions:
     partitions, progress = DayPartitions(pool, settings.days_ahead), Progress()
     charger = BatchCharger(pool, worker.make_reader(), worker.run, partitions, pauses, worker.metrics)
 
-    def committed() -> None:
-        worker.outbox.wake()
-        collector.note_batch()
-
-    consumer = Consumer(positions, charger, progress, worker.metrics, service.fail, committed)
+    consumer = Consumer(positions, charger, progress, worker.metrics, service.fail, worker.note_commit)
     consumer.subscribe(worker.broker, settings, group, pattern)
     lag = LagWatch(positions, progress, settings.ready_commit_age_seconds)
     topics = TopicsWatch(
@@ -238,7 +241,6 @@ def _start_consumer(worker: _Worker, collector: Collector) -> HeldPositions:
     service.add_readiness("order topics", topics.readiness)
     for work in (lag.periodic(), topics.periodic(), partitions.periodic()):
         service.repeat(work)
-    service.background("topics", _prepare_topics(settings, worker.scheme))
     return positions
 
 

@@ -102,20 +102,17 @@ class TemplateCache:
         latest_us = now_us + self._limits.max_skew_us
         is_known &= (now_us - self._limits.max_age_us <= accepted_us) & (accepted_us <= latest_us)
         columns.accepted_us = accepted_us.tolist()
+        series: list[VariableFields | None] = [_NO_FIELDS] * len(datas)
+        missing = [NO_INT64] * len(datas)
+        columns.ended_us, columns.sequences, columns.recorded_us = missing, missing.copy(), missing.copy()
         if kind == RowKind.ACCEPTANCE:
             series = [self._series.get(data.series) for data in datas]
             is_known &= np.array([name is not None for name in series])
-            columns.ended_us, columns.sequences = [NO_INT64] * len(datas), [data.sequence for data in datas]
-            columns.recorded_us = now_us.tolist()
+            columns.sequences, columns.recorded_us = [data.sequence for data in datas], now_us.tolist()
         else:
-            series = [_NO_FIELDS] * len(datas)
-            is_completion = kind == RowKind.COMPLETION
-            ended_us = _microseconds(
-                _since_epoch([data.completed_at if is_completion else data.cancelled_at for data in datas])
-            )
-            is_known &= (ended_us >= accepted_us + is_completion) & (ended_us <= latest_us)
-            columns.ended_us, columns.sequences = ended_us.tolist(), [NO_INT64] * len(datas)
-            columns.recorded_us = columns.sequences.copy()
+            ended_us = _end_times(kind, datas)
+            is_known &= (ended_us >= accepted_us + (kind == RowKind.COMPLETION)) & (ended_us <= latest_us)
+            columns.ended_us = ended_us.tolist()
         columns.variable_fields, are_valid = self._with_free_fields(datas, series)
         if are_valid is not None:
             is_known &= are_valid
@@ -158,6 +155,12 @@ def _microseconds(since_epoch: Sequence[timedelta]) -> Array:
     rest = np.array([since.microseconds for since in since_epoch], np.int64)
     result: Array = seconds * _SECOND_US + rest + _SHANGHAI_US
     return result
+
+
+def _end_times(kind: int, datas: Sequence[Any]) -> Array:
+    """Completions or cancellations in microseconds since 1970."""
+    is_completion = kind == RowKind.COMPLETION
+    return _microseconds(_since_epoch([data.completed_at if is_completion else data.cancelled_at for data in datas]))
 
 
 def _record_times(records: Sequence[Record]) -> Array:
