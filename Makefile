@@ -74,6 +74,7 @@ imports: install ## check who may import whom
 
 docs: install ## write the generated contracts (JSON Schemas, AsyncAPI) from the code (ARGS=--check)
 	@$(PY) -m tools.contracts $(ARGS)
+	@$(PY) -m tools.data_model
 
 env: ## write .env with new secrets for docker-compose.yml
 	@for python in "$(PYTHON)" $(PY) python3; do \

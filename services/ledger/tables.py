@@ -329,11 +329,3 @@ log_fault = Table(
 )
 
 set_aside = set_aside_table(metadata)
-
-kept_key = Table(
-    "kept_key",
-    metadata,
-    Column("day", Date, primary_key=True),
-    Column("key", LargeBinary),
-    *_columns(INSTANT, "made_at", "destroyed_at"),
-)

@@ -34,6 +34,7 @@ DAY_CLOSED: Final = Table(
     _instant("as_of"),
     Column("body", LargeBinary),
     Column("body_sha256", Text),
+    _instant("received_at"),
 )
 STATEMENT_ISSUED: Final = Table(
     "statement_issued",
@@ -44,6 +45,7 @@ STATEMENT_ISSUED: Final = Table(
     Column("enterprise", Text),
     Column("body", LargeBinary),
     Column("body_sha256", Text),
+    _instant("received_at"),
 )
 TOPIC_POSITION: Final = Table(
     "topic_position",
@@ -69,6 +71,7 @@ REFUSED_MESSAGE: Final = Table(
     Column("redacted", Text),
     Column("sealed", LargeBinary),
     Column("sealed_on", Date),
+    _instant("received_at"),
 )
 REFUSED_REVIEW: Final = Table(
     "refused_review",
@@ -76,6 +79,7 @@ REFUSED_REVIEW: Final = Table(
     Column("refused_id", BigInteger, primary_key=True),
     Column("reviewer", Text),
     Column("note", Text),
+    _instant("noted_at"),
 )
 REPORT: Final = Table(
     "report",
@@ -91,6 +95,7 @@ REPORT: Final = Table(
     Column("as_of", Date),
     Column("body", LargeBinary),
     Column("body_sha256", Text),
+    _instant("built_at"),
 )
 SHARE: Final = Table(
     "share",
@@ -106,7 +111,7 @@ PROVINCE_BUILT: Final = Table(
     Column("day", Date, primary_key=True),
     Column("province", Text, primary_key=True),
 )
-DAY_BUILT: Final = Table("day_built", METADATA, Column("day", Date, primary_key=True))
+DAY_BUILT: Final = Table("day_built", METADATA, Column("day", Date, primary_key=True), _instant("built_at"))
 DELIVERY: Final = Table(
     "delivery",
     METADATA,
@@ -124,6 +129,7 @@ RECEIPT: Final = Table(
     Column("body_sha256", Text),
     _instant("received_at"),
     Column("unconfirmed", Text),
+    _instant("kept_at"),
 )
 _NAMED: Final = ("kind", "key", "report_id", "period", "province", "enterprise", "declared", "reported", "detail")
 
@@ -138,6 +144,7 @@ DISCREPANCY: Final = Table(
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("identity_sha256", Text),
     *(Column(name, kind) for name, kind in _FINDING.items()),
+    _instant("found_at"),
 )
 DISCREPANCY_ORDER: Final = Table(
     "discrepancy_order",
@@ -174,11 +181,14 @@ DISCREPANCY_STANDING: Final = Table(
     Column("discrepancy_id", BigInteger, primary_key=True),
     Column("state_id", BigInteger),
     Column("state", Text),
+    Column("province", Text),
+    Column("enterprise", Text),
 )
 DISCREPANCY_NOW: Final = Table(
     "discrepancy_now",
     METADATA,
     Column("id", BigInteger, primary_key=True),
+    Column("identity_sha256", Text),
     *(Column(name, kind) for name, kind in _FINDING.items()),
     _instant("found_at"),
     Column("state", Text),
@@ -189,7 +199,11 @@ DISCREPANCY_NOW: Final = Table(
     Column("times_seen", BigInteger),
 )
 DAY_EXAMINED: Final = Table(
-    "day_examined", METADATA, Column("day", Date, primary_key=True), Column("findings", Integer)
+    "day_examined",
+    METADATA,
+    Column("day", Date, primary_key=True),
+    Column("findings", Integer),
+    _instant("examined_at"),
 )
 DAY_FIGURE: Final = Table(
     "day_figure",
@@ -209,6 +223,7 @@ INJURY_NOTICE: Final = Table(
     Column("injured_on", Date),
     Column("body", LargeBinary),
     Column("body_sha256", Text),
+    _instant("received_at"),
 )
 INJURY_CHECK: Final = Table(
     "injury_check",
@@ -217,6 +232,7 @@ INJURY_CHECK: Final = Table(
     Column("checked_on", Date, primary_key=True),
     Column("outcome", Text),
     Column("is_final", Boolean),
+    _instant("checked_at"),
 )
 REPORTED_TOTAL: Final = Table(
     "reported_total",
@@ -227,6 +243,7 @@ REPORTED_TOTAL: Final = Table(
     Column("count", BigInteger),
     Column("body", LargeBinary),
     Column("body_sha256", Text),
+    _instant("received_at"),
 )
 TOTAL_CHECK: Final = Table(
     "total_check",

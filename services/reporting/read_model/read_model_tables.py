@@ -63,6 +63,7 @@ REMITTANCE: Final = Table(
     Column("enterprise", Text),
     Column("amount", BigInteger),
     Column("received_on", Date),
+    Column("received_at", DateTime(timezone=True)),
 )
 ARRIVAL: Final = Table(
     "arrival",

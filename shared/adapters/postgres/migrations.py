@@ -5,7 +5,7 @@ whole by the Python file of the same name; constraints and triggers are the poin
 generated. The first version of a schema is all of it. A database that was made before it is refused.
 """
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -81,11 +81,6 @@ def run_script(sql: str) -> None:
 def run_script_of(file: str) -> None:
     """Run the SQL file that has the same name as this Python file of a version."""
     run_script(Path(file).with_suffix(".sql").read_text(encoding="utf-8"))
-
-
-def run_step(step: Callable[[asyncpg.Connection], Coroutine[None, None, None]]) -> None:
-    """Run what SQL alone cannot do, row by row, inside the migration's transaction."""
-    await_only(step(_driver_connection()))
 
 
 def _driver_connection() -> asyncpg.Connection:

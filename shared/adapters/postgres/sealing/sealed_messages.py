@@ -4,7 +4,6 @@ The table is `refused_message` of each schema that has a quarantine. A message c
 long as the key of its day lives (docs/decisions/0019). The headers are sealed with it, so its signature is not lost.
 """
 
-import json
 from datetime import date, datetime
 from hashlib import sha256
 from typing import Final
@@ -12,8 +11,7 @@ from typing import Final
 import msgspec
 
 from shared.adapters.crypto.sealing import DayKey, unseal
-from shared.adapters.postgres.pool import Connection, Row
-from shared.adapters.postgres.sealing.kept_keys import read_key_of_today
+from shared.adapters.postgres.pool import Row
 from shared.contracts.quarantine import Message, QuarantineReason
 from shared.domain.privacy.redaction import redact_detail, redacted
 
@@ -87,43 +85,3 @@ def open_message(key: bytes, schema: str, row: Row) -> SealedMessage:
 def name_place(schema: str, topic: str, reason: str, digest: bytes) -> str:
     """What binds sealed bytes to their row."""
     return f"{schema}.refused_message {topic} {reason} {digest.hex()}"
-
-
-ADD_SEALED: Final = """
-alter table {0}.refused_message disable trigger user;
-alter table {0}.refused_message add bytes integer, add redacted text, add sealed bytea, add sealed_on date,
-    add said text;
-"""
-"""SQL of a migration, before `seal_quarantine`."""
-DROP_CLEAR: Final = """
-alter table {0}.refused_message drop payload, drop headers, drop detail, alter said set not null,
-    alter bytes set not null, alter redacted set not null, alter sealed set not null, alter sealed_on set not null,
-    drop constraint refused_message_topic_reason_sha256_key,
-    add constraint refused_message_once unique (topic, reason, sha256, sealed_on);
-alter table {0}.refused_message rename said to detail;
-alter table {0}.refused_message enable trigger user;
-cluster {0}.refused_message using refused_message_pkey;
-"""
-"""SQL after it. The table is written anew, so that what was in clear is in none of its pages. Versions of rows from
-before this transaction's updates stay in it without the dropped columns, so `detail` is a new column, too."""
-
-
-async def seal_quarantine(connection: Connection, schema: str) -> None:
-    """Seal every message that was kept in clear, some at a time; a step of a migration."""
-    update = f"""update {schema}.refused_message set said = $2, bytes = $3, redacted = $4, sealed = $5, sealed_on = $6
-        where refused_id = $1"""
-    page = f"""select *, headers::text as headers_text from {schema}.refused_message
-        where refused_id > $1 order by refused_id limit {_PAGE}"""
-    after = -1
-    while rows := await connection.fetch(page, after):
-        key = await read_key_of_today(connection, schema)
-        await connection.executemany(update, [_sealed_row(key, schema, row) for row in rows])
-        after = rows[-1]["refused_id"]
-
-
-def _sealed_row(key: DayKey, schema: str, row: Row) -> tuple[Parameter, ...]:
-    headers = [(name, bytes.fromhex(value)) for name, value in json.loads(row["headers_text"])]
-    message = SealedMessage(row["payload"], headers)
-    _, *form = seal_message(key, schema, row["topic"], QuarantineReason(row["reason"]), message)
-    detail, _, _ = row["detail"].partition("\nDETAIL:")  # the row that the database quoted
-    return (row["refused_id"], shorten_detail(detail), *form)
