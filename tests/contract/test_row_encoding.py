@@ -1,6 +1,7 @@
 """Rows and leaves encoded a column at a time, against the leaf of each and a stream packed value by value."""
 
 import struct
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ USCC = "91350211M000100Y43"
 EPOCH_2000_US = 946_684_800_000_000
 BATCH = 7 << 32 | 9
 TIMES = st.integers(1_600_000_000_000_000, 4_200_000_000_000_000)
+TEXTS = ("series", "agency_uscc", "employer_insurance_no")
 TEXT = st.text("AZaz09é单", max_size=20)
 ORDERS = st.fixed_dictionaries(
     {
@@ -65,7 +67,8 @@ def columns_of(orders: list[dict[str, Any]]) -> OrderArrays:
         columns.tokens.append(order["token"])
         columns.received.append(order["received"])
         columns.order_ids.append(order["order_id"])
-        columns.variable_fields.append(encode_variable_fields(*order["texts"]))
+        texts = dict(zip(TEXTS, order["texts"], strict=True))
+        columns.variable_fields.append(encode_variable_fields(SimpleNamespace(**texts)))
         delay_us = order["delay_us"]
         columns.recorded_us.append(NO_INT64 if delay_us is None else order["accepted_us"] + delay_us)
     return columns

@@ -52,15 +52,16 @@ def _last_charge(name: str, of: str) -> str:
 
 
 def _repeated(row: str) -> str:
-    """What a reversal repeats of the charge that it takes back."""
-    return f"({', '.join(f'{row}.{name}' for name in (*INHERITED_COLUMNS, 'tariff_line'))})"
+    """What a reversal or a re-rated charge repeats of the charge before it."""
+    return f"({', '.join(f'{row}.{name}' for name in INHERITED_COLUMNS)})"
 
 
 _REVERSALS: Final = f"""
     select r.accepted_at, r.enterprise, r.order_id, r.worker_key, r.premium, r.reason, a.premium as charged,
         coalesce(n.batch = r.batch, false) as is_anew, n.kind is not null as is_followed,
         c.ended_at, c.departed, s.was_charged,
-        {_repeated("r")} is not distinct from {_repeated("a")} as is_same
+        {_repeated("r")} is not distinct from {_repeated("a")}
+            and r.tariff_line is not distinct from a.tariff_line as is_same
     from charging.entry r
     {_look("a", "r", "e.kind = case r.kind when 4 then 1 else r.kind - 1 end")}
     {_look("n", "r", "e.kind = case r.kind when 4 then 8 else r.kind + 1 end")}
@@ -96,9 +97,7 @@ _RESENDS: Final = f"""
             = (s.kept_accepted_at, s.enterprise, s.order_id, s.worker_key, 1) limit 1) k on true"""
 _CORRECTED: Final = f"""
     select c.accepted_at, c.enterprise, c.order_id, a.premium as charged, r.kind is not null as is_reversed,
-        (c.region, c.token_key, c.industry, c.worker_rest, c.agency_uscc, c.employer_insurance_no)
-            is not distinct from (a.region, a.token_key, a.industry, a.worker_rest, a.agency_uscc,
-                a.employer_insurance_no) as is_same,
+        {_repeated("c")} is not distinct from {_repeated("a")} as is_same,
         coalesce(r.reason = 3 and r.batch = c.batch, false) as is_taken_back
     from charging.entry c
     {_look("a", "c", "e.kind = case c.kind when 8 then 1 else c.kind - 2 end")}

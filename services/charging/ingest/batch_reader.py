@@ -154,14 +154,14 @@ class BatchReader:
                 self._park(index, record, parked)
 
     def _add_order(self, index: int, record: Record, order: RatedOrder, columns: OrderArrays) -> None:
-        data, series, sequence, recorded_us = order.data, None, None, NO_INT64
+        data, sequence, recorded_us = order.data, None, NO_INT64
         if isinstance(data, Acceptance):
-            series, sequence, recorded_us = data.series, data.sequence, record.timestamp * 1000
-            self._reader.templates.keep_series(series)
+            sequence, recorded_us = data.sequence, record.timestamp * 1000
+            self._reader.templates.keep_series(data.series)
         columns.append(
             index, self._template_of(self._reader.topics[record.topic], order), order.accepted_us, order.ended_us,
             sequence, int(data.acceptance_region), bytes.fromhex(data.worker_id), data.order_id,
-            encode_variable_fields(series, data.agency_uscc, data.employer_insurance_no), recorded_us,
+            encode_variable_fields(data), recorded_us,
         )  # fmt: skip
 
     def _template_of(self, topic: EnterpriseTopic, order: RatedOrder) -> RowTemplate:

@@ -7,13 +7,20 @@ or with a value that the template does not vouch for, is left to the slow path: 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import repeat
+from operator import attrgetter
 from typing import Any, Final
 
 import numpy as np
 
 from services.charging.rows.batch import Record
 from services.charging.rows.row_encoding import Array, OrderArrays, number_templates
-from services.charging.rows.row_template import RowTemplate, VariableFields, encode_variable_fields
+from services.charging.rows.row_template import (
+    VARIABLE_NAMES,
+    RowTemplate,
+    VariableFields,
+    encode_series,
+    encode_variable_fields,
+)
 from shared.contracts.manifests import Outcome
 from shared.domain.calendar import SHANGHAI_EPOCH, since_epoch_us
 from shared.domain.evidence.leaf import NO_INT64, RowKind
@@ -31,7 +38,8 @@ _NO_TEMPLATE: Final = RowTemplate(
     0, 0, 0, 0, 0, None, 0, TotalKey(0, "", None, None, Outcome.RECORDED, None, None, 0), 0, 0
 )
 """Valid at no time."""
-_NO_FIELDS: Final = encode_variable_fields(None, None, None)
+_NO_FIELDS: Final = encode_series(None)
+_free_fields: Final = attrgetter(*(name for name in VARIABLE_NAMES if name != "series"))
 
 TemplateKey = tuple[object, ...]
 
@@ -65,7 +73,7 @@ class TemplateCache:
         if series not in self._series:
             if len(self._series) >= MOST_SERIES:
                 self._series = {None: _NO_FIELDS}
-            self._series[series] = encode_variable_fields(series, None, None)
+            self._series[series] = encode_series(series)
 
     def key_of(self, topic: str, source: str, order: RatedOrder) -> TemplateKey:
         """The key of an order's template."""
@@ -123,15 +131,16 @@ class TemplateCache:
     def _with_free_fields(
         self, datas: Sequence[Any], series: Sequence[VariableFields | None]
     ) -> tuple[list[Any], Array | None]:
-        """Add agency and insurance number to the series where there are any, which is rare; and which are valid."""
-        fields = [(data.agency_uscc, data.employer_insurance_no) for data in datas]
-        if fields.count((None, None)) == len(fields):
+        """Add the other texts to the series where there are any, which is rare; and whether they are valid."""
+        fields = list(map(_free_fields, datas))
+        none = (None,) * (len(VARIABLE_NAMES) - 1)
+        if fields.count(none) == len(fields):
             return list(series), None
         encoded = [
-            known if pair == (None, None) else encode_variable_fields(getattr(data, "series", None), *pair)
-            for data, known, pair in zip(datas, series, fields, strict=True)
+            known if texts == none else encode_variable_fields(data)
+            for data, known, texts in zip(datas, series, fields, strict=True)
         ]
-        return encoded, np.array([self._fields.are_right(*pair) for pair in fields])
+        return encoded, np.array([self._fields.are_right(*texts) for texts in fields])
 
 
 def _are_valid(templates: Sequence[RowTemplate], accepted_us: Array) -> Array:

@@ -1,5 +1,6 @@
 """Row templates: the pre-encoded columns that orders with the same rating share (docs/decisions/0008). Pure."""
 
+from collections.abc import Sequence
 from struct import Struct
 from typing import Final, NamedTuple
 
@@ -10,21 +11,29 @@ from shared.intake.rated_events import TotalKey
 NULL: Final = b"\xff\xff\xff\xff"
 """A missing field of a binary COPY; any other is its length in four bytes, then its value."""
 _SHARED: Final = columns_of(Piece.TEMPLATE)
+VARIABLE_NAMES: Final = tuple(column.name for column in columns_of(Piece.VARIABLE))
 _LENGTH: Final = Struct(">i")
 
 
 class VariableFields(NamedTuple):
-    """Series, agency and insurance number of an order, encoded for its leaf and for COPY."""
+    """Texts of an order that may be missing, like its series, encoded for its leaf and for COPY."""
 
     in_leaf: bytes
     in_copy: bytes
 
 
-def encode_variable_fields(
-    series: str | None, agency_uscc: str | None, employer_insurance_no: str | None
-) -> VariableFields:
-    """Encode the texts that may be missing."""
-    texts = [None if text is None else text.encode() for text in (series, agency_uscc, employer_insurance_no)]
+def encode_variable_fields(source: object) -> VariableFields:
+    """Encode the texts of an order that may be missing: the attributes of `source` with the columns' names."""
+    return _encode_texts([getattr(source, name, None) for name in VARIABLE_NAMES])
+
+
+def encode_series(series: str | None) -> VariableFields:
+    """Encode the series of an order that has no other text."""
+    return _encode_texts([series if name == "series" else None for name in VARIABLE_NAMES])
+
+
+def _encode_texts(values: Sequence[str | None]) -> VariableFields:
+    texts = [None if text is None else text.encode() for text in values]
     return VariableFields(
         b"".join(map(text_leaf, texts)),
         b"".join(NULL if text is None else _LENGTH.pack(len(text)) + text for text in texts),

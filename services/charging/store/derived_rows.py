@@ -90,7 +90,7 @@ def add_derived_rows(batch: Batch, run: Run, derived: Iterable[DerivedRow]) -> N
         orders.append(
             index, form, form.begin_us, ended_us, None, charge.region,
             join_token(charge.worker_key, charge.worker_rest), charge.order_id,
-            encode_variable_fields(None, charge.agency_uscc, charge.employer_insurance_no),
+            encode_variable_fields(charge),
         )  # fmt: skip
         orders.received.append(charge.received)
         batch.totals.append(form.total)
