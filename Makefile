@@ -72,9 +72,10 @@ types: install ## check the types
 imports: install ## check who may import whom
 	@$(PY) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
 
-docs: install ## write the generated contracts (JSON Schemas, AsyncAPI) from the code (ARGS=--check)
+docs: install ## write the generated pages: contracts, table of commands, data model (ARGS=--check)
 	@$(PY) -m tools.contracts $(ARGS)
 	@$(PY) -m tools.data_model
+	@$(PY) -m tools.command_table $(ARGS)
 
 env: ## write .env with new secrets for docker-compose.yml
 	@for python in "$(PYTHON)" $(PY) python3; do \

@@ -19,7 +19,7 @@ ONE_MONTH: Final = {
     "test_portal_forms.py": "it looks at that month's portal",
     "test_portal_roles.py": "each role looks at that month",
     "test_portal_ways.py": "its answers are that month's",
-    "test_readme.py": "its order is one more in that month",
+    "test_enterprises_page.py": "its order is one more in that month",
     "test_tampering.py": "what it changes, it changes when the others have looked",
 }
 

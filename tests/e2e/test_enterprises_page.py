@@ -1,4 +1,4 @@
-"""What the README tells an enterprise to run does what the README says."""
+"""The program in docs/enterprises.md sends an order that is charged."""
 
 import asyncio
 import os
@@ -23,8 +23,8 @@ def _run(code: str, env: dict[str, str]) -> str:
     return done.stdout.strip()
 
 
-async def test_the_producer_of_the_readme_has_its_order_charged(month: Month, danbao: Path) -> None:
-    (code,) = PRODUCER.findall((danbao / "README.md").read_text(encoding="utf-8"))
+async def test_the_producer_of_the_page_has_its_order_charged(month: Month, danbao: Path) -> None:
+    (code,) = PRODUCER.findall((danbao / "docs" / "enterprises.md").read_text(encoding="utf-8"))
     assert len(code.splitlines()) <= 30
     env = {**os.environ, "DANBAO_KAFKA": month.system.settings.kafka}
     order_id = await asyncio.to_thread(_run, code, env)
