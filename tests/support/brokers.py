@@ -25,7 +25,7 @@ SAME_ON_BOTH: Final = {
     "test_portal_forms.py": "looks at a month that is over; how it comes about is test_month.py",
     "test_portal_roles.py": "likewise",
     "test_portal_ways.py": "likewise",
-    "test_enterprises_page.py": "it is the first try of a reader, at a broker without logins; with one it is test_compose.py",
+    "test_enterprises_page.py": "its program has no login; with one it is test_compose.py",
     "test_tampering.py": "changes rows when the month is over; the broker has no part in it",
 }
 
