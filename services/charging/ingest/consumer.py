@@ -1,6 +1,6 @@
 """Consumer of the orders topics: polls, charges and commits batches, and recovers from a batch that failed.
 
-`services/charging/README.md` says what remains if the process dies at each step.
+`docs/architecture.md` says what remains if the process dies at each step.
 """
 
 import asyncio
