@@ -16,14 +16,17 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final, TypeVar
 
 import msgspec
+from sqlalchemy import bindparam
 
 from deploy.embedded.postgres import EmbeddedPostgres
-from services.charging.queries.orders import OrderLookup
-from services.charging.queries.proofs import Proofs, entry_content
+from services.charging.queries.entry_rows import EntryRow, entry_content, entry_of_day, fetch_of_days, select_entries
+from services.charging.queries.orders import OrderQueries
+from services.charging.queries.proofs import Proofs
 from services.charging.store.leaf_groups import Groups
-from services.charging.store.partition_queries import fetch_of_days, open_asking
+from services.charging.store.partition_queries import open_asking
 from shared.adapters.postgres.migrations import migrate
 from shared.adapters.postgres.pool import PATIENT, Connection, Pool, open_pool, with_login
+from shared.adapters.postgres.queries.statements import query
 from shared.contracts.manifests import PremiumsCharged
 from shared.domain.calendar import SHANGHAI
 from shared.domain.evidence.merkle import leaf_hash
@@ -105,11 +108,14 @@ async def _fill(connection: Connection, rows: int) -> None:
 
 async def _write_manifests(pool: Pool, asking: Pool, batches: set[int]) -> None:
     """What a worker writes with each batch; here the leaves are read from the rows."""
-    sql = """select u.uscc, n.* from charging.entry n join charging.enterprise u on u.id = n.enterprise
-        where batch = $1 order by leaf_index"""
+    rows = entry_of_day("n")
+    in_batch = select_entries(rows).where(rows.c.batch == bindparam("batch")).order_by(rows.c.leaf_index)
+    of_batch = query(in_batch, EntryRow)
     for batch in sorted(batches):
         async with asking.acquire() as connection:
-            leaves = [leaf_hash(entry_content(row)) for row in await fetch_of_days(connection, sql, [DAY], batch)]
+            leaves = [
+                leaf_hash(entry_content(row)) for row in await fetch_of_days(connection, of_batch, [DAY], batch=batch)
+            ]
         groups, number = Groups.of(leaves), batch & 0xFFFF_FFFF
         told = PremiumsCharged(
             run=RUN, number=number, kind="orders", leaves=len(leaves), root=groups.root.hex(), totals=[]
@@ -125,7 +131,7 @@ async def _write_manifests(pool: Pool, asking: Pool, batches: set[int]) -> None:
 
 async def _ask(pool: Pool, rows: int, drawn: list[int]) -> dict[str, dict[str, float]]:
     """Milliseconds from question to answer, for orders drawn at random: their proofs, their rows, their workers."""
-    prover, lookup = Proofs(pool), OrderLookup(pool)
+    prover, orders = Proofs(pool), OrderQueries(pool)
     took: dict[str, list[float]] = {"proof": [], "order": [], "worker_and_instant": []}
     for place in drawn:
         order = place - (place % 10 == 9)
@@ -133,11 +139,11 @@ async def _ask(pool: Pool, rows: int, drawn: list[int]) -> dict[str, dict[str, f
         (row, *more), took_ms = await _timed(prover.order(USCC, order_id, DAY))
         assert len(more) == (order % 10 == 8)
         took["proof"].append(took_ms)
-        found, took_ms = await _timed(lookup.order(USCC, order_id, DAY))
+        found, took_ms = await _timed(orders.order(USCC, order_id, DAY))
         assert len(found) == 1 + len(more)
         took["order"].append(took_ms)
-        covers, took_ms = await _timed(lookup.covers(row.worker_id, at))
-        assert order_id in {each["order_id"] for each in covers}
+        covers, took_ms = await _timed(orders.covers(row.worker_id, at))
+        assert order_id in {cover.order_id for cover in covers}
         took["worker_and_instant"].append(took_ms)
     return {name: _quantiles(sorted(each)) for name, each in took.items()}
 

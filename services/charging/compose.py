@@ -13,11 +13,14 @@ from fastapi import APIRouter
 from faststream.kafka import KafkaBroker
 
 from services.charging.api.adjustment_routes import make_adjustment_router
-from services.charging.api.charging_routes import make_router
-from services.charging.api.proof_routes import make_proof_router
+from services.charging.api.day_routes import make_day_router
+from services.charging.api.dry_run_routes import make_dry_run_router
+from services.charging.api.order_routes import make_order_router
+from services.charging.api.parked_routes import make_parked_router
+from services.charging.api.progress_routes import make_progress_router
 from services.charging.api.rerate_routes import Rerater, make_rerating_router
 from services.charging.api.series_routes import make_series_router
-from services.charging.api.worker_day_routes import make_worker_days_router
+from services.charging.api.topic_routes import make_topic_router
 from services.charging.close.order_findings import DayFinder
 from services.charging.close.settlement import settle
 from services.charging.close.take_closing import ClosingRules, take_closing
@@ -31,10 +34,11 @@ from services.charging.ingest.skip_lost_events import LostEventSkipper, make_ski
 from services.charging.ingest.topic_pauses import ParkRateLimit, TopicPauses
 from services.charging.ingest.topics_watch import TopicSettings, TopicsWatch, client_id_of
 from services.charging.metrics import Metrics
-from services.charging.queries.days import Lookup
-from services.charging.queries.dry_run import Trials, make_trial_router
-from services.charging.queries.orders import OrderLookup
+from services.charging.queries.days import DayQueries
+from services.charging.queries.dry_run import DryRun
+from services.charging.queries.orders import OrderQueries
 from services.charging.queries.parked_events import ParkedEvents
+from services.charging.queries.progress import ProgressQueries
 from services.charging.queries.proofs import Proofs
 from services.charging.rerate.reverse_outside import Adjustments
 from services.charging.settings import ChargingSettings
@@ -280,7 +284,7 @@ def _add_routes(worker: _Worker, positions: HeldPositions, settler: Settler, clo
     settings, keys, pools = worker.service.settings, worker.service.keys, worker.pools
     decisions, wake = worker.decisions, worker.outbox.wake
     finder = DayFinder(pools.batches, settings.late_acceptance_seconds, settings.acceptance_wait_days)
-    lookup, orders = Lookup(pools.requests, worker.author), OrderLookup(pools.lookups)
+    progress = ProgressQueries(pools.requests, worker.author)
     parked = ParkedEvents(pools.requests, worker.broker)
     rerater = Rerater(pools.whole_days, worker.scheme, worker.author, worker.metrics, wake)
     skipper = LostEventSkipper(
@@ -288,11 +292,13 @@ def _add_routes(worker: _Worker, positions: HeldPositions, settler: Settler, clo
     )
     routers: tuple[APIRouter, ...] = (
         make_decisions_router(keys, decisions),
-        make_router(keys, positions, lookup, orders, finder, parked, settler.settle, decisions),
+        make_progress_router(keys, positions, progress, settler.settle, decisions),
+        make_day_router(keys, DayQueries(pools.requests), finder, WorkerDays(pools.whole_days)),
+        make_order_router(keys, OrderQueries(pools.lookups), Proofs(pools.lookups)),
+        make_parked_router(keys, parked, decisions),
+        make_topic_router(keys, positions, decisions),
         make_quarantine_router(keys, closings, decisions),
-        make_proof_router(keys, Proofs(pools.lookups)),
-        make_trial_router(keys, Trials(pools.requests, worker.make_reader)),
-        make_worker_days_router(keys, WorkerDays(pools.whole_days)),
+        make_dry_run_router(keys, DryRun(pools.requests, worker.make_reader)),
         make_series_router(keys, pools.requests),
         make_rerating_router(keys, decisions, rerater),
         make_adjustment_router(keys, decisions, Adjustments(pools.whole_days, worker.author), wake),

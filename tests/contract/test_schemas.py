@@ -19,6 +19,7 @@ from tests.support.servers import Postgres, make_database, postgres_server
 from tools import data_model
 
 DEFINITIONS = [
+    "services.charging.tables",
     "services.ledger.tables",
     "services.national_platform.tables",
     "services.reporting.tables",

@@ -17,10 +17,12 @@ from faststream.kafka import KafkaBroker
 from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.charging.api import charging_routes as charging_api
+from services.charging.api.day_routes import make_day_router
+from services.charging.api.progress_routes import make_progress_router
 from services.charging.close.order_findings import DayFinder
 from services.charging.close.settlement import settle
 from services.charging.close.take_closing import ClosingRules, take_closing
+from services.charging.close.worker_days import WorkerDays
 from services.charging.compose import intake_limits
 from services.charging.ingest.batch_charger import BatchCharger
 from services.charging.ingest.batch_reader import EventReader
@@ -29,9 +31,8 @@ from services.charging.ingest.held_positions import HeldPositions
 from services.charging.ingest.lag_watch import Progress
 from services.charging.ingest.topic_pauses import ParkRateLimit, TopicPauses
 from services.charging.metrics import Metrics as ChargingMetrics
-from services.charging.queries.days import Lookup
-from services.charging.queries.orders import OrderLookup
-from services.charging.queries.parked_events import ParkedEvents
+from services.charging.queries.days import DayQueries
+from services.charging.queries.progress import ProgressQueries
 from services.charging.settings import ChargingSettings
 from services.charging.store.day_partitions import DayPartitions
 from services.charging.store.deployment import register_enterprises
@@ -96,10 +97,11 @@ ONLY_FOR_CLOSED_DAYS = 1e9
 """Seconds after which a checkpoint is old: what is signed does not hang on how long a run takes."""
 
 
-def app_of(router: APIRouter) -> FastAPI:
+def app_of(*routers: APIRouter) -> FastAPI:
     """Made when the first request comes: it takes no steps, and takes its time."""
     app = FastAPI()
-    app.include_router(router)
+    for router in routers:
+        app.include_router(router)
     return app
 
 
@@ -153,13 +155,11 @@ class ChargingService:
 
     @cached_property
     def app(self) -> FastAPI:
-        parked, keys = ParkedEvents(self.pool, self.broker), opened_by(SERVICE_KEY, "charging")
-        settings, lookup = self.town.place.settings("charging", ChargingSettings), Lookup(self.pool, CHARGING)
+        keys, settings = opened_by(SERVICE_KEY, "charging"), self.town.place.settings("charging", ChargingSettings)
         finder = DayFinder(self.pool, settings.late_acceptance_seconds, settings.acceptance_wait_days)
-        orders = OrderLookup(self.pool)
-        decisions = Decisions(self.pool, "charging")
-        router = charging_api.make_router(keys, self.positions, lookup, orders, finder, parked, self._settle, decisions)
-        return app_of(router)
+        progress, decisions = ProgressQueries(self.pool, CHARGING), Decisions(self.pool, "charging")
+        days = make_day_router(keys, DayQueries(self.pool), finder, WorkerDays(self.pool))
+        return app_of(make_progress_router(keys, self.positions, progress, self._settle, decisions), days)
 
     async def _settle(self) -> int | None:
         return await settle(self.pool, self.town.place.scheme, self.settlement_run)

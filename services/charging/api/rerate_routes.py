@@ -1,10 +1,12 @@
 """`POST /v1/rerate`: what a re-rating of a window would change, and booking it."""
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from datetime import date
+from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Request, Response
+from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.charging.metrics import Metrics
@@ -16,12 +18,13 @@ from shared.adapters.postgres.pool import Pool
 from shared.domain.money import Amount, yuan
 from shared.domain.scheme.rating import Scheme
 from shared.runtime.access import AccessKeys
+from shared.runtime.http.answers import as_json
 from shared.runtime.http.types import PROVINCE, USCC, Day
 
 log = structlog.get_logger(__name__)
 
 
-class RerateWish(BaseModel):
+class RerateRequest(BaseModel):
     """Insured days, both included; without `apply` nothing is written."""
 
     model_config = ConfigDict(extra="forbid")
@@ -32,30 +35,54 @@ class RerateWish(BaseModel):
     apply: bool = False
 
     def window(self) -> Window:
-        """The same for the use case."""
+        """The window as the use case takes it."""
         return Window(self.first_on, self.last_on, self.enterprise, self.province)
 
 
+class DifferenceInYuan(Struct, frozen=True):
+    """A difference with its amounts as decimal strings."""
+
+    insured_on: date
+    enterprise: str
+    province: str
+    industry: str
+    old_tariff_line: int | None
+    old_reason: str | None
+    new_tariff_line: int | None
+    new_reason: str | None
+    orders: int
+    old_premium_yuan: str
+    new_premium_yuan: str
+    difference_yuan: str
+
+
+class RerateAnswer(Struct, frozen=True):
+    """The differences before anything was booked, and how many orders were corrected in how many manifests."""
+
+    differences: list[DifferenceInYuan]
+    booked: int
+    manifests: int
+    decided_by: str | None
+
+
 class Rerater:
-    """Rates anew by the scheme that this process runs with."""
+    """Rates orders again by the scheme that this process runs with."""
 
     def __init__(
         self, pool: Pool, scheme: Scheme, author: AuthorSigner, metrics: Metrics, on_commit: Callable[[], None]
     ) -> None:
-        self._pool, self._scheme, self._author = pool, scheme, author
-        self._metrics, self._on_commit = metrics, on_commit
+        self._pool = pool
+        self._scheme = scheme
+        self._author = author
+        self._metrics = metrics
+        self._on_commit = on_commit
 
-    async def answer(self, wish: RerateWish, decision: Decision | None) -> dict[str, Any]:
-        """The differences before anything is booked, and how many orders were corrected in how many manifests.
-
-        Without a decision nothing is booked.
-        """
-        window = wish.window()
+    async def answer(self, window: Window, decision: Decision | None) -> RerateAnswer:
+        """Find the differences, and book them by the decision; without one nothing is booked."""
         differences = await find_differences(self._pool, self._scheme, window)
         booked = [] if decision is None else await self._book(window, decision)
         decided_by = None if decision is None else decision.person
-        counts = {"booked": sum(booked), "manifests": len(booked), "decided_by": decided_by}
-        return {"differences": [_shown(each) for each in differences], **counts}
+        return RerateAnswer(list(map(_in_yuan, differences)), sum(booked), len(booked), decided_by)
 
     async def _book(self, window: Window, decision: Decision) -> list[int]:
         booked = []
@@ -68,29 +95,29 @@ class Rerater:
 
 
 def make_rerating_router(keys: AccessKeys, decisions: Decisions, rerater: Rerater) -> APIRouter:
-    """The route; needs a service or operator key."""
+    """Make the route; it needs a service or operator key."""
     router = APIRouter(prefix="/v1", dependencies=[Depends(keys.require("service"))])
 
     @router.post("/rerate")
-    async def rerate(wish: RerateWish, request: Request) -> dict[str, Any]:
-        decision = await store_decision(decisions, request, wish) if wish.apply else None
-        return await rerater.answer(wish, decision)
+    async def rerate(body: RerateRequest, request: Request) -> Response:
+        decision = await store_decision(decisions, request, body) if body.apply else None
+        return as_json(await rerater.answer(body.window(), decision))
 
     return router
 
 
-def _shown(each: Difference) -> dict[str, Any]:
-    return {
-        "insured_on": each.insured_on,
-        "enterprise": each.enterprise,
-        "province": each.province,
-        "industry": each.industry,
-        "old_tariff_line": each.old_line,
-        "old_reason": each.old_reason,
-        "new_tariff_line": each.new_line,
-        "new_reason": each.new_reason,
-        "orders": each.orders,
-        "old_premium_yuan": yuan(Amount(each.old_premium)),
-        "new_premium_yuan": yuan(Amount(each.new_premium)),
-        "difference_yuan": yuan(Amount(each.new_premium - each.old_premium)),
-    }
+def _in_yuan(difference: Difference) -> DifferenceInYuan:
+    return DifferenceInYuan(
+        insured_on=difference.insured_on,
+        enterprise=difference.enterprise,
+        province=difference.province,
+        industry=difference.industry,
+        old_tariff_line=difference.old_line,
+        old_reason=difference.old_reason,
+        new_tariff_line=difference.new_line,
+        new_reason=difference.new_reason,
+        orders=difference.orders,
+        old_premium_yuan=yuan(Amount(difference.old_premium)),
+        new_premium_yuan=yuan(Amount(difference.new_premium)),
+        difference_yuan=yuan(Amount(difference.new_premium - difference.old_premium)),
+    )

@@ -1,55 +1,56 @@
 """What an enterprise asks about its own stream; with its own key it sees itself only."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, HTTPException, Query
+from fastapi import APIRouter, Depends, HTTPException, Query, Response
 
-from services.charging.queries.acknowledged import received_of
-from services.charging.queries.series import Asked, SeriesLookup
+from services.charging.queries.acknowledged import read_acknowledged
+from services.charging.queries.series import SeriesQueries, SeriesRequest
 from shared.adapters.postgres.pool import Pool
 from shared.runtime.access import AccessKeys, Reader
+from shared.runtime.http.answers import as_json
 from shared.runtime.http.types import AnyDay, PathDay, PathUscc
 
+FromNumber = Annotated[int, Query(ge=1, lt=2**53, description="numbers from here on")]
+RangeLimit = Annotated[int, Query(ge=1, le=10_000, description="ranges of each series")]
 Series = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_-]{1,16}$", description="one series, all its days")]
-After = Annotated[int, Query(ge=1, lt=2**53, description="numbers from here on")]
-Limit = Annotated[int, Query(ge=1, le=10_000, description="ranges of each series")]
 
 
 def make_series_router(keys: AccessKeys, pool: Pool) -> APIRouter:
-    """Routes for the services, the operator, and an enterprise that asks about itself."""
-    router, lookup = APIRouter(prefix="/v1"), SeriesLookup(pool)
-    Asking = Annotated[Reader, Depends(keys.reader)]  # noqa: N806 - a type, made here since it holds the keys
+    """Make the routes, for the services, the operator, and an enterprise that asks about itself."""
+    router, queries = APIRouter(prefix="/v1/enterprises/{uscc}"), SeriesQueries(pool)
+    KeyReader = Annotated[Reader, Depends(keys.reader)]  # noqa: N806 - a type, made here since it holds the keys
 
-    @router.get("/enterprises/{uscc}/series")
+    @router.get("/series")
     async def series(
-        asking: Asking,
+        reader: KeyReader,
         uscc: PathUscc,
         day: AnyDay = None,
         series: Series = None,
-        after: After = 1,
-        limit: Limit = 1_000,
-    ) -> dict[str, Any]:
-        check_own(asking, uscc)
+        after: FromNumber = 1,
+        limit: RangeLimit = 1_000,
+    ) -> Response:
+        check_visible(reader, uscc)
         if (day is None) == (series is None):
             raise HTTPException(422, "ask for a day or for a series")
-        told = await lookup.told(Asked(uscc, day, series, after, limit))
-        if told is None:
+        numbers = await queries.read(SeriesRequest(uscc, day, series, after, limit))
+        if numbers is None:
             raise HTTPException(404, f"{uscc} is not registered")
-        return told
+        return as_json(numbers)
 
-    @router.get("/enterprises/{uscc}/received/{day}")
-    async def received(asking: Asking, uscc: PathUscc, day: PathDay) -> dict[str, Any]:
-        check_own(asking, uscc)
-        found = await received_of(pool, uscc, day)
-        if found is None:
+    @router.get("/received/{day}")
+    async def received(reader: KeyReader, uscc: PathUscc, day: PathDay) -> Response:
+        check_visible(reader, uscc)
+        acknowledged = await read_acknowledged(pool, uscc, day)
+        if acknowledged is None:
             raise HTTPException(404, f"{day} is not counted yet")
-        return found
+        return as_json(acknowledged)
 
     return router
 
 
-def check_own(asking: Reader, uscc: str) -> None:
+def check_visible(reader: Reader, uscc: str) -> None:
     """403 for a key that does not see this enterprise."""
-    visible = asking.enterprises()
+    visible = reader.enterprises()
     if visible is not None and uscc not in visible:
-        raise HTTPException(403, f"the key {asking.name!r} does not see {uscc}")
+        raise HTTPException(403, f"the key {reader.name!r} does not see {uscc}")

@@ -2,27 +2,55 @@
 
 from collections import Counter
 from datetime import date
-from typing import Any, Final
+from typing import Final
 
 import msgspec
+from msgspec import Struct
+from sqlalchemy import Text, bindparam, select
 
 from services.charging.numbers.day_declarations import read_declared
-from services.charging.store.cut import NEW_IN_CUT, read_counted_cut, read_previous_cut
+from services.charging.predicates import DAY, new_in_cut
+from services.charging.store.cut import Batches, read_counted_cut, read_previous_cut
+from services.charging.tables import enterprise, manifest, number_range
 from shared.adapters.postgres.pool import Connection, Pool
+from shared.adapters.postgres.queries.statements import query, values
 from shared.contracts.manifests import Outcome, PremiumsCharged
 from shared.domain.books.number_ranges import Range, united
 from shared.domain.evidence.acknowledgement import write_ranges
 
-_MANIFESTS: Final = f"select payload from charging.manifest where events > 0 and {NEW_IN_CUT}"
-_SEEN: Final = """
-    select r.series, r.first, r.last from charging.number_range r join charging.enterprise e on e.id = r.enterprise
-    where e.uscc = $1 and r.insured_on = $2 and r.found_on = $2 order by r.series, r.first"""
+
+class Acknowledged(Struct, frozen=True):
+    """Events by outcome since the close before, numbers of the day by series, declarations with their hashes."""
+
+    received: dict[str, int]
+    series: dict[str, str]
+    manifests: list[tuple[str, str]]
 
 
-async def received_of(pool: Pool, uscc: str, day: date) -> dict[str, Any] | None:
-    """Events by outcome since the close before, numbers of the day, manifests; None for a day that is not counted.
+class _SeenRange(Struct, frozen=True):
+    series: str
+    first: int
+    last: int
 
-    Asked again it is the same: everything is within the cut that the day was counted over.
+
+_MANIFESTS: Final = values(select(manifest.c.payload).where(manifest.c.events > 0, new_in_cut(manifest)), bytes)
+_SEEN: Final = query(
+    select(number_range.c.series, number_range.c.first, number_range.c.last)
+    .join_from(number_range, enterprise, enterprise.c.id == number_range.c.enterprise)
+    .where(
+        enterprise.c.uscc == bindparam("uscc", type_=Text),
+        number_range.c.insured_on == DAY,
+        number_range.c.found_on == DAY,
+    )
+    .order_by(number_range.c.series, number_range.c.first),
+    _SeenRange,
+)
+
+
+async def read_acknowledged(pool: Pool, uscc: str, day: date) -> Acknowledged | None:
+    """Read what was received; None for a day that is not counted.
+
+    The answer is the same whenever it is read: everything is within the cut that the day was counted over.
     """
     async with pool.acquire() as connection:
         cut = await read_counted_cut(connection, day)
@@ -30,25 +58,25 @@ async def received_of(pool: Pool, uscc: str, day: date) -> dict[str, Any] | None
             return None
         previous = await read_previous_cut(connection, day)
         declared = await read_declared(connection, cut, previous, [day], uscc)
-        events = await _events(connection, uscc, cut.lasts, previous.lasts)
-        return {
-            "received": {outcome.value: events[outcome] for outcome in Outcome if events[outcome]},
-            "series": {name: write_ranges(ranges) for name, ranges in await _seen(connection, uscc, day)},
-            "manifests": [[each.told.declaration_id, each.received.hex()] for each in declared],
-        }
+        events = await _count_events(connection, uscc, cut, previous)
+        return Acknowledged(
+            received={outcome.value: events[outcome] for outcome in Outcome if events[outcome]},
+            series={name: write_ranges(ranges) for name, ranges in await _read_seen(connection, uscc, day)},
+            manifests=[(each.told.declaration_id, each.received.hex()) for each in declared],
+        )
 
 
-async def _events(connection: Connection, uscc: str, cut: list[int], previous: list[int]) -> Counter[Outcome]:
-    found: Counter[Outcome] = Counter()
-    for row in await connection.fetch(_MANIFESTS, cut, previous):
-        for total in msgspec.json.decode(row["payload"], type=PremiumsCharged).totals:
+async def _count_events(connection: Connection, uscc: str, cut: Batches, previous: Batches) -> Counter[Outcome]:
+    events: Counter[Outcome] = Counter()
+    for payload in await _MANIFESTS.fetch(connection, cut=cut.lasts, previous=previous.lasts):
+        for total in msgspec.json.decode(payload, type=PremiumsCharged).totals:
             if total.enterprise == uscc:
-                found[total.outcome] += total.orders
-    return found
+                events[total.outcome] += total.orders
+    return events
 
 
-async def _seen(connection: Connection, uscc: str, day: date) -> list[tuple[str, list[Range]]]:
-    found: dict[str, list[Range]] = {}
-    for row in await connection.fetch(_SEEN, uscc, day):
-        found.setdefault(row["series"], []).append((row["first"], row["last"]))
-    return [(name, united(ranges)) for name, ranges in found.items()]
+async def _read_seen(connection: Connection, uscc: str, day: date) -> list[tuple[str, list[Range]]]:
+    ranges: dict[str, list[Range]] = {}
+    for row in await _SEEN.fetch(connection, uscc=uscc, day=day):
+        ranges.setdefault(row.series, []).append((row.first, row.last))
+    return [(name, united(of_series)) for name, of_series in ranges.items()]

@@ -1,80 +1,156 @@
-"""Questions about single orders: which rows an order has, who was covered when. Reads only."""
+"""Single orders: which rows an order has, and which orders covered a worker at an instant. Reads only."""
 
 from datetime import date, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
-from services.charging.rows.row_kinds import is_last_charge_sql, kind_word, reason_word
+from msgspec import Struct
+from msgspec.structs import asdict
+from sqlalchemy import BigInteger, FromClause, LargeBinary, Text, and_, bindparam, func, or_, select, true
+
+from services.charging.predicates import is_last_charge, same_order
+from services.charging.queries.entry_rows import EntryRow, entry_of_day, fetch_of_days, is_order, select_entries
+from services.charging.rows.row_kinds import kind_word, reason_word
 from services.charging.store.archived_days import refuse_archived
-from services.charging.store.partition_queries import fetch_of_days, is_order_sql
+from services.charging.tables import INSTANT, enterprise, entry
 from shared.adapters.postgres.pool import Pool
+from shared.adapters.postgres.queries.statements import Query, query
 from shared.contracts.topics import orders_topic
 from shared.domain.calendar import insured_day
+from shared.domain.evidence.leaf import RowKind
 from shared.domain.money import Amount, yuan
 from shared.domain.scheme.industry import Industry
 from shared.domain.scheme.worker import split_token
 
 LONGEST_ORDER: Final = timedelta(days=2)
 """An open order older than this is not searched for when asked who was covered at an instant."""
-ORDER_ROWS: Final = f"""select u.uscc, n.* from charging.entry n join charging.enterprise u on u.id = n.enterprise
-    where u.uscc = $1 and {is_order_sql("n", "$2")} order by n.accepted_at, n.worker_key, n.kind"""
-"""Every row of an order; parameters are USCC and order id."""
-_COVERS: Final = f"""
-    select e.uscc, a.*, x.ended_at as cover_ended_at, coalesce(f.recorded_at, a.accepted_at) as sent_at
-    from charging.entry a join charging.enterprise e on e.id = a.enterprise
-    left join charging.entry f on (f.accepted_at, f.enterprise, f.order_id, f.worker_key, f.kind)
-        = (a.accepted_at, a.enterprise, a.order_id, a.worker_key, 1)
-    left join lateral (
-        select min(c.ended_at) as ended_at from charging.entry c
-        where (c.accepted_at, c.enterprise, c.order_id, c.worker_key)
-            = (a.accepted_at, a.enterprise, a.order_id, a.worker_key) and c.kind in (2, 3)) x on true
-    where a.worker_key = $1 and a.worker_rest = $2 and a.accepted_at <= $3 and a.accepted_at > $4
-        and {is_last_charge_sql("a")} and (x.ended_at is null or x.ended_at >= $3)
-    order by a.accepted_at"""
 
 
-class OrderLookup:
-    """Reads charging's rows over a pool of `services.charging.store.partition_queries`."""
+class OrderRow(Struct, frozen=True):
+    """A row of an order in the words of the glossary."""
+
+    enterprise: str
+    topic: str
+    order_id: str
+    kind: str
+    reason: str | None
+    accepted_at: datetime
+    ended_at: datetime | None
+    province: str
+    acceptance_region: str
+    industry: str
+    premium_yuan: str
+    tariff_line: int | None
+    batch: int
+    leaf_index: int
+
+
+class Cover(OrderRow, frozen=True):
+    """An order that covered its worker.
+
+    `recorded_at`: when its acceptance was sent; when it was accepted, if it was sent within the minute.
+    """
+
+    cover_ended_at: datetime | None
+    recorded_at: datetime
+
+
+class _CoverRow(EntryRow, frozen=True):
+    cover_ended_at: datetime | None
+    sent_at: datetime
+
+
+def _order_rows(rows: FromClause) -> Query[EntryRow]:
+    order_id = bindparam("order_id", type_=Text)
+    statement = (
+        select_entries(rows)
+        .where(enterprise.c.uscc == bindparam("uscc", type_=Text), is_order(rows, order_id))
+        .order_by(rows.c.accepted_at, rows.c.worker_key, rows.c.kind)
+    )
+    return query(statement, EntryRow)
+
+
+ORDER_OF_DAY: Final = _order_rows(entry_of_day("n"))
+"""Every row of an order that was accepted on a day."""
+ORDER_OF_ANY_DAY: Final = _order_rows(entry.alias("n"))
+
+
+def _covers() -> Query[_CoverRow]:
+    """Charges that hold, of a worker's orders that were accepted and had not ended."""
+    charge, first, end, later = (entry_of_day(name) for name in "afcn")
+    at, accepted_after = bindparam("at", type_=INSTANT), bindparam("accepted_after", type_=INSTANT)
+    ended = (
+        select(func.min(end.c.ended_at).label("ended_at"))
+        .where(same_order(end, charge), end.c.kind.in_((RowKind.COMPLETION, RowKind.CANCELLATION)))
+        .lateral("x")
+    )
+    sent_at = func.coalesce(first.c.recorded_at, charge.c.accepted_at)
+    is_first = and_(same_order(first, charge), first.c.kind == RowKind.ACCEPTANCE)
+    statement = (
+        select_entries(charge)
+        .add_columns(ended.c.ended_at.label("cover_ended_at"), sent_at.label("sent_at"))
+        .outerjoin(first, is_first)
+        .outerjoin(ended, true())
+        .where(
+            charge.c.worker_key == bindparam("worker_key", type_=BigInteger),
+            charge.c.worker_rest == bindparam("worker_rest", type_=LargeBinary),
+            charge.c.accepted_at <= at,
+            charge.c.accepted_at > accepted_after,
+            is_last_charge(charge, by=later),
+            or_(ended.c.ended_at.is_(None), ended.c.ended_at >= at),
+        )
+        .order_by(charge.c.accepted_at)
+    )
+    return query(statement, _CoverRow)
+
+
+_COVERS: Final = _covers()
+
+
+class OrderQueries:
+    """Answers over a pool of `services.charging.store.partition_queries`."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def order(self, enterprise: str, order_id: str, day: date) -> list[dict[str, Any]]:
-        """Every row of an order accepted on the day."""
+    async def order(self, enterprise: str, order_id: str, day: date) -> list[OrderRow]:
+        """Read every row of an order accepted on the day."""
         async with self._pool.acquire() as connection:
             await refuse_archived(connection, day)
-            rows = await fetch_of_days(connection, ORDER_ROWS, [day], enterprise, order_id)
+            rows = await fetch_of_days(connection, ORDER_OF_DAY, [day], uscc=enterprise, order_id=order_id)
         return [_readable(row) for row in rows]
 
-    async def covers(self, worker_id: str, at: datetime) -> list[dict[str, Any]]:
-        """Every order, of any enterprise, that the worker had accepted and not ended at the instant.
-
-        `recorded_at`: when its acceptance was sent; when it was accepted, if it was sent within the minute.
-        """
+    async def covers(self, worker_id: str, at: datetime) -> list[Cover]:
+        """Read every order, of any enterprise, that the worker had accepted and not ended at the instant."""
         first, last = insured_day(at - LONGEST_ORDER), insured_day(at)
         days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
         key, rest = split_token(bytes.fromhex(worker_id))
         async with self._pool.acquire() as connection:
             await refuse_archived(connection, first, last)
-            rows = await fetch_of_days(connection, _COVERS, days, key, rest, at, at - LONGEST_ORDER)
-        more = {"cover_ended_at": "cover_ended_at", "recorded_at": "sent_at"}
-        return [_readable(row) | {name: row[column] for name, column in more.items()} for row in rows]
+            rows = await fetch_of_days(
+                connection, _COVERS, days, worker_key=key, worker_rest=rest,
+                at=at, accepted_after=at - LONGEST_ORDER,
+            )  # fmt: skip
+        return [_cover(row) for row in rows]
 
 
-def _readable(row: Any) -> dict[str, Any]:
-    """A row in the words of the glossary."""
-    return {
-        "enterprise": row["uscc"],
-        "topic": orders_topic(row["uscc"]),
-        "order_id": row["order_id"],
-        "kind": kind_word(row["kind"]),
-        "reason": reason_word(row["kind"], row["reason"]),
-        "accepted_at": row["accepted_at"],
-        "ended_at": row["ended_at"],
-        "province": f"{row['region'] // 10_000:02}",
-        "acceptance_region": f"{row['region']:06}",
-        "industry": Industry.of_code(row["industry"]).value,
-        "premium_yuan": yuan(Amount(row["premium"])),
-        "tariff_line": row["tariff_line"] or None,
-        "batch": row["batch"],
-        "leaf_index": row["leaf_index"],
-    }
+def _readable(row: EntryRow) -> OrderRow:
+    return OrderRow(
+        enterprise=row.uscc,
+        topic=orders_topic(row.uscc),
+        order_id=row.order_id,
+        kind=kind_word(row.kind),
+        reason=reason_word(row.kind, row.reason),
+        accepted_at=row.accepted_at,
+        ended_at=row.ended_at,
+        province=f"{row.region // 10_000:02}",
+        acceptance_region=f"{row.region:06}",
+        industry=Industry.of_code(row.industry).value,
+        premium_yuan=yuan(Amount(row.premium)),
+        tariff_line=row.tariff_line or None,
+        batch=row.batch,
+        leaf_index=row.leaf_index,
+    )
+
+
+def _cover(row: _CoverRow) -> Cover:
+    return Cover(**asdict(_readable(row)), cover_ended_at=row.cover_ended_at, recorded_at=row.sent_at)

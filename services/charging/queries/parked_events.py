@@ -1,19 +1,37 @@
-"""Parked events: looked at, and sent again after a mend. A parked event is never changed; what was sent is noted.
+"""Parked events: read, and sent again after a mend. A parked event is never changed; what was sent is noted.
 
 Its bytes can be read for as long as the key of its day lives; afterwards hash, length and redacted form remain.
 """
 
-import json
 from base64 import b64encode
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from datetime import datetime
+from typing import Final
 
+import msgspec
 import structlog
 from faststream.kafka import KafkaBroker
+from msgspec import Struct
+from sqlalchemy import (
+    BigInteger,
+    Integer,
+    Select,
+    Text,
+    any_,
+    bindparam,
+    exists,
+    func,
+    not_,
+    or_,
+    select,
+    tuple_,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from services.charging.rows.kept_records import PARKED, SealedRecord, open_record
+from services.charging.tables import INSTANT, kept_key, manifest, parked, resent
 from shared.adapters.postgres.pool import Pool
+from shared.adapters.postgres.queries.statements import insert_into, query, values
 from shared.contracts.parking import ParkReason
 from shared.contracts.topics import orders_topic
 from shared.domain.errors import Refused
@@ -24,33 +42,99 @@ SHOWN_BYTES: Final = 4_096
 SEND_AT_ONCE: Final = 500
 RESENT_HEADER: Final = "danbao-parked"
 """Header of an event that was sent again: batch and leaf index of the parked one."""
-_PAGE: Final = """
-    select p.*, k.key, k.destroyed_at,
-        exists (select 1 from charging.resent r where (r.batch, r.leaf_index) = (p.batch, p.leaf_index)) as was_resent
-    from charging.parked p left join charging.kept_key k on k.day = p.sealed_on
-    where ($1::text is null or reason = $1) and ($2::text[] is null or topic = any($2))
-        and (batch, leaf_index) > ($3, $4)
-    order by batch, leaf_index limit $5"""
-_TO_SEND: Final = """
-    select p.*, k.key, k.destroyed_at from charging.parked p join charging.manifest m using (batch)
-    left join charging.kept_key k on k.day = p.sealed_on
-    where reason = $1 and ($2::text is null or topic = $2) and m.committed_at < $4
-        and not exists (select 1 from charging.resent r where (r.batch, r.leaf_index) = (p.batch, p.leaf_index))
-        and (p.batch, p.leaf_index) > ($5, $6)
-    order by p.batch, p.leaf_index limit $3"""
 
 
-@dataclass(slots=True)
-class Resent:
-    """Events that were sent again, and those that were not: their bytes are erased, or were changed where they lay."""
+class _ParkedRow(Struct, frozen=True):
+    batch: int
+    leaf_index: int
+    topic: str
+    partition: int
+    record_offset: int
+    record_time_ms: int
+    headers: str
+    reason: str
+    detail: str
+    received: bytes
+    redacted: str
+    sealed: bytes
+    byte_count: int
+    key: bytes | None
+    destroyed_at: datetime | None
+    was_resent: bool
+
+
+def _select_parked() -> Select[tuple[object, ...]]:
+    """Select what a _ParkedRow holds."""
+    of_event = [parked.c[name] for name in _ParkedRow.__struct_fields__ if name in parked.c]
+    columns = [
+        *of_event,
+        parked.c.bytes.label("byte_count"),
+        kept_key.c.key,
+        kept_key.c.destroyed_at,
+        _WAS_RESENT.label("was_resent"),
+    ]
+    return (
+        select(*columns)
+        .select_from(parked)
+        .outerjoin(kept_key, kept_key.c.day == parked.c.sealed_on)
+        .where(tuple_(parked.c.batch, parked.c.leaf_index) > _AFTER)
+        .order_by(parked.c.batch, parked.c.leaf_index)
+        .limit(bindparam("limit", type_=Integer))
+    )
+
+
+_WAS_RESENT: Final = exists().where(resent.c.batch == parked.c.batch, resent.c.leaf_index == parked.c.leaf_index)
+_AFTER: Final = tuple_(bindparam("after_batch", type_=BigInteger), bindparam("after_leaf", type_=Integer))
+_REASON: Final = bindparam("reason", type_=Text)
+_TOPICS: Final = bindparam("topics", type_=ARRAY(Text))
+_TOPIC: Final = bindparam("topic", type_=Text)
+_PAGE: Final = query(
+    _select_parked().where(
+        or_(_REASON.is_(None), parked.c.reason == _REASON), or_(_TOPICS.is_(None), parked.c.topic == any_(_TOPICS))
+    ),
+    _ParkedRow,
+)
+_TO_SEND: Final = query(
+    _select_parked()
+    .join(manifest, manifest.c.batch == parked.c.batch)
+    .where(
+        parked.c.reason == _REASON,
+        or_(_TOPIC.is_(None), parked.c.topic == _TOPIC),
+        manifest.c.committed_at < bindparam("parked_before", type_=INSTANT),
+        not_(_WAS_RESENT),
+    ),
+    _ParkedRow,
+)
+_NOTE_RESENT: Final = insert_into(resent, "batch", "leaf_index", "partition", "record_offset")
+_NOW: Final = values(select(func.clock_timestamp(type_=INSTANT)), datetime)
+
+
+class ParkedEvent(Struct, frozen=True):
+    """A parked event for a reader; without bytes where they are erased or were altered."""
+
+    cursor: str
+    topic: str
+    partition: int
+    offset: int
+    record_time_ms: int
+    headers: list[list[str]]
+    reason: str
+    detail: str
+    bytes: int
+    sha256: str
+    redacted: str
+    value_base64: str | None
+    erased_at: datetime | None
+    altered: str | None
+    was_resent: bool
+
+
+class Resent(Struct):
+    """Events that were sent again, and those that were not: their bytes are erased, or were altered in the table."""
 
     resent: int = 0
     erased: int = 0
     altered: int = 0
-
-    def told(self) -> dict[str, int]:
-        """As the API answers it."""
-        return asdict(self)
 
 
 class ParkedEvents:
@@ -61,41 +145,49 @@ class ParkedEvents:
 
     async def page(
         self, reason: ParkReason | None, enterprises: Sequence[str] | None, after: str, limit: int
-    ) -> list[dict[str, Any]]:
-        """Parked events of these enterprises' topics (None: of all), after a cursor (`batch.leaf_index`).
+    ) -> list[ParkedEvent]:
+        """Read parked events of these enterprises' topics (None: of all), after a cursor (`batch.leaf_index`).
 
-        The first SHOWN_BYTES of each are shown, in base64.
+        The first SHOWN_BYTES of an event are shown, in base64.
         """
         batch, _, leaf = after.partition(".")
         topics = None if enterprises is None else list(map(orders_topic, enterprises))
-        rows = await self._pool.fetch(_PAGE, reason, topics, int(batch or -1), int(leaf or -1), limit)
-        return [_described(row, SHOWN_BYTES) for row in rows]
+        rows = await _PAGE.fetch(
+            self._pool, reason=reason, topics=topics, after_batch=int(batch or -1), after_leaf=int(leaf or -1),
+            limit=limit,
+        )  # fmt: skip
+        return [_describe(row, SHOWN_BYTES) for row in rows]
 
-    async def one(self, batch: int, leaf_index: int) -> dict[str, Any] | None:
-        """One parked event with all its bytes; None when there is none."""
-        rows = await self._pool.fetch(_PAGE, None, None, batch, leaf_index - 1, 1)
-        if not rows or (rows[0]["batch"], rows[0]["leaf_index"]) != (batch, leaf_index):
+    async def one(self, batch: int, leaf_index: int) -> ParkedEvent | None:
+        """Read one parked event with all its bytes; None when there is none."""
+        row = await _PAGE.fetch_first(
+            self._pool, reason=None, topics=None, after_batch=batch, after_leaf=leaf_index - 1, limit=1
+        )
+        if row is None or (row.batch, row.leaf_index) != (batch, leaf_index):
             return None
-        return _described(rows[0], None)
+        return _describe(row, None)
 
     async def send_again(self, reason: ParkReason, enterprise: str | None) -> Resent:
-        """Send what is parked now for a reason to its own topic, with its own record time; says how many.
+        """Send what is parked now for a reason to its own topic, with its own record time; returns how many.
 
-        What comes back and is parked anew waits for the next mend, else this would go round for ever. Noted after the
-        broker has it: a crash in between sends it twice, and the second one is a repeat.
+        What comes back and is parked again waits for the next mend, to avoid an endless loop. Noted after the broker
+        has it: a crash in between sends it twice, and the second one is a repeat.
         """
-        now = await self._pool.fetchval("select clock_timestamp()")
+        now = await _NOW.fetch_one(self._pool)
         sent, after = Resent(), (-1, -1)
         topic = None if enterprise is None else orders_topic(enterprise)
-        while rows := await self._pool.fetch(_TO_SEND, reason, topic, SEND_AT_ONCE, now, *after):
+        while rows := await _TO_SEND.fetch(
+            self._pool, reason=reason, topic=topic, parked_before=now, after_batch=after[0], after_leaf=after[1],
+            limit=SEND_AT_ONCE,
+        ):  # fmt: skip
             for row in rows:
                 await self._send(row, sent)
-            after = (rows[-1]["batch"], rows[-1]["leaf_index"])
+            after = (rows[-1].batch, rows[-1].leaf_index)
         return sent
 
-    async def _send(self, row: Any, sent: Resent) -> None:
+    async def _send(self, row: _ParkedRow, sent: Resent) -> None:
         try:
-            record = _opened(row)
+            record = _open(row)
         except Refused as error:
             log.warning("a parked event cannot be sent again", error=str(error))
             sent.altered += 1
@@ -104,56 +196,56 @@ class ParkedEvents:
             sent.erased += 1
             return
         headers = {name: (value or b"").decode("latin-1") for name, value in record.headers}
-        headers[RESENT_HEADER] = f"{row['batch']}.{row['leaf_index']}"
-        where: Any = await self._broker.publish(
+        headers[RESENT_HEADER] = f"{row.batch}.{row.leaf_index}"
+        position = await self._broker.publish(
             record.value or b"",
-            row["topic"],
+            row.topic,
             key=record.key,
             headers=headers,
-            timestamp_ms=row["record_time_ms"],
+            timestamp_ms=row.record_time_ms,
             no_confirm=False,
         )
-        await self._pool.execute(
-            "insert into charging.resent (batch, leaf_index, partition, record_offset) values ($1, $2, $3, $4)",
-            row["batch"], row["leaf_index"], where.partition, where.offset,
+        await _NOTE_RESENT.execute(
+            self._pool, batch=row.batch, leaf_index=row.leaf_index, partition=position.partition,
+            record_offset=position.offset,
         )  # fmt: skip
         sent.resent += 1
 
 
-def _opened(row: Any) -> SealedRecord | None:
-    """The record as it came; None when its day's key is destroyed, Refused when its sealed bytes were changed."""
-    if row["key"] is None:
+def _open(row: _ParkedRow) -> SealedRecord | None:
+    """Decrypt the record; None when its day's key is destroyed, Refused when its sealed bytes were changed."""
+    if row.key is None:
         return None
-    return open_record(row["key"], PARKED, row["batch"], row["leaf_index"], row["sealed"])
+    return open_record(row.key, PARKED, row.batch, row.leaf_index, row.sealed)
 
 
-def _described(row: Any, shown: int | None) -> dict[str, Any]:
-    """A parked event for a reader; `shown` bytes of it, None for all. Erased or altered, it has no bytes."""
+def _describe(row: _ParkedRow, shown: int | None) -> ParkedEvent:
+    """Describe a parked event for a reader, with `shown` bytes of it (None: all)."""
     fault = None
     try:
-        record = _opened(row)
+        record = _open(row)
     except Refused as error:
         record, fault = None, str(error)
-    headers = json.loads(row["headers"])
+    headers = msgspec.json.decode(row.headers, type=list[list[str]])
     if record is not None:
         headers = [[_plain(name), b64encode(value or b"").decode()] for name, value in record.headers]
-    return {
-        "cursor": f"{row['batch']}.{row['leaf_index']}",
-        "topic": row["topic"],
-        "partition": row["partition"],
-        "offset": row["record_offset"],
-        "record_time_ms": row["record_time_ms"],
-        "headers": headers,
-        "reason": row["reason"],
-        "detail": row["detail"],
-        "bytes": row["bytes"],
-        "sha256": row["received"].hex(),
-        "redacted": row["redacted"],
-        "value_base64": None if record is None else b64encode((record.value or b"")[:shown]).decode(),
-        "erased_at": row["destroyed_at"],
-        "altered": fault,
-        "was_resent": row["was_resent"],
-    }
+    return ParkedEvent(
+        cursor=f"{row.batch}.{row.leaf_index}",
+        topic=row.topic,
+        partition=row.partition,
+        offset=row.record_offset,
+        record_time_ms=row.record_time_ms,
+        headers=headers,
+        reason=row.reason,
+        detail=row.detail,
+        bytes=row.byte_count,
+        sha256=row.received.hex(),
+        redacted=row.redacted,
+        value_base64=None if record is None else b64encode((record.value or b"")[:shown]).decode(),
+        erased_at=row.destroyed_at,
+        altered=fault,
+        was_resent=row.was_resent,
+    )
 
 
 def _plain(name: str) -> str:

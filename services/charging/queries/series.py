@@ -1,34 +1,76 @@
-"""The numbers of an enterprise's series, told as ranges: what became of each (GET /v1/enterprises/{uscc}/series)."""
+"""The numbers of an enterprise's series as ranges: what became of each (GET /v1/enterprises/{uscc}/series)."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, Final
+from typing import Final
+
+from msgspec import Struct
+from sqlalchemy import BigInteger, Date, SmallInteger, Text, bindparam, func, or_, select, union_all
 
 from services.charging.numbers.day_declarations import Declared, holding, read_declared
 from services.charging.store.cut import Batches
+from services.charging.tables import accounted_day, enterprise, number_gap, number_range
 from shared.adapters.postgres.pool import Connection, Pool
+from shared.adapters.postgres.queries.statements import query, values
 from shared.domain.books.number_ranges import Range, Ranges, clipped, count_of, described, ranges_of_bitmap, united
 
 STATES: Final = ("seen", "excluded", "repeated", "conflict", "parked", "scattered", "declared_unused")
 MISSING: Final = "missing"
-_ACCOUNTED: Final = "select max(day) from charging.accounted_day"
-_SPANS: Final = """
-    select series, min(first), max(last) from (
-        select series, first, last from charging.number_range r
-        where enterprise = $1 and ($3::text is null or series = $3) and ($2::date is null or insured_on = $2)
-        union all
-        select series, first, last from charging.number_gap
-        where enterprise = $1 and ($3::text is null or series = $3) and ($2::date is null or insured_on = $2)) x
-    group by series order by series"""
-_RANGES: Final = """
-    select first, last, state, excluded from charging.number_range
-    where enterprise = $1 and series = $2 and last >= $3 and first <= $4"""
+
+
+class _Span(Struct, frozen=True):
+    series: str
+    first: int
+    last: int
+
+
+class _StateRange(Struct, frozen=True):
+    first: int
+    last: int
+    state: str
+    excluded: bytes | None
+
+
+class _LastDay(Struct, frozen=True):
+    day: date | None
+
+
+_ENTERPRISE: Final = bindparam("enterprise", type_=SmallInteger)
+_DAY: Final = bindparam("day", type_=Date)
+_SERIES: Final = bindparam("series", type_=Text)
+_ID: Final = values(select(enterprise.c.id).where(enterprise.c.uscc == bindparam("uscc", type_=Text)), int)
+_ACCOUNTED: Final = query(select(func.max(accounted_day.c.day).label("day")), _LastDay)
+_KNOWN: Final = union_all(
+    *(
+        select(table.c.series, table.c.first, table.c.last).where(
+            table.c.enterprise == _ENTERPRISE,
+            or_(_SERIES.is_(None), table.c.series == _SERIES),
+            or_(_DAY.is_(None), table.c.insured_on == _DAY),
+        )
+        for table in (number_range, number_gap)
+    )
+).subquery("x")
+_SPANS: Final = query(
+    select(_KNOWN.c.series, func.min(_KNOWN.c.first).label("first"), func.max(_KNOWN.c.last).label("last"))
+    .group_by(_KNOWN.c.series)
+    .order_by(_KNOWN.c.series),
+    _Span,
+)
+_RANGES: Final = query(
+    select(number_range.c.first, number_range.c.last, number_range.c.state, number_range.c.excluded).where(
+        number_range.c.enterprise == _ENTERPRISE,
+        number_range.c.series == _SERIES,
+        number_range.c.last >= bindparam("first", type_=BigInteger),
+        number_range.c.first <= bindparam("last", type_=BigInteger),
+    ),
+    _StateRange,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What is asked for: the series of an insured day, or one series; numbers from `after` on, so many ranges each."""
+class SeriesRequest:
+    """The series of an insured day, or one series; numbers from `after` on, so many ranges of each."""
 
     uscc: str
     day: date | None
@@ -37,92 +79,129 @@ class Asked:
     limit: int
 
 
+class DeclarationName(Struct, frozen=True):
+    """A day's declaration that was received, with SHA-256 of its bytes; `revision` is None where it is not signed."""
+
+    declaration_id: str
+    day: date
+    revision: int | None
+    received_sha256: str
+
+
+class RangeStates(Struct, frozen=True):
+    """Every state that holds from the first to the last number."""
+
+    first: int
+    last: int
+    states: list[str]
+
+
+class SeriesNumbers(Struct, frozen=True):
+    """One series: numbers by state over its span, the first ranges, and where the next one begins, if there is one."""
+
+    series: str
+    first: int
+    last: int
+    counts: dict[str, int]
+    ranges: list[RangeStates]
+    next: int | None
+
+
+class EnterpriseSeries(Struct, frozen=True):
+    """What closes found of an enterprise's numbers, up to the last day whose numbers are accounted for."""
+
+    enterprise: str
+    accounted_through: date | None
+    declarations: list[DeclarationName]
+    series: list[SeriesNumbers]
+
+
 @dataclass(slots=True)
-class _Said:
-    """What the manifests that hold say of one series."""
+class _DeclaredRanges:
+    """What the declarations that hold say of one series."""
 
     numbers: list[Range] = field(default_factory=list)
     unused: list[Range] = field(default_factory=list)
 
 
-class SeriesLookup:
-    """Reads what the closes found; numbers of days that are not counted yet are not there."""
+class SeriesQueries:
+    """Answers over a pool; numbers of days that are not counted yet are not there."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def told(self, asked: Asked) -> dict[str, Any] | None:
-        """The answer in JSON's types; None for an enterprise that is not registered."""
+    async def read(self, request: SeriesRequest) -> EnterpriseSeries | None:
+        """Read the ranges that are requested; None for an enterprise that is not registered."""
         async with self._pool.acquire() as connection, connection.transaction(isolation="repeatable_read"):
-            enterprise = await connection.fetchval("select id from charging.enterprise where uscc = $1", asked.uscc)
-            if enterprise is None:
+            enterprise_id = await _ID.fetch_first(connection, uscc=request.uscc)
+            if enterprise_id is None:
                 return None
-            declared = await read_declared(connection, None, Batches([]), uscc=asked.uscc)
+            declared = await read_declared(connection, None, Batches([]), uscc=request.uscc)
             held = list(holding(declared).values())
-            spans = await _spans(connection, enterprise, asked, _said(held, asked.day))
-            said = _said(held, None)
-            return {
-                "enterprise": asked.uscc,
-                "accounted_through": await connection.fetchval(_ACCOUNTED),
-                "declarations": [_declaration(each) for each in declared if asked.day in (None, each.day)],
-                "series": [
-                    await _told(connection, enterprise, asked, name, span, said[name]) for name, span in spans.items()
+            spans = await _read_spans(connection, enterprise_id, request, _declared_ranges(held, request.day))
+            by_series = _declared_ranges(held, None)
+            return EnterpriseSeries(
+                enterprise=request.uscc,
+                accounted_through=(await _ACCOUNTED.fetch_one(connection)).day,
+                declarations=[_name(one) for one in declared if request.day in (None, one.day)],
+                series=[
+                    await _read_series(connection, enterprise_id, request, name, span, by_series[name])
+                    for name, span in spans.items()
                 ],
-            }
+            )
 
 
-async def _spans(connection: Connection, enterprise: int, asked: Asked, said: dict[str, _Said]) -> dict[str, Range]:
+async def _read_spans(
+    connection: Connection, enterprise_id: int, request: SeriesRequest, declared: dict[str, _DeclaredRanges]
+) -> dict[str, Range]:
     """First and last number that was seen, found missing or declared, by series."""
-    found: dict[str, list[Range]] = {
-        row[0]: [(row[1], row[2])] for row in await connection.fetch(_SPANS, enterprise, asked.day, asked.series)
-    }
-    for name, each in said.items():
-        if asked.series in (None, name) and each.numbers:
-            found.setdefault(name, []).extend(each.numbers)
-    return {name: (min(map(min, each)), max(map(max, each))) for name, each in sorted(found.items())}
+    rows = await _SPANS.fetch(connection, enterprise=enterprise_id, day=request.day, series=request.series)
+    ranges: dict[str, list[Range]] = {row.series: [(row.first, row.last)] for row in rows}
+    for name, of_series in declared.items():
+        if request.series in (None, name) and of_series.numbers:
+            ranges.setdefault(name, []).extend(of_series.numbers)
+    return {name: (min(map(min, known)), max(map(max, known))) for name, known in sorted(ranges.items())}
 
 
-def _said(held: list[Declared], day: date | None) -> dict[str, _Said]:
-    found: dict[str, _Said] = defaultdict(_Said)
-    for each in held:
-        if day in (None, each.day):
-            for series in each.told.series:
-                used, unused = ([(n.first, n.last) for n in some if n.first <= n.last]
-                                for some in (series.used, series.unused))  # fmt: skip
-                found[series.series].numbers += used + unused
-                found[series.series].unused += unused
-    return found
+def _declared_ranges(held: list[Declared], day: date | None) -> dict[str, _DeclaredRanges]:
+    by_series: dict[str, _DeclaredRanges] = defaultdict(_DeclaredRanges)
+    for declared in held:
+        if day in (None, declared.day):
+            for series in declared.told.series:
+                used, unused = ([(n.first, n.last) for n in numbers if n.first <= n.last]
+                                for numbers in (series.used, series.unused))  # fmt: skip
+                by_series[series.series].numbers += used + unused
+                by_series[series.series].unused += unused
+    return by_series
 
 
-async def _told(
-    connection: Connection, enterprise: int, asked: Asked, series: str, span: Range, said: _Said
-) -> dict[str, Any]:
-    span = (max(span[0], asked.after), max(span[1], asked.after - 1))
+async def _read_series(
+    connection: Connection,
+    enterprise_id: int,
+    request: SeriesRequest,
+    name: str,
+    span: Range,
+    declared: _DeclaredRanges,
+) -> SeriesNumbers:
+    first, last = max(span[0], request.after), max(span[1], request.after - 1)
     states: dict[str, list[Range]] = {state: [] for state in STATES}
-    for row in await connection.fetch(_RANGES, enterprise, series, *span):
-        states[row["state"]].append((row["first"], row["last"]))
-        states["excluded"] += ranges_of_bitmap(row["first"], row["excluded"])
-    states["declared_unused"] += said.unused
-    inside: dict[str, Ranges] = {name: clipped(united(each), *span) for name, each in states.items()}
-    ranges = described(span, inside, MISSING) if span[0] <= span[1] else []
-    shown = ranges[: asked.limit]
-    counts = {name: count_of(each) for name, each in inside.items()}
-    counts[MISSING] = count_of((first, last) for first, last, names in ranges if names == [MISSING])
-    return {
-        "series": series,
-        "first": span[0],
-        "last": span[1],
-        "counts": counts,
-        "ranges": [{"first": first, "last": last, "states": names} for first, last, names in shown],
-        "next": ranges[asked.limit][0] if len(ranges) > asked.limit else None,
-    }
+    for row in await _RANGES.fetch(connection, enterprise=enterprise_id, series=name, first=first, last=last):
+        states[row.state].append((row.first, row.last))
+        states["excluded"] += ranges_of_bitmap(row.first, row.excluded)
+    states["declared_unused"] += declared.unused
+    inside: dict[str, Ranges] = {state: clipped(united(ranges), first, last) for state, ranges in states.items()}
+    ranges = described((first, last), inside, MISSING) if first <= last else []
+    counts = {state: count_of(of_state) for state, of_state in inside.items()}
+    counts[MISSING] = count_of((begin, end) for begin, end, names in ranges if names == [MISSING])
+    return SeriesNumbers(
+        series=name,
+        first=first,
+        last=last,
+        counts=counts,
+        ranges=[RangeStates(begin, end, names) for begin, end, names in ranges[: request.limit]],
+        next=ranges[request.limit][0] if len(ranges) > request.limit else None,
+    )
 
 
-def _declaration(each: Declared) -> dict[str, Any]:
-    """`revision` is None for one that is not signed."""
-    return {
-        "declaration_id": each.told.declaration_id,
-        "day": each.day,
-        "revision": each.revision,
-        "received_sha256": each.received.hex(),
-    }
+def _name(declared: Declared) -> DeclarationName:
+    return DeclarationName(declared.told.declaration_id, declared.day, declared.revision, declared.received.hex())

@@ -1,8 +1,10 @@
-"""What the scheme says of one day, laid out for the database: a few stretches of time for each place. Pure."""
+"""What the scheme says of one day, as a table for the database: a few spans of time for each place. Pure."""
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
+
+from msgspec import Struct
 
 from services.charging.rows.row_kinds import EXCLUSION_REASONS
 from shared.domain.calendar import EPOCH, instant_of
@@ -10,36 +12,51 @@ from shared.domain.scheme.industry import Industry
 from shared.domain.scheme.rating import BEFORE_EVERYTHING, Charged, Excluded, ExclusionReason, Outcome, Scheme
 
 NO_LINE: Final = -1
-"""Code of the reason "enrolled, and no tariff line holds"; it stands in no row."""
+"""Code of the reason "enrolled, and no tariff line holds"; no row has it."""
 _EMPLOYEE: Final = Excluded(ExclusionReason.INSURED_AS_EMPLOYEE)
-_COLUMNS: Final = 9
 
 
-class Rules:
-    """Rows of (enterprise, province, industry, is_employee, valid_from, valid_to, premium, tariff line, reason)."""
+class RatedPlace(Struct, frozen=True):
+    """An enterprise's orders in a province and industry."""
 
-    def __init__(self, rows: list[tuple[Any, ...]]) -> None:
-        self.columns: list[list[Any]] = [list(column) for column in zip(*rows, strict=True)] or [[]] * _COLUMNS
-        """As `unnest` takes them."""
-
-    def __bool__(self) -> bool:
-        return bool(self.columns[0])
+    enterprise: int
+    uscc: str
+    province: int
+    industry: int
 
 
-def rules_of(scheme: Scheme, places: Iterable[Any], begin: datetime, end: datetime) -> Rules:
-    """The rules of the places between two instants; a place has `enterprise`, `uscc`, `province` and `industry`."""
-    rows: list[tuple[Any, ...]] = []
+class Rate(Struct, frozen=True):
+    """How orders of a place that are accepted within a span of time are rated; `premium` is 0.0001 yuan."""
+
+    enterprise: int
+    province: int
+    industry: int
+    is_employee: bool
+    valid_from: datetime
+    valid_to: datetime
+    premium: int
+    tariff_line: int
+    reason: int
+
+
+def rates_of(scheme: Scheme, places: Iterable[RatedPlace], begin: datetime, end: datetime) -> list[Rate]:
+    """Tabulate the rates of the places between two instants."""
+    rates: list[Rate] = []
     for place in places:
-        industry = Industry.of_code(place["industry"])
-        starts, outcomes = scheme.timeline(place["uscc"], f"{place['province']:02}", industry)
+        industry = Industry.of_code(place.industry)
+        starts, outcomes = scheme.timeline(place.uscc, f"{place.province:02}", industry)
         ends = [*map(_instant, starts[1:]), end]
         for start, until, outcome in zip(map(_instant, starts), ends, outcomes, strict=True):
             valid_from, valid_to = max(start, begin), min(until, end)
             if valid_from < valid_to:
-                key = (place["enterprise"], place["province"], place["industry"])
-                rows.append((*key, False, valid_from, valid_to, *_rate(outcome)))
-                rows.append((*key, True, valid_from, valid_to, *_rate(_for_employee(outcome))))
-    return Rules(rows)
+                for is_employee, rated in ((False, outcome), (True, _for_employee(outcome))):
+                    rates.append(
+                        Rate(
+                            place.enterprise, place.province, place.industry, is_employee, valid_from, valid_to,
+                            *_rate(rated),
+                        )
+                    )  # fmt: skip
+    return rates
 
 
 def _for_employee(outcome: Outcome) -> Outcome:

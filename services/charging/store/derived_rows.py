@@ -7,7 +7,9 @@ for a cancellation, the end.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, Self
+
+import msgspec
 
 from services.charging.rows.batch import Batch
 from services.charging.rows.row_encoding import OrderArrays, encode_rows
@@ -28,7 +30,7 @@ SETTLE_LOCK: Final = 0x736574746C65
 _OF_CAUSE: Final = ("received", "ended_at", "departed")
 
 
-class ChargeRow(NamedTuple):
+class ChargeRow(msgspec.Struct, frozen=True):
     """A charge that a derived row follows; the last three fields are those of the event that causes the derived row.
 
     `premium` is 0.0001 yuan, `region` the six digits as a number, `uscc` the enterprise's.
@@ -55,13 +57,13 @@ class ChargeRow(NamedTuple):
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Self:
         """Take the fields from a database row that has the columns of `charge_sql`."""
-        return cls(*(row[name] for name in cls._fields))
+        return cls(*(row[name] for name in cls.__struct_fields__))
 
 
 def charge_sql(charge: str, enterprise: str, cause: str) -> str:
     """SQL: the columns of a ChargeRow, from the charge's row, its enterprise and the row of the causing event."""
     tables = dict.fromkeys(_OF_CAUSE, cause) | {"uscc": enterprise}
-    return ", ".join(f"{tables.get(name, charge)}.{name}" for name in ChargeRow._fields)
+    return ", ".join(f"{tables.get(name, charge)}.{name}" for name in ChargeRow.__struct_fields__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,15 @@ from fastapi import APIRouter, FastAPI
 from starlette.requests import Request
 
 from deploy.service_keys import key_file, key_settings, make_service_keys
-from services.charging.api.charging_routes import make_router as make_charging_router
-from services.charging.api.proof_routes import make_proof_router as make_order_proof_router
+from services.charging.api.day_routes import make_day_router
+from services.charging.api.dry_run_routes import make_dry_run_router
+from services.charging.api.order_routes import make_order_router
+from services.charging.api.parked_routes import make_parked_router
+from services.charging.api.progress_routes import make_progress_router
 from services.charging.api.rerate_routes import make_rerating_router
 from services.charging.api.series_routes import make_series_router
-from services.charging.api.worker_day_routes import make_worker_days_router
+from services.charging.api.topic_routes import make_topic_router
 from services.charging.ingest.skip_lost_events import make_skip_router
-from services.charging.queries.dry_run import make_trial_router
 from services.ledger.api.evidence_routes import make_evidence_router
 from services.ledger.api.ledger_routes import make_router as make_ledger_router
 from services.ledger.api.log_routes import make_proof_router
@@ -66,10 +68,12 @@ def routers(callee: str, keys: AccessKeys, decisions: Decisions = NOTHING) -> It
     yield make_quarantine_router(keys, NOTHING, decisions)
     match callee:
         case "charging":
-            yield make_charging_router(keys, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, decisions)
-            yield make_order_proof_router(keys, NOTHING)
-            yield make_trial_router(keys, NOTHING)
-            yield make_worker_days_router(keys, NOTHING)
+            yield make_progress_router(keys, NOTHING, NOTHING, NOTHING, NOTHING)
+            yield make_day_router(keys, NOTHING, NOTHING, NOTHING)
+            yield make_order_router(keys, NOTHING, NOTHING)
+            yield make_parked_router(keys, NOTHING, NOTHING)
+            yield make_topic_router(keys, NOTHING, NOTHING)
+            yield make_dry_run_router(keys, NOTHING)
             yield make_series_router(keys, NOTHING)
             yield make_rerating_router(keys, decisions, NOTHING)
             yield make_skip_router(keys, decisions, NOTHING)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from services.charging.close.order_findings import DayFinder
-from services.charging.queries.orders import OrderLookup
+from services.charging.queries.orders import Cover, OrderQueries
 from shared.contracts.findings import DayFindings, Finding, FindingKind
 from shared.contracts.notices import InjuryNoticed, TotalReported
 from tests.integration.charging.charging_harness import BEIJING, GUANGDONG, NOON, RIDES, House, Sent, worker
@@ -61,10 +61,10 @@ class Day:
         assert told is not None
         return told
 
-    async def covers(self, value: int) -> list[dict[str, Any]]:
+    async def covers(self, value: int) -> list[Cover]:
         """What the worker of this order is told who asks for a receipt of the time under way."""
         at = NOON + timedelta(seconds=value + 1)
-        return await OrderLookup(self.house.pool).covers(worker(value), at)
+        return await OrderQueries(self.house.pool).covers(worker(value), at)
 
 
 @pytest.fixture

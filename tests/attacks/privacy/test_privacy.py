@@ -7,6 +7,7 @@ from typing import Any
 import asyncpg
 import msgspec
 import pytest
+from msgspec.structs import asdict
 
 from services.audit.charging.identities import check_identities
 from services.audit.verdict import Check, Verdict
@@ -182,9 +183,9 @@ async def test_when_the_time_is_over_the_bytes_are_gone_and_every_proof_stands(h
     assert before not in pages, "nor does an old version of the row hold the key"
     assert len(await Proofs(house.pool).order(RIDES, "o3", NOON.date())) == 1
     parked = await ParkedEvents(house.pool, open_broker(Settings())).page(None, None, "", 10)
-    assert all(each["value_base64"] is None and each["erased_at"] and each["sha256"] for each in parked)
+    assert all(event.value_base64 is None and event.erased_at and event.sha256 for event in parked)
     sent = await ParkedEvents(house.pool, open_broker(Settings())).send_again(ParkReason.IDENTITY_IN_CLEAR, None)
-    assert sent.told() == {"resent": 0, "erased": 1, "altered": 0}
+    assert asdict(sent) == {"resent": 0, "erased": 1, "altered": 0}
 
 
 async def test_a_key_is_destroyed_and_never_changed(house: House) -> None:
@@ -223,8 +224,8 @@ async def test_sealed_bytes_that_were_changed_are_not_sent_again(house: House) -
     finally:
         await owner.close()
     parked = ParkedEvents(house.pool, open_broker(Settings()))
-    assert (await parked.send_again(ParkReason.NOT_JSON, None)).told() == {"resent": 0, "erased": 0, "altered": 1}
-    assert all(each["altered"] for each in await parked.page(None, None, "", 10))
+    assert asdict(await parked.send_again(ParkReason.NOT_JSON, None)) == {"resent": 0, "erased": 0, "altered": 1}
+    assert all(event.altered for event in await parked.page(None, None, "", 10))
 
 
 async def audit_of(house: House) -> Check:

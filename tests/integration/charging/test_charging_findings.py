@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from services.charging.close.order_findings import DayFinder
-from services.charging.queries.orders import OrderLookup
+from services.charging.queries.orders import OrderQueries
 from shared.contracts.findings import MOST_ORDERS, DayFindings, Finding, FindingKind
 from tests.integration.charging.charging_harness import (
     BEIJING,
@@ -191,5 +191,5 @@ async def test_a_cover_says_when_its_acceptance_was_sent_unless_within_the_minut
 ) -> None:
     early, late = accepted("early"), sent_after(accepted("late", worker_id=worker(2)), delay)
     await (await house.worker()).charge(early, late)
-    (cover,) = await OrderLookup(house.pool).covers(worker(2), NOON + timedelta(seconds=1))
-    assert cover["recorded_at"] == NOON + timedelta(seconds=told)
+    (cover,) = await OrderQueries(house.pool).covers(worker(2), NOON + timedelta(seconds=1))
+    assert cover.recorded_at == NOON + timedelta(seconds=told)

@@ -1,16 +1,19 @@
 """The proof of an order: every row of it leads to the root of its batch, or no proof is given."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import asyncpg
 import pytest
 from asyncpg import CheckViolationError
+from sqlalchemy import ColumnElement, literal, literal_column, select
 
-from services.charging.queries.orders import ORDER_ROWS
+from services.charging.queries.entry_rows import entry_of_day, partition_of
+from services.charging.queries.orders import ORDER_OF_DAY
 from services.charging.queries.proofs import Altered, Proofs
 from services.charging.store.leaf_groups import SIZE, Groups
-from services.charging.store.partition_queries import of_day, open_asking
+from services.charging.store.partition_queries import open_asking
 from shared.adapters.postgres.pool import PATIENT
+from shared.adapters.postgres.queries.statements import Command
 from shared.domain.calendar import insured_day
 from shared.domain.evidence.leaf import RowKind
 from shared.domain.evidence.merkle import leaf_hash, verify_inclusion
@@ -127,6 +130,14 @@ async def test_groups_that_were_altered_prove_nothing(house: House, place: int) 
     assert [] in outcomes
 
 
+ROWS = entry_of_day("n")
+
+
+def of_day(*wheres: ColumnElement[bool]) -> tuple[str, list[object]]:
+    """A query of rows of DAY, and its parameters."""
+    return Command(select(literal(1)).select_from(ROWS).where(*wheres)).bind(partition_of(DAY))
+
+
 @pytest.mark.parametrize("sealed", [False, True], ids=["open", "sealed"])
 async def test_no_question_goes_through_a_whole_part_or_its_whole_key(house: House, sealed: bool) -> None:
     """Whatever the planner knows of it: a part that is written to was never analysed."""
@@ -135,13 +146,15 @@ async def test_no_question_goes_through_a_whole_part_or_its_whole_key(house: Hou
     if sealed:
         await house.pool.execute("select charging.seal_partition($1)", DAY)
     asked = {
-        "order": ORDER_ROWS.replace("$1", f"'{RIDES}'").replace("$2", "'o1'"),
-        "worker": "select from charging.entry n where worker_key = bigint '1' and accepted_at > '2026-10-3'",
-        "batch": "select from charging.entry n where batch = 1 and leaf_index < 128",
+        "order": ORDER_OF_DAY.bind({"uscc": RIDES, "order_id": "o1", **partition_of(DAY)}),
+        "worker": of_day(
+            ROWS.c.worker_key == literal_column("bigint '1'"), ROWS.c.accepted_at > datetime(2026, 10, 3, tzinfo=UTC)
+        ),
+        "batch": of_day(ROWS.c.batch == 1, ROWS.c.leaf_index < 128),
     }
     async with open_asking(house.url, PATIENT) as pool, pool.acquire() as connection:
-        for name, sql in asked.items():
-            plan = await connection.fetch(f"explain {of_day(sql, DAY)}")
+        for name, (sql, parameters) in asked.items():
+            plan = await connection.fetch(f"explain {sql}", *parameters)
             told = "\n".join(row[0] for row in plan)
             assert index(name if sealed else "open") in told, told
             assert index("pkey") not in told, told
@@ -152,7 +165,7 @@ async def test_sealing_again_takes_the_summaries_that_a_reader_held(house: House
     seal, part = "select charging.seal_partition($1)", f"charging.entry_{DAY:%Y%m%d}"
     summaries = f"select to_regclass('{part}_open') is not null"
     async with house.pool.acquire() as reader, reader.transaction():
-        await reader.fetch(of_day("select from charging.entry n", DAY))
+        await reader.fetch(of_day()[0])
         await house.pool.execute(seal, DAY)
         assert await house.value(summaries)
     await house.pool.execute(seal, DAY)

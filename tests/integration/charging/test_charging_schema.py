@@ -128,7 +128,7 @@ def test_the_content_is_what_the_event_says_but_its_number() -> None:
 def test_a_derived_row_repeats_what_its_charge_says_of_the_order() -> None:
     of_charge = {"kind", "premium", "tariff_line", "uscc"}
     of_cause = {"received", "ended_at", "departed"}
-    assert {*INHERITED_COLUMNS} == {*ChargeRow._fields} - of_charge - of_cause
+    assert {*INHERITED_COLUMNS} == {*ChargeRow.__struct_fields__} - of_charge - of_cause
 
 
 async def test_a_part_is_a_day_in_shanghai_and_made_once(house: House) -> None:

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 import httpx
 from fastapi import FastAPI
 
+from services.charging.api.dry_run_routes import MOST_BYTES, make_dry_run_router
 from services.charging.ingest.batch_reader import EventReader
-from services.charging.queries.dry_run import MOST_BYTES, Trials, make_trial_router
+from services.charging.queries.dry_run import DryRun
 from shared.adapters.files.regions import known_regions
 from shared.contracts.manifests import PremiumsCharged
 from shared.domain.money import Amount, yuan
@@ -30,15 +31,15 @@ TABLES = """select relname from pg_class where relnamespace = 'charging'::regnam
     and not relispartition and has_table_privilege(oid, 'select')"""
 
 
-async def trials_of(house: House) -> Trials:
+async def trials_of(house: House) -> DryRun:
     ids = {row["uscc"]: row["id"] for row in await house.pool.fetch("select uscc, id from charging.enterprise")}
-    return Trials(house.pool, lambda: EventReader(house.scheme, known_regions(), ids, LIMITS))
+    return DryRun(house.pool, lambda: EventReader(house.scheme, known_regions(), ids, LIMITS))
 
 
-async def tried(trials: Trials, sent: Sent) -> tuple[str, str]:
+async def tried(trials: DryRun, sent: Sent) -> tuple[str, str]:
     time_ms = round(sent.at.timestamp() * 1000) if sent.time_ms is None else sent.time_ms
     at = datetime.fromtimestamp(time_ms / 1000, UTC)
-    found = await trials.try_event(sent.uscc, sent.value or b"", at)
+    found = await trials.run(sent.uscc, sent.value or b"", at)
     return found.outcome.value, found.reason or ""
 
 
@@ -84,7 +85,7 @@ async def test_a_stored_key_with_other_content_is_a_conflict(house: House) -> No
 
 async def test_over_http_for_services_only(house: House) -> None:
     app = FastAPI()
-    app.include_router(make_trial_router(opened_by("service"), await trials_of(house)))
+    app.include_router(make_dry_run_router(opened_by("service"), await trials_of(house)))
     event = accepted("a").value or b""
     wish = {"enterprise": RIDES, "event": base64.b64encode(event).decode(), "as_of": NOON.isoformat()}
     transport = httpx.ASGITransport(app)

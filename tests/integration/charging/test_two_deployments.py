@@ -9,13 +9,13 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.charging.api.charging_routes import _add_days
-from services.charging.api.worker_day_routes import make_worker_days_router
+from services.charging.api.day_routes import make_day_router
+from services.charging.close.order_findings import DayFinder
 from services.charging.close.worker_days import WorkerDays
-from services.charging.queries.days import Lookup
+from services.charging.queries.days import DayQueries
 from services.charging.store.deployment import claim_database
 from services.ledger.books.open_days import read_books
 from services.ledger.close.compare_count import take_count
@@ -42,7 +42,7 @@ from tests.integration.charging.charging_harness import (
 )
 from tests.integration.ledger.ledger_harness import OPENED_ON, OTHER, Ledger, new_run, open_ledger, total
 from tests.support.access_keys import opened_by
-from tests.support.authors import AUTHORS, CHARGING, author
+from tests.support.authors import AUTHORS, author
 from tests.support.servers import Postgres
 
 KEY = "key-of-the-services"
@@ -71,11 +71,9 @@ async def asked(houses: dict[str, House]) -> AsyncIterator[dict[str, httpx.Async
     async with AsyncExitStack() as stack:
         clients = {}
         for name in NAMES:
-            app, days = FastAPI(), APIRouter(prefix="/v1")
-            pool: Any = houses[name].pool
-            _add_days(days, Lookup(pool, CHARGING), None)  # type: ignore[arg-type]  # findings are not asked for here
-            app.include_router(days)
-            app.include_router(make_worker_days_router(opened_by(KEY), WorkerDays(pool)))
+            app, pool = FastAPI(), houses[name].pool
+            finder = DayFinder(pool, late_seconds=60, wait_days=3)
+            app.include_router(make_day_router(opened_by(KEY), DayQueries(pool), finder, WorkerDays(pool)))
             transport = httpx.ASGITransport(app)
             headers = {"Authorization": f"Bearer {KEY}"}
             client = httpx.AsyncClient(transport=transport, base_url=f"http://{name}", headers=headers)
@@ -133,7 +131,7 @@ async def test_two_deployments_count_what_one_counts(houses: dict[str, House], s
             late += sum(each.workers for each in joined.workers if each.enterprise is None and each.insured_on < day)
             for each in joined.first_time:
                 tokens = await ChargingWorkers(clients).first_time(day, each.province)
-                assert tokens == await Lookup(houses["alone"].pool, CHARGING).registrations(day, each.province, "", 100)
+                assert tokens == await DayQueries(houses["alone"].pool).registrations(day, each.province, "", 100)
             apart += sum(each.workers for name in NAMES for each in answers[name].workers if each.enterprise is None)
             distinct += sum(each.workers for each in joined.workers if each.enterprise is None)
     assert apart > distinct, "nobody rode for both"

@@ -21,7 +21,8 @@ import pytest
 from services.charging.close.count_day import count_day
 from services.charging.close.settlement import settle
 from services.charging.ingest.batch_reader import EventReader
-from services.charging.queries.days import Lookup
+from services.charging.queries.days import DayQueries
+from services.charging.queries.progress import ProgressQueries
 from services.charging.rerate.rerate import Window, book_differences, find_differences
 from services.charging.rows.batch import Batch
 from services.charging.store.batch_writer import WrittenBatch, write_batch
@@ -238,7 +239,7 @@ class Play(Money):
             same("the settlement", told_sums(manifest.totals), model_sums(expected))
 
     async def _manifest(self, run: str, number: int) -> PremiumsCharged:
-        payload = await Lookup(self.pool, CHARGING).manifest(run, number)
+        payload = await ProgressQueries(self.pool, CHARGING).manifest(run, number)
         assert payload is not None, f"{run}/{number}"
         return msgspec.json.decode(payload, type=PremiumsCharged)
 
@@ -259,7 +260,7 @@ class Play(Money):
 
     async def do_fill(self) -> None:
         """Ask for every manifest that a later one waits for."""
-        transport = Manifests(Lookup(self.pool, CHARGING))
+        transport = Manifests(ProgressQueries(self.pool, CHARGING))
         async with httpx.AsyncClient(transport=transport, base_url="http://charging") as client:
             while await fill_gaps(self.ledger, AUTHORS, client):
                 continue  # a look fills the first gap of each run
@@ -311,13 +312,13 @@ class Play(Money):
             same("the answer again", await take_count(self.ledger, answers[-1], COUNTERS), "already_counted")
 
     async def _same_workers(self, count: Count) -> None:
-        lookup = Lookup(self.pool, CHARGING)
+        days = DayQueries(self.pool)
         for province in ("31", "44", "37", "46", "12"):
-            found = await lookup.registrations(count.day, province, "", 100)
+            found = await days.registrations(count.day, province, "", 100)
             same(f"first-time workers of {province}", found, sorted(count.first_time.get(province, ())))
             told = {
-                (e["enterprise"], province, e["worker_id"], e["employer_insurance_no"]): e["orders"]
-                for e in await lookup.employee_exclusions(count.day, province)
+                (row.enterprise, province, row.worker_id, row.employer_insurance_no): row.orders
+                for row in await days.employee_exclusions(count.day, province)
             }
             mine = {key: orders for key, orders in count.employees.items() if key[1] == province}
             same(f"employees of {province}", told, mine)

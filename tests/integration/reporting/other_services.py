@@ -9,7 +9,7 @@ import msgspec
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
 
-from services.charging.queries.days import Lookup
+from services.charging.queries.progress import ProgressQueries
 from shared.contracts.findings import DayFindings
 
 
@@ -99,12 +99,12 @@ class OtherServices:
 
 
 class Manifests(httpx.AsyncBaseTransport):
-    """Charging's answer to a manifest that is asked for, from its own lookup."""
+    """Charging's answer to a manifest that is asked for, from its own tables."""
 
-    def __init__(self, lookup: Lookup) -> None:
-        self._lookup = lookup
+    def __init__(self, progress: ProgressQueries) -> None:
+        self._progress = progress
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         run, number = request.url.path.split("/")[-2:]
-        found = await self._lookup.manifest(run, int(number))
+        found = await self._progress.manifest(run, int(number))
         return httpx.Response(200, content=found) if found else httpx.Response(404)
