@@ -96,7 +96,7 @@ async def _measure(owner: str, folder: Path, orders: int, order_ids: str, proces
         "restore_seconds": round(restored, 1),
         "bytes_an_order": round(index.bytes / orders, 2),
         "bytes_an_order_in_the_table": round(row_bytes / orders, 1),
-        "bytes_by_file": {each.name: each.bytes for each in index.files if not each.name.startswith("rows-")},
+        "bytes_by_file": {file.name: file.bytes for file in index.files if not file.name.startswith("rows-")},
     }
 
 
@@ -130,12 +130,14 @@ async def fill(owner: str, connection: Connection, orders: int, order_ids: str =
 
 async def _write_manifest(connection: Connection, batch: int, leaves: list[bytes]) -> None:
     number, groups = batch & 0xFFFFFFFF, Groups.of(leaves)
-    told = PremiumsCharged(run=RUN, number=number, kind="orders", leaves=len(leaves), root=groups.root.hex(), totals=[])
+    reported = PremiumsCharged(
+        run=RUN, number=number, kind="orders", leaves=len(leaves), root=groups.root.hex(), totals=[]
+    )
     async with connection.transaction():
         await connection.execute(
             "insert into charging.manifest (batch, run_id, number, events, leaves, root, payload, groups)"
             " values ($1, 1, $2, 0, $3, $4, $5, $6)",
-            batch, number, told.leaves, groups.root, msgspec.json.encode(told), bytes(groups),
+            batch, number, reported.leaves, groups.root, msgspec.json.encode(reported), bytes(groups),
         )  # fmt: skip
         await connection.execute("insert into charging.batch_day values ($1, $2)", DAY, batch)
 

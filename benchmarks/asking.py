@@ -102,10 +102,10 @@ def _question(writer: Writer, wanted: Wanted, kind: str, number: int) -> tuple[s
         instant = (at + timedelta(seconds=1)).isoformat().replace("+", "%2B")
         return (
             f"/v1/workers/{writer.token(number)}/covers?at={instant}",
-            lambda told: any(row["order_id"] == order for row in told["covers"]),
+            lambda reported: any(row["order_id"] == order for row in reported["covers"]),
         )
     tail = "/proof" if kind == "proof" else ""
-    return f"/v1/orders/{writer.uscc(number)}/{order}{tail}?day={day}", lambda told: len(told["rows"]) == 1
+    return f"/v1/orders/{writer.uscc(number)}/{order}{tail}?day={day}", lambda reported: len(reported["rows"]) == 1
 
 
 if __name__ == "__main__":

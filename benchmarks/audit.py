@@ -131,8 +131,8 @@ def _megabytes() -> int:
 
 def main() -> None:
     """`python -m benchmarks.audit [orders]`"""
-    told = rows(orders=int(sys.argv[1]) if len(sys.argv) > 1 else ORDERS)
-    print(json.dumps([row.as_json() for row in told], indent=2))
+    reported = rows(orders=int(sys.argv[1]) if len(sys.argv) > 1 else ORDERS)
+    print(json.dumps([row.as_json() for row in reported], indent=2))
 
 
 if __name__ == "__main__":

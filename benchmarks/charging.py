@@ -39,12 +39,14 @@ def rows(wanted: Collection[str], scale: Scale = FULL) -> list[Row]:
         with_enough(lambda events: run(orders=events, workers=scale.workers, rivals=rivals), scale.events)
         for _ in range(scale.runs)
     ]
-    told = {
+    reported = {
         "charging": f"charging beside raw COPY of the same rows, workers: {scale.workers}",
         "fair_rival": "charging beside batches of 500, pydantic, SQLAlchemy Core, one commit a batch",
         "naive_rival": "charging beside a message a handler, pydantic, SQLAlchemy ORM, one commit each",
     }
-    return [from_runs(name, told[name], "x", found, name, scale.targets[name]) for name in told if name in wanted]
+    return [
+        from_runs(name, reported[name], "x", found, name, scale.targets[name]) for name in reported if name in wanted
+    ]
 
 
 def run(

@@ -18,9 +18,9 @@ WORKERS: Final = {"with": "services.charging", "without": "benchmarks.without_ev
 
 def rows(_: object = None) -> list[Row]:
     """The row of the table: how much slower charging is with evidence, as a share."""
-    told = measure()
+    reported = measure()
     what = "charging with evidence is slower than without by this share, one worker"
-    return [Row("evidence", what, "", told["slower"], 0.1, is_at_most=True, runs=ROUNDS, measured=told)]
+    return [Row("evidence", what, "", reported["slower"], 0.1, is_at_most=True, runs=ROUNDS, measured=reported)]
 
 
 def measure(rounds: int = ROUNDS) -> dict[str, float]:
@@ -29,13 +29,13 @@ def measure(rounds: int = ROUNDS) -> dict[str, float]:
     for _ in range(rounds):
         for name, module in WORKERS.items():
             found[name].append(charging.run(orders=ORDERS, workers=1, module=module))
-    told = {}
+    reported = {}
     for what in ("charging_orders_per_second", "worker_cpu_us_an_event"):
         for name, runs in found.items():
-            told[f"{name}_{what}"] = median(run[what] for run in runs)
-    slower = told["without_charging_orders_per_second"] / told["with_charging_orders_per_second"] - 1
-    dearer = told["with_worker_cpu_us_an_event"] / told["without_worker_cpu_us_an_event"] - 1
-    return {**told, "slower": round(slower, 3), "dearer_in_cpu": round(dearer, 3)}
+            reported[f"{name}_{what}"] = median(run[what] for run in runs)
+    slower = reported["without_charging_orders_per_second"] / reported["with_charging_orders_per_second"] - 1
+    dearer = reported["with_worker_cpu_us_an_event"] / reported["without_worker_cpu_us_an_event"] - 1
+    return {**reported, "slower": round(slower, 3), "dearer_in_cpu": round(dearer, 3)}
 
 
 if __name__ == "__main__":

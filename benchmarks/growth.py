@@ -72,8 +72,10 @@ async def _measure(owner: str, count: int) -> dict[str, Any]:
     login, began = with_login(owner, "danbao_charging", "bench-charging"), time.monotonic()
     with ProcessPoolExecutor(WRITERS, mp_context=multiprocessing.get_context("spawn")) as processes:
         loop = asyncio.get_running_loop()
-        told = await asyncio.gather(*(loop.run_in_executor(processes, write, login, n, count) for n in range(WRITERS)))
-    rates = _rates(sorted(chain.from_iterable(told)))
+        reported = await asyncio.gather(
+            *(loop.run_in_executor(processes, write, login, n, count) for n in range(WRITERS))
+        )
+    rates = _rates(sorted(chain.from_iterable(reported)))
     return {
         "ratio": round(rates[-1] / rates[1], 3),
         "second_million_rows_per_second": rates[1],

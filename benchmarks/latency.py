@@ -66,12 +66,12 @@ def rows(wanted: Any = NAMES) -> list[Row]:
         with embedded_parts() as (stack, folder):
             for name, one in asyncio.run(_measure(stack, folder)).items():
                 found[name].append(one)
-    told = {
+    reported = {
         NAMES[0]: ("99th percentile, produced to committed, 5,000 orders/s offered", 250.0),
         NAMES[1]: ("99th percentile, produced to committed, 70 % of the top rate offered", 1_000.0),
     }
     return [
-        from_runs(name, told[name][0], "ms", found[name], "p99", told[name][1], is_at_most=True)
+        from_runs(name, reported[name][0], "ms", found[name], "p99", reported[name][1], is_at_most=True)
         for name in NAMES
         if name in wanted
     ]

@@ -26,7 +26,7 @@ def rows(_: object = None) -> list[Row]:
     """The row of the table, in 10^6 bytes."""
     peaks = {name: run(name) for name in ("ordinary", "large")}
     what = "most memory of a charging worker at full speed, with messages as large as allowed, too"
-    value = max(each["peak_megabytes"] for each in peaks.values())
+    value = max(peak["peak_megabytes"] for peak in peaks.values())
     return [Row("memory", what, "MB", value, 300.0, is_at_most=True, measured=peaks)]
 
 

@@ -47,7 +47,7 @@ def rows(wanted: Any = NAMES, orders: int = ORDERS) -> list[Row]:
 def _rows(found: dict[str, dict[str, Any]]) -> list[Row]:
     caught, disk = found["catching_up"], found["disk"]
     rate = caught["orders_per_second"]
-    told = [
+    reported = [
         Row("catching_up", "minutes to catch up with an hour of the national peak, while new orders come",
             "min", round(OUTAGE_ORDERS / max(1, rate - PEAK_RATE) / 60, 1), 60.0, is_at_most=True,
             measured={**caught, "minutes_without_new_orders": round(OUTAGE_ORDERS / rate / 60, 1)}),
@@ -56,7 +56,7 @@ def _rows(found: dict[str, dict[str, Any]]) -> list[Row]:
     ]  # fmt: skip
     if "lookups" in found:
         lookups = found["lookups"]
-        told += [
+        reported += [
             Row("lookups_unsealed", "99th percentile of lookups and proofs in the open day while charging runs at 80 %",
                 "ms", _worst(lookups["open_day"]), 2_000.0, is_at_most=True, measured=lookups),
             Row("lookups_sealed", "the same in a sealed day", "ms", _worst(lookups["sealed_day"]), 100.0,
@@ -64,7 +64,7 @@ def _rows(found: dict[str, dict[str, Any]]) -> list[Row]:
             Row("lookups_cost", "share of its rate that charging loses meanwhile", "", lookups["lost"], 0.1,
                 is_at_most=True, measured=lookups["offered"]),
         ]  # fmt: skip
-    return told
+    return reported
 
 
 def _worst(asked: dict[str, dict[str, float]]) -> float:

@@ -117,7 +117,7 @@ async def _write_manifests(pool: Pool, asking: Pool, batches: set[int]) -> None:
                 leaf_hash(entry_content(row)) for row in await fetch_of_days(connection, of_batch, [DAY], batch=batch)
             ]
         groups, number = Groups.of(leaves), batch & 0xFFFF_FFFF
-        told = PremiumsCharged(
+        reported = PremiumsCharged(
             run=RUN, number=number, kind="orders", leaves=len(leaves), root=groups.root.hex(), totals=[]
         )
         async with pool.acquire() as connection, connection.transaction():
@@ -125,7 +125,7 @@ async def _write_manifests(pool: Pool, asking: Pool, batches: set[int]) -> None:
             await connection.execute(
                 "insert into charging.manifest (batch, run_id, number, events, leaves, root, payload, groups)"
                 " values ($1, 1, $2, 0, $3, $4, $5, $6)",
-                batch, number, told.leaves, groups.root, msgspec.json.encode(told), bytes(groups),
+                batch, number, reported.leaves, groups.root, msgspec.json.encode(reported), bytes(groups),
             )  # fmt: skip
 
 

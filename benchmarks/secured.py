@@ -79,7 +79,7 @@ def main(orders: int) -> None:
         with ApacheKafka(is_secured=is_secured) as kafka, embedded_parts() as (stack, folder):
             found[is_secured].append(asyncio.run(measure(kafka, stack, folder, orders)))
         print("secured" if is_secured else "plain", json.dumps(found[is_secured][-1]), flush=True)
-    rates = {is_secured: median([each["rate"] for each in runs]) for is_secured, runs in found.items()}
+    rates = {is_secured: median([run["rate"] for run in runs]) for is_secured, runs in found.items()}
     print(json.dumps({"ratio": round(rates[True] / rates[False], 3), "plain": found[False], "secured": found[True]}))
 
 

@@ -50,10 +50,10 @@ def choose(measurements: Sequence[Measurement], names: Sequence[str]) -> list[Me
     Raises:
         UnknownRowError: None does.
     """
-    known = {name for each in measurements for name in each.rows}
+    known = {name for measurement in measurements for name in measurement.rows}
     if unknown := sorted(set(names) - known):
         raise UnknownRowError(f"no row is called {', '.join(unknown)}; there are {', '.join(sorted(known))}")
-    return [each for each in measurements if not names or set(names) & set(each.rows)]
+    return [measurement for measurement in measurements if not names or set(names) & set(measurement.rows)]
 
 
 def run(names: Sequence[str], *, is_short: bool = False) -> tuple[list[Row], dict[str, Any]]:

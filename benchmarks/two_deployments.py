@@ -94,14 +94,14 @@ async def _together(houses: dict[str, House]) -> dict[str, Any]:
 
 async def _close(houses: dict[str, House], west: frozenset[str]) -> dict[str, Any]:
     """Both count, one after the other; then their workers are joined over HTTP."""
-    scheme, answers, told = load_scheme(SCHEME), [], {}
+    scheme, answers, reported = load_scheme(SCHEME), [], {}
     for name, house in houses.items():
         rows = await house.pool.fetch("select run, max(number) as last from charging.run join charging.manifest"
             " on run_id = id group by run")  # fmt: skip
         closing = DayClosing(day=DAY, attempt=1, cut={row["run"]: row["last"] for row in rows}, previous_cut={})
         began = time.perf_counter()
         await count_day(house.pool, scheme, closing, charging_author(name))
-        told[f"{name}_count_seconds"] = round(time.perf_counter() - began, 2)
+        reported[f"{name}_count_seconds"] = round(time.perf_counter() - began, 2)
         payload = await house.pool.fetchval("select payload from charging.day_count")
         answers.append(msgspec.json.decode(payload, type=DayCounted))
     places = {name: f"http://127.0.0.1:{house.ports[0]}" for name, house in houses.items()}
@@ -109,10 +109,10 @@ async def _close(houses: dict[str, House], west: frozenset[str]) -> dict[str, An
     async with open_charging(deployments, Settings(charging_key=KEY)) as clients:
         began = time.perf_counter()
         joined = await CountingDeployments(AUTHORS, deployments.names, ChargingWorkers(clients)).join(answers)
-        told["join_seconds"] = round(time.perf_counter() - began, 2)
-    apart = [sum(each.workers for each in answer.workers if each.enterprise is None) for answer in answers]
-    together = sum(each.workers for each in joined.workers if each.enterprise is None)
-    return told | {"worker_days_apart": sum(apart), "worker_days_together": together}
+        reported["join_seconds"] = round(time.perf_counter() - began, 2)
+    apart = [sum(worker.workers for worker in answer.workers if worker.enterprise is None) for answer in answers]
+    together = sum(worker.workers for worker in joined.workers if worker.enterprise is None)
+    return reported | {"worker_days_apart": sum(apart), "worker_days_together": together}
 
 
 if __name__ == "__main__":

@@ -93,9 +93,9 @@ def first_operator(folder: Path) -> AuthorFile:
 def make_author_keys(authors: Iterable[AuthorFile], vkeys: Path) -> None:
     """Make the missing keys, and let the file of vkeys name all of them."""
     domain = Settings().log_origin.partition("/")[0]
-    for each in authors:
-        name = "/".join(part for part in (domain, each.role, each.identity) if part)
-        add_author(vkeys, Author(make_note_key(each.private, name, ED25519), each.role, each.identity))
+    for author in authors:
+        name = "/".join(part for part in (domain, author.role, author.identity) if part)
+        add_author(vkeys, Author(make_note_key(author.private, name, ED25519), author.role, author.identity))
 
 
 def write_readers(file: Path, key: str, scope: str) -> None:

@@ -76,12 +76,12 @@ def path_of(ring: list[Point]) -> str:
     """SVG path data, relative, one decimal."""
     whole = [(round(x * 10), round(y * 10)) for x, y in ring]
     (x0, y0), *rest = whole
-    told, (x, y) = [f"M{x0 / 10:g} {y0 / 10:g}l"], (x0, y0)
+    reported, (x, y) = [f"M{x0 / 10:g} {y0 / 10:g}l"], (x0, y0)
     for nx, ny in rest:
         if (nx, ny) != (x, y):
-            told.append(f"{(nx - x) / 10:g} {(ny - y) / 10:g}")
+            reported.append(f"{(nx - x) / 10:g} {(ny - y) / 10:g}")
             x, y = nx, ny
-    return told[0] + " ".join(told[1:]) + "z"
+    return reported[0] + " ".join(reported[1:]) + "z"
 
 
 def sea_of(package: Path, width: float, height: float) -> str:
@@ -105,7 +105,7 @@ def island_of(package: Path) -> list[Point]:
 def draw(package: Path) -> dict[str, Any]:
     """The map: box, paths and middle points by code, the inset."""
     features = json.loads((package / "map" / "json" / "china.json").read_text(encoding="utf-8"))["features"]
-    shapes = {each["properties"]["id"][:2]: list(rings(each["geometry"])) for each in features}
+    shapes = {feature["properties"]["id"][:2]: list(rings(feature["geometry"])) for feature in features}
     shapes["71"].append(island_of(package))
     every = [point for shape in shapes.values() for ring in shape for point in ring]
     west, east = min(x for x, _ in every), max(x for x, _ in every)
@@ -121,7 +121,7 @@ def draw(package: Path) -> dict[str, Any]:
         kept = [ring for ring in drawn if _size(ring) > 1.2] or drawn[:1]
         return "".join(path_of(_thinned(ring)) for ring in kept)
 
-    middles = {each["properties"]["id"][:2]: placed(project(*each["properties"]["cp"])) for each in features}
+    middles = {feature["properties"]["id"][:2]: placed(project(*feature["properties"]["cp"])) for feature in features}
     return {
         "box": [round(WIDTH), round(height)],
         "shapes": {code: shape_path(shape) for code, shape in sorted(shapes.items())},

@@ -46,9 +46,9 @@ async def race(house: House, folder: Path, rival: str, processes: int, orders: i
             child.stop()
     commits = [_commits(path) for path in progress]
     stored = await house.pool.fetchval(f"select count(*) from {table.name}")
-    told = sum(count for each in commits for _, count in each)
-    if not told - 500 * processes <= stored <= told + 500 * processes:
-        raise RuntimeError(f"{rival} says it charged {told} orders, {stored} are there")
+    reported = sum(count for commit in commits for _, count in commit)
+    if not reported - 500 * processes <= stored <= reported + 500 * processes:
+        raise RuntimeError(f"{rival} says it charged {reported} orders, {stored} are there")
     return _rate(commits)
 
 
@@ -80,8 +80,8 @@ async def _let_run(children: list[Child], progress: list[Path], orders: int) -> 
             if child.poll() is not None:
                 raise RuntimeError(f"{child.name} ended: {child.last_words()}")
         commits = [_commits(path) for path in progress]
-        began = max(each[0][0] if each else time.time() for each in commits)
-        if time.time() - began > SECONDS or sum(count for each in commits for _, count in each) >= orders:
+        began = max(commit[0][0] if commit else time.time() for commit in commits)
+        if time.time() - began > SECONDS or sum(count for commit in commits for _, count in commit) >= orders:
             return
         if time.monotonic() > deadline:
             raise TimeoutError(f"{children[0].name} did not charge within {JOIN_SECONDS:g} s")
@@ -94,5 +94,5 @@ def _commits(path: Path) -> Commits:
 
 
 def _rate(commits: list[Commits]) -> float:
-    begin, end = max(each[0][0] for each in commits), min(each[-1][0] for each in commits)
-    return sum(count for each in commits for at, count in each if begin < at <= end) / (end - begin)
+    begin, end = max(commit[0][0] for commit in commits), min(commit[-1][0] for commit in commits)
+    return sum(count for commit in commits for at, count in commit if begin < at <= end) / (end - begin)

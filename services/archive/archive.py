@@ -103,7 +103,7 @@ class Archive:
     async def _write_index(
         self, day: date, folder: Path, jobs: Sequence[Job], written: Sequence[Written]
     ) -> files.Index:
-        files.write_batches(folder, [each for one in written for each in one.batches])
+        files.write_batches(folder, [batch for one in written for batch in one.batches])
         rows = sum(one.file.rows for one in written)
         if (stored := await table.count_rows(self._connection, day)) != rows:
             raise Refused(f"{day} has {stored} rows, and its batches have {rows}: run danbao audit")
@@ -147,10 +147,10 @@ class Archive:
         index = files.read_index(self._of(day), record.index_sha256)
         await asyncio.to_thread(files.check_files, self._of(day), index)
         jobs = await self._jobs(day, self._of(day))
-        whole = [each for job in jobs for each in job.batches]
+        whole = [batch for job in jobs for batch in job.batches]
         names = index.rows_files
-        told = {each["batch"]: each["file"] for each in files.read_batches(self._of(day))}
-        by_file = {name: [each for each in whole if told.get(each.batch) == name] for name in names}
+        reported = {batch["batch"]: batch["file"] for batch in files.read_batches(self._of(day))}
+        by_file = {name: [each for each in whole if reported.get(each.batch) == name] for name in names}
         one = Job(self._url, day, self._of(day), "", index.enterprises, ())
         return index, [replace(one, name=name, batches=by_file[name]) for name in names]
 

@@ -182,10 +182,10 @@ def split(batches: Sequence[Batch], leaves: int) -> list[list[Batch]]:
     """Batches in groups of about so many leaves, none divided."""
     found: list[list[Batch]] = []
     room = 0
-    for each in batches:
-        if not found or room < each.leaves:
+    for batch in batches:
+        if not found or room < batch.leaves:
             found.append([])
             room = leaves
-        found[-1].append(each)
-        room -= each.leaves
+        found[-1].append(batch)
+        room -= batch.leaves
     return found

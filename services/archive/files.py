@@ -61,31 +61,31 @@ class Index:
 
     def encode(self) -> bytes:
         """As it is written."""
-        told = asdict(self) | {"version": VERSION, "day": self.day.isoformat()}
-        return json.dumps(told, indent=1).encode() + b"\n"
+        reported = asdict(self) | {"version": VERSION, "day": self.day.isoformat()}
+        return json.dumps(reported, indent=1).encode() + b"\n"
 
     @classmethod
     def decode(cls, text: bytes) -> "Index":
         """What `encode` made; `Refused` for anything else."""
         try:
-            told = json.loads(text)
-            if told["version"] not in _READ:
-                raise Refused(f"an archive of version {told['version']}, and this program reads up to {VERSION}")
-            enterprises = {int(number): str(uscc) for number, uscc in told["enterprises"].items()}
-            files = tuple(File(**each) for each in told["files"])
-            return cls(date.fromisoformat(told["day"]), int(told["rows"]), enterprises, files)
+            reported = json.loads(text)
+            if reported["version"] not in _READ:
+                raise Refused(f"an archive of version {reported['version']}, and this program reads up to {VERSION}")
+            enterprises = {int(number): str(uscc) for number, uscc in reported["enterprises"].items()}
+            files = tuple(File(**each) for each in reported["files"])
+            return cls(date.fromisoformat(reported["day"]), int(reported["rows"]), enterprises, files)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise Refused(f"an archive's index does not read: {error!r}") from error
 
     @property
     def bytes(self) -> int:
         """All files together."""
-        return sum(each.bytes for each in self.files)
+        return sum(file.bytes for file in self.files)
 
     @property
     def rows_files(self) -> list[str]:
         """The names of the files that hold rows, in order."""
-        return [each.name for each in self.files if each.name.startswith("rows-")]
+        return [file.name for file in self.files if file.name.startswith("rows-")]
 
 
 def digest(text: bytes) -> str:
@@ -115,14 +115,14 @@ def read_index(folder: Path, expected: str) -> Index:
 
 def check_files(folder: Path, index: Index) -> None:
     """Every file has the SHA-256 that the index names; `Refused` names the first that has not."""
-    for each in index.files:
+    for file in index.files:
         try:
-            with (folder / each.name).open("rb") as stream:
+            with (folder / file.name).open("rb") as stream:
                 found = file_digest(stream, "sha256").hexdigest()
         except OSError as error:
-            raise Refused(f"{folder / each.name}: {error}") from error
-        if found != each.sha256:
-            raise Refused(f"{folder / each.name}: SHA-256 {found}, and {each.sha256} was archived")
+            raise Refused(f"{folder / file.name}: {error}") from error
+        if found != file.sha256:
+            raise Refused(f"{folder / file.name}: SHA-256 {found}, and {file.sha256} was archived")
 
 
 def write_tokens(folder: Path, tokens: pa.ChunkedArray) -> None:

@@ -63,27 +63,27 @@ def write_file(job: Job) -> Written:
     """Rows from the database to a file, and back: every root is worked out from what the file says."""
     tokens = files.read_tokens(job.folder)
     with open_arrow(job.url) as database:
-        rows = read_rows(database, part_of(job.day), {each.batch: each.leaves for each in job.batches})
+        rows = read_rows(database, part_of(job.day), {batch.batch: batch.leaves for batch in job.batches})
         files.write_rows(job.folder / job.name, rows, tokens)
         counts = Counter({batch: to - at for batch, (at, to) in _spans(rows["batch"]).items()})
-        there = [each for each in job.batches if counts[each.batch]]
+        there = [batch for batch in job.batches if counts[batch.batch]]
         mixed = [each for each in there if counts[each.batch] < each.leaves]
         others = OtherLeaves(database, job.day, job.enterprises, mixed).read(_leaf_indexes(rows, mixed))
-    told = [
+    reported = [
         {
             "batch": each.batch, "run": each.run, "number": each.number, "leaves": each.leaves, "root": each.root,
             "rows": counts[each.batch], "others": pack(others.get(each.batch, {})), "file": job.name,
         }
         for each in there
     ]  # fmt: skip
-    own = check_file(job, tokens, told)
+    own = check_file(job, tokens, reported)
     several = {each.batch for each in there if len(each.days) > 1}
     nodes = {batch: pack(found) for batch, found in own.items() if batch in several}
-    return Written(files.measure(job.folder, job.name), told, nodes)
+    return Written(files.measure(job.folder, job.name), reported, nodes)
 
 
 def check_file(
-    job: Job, tokens: pa.ChunkedArray, told: Sequence[Mapping[str, Any]], rows: pa.Table | None = None
+    job: Job, tokens: pa.ChunkedArray, reported: Sequence[Mapping[str, Any]], rows: pa.Table | None = None
 ) -> dict[int, dict[tuple[int, int], bytes]]:
     """Work out the root of each batch from the file's rows and the subtrees beside them; hold it to the manifest's.
 
@@ -92,12 +92,12 @@ def check_file(
     check_hashing()
     rows = files.read_rows_file(job.folder / job.name, tokens) if rows is None else rows
     hashes = np.frombuffer(leaf_hashes(rows, job.enterprises), np.uint8).reshape(-1, _HASH)
-    manifests = {each.batch: each for each in job.batches}
+    manifests = {batch.batch: batch for batch in job.batches}
     spans = _spans(rows["batch"])
-    if [(each["batch"], each["rows"]) for each in told] != [(batch, to - at) for batch, (at, to) in spans.items()]:
+    if [(each["batch"], each["rows"]) for each in reported] != [(batch, to - at) for batch, (at, to) in spans.items()]:
         raise Refused(f"{job.name}: {rows.num_rows} rows, which are not those of its batches")
     own: dict[int, dict[tuple[int, int], bytes]] = {}
-    for each in told:
+    for each in reported:
         at, to = spans[each["batch"]]
         leaves = hashes[at:to]
         manifest, others = manifests.get(each["batch"]), unpack(each["others"])
@@ -116,22 +116,22 @@ def check_file(
 
 def check_again(job: Job) -> int:
     """Check a file of an archived day; the number of its rows."""
-    told = [each for each in files.read_batches(job.folder) if each["file"] == job.name]
-    check_file(job, files.read_tokens(job.folder), told)
-    return sum(int(each["rows"]) for each in told)
+    reported = [batch for batch in files.read_batches(job.folder) if batch["file"] == job.name]
+    check_file(job, files.read_tokens(job.folder), reported)
+    return sum(int(each["rows"]) for each in reported)
 
 
 def bring_back(job: Job) -> int:
     """Check a file, copy its rows into the table that is being restored, and read them back from there."""
     tokens = files.read_tokens(job.folder)
-    told = [each for each in files.read_batches(job.folder) if each["file"] == job.name]
+    reported = [batch for batch in files.read_batches(job.folder) if batch["file"] == job.name]
     rows = files.read_rows_file(job.folder / job.name, tokens)
-    check_file(job, tokens, told, rows)
+    check_file(job, tokens, reported, rows)
     with open_arrow(job.url) as database:
         database.append("charging", restoring_of(job.day), _stored(rows))
         database.read(f"select brin_summarize_new_values('charging.{restoring_of(job.day)}_by_batch')")
         # More at a time than elsewhere: each look passes over what other jobs are copying, which no index knows yet.
-        wanted = {each["batch"]: each["rows"] for each in told}
+        wanted = {each["batch"]: each["rows"] for each in reported}
         back = read_rows(database, restoring_of(job.day), wanted, 4 * LEAVES_AT_ONCE)
     if not back.equals(rows):
         raise Refused(f"{job.name}: the rows that were brought back are not those of the file")

@@ -39,7 +39,9 @@ class OtherLeaves:
         archived, leaves = self._archived(), defaultdict(list)
         for batch, index, found in self._all_leaves():
             leaves[batch].append((index, found))
-        return {each.batch: self._fold(each, archived[each.batch], leaves[each.batch], own) for each in self._batches}
+        return {
+            batch.batch: self._fold(batch, archived[batch.batch], leaves[batch.batch], own) for batch in self._batches
+        }
 
     def _fold(
         self, batch: "Batch", archived: Nodes, leaves: list[tuple[int, bytes]], own: Mapping[int, Sequence[int]]
@@ -62,10 +64,10 @@ class OtherLeaves:
 
     def _rows_of_other_days(self) -> Iterator[tuple[int, int, bytes]]:
         attached = {row["relname"] for row in self._database.read(ATTACHED).to_pylist()}
-        for day in sorted({day for each in self._batches for day in each.days} - {self._day}):
+        for day in sorted({day for batch in self._batches for day in batch.days} - {self._day}):
             part = f"entry_{day:%Y%m%d}"
             if part in attached:
-                wanted = {each.batch: each.leaves for each in self._batches if day in each.days}
+                wanted = {batch.batch: batch.leaves for batch in self._batches if day in batch.days}
                 rows = read_rows(self._database, part, wanted)
                 hashes = leaf_hashes(rows, self._enterprises)
                 places = zip(rows["batch"].to_pylist(), rows["leaf_index"].to_pylist(), strict=True)
@@ -117,7 +119,7 @@ class OtherLeaves:
         return found
 
     def _read(self, sql: str) -> list[dict[str, Any]]:
-        wanted = among([each.batch for each in self._batches])
+        wanted = among([batch.batch for batch in self._batches])
         found: list[dict[str, Any]] = self._database.read(f"{sql} where {wanted}").to_pylist()
         return found
 

@@ -37,7 +37,7 @@ class Manifest:
     leaves: int
     root: str
     payload: bytes
-    told: PremiumsCharged
+    reported: PremiumsCharged
     is_old: bool
 
     @property
@@ -56,7 +56,7 @@ class ClosedDay:
     cut: Cut
     orders: int
     premium: int
-    told: DayClosed
+    reported: DayClosed
     resends: int
     unmatched_cancellations: int
 
@@ -179,7 +179,7 @@ def _manifest(row: _ManifestRow, check: Check) -> Manifest:
         leaves=row.leaves,
         root=row.root.hex(),
         payload=row.payload,
-        told=check.read(f"charging.manifest {run}/{number}", row.payload, PremiumsCharged, empty),
+        reported=check.read(f"charging.manifest {run}/{number}", row.payload, PremiumsCharged, empty),
         is_old=row.is_old,
     )
 
@@ -198,7 +198,7 @@ def _closed(row: _ClosedRow, check: Check) -> ClosedDay:
         cut=json.loads(row.cut),
         orders=row.orders,
         premium=row.premium,
-        told=message,
+        reported=message,
         resends=row.resends,
         unmatched_cancellations=row.unmatched_cancellations,
     )

@@ -89,7 +89,9 @@ def write_roster(file: Path, employees: Sequence[Employee]) -> None:
     with file.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(("worker_id", "employer_insurance_no", "valid_from", "valid_to"))
-        writer.writerows((each.token, each.insurance_no, "2026-01-01", "") for each in employees if each.is_on_roster)
+        writer.writerows(
+            (employee.token, employee.insurance_no, "2026-01-01", "") for employee in employees if employee.is_on_roster
+        )
 
 
 async def play_month(system: System, wanted: Wanted, watcher: Watcher) -> Summary:
@@ -111,7 +113,7 @@ async def play_month(system: System, wanted: Wanted, watcher: Watcher) -> Summar
     verdict = await audit_all(audit_sources(system))
     check = verdict.check("I2", "every event that was sent is counted, once")
     check.compare("the demo's events", summary.events, summary.counted)
-    summary.audit = [as_dict(each) for each in verdict.checks]
+    summary.audit = [as_dict(check) for check in verdict.checks]
     return summary
 
 
@@ -136,8 +138,8 @@ async def declared(system: System, month: Month, statements: int) -> None:
 
     async def has_all() -> bool:
         receipts = (await reporting.get("/v1/receipts", period=str(month)))["receipts"]
-        declarations = sum(each["kind"] == "declaration" for each in receipts)
-        days = {each["day"] for each in receipts if each["kind"] == "coverage"}
+        declarations = sum(receipt["kind"] == "declaration" for receipt in receipts)
+        days = {receipt["day"] for receipt in receipts if receipt["kind"] == "coverage"}
         return declarations >= statements and len(days) >= len(list(month.days()))
 
     await until(has_all, "the receipts of all declarations and daily reports")
@@ -169,21 +171,23 @@ async def remit(stream: Stream, statements: Sequence[Statement], author: AuthorS
 
 def payments(statements: Sequence[Statement]) -> list[tuple[Statement, Amount]]:
     """Three enterprises pay, the others do not: one in full, one half, one a hundred yuan too much each."""
-    payers = sorted({each["enterprise"] for each in statements})[:3]
+    payers = sorted({statement["enterprise"] for statement in statements})[:3]
     paid = []
-    for each in statements:
-        due = parse_yuan(each["amount_yuan"])
-        if each["enterprise"] not in payers or due <= 0:
+    for statement in statements:
+        due = parse_yuan(statement["amount_yuan"])
+        if statement["enterprise"] not in payers or due <= 0:
             continue
-        amount = (due, Amount(due // 200 * 100), Amount(due + 100 * AMOUNT_PER_YUAN))[payers.index(each["enterprise"])]
+        amount = (due, Amount(due // 200 * 100), Amount(due + 100 * AMOUNT_PER_YUAN))[
+            payers.index(statement["enterprise"])
+        ]
         if amount > 0:
-            paid.append((each, amount))
+            paid.append((statement, amount))
     return paid
 
 
 async def _remit(stream: Stream, statement: Statement, amount: Amount, author: AuthorSigner) -> None:
     name = f"R-{statement['period']}-{statement['enterprise']}-{statement['province']}"
-    told = RemittanceReceived(
+    reported = RemittanceReceived(
         remittance_id=name,
         enterprise=statement["enterprise"],
         province=statement["province"],
@@ -191,14 +195,14 @@ async def _remit(stream: Stream, statement: Statement, amount: Amount, author: A
         received_on=REMITTED_ON,
     )
     time_ms = int(day_start(REMITTED_ON + timedelta(days=1)).timestamp()) * 1_000
-    value = msgspec.json.encode(told)
+    value = msgspec.json.encode(reported)
     headers = [(SIGNATURE_HEADER, author.sign_message(REMITTANCES, value))]
     await stream.sender.send(REMITTANCES, name.encode(), value, time_ms, headers)
 
 
 async def _has_remittances(stream: Stream, sent: int, period: str) -> bool:
     items = (await stream.apis.ledger.get("/v1/payment-states", period=period, as_of=AS_OF.isoformat()))["items"]
-    return sum(parse_yuan(each["remitted_yuan"]) > 0 for each in items) >= sent
+    return sum(parse_yuan(item["remitted_yuan"]) > 0 for item in items) >= sent
 
 
 async def _settled(system: System, month: Month) -> None:

@@ -87,7 +87,7 @@ class Summary:
             "conflicts": self.total("conflicts"),
             "reversed": self.total("reversed"),
             "premium_yuan": yuan(Amount(sum(place.premium for place in self.places))),
-            "statements": [{name: each[name] for name in wanted} for each in self.statements],
+            "statements": [{name: statement[name] for name in wanted} for statement in self.statements],
             "reports_sent": self.reports_sent,
             "receipts": self.receipts,
             "discrepancies": len(self.discrepancies),
@@ -132,9 +132,9 @@ async def _discrepancies(apis: Apis) -> list[JsonObject]:
 
 def _by_reason(totals: Sequence[Total], outcome: str) -> dict[str, int]:
     counts: dict[str, int] = defaultdict(int)
-    for each in totals:
-        if each["outcome"] == outcome and not each["is_correction"]:
-            counts[each["reason"]] += each["orders"]
+    for total in totals:
+        if total["outcome"] == outcome and not total["is_correction"]:
+            counts[total["reason"]] += total["orders"]
     return dict(sorted(counts.items()))
 
 

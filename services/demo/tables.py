@@ -32,10 +32,10 @@ def print_visitors(console: Console, visitors: Visitors, names: Mapping[str, str
     table = Table(title=f"\nportal: {visitors.address}/", title_justify="left")
     for column in ("account", "password", "role", "sees"):
         table.add_column(column, no_wrap=True)
-    for each in visitors.accounts:
-        scope = each.scope or ""
+    for account in visitors.accounts:
+        scope = account.scope or ""
         seen = PROVINCES[scope].chinese if scope in PROVINCES else names.get(scope, "everything")
-        table.add_row(each.name, visitors.password, each.role, seen)
+        table.add_row(account.name, visitors.password, account.role, seen)
     console.print(table)
     at = visitors.covered_at.astimezone(SHANGHAI).replace(tzinfo=None)
     console.print(
@@ -108,8 +108,8 @@ def _reasons_table(summary: Summary) -> Table:
 def _discrepancies_table(summary: Summary) -> Table:
     """Counted by kind; the portal lists each."""
     counts: dict[tuple[str, str], int] = {}
-    for each in summary.discrepancies:
-        key = (str(each["kind"]), str(each["province"] or ""))
+    for discrepancy in summary.discrepancies:
+        key = (str(discrepancy["kind"]), str(discrepancy["province"] or ""))
         counts[key] = counts.get(key, 0) + 1
     table = Table(title="Discrepancy register", title_justify="left")
     for column in ("kind", "province"):

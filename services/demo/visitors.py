@@ -52,10 +52,10 @@ async def invite(system: System, wanted: Wanted) -> Visitors:
         Account("operator", "operator", None),
     )
     first, password = secrets.token_urlsafe(12), secrets.token_urlsafe(12)
-    for each in accounts:
-        body = {"name": each.name, "role": each.role, "scope": each.scope, "password": first}
+    for account in accounts:
+        body = {"name": account.name, "role": account.role, "scope": account.scope, "password": first}
         await system.apis.reporting.post("/v1/accounts", body)
-        await _choose_password(system.settings.reporting_url, each.name, first, password)
+        await _choose_password(system.settings.reporting_url, account.name, first, password)
     worker, at = await _covered(system, wanted)
     link = await system.apis.reporting.post("/v1/worker-links", {"worker_id": worker})
     address = system.settings.reporting_url
@@ -91,12 +91,12 @@ def _acceptances(system: System, wanted: Wanted) -> Iterator[tuple[str, datetime
     for record in generate(system.scheme, wanted):
         try:
             event = msgspec.json.decode(record.value)
-            told = event["data"]["worker_id"], datetime.fromisoformat(event["data"]["accepted_at"])
+            reported = event["data"]["worker_id"], datetime.fromisoformat(event["data"]["accepted_at"])
         except (msgspec.MsgspecError, UnicodeDecodeError, LookupError, TypeError, ValueError):
             continue  # what is bad on purpose
         is_acceptance = enterprise_of(record.topic) and event.get("type") == "order.accepted.v1"
-        if is_acceptance and wanted.month.contains(insured_day(told[1])):
-            yield told
+        if is_acceptance and wanted.month.contains(insured_day(reported[1])):
+            yield reported
             found += 1
         if found == TRIED:
             return

@@ -34,7 +34,7 @@ class CopiedLog:
         data = self._bytes(named.path, named.path)
         if tile.level == ENTRIES:
             entries = split_entries(data)[: tile.width]
-            return b"".join(len(each).to_bytes(2) + each for each in entries)
+            return b"".join(len(entry).to_bytes(2) + entry for entry in entries)
         return data[: tile.width * 32]
 
     def _bytes(self, path: str, name: str) -> bytes:
@@ -80,9 +80,9 @@ def _read_leaves(log: CopiedLog, size: int, authors: LogAuthors) -> list[bytes]:
                 if head is not None:
                     _check_head(head, last)
         with step(tile.path):
-            told = split_hashes(log.tile(tile))
+            reported = split_hashes(log.tile(tile))
         found = [merkle.leaf_hash(entry) for entry in entries]
-        if found != told or len(found) != tile.width:
+        if found != reported or len(found) != tile.width:
             raise NotProved(tile.path, f"its hashes are not those of the entries in {bundle.path}")
         leaves += found
     return leaves
@@ -105,12 +105,12 @@ def _check_head(head: ManifestHead, last: dict[str, int]) -> None:
 def _check_upper_tiles(log: CopiedLog, leaves: list[bytes]) -> None:
     level, below = 1, leaves
     while full := size_at(level, len(leaves)):
-        below = [merkle.root(each) for each in _windows(below, full)]
+        below = [merkle.root(window) for window in _windows(below, full)]
         for number in range(-(-full // WIDTH)):
             tile = tile_at(level, number, len(leaves))
             with step(tile.path):
-                told = split_hashes(log.tile(tile))
-            if told != below[tile.start : tile.end]:
+                reported = split_hashes(log.tile(tile))
+            if reported != below[tile.start : tile.end]:
                 raise NotProved(tile.path, "its hashes are not the roots of the tiles below it")
         level += 1
 

@@ -14,13 +14,15 @@ from shared.domain.evidence.merkle import root
 def test_each_row_is_a_message(width: int, data: bytes) -> None:
     count = len(data) // width
     messages = np.frombuffer(data, np.uint8, count * width).reshape(count, width)
-    assert [each.tobytes() for each in hash_rows(messages)] == [sha256(each.tobytes()).digest() for each in messages]
+    assert [row.tobytes() for row in hash_rows(messages)] == [
+        sha256(message.tobytes()).digest() for message in messages
+    ]
 
 
 def test_a_row_of_fields_is_its_bytes() -> None:
     messages = np.array([(1, b"ab", -3), (2**40, b"cd", 4)], [("number", ">i8"), ("text", "V2"), ("other", ">i2")])
     expected = [sha256(row.tobytes()).digest() for row in messages]
-    assert [each.tobytes() for each in hash_rows(messages)] == expected
+    assert [row.tobytes() for row in hash_rows(messages)] == expected
 
 
 def test_the_tree_of_an_array_is_the_domains() -> None:

@@ -11,8 +11,13 @@ from benchmarks.table import Row, as_text, from_runs
     [(0.6, 0.6, False, True), (0.59, 0.6, False, False), (250.0, 250.0, True, True), (250.1, 250.0, True, False)],
 )
 def test_a_target_itself_holds(value: float, target: float, is_at_most: bool, holds: bool) -> None:
-    told = Row("name", "what", "x", value, target, is_at_most).as_json()
-    assert (told["name"], told["value"], told["target"], told["holds"]) == ("name", value, target, holds)
+    reported = Row("name", "what", "x", value, target, is_at_most).as_json()
+    assert (reported["name"], reported["value"], reported["target"], reported["holds"]) == (
+        "name",
+        value,
+        target,
+        holds,
+    )
 
 
 def test_the_median_of_the_runs_is_told_with_their_spread_and_what_that_run_found() -> None:
@@ -23,7 +28,7 @@ def test_the_median_of_the_runs_is_told_with_their_spread_and_what_that_run_foun
 
 
 def test_a_row_is_measured_by_name_and_an_unknown_name_is_refused() -> None:
-    names = [name for each in MEASUREMENTS for name in each.rows]
+    names = [name for measurement in MEASUREMENTS for name in measurement.rows]
     assert len(names) == len(set(names))
     assert [each.rows for each in choose(MEASUREMENTS, ["day_mix"])] == [("day_mix",)]
     assert choose(MEASUREMENTS, []) == list(MEASUREMENTS)
@@ -32,4 +37,6 @@ def test_a_row_is_measured_by_name_and_an_unknown_name_is_refused() -> None:
 
 
 def test_the_short_form_measures_rows_of_the_table() -> None:
-    assert {name for each in SHORT for name in each.rows} <= {name for each in MEASUREMENTS for name in each.rows}
+    assert {name for each in SHORT for name in each.rows} <= {
+        name for measurement in MEASUREMENTS for name in measurement.rows
+    }

@@ -246,7 +246,7 @@ USUAL: Final = (
 )
 
 
-def told(batch: Batch) -> tuple[Any, ...]:
+def reported(batch: Batch) -> tuple[Any, ...]:
     kept = [(each.leaf_index, each.reason, each.detail) for each in batch.parked]
     return batch.rows, batch.leaves, batch.totals, batch.days, batch.declarations, kept
 
@@ -254,7 +254,7 @@ def told(batch: Batch) -> tuple[Any, ...]:
 def assert_same_both_ways(*sent: Sent) -> None:
     """A new reader has to look at each event alone, a primed one at hardly any: both lay out the same."""
     for each in sent:
-        assert told(primed(*USUAL).read(records(each), 7)) == told(reader().read(records(each), 7))
+        assert reported(primed(*USUAL).read(records(each), 7)) == reported(reader().read(records(each), 7))
 
 
 def test_an_answer_without_a_database_is_what_charging_books() -> None:
@@ -315,4 +315,7 @@ def test_batches_whose_steps_take_turns_are_read_as_one_after_the_other() -> Non
     open_batches = [shared.open(first, 1), shared.open(second, 2)]
     for _ in zip_longest(*(batch.steps() for batch in open_batches)):
         continue
-    assert [told(batch.batch) for batch in open_batches] == [told(alone.read(first, 1)), told(alone.read(second, 2))]
+    assert [reported(batch.batch) for batch in open_batches] == [
+        reported(alone.read(first, 1)),
+        reported(alone.read(second, 2)),
+    ]

@@ -23,26 +23,26 @@ def test_documents_are_those_of_the_code() -> None:
 @pytest.mark.parametrize("file", SAMPLES, ids=lambda file: file.stem)
 def test_sample_decodes_as_the_event_it_is_named_after(file: Path) -> None:
     event = msgspec.json.decode(file.read_bytes(), type=Event)
-    told = json.loads(file.read_text(encoding="utf-8"))
-    assert file.name.startswith(told["type"])
+    reported = json.loads(file.read_text(encoding="utf-8"))
+    assert file.name.startswith(reported["type"])
     assert is_valid_uscc(event.source.removeprefix(SOURCE_PREFIX))
 
 
 @pytest.mark.parametrize("topic", [topics.INJURIES, topics.TOTALS])
 def test_sample_of_what_others_tell_decodes(topic: str) -> None:
     body = (contracts.DIRECTORY / "samples" / "messages" / f"{topic}.json").read_bytes()
-    told = msgspec.json.decode(body, type=contracts.MESSAGES[topic])
-    assert msgspec.to_builtins(told) == json.loads(body)
+    reported = msgspec.json.decode(body, type=contracts.MESSAGES[topic])
+    assert msgspec.to_builtins(reported) == json.loads(body)
     with pytest.raises(msgspec.ValidationError, match="surprise"):
         msgspec.json.decode(body.replace(b"{", b'{"surprise": 1,', 1), type=contracts.MESSAGES[topic])
 
 
 def test_sample_of_a_closed_day_decodes() -> None:
     body = (contracts.DIRECTORY / "samples" / "messages" / f"{topics.DAYS_CLOSED}.json").read_bytes()
-    told = msgspec.json.decode(body, type=DayClosed)
-    assert msgspec.to_builtins(told) == json.loads(body)
-    ended = [each for each in told.totals if each.outcome in {"charged", "excluded"}]
-    assert sum(each.orders for each in ended) == sum(sum(each.orders) for each in told.hours)
+    reported = msgspec.json.decode(body, type=DayClosed)
+    assert msgspec.to_builtins(reported) == json.loads(body)
+    ended = [total for total in reported.totals if total.outcome in {"charged", "excluded"}]
+    assert sum(each.orders for each in ended) == sum(sum(hour.orders) for hour in reported.hours)
 
 
 def test_every_event_has_a_sample() -> None:
@@ -53,10 +53,10 @@ def test_every_event_has_a_sample() -> None:
 
 @pytest.mark.parametrize("file", SAMPLES, ids=lambda file: file.stem)
 def test_sample_with_an_unknown_field_is_refused(file: Path) -> None:
-    told = json.loads(file.read_text(encoding="utf-8"))
-    told["data"]["surprise"] = 1
+    reported = json.loads(file.read_text(encoding="utf-8"))
+    reported["data"]["surprise"] = 1
     with pytest.raises(msgspec.ValidationError, match="surprise"):
-        msgspec.json.decode(json.dumps(told).encode(), type=Event)
+        msgspec.json.decode(json.dumps(reported).encode(), type=Event)
 
 
 def test_every_field_of_an_order_event_says_what_it_is() -> None:
@@ -90,5 +90,5 @@ def references(part: Any) -> list[str]:
     """Every `$ref` in a document."""
     if isinstance(part, dict):
         own = [part["$ref"]] if isinstance(part.get("$ref"), str) else []
-        return own + [each for value in part.values() for each in references(value)]
-    return [each for value in part for each in references(value)] if isinstance(part, list) else []
+        return own + [reference for value in part.values() for reference in references(value)]
+    return [reference for value in part for reference in references(value)] if isinstance(part, list) else []

@@ -13,7 +13,7 @@ from shared.domain.errors import Stop
 @given(st.lists(st.tuples(st.binary(max_size=300), st.binary(max_size=70), st.binary(max_size=10)), max_size=40))
 def test_each_digest_is_that_of_its_pieces_one_after_the_other(messages: list[tuple[bytes, bytes, bytes]]) -> None:
     pieces = [[message[place] for message in messages] for place in range(3)]
-    assert hashing.hash_all(*pieces) == [sha256(b"".join(each)).digest() for each in messages]
+    assert hashing.hash_all(*pieces) == [sha256(b"".join(message)).digest() for message in messages]
 
 
 def test_a_large_message_among_small_ones() -> None:

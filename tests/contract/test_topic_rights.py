@@ -34,7 +34,7 @@ def test_each_internal_topic_has_one_author() -> None:
 
 def test_an_enterprise_writes_its_own_topic_and_nothing_else() -> None:
     bindings = bindings_of(enterprise_principal(ONE), rights_of([ONE, OTHER])[enterprise_principal(ONE)])
-    assert {(each.resource, each.name, each.is_prefix, each.operation) for each in bindings} == {
+    assert {(binding.resource, binding.name, binding.is_prefix, binding.operation) for binding in bindings} == {
         ("topic", orders_topic(ONE), False, Operation.WRITE)
     }
 
@@ -42,7 +42,7 @@ def test_an_enterprise_writes_its_own_topic_and_nothing_else() -> None:
 def test_both_logins_of_a_principal_may_do_the_same() -> None:
     for name, rights in rights_of([ONE]).items():
         bindings = bindings_of(name, rights)
-        per_login = [{each[1:] for each in bindings if each.login == login} for login in logins_of(name)]
+        per_login = [{binding[1:] for binding in bindings if binding.login == login} for login in logins_of(name)]
         assert len(per_login) == len(LOGINS)
         assert per_login[0] == per_login[1]
         assert per_login[0]

@@ -46,8 +46,8 @@ def test_each_worker_counts_on_the_first_day_that_meets_him(meetings: list[Met])
         counts[counted_on][tuple(place)] += 1
     workers = workers_of(meetings)
     assert workers.distinct() == counts
-    told = {(province, worker): day for (day, province), met in workers.first_time().items() for worker in met}
-    assert told == new
+    reported = {(province, worker): day for (day, province), met in workers.first_time().items() for worker in met}
+    assert reported == new
 
 
 @given(MEETINGS, MEETINGS)

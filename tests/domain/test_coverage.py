@@ -89,11 +89,11 @@ def test_nothing_is_lost_and_nothing_is_counted_twice(totals: list[Total]) -> No
         orders[total.province] += sign * total.orders
         premium[total.province] += total.premium if sign else 0
         excluded[total.province] += total.orders if total.outcome == "excluded" else 0
-    told = {total.province for total in totals if total.outcome != "recorded"}
-    assert [report.province for report in reports] == sorted(str(province) for province in told)
+    reported = {total.province for total in totals if total.outcome != "recorded"}
+    assert [report.province for report in reports] == sorted(str(province) for province in reported)
     for report in reports:
         assert (report.orders, report.premium) == (orders[report.province], premium[report.province])
-        assert sum(each.orders for each in report.exclusions) == excluded[report.province]
+        assert sum(exclusion.orders for exclusion in report.exclusions) == excluded[report.province]
         keys = [(line.insured_on, line.enterprise, line.industry, line.tariff_line) for line in report.lines]
         assert keys == sorted(set(keys))
 
@@ -118,7 +118,7 @@ def test_distinct_workers_are_passed_through_and_never_added() -> None:
         Workers(DAY - timedelta(days=1), None, "44", 2),
     ]
     (report,) = build_coverage(DAY, [], counts, [FirstTime("44", 6)])
-    assert [(each.insured_on, each.enterprise, each.workers) for each in report.workers] == [
+    assert [(worker.insured_on, worker.enterprise, worker.workers) for worker in report.workers] == [
         (DAY - timedelta(days=1), "A", 2),
         (DAY, "A", 40),
         (DAY, "B", 30),

@@ -145,7 +145,7 @@ def test_cancellations_of_every_sort_and_reassignments(events: list[tuple[Record
     workers = defaultdict(set)
     for _, event in acceptances(events):
         workers[event.source, event.data.order_id].add(event.data.worker_id)
-    assert sum(len(each) > 1 for each in workers.values()) > 20
+    assert sum(len(worker) > 1 for worker in workers.values()) > 20
 
 
 def _seconds(data: Cancellation) -> float:
@@ -154,9 +154,9 @@ def _seconds(data: Cancellation) -> float:
 
 def test_employees_some_of_them_not_on_the_roster(scheme: Scheme, events: list[tuple[Record, Event]]) -> None:
     plan = make_plan(scheme, OCTOBER, ORDERS, 7)
-    assert {each.is_on_roster for each in plan.employees} == {True, False}
+    assert {employee.is_on_roster for employee in plan.employees} == {True, False}
     named = {event.data.worker_id for _, event in acceptances(events) if event.data.employer_insurance_no}
-    assert named <= {each.token for each in plan.employees}
+    assert named <= {employee.token for employee in plan.employees}
     assert named
 
 
@@ -189,7 +189,7 @@ def test_agencies_and_other_enterprises_have_valid_codes(records: Sequence[Recor
     agencies = {
         event.data.agency_uscc for record in records[:2_000] if isinstance(event := decoded(record), OrderAccepted)
     }
-    assert all(is_valid_uscc(each) for each in agencies if each)
+    assert all(is_valid_uscc(agency) for agency in agencies if agency)
 
 
 def test_lines_are_read_back(records: Sequence[Record]) -> None:

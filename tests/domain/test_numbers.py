@@ -79,9 +79,9 @@ def test_a_bitmap_says_which_numbers_of_a_range_are_marked(marked: set[int], fir
 @given(RANGES, RANGES)
 def test_every_number_of_a_span_is_told_with_all_its_states(one: Ranges, other: Ranges) -> None:
     states = {"one": united(one), "other": united(other)}
-    told = described((5, 50), states, "missing")
-    assert [first for first, _, _ in told] == [5, *(last + 1 for _, last, _ in told[:-1])]
-    assert told[-1][1] == 50
-    for first, last, names in told:
+    reported = described((5, 50), states, "missing")
+    assert [first for first, _, _ in reported] == [5, *(last + 1 for _, last, _ in reported[:-1])]
+    assert reported[-1][1] == 50
+    for first, last, names in reported:
         for number in range(first, last + 1):
             assert names == ([name for name, ranges in states.items() if number in numbers(ranges)] or ["missing"])

@@ -140,8 +140,8 @@ def test_a_leaf_is_read_back_as_it_was_made() -> None:
 
 def write() -> None:
     """Write the vectors anew: `python -m tests.domain.test_order_receipt`."""
-    told = {"keys": [str(LOG_KEY), str(WITNESS_KEY)], "receipts": [vector(case) for case in CASES.values()]}
-    VECTORS.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    reported = {"keys": [str(LOG_KEY), str(WITNESS_KEY)], "receipts": [vector(case) for case in CASES.values()]}
+    VECTORS.write_text(json.dumps(reported, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

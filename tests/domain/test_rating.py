@@ -129,17 +129,17 @@ def test_a_timeline_names_every_change_once() -> None:
 
 
 def test_what_the_scheme_tells_of_itself() -> None:
-    told = scheme()
-    assert told.line(3) is OWN
-    assert dict(told.lines) == {1: GENERAL, 2: CHANGED, 3: OWN}
-    assert told.names == {ONE: "一", TWO: "二"}
-    assert list(told.enterprises.values()) == ENTERPRISES
-    assert told.joined_at["22"] == at("2026-07-01")
-    assert ONE in told.enterprises
-    assert "91000000FAKE00003M" not in told.enterprises
-    assert told.warnings == ()
+    reported = scheme()
+    assert reported.line(3) is OWN
+    assert dict(reported.lines) == {1: GENERAL, 2: CHANGED, 3: OWN}
+    assert reported.names == {ONE: "一", TWO: "二"}
+    assert list(reported.enterprises.values()) == ENTERPRISES
+    assert reported.joined_at["22"] == at("2026-07-01")
+    assert ONE in reported.enterprises
+    assert "91000000FAKE00003M" not in reported.enterprises
+    assert reported.warnings == ()
     with pytest.raises(KeyError):
-        told.line(4)
+        reported.line(4)
 
 
 def test_the_rule_in_force_at_acceptance_decides() -> None:

@@ -27,12 +27,12 @@ def entries_of(size: int, salt: bytes = b"") -> list[bytes]:
 
 
 def note_of(entries: list[bytes], size: int) -> bytes:
-    return sign(Checkpoint(ORIGIN, size, merkle.root([merkle.leaf_hash(each) for each in entries[:size]])))
+    return sign(Checkpoint(ORIGIN, size, merkle.root([merkle.leaf_hash(entry) for entry in entries[:size]])))
 
 
 def write_log(folder: Path, entries: list[bytes]) -> Path:
     """The files of a log as C2SP tlog-tiles lays them out."""
-    levels = {0: [merkle.leaf_hash(each) for each in entries]}
+    levels = {0: [merkle.leaf_hash(entry) for entry in entries]}
     for tile in tiles_of(len(entries)):
         if tile.level > 0 and tile.level not in levels:
             below = levels[tile.level - 1]

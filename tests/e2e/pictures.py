@@ -26,7 +26,7 @@ LOCALES: Final = {"zh": "zh-CN", "en": "en-GB"}
 
 def pages(visitors: Visitors) -> dict[str, tuple[str, str, str, dict[str, Any]]]:
     """Name of the picture to account, path, language and how the browser is set."""
-    own = next(str(each.scope) for each in visitors.accounts if each.role == "enterprise")
+    own = next(str(account.scope) for account in visitors.accounts if account.role == "enterprise")
     bill = f"/statements/2026-10-44-91000000FAKE00005U?as_of={AS_OF}"
     return {
         "overview": ("national", "/", "zh", {}),

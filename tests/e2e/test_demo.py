@@ -22,9 +22,9 @@ CHANGING = {"seconds", "reports_sent", "receipts", "places", "log"}
 """What may differ between two runs of one seed: receipts' names, numbers of attempts and of batches."""
 
 
-def figures(told: dict[str, object]) -> dict[str, object]:
+def figures(reported: dict[str, object]) -> dict[str, object]:
     """What must be the same each time."""
-    return {name: value for name, value in told.items() if name not in CHANGING}
+    return {name: value for name, value in reported.items() if name not in CHANGING}
 
 
 def test_the_demo_gives_the_figures_that_it_always_gave(month: Month) -> None:
@@ -37,10 +37,10 @@ def test_same_seed_gives_the_same_figures_and_one_object_only(month: Month, open
     status, out, err = run(*DEMO, temporary=open_folder)
     assert status == 0, err
     assert err == ""
-    told = json.loads(out)
-    assert figures(told) == figures(month.summary.as_json())
-    assert told["audit"] == "passed"
-    assert told["receipts"] == told["reports_sent"] == month.summary.receipts
+    reported = json.loads(out)
+    assert figures(reported) == figures(month.summary.as_json())
+    assert reported["audit"] == "passed"
+    assert reported["receipts"] == reported["reports_sent"] == month.summary.receipts
     assert folders(open_folder) == []
 
 
@@ -54,9 +54,9 @@ def test_killing_each_service_in_the_middle_changes_no_figure(month: Month, open
             eventually(lambda s=service, b=before: pids_of(folder)[s] != b, f"{service} to be started again")  # type: ignore[misc]
         out, err = demo.communicate(timeout=600)
         assert demo.returncode == 0, err
-    told = json.loads(out)
-    assert figures(told) == figures(month.summary.as_json())
-    assert told["receipts"] == month.summary.receipts
+    reported = json.loads(out)
+    assert figures(reported) == figures(month.summary.as_json())
+    assert reported["receipts"] == month.summary.receipts
 
 
 def wait_for_close(demo: subprocess.Popen[str], folder: Path, day: int) -> None:

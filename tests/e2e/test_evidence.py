@@ -31,7 +31,9 @@ def an_order(month: Month, kind: str) -> dict[str, Any]:
     """The data of the first event of a kind in the middle of the month."""
     records = generate(month.system.scheme, Wanted(ORDERS, SEED, OCTOBER))
     events = (json.loads(record.value) for record in records if kind.encode() in (record.value or b""))
-    return next({**each["data"], "uscc": each["source"][-18:]} for each in events if "2026-10-1" in str(each["data"]))
+    return next(
+        {**event["data"], "uscc": event["source"][-18:]} for event in events if "2026-10-1" in str(event["data"])
+    )
 
 
 async def test_every_statement_of_the_month_is_worked_out_anew_from_its_evidence(month: Month, tmp_path: Path) -> None:
@@ -48,20 +50,20 @@ async def test_every_statement_of_the_month_is_worked_out_anew_from_its_evidence
 async def test_a_worker_gets_a_receipt_for_an_order_and_for_an_instant(month: Month, kind: str, end: str) -> None:
     order = an_order(month, kind)
     wish = {"enterprise": order["uscc"], "order_id": order["order_id"]}
-    (told,) = (await read_receipts(month.system.settings, wish))["orders"]
+    (reported,) = (await read_receipts(month.system.settings, wish))["orders"]
     expected = Expected(order["worker_id"], order["order_id"], order["uscc"])
-    said = verify_receipt(OrderReceipt.parse_text(str(told["link"])), keys_of(month), expected)
+    said = verify_receipt(OrderReceipt.parse_text(str(reported["link"])), keys_of(month), expected)
     assert f" and {end} at " in said
     at = datetime.fromisoformat(order["accepted_at"]) + timedelta(microseconds=1)
     found = await read_receipts(month.system.settings, {"worker": order["worker_id"], "at": at.isoformat()})
-    assert told["receipt"] in [each["receipt"] for each in found["orders"]]
+    assert reported["receipt"] in [each["receipt"] for each in found["orders"]]
 
 
 async def test_a_receipt_shown_for_another_order_or_worker_is_told_apart(month: Month) -> None:
     order = an_order(month, "order.completed.v1")
     wish = {"enterprise": order["uscc"], "order_id": order["order_id"]}
-    (told,) = (await read_receipts(month.system.settings, wish))["orders"]
+    (reported,) = (await read_receipts(month.system.settings, wish))["orders"]
     for expected, step in ((Expected(worker="0" * 64), "worker"), (Expected(order="another"), "order")):
         with pytest.raises(NotProved) as failed:
-            verify_receipt(OrderReceipt.parse_text(str(told["receipt"])), keys_of(month), expected)
+            verify_receipt(OrderReceipt.parse_text(str(reported["receipt"])), keys_of(month), expected)
         assert failed.value.step == step

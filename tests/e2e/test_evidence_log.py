@@ -31,9 +31,11 @@ def test_foreign_tools_read_the_log_of_a_month(month: Month, tmp_path: Path) -> 
     assert log["witness"] == keys[False].name
     question = {"origin": keys[True].name, "log_vkey": str(keys[True]), "witness_vkey": str(keys[False])}
     program = build(tmp_path)
-    told = subprocess.run([program, folder], input=json.dumps(question), capture_output=True, text=True, check=False)
-    assert told.returncode == 0, told.stdout
-    assert "fsck: passed" in told.stdout
+    reported = subprocess.run(
+        [program, folder], input=json.dumps(question), capture_output=True, text=True, check=False
+    )
+    assert reported.returncode == 0, reported.stdout
+    assert "fsck: passed" in reported.stdout
 
 
 async def test_the_national_platform_witnessed_it_without_an_alarm(month: Month) -> None:

@@ -43,27 +43,27 @@ NEVER_GENERATED = {
 
 
 def test_every_event_that_was_sent_is_counted_once(month: Month) -> None:
-    told = month.summary.as_json()
+    reported = month.summary.as_json()
     outcomes = ("charged", "excluded", "recorded", "parked", "repeats", "conflicts")
-    assert told["events"] == sum(told[name] for name in outcomes)
-    assert all(told[name] > 0 for name in outcomes)
+    assert reported["events"] == sum(reported[name] for name in outcomes)
+    assert all(reported[name] > 0 for name in outcomes)
     last = since_epoch_ms(closes_at(OCTOBER.last_day, month.system.settings.close_after_hours))
     sent = sum(each.time_ms <= last for each in generate(month.system.scheme, Wanted(ORDERS, SEED, OCTOBER)))
-    assert told["events"] == sent
+    assert reported["events"] == sent
 
 
 def test_statements_bill_what_was_charged_and_not_reversed(month: Month) -> None:
-    told = month.summary.as_json()
-    assert sum(each["orders"] for each in told["statements"]) == told["charged"] - told["reversed"]
-    exact = sum(parse_yuan(each["exact_yuan"]) for each in month.summary.statements)
-    assert parse_yuan(told["premium_yuan"]) == exact
-    keys = [(each["enterprise"], each["province"], each["period"]) for each in told["statements"]]
+    reported = month.summary.as_json()
+    assert sum(each["orders"] for each in reported["statements"]) == reported["charged"] - reported["reversed"]
+    exact = sum(parse_yuan(statement["exact_yuan"]) for statement in month.summary.statements)
+    assert parse_yuan(reported["premium_yuan"]) == exact
+    keys = [(each["enterprise"], each["province"], each["period"]) for each in reported["statements"]]
     assert keys == sorted(keys)
     assert len(keys) == len(set(keys)) > 20
 
 
 def test_late_orders_of_the_month_before_are_adjustments_that_name_it(month: Month) -> None:
-    lines = [line for each in month.summary.statements for line in each["lines"]]
+    lines = [line for statement in month.summary.statements for line in statement["lines"]]
     assert Counter((line["kind"], line["insured_month"]) for line in lines).keys() == {
         ("line", "2026-10"),
         ("adjustment", "2026-09"),
@@ -71,14 +71,14 @@ def test_late_orders_of_the_month_before_are_adjustments_that_name_it(month: Mon
 
 
 def test_every_report_has_its_receipt(month: Month) -> None:
-    told = month.summary.as_json()
-    assert told["reports_sent"] == told["receipts"] > 31 * 5
+    reported = month.summary.as_json()
+    assert reported["reports_sent"] == reported["receipts"] > 31 * 5
     assert all(place.receipt for place in month.summary.places if place.amount_yuan is not None)
 
 
 def test_the_register_names_what_the_generator_does_on_purpose_and_nothing_else(month: Month) -> None:
     assert month.summary.differences == []
-    kinds = {each["kind"] for each in month.summary.discrepancies}
+    kinds = {discrepancy["kind"] for discrepancy in month.summary.discrepancies}
     assert kinds >= ALWAYS_FOUND
     assert kinds <= ALWAYS_FOUND | FOUND_OF_LATE_EVENTS
 
@@ -105,7 +105,9 @@ async def test_the_portal_made_anew_is_what_it_became_day_by_day(month: Month) -
     sums = [row.strip("()").split(",") for row in before["daily_sum"]]
     assert [row for row in sums if row[0] != row[4]], "told by a later close"
     assert [row for row in sums if int(row[6])], "reversed"
-    told = await rebuild_read_model(month.system.settings)
-    assert told == f"{len(before['day_projected'])} days and {len(before['statement_sum'])} statements are projected"
+    reported = await rebuild_read_model(month.system.settings)
+    assert (
+        reported == f"{len(before['day_projected'])} days and {len(before['statement_sum'])} statements are projected"
+    )
     assert await read_tables(url) == before
     assert await misplaced_findings(url) == []

@@ -19,7 +19,7 @@ RUN = "tags => axe.run(document, {runOnly: tags, resultTypes: ['violations']}).t
 
 
 async def main_pages(visitors: Visitors) -> list[str]:
-    own = next(str(each.scope) for each in visitors.accounts if each.role == "enterprise")
+    own = next(str(account.scope) for account in visitors.accounts if account.role == "enterprise")
     return [
         "/", "/provinces/31", "/provinces/54", f"/enterprises/{own}", "/industries/instant_delivery",
         "/days/2026-10-05", "/months", "/months/2026-10", "/statements", "/discrepancies", "/discrepancies/1",
@@ -71,7 +71,7 @@ async def a_parked_event(month: Month) -> str:
 async def test_no_page_is_wider_than_a_phone(browser: Browser, visitors: Visitors, name: str) -> None:
     wide = {}
     async with visiting(browser, visitors, name, viewport=PHONE, lang="en") as visit:
-        own = next(str(each.scope) for each in visitors.accounts if each.role == "enterprise")
+        own = next(str(account.scope) for account in visitors.accounts if account.role == "enterprise")
         paths = await main_pages(visitors) if name == "national" else ["/", "/keys", f"/enterprises/{own}/arriving"]
         for path in [*paths, "/receipt", "/my-password"]:
             await visit.go(path)

@@ -14,7 +14,7 @@ EVIL = "<img src=x onerror=alert(1)>"
 
 
 def scope_of(visitors: Visitors, role: str) -> str:
-    return next(str(each.scope) for each in visitors.accounts if each.role == role)
+    return next(str(account.scope) for account in visitors.accounts if account.role == role)
 
 
 async def test_a_province_begins_at_home_and_sees_no_other(browser: Browser, visitors: Visitors) -> None:
@@ -54,7 +54,7 @@ async def test_an_enterprise_sees_its_stream_and_tries_an_event(
         assert name in text
         for way in ("刚刚到达", "搁置", "单号与日清单"):
             text = await visit.follow(way)
-            assert not [each for each in others if each in text], way
+            assert not [other for other in others if other in text], way
         assert "s1" in text
         await visit.follow("试报")
         event = json.loads(await visit.page.input_value("#event"))

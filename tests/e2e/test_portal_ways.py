@@ -34,7 +34,11 @@ async def test_what_an_enterprise_owes_for_october_in_guangdong(
     request: pytest.FixtureRequest, month: Month, stranger: tuple[Visit, Translator]
 ) -> None:
     visit, t = stranger
-    owed = next(each for each in month.summary.statements if each["province"] == PROVINCE and each["amount_yuan"] > "0")
+    owed = next(
+        statement
+        for statement in month.summary.statements
+        if statement["province"] == PROVINCE and statement["amount_yuan"] > "0"
+    )
     await visit.go("/")
     await visit.page.get_by_role("link", name=t("nav.statements"), exact=True).click()
     await visit.page.select_option("#f-province", PROVINCE)
@@ -75,7 +79,7 @@ async def test_how_many_workers_were_insured_in_shanghai_on_a_day(
     request: pytest.FixtureRequest, month: Month, stranger: tuple[Visit, Translator]
 ) -> None:
     visit, t = stranger
-    told = await month.system.apis.national_platform.get(f"/v1/reports/coverage.{DAY}.31")
+    reported = await month.system.apis.national_platform.get(f"/v1/reports/coverage.{DAY}.31")
     await visit.go("/")
     await visit.follow(t.province("31"))
     await visit.page.fill("#f-day", DAY)
@@ -84,9 +88,9 @@ async def test_how_many_workers_were_insured_in_shanghai_on_a_day(
     await visit.page.wait_for_url(f"**/days/{DAY}/31")
     fact = visit.page.locator(".facts > div", has_text=t("figure.distinct"))
     assert t("figure.workers") in await fact.inner_text()
-    assert await fact.locator(".big").inner_text() == f"{grouped(told['province_workers'])} {t('unit.workers')}"
+    assert await fact.locator(".big").inner_text() == f"{grouped(reported['province_workers'])} {t('unit.workers')}"
     await visit.follow(PROVINCES["31"].chinese if t.language == "zh" else PROVINCES["31"].english)
-    assert grouped(told["orders"]) in await visit.text()
+    assert grouped(reported["orders"]) in await visit.text()
     assert f"coverage.{DAY}.31" in await visit.text()
 
 

@@ -32,8 +32,8 @@ def browse(folder: Path, fragment: str, language: Language = "en") -> str:
         f"{page.as_uri()}#{fragment}",
     ]  # fmt: skip
     env = chromium_environment(str(folder))
-    told = subprocess.run(command, env=env, capture_output=True, text=True, timeout=SECONDS, check=True).stdout
-    shown = re.sub(r"<(script|style)\b.*?</\1>", "", told, flags=re.DOTALL)
+    reported = subprocess.run(command, env=env, capture_output=True, text=True, timeout=SECONDS, check=True).stdout
+    shown = re.sub(r"<(script|style)\b.*?</\1>", "", reported, flags=re.DOTALL)
     return html.unescape(re.sub(r"<[^>]+>", " ", shown))
 
 
@@ -69,5 +69,7 @@ def test_the_page_names_the_step_that_failed(tmp_path: Path, name: str) -> None:
 def test_the_page_and_the_command_judge_every_receipt_alike(signatures: str) -> None:
     scripts = [str(RECEIPT / name) for name in SCRIPTS if name != "page.js"]
     command = [tool("node"), str(HERE / "receipt_vectors.mjs"), str(VECTORS), signatures, *scripts]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=True).stdout
-    assert [json.loads(line) for line in told.splitlines()] == [[case.name, case.fails_at] for case in CASES.values()]
+    reported = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=True).stdout
+    assert [json.loads(line) for line in reported.splitlines()] == [
+        [case.name, case.fails_at] for case in CASES.values()
+    ]

@@ -194,7 +194,7 @@ async def test_an_uncovered_order_fails_the_audit(month: Month) -> None:
     case = Tampering("charging.parked", "reason", "'no_tariff_line'", "reason = 'not_json'")
     async with tampered(month, case):
         verdict = await audit(month)
-    check = next(each for each in verdict.checks if each.invariant == "I11")
+    check = next(check for check in verdict.checks if check.invariant == "I11")
     assert not check.has_passed
     assert "charging.parked" in check.findings[0]
 
@@ -207,7 +207,9 @@ async def test_a_role_that_may_change_the_books_fails_the_audit(month: Month) ->
         await connection.execute("revoke update on ledger.posting from danbao_ledger")
     finally:
         await connection.close()
-    assert any("ledger.posting: danbao_ledger may change it" in each for c in verdict.checks for each in c.findings)
+    assert any(
+        "ledger.posting: danbao_ledger may change it" in finding for c in verdict.checks for finding in c.findings
+    )
 
 
 async def test_the_audit_passes_again_once_everything_is_put_back(month: Month) -> None:

@@ -152,12 +152,12 @@ async def play(system: System, apis: Apis, west: West | None) -> None:
         driver = MonthDriver(stream, OCTOBER.first_day, hours)
         records = events(system)
         borders = [since_epoch_ms(driver.closes_at(day)) for day in (BEFORE, DARK)]
-        await driver.play([each for each in records if each.time_ms <= borders[0]], BEFORE)
-        await stream.send(each for each in records if borders[0] < each.time_ms <= borders[1])
+        await driver.play([record for record in records if record.time_ms <= borders[0]], BEFORE)
+        await stream.send(record for record in records if borders[0] < record.time_ms <= borders[1])
         await stream.is_taken_in()
         await close_in_the_dark(stream, west, driver.closes_at(DARK))
         rest = MonthDriver(stream, DARK + timedelta(days=1), hours)
-        await rest.play([each for each in records if each.time_ms > borders[1]], OCTOBER.last_day)
+        await rest.play([record for record in records if record.time_ms > borders[1]], OCTOBER.last_day)
     statements = await bill(system, OCTOBER, driver.closes_at(OCTOBER.last_day))
     await declared(system, OCTOBER, len(statements))
 
@@ -196,7 +196,7 @@ def in_no_order(days: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
 
 def of_provinces(lists: Iterable[str]) -> int:
     """Workers by province and day, added up."""
-    return sum(each["workers"] for counts in lists for each in json.loads(counts) if each["enterprise"] is None)
+    return sum(load["workers"] for counts in lists for load in json.loads(counts) if load["enterprise"] is None)
 
 
 async def on_one(folder: Path) -> list[list[tuple[Any, ...]]]:
@@ -245,8 +245,8 @@ async def test_two_deployments_report_what_one_reports(
         status = await apis.ledger.get("/v1/status")
         await check_audit(audit_sources(system, west, monkeypatch), west)
     assert {deployment for deployment, _ in answers} == {"charging", "west"}
-    apart, told = of_provinces(workers for _, workers in answers), of_provinces(day[4] for day in days)
-    assert apart > told > 0, "nobody rode for both"
+    apart, reported = of_provinces(workers for _, workers in answers), of_provinces(day[4] for day in days)
+    assert apart > reported > 0, "nobody rode for both"
     assert status["alarms"] == []
     assert in_no_order(days) == in_no_order(closed)
     assert len(one) > 100

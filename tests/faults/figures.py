@@ -36,7 +36,7 @@ FIGURES = {
         from ledger.checkpoint""",
     "days signed for": "select day from ledger.day_checkpoint",
     "log faults": "select kind from ledger.log_fault",
-    "told": "select report_id, kind, body_sha256 from reporting.report",
+    "reported": "select report_id, kind, body_sha256 from reporting.report",
     "shares": "select report_id, enterprise, orders, amount from reporting.share",
     "deliveries": "select report_id, state from reporting.delivery",
     "receipts": "select report_id, body_sha256 from reporting.receipt",

@@ -150,8 +150,8 @@ def place(logs: Logs, sent: Sequence[Sent]) -> None:
 async def play(town: Town, stage: Stage) -> None:
     """Let the services do what the stage brings, starting again whoever dies, until nothing is left to do."""
     place(town.logs, stage.events)
-    for each in stage.remittances:
-        await town.logs.publish(REMITTANCES, msgspec.json.encode(each))
+    for remittance in stage.remittances:
+        await town.logs.publish(REMITTANCES, msgspec.json.encode(remittance))
     commands = list(stage.commands)
     for _ in range(MOST_ROUNDS):
         has_moved = False
@@ -194,11 +194,11 @@ async def _obey(town: Town, command: Command) -> bool:
         answer = await ask(town.at(command.service), request)
         if answer.status_code >= 500:
             return False
-        told: dict[str, Any] = msgspec.json.decode(await answer.aread())
+        reported: dict[str, Any] = msgspec.json.decode(await answer.aread())
     except (httpx.TransportError, Retry):  # a whole service answers 503 to a Retry; here there are routes only
         return False
     finally:
         await town.bury()
-    assert answer.is_success, (command, told)
-    assert not command.states or told["state"] in command.states, (command, told)
+    assert answer.is_success, (command, reported)
+    assert not command.states or reported["state"] in command.states, (command, reported)
     return True

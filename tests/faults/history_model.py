@@ -32,9 +32,11 @@ class Lived:
             self._charge(run)
         if stage.may_settle and self.model.settle(f"settlement {run}"):
             self.model.deliver(f"settlement {run}", 1)
-        for each in stage.remittances:
-            amount = Fraction(Decimal(each.amount_yuan))
-            self.model.bills.remit(each.remittance_id, (each.enterprise, each.province), amount, each.received_on)
+        for remittance in stage.remittances:
+            amount = Fraction(Decimal(remittance.amount_yuan))
+            self.model.bills.remit(
+                remittance.remittance_id, (remittance.enterprise, remittance.province), amount, remittance.received_on
+            )
         for command in stage.commands:
             self._obey(command)
 

@@ -27,7 +27,7 @@ class LastStep:
     """The turnstile in front of every step of this process."""
 
     def __init__(self, folder: Path, service: str) -> None:
-        self._told, self._armed = folder / f"{service}.steps", folder / f"{service}.armed"
+        self._reported, self._armed = folder / f"{service}.steps", folder / f"{service}.armed"
         self._died = folder / f"{service}.died"
         self._seen: set[str] = set()
 
@@ -58,7 +58,7 @@ class LastStep:
     def _tell(self, what: str) -> None:
         if what not in self._seen:
             self._seen.add(what)
-            with self._told.open("a", encoding="utf-8") as steps:
+            with self._reported.open("a", encoding="utf-8") as steps:
                 steps.write(what + "\n")
 
     def _pass(self, when: str, what: str) -> None:

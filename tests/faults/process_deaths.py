@@ -89,8 +89,8 @@ class Deaths:
     def collect(self) -> list[Death]:
         """Learn what was recorded, and who has died since the last time."""
         for service in SERVICES:
-            told = self._folder / f"{service}.steps"
-            for what in sorted(set(told.read_text(encoding="utf-8").splitlines())) if told.exists() else []:
+            reported = self._folder / f"{service}.steps"
+            for what in sorted(set(reported.read_text(encoding="utf-8").splitlines())) if reported.exists() else []:
                 for when in ("before", "after"):
                     self.known.setdefault(Death(service, what, when), self._rng.random())
         gone = [service for service in self._armed if (self._folder / f"{service}.died").exists()]

@@ -126,7 +126,7 @@ class Shaken:
 
 def children_of(pid: int) -> list[int]:
     """The processes that one has started."""
-    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [int(part) for part in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def send(pids: list[int], number: signal.Signals) -> None:

@@ -107,8 +107,10 @@ class Steps:
         found = []
         for here, (number, when) in enumerate(self.passed):
             following = self.passed[here + 1] if here + 1 < len(self.passed) else None
-            is_told_next = following is not None and following[1] == "before" and self._are_one(number, following[0])
-            if when == "before" or not is_told_next:
+            is_reported_next = (
+                following is not None and following[1] == "before" and self._are_one(number, following[0])
+            )
+            if when == "before" or not is_reported_next:
                 found.append((number, when))
         return found
 

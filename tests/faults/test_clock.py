@@ -72,7 +72,7 @@ async def test_two_ledgers_that_look_at_once(ledger: Ledger) -> None:
         assert sorted(answer.state for answer in issued) == ["already_issued"] * 5 + ["issued"]
         assert {answer.statements for answer in issued} == {1}
         fees = await asyncio.gather(*(book_late_fees(engine, date(2026, 12, 1)) for engine in engines))
-        assert sorted(each.booked for each in fees) == [0] * 5 + [1]
+        assert sorted(fee.booked for fee in fees) == [0] * 5 + [1]
         done = await asyncio.gather(*(do_due_duties(engine, far, 36, is_working_day) for engine in engines))
         assert sorted(done) == [[]] * 5 + [["close 2026-10-01"]]
     assert sum((await ledger.balances()).values()) == 0

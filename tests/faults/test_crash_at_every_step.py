@@ -16,7 +16,7 @@ def test_the_undisturbed_run_has_everything_in_it(scene: Scene) -> None:
     outcomes = {line[6] for line in last.figures["lines"]}
     assert outcomes == {"charged", "excluded", "recorded", "parked", "repeat", "conflict", "reversed"}
     assert {line[7] for line in last.figures["lines"] if line[6] == "reversed"} == {"cancelled", "resent"}
-    assert {row[1] for row in last.figures["told"]} == {"coverage", "registration", "declaration", "payment"}
+    assert {row[1] for row in last.figures["reported"]} == {"coverage", "registration", "declaration", "payment"}
     assert [len(last.figures[name]) for name in ("closed days", "remittances", "late fees", "resends")] == [2, 1, 1, 1]
     assert last.figures["waiting"] == [(0, 0, 0)]
     taken = [step for chapter in scene.chapters.values() for step in chapter.steps.taken]

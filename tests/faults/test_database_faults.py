@@ -118,7 +118,7 @@ async def test_a_postgres_that_is_killed(load: Load) -> None:
 async def test_a_deadlock_ends_the_batch_and_not_the_worker(load: Load) -> None:
     before = log_of(load.shaken, "charging").count("DeadlockDetected")
 
-    async def is_told() -> bool:
+    async def is_reported() -> bool:
         return log_of(load.shaken, "charging").count("DeadlockDetected") > before
 
     async with load.shaken.owner() as owner:
@@ -128,7 +128,7 @@ async def test_a_deadlock_ends_the_batch_and_not_the_worker(load: Load) -> None:
             await load.send(40)
             await batch_waits_for_its_manifest(owner)
             await owner.execute("lock table charging.position in access exclusive mode")
-    await eventually_async(is_told, "the deadlock to be told of")
+    await eventually_async(is_reported, "the deadlock to be told of")
     await load.is_exact()
 
 
@@ -189,11 +189,11 @@ async def test_without_its_broker_everybody_says_so_and_nobody_spins(load: Load)
     lines = load.shaken.log_lines()
     load.shaken.stack.broker.server.stop()
 
-    async def is_told() -> bool:
+    async def is_reported() -> bool:
         charging, ledger = [await load.shaken.reasons(service) for service in ("charging", "ledger")]
         reporting = await load.shaken.reasons("reporting")
         return "kafka" in charging and "kafka" in ledger and DAYS_CLOSED in reporting
 
-    await eventually_async(is_told, "three services to miss their broker")
+    await eventually_async(is_reported, "three services to miss their broker")
     assert await load.shaken.reasons("national_platform") == {}
     assert load.shaken.log_lines() - lines < 200

@@ -91,10 +91,10 @@ async def test_charging_whose_database_goes_silent_says_so_and_goes_on(house: Ho
                 proxy.silence()
                 await field.send(*(accepted(f"o{n}") for n in range(500 * round_, 500 * (round_ + 1))))
 
-                async def is_told() -> bool:
+                async def is_reported() -> bool:
                     return "charging" in await worker.reasons()
 
-                await eventually_async(is_told, "charging to miss its database")
+                await eventually_async(is_reported, "charging to miss its database")
                 proxy.go_on()
                 await field.has_counted(500 * (round_ + 1))
                 await eventually_async(worker.is_ready, "readiness")

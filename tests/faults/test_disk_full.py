@@ -65,11 +65,11 @@ async def test_a_full_disk_stops_charging_and_costs_nothing(small_disk: Path, tm
             await load.is_exact()
             ballast = fill(small_disk)
 
-            async def is_told() -> bool:
+            async def is_reported() -> bool:
                 await load.send(2_000)
                 return bool(await shaken.reasons("charging"))
 
-            await eventually_async(is_told, "charging to say that it cannot write")
+            await eventually_async(is_reported, "charging to say that it cannot write")
             ballast.unlink()
             try:
                 bring_back(shaken)

@@ -123,7 +123,7 @@ async def expire(field: Field) -> None:
     await set_topic(field.client, TOPIC, {"retention.ms": "-1"})
 
 
-async def is_told(worker: Process, words: str) -> bool:
+async def is_reported(worker: Process, words: str) -> bool:
     return words in (await worker.get("/v1/status"))["paused"].get(TOPIC, "")
 
 
@@ -140,7 +140,7 @@ async def test_events_dropped_unread_are_named_and_the_other_topics_go_on(
     await field.send(*orders(80, 90))
     async with field.worker(wait=False) as worker:
         await eventually_async(worker.is_listening, "an answer")
-        await eventually_async(lambda: is_told(worker, "offsets 50 to 79 are gone"), "the alarm")
+        await eventually_async(lambda: is_reported(worker, "offsets 50 to 79 are gone"), "the alarm")
         await field.has_counted(130)
         await worker.wait_for_reason("offsets 50 to 79 are gone")
         assert await metric(worker, f'danbao_charging_topic_paused{{topic="{TOPIC}"}}') == 1
@@ -159,7 +159,7 @@ async def test_an_offset_out_of_range_is_no_leave_to_skip(field: Field) -> None:
             await field.send(*orders(50, 80))
             await delete_records(field.client, TOPIC, 80)
             await field.send(*orders(80, 90))
-        await eventually_async(lambda: is_told(worker, "offsets 50 to 79 are gone"), "the alarm")
+        await eventually_async(lambda: is_reported(worker, "offsets 50 to 79 are gone"), "the alarm")
         await field.send(*orders(0, 20, OTHER_RIDES))
         await field.has_counted(70)
 
@@ -180,7 +180,7 @@ async def test_a_log_made_anew_and_grown_beyond_the_position_is_not_read_on(fiel
 async def is_not_read_on(field: Field, worker: Process) -> None:
     """Its topic is paused, and the other is read."""
     counted = await field.counted()
-    await eventually_async(lambda: is_told(worker, "made anew"), "the alarm")
+    await eventually_async(lambda: is_reported(worker, "made anew"), "the alarm")
     await field.send(*orders(counted, counted + 20, OTHER_RIDES))
     await field.has_counted(counted + 20)
 

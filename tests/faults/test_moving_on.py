@@ -94,14 +94,14 @@ async def test_a_topic_made_anew_is_read_on_when_somebody_says_so(field: Field) 
             return any([TOPIC in (await each.get("/v1/status"))["paused"] for each in (worker, other)])
 
         await eventually_async(one_is_paused, "the pause")
-        status, told = await run_command(worker, "move-on", TOPIC)
-        assert (status, "partition 0: charged up to 50, would be read on from 0: made anew" in told) == (0, True)
+        status, reported = await run_command(worker, "move-on", TOPIC)
+        assert (status, "partition 0: charged up to 50, would be read on from 0: made anew" in reported) == (0, True)
         assert await moved(field.house) == [], "shown, not done"
-        status, told = await run_command(worker, "move-on", TOPIC, "--yes")
-        assert (status, "--why is needed" in told) == (2, True)
+        status, reported = await run_command(worker, "move-on", TOPIC, "--yes")
+        assert (status, "--why is needed" in reported) == (2, True)
         why = ("--why", "deleted by mistake; sent again")
-        status, told = await run_command(worker, "move-on", TOPIC, "--yes", *why)
-        assert (status, f"1 partitions of {TOPIC} are read on" in told) == (0, True)
+        status, reported = await run_command(worker, "move-on", TOPIC, "--yes", *why)
+        assert (status, f"1 partitions of {TOPIC} are read on" in reported) == (0, True)
         await field.has_counted(100)
         for each in (worker, other):
             await eventually_async(each.is_ready, "readiness")
@@ -124,8 +124,8 @@ async def test_events_that_retention_took_are_named_and_passed_over_when_somebod
     async with field.worker(wait=False) as worker:
         await eventually_async(worker.is_listening, "an answer")
         await wait_paused(worker)
-        status, told = await run_command(worker, "move-on", TOPIC, "--yes", "--why", "they are sent again")
-        assert (status, "offsets 50 to 79 are gone from the log" in told) == (0, True)
+        status, reported = await run_command(worker, "move-on", TOPIC, "--yes", "--why", "they are sent again")
+        assert (status, "offsets 50 to 79 are gone from the log" in reported) == (0, True)
         await field.has_counted(60)
         await eventually_async(worker.is_ready, "readiness")
     assert [row[:4] for row in await moved(field.house)] == [(0, 50, 80, 50)]

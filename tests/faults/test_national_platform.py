@@ -49,15 +49,17 @@ async def agrees(house: House, platform_database: str) -> None:
     assert sorted(await times_taken(platform_database)) == sorted(wanted)
     assert set((await times_taken(platform_database)).values()) == {1}
     assert (await house.status())["receipts"] == len(wanted)
-    told: dict[str, Any] = (await house.client.post("/v1/reconciliations", json={"period": "2026-10"})).json()
-    assert not told.get("differences"), told
+    reported: dict[str, Any] = (await house.client.post("/v1/reconciliations", json={"period": "2026-10"})).json()
+    assert not reported.get("differences"), reported
     assert await house.discrepancies() == []
 
 
 async def send_refused_again(house: House) -> int:
     """What an operator does with refusals that were none of our fault."""
     await house.settled()
-    refused = [each["report_id"] for each in await house.discrepancies() if each["kind"] == "refused"]
+    refused = [
+        discrepancy["report_id"] for discrepancy in await house.discrepancies() if discrepancy["kind"] == "refused"
+    ]
     for report_id in refused:
         (await house.client.post(f"/v1/reports/{report_id}/retry")).raise_for_status()
     return len(refused)

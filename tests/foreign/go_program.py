@@ -39,8 +39,8 @@ def fetch_go() -> None:
 
 
 def _version(go: Path) -> tuple[int, ...]:
-    told = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, check=True, env=_environment())
-    return tuple(int(part) for part in told.stdout.strip().removeprefix("go").split(".")[:2])
+    reported = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, check=True, env=_environment())
+    return tuple(int(part) for part in reported.stdout.strip().removeprefix("go").split(".")[:2])
 
 
 def _run(command: list[str], cwd: Path) -> None:

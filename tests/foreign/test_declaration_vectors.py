@@ -48,17 +48,17 @@ def test_go_says_the_same(tmp_path: Path) -> None:
     env = {**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly -buildvcs=false"}
     program = tmp_path / "verify"
     subprocess.run([str(find_go()), "build", "-o", program, "verify.go"], cwd=HERE, env=env, check=True)
-    told = subprocess.run([program], input=json.dumps(VECTORS), capture_output=True, text=True, check=True)
-    assert told.stdout.split() == ANSWERS
+    reported = subprocess.run([program], input=json.dumps(VECTORS), capture_output=True, text=True, check=True)
+    assert reported.stdout.split() == ANSWERS
 
 
 @needs("java")
 def test_java_says_the_same() -> None:
-    told = subprocess.run(
+    reported = subprocess.run(
         [tool("java"), str(HERE / "VerifyDeclaration.java")],
         input="\n".join(map(_line, VECTORS)) + "\n", capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert told.stdout.split() == ANSWERS
+    assert reported.stdout.split() == ANSWERS
 
 
 def _line(vector: dict[str, Any]) -> str:

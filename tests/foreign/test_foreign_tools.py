@@ -67,8 +67,8 @@ async def proof_of(house: LogHouse, index: int, leaves: list[bytes]) -> Asked:
     run = await house.ledger.value("select run from ledger.log_entry where index = :index", index=index)
     number = await house.ledger.value("select number from ledger.log_entry where index = :index", index=index)
     async with house.api() as api:
-        told = (await api.get(f"/v1/log/proofs/{run}/{number}")).json()
-    return {"index": told["index"], "proof": told["proof"], "leaf_hash": leaves[index].hex()}
+        reported = (await api.get(f"/v1/log/proofs/{run}/{number}")).json()
+    return {"index": reported["index"], "proof": reported["proof"], "leaf_hash": leaves[index].hex()}
 
 
 def consistency_of(note: bytes, size: int, leaves: list[bytes]) -> Asked:
@@ -88,13 +88,13 @@ async def test_foreign_tools_read_the_log_at_every_edge(house: LogHouse, program
         note = (folder / "checkpoint").read_bytes()
         indexes = sorted({0, size // 2, size - 2, size - 1}) if size > 1 else range(size)
         inclusions = [await proof_of(house, index, leaves) for index in indexes]
-        consistencies = [consistency_of(each, size, leaves) for each in notes]
+        consistencies = [consistency_of(note, size, leaves) for note in notes]
         question = question_of(house, inclusions=inclusions, consistencies=consistencies)
-        status, told = ask(program, folder, question)
-        assert status == 0, told
-        assert f"{size} entries" in told
-        assert ("fsck: passed" in told) == (size > 0)
-        assert f"proofs: {len(inclusions)} inclusions, {len(notes)} consistencies" in told
+        status, reported = ask(program, folder, question)
+        assert status == 0, reported
+        assert f"{size} entries" in reported
+        assert ("fsck: passed" in reported) == (size > 0)
+        assert f"proofs: {len(inclusions)} inclusions, {len(notes)} consistencies" in reported
         notes.append(note)
 
 
@@ -117,8 +117,8 @@ async def test_they_refuse_what_was_changed(house: LogHouse, program: Path, tmp_
     for path, change in changed.items():
         whole = (folder / path).read_bytes()
         (folder / path).write_bytes(change(whole))
-        status, told = ask(program, folder, good)
-        assert (status, "refused: " in told) == (1, True), path
+        status, reported = ask(program, folder, good)
+        assert (status, "refused: " in reported) == (1, True), path
         (folder / path).write_bytes(whole)
     assert ask(program, folder, good)[0] == 0
 

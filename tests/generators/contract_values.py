@@ -40,8 +40,8 @@ def _of(kind: inspect.Type, name: str = "") -> st.SearchStrategy[Any]:
         case inspect.Metadata(type=inner):
             return _of(inner, name)
         case inspect.StructType(fields=fields):
-            given_always = {each.encode_name: _of(each.type, each.name) for each in fields if each.required}
-            given_rarely = {each.encode_name: _of(each.type, each.name) for each in fields if not each.required}
+            given_always = {field.encode_name: _of(field.type, field.name) for field in fields if field.required}
+            given_rarely = {field.encode_name: _of(field.type, field.name) for field in fields if not field.required}
             return st.fixed_dictionaries(given_always, optional=given_rarely)
         case inspect.ListType(item_type=item, min_length=least, max_length=most):
             end = MOST_ITEMS if most is None else min(most, max(MOST_ITEMS, least or 0))
@@ -51,7 +51,7 @@ def _of(kind: inspect.Type, name: str = "") -> st.SearchStrategy[Any]:
         case inspect.UnionType(types=types):
             return st.one_of([_of(each, name) for each in types])
         case inspect.EnumType(cls=words):
-            return st.sampled_from([each.value for each in words])
+            return st.sampled_from([word.value for word in words])
         case inspect.LiteralType(values=values):
             return st.sampled_from(values)
         case _:

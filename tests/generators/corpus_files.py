@@ -36,15 +36,17 @@ def read_corpus() -> list[Nasty]:
     return [_read(file.stem, json.loads(file.read_text(encoding="utf-8"))) for file in FILES]
 
 
-def _read(name: str, told: dict[str, Any]) -> Nasty:
-    assert told["what"]
-    headers = [(header, None if value is None else bytes.fromhex(value)) for header, value in told.get("headers", [])]
-    key = told.get("key", "6b")
+def _read(name: str, reported: dict[str, Any]) -> Nasty:
+    assert reported["what"]
+    headers = [
+        (header, None if value is None else bytes.fromhex(value)) for header, value in reported.get("headers", [])
+    ]
+    key = reported.get("key", "6b")
     sent = Sent(
-        bytes_of(told["value"]),
+        bytes_of(reported["value"]),
         uscc=RIDES,
-        time_ms=told.get("record_time_ms"),
+        time_ms=reported.get("record_time_ms"),
         headers=headers,
         key=None if key is None else bytes.fromhex(key),
     )
-    return Nasty(name, sent, (told["ends"], told.get("reason", "")))
+    return Nasty(name, sent, (reported["ends"], reported.get("reason", "")))

@@ -129,7 +129,7 @@ class Quarter:
             _sent(acceptance, rng.randrange(3_000) if rng.random() < 0.05 else 1),
             _sent(end, rng.randrange(2 * 86_400) if rng.random() < 0.03 else 1),
         ]
-        return events + [_sent(each, rng.randrange(86_400)) for each in events if rng.random() < 0.02]
+        return events + [_sent(event, rng.randrange(86_400)) for event in events if rng.random() < 0.02]
 
 
 def _sent(event: Sent, seconds: float) -> Sent:
@@ -139,7 +139,7 @@ def _sent(event: Sent, seconds: float) -> Sent:
 
 def _manifest(uscc: str, day: date, said: _Said) -> Sent:
     """At eight in the morning after."""
-    told = Declaration(
+    reported = Declaration(
         declaration_id=f"d{day}",
         day=day,
         series=[
@@ -151,5 +151,5 @@ def _manifest(uscc: str, day: date, said: _Said) -> Sent:
             for place, (orders, fen) in said.totals.items()
         ],
     )
-    event = DayDeclared(specversion="1.0", id=told.declaration_id, source=f"urn:uscc:{uscc}", data=told)
+    event = DayDeclared(specversion="1.0", id=reported.declaration_id, source=f"urn:uscc:{uscc}", data=reported)
     return Sent(msgspec.json.encode(event), day_start(day) + timedelta(hours=32), uscc)

@@ -215,14 +215,14 @@ class Workload:
     def _event(self, order: Order, kind: str, more: dict[str, Any], known_at: datetime, **other: Any) -> dict[str, Any]:
         data = {**order.data, "accepted_at": self._text(order.accepted_at), **more, **other}
         self.count += 1
-        told = {
+        reported = {
             "specversion": "1.0",
             "id": f"e{self.count}",
             "source": f"urn:uscc:{order.uscc}",
             "type": f"order.{kind}.v1",
             "data": {name: value for name, value in data.items() if value is not None},
         }
-        record = self._place(order.uscc, str(data["order_id"]), self._time_ms(known_at), json.dumps(told))
+        record = self._place(order.uscc, str(data["order_id"]), self._time_ms(known_at), json.dumps(reported))
         self.sent.append(record)
         return record
 
@@ -251,7 +251,7 @@ class Workload:
         later = self.random.choice([0, 1, 86_400_000, 9 * 86_400_000])
         return {**before, "ms": before["ms"] + later}
 
-    def _told_before(self, order: Order) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    def _reported_before(self, order: Order) -> tuple[dict[str, Any], dict[str, Any]] | None:
         mine = [each for each in self.sent if f'"{order.data["order_id"]}"' in each["value"]]
         if not mine:
             return None
@@ -260,36 +260,36 @@ class Workload:
 
     def _dressed_up(self, order: Order) -> dict[str, Any]:
         """The same content in another envelope, with other numbers or offsets: still a repeat."""
-        found = self._told_before(order)
+        found = self._reported_before(order)
         if found is None:
             return self._accept(order)
-        before, told = found
-        told |= {"id": "again", "time": "2026-11-05T00:00:00Z", "traceparent": "x"}
+        before, reported = found
+        reported |= {"id": "again", "time": "2026-11-05T00:00:00Z", "traceparent": "x"}
         for name in ("accepted_at", "completed_at", "cancelled_at"):
-            if name in told["data"]:
-                told["data"][name] = self._text(datetime.fromisoformat(told["data"][name]))
-        if "sequence" in told["data"]:
-            told["data"] |= {"sequence": 7, "series": "b"}
-        return {**before, "value": json.dumps(dict(reversed(told.items())))}
+            if name in reported["data"]:
+                reported["data"][name] = self._text(datetime.fromisoformat(reported["data"][name]))
+        if "sequence" in reported["data"]:
+            reported["data"] |= {"sequence": 7, "series": "b"}
+        return {**before, "value": json.dumps(dict(reversed(reported.items())))}
 
     def _conflict(self, order: Order) -> dict[str, Any]:
         """Another content under the same key."""
-        found = self._told_before(order)
+        found = self._reported_before(order)
         if found is None:
             return self._accept(order)
-        before, told = found
+        before, reported = found
         changes: list[dict[str, Any]] = [
             {"acceptance_region": self.random.choice(list(REGIONS.values()))},
             {"industry": self.random.choice(INDUSTRIES)},
             {"token_key": 2},
             {"agency_uscc": EVERYWHERE},
             {"employer_insurance_no": "GS-9"},
-            {"worker_id": told["data"]["worker_id"][:16] + "f" * 48},
+            {"worker_id": reported["data"]["worker_id"][:16] + "f" * 48},
         ]
-        if "departed" in told["data"]:
-            changes += [{"departed": not told["data"]["departed"]}, {"reason": "other"}]
-        told["data"] |= self.random.choice(changes)
-        record = {**before, "value": json.dumps(told)}
+        if "departed" in reported["data"]:
+            changes += [{"departed": not reported["data"]["departed"]}, {"reason": "other"}]
+        reported["data"] |= self.random.choice(changes)
+        record = {**before, "value": json.dumps(reported)}
         self.sent.append(record)
         return record
 
@@ -310,16 +310,25 @@ class Workload:
     def _declare(self, order: Order) -> dict[str, Any]:
         """A declaration; at times told again, or another under its id."""
         if self.declared and self.random.random() < 0.5:
-            uscc, told = self.random.choice(self.declared)
+            uscc, reported = self.random.choice(self.declared)
             if self.random.random() < 0.5:
-                told = {**told, "day": "2026-10-29"}
+                reported = {**reported, "day": "2026-10-29"}
         else:
             self.count += 1
             series = {"series": "main", "used": [{"first": 1, "last": self.random.randint(1, 9)}]}
             day = str(FIRST + timedelta(days=self.random.randint(1, 5)))
-            uscc, told = order.uscc, {"declaration_id": f"d{self.count}", "day": day, "series": [series], "totals": []}
-            self.declared.append((uscc, told))
-        event = {"specversion": "1.0", "id": "d", "source": f"urn:uscc:{uscc}", "type": "day.declared.v1", "data": told}
+            uscc, reported = (
+                order.uscc,
+                {"declaration_id": f"d{self.count}", "day": day, "series": [series], "totals": []},
+            )
+            self.declared.append((uscc, reported))
+        event = {
+            "specversion": "1.0",
+            "id": "d",
+            "source": f"urn:uscc:{uscc}",
+            "type": "day.declared.v1",
+            "data": reported,
+        }
         return self._place(uscc, "declared", self._time_ms(order.accepted_at), json.dumps(event))
 
     # Garbage
@@ -328,8 +337,8 @@ class Workload:
         """One fault of the closed list."""
         record = self._event(order, "accepted", {"series": "main", "sequence": 1}, order.accepted_at)
         self.sent.pop()
-        told = json.loads(record["value"])
-        return {**record, **self.random.choice(FAULTS)(record, told)}
+        reported = json.loads(record["value"])
+        return {**record, **self.random.choice(FAULTS)(record, reported)}
 
 
 def draw(seed: int, steps: int = 40, events: int = 12) -> list[Step]:

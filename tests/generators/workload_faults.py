@@ -19,11 +19,11 @@ def _bytes(value: Value) -> Fault:
 
 
 def _envelope(**other: Any) -> Fault:
-    return lambda _, told: {"value": json.dumps({**told, **other})}
+    return lambda _, reported: {"value": json.dumps({**reported, **other})}
 
 
 def _without(name: str) -> Fault:
-    return lambda _, told: {"value": json.dumps({**told, "data": _less(told["data"], name)})}
+    return lambda _, reported: {"value": json.dumps({**reported, "data": _less(reported["data"], name)})}
 
 
 def _less(data: dict[str, Any], name: str) -> dict[str, Any]:
@@ -31,14 +31,14 @@ def _less(data: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _data(**other: Any) -> Fault:
-    return lambda _, told: {"value": json.dumps({**told, "data": {**told["data"], **other}})}
+    return lambda _, reported: {"value": json.dumps({**reported, "data": {**reported["data"], **other}})}
 
 
 def _later(seconds: int, ms: int = 0) -> Fault:
     """The record so much after the acceptance, in milliseconds rounded up: one more is over the limit."""
 
-    def make(_: dict[str, Any], told: dict[str, Any]) -> dict[str, Any]:
-        since = datetime.fromisoformat(told["data"]["accepted_at"]) - datetime(1970, 1, 1, tzinfo=UTC)
+    def make(_: dict[str, Any], reported: dict[str, Any]) -> dict[str, Any]:
+        since = datetime.fromisoformat(reported["data"]["accepted_at"]) - datetime(1970, 1, 1, tzinfo=UTC)
         return {"ms": -(-since // timedelta(milliseconds=1)) + seconds * 1000 + ms}
 
     return make
@@ -47,12 +47,12 @@ def _later(seconds: int, ms: int = 0) -> Fault:
 def _ended(kind: str, seconds: int, **other: Any) -> Fault:
     """An end so long after the acceptance, told at once."""
 
-    def make(record: dict[str, Any], told: dict[str, Any]) -> dict[str, Any]:
-        data = _less(_less(told["data"], "series"), "sequence")
+    def make(record: dict[str, Any], reported: dict[str, Any]) -> dict[str, Any]:
+        data = _less(_less(reported["data"], "series"), "sequence")
         end = datetime.fromisoformat(data["accepted_at"]) + timedelta(seconds=seconds)
         data |= {f"{kind}_at": end.isoformat(), **other}
-        at_once = _later(0)(record, told)
-        return {**at_once, "value": json.dumps({**told, "type": f"order.{kind}.v1", "data": data})}
+        at_once = _later(0)(record, reported)
+        return {**at_once, "value": json.dumps({**reported, "type": f"order.{kind}.v1", "data": data})}
 
     return make
 
@@ -103,9 +103,9 @@ FAULTS: tuple[Fault, ...] = (
     _ended("cancelled", -1, **CANCELLED),
     _ended("cancelled", 0, **CANCELLED),
     _ended("cancelled", 302, **CANCELLED),
-    lambda _, told: {
+    lambda _, reported: {
         "topic": f"orders.v1.{UNREGISTERED}",
-        "value": json.dumps({**told, "source": f"urn:uscc:{UNREGISTERED}"}),
+        "value": json.dumps({**reported, "source": f"urn:uscc:{UNREGISTERED}"}),
     },
 )
 """One for each way of being wrong, and some that are right by a hair."""

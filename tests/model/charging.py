@@ -184,7 +184,7 @@ class ModelCharging:
 
     def _settle_cancellations(self, run: str, number: int, cut: dict[str, int] | None) -> Counter[Total]:
         made: Counter[Total] = Counter()
-        for row in [each for each in self.rows if each.kind == "cancelled" and not each.is_settled]:
+        for row in [row for row in self.rows if row.kind == "cancelled" and not row.is_settled]:
             accepted = self._acceptance(row)
             if accepted is None or not (_reaches(cut, row) and _reaches(cut, accepted.charge)):
                 continue
@@ -230,7 +230,7 @@ class ModelCharging:
     def find_differences(self, first: date, last: date, enterprise: str, province: str) -> list[tuple[Row, Total]]:
         """Orders insured in the window that the scheme rates otherwise now, with what it says; "" for any place."""
         found = []
-        for row in [each for each in self.rows if each.kind == "accepted"]:
+        for row in [row for row in self.rows if row.kind == "accepted"]:
             insured_on, uscc, place, industry = row.total[:4]
             is_here = enterprise in {"", uscc} and province in {"", place}
             assert insured_on is not None
@@ -262,15 +262,15 @@ class ModelCharging:
         charge = accepted.charge
         made = self._reverse(accepted, "rerated", run, number)
         is_charged = total.outcome == "charged"
-        told = total._replace(reason="rerated") if is_charged else total
+        reported = total._replace(reason="rerated") if is_charged else total
         code = 8 if charge.code == 1 else charge.code + 2
-        row = Row("rerated", accepted.key, accepted.said, told, run, number, -1, code=code)
+        row = Row("rerated", accepted.key, accepted.said, reported, run, number, -1, code=code)
         self.rows.append(row)
         accepted.latest = row
         if is_charged and charge.total.outcome != "charged":  # a cancellation that reversed nothing may do so now
             for cancelled in [each for each in self.rows if each.kind == "cancelled" and each.key == row.key]:
                 cancelled.is_settled &= cancelled.said["worker_id"] != row.said["worker_id"]
-        return made + Counter([told])
+        return made + Counter([reported])
 
     # Counting
 
@@ -281,9 +281,7 @@ class ModelCharging:
         totals: Counter[Total] = Counter()
         seen: dict[date, list[tuple[Row, bool]]] = {}
         count = Count(day, Counter(), totals, Counter(), {}, Counter(), 0, 0, Counter())
-        for row in (
-            each for each in self.rows if each.kind in {"accepted", "rerated", "reversed"} and _reaches(cut, each)
-        ):
+        for row in (row for row in self.rows if row.kind in {"accepted", "rerated", "reversed"} and _reaches(cut, row)):
             insured_on, is_new = row.total.insured_on, not _reaches(before, row)
             assert insured_on is not None
             if insured_on == day or (insured_on < day and is_new):

@@ -33,12 +33,12 @@ class Told(dict[str, Any]):
     earlier: list[tuple[str, Any]]
 
 
-def as_told(pairs: list[tuple[str, Any]]) -> Told:
+def as_reported(pairs: list[tuple[str, Any]]) -> Told:
     """For the parser; a text with half a pair of surrogates raises ValueError, also where it does not count."""
     json.dumps(pairs, ensure_ascii=False).encode()
-    told = Told(pairs)
-    told.earlier = [pair for n, pair in enumerate(pairs) if any(pair[0] == later for later, _ in pairs[n + 1 :])]
-    return told
+    reported = Told(pairs)
+    reported.earlier = [pair for n, pair in enumerate(pairs) if any(pair[0] == later for later, _ in pairs[n + 1 :])]
+    return reported
 
 
 class Fault(Exception):  # noqa: N818 - an answer, not an error
@@ -237,28 +237,30 @@ def read_event(value: bytes | None) -> tuple[str, str, dict[str, Any]]:
         raise Fault("empty")
     if len(value) > MOST_BYTES:
         raise Fault("too_large")
-    told = _json(value)
-    if not isinstance(told, Told):
+    reported = _json(value)
+    if not isinstance(reported, Told):
         raise Fault("wrong_type")
-    needed = {**ENVELOPE, "data": DATA[_kind(told)]}
-    may_be = MAY_BE | SIGNED if _kind(told) == "declared" else MAY_BE
-    attributes = Told({name: told[name] for name in told.keys() & (needed.keys() | may_be.keys())})
-    attributes.earlier = [(name, said) for name, said in told.earlier if name in needed or name in may_be]
+    needed = {**ENVELOPE, "data": DATA[_kind(reported)]}
+    may_be = MAY_BE | SIGNED if _kind(reported) == "declared" else MAY_BE
+    attributes = Told({name: reported[name] for name in reported.keys() & (needed.keys() | may_be.keys())})
+    attributes.earlier = [(name, said) for name, said in reported.earlier if name in needed or name in may_be]
     event = fields_of(needed, may_be)(attributes)
     said = event["data"]
     if "day" in said:
         said |= {name: event[name] for name in SIGNED}
         said["said"] = json.dumps([str(said["day"]), said["series"], said["totals"]])
-    return _kind(told), event["source"], said
+    return _kind(reported), event["source"], said
 
 
-def _kind(told: Told) -> str:
-    if "type" not in told:
+def _kind(reported: Told) -> str:
+    if "type" not in reported:
         raise Fault("missing_field")
-    types = {json.dumps(kind) for kind in [told["type"], *(said for name, said in told.earlier if name == "type")]}
-    if len(types) > 1 or not isinstance(told["type"], str) or told["type"] not in TYPES:
+    types = {
+        json.dumps(kind) for kind in [reported["type"], *(said for name, said in reported.earlier if name == "type")]
+    }
+    if len(types) > 1 or not isinstance(reported["type"], str) or reported["type"] not in TYPES:
         raise Fault("unknown_type")
-    return TYPES[told["type"]]
+    return TYPES[reported["type"]]
 
 
 def _json(value: bytes) -> Any:
@@ -269,10 +271,10 @@ def _json(value: bytes) -> Any:
         return int(digits) if len(digits) < 400 else HUGE if digits[0] != "-" else -HUGE
 
     try:
-        told = value.decode()
+        reported = value.decode()
         if len(value) > 2 * DEEPEST:
-            _check_depth(told)
-        read = json.loads(told, parse_constant=no_constant, parse_int=number, object_pairs_hook=as_told)
+            _check_depth(reported)
+        read = json.loads(reported, parse_constant=no_constant, parse_int=number, object_pairs_hook=as_reported)
         json.dumps(read, ensure_ascii=False).encode()  # half a pair of surrogates is no character
     except UnicodeDecodeError:
         raise Fault("not_utf8") from None
@@ -281,10 +283,10 @@ def _json(value: bytes) -> Any:
     return read
 
 
-def _check_depth(told: str) -> None:
+def _check_depth(reported: str) -> None:
     """Brackets outside of texts."""
     depth, in_text, is_escaped = 0, False, False
-    for sign in told:
+    for sign in reported:
         if in_text:
             in_text = is_escaped or sign != '"'
             is_escaped = sign == "\\" and not is_escaped

@@ -176,10 +176,10 @@ class Numbers:
 def number_in(value: bytes | None, enterprise: str) -> tuple[str, str, int] | None:
     """The number that kept bytes bear, where they can be read and are the enterprise's own."""
     try:
-        told = json.loads(value or b"")
-        if told["type"] != "order.accepted.v1" or told["source"] != f"urn:uscc:{enterprise}":
+        reported = json.loads(value or b"")
+        if reported["type"] != "order.accepted.v1" or reported["source"] != f"urn:uscc:{enterprise}":
             return None
-        series, sequence = told["data"]["series"], told["data"]["sequence"]
+        series, sequence = reported["data"]["series"], reported["data"]["sequence"]
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
     is_number = isinstance(sequence, int) and not isinstance(sequence, bool) and 1 <= sequence < 2**53

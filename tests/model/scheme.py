@@ -45,7 +45,7 @@ class ModelScheme:
         """Outcome, reason and number of the tariff line; "" for none; the outcome "uncovered" is to be parked."""
         if not any(each["code"] == province and instant(each["joined_on"]) <= at for each in self.provinces):
             return "excluded", "province_not_in_pilot", ""
-        if not any(self._enrols(each, uscc, province, industry, at) for each in self.enrolments):
+        if not any(self._enrols(enrolment, uscc, province, industry, at) for enrolment in self.enrolments):
             return "excluded", "enterprise_not_enrolled", ""
         if is_employee:
             return "excluded", "insured_as_employee", ""
@@ -73,8 +73,11 @@ class ModelScheme:
     def assesses(self, province: str, day: date) -> bool:
         """Whether missing numbers of a day are charged in the province: its own rule goes before that for any."""
         for wanted in (province, "*"):
-            held = [each for each in self.presumptions
-                    if each["province"] == wanted and instant(each["valid_from"]) <= midnight(day)]  # fmt: skip
+            held = [
+                rule
+                for rule in self.presumptions
+                if rule["province"] == wanted and instant(rule["valid_from"]) <= midnight(day)
+            ]
             if held:
                 return max(held, key=lambda each: instant(each["valid_from"]))["mode"] == "assess"
         return False

@@ -62,8 +62,8 @@ async def soak(minutes: float, seed: int) -> int:
                     why = f"found by seed {seed}, not understood yet: {failure.splitlines()[0]}"
                     (SEEDS / f"found-{seed}.json").write_text(json.dumps({"why": why, "steps": small}, indent=1) + "\n")
                 seed += 1
-    told = f"{histories} histories, {events} events, up to seed {seed - 1}: {failed} failed"
-    print(told, flush=True)  # noqa: T201 - a command prints
+    reported = f"{histories} histories, {events} events, up to seed {seed - 1}: {failed} failed"
+    print(reported, flush=True)  # noqa: T201 - a command prints
     return failed
 
 

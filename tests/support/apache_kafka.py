@@ -252,10 +252,10 @@ def find_java() -> Path:
     wanted = f"Apache Kafka needs Java {JAVA} or later (the rest of the tests does not)"
     if found is None:
         raise EmbeddedError(f"{wanted}: no java in {'JAVA_HOME' if home else 'the path'}")
-    told = subprocess.run([found, "-version"], capture_output=True, text=True, check=False, timeout=START_SECONDS)
-    version = re.search(r'version "(?:1\.)?(\d+)', told.stderr)
+    reported = subprocess.run([found, "-version"], capture_output=True, text=True, check=False, timeout=START_SECONDS)
+    version = re.search(r'version "(?:1\.)?(\d+)', reported.stderr)
     if version is None or int(version[1]) < JAVA:
-        raise EmbeddedError(f"{wanted}: {found} is {told.stderr.partition(chr(10))[0] or 'silent'}")
+        raise EmbeddedError(f"{wanted}: {found} is {reported.stderr.partition(chr(10))[0] or 'silent'}")
     return Path(found)
 
 

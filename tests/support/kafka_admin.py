@@ -24,9 +24,9 @@ async def open_admin(client: Client) -> AsyncIterator[AIOKafkaAdminClient]:
 
 async def make_topic(client: Client, topic: str, partitions: int = 1, **settings: str) -> None:
     """Settings are Kafka's, with underscores for dots."""
-    told = {name.replace("_", "."): value for name, value in settings.items()}
+    reported = {name.replace("_", "."): value for name, value in settings.items()}
     async with open_admin(client) as admin:
-        await admin.create_topics([NewTopic(topic, partitions, 1, topic_configs=told)])
+        await admin.create_topics([NewTopic(topic, partitions, 1, topic_configs=reported)])
 
 
 async def set_topic(client: Client, topic: str, settings: Mapping[str, str]) -> None:

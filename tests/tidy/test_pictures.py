@@ -10,7 +10,7 @@ SHOWN = re.compile(r"\]\((?:docs/portal/)?([\w-]+\.webp)\)")
 
 
 def test_pictures_are_shown_and_small() -> None:
-    there = {each.name: each.stat().st_size for each in FOLDER.glob("*.*") if each.suffix != ".md"}
+    there = {path.name: path.stat().st_size for path in FOLDER.glob("*.*") if path.suffix != ".md"}
     assert {name: size for name, size in there.items() if size > LARGEST_BYTES} == {}
     shown = set(SHOWN.findall((FOLDER / "README.md").read_text(encoding="utf-8")))
     assert shown == set(there)

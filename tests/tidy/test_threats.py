@@ -13,7 +13,7 @@ ALONE = re.compile(r"`(?:::)?test_\w+`|`test_\w+\.py[^`]*`")
 
 @pytest.mark.parametrize(("path", "name"), NAMED)
 def test_every_test_that_the_page_names_exists(path: str, name: str) -> None:
-    (source,) = (each for each in sources("tests") if each.path == f"tests/{path}")
+    (source,) = (source for source in sources("tests") if source.path == f"tests/{path}")
     assert not name or re.search(rf"^\s*(async )?def {name}\(", source.text, re.MULTILINE), name
 
 

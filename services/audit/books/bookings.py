@@ -120,9 +120,9 @@ class Books:
                 if manifest.is_old:
                     check.find(f"{manifest.name}: not booked after {self._facts.patience}")
                 continue
-            content = sha256(msgspec.json.encode(manifest.told)).hexdigest()
+            content = sha256(msgspec.json.encode(manifest.reported)).hexdigest()
             stored = (row["kind"], row["leaves"], row["root"], row["content_sha256"].hex())
-            worked_out = (manifest.told.kind, manifest.told.leaves, manifest.told.root, content)
+            worked_out = (manifest.reported.kind, manifest.reported.leaves, manifest.reported.root, content)
             check.compare(f"ledger.manifest_booked {manifest.run}/{manifest.number}", stored, worked_out)
         for run, number in booked:
             what = "no such manifest" if run in self._facts.run_ids else "no such run"
@@ -159,7 +159,7 @@ class Books:
                 max(total.insured_on or open_day, open_day), total.insured_on, total.enterprise, total.province,
                 total.industry, total.tariff_line, total.outcome.value, total.reason, total.orders, total.premium,
             )
-            for total in manifest.told.totals
+            for total in manifest.reported.totals
         )  # fmt: skip
 
     def _check_premium_entries(self) -> None:
@@ -199,14 +199,14 @@ class Books:
                     known = sums[line[0]].get(key, (0, 0))
                     sums[line[0]][key] = (known[0] + orders * times, known[1] + premium * times)
         for closed in self._facts.closed:
-            sums_told: dict[Group, tuple[int, int]] = {}
-            for total in closed.told.totals:
+            sums_reported: dict[Group, tuple[int, int]] = {}
+            for total in closed.reported.totals:
                 place = (total.insured_on, total.enterprise, total.province, total.industry, total.tariff_line)
-                sums_told[*place, total.outcome.value, total.reason] = (total.orders, total.premium)
-            check.compare_all(f"ledger.day_closed {closed.day},", sums_told, sums[closed.day])
+                sums_reported[*place, total.outcome.value, total.reason] = (total.orders, total.premium)
+            check.compare_all(f"ledger.day_closed {closed.day},", sums_reported, sums[closed.day])
             signs = {Outcome.CHARGED: 1, Outcome.REVERSED: -1}
-            orders = sum(total.orders * signs.get(total.outcome, 0) for total in closed.told.totals)
-            premium = sum(total.premium for total in closed.told.totals)
+            orders = sum(total.orders * signs.get(total.outcome, 0) for total in closed.reported.totals)
+            premium = sum(total.premium for total in closed.reported.totals)
             check.compare(f"ledger.day_closed {closed.day}", (closed.orders, closed.premium), (orders, premium))
 
     async def _check_sums(self, connection: Connection) -> None:

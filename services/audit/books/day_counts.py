@@ -37,13 +37,13 @@ async def check_counts(books: Connection, charging: Sequence[Charging], verdict:
     distinct = verdict.check("I4", "distinct and first-time workers of every closed day, worked out anew from the rows")
     counts, first_time = workers.distinct(), _first_time_counts(workers)
     for closed in closed_days:
-        name, message = f"ledger.day_closed {closed.day}", closed.told
-        told_hours = {(count.insured_on, count.enterprise, count.province): count.orders for count in message.hours}
-        told_workers = {
+        name, message = f"ledger.day_closed {closed.day}", closed.reported
+        reported_hours = {(count.insured_on, count.enterprise, count.province): count.orders for count in message.hours}
+        reported_workers = {
             (count.insured_on, count.enterprise, count.province): count.workers for count in message.workers
         }
-        hours.compare_all(f"{name}, hours", told_hours, workers.hours.get(closed.day, {}))
-        distinct.compare_all(f"{name}, workers", told_workers, counts.get(closed.day, {}))
+        hours.compare_all(f"{name}, hours", reported_hours, workers.hours.get(closed.day, {}))
+        distinct.compare_all(f"{name}, workers", reported_workers, counts.get(closed.day, {}))
         new = {count.province: count.workers for count in message.first_time}
         distinct.compare_all(f"{name}, first-time workers of", new, first_time.get(closed.day, {}))
     for part in charging:
@@ -111,7 +111,7 @@ def _compare_day(check: Check, closed: ClosedDay, answers: Sequence[DayCounted])
     def stand(counts: Iterable[AcceptancesByHour | WorkerCount]) -> set[str]:
         return {repr(count) for count in counts if not is_joined or count.enterprise is not None}
 
-    name, message = f"charging.day_count {closed.day}", closed.told
+    name, message = f"charging.day_count {closed.day}", closed.reported
     check.compare(
         f"{name}, workers", stand(count for answer in answers for count in answer.workers), stand(message.workers)
     )

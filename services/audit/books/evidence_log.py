@@ -88,7 +88,10 @@ class _Tree:
 
 
 async def _check_entries(connection: Connection, facts: Facts, entries: Sequence[_EntryRow], check: Check) -> None:
-    heads = {(manifest.told.run, manifest.told.number): head_of(manifest.told) for manifest in facts.manifests.values()}
+    heads = {
+        (manifest.reported.run, manifest.reported.number): head_of(manifest.reported)
+        for manifest in facts.manifests.values()
+    }
     booked = {(row["run"], row["number"]) for row in await connection.fetch("select * from ledger.manifest_booked")}
     last: dict[str, int] = defaultdict(int)
     for place, row in enumerate(entries):

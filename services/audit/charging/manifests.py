@@ -25,8 +25,8 @@ async def check_manifests(connection: Connection, facts: Facts, rows: RowReader,
         found = rows.found.get(batch, Found(0))
         worked_out = (found.count, found.root().hex())
         leaves.compare(manifest.name, (manifest.leaves, manifest.root), worked_out)
-        leaves.compare(f"{manifest.name}, payload", (manifest.told.leaves, manifest.told.root), worked_out)
-        totals.compare_all(f"{manifest.name},", _told(manifest), found.sums())
+        leaves.compare(f"{manifest.name}, payload", (manifest.reported.leaves, manifest.reported.root), worked_out)
+        totals.compare_all(f"{manifest.name},", _reported(manifest), found.sums())
     for batch in rows.found.keys() - facts.manifests.keys():
         totals.find(f"{rows.found[batch].count} rows of batch {batch}, which has no manifest")
     await _check_batch_days(connection, rows, verdict)
@@ -39,7 +39,7 @@ def _check_sums(facts: Facts, verdict: Verdict) -> None:
     for manifest in facts.manifests.values():
         counted = sum(total.orders for total in _events(manifest))
         check.compare(f"{manifest.name}, events", manifest.events, counted)
-        identity = (manifest.told.run, manifest.told.number, manifest.told.kind)
+        identity = (manifest.reported.run, manifest.reported.number, manifest.reported.kind)
         kind = "settlement" if manifest.purpose == "close" else manifest.purpose
         check.compare(f"{manifest.name}, payload", identity, (manifest.run, manifest.number, kind))
         check.compare(f"{manifest.name}, the number that follows", manifest.number, last[manifest.run] + 1)
@@ -74,13 +74,13 @@ async def _check_positions(connection: Connection, facts: Facts, rows: RowReader
 
 def _events(manifest: Manifest) -> list[Total]:
     """The totals that count events; settlements and corrections hold rows that charging made itself."""
-    return manifest.told.totals if manifest.told.kind == "orders" else []
+    return manifest.reported.totals if manifest.reported.kind == "orders" else []
 
 
-def _told(manifest: Manifest) -> dict[TotalKey, tuple[int, int]]:
+def _reported(manifest: Manifest) -> dict[TotalKey, tuple[int, int]]:
     """What the manifest says, without repeats, which leave no row."""
     found: dict[TotalKey, tuple[int, int]] = {}
-    for total in manifest.told.totals:
+    for total in manifest.reported.totals:
         if total.outcome is Outcome.REPEAT:
             continue
         reason, outcome = total.reason, total.outcome.value

@@ -166,7 +166,11 @@ class EntryReader:
         known = self._stretches.get(place)
         if known is None:
             starts, outcomes = self._facts.scheme.timeline(*place)
-            known = (starts, [_rated(each) for each in outcomes], [_rated(_of_employee(each)) for each in outcomes])
+            known = (
+                starts,
+                [_rated(outcome) for outcome in outcomes],
+                [_rated(_of_employee(outcome)) for outcome in outcomes],
+            )
             self._stretches[place] = known
         alike.stretches = known
         return known

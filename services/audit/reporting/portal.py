@@ -43,7 +43,7 @@ _PAID: Final = """
 
 async def check_portal(connection: Connection, facts: Facts, verdict: Verdict) -> None:
     """All of it, against the ledger's closed days and its statements."""
-    days = [closed.told for closed in facts.closed]
+    days = [closed.reported for closed in facts.closed]
     check = await check_read_model(connection, days, verdict, facts.patience)
     await check_shown_money(connection, await read_statements(connection), check, facts.patience)
 

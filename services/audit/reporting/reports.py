@@ -92,7 +92,7 @@ class Reports:
         self._verdict = verdict
         self._first_time = workers.first_time()
         self._kept: dict[str, _ReportRow] = {}
-        self._told: dict[str, AnyReport] = {}
+        self._reported: dict[str, AnyReport] = {}
 
     async def check(self, connection: Connection, platform: Connection, later: Connection) -> None:
         """All of it; `platform` reads the national platform's database, `later` ours outside the snapshot."""
@@ -112,7 +112,7 @@ class Reports:
             check.compare(f"{name}, SHA-256", row["body_sha256"], sha256(row["body"]).hexdigest())
             empty = DayClosed(day=row["day"], as_of=row["as_of"], totals=[], workers=[], first_time=[])
             message, closed = check.read(name, row["body"], DayClosed, empty), days.get(row["day"])
-            if closed is None or day_content_of(message) != day_content_of(closed.told):
+            if closed is None or day_content_of(message) != day_content_of(closed.reported):
                 check.find(f"{name}: not what ledger.day_closed holds")
         statements = await read_statements(connection)
         for row in await connection.fetch("select * from reporting.statement_issued"):
@@ -133,7 +133,7 @@ class Reports:
             except ValidationError as error:
                 check.find(f"{name}: {error.error_count()} faults in its body")
                 continue
-            self._told[row.report_id] = report
+            self._reported[row.report_id] = report
             columns = (row.report_id, row.kind, row.province, row.day, row.enterprise)
             check.compare(name, columns, index_of(report))
 
@@ -159,7 +159,7 @@ class Reports:
         """Coverage reports and all registered tokens, by day and province."""
         reports: dict[tuple[date, str], CoverageReport] = {}
         registered: dict[tuple[date, str], list[str]] = defaultdict(list)
-        for report in self._told.values():
+        for report in self._reported.values():
             if isinstance(report, CoverageReport):
                 reports[report.day, report.province] = report
             elif isinstance(report, RegistrationReport):
@@ -173,7 +173,9 @@ class Reports:
         reports: dict[tuple[date, str], CoverageReport],
         registered: dict[tuple[date, str], list[str]],
     ) -> None:
-        for sheet in build_coverage(closed.day, closed.told.totals, closed.told.workers, closed.told.first_time):
+        for sheet in build_coverage(
+            closed.day, closed.reported.totals, closed.reported.workers, closed.reported.first_time
+        ):
             name = f"reporting.report coverage.{closed.day}.{sheet.province}"
             report = reports.pop((closed.day, sheet.province), None)
             if report is None:
@@ -192,7 +194,7 @@ class Reports:
         statements = await read_statements(connection)
         declared = {
             candidate.statement_id: candidate
-            for candidate in self._told.values()
+            for candidate in self._reported.values()
             if isinstance(candidate, DeclarationReport)
         }
         issued = await connection.fetch("select statement_id from reporting.statement_issued")
@@ -205,7 +207,7 @@ class Reports:
                 check.compare(f"reporting.report {report.report_id}", declared_of(report), stated_of(statement))
         for report in declared.values():
             check.find(f"reporting.report {report.report_id}: there is no such statement")
-        for payment in self._told.values():
+        for payment in self._reported.values():
             if isinstance(payment, PaymentReport):
                 for item in payment.items:
                     stated = statements.get(item.statement_id)
@@ -217,7 +219,7 @@ class Reports:
         stored: dict[str, dict[str, tuple[int, int]]] = defaultdict(dict)
         for row in await connection.fetch("select * from reporting.share"):
             stored[row["report_id"]][row["enterprise"]] = (row["orders"], row["amount"])
-        for report_id, read_report in self._told.items():
+        for report_id, read_report in self._reported.items():
             check.compare_all(f"reporting.share {report_id}/", stored.pop(report_id, {}), shares_of(read_report))
         for report_id in stored:
             check.find(f"reporting.share {report_id}: there is no such report")

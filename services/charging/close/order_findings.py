@@ -154,10 +154,12 @@ class DayFinder:
     async def _late(self, connection: Connection, day: date, scope: _Scope, delays: Iterable[Delays]) -> list[Finding]:
         rows = await connection.fetch(_GROUPED % _LATE, *scope.values, self._late_seconds)
         detail = f"acceptances were sent over {self._late_seconds} s after the order was accepted"
-        known = {(each.enterprise, each.province, each.insured_on): each.orders for each in delays}
+        known = {(delay.enterprise, delay.province, delay.insured_on): delay.orders for delay in delays}
         return [
-            _with_delays(each, known.get((each.enterprise or "", each.province or "", each.insured_on or day), []))
-            for each in _findings(FindingKind.LATE_ACCEPTANCES, day, rows, detail)
+            _with_delays(
+                finding, known.get((finding.enterprise or "", finding.province or "", finding.insured_on or day), [])
+            )
+            for finding in _findings(FindingKind.LATE_ACCEPTANCES, day, rows, detail)
         ]
 
     async def _not_enrolled(self, connection: Connection, day: date, scope: _Scope) -> list[Finding]:
@@ -195,7 +197,7 @@ class DayFinder:
         return found
 
     async def _delays(self, connection: Connection, day: date, scope: _Scope) -> list[Delays]:
-        bounds = [timedelta(seconds=each) for each in BOUNDS_SECONDS]
+        bounds = [timedelta(seconds=second) for second in BOUNDS_SECONDS]
         rows = await connection.fetch(_DELAYS, *scope.values, day, bounds)
         return [_delays(place, list(group)) for place, group in groupby(rows, itemgetter(0, 1, 2))]
 
@@ -235,8 +237,8 @@ def _order(row: Any) -> OrderRef:
 def _with_delays(finding: Finding, orders: list[int]) -> Finding:
     """The finding with the distribution it stands in, bucket by bucket."""
     bounds = [f"under {bound} s" for bound in BOUNDS_SECONDS] + [f"{BOUNDS_SECONDS[-1]} s and more"]
-    told = [f"{bound}: {count}" for bound, count in zip(bounds, orders, strict=False)]
-    return replace(finding, evidence=finding.evidence | {"delays": told})
+    reported = [f"{bound}: {count}" for bound, count in zip(bounds, orders, strict=False)]
+    return replace(finding, evidence=finding.evidence | {"delays": reported})
 
 
 def _delays(place: tuple[str, int, date], rows: list[Any]) -> Delays:

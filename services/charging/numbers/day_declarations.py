@@ -37,7 +37,7 @@ class Declared:
     enterprise: int
     uscc: str
     day: date
-    told: Declaration
+    reported: Declaration
     received: bytes
     is_new: bool
     revision: int | None = None
@@ -46,7 +46,7 @@ class Declared:
     @property
     def content(self) -> tuple[Any, ...]:
         """What it says, whatever it is called."""
-        return self.told.day, self.told.series, self.told.totals
+        return self.reported.day, self.reported.series, self.reported.totals
 
 
 async def read_declared(
@@ -122,7 +122,7 @@ def declared_numbers(held: Iterable[Declared], day: date) -> dict[tuple[int, str
     for each in held:
         if each.day not in around(day):
             continue
-        for series in each.told.series:
+        for series in each.reported.series:
             key = (each.enterprise, series.series)
             used_around[key] += _pairs(series, "used")
             unused[key] += _pairs(series, "unused")

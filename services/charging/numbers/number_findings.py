@@ -114,7 +114,7 @@ async def _used_twice(connection: Connection, day: date) -> list[Finding]:
             insured_on=day,
             count=count_of(ranges),
             detail=f"{count_of(ranges)} numbers of series {series} stand on more than one order",
-            evidence={"series": series, "numbers": told(ranges)},
+            evidence={"series": series, "numbers": reported(ranges)},
             orders=orders.get((enterprise, series), []),
         )
         for (enterprise, uscc, series), ranges in found.items()
@@ -156,7 +156,7 @@ def _gap(uscc: str, insured_on: date, series: str, is_presumed: bool, ranges: Ra
         insured_on=insured_on,
         count=count,
         detail=f"{count} numbers of series {series} {what}, and were not declared unused",
-        evidence={"series": series, "numbers": told(ranges), "declared_used": declared},
+        evidence={"series": series, "numbers": reported(ranges), "declared_used": declared},
         orders=[],
     )
 
@@ -170,7 +170,7 @@ def _scattered(day: date, row: Any) -> Finding:
         count=1,
         detail=f"numbers of series {row['series']} are scattered over more than {MOST_STRETCHES} stretches: what is"
         " missing cannot be told",
-        evidence={"series": row["series"], "numbers": told([(row["first"], row["last"])])},
+        evidence={"series": row["series"], "numbers": reported([(row["first"], row["last"])])},
         orders=[],
     )
 
@@ -195,7 +195,7 @@ async def _manifests(
 def _late_or_changed(day: date, first_on: date | None, declared: list[Declared]) -> Iterator[Finding]:
     held: dict[tuple[int, date], Declared] = {}
     for each in declared:
-        name, before = each.told.declaration_id, held.get((each.enterprise, each.day))
+        name, before = each.reported.declaration_id, held.get((each.enterprise, each.day))
         holds = before is None or replaces(each, before)
         if holds:
             held[each.enterprise, each.day] = each
@@ -206,7 +206,7 @@ def _late_or_changed(day: date, first_on: date | None, declared: list[Declared])
             text = f"manifest {name} of {each.day} was first there at the close of {day}"
             yield _of_manifest(FindingKind.MANIFEST_LATE, each.uscc, each.day, key, text)
         if before is not None and before.content != each.content:
-            text = f"manifest {name} says other than {before.told.declaration_id} said of the same day"
+            text = f"manifest {name} says other than {before.reported.declaration_id} said of the same day"
             if not holds:
                 text += f", and does not hold: revision {before.revision} was there before it"
             yield _of_manifest(FindingKind.MANIFEST_CHANGED, each.uscc, each.day, key, text)
@@ -254,7 +254,7 @@ async def _received(connection: Connection, day: date, closing: date) -> dict[st
 
 def _declared_totals(each: Declared) -> dict[Place, Sum]:
     found: dict[Place, Sum] = defaultdict(lambda: (0, 0))
-    for total in each.told.totals:
+    for total in each.reported.totals:
         orders, premium = found[total.province, total.industry]
         found[total.province, total.industry] = (orders + total.orders, premium + parse_yuan(total.premium_yuan))
     return found
@@ -312,7 +312,7 @@ def _numbers_differ(each: Declared, series: str, undeclared: Ranges, denied: Ran
         detail=f"{count} numbers of series {series} came that were not declared, or declared unused",
         evidence={
             **_named(each), "series": series,
-            "not_declared": told(undeclared), "declared_unused": told(denied),
+            "not_declared": reported(undeclared), "declared_unused": reported(denied),
         },
         orders=[],
     )  # fmt: skip
@@ -321,11 +321,11 @@ def _numbers_differ(each: Declared, series: str, undeclared: Ranges, denied: Ran
 def _named(each: Declared) -> dict[str, str | int]:
     """Which manifest it is."""
     named: dict[str, str | int] = {
-        "declaration_id": each.told.declaration_id, "received_sha256": each.received.hex(),
+        "declaration_id": each.reported.declaration_id, "received_sha256": each.received.hex(),
     }  # fmt: skip
     return named if each.revision is None else named | {"revision": each.revision}
 
 
-def told(ranges: Ranges) -> list[str]:
+def reported(ranges: Ranges) -> list[str]:
     """Ranges for a reader, the first MOST_RANGES of them."""
     return [str(first) if first == last else f"{first}-{last}" for first, last in ranges[:MOST_RANGES]]

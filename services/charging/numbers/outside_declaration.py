@@ -160,7 +160,7 @@ def _surplus(held: dict[int, Declared], counts: Iterable[Any]) -> Iterable[tuple
     """Enterprise, province, industry, and how many orders with a declared number are more than were declared."""
     totals = Counter[tuple[int, int, int]]()
     for each in held.values():
-        for total in each.told.totals:
+        for total in each.reported.totals:
             totals[each.enterprise, int(total.province), Industry(total.industry).code] += total.orders
     for row in counts:
         place = (row["enterprise"], row["province"], row["industry"])
@@ -177,7 +177,7 @@ async def count_outside(connection: Connection, day: date, cut: Batches, previou
         sums = await _sums(connection, each, cut)
         if each < day:
             sums.subtract(await _sums(connection, each, previous))
-        found += [_told(each, key, orders) for key, orders in sorted(sums.items()) if orders]
+        found += [_reported(each, key, orders) for key, orders in sorted(sums.items()) if orders]
     return found
 
 
@@ -196,7 +196,7 @@ async def _sums(connection: Connection, day: date, cut: Batches) -> Counter[tupl
     return Counter() if outside is None else await outside.sums(connection)
 
 
-def _told(day: date, key: tuple[str, int, int, int, int], orders: int) -> OutsideOrders:
+def _reported(day: date, key: tuple[str, int, int, int, int], orders: int) -> OutsideOrders:
     uscc, province, industry, tariff_line, base_amount = key
     return OutsideOrders(
         insured_on=day,

@@ -58,7 +58,7 @@ def _finding(
     evidence: dict[str, str | int | list[str]] = {}
     if held is not None:
         evidence = {
-            "declaration_id": held.told.declaration_id, "received_sha256": held.received.hex(),
+            "declaration_id": held.reported.declaration_id, "received_sha256": held.received.hex(),
             "revision": held.revision or 0, "outside_orders": orders, "outside_yuan": amount,
             "places": places[:MOST_PLACES],
         }  # fmt: skip

@@ -167,7 +167,7 @@ def _declared_ranges(held: list[Declared], day: date | None) -> dict[str, _Decla
     by_series: dict[str, _DeclaredRanges] = defaultdict(_DeclaredRanges)
     for declared in held:
         if day in (None, declared.day):
-            for series in declared.told.series:
+            for series in declared.reported.series:
                 used, unused = ([(n.first, n.last) for n in numbers if n.first <= n.last]
                                 for numbers in (series.used, series.unused))  # fmt: skip
                 by_series[series.series].numbers += used + unused
@@ -204,4 +204,4 @@ async def _read_series(
 
 
 def _name(declared: Declared) -> DeclarationName:
-    return DeclarationName(declared.told.declaration_id, declared.day, declared.revision, declared.received.hex())
+    return DeclarationName(declared.reported.declaration_id, declared.day, declared.revision, declared.received.hex())

@@ -130,10 +130,10 @@ def prune(
     async def work() -> None:
         async with _open(settings) as archive:
             days = await archive.past_retention(today, settings.retention_days)
-            for each in days:
+            for day in days:
                 if is_agreed:
-                    await archive.prune(each)
-                print(f"{each} {'deleted' if is_agreed else 'would be deleted: --yes does it'}")
+                    await archive.prune(day)
+                print(f"{day} {'deleted' if is_agreed else 'would be deleted: --yes does it'}")
             print(f"{len(days)} days older than {settings.retention_days} days on {today}")
 
     run_work(work())

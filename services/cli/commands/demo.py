@@ -102,7 +102,7 @@ def generate(
     from shared.domain.calendar import Month
 
     known = load_scheme([Path(part) for part in (scheme or DEMO_SCHEME).split(":")])
-    lines = (write_line(each) for each in records(known, Wanted(orders, seed, Month.parse(month))))
+    lines = (write_line(record) for record in records(known, Wanted(orders, seed, Month.parse(month))))
     if out is None:
         sys.stdout.buffer.writelines(lines)
         sys.stdout.buffer.flush()

@@ -53,7 +53,7 @@ async def rerate_days(settings: CommandSettings, wish: Wish) -> Rerating:
         booked, manifests = 0, 0
         if wish.is_booked:
             _refuse_uncovered(differences)
-            for day in sorted({each["insured_on"] for each in differences}):
+            for day in sorted({difference["insured_on"] for difference in differences}):
                 answer = await _ask(apis, wish, date.fromisoformat(day), apply=True)
                 booked, manifests = booked + answer["booked"], manifests + answer["manifests"]
     return {"differences": differences, "booked": booked, "manifests": manifests}
@@ -65,10 +65,10 @@ async def _ask(apis: Apis, wish: Wish, day: date, *, apply: bool) -> Rerating:
 
 
 def _refuse_uncovered(differences: list[RatedDifference]) -> None:
-    for each in differences:
-        if each["new_reason"] == UNCOVERED:
-            place = f"{each['industry']} of {each['enterprise']} in province {each['province']}"
-            raise CommandFailed(f"nothing was booked: no tariff line holds for {place} on {each['insured_on']}")
+    for difference in differences:
+        if difference["new_reason"] == UNCOVERED:
+            place = f"{difference['industry']} of {difference['enterprise']} in province {difference['province']}"
+            raise CommandFailed(f"nothing was booked: no tariff line holds for {place} on {difference['insured_on']}")
 
 
 def print_rerating(found: Rerating, wish: Wish) -> None:
@@ -97,13 +97,20 @@ MonthKey = tuple[str, str, str, str, str, str]
 
 def _by_month(differences: list[RatedDifference]) -> dict[MonthKey, tuple[int, int, int]]:
     sums: dict[MonthKey, tuple[int, int, int]] = defaultdict(lambda: (0, 0, 0))
-    for each in differences:
-        was = _rate(each["old_tariff_line"], each["old_reason"])
-        now = _rate(each["new_tariff_line"], each["new_reason"])
-        key = (each["insured_on"][:7], each["enterprise"], each["province"], each["industry"], was, now)
+    for difference in differences:
+        was = _rate(difference["old_tariff_line"], difference["old_reason"])
+        now = _rate(difference["new_tariff_line"], difference["new_reason"])
+        key = (
+            difference["insured_on"][:7],
+            difference["enterprise"],
+            difference["province"],
+            difference["industry"],
+            was,
+            now,
+        )
         orders, old, new = sums[key]
-        charged, owed = parse_yuan(each["old_premium_yuan"]), parse_yuan(each["new_premium_yuan"])
-        sums[key] = (orders + each["orders"], old + charged, new + owed)
+        charged, owed = parse_yuan(difference["old_premium_yuan"]), parse_yuan(difference["new_premium_yuan"])
+        sums[key] = (orders + difference["orders"], old + charged, new + owed)
     return sums
 
 

@@ -145,13 +145,15 @@ def print_statements(statements: list[Statement]) -> None:
         table.add_column(name, no_wrap=True)
     for name in ("orders", "exact", "amount"):
         table.add_column(name, justify="right", no_wrap=True)
-    for each in statements:
-        province = PROVINCES[each["province"]].chinese if each["province"] in PROVINCES else each["province"]
+    for statement in statements:
+        province = (
+            PROVINCES[statement["province"]].chinese if statement["province"] in PROVINCES else statement["province"]
+        )
         table.add_row(
-            each["statement_id"], each["enterprise"], province, f"due on {each['due_on']}", "",
-            f"{each['orders']:,}", each["exact_yuan"], each["amount_yuan"], style="bold",
+            statement["statement_id"], statement["enterprise"], province, f"due on {statement['due_on']}", "",
+            f"{statement['orders']:,}", statement["exact_yuan"], statement["amount_yuan"], style="bold",
         )  # fmt: skip
-        for line in each["lines"]:
+        for line in statement["lines"]:
             what = _what(line)
             table.add_row(
                 "", "", "", what, line["industry"], f"{line['orders']:,}", line["exact_yuan"], line["amount_yuan"]

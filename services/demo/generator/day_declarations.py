@@ -28,7 +28,7 @@ class Declarer:
 
     def __init__(self, scheme: Scheme, plan: Plan) -> None:
         self._scheme = scheme
-        self._enterprises = sorted({each.uscc for each in plan.operations})
+        self._enterprises = sorted({operation.uscc for operation in plan.operations})
 
     def declare(self, day: date, made: Sequence[tuple[Operation, Acceptance]], rng: Random) -> Iterator[Record]:
         """One record for each enterprise, sent between 02:00 and 09:00 of the next day."""

@@ -56,7 +56,7 @@ class _Generator:
     def __init__(self, scheme: Scheme, wanted: Wanted, plan: Plan) -> None:
         self.rng, self.wanted, self.plan = Random(wanted.seed), wanted, plan
         self.days = list(wanted.month.days())
-        self.weights = list(accumulate(each.weight for each in plan.operations))
+        self.weights = list(accumulate(operation.weight for operation in plan.operations))
         self.numbers: dict[tuple[str, str], int] = defaultdict(int)
         self.orders_of: dict[str, int] = defaultdict(int)
         self.declarer = Declarer(scheme, plan)

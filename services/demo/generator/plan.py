@@ -126,7 +126,9 @@ def _outside(scheme: Scheme, month: Month, covered: Sequence[Place]) -> Iterator
         industry = next(place[2] for place in covered if place[0] == uscc)
         not_yet = Excluded(ExclusionReason.ENTERPRISE_NOT_ENROLLED)
         places = [(uscc, code, industry) for code in _by_preference(scheme)]
-        found = [each for each in places if scheme.rate(*each, day_start(month.last_day), is_employee=False) == not_yet]
+        found = [
+            place for place in places if scheme.rate(*place, day_start(month.last_day), is_employee=False) == not_yet
+        ]
         # Where it is about to be enrolled comes first: there it works already.
         yield from sorted(found, key=lambda place: not _is_charged(scheme, month.next(), place))[:1]
 

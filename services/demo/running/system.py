@@ -156,7 +156,7 @@ def topics_of(settings: CommandSettings, scheme: Scheme) -> dict[str, int]:
 
 def service_environment(service: str, variables: Mapping[str, str], passwords: Mapping[str, str]) -> dict[str, str]:
     """What one service gets: its own login, and of the keys only those that concern it."""
-    history = next(each for each in HISTORIES if each.service == service)
+    history = next(history for history in HISTORIES if history.service == service)
     theirs = {name: value for name, value in variables.items() if name not in SECRETS}
     theirs.pop("DANBAO_OPERATOR_KEY", None)
     owner = variables["DANBAO_PLATFORM_DATABASE" if history.is_own_database else "DANBAO_DATABASE"]

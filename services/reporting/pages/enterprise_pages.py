@@ -72,7 +72,7 @@ def make_router(context: PageContext) -> APIRouter:
         answer = (
             await answer_or_none(context.charging.of(uscc).find(path, day=str(shown), limit=200)) if shown else None
         )
-        return context.renderer.page(request, "series.html", viewer=viewer, uscc=uscc, day=shown, told=answer)
+        return context.renderer.page(request, "series.html", viewer=viewer, uscc=uscc, day=shown, reported=answer)
 
     return router
 

@@ -71,7 +71,7 @@ def make_router(context: PageContext) -> APIRouter:
         t = context.renderer.translator(request)
         return context.renderer.page(
             request, "discrepancies.html", viewer=viewer, next_href=more,
-            rows=[row | {"told": describe_finding(t, row)} for row in rows],
+            rows=[row | {"reported": describe_finding(t, row)} for row in rows],
             first_href=address("/discrepancies", **here) if after else None,
             wanted=here, has_provinces=viewer.role is not Role.PROVINCE,
             has_enterprises=viewer.role is not Role.ENTERPRISE,
@@ -120,7 +120,8 @@ async def _show(
         await log_access(context.engine, viewer, "orders_of_finding", str(discrepancy_id))
     return context.renderer.page(
         request, "finding.html", 200 if refused is None else 409, viewer=viewer, found=finding, refused=refused,
-        told=describe_finding(t, finding), evidence=show_evidence(t, finding), bound=lambda place: say_bound(t, place),
+        reported=describe_finding(t, finding), evidence=show_evidence(t, finding),
+        bound=lambda place: say_bound(t, place),
         story=_story(finding), states=[(state, t.word("state", state)) for state in STATES],
         may_change=viewer.role in EVERYWHERE or (viewer.role is Role.PROVINCE and viewer.scope == finding["province"]),
         sees_province=viewer.role in EVERYWHERE or viewer.role is Role.PROVINCE,

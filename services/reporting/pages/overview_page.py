@@ -84,8 +84,8 @@ def _legend(shades: Collection[Shade], shade: str, t: Translator) -> Sequence[tu
             case _:
                 return f"{value / 100:.2f}%"
 
-    told = [(f"q{first + place}", t("overview.up_to", most=said(edge))) for place, edge in enumerate(edges)]
+    reported = [(f"q{first + place}", t("overview.up_to", most=said(edge))) for place, edge in enumerate(edges)]
     nothing = [("q0", t("overview.no_orders"))] if any(shade_of.value == 0 for shade_of in shades) else []
     last = t("overview.above") if edges else t(f"overview.shade_{shade}")
     outside = [("outside", t("overview.outside"))] if any(shade_of.value is None for shade_of in shades) else []
-    return [*nothing, *told, (f"q{CLASSES}", last), *outside]
+    return [*nothing, *reported, (f"q{CLASSES}", last), *outside]

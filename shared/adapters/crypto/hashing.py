@@ -19,8 +19,8 @@ _LONGEST_CHECKED: Final = 320
 def hash_all(*pieces: Sequence[bytes]) -> list[bytes]:
     """32 bytes a message; message i is made of piece i of each argument, one after the other, all equally many."""
     lanes = Sha256s(len(pieces[0]))
-    for each in pieces:
-        lanes.update(each)
+    for piece in pieces:
+        lanes.update(piece)
     found: list[bytes] = lanes.digest()
     return found
 

@@ -68,8 +68,8 @@ class ChargingWorkers:
 
     async def first_time(self, day: date, province: str) -> list[str]:
         """Tokens of workers first charged in the province by the close of that day, sorted."""
-        told = {name: await self._registered(name, day, province) for name in self.clients}
-        return sorted(await self._fresh(told, day, province, None))
+        reported = {name: await self._registered(name, day, province) for name in self.clients}
+        return sorted(await self._fresh(reported, day, province, None))
 
     async def count_worker_days(self, day: date) -> dict[Place, int]:
         """Workers that the close of `day` counted, distinct over all; late ones whom no close had counted before."""
@@ -91,12 +91,12 @@ class ChargingWorkers:
         return {_place(place): counts[place] for place in sorted(counts) if counts[place]}
 
     async def _fresh(
-        self, told: Mapping[str, Collection[str]], day: date, province: str, insured_on: date | None
+        self, reported: Mapping[str, Collection[str]], day: date, province: str, insured_on: date | None
     ) -> set[str]:
         """All that were told but those whom a deployment, other than who told, knew before the close of the day."""
-        everybody: set[str] = set().union(*told.values())
+        everybody: set[str] = set().union(*reported.values())
         for name in self.clients:
-            others = sorted(everybody.difference(told.get(name, ())))
+            others = sorted(everybody.difference(reported.get(name, ())))
             for page in _pages(others):
                 wish: dict[str, JsonValue] = {
                     "province": province,
@@ -151,10 +151,10 @@ async def open_charging(
     headers = {"Authorization": f"Bearer {settings.charging_key.get_secret_value()}"}
     async with AsyncExitStack() as stack:
         yield {
-            each.name: await stack.enter_async_context(
-                httpx.AsyncClient(base_url=each.url, headers=headers, timeout=timeout_seconds, trust_env=False)
+            deployment.name: await stack.enter_async_context(
+                httpx.AsyncClient(base_url=deployment.url, headers=headers, timeout=timeout_seconds, trust_env=False)
             )
-            for each in deployments
+            for deployment in deployments
         }
 
 

@@ -79,7 +79,7 @@ class TokenCommand(AbstractTokenProvider):
         try:
             async with asyncio.timeout(TOKEN_SECONDS):
                 process = await asyncio.create_subprocess_exec(*self._words, stdout=PIPE, stderr=PIPE)
-                out, told = await process.communicate()
+                out, reported = await process.communicate()
         except TimeoutError as error:
             if process is not None:
                 process.kill()
@@ -88,7 +88,7 @@ class TokenCommand(AbstractTokenProvider):
             raise KafkaConnectionError(f"the token command cannot be run: {error}") from error
         token = out.decode(errors="replace").partition("\n")[0].strip()
         if process.returncode or not token:
-            reason = told.decode(errors="replace").strip()[-200:] or "no token"
+            reason = reported.decode(errors="replace").strip()[-200:] or "no token"
             raise KafkaConnectionError(f"the token command ended with {process.returncode}: {reason}")
         return token
 

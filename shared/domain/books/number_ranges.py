@@ -119,11 +119,11 @@ def described(span: Range, states: Mapping[str, Ranges], other: str) -> list[tup
     place = dict.fromkeys(inside, 0)
     found: list[tuple[int, int, list[str]]] = []
     for first, after in pairwise(cuts):
-        told = [name for name, ranges in inside.items() if _holds(ranges, place, name, first)] or [other]
-        if found and found[-1][2] == told:
-            found[-1] = (found[-1][0], after - 1, told)
+        reported = [name for name, ranges in inside.items() if _holds(ranges, place, name, first)] or [other]
+        if found and found[-1][2] == reported:
+            found[-1] = (found[-1][0], after - 1, reported)
         else:
-            found.append((first, after - 1, told))
+            found.append((first, after - 1, reported))
     return found
 
 

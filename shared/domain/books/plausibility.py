@@ -93,7 +93,7 @@ def plausible_share(history: Sequence[tuple[int, int]], received: int) -> Plausi
     if len(shares) < FEWEST_SHARE_DAYS or received <= 0:
         return None
     expected = median(shares)
-    usual = _MAD_TO_DEVIATION * median(abs(each - expected) for each in shares)
+    usual = _MAD_TO_DEVIATION * median(abs(share - expected) for share in shares)
     floor = max(expected, 1 / received)
     by_chance = sqrt(floor * max(0.0, 1 - floor) / received)
     return Plausible(expected, max(LEAST_RISE, TIMES_SPREAD * usual, TIMES_CHANCE * by_chance), len(shares))

@@ -69,7 +69,7 @@ class Acknowledgement:
             ((enterprise,),), ((day,),) = found["enterprise"], found["day"]
             checkpoints = [Checkpoint(origin, int(size), bytes.fromhex(root))
                            for origin, size, root in found["checkpoint"]]  # fmt: skip
-            told = cls(
+            reported = cls(
                 enterprise=enterprise,
                 day=date.fromisoformat(day),
                 received=tuple((outcome, int(events)) for outcome, events in found["received"]),
@@ -79,9 +79,9 @@ class Acknowledgement:
             )
         except ValueError as error:
             raise Refused(f"not an acknowledgement: {error}") from error
-        if header != HEADER or told.text != text:
+        if header != HEADER or reported.text != text:
             raise Refused("not an acknowledgement in the form of version 1")
-        return told
+        return reported
 
 
 def check_acknowledgement(data: bytes, keys: Iterable[VerifierKey], is_signed: IsSigned) -> Acknowledgement:
@@ -99,7 +99,7 @@ def write_ranges(ranges: Ranges) -> str:
 
 def read_ranges(text: str) -> Ranges:
     """The opposite of `write_ranges`; `ValueError` for what is not in its form."""
-    pairs = [tuple(map(int, each.split("-"))) for each in text.split(",")]
+    pairs = [tuple(map(int, part.split("-"))) for part in text.split(",")]
     found = [(pair[0], pair[-1]) for pair in pairs]
     if any(first > last for first, last in found) or united(found) != found:
         raise ValueError(f"ranges that are not in their order: {text[:60]}")

@@ -51,8 +51,8 @@ class DeclarationKeys:
     def __init__(self, keys: Iterable[EnterpriseKey], is_signed: IsSigned) -> None:
         self._is_signed = is_signed
         self._by_uscc: dict[str, list[EnterpriseKey]] = {}
-        for each in keys:
-            self._by_uscc.setdefault(each.uscc, []).append(each)
+        for key in keys:
+            self._by_uscc.setdefault(key.uscc, []).append(key)
 
     def are_needed(self, uscc: str, day: date) -> bool:
         """Whether the enterprise has to sign its manifest of the day."""

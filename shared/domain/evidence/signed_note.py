@@ -89,7 +89,7 @@ class Note:
     signatures: tuple[Signature, ...]
 
     def __bytes__(self) -> bytes:
-        return (self.text + "\n" + "".join(each.line for each in self.signatures)).encode()
+        return (self.text + "\n" + "".join(signature.line for signature in self.signatures)).encode()
 
     @classmethod
     def parse(cls, data: bytes) -> "Note":

@@ -74,8 +74,8 @@ class Scheme:
         enterprise_keys: Iterable[EnterpriseKey] = (),
     ) -> None:
         self._lines = _numbered(lines)
-        self._joined_at = {each.province: day_start(each.joined_on) for each in provinces}
-        self._enterprises = {each.uscc: each for each in enterprises}
+        self._joined_at = {province.province: day_start(province.joined_on) for province in provinces}
+        self._enterprises = {enterprise.uscc: enterprise for enterprise in enterprises}
         self._names = {uscc: each.name for uscc, each in self._enterprises.items()}
         self._rules = sorted(cancellation_rules, key=lambda rule: rule.valid_from)
         self.presumption_rules = tuple(presumption_rules)

@@ -8,7 +8,7 @@ from shared.runtime.http.errors import MEDIA_TYPE
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """For `responses=` of a route: these statuses come with a problem."""
-    return {each: _documented(each) for each in statuses}
+    return {status: _documented(status) for status in statuses}
 
 
 def _documented(status: int) -> dict[str, Any]:

@@ -63,9 +63,9 @@ async def test_a_row_altered_and_everything_above_it_re_signed_with_the_logs_key
         row["tableoid"], row["ctid"],
     )  # fmt: skip
     await intruder.remember()
-    told = await intruder.repair_manifest(row["batch"])
-    await intruder.repair_booking(told)
-    await intruder.repair_log(told)
+    reported = await intruder.repair_manifest(row["batch"])
+    await intruder.repair_booking(reported)
+    await intruder.repair_log(reported)
     verdict = await audit(intruder)
     failed = {check.what for check in verdict.checks if not check.has_passed}
     assert failed == {
@@ -103,9 +103,13 @@ async def test_a_row_of_a_charge_alone_and_with_its_manifest_repaired(intruder: 
     row = await intruder.row(f"{CHARGED} and extract(day from accepted_at) = 15")
     place = f"tableoid = {row['tableoid']} and ctid = '{row['ctid']}'"
     await intruder.connection.execute(CHANGES[how].format(place=place))
-    told = await intruder.manifest(row["batch"])
-    name = f"{told.run}/{told.number}"
-    assert [each for each in findings(await audit(intruder)) if each.startswith(f"charging.manifest {name}: stored")]
+    reported = await intruder.manifest(row["batch"])
+    name = f"{reported.run}/{reported.number}"
+    assert [
+        finding
+        for finding in findings(await audit(intruder))
+        if finding.startswith(f"charging.manifest {name}: stored")
+    ]
     await intruder.repair_manifest(row["batch"])
     found = findings(await audit(intruder))
     assert not [each for each in found if each.startswith(f"charging.manifest {name}, payload")], "rows = manifest"
@@ -137,19 +141,19 @@ async def test_a_manifest_altered_in_the_books_too(intruder: Intruder) -> None:
         " where batch = $1",
         row["batch"], merkle.EMPTY_ROOT, (await intruder.manifest(row["batch"])).root, merkle.EMPTY_ROOT.hex(),
     )  # fmt: skip
-    told = await intruder.manifest(row["batch"])
-    await intruder.repair_booking(told)
+    reported = await intruder.manifest(row["batch"])
+    await intruder.repair_booking(reported)
     found = findings(await audit(intruder))
-    name = f"{told.run}/{told.number}"
+    name = f"{reported.run}/{reported.number}"
     assert [each for each in found if each.startswith(f"charging.manifest {name}: stored")]
     assert [each for each in found if each.startswith("ledger.log_entry") and f"({name})" in each]
 
 
 async def test_a_journal_entry_altered_with_all_sums_above_it(intruder: Intruder, tmp_path: Path) -> None:
     """Line, postings, day and statement: noticed by the audit, and by whoever asks for the statement's evidence."""
-    told, statement = await intruder.lower_a_bill()
+    reported, statement = await intruder.lower_a_bill()
     found = findings(await audit(intruder))
-    assert [each for each in found if each.startswith(f"ledger.day_line of {told.run}/{told.number}")]
+    assert [each for each in found if each.startswith(f"ledger.day_line of {reported.run}/{reported.number}")]
     with pytest.raises(CommandFailed, match="are not the totals that stand in the log"):
         await write_evidence(intruder.system.settings, [statement], tmp_path)
 
@@ -157,10 +161,10 @@ async def test_a_journal_entry_altered_with_all_sums_above_it(intruder: Intruder
 async def test_a_batch_withheld_from_the_log(intruder: Intruder) -> None:
     """Noticed by the audit, and by the worker who asks: his order is charged, and no checkpoint ever covers it."""
     row = await intruder.row(f"{CHARGED} and extract(day from accepted_at) = 25")
-    told = await intruder.manifest(row["batch"])
+    reported = await intruder.manifest(row["batch"])
     await intruder.connection.execute(
-        "delete from ledger.log_entry where (run, number) = ($1, $2)", told.run, told.number
+        "delete from ledger.log_entry where (run, number) = ($1, $2)", reported.run, reported.number
     )
     found = findings(await audit(intruder))
-    assert f"ledger.log_entry: manifest {told.run}/{told.number} is booked and not in the log" in found
+    assert f"ledger.log_entry: manifest {reported.run}/{reported.number} is booked and not in the log" in found
     assert await proof_for_the_worker(intruder, row) == "none"

@@ -86,9 +86,9 @@ async def test_the_queue_of_passwords_is_bounded_and_no_address_fills_it() -> No
     passwords = Passwords()
     kept = await passwords.hash(PASSWORD, "somebody")
     flood = [asyncio.create_task(passwords.is_right(kept, "wrong password", "192.0.2.1")) for _ in range(30)]
-    crowd = [asyncio.create_task(passwords.is_right(kept, PASSWORD, f"198.51.100.{each}")) for each in range(30)]
+    crowd = [asyncio.create_task(passwords.is_right(kept, PASSWORD, f"198.51.100.{number}")) for number in range(30)]
     answers = await asyncio.gather(*flood, *crowd, return_exceptions=True)
-    is_refused = [isinstance(each, Retry) for each in answers]
+    is_refused = [isinstance(answer, Retry) for answer in answers]
     assert 30 - sum(is_refused[:30]) <= AT_ONCE + MOST_WAITING_OF_ADDRESS
     assert not is_refused[30], "who comes from elsewhere has a place in the queue"
     assert 60 - sum(is_refused) <= AT_ONCE + MOST_WAITING

@@ -41,8 +41,8 @@ class Echo(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         headers = [[name.lower(), value] for name, value in self.headers.items()]
-        told = {"method": self.command, "path": self.path, "headers": headers, "length": len(body)}
-        data = json.dumps(told).encode()
+        reported = {"method": self.command, "path": self.path, "headers": headers, "length": len(body)}
+        data = json.dumps(reported).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(data)))
         self.send_header("Strict-Transport-Security", "max-age=1")
@@ -94,8 +94,8 @@ class Proxy:
         answer = asked.getresponse()
         data = answer.read()
         asked.close()
-        told = json.loads(data) if data.startswith(b"{") else {}
-        return answer.status, told, {name.lower(): value for name, value in answer.getheaders()}
+        reported = json.loads(data) if data.startswith(b"{") else {}
+        return answer.status, reported, {name.lower(): value for name, value in answer.getheaders()}
 
     def send(self, data: bytes) -> bytes:
         """What comes back for these bytes until the proxy closes."""
@@ -154,8 +154,8 @@ def answers(port: int) -> bool:
         return False
 
 
-def values(told: dict[str, Any], name: str) -> list[str]:
-    return [value for known, value in told["headers"] if known == name]
+def values(reported: dict[str, Any], name: str) -> list[str]:
+    return [value for known, value in reported["headers"] if known == name]
 
 
 def test_who_asks_is_what_the_proxy_saw(proxy: Proxy) -> None:
@@ -164,13 +164,13 @@ def test_who_asks_is_what_the_proxy_saw(proxy: Proxy) -> None:
         "X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "http", "X-Forwarded-Host": "evil.example",
         "X-Forwarded-Port": "1", "X-Real-IP": "203.0.113.9", "Forwarded": "for=203.0.113.9",
     }  # fmt: skip
-    status, told, headers = proxy.ask("/statements?period=2026-10", headers=forged)
+    status, reported, headers = proxy.ask("/statements?period=2026-10", headers=forged)
     assert status == 200
-    assert told["path"] == "/statements?period=2026-10"
-    assert (values(told, "x-forwarded-for"), values(told, "x-forwarded-proto")) == (["127.0.0.1"], ["https"])
-    assert values(told, "host") == [f"{NAME}:{proxy.portal}"]
+    assert reported["path"] == "/statements?period=2026-10"
+    assert (values(reported, "x-forwarded-for"), values(reported, "x-forwarded-proto")) == (["127.0.0.1"], ["https"])
+    assert values(reported, "host") == [f"{NAME}:{proxy.portal}"]
     assert not {"x-forwarded-host", "x-forwarded-port", "x-real-ip", "forwarded"} & {
-        name for name, _ in told["headers"]
+        name for name, _ in reported["headers"]
     }
     assert headers["strict-transport-security"] == "max-age=31536000"
     assert "nginx/" not in headers["server"]
@@ -178,15 +178,15 @@ def test_who_asks_is_what_the_proxy_saw(proxy: Proxy) -> None:
 
 @pytest.mark.parametrize("host", ["evil.example", "", "127.0.0.1", f"{NAME}.evil.example", f"evil.{NAME}"])
 def test_another_host_is_not_served(proxy: Proxy, host: str) -> None:
-    status, told, _ = proxy.ask("/", headers={"Host": host})
-    assert (status in {400, 421}, told) == (True, {})
+    status, reported, _ = proxy.ask("/", headers={"Host": host})
+    assert (status in {400, 421}, reported) == (True, {})
 
 
 @pytest.mark.parametrize("path", HIDDEN)
 def test_what_operators_ask_is_not_passed_on(proxy: Proxy, path: str) -> None:
     for method in ("GET", "POST"):
-        status, told, _ = proxy.ask(path, method)
-        assert (status, told) == (404, {})
+        status, reported, _ = proxy.ask(path, method)
+        assert (status, reported) == (404, {})
     if not path.startswith("/v1"):
         assert proxy.ask(path, port=proxy.platform)[:2] == (404, {})
 
@@ -254,12 +254,15 @@ def test_only_tls_from_1_2_on(proxy: Proxy) -> None:
 
 def test_the_portals_cookie_and_key_go_to_the_portal_only(proxy: Proxy) -> None:
     secret = {"Cookie": "__Host-danbao_session=secret", "Authorization": "Bearer secret"}
-    told = proxy.ask("/overview", headers=secret)[1]
-    assert (values(told, "cookie"), values(told, "authorization")) == ([secret["Cookie"]], [secret["Authorization"]])
-    told = proxy.ask("/log/checkpoint", headers=secret)[1]
-    assert (values(told, "cookie"), values(told, "authorization")) == ([], [])
-    told = proxy.ask("/v1/reports", port=proxy.platform, headers=secret)[1]
-    assert (values(told, "cookie"), values(told, "authorization")) == ([], [secret["Authorization"]])
+    reported = proxy.ask("/overview", headers=secret)[1]
+    assert (values(reported, "cookie"), values(reported, "authorization")) == (
+        [secret["Cookie"]],
+        [secret["Authorization"]],
+    )
+    reported = proxy.ask("/log/checkpoint", headers=secret)[1]
+    assert (values(reported, "cookie"), values(reported, "authorization")) == ([], [])
+    reported = proxy.ask("/v1/reports", port=proxy.platform, headers=secret)[1]
+    assert (values(reported, "cookie"), values(reported, "authorization")) == ([], [secret["Authorization"]])
 
 
 def test_methods_that_nothing_here_has_are_refused(proxy: Proxy) -> None:

@@ -66,28 +66,28 @@ class Intruder:
             await rows.read(self.connection)
         found = rows.found[batch]
         old = await self.manifest(batch)
-        told = replace(old, leaves=found.count, root=found.root().hex(), totals=_totals(old, found))
-        more = sum(each.orders for each in told.totals) - sum(each.orders for each in old.totals)
+        reported = replace(old, leaves=found.count, root=found.root().hex(), totals=_totals(old, found))
+        more = sum(total.orders for total in reported.totals) - sum(total.orders for total in old.totals)
         await self.connection.execute(
             "update charging.manifest set leaves = $2, root = $3, payload = $4, events = events + $5 where batch = $1",
-            batch, told.leaves, bytes.fromhex(told.root), msgspec.json.encode(told), more,
+            batch, reported.leaves, bytes.fromhex(reported.root), msgspec.json.encode(reported), more,
         )  # fmt: skip
-        return told
+        return reported
 
-    async def repair_booking(self, told: PremiumsCharged) -> None:
+    async def repair_booking(self, reported: PremiumsCharged) -> None:
         """Let the ledger have booked that manifest."""
-        content = sha256(msgspec.json.encode(told)).digest()
+        content = sha256(msgspec.json.encode(reported)).digest()
         await self.connection.execute(
             "update ledger.manifest_booked set leaves = $3, root = $4, content_sha256 = $5"
             " where (run, number) = ($1, $2)",
-            told.run, told.number, told.leaves, told.root, content,
+            reported.run, reported.number, reported.leaves, reported.root, content,
         )  # fmt: skip
 
-    async def repair_log(self, told: PremiumsCharged) -> None:
+    async def repair_log(self, reported: PremiumsCharged) -> None:
         """Put its head into the log, and sign every checkpoint anew with the log's own key."""
         await self.connection.execute(
             "update ledger.log_entry set entry = $3 where (run, number) = ($1, $2)",
-            told.run, told.number, bytes(head_of(told)),
+            reported.run, reported.number, bytes(head_of(reported)),
         )  # fmt: skip
         rows = await self.connection.fetch("select leaf_hash from ledger.log_entry order by index")
         leaves = [bytes(row["leaf_hash"]) for row in rows]

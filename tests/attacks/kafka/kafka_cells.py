@@ -75,8 +75,8 @@ async def ask_of_topics(login: Login, topics: Iterable[str]) -> dict[Cell, Outco
     found |= {("write", name): parts[0][1] for name, parts in put.topics}
     ends = await login.send(offset.OffsetRequest(-1, 0, [(name, [(0, -1)]) for name in names]))
     found |= {("ask ends", name): parts[0][1] for name, parts in ends.topics}
-    told = await login.send(admin.DescribeConfigsRequest([(TOPIC, name, None) for name in names]))
-    found |= {("ask settings", name): code for code, _, _, name, _ in told.resources}
+    reported = await login.send(admin.DescribeConfigsRequest([(TOPIC, name, None) for name in names]))
+    found |= {("ask settings", name): code for code, _, _, name, _ in reported.resources}
     return {cell: outcome(code) for cell, code in found.items()}
 
 
@@ -115,8 +115,8 @@ async def ask_of_groups(login: Login, groups: Iterable[str], topic: str) -> dict
         found["join", name] = (await login.send(join)).error_code
         done = await login.send(commit.OffsetCommitRequest(name, -1, "", -1, [(topic, [(0, 77, "stolen")])]))
         found["commit", name] = done.topics[0][1][0][1]
-        told = await login.send(admin.DescribeGroupsRequest([name]))
-        found["look into", name] = told.groups[0][0]
+        reported = await login.send(admin.DescribeGroupsRequest([name]))
+        found["look into", name] = reported.groups[0][0]
         gone = await login.send(admin.DeleteGroupsRequest([name]))
         found["delete group", name] = gone.results[0][1]
     return {cell: outcome(code) for cell, code in found.items()}

@@ -60,7 +60,7 @@ def forgeries(topic: str, body: bytes) -> dict[str, tuple[Headers, str]]:
         "under another name": ((("Danbao-Signature", true[0][1]),), "unsigned"),
         "of other bytes": (headers_of(topic, body + b" "), "wrong_author"),
         **{f"of {other}": (_replayed(other, topic, body), "wrong_author") for other in INTERNAL if other != topic},
-        **{f"by {each.author.key.name}": (headers_of(topic, body, each), "wrong_author") for each in others},
+        **{f"by {other.author.key.name}": (headers_of(topic, body, other), "wrong_author") for other in others},
     }
 
 
@@ -104,15 +104,15 @@ async def test_nothing_is_decoded_before_its_author_is_known(ledger: Readers) ->
 async def test_a_remittance_of_a_stranger_pays_nothing_and_takes_no_number(ledger: Readers) -> None:
     """K2: the first message of an id stands among rightful authors only."""
     assert ledger.ledger is not None
-    told = RemittanceReceived(
+    reported = RemittanceReceived(
         remittance_id="BANK-20261113-77", enterprise=ENTERPRISE, province="44", amount_yuan="9.25", received_on=DAY
     )
     for signer in (STRANGER, CHARGING, LEDGER, METERS):
-        fault = await ledger.read(REMITTANCES, told, signer=signer)
+        fault = await ledger.read(REMITTANCES, reported, signer=signer)
         assert fault is not None
         assert fault.reason == "wrong_author"
     assert await ledger.ledger.value("select count(*) from ledger.remittance") == 0
-    true = msgspec.structs.replace(told, amount_yuan="1.00")
+    true = msgspec.structs.replace(reported, amount_yuan="1.00")
     assert await ledger.read(REMITTANCES, true, signer=COLLECTOR) is None
     assert await ledger.ledger.value("select amount from ledger.remittance") == 10_000
 
@@ -149,11 +149,11 @@ async def test_a_forged_close_of_a_day_is_no_close(reporting: Readers) -> None:
 
 async def test_a_meter_counts_in_its_own_name_only(reporting: Readers) -> None:
     """K15: whoever has the key of one source cannot accuse in the name of another."""
-    told = TotalReported(source="bank", enterprise=ENTERPRISE, day=DAY, count=999_999)
-    fault = await reporting.read(TOTALS, told, signer=METERS)
+    reported = TotalReported(source="bank", enterprise=ENTERPRISE, day=DAY, count=999_999)
+    fault = await reporting.read(TOTALS, reported, signer=METERS)
     assert fault is not None
     assert (fault.reason, "'bank'" in fault.detail) == ("wrong_author", True)
-    assert await reporting.read(TOTALS, told) is None
+    assert await reporting.read(TOTALS, reported) is None
 
 
 async def test_a_deployment_speaks_in_its_own_name_only(ledger: Readers) -> None:

@@ -194,13 +194,13 @@ async def test_the_setup_makes_what_is_missing_says_what_is_strange_and_removes_
         await cluster.set_topics({orders_topic(ONE): {"message.timestamp.type": "CreateTime"}})
     # A login whose file is gone loses its rights; the other one of the principal keeps them.
     (secured.kafka.logins / "bank-b").unlink()
-    told = await set_up(settings, removes=False)
-    assert "User:stranger-a may Read topic orders.v1.*: not in the table" in told.strange
-    assert f"topic {orders_topic(ONE)}: message.timestamp.type=LogAppendTime" in told.changed
-    assert any(line.startswith("topic orders.v1.91000000FAKE00003") for line in told.changed)
-    told = await set_up(settings, removes=True)
-    assert told.strange == [f"topic {PRIVATE} is in no row of the table"]
-    assert {line for line in told.changed if line.startswith("removed")} == {
+    reported = await set_up(settings, removes=False)
+    assert "User:stranger-a may Read topic orders.v1.*: not in the table" in reported.strange
+    assert f"topic {orders_topic(ONE)}: message.timestamp.type=LogAppendTime" in reported.changed
+    assert any(line.startswith("topic orders.v1.91000000FAKE00003") for line in reported.changed)
+    reported = await set_up(settings, removes=True)
+    assert reported.strange == [f"topic {PRIVATE} is in no row of the table"]
+    assert {line for line in reported.changed if line.startswith("removed")} == {
         "removed: User:stranger-a may Read topic orders.v1.*: not in the table",
         "removed: login stranger-a has a password and no file",
         "removed: User:bank-b may Write topic remittances.v1: not in the table",

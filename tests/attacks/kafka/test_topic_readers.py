@@ -155,7 +155,9 @@ async def test_final_unknown_and_missing_end_in_quarantine_and_the_next_is_handl
         await bench.has_handled(b"sound")
         await bench.is_at(4)
         await is_ready(reader)
-    kept = [(each["offset"], each["reason"], each["sha256"]) for each in await bench.store.list_messages(0, 10)]
+    kept = [
+        (message["offset"], message["reason"], message["sha256"]) for message in await bench.store.list_messages(0, 10)
+    ]
     reasons = [(b"refused", "unexpected"), (b"a bug", "unprocessable"), (b"waits", "expired")]
     assert kept == [(n, reason, sha256(body).hexdigest()) for n, (body, reason) in enumerate(reasons)]
 

@@ -84,7 +84,7 @@ async def read(readers: Readers, topic: str, message: msgspec.Struct) -> bool:
 
 async def read_all(readers: Readers, topic: str, messages: Iterable[msgspec.Struct]) -> int:
     """Hand in each; how many were taken."""
-    return sum([await read(readers, topic, each) for each in messages])
+    return sum([await read(readers, topic, message) for message in messages])
 
 
 def meant(total: Total, kind: str) -> Total:
@@ -133,7 +133,7 @@ async def test_the_ledger_keeps_every_count(ledger: Readers, seed: int) -> None:
     place = {"day": asked.day, "attempt": asked.attempt, "cut": asked.cut, "question": msgspec.UNSET}
     nothing: dict[str, list[Any]] = {"totals": [], "workers": [], "first_time": [], "hours": []}
     answers = [replace(each, **place) for each in drawn]
-    differing = [each for each in answers if any(total.insured_on == asked.day for total in each.totals)]
+    differing = [answer for answer in answers if any(total.insured_on == asked.day for total in answer.totals)]
     await read_all(ledger, DAYS_COUNTED, differing[:1])
     await books.ask(OPENED_ON)
     again = await books.asked()
@@ -215,8 +215,8 @@ async def test_the_national_platform_keeps_the_largest_figures(platform_database
     async with open_engine(await migrate_platform(platform_database)) as engine, engine.begin() as connection:
         for document in documents:
             body = encode(document)
-            told = Delivery(reporter="r", idempotency_key="k", signature="s", body=body, provinces=None)
-            await report_store.keep_taken(connection, told, REPORT.validate_json(body, strict=True), [])
+            reported = Delivery(reporter="r", idempotency_key="k", signature="s", body=body, provinces=None)
+            await report_store.keep_taken(connection, reported, REPORT.validate_json(body, strict=True), [])
         assert await connection.scalar(select(func.sum(COVERAGE_LINE.c.orders))) == 10**12
 
 

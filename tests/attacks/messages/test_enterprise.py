@@ -57,9 +57,9 @@ class Day:
         """Close DAY or a later one."""
         day = DAY + timedelta(days=days)
         await self.close(day)
-        told = await self.finder.find(day)
-        assert told is not None
-        return told
+        reported = await self.finder.find(day)
+        assert reported is not None
+        return reported
 
     async def covers(self, value: int) -> list[Cover]:
         """What the worker of this order is told who asks for a receipt of the time under way."""
@@ -73,7 +73,7 @@ def day(house: House) -> Day:
 
 
 def of(found: DayFindings, kind: FindingKind) -> list[Finding]:
-    return [each for each in found.findings if each.kind is kind]
+    return [finding for finding in found.findings if finding.kind is kind]
 
 
 DROPPED: dict[str, Callable[[int], bool]] = {
@@ -124,7 +124,7 @@ async def test_orders_dropped_before_they_are_numbered_are_noticed_from_outside(
     values = range(1, sent + 1)
     await day.send(*map(order, values), honest_manifest(values))
     closes = [await day.found(0), await day.found(1)]
-    assert [each.kind for found in closes for each in found.findings] == []
+    assert [finding.kind for found in closes for finding in found.findings] == []
     lost = worker(sent + 1)
     assert await day.covers(sent + 1) == []
     at = NOON + timedelta(minutes=1)
@@ -136,11 +136,13 @@ async def test_orders_dropped_before_they_are_numbered_are_noticed_from_outside(
         await reporting.tell(closed_day(DAY, []))
 
         async def has_both() -> bool:
-            return {each["kind"] for each in await reporting.discrepancies()} == {
+            return {discrepancy["kind"] for discrepancy in await reporting.discrepancies()} == {
                 "injury_without_order",
                 "independent_total",
             }
 
         await eventually_async(has_both, "both findings")
-        (counted,) = [each for each in await reporting.discrepancies() if each["kind"] == "independent_total"]
+        (counted,) = [
+            discrepancy for discrepancy in await reporting.discrepancies() if discrepancy["kind"] == "independent_total"
+        ]
         assert (counted["count"], counted["enterprise"]) == (ORDERS - sent, RIDES)

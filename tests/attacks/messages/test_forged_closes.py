@@ -92,10 +92,10 @@ async def test_a_forged_question_takes_neither_the_answer_nor_the_settlement_of_
     assert answers[2] == answers[3]
     assert answers[0].settlement is None
     settlements = [answer.settlement for answer in answers[1:3]]
-    assert all(each is not None and each.totals[0].orders == 1 for each in settlements)
-    told = await published(house)
+    assert all(settlement is not None and settlement.totals[0].orders == 1 for settlement in settlements)
+    reported = await published(house)
     # Whichever of these cuts the ledger closes with, the other settlement reaches the books as an ordinary manifest.
-    assert all(each in told for each in settlements)
+    assert all(settlement in reported for settlement in settlements)
     again = msgspec.structs.replace(true, attempt=2)
     assert await charging.read(DAYS_CLOSING, again) is None
     assert (await answers_of(house))[-1].settlement == settlements[1]

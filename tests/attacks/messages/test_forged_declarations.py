@@ -5,7 +5,7 @@ from datetime import date
 from services.charging.numbers.day_declarations import holding, read_declared
 from services.charging.numbers.number_findings import series_findings
 from services.charging.store.cut import Batches
-from tests.integration.charging.charging_harness import OTHER_RIDES, RIDES, House, Sent, accepted, told
+from tests.integration.charging.charging_harness import OTHER_RIDES, RIDES, House, Sent, accepted, reported
 from tests.support.signed_declarations import FIRST_KEY, NEXT_KEY, data_of, sent, signature_of, signed
 
 DAY, NEXT_DAY = "2027-01-02", "2027-01-03"
@@ -16,13 +16,13 @@ async def held(house: House) -> dict[str, str]:
     """The manifest that holds, by day."""
     async with house.pool.acquire() as connection:
         found = holding(await read_declared(connection, None, Batches([])))
-    return {str(day): each.told.declaration_id for (_, day), each in found.items()}
+    return {str(day): each.reported.declaration_id for (_, day), each in found.items()}
 
 
 async def parked(house: House, *forged: Sent) -> set[str | None]:
     """Charge them with an order; the reasons for which they are parked. The order is charged."""
     one = await house.worker()
-    ends = told(await one.charge(*forged, accepted(f"o{len(house.workers)}", sequence=len(house.workers))))
+    ends = reported(await one.charge(*forged, accepted(f"o{len(house.workers)}", sequence=len(house.workers))))
     assert ends.pop(("charged", None)) == 1
     assert {outcome for outcome, _ in ends} == {"parked"}, ends
     assert sum(ends.values()) == len(forged)
@@ -56,7 +56,7 @@ async def test_a_signature_is_good_for_its_own_manifest_only(house: House) -> No
     ]
     assert await parked(house, *forged) == {"wrong_author"}
     one = await house.worker()
-    assert told(await one.charge(sent("d1", data, 1, good))) == RECORDED, "what was refused takes no id"
+    assert reported(await one.charge(sent("d1", data, 1, good))) == RECORDED, "what was refused takes no id"
 
 
 async def test_an_older_revision_that_is_replayed_changes_nothing(house: House) -> None:
@@ -65,7 +65,7 @@ async def test_an_older_revision_that_is_replayed_changes_nothing(house: House) 
     await one.charge(old)
     await one.charge(new)
     assert await held(house) == {DAY: "d2"}
-    assert told(await one.charge(old)) == {("repeat", None): 1}
+    assert reported(await one.charge(old)) == {("repeat", None): 1}
     assert await held(house) == {DAY: "d2"}
 
 
@@ -85,7 +85,7 @@ async def test_an_older_revision_that_was_held_back_does_not_hold_and_is_a_findi
 async def test_one_id_with_another_revision_is_a_conflict(house: House) -> None:
     one, data = await house.worker(), data_of("d1", DAY)
     await one.charge(signed("d1", DAY, 1))
-    assert told(await one.charge(sent("d1", data, 2, signature_of(DAY, 2, data)))) == {("conflict", None): 1}
+    assert reported(await one.charge(sent("d1", data, 2, signature_of(DAY, 2, data)))) == {("conflict", None): 1}
 
 
 async def test_before_the_key_and_without_one_all_is_as_it_was(house: House) -> None:
@@ -93,14 +93,14 @@ async def test_before_the_key_and_without_one_all_is_as_it_was(house: House) -> 
     early = sent("e1", data_of("e1", "2026-12-31"))
     other = sent("x1", data_of("x1", DAY), uscc=OTHER_RIDES)
     odd = sent("x2", data_of("x2", DAY), 7, "some words", uscc=OTHER_RIDES)
-    assert told(await one.charge(early, other, odd)) == {("recorded", "declaration"): 3}
+    assert reported(await one.charge(early, other, odd)) == {("recorded", "declaration"): 3}
     assert await house.value("select count(*) from charging.declaration where signature is not null") == 0
 
 
 async def test_in_the_overlap_both_keys_sign(house: House) -> None:
     one, day = await house.worker(), "2027-06-15"
     both = [signed("k1", day, 1, key=FIRST_KEY), signed("k2", day, 2, key=NEXT_KEY)]
-    assert told(await one.charge(*both)) == {("recorded", "declaration"): 2}
+    assert reported(await one.charge(*both)) == {("recorded", "declaration"): 2}
     assert await held(house) == {day: "k2"}
     kept = await house.fetch("select signed_data from charging.declaration order by declaration_id")
     assert [data for (data,) in kept] == [data_of("k1", day), data_of("k2", day)], "the very bytes are kept"

@@ -99,7 +99,7 @@ def test_two_histories_shown_to_two_parties(tmp_path: Path) -> None:
     """The second is not cosigned; and without any witness the two need only compare what they were shown."""
     ours, theirs = entries_of(SIZE), [*entries_of(SIZE - 1), *entries_of(SIZE, b"x")[-1:]]
     first, second = write_log(tmp_path / "first", ours), write_log(tmp_path / "second", theirs)
-    checkpoint = Checkpoint(ORIGIN, SIZE, merkle.root([merkle.leaf_hash(each) for each in theirs]))
+    checkpoint = Checkpoint(ORIGIN, SIZE, merkle.root([merkle.leaf_hash(their) for their in theirs]))
     (second / "checkpoint").write_bytes(sign(checkpoint, is_witnessed=False))
     assert refused_step(second, None) == "cosignature of the witness"
     alone = Keys((LOG_KEY,), (), AUTHORS)

@@ -80,19 +80,19 @@ async def plant(owner: asyncpg.Connection, table: str, body: bytes, **columns: A
 
 
 async def plant_day(owner: asyncpg.Connection, day: date, body: bytes | None = None, *totals: Total) -> None:
-    told = msgspec.json.encode(closed_day(day, list(totals))) if body is None else body
-    await plant(owner, "day_closed", told, day=day, as_of=NOON)
+    reported = msgspec.json.encode(closed_day(day, list(totals))) if body is None else body
+    await plant(owner, "day_closed", reported, day=day, as_of=NOON)
 
 
-async def plant_statement(owner: asyncpg.Connection, enterprise: str, told: bytes | dict[str, Any]) -> str:
+async def plant_statement(owner: asyncpg.Connection, enterprise: str, reported: bytes | dict[str, Any]) -> str:
     """A statement with these fields, or these fields of its line, changed; or just these bytes."""
     name = f"2026-10.44.{enterprise}"
-    if isinstance(told, dict):
+    if isinstance(reported, dict):
         fields = msgspec.json.decode(msgspec.json.encode(statement(4, enterprise)))
-        (fields["lines"][0] if told.keys() <= fields["lines"][0].keys() else fields).update(told)
-        told = msgspec.json.encode(fields)
+        (fields["lines"][0] if reported.keys() <= fields["lines"][0].keys() else fields).update(reported)
+        reported = msgspec.json.encode(fields)
     columns = {"statement_id": name, "period": "2026-10", "province": "44", "enterprise": enterprise}
-    await plant(owner, "statement_issued", told, **columns)
+    await plant(owner, "statement_issued", reported, **columns)
     return name
 
 
@@ -124,7 +124,7 @@ async def wait_until_done(house: House, receipts: int) -> None:
         return status["pending"] == 0 and status["receipts"] == receipts
 
     await eventually_async(are_done, "receipts of all good reports")
-    assert not [each for each in (await house.service.reasons()).values() if "no progress" in each]
+    assert not [reason for reason in (await house.service.reasons()).values() if "no progress" in reason]
 
 
 async def unbuildable(house: House, state: str = "open") -> dict[str, dict[str, Any]]:
@@ -157,8 +157,8 @@ async def test_a_statement_that_no_report_can_hold_is_named_and_all_others_are_d
     """K14: one transaction built all declarations, before everything else; its first bad one ended all of them."""
     house, owner = opened
     expected: dict[tuple[str, str], str] = {}
-    for number, (told, reasons) in enumerate(STATEMENTS):
-        name = await plant_statement(owner, f"91110000FAKE{number:06}", told)
+    for number, (reported, reasons) in enumerate(STATEMENTS):
+        name = await plant_statement(owner, f"91110000FAKE{number:06}", reported)
         expected |= {(step, name): reason for step, reason in reasons.items()}
     await house.tell(statement(9, GREEN), closed_day(GOOD, [total(GOOD, "charged", 9)]))
     await wait_for(house, expected)
@@ -262,8 +262,8 @@ async def test_notices_and_totals_that_cannot_be_checked_are_named_and_all_other
     notices = {f"n-{number:03}": {"worker_id": WORKER} for number in range(200)}
     notices |= {"a-strange-answer": {"worker_id": strange}, "z-good": {"worker_id": "ef" * 32}}
     for name, changes in notices.items():
-        told = {"notice_id": name, "injured_at": NOON.isoformat(), "noticed_at": NOON.isoformat()} | changes
-        await plant(owner, "injury_notice", msgspec.json.encode(told), notice_id=name, injured_on=GOOD)
+        reported = {"notice_id": name, "injured_at": NOON.isoformat(), "noticed_at": NOON.isoformat()} | changes
+        await plant(owner, "injury_notice", msgspec.json.encode(reported), notice_id=name, injured_on=GOOD)
     await plant(owner, "injury_notice", b"hello", notice_id="a-hello", injured_on=GOOD)
     for number in (1, 2):  # each fits its column; their sum does not
         day = GOOD - timedelta(days=number)

@@ -72,7 +72,7 @@ async def bill(books: Books, month: Month, since: date | None = None) -> list[tu
 async def findings(house: House, day: date = FIRST) -> list[Finding]:
     answer = await DayFinder(house.pool, 3_600, 3).find(day)
     assert answer is not None
-    return [each for each in answer.findings if each.kind == OUTSIDE]
+    return [finding for finding in answer.findings if finding.kind == OUTSIDE]
 
 
 async def audited(books: Books) -> list[str]:
@@ -107,7 +107,7 @@ async def test_numbers_that_somebody_used_again_are_the_surplus(books: Books) ->
     await one.settle()
     assert await bill(books, JANUARY, FIRST) == [(LINE, "2027-01", 2, 200, 200), (OUTSIDE, "2027-01", 3, 300, 300)]
     (found,) = await findings(books.house)
-    assert {each.order_id for each in found.orders} == {"evilmain1", "evilmain2", "evilmain3"}
+    assert {order.order_id for order in found.orders} == {"evilmain1", "evilmain2", "evilmain3"}
     assert await audited(books) == []
 
 

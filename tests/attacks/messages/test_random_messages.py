@@ -48,19 +48,19 @@ MOST_TURNS: Final = 60
 Step = Callable[[], Awaitable[int]]
 
 
-def columns(table: str, told: dict[str, Any], number: int) -> dict[str, Any]:
+def columns(table: str, reported: dict[str, Any], number: int) -> dict[str, Any]:
     """The columns that an intake takes out of a message; names are made unique."""
     enterprise = f"91110000FAKE{number:06}"
     match table:
         case "day_closed":
-            return {"day": date.fromisoformat(told["day"]), "as_of": datetime.now(UTC)}
+            return {"day": date.fromisoformat(reported["day"]), "as_of": datetime.now(UTC)}
         case "statement_issued":
             place = {"period": "2026-10", "province": "44", "enterprise": enterprise}
             return {"statement_id": f"{number}"} | place
         case "injury_notice":
             return {"notice_id": f"n-{number}", "injured_on": GOOD}
         case _:
-            return {"source": f"s-{number}", "enterprise": enterprise, "day": GOOD, "count": told["count"]}
+            return {"source": f"s-{number}", "enterprise": enterprise, "day": GOOD, "count": reported["count"]}
 
 
 async def pour(owner: asyncpg.Connection, messages: RandomMessages, table: str, message: type[Struct]) -> None:

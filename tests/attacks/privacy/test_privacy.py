@@ -32,7 +32,7 @@ from tests.integration.charging.charging_harness import (
     accepted,
     cancelled,
     declared,
-    told,
+    reported,
 )
 from tests.integration.ledger.ledger_harness import ENTERPRISE, Ledger, open_ledger
 
@@ -59,7 +59,7 @@ async def test_an_order_that_names_a_person_is_parked_on_both_paths(house: House
     one = await house.worker()
     await one.charge(accepted("o1"), accepted("e1", employer_insurance_no="GS-1"))
     sent = [accepted("o2", **said), cancelled("o3", **said), accepted("o4", **said), accepted("o5")]
-    assert told(await one.charge(*sent)) == {("parked", "identity_in_clear"): 3, ("charged", None): 1}
+    assert reported(await one.charge(*sent)) == {("parked", "identity_in_clear"): 3, ("charged", None): 1}
     details = {detail for (detail,) in await house.fetch("select distinct detail from charging.parked")}
     assert all("; send " in detail for detail in details), "it says what to send instead"
     assert not any(number in detail for detail in details for number in (CITIZEN, OLD, MOBILE))
@@ -69,19 +69,19 @@ async def test_series_and_ids_of_manifests_that_name_a_person_are_parked(house: 
     one = await house.worker()
     series = accepted("o1", series=MOBILE, sequence=1)
     manifest = declared(CITIZEN)
-    assert told(await one.charge(series, manifest)) == {("parked", "identity_in_clear"): 2}
+    assert reported(await one.charge(series, manifest)) == {("parked", "identity_in_clear"): 2}
     assert await house.value("select count(*) from charging.declaration") == 0
 
 
 async def test_an_agency_code_needs_its_check_digit(house: House) -> None:
     one = await house.worker()
     wrong, right = accepted("o1", agency_uscc="91000000FAKE900003"), accepted("o2", agency_uscc="91000000FAKE900002")
-    assert told(await one.charge(wrong, right)) == {("parked", "bad_value"): 1, ("charged", None): 1}
+    assert reported(await one.charge(wrong, right)) == {("parked", "bad_value"): 1, ("charged", None): 1}
 
 
 async def test_no_order_loses_its_cover_because_of_its_number(house: House) -> None:
     one = await house.worker()
-    assert told(await one.charge(accepted(CITIZEN), accepted(MOBILE))) == {("charged", None): 2}
+    assert reported(await one.charge(accepted(CITIZEN), accepted(MOBILE))) == {("charged", None): 2}
 
 
 async def test_a_remittance_that_is_named_by_a_person_is_refused_with_an_alarm(ledger: Ledger) -> None:
@@ -152,7 +152,7 @@ async def test_nothing_that_is_kept_can_be_read_without_its_key(house: House) ->
     assert sum(total.orders for total in manifest.totals) == 6
     assert await in_clear(house) == set()
     kept = await house.kept("parked")
-    assert {record.value for record in kept.values()} == {each.value for each in kept_kinds()}, "with it, as it came"
+    assert {record.value for record in kept.values()} == {kind.value for kind in kept_kinds()}, "with it, as it came"
     mistaken = next(each for each in kept.values() if each.key == CITIZEN.encode())
     assert mistaken.headers == [("driver", NAME.encode()), (MOBILE, b"x")]
     redacted = [row[0] for row in await house.fetch("select redacted from charging.parked order by leaf_index")]
@@ -277,7 +277,7 @@ async def test_order_ids_that_are_telephone_numbers_are_a_finding_by_their_share
     await house.close("2026-10-03")
     found = await DayFinder(house.pool, 3_600, 3).find(NOON.date())
     assert found is not None
-    alike = [each for each in found.findings if each.kind is FindingKind.IDENTITY_LIKE_ORDER_IDS]
+    alike = [finding for finding in found.findings if finding.kind is FindingKind.IDENTITY_LIKE_ORDER_IDS]
     assert [(each.enterprise, each.count, each.orders) for each in alike] == [(OTHER_RIDES, 40, [])]
     check = await audit_of(house)
     assert check.has_passed

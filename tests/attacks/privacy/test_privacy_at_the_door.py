@@ -18,7 +18,7 @@ async def test_what_a_stranger_types_is_not_kept_as_it_came(postgres: Postgres, 
         subjects = [row[0] for row in await owner.fetch(
             "select subject from reporting.access_note where what = 'attempted' order by id")]  # fmt: skip
         assert subjects[0] == subjects[1] != subjects[2]
-        assert [each.partition(":")[0] for each in subjects] == ["unknown"] * 3 + ["known-one"]
+        assert [subject.partition(":")[0] for subject in subjects] == ["unknown"] * 3 + ["known-one"]
         tables = await owner.fetch("select relname from pg_class where relnamespace = 'reporting'::regnamespace"
                                    " and relkind = 'r'")  # fmt: skip
         for (table,) in tables:

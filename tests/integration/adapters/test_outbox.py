@@ -7,7 +7,7 @@ import pytest
 from shared.adapters.postgres.outbox import BATCH, Outbox
 from shared.adapters.postgres.pool import Pool, open_pool
 
-TABLE = """create table told.outbox (
+TABLE = """create table sample.outbox (
     id bigint generated always as identity primary key, topic text, key text, payload bytea)"""
 
 
@@ -15,18 +15,18 @@ TABLE = """create table told.outbox (
 async def pool(database: str) -> AsyncIterator[Pool]:
     """A schema with an outbox."""
     async with open_pool(database, size=3) as pool:
-        await pool.execute("create schema told")
+        await pool.execute("create schema sample")
         await pool.execute(TABLE)
         yield pool
 
 
 async def write(pool: Pool, *payloads: bytes) -> None:
-    sql = "insert into told.outbox (topic, key, payload) values ('t', 'k', $1)"
+    sql = "insert into sample.outbox (topic, key, payload) values ('t', 'k', $1)"
     await pool.executemany(sql, [(payload,) for payload in payloads])
 
 
 async def left(pool: Pool) -> list[bytes]:
-    return [row["payload"] for row in await pool.fetch("select payload from told.outbox order by id")]
+    return [row["payload"] for row in await pool.fetch("select payload from sample.outbox order by id")]
 
 
 class Broker:
@@ -47,7 +47,7 @@ async def test_messages_leave_in_the_order_they_were_written(pool: Pool) -> None
     payloads = [b"%d" % number for number in range(BATCH + 5)]
     await write(pool, *payloads)
     broker = Broker()
-    outbox = Outbox(pool, "told", broker.publish)
+    outbox = Outbox(pool, "sample", broker.publish)
     assert [await outbox.publish_once() for _ in range(3)] == [BATCH, 5, 0]
     assert broker.taken == payloads
     assert await left(pool) == []
@@ -56,10 +56,10 @@ async def test_messages_leave_in_the_order_they_were_written(pool: Pool) -> None
 async def test_what_the_broker_did_not_take_stays(pool: Pool) -> None:
     await write(pool, b"a", b"b", b"c")
     with pytest.raises(ConnectionError):
-        await Outbox(pool, "told", Broker(refuses_from=1).publish).publish_once()
+        await Outbox(pool, "sample", Broker(refuses_from=1).publish).publish_once()
     assert await left(pool) == [b"a", b"b", b"c"]
     broker = Broker()
-    await Outbox(pool, "told", broker.publish).publish_once()
+    await Outbox(pool, "sample", broker.publish).publish_once()
     assert broker.taken == [b"a", b"b", b"c"]
     assert await left(pool) == []
 
@@ -70,8 +70,8 @@ async def test_two_processes_share_the_work_and_tell_nothing_twice(pool: Pool) -
     inner: list[int] = []
 
     async def publish(topic: str, key: str, payload: bytes) -> None:
-        inner.append(await Outbox(pool, "told", second.publish).publish_once())
+        inner.append(await Outbox(pool, "sample", second.publish).publish_once())
 
-    assert await Outbox(pool, "told", publish).publish_once() == 2
+    assert await Outbox(pool, "sample", publish).publish_once() == 2
     assert inner == [0, 0]
     assert second.taken == []

@@ -306,7 +306,7 @@ async def open_house(owner_url: str, scheme: Scheme | None = None) -> AsyncItera
         yield House(owner_url, url, pool, scheme)
 
 
-def told(manifest: PremiumsCharged | DayCounted) -> dict[tuple[str, str | None], int]:
+def reported(manifest: PremiumsCharged | DayCounted) -> dict[tuple[str, str | None], int]:
     """Orders by outcome and reason."""
     found: dict[tuple[str, str | None], int] = {}
     for total in manifest.totals:

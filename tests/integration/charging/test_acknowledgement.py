@@ -80,9 +80,9 @@ async def test_an_enterprise_gets_a_note_of_what_was_received_for_a_closed_day(h
             await one.charge(number(4), manifest(DAY, [(1, 7)], name="late"))
             await close(DAY + ONE)
             assert (await own.get(place)).json() == first, "whatever comes later belongs to a later day's"
-    told = check_acknowledgement(first["acknowledgement"].encode(), [VerifierKey.parse(first["key"])], is_signed)
+    reported = check_acknowledgement(first["acknowledgement"].encode(), [VerifierKey.parse(first["key"])], is_signed)
     digest = await house.value("select encode(received, 'hex') from charging.declaration order by batch limit 1")
-    assert told == Acknowledgement(
+    assert reported == Acknowledgement(
         enterprise=RIDES,
         day=DAY,
         received=(("charged", 5), ("excluded", 1), ("recorded", 1), ("parked", 1), ("repeat", 1)),

@@ -21,24 +21,24 @@ async def test_their_lack_is_an_alarm_that_says_why_and_ends_with_it(house: Hous
     registry = CollectorRegistry()
     ahead = PartitionsAhead(house.pool, Metrics(registry), ahead=7, least=3)
 
-    async def told(day: date) -> tuple[float | None, str | None]:
+    async def reported(day: date) -> tuple[float | None, str | None]:
         await ahead.create(day)
         return registry.get_sample_value("danbao_charging_parts_ahead_days"), await ahead.readiness()
 
     owner = await asyncpg.connect(house.owner_url)
     try:
-        assert await told(TODAY) == (7, None)
+        assert await reported(TODAY) == (7, None)
         await owner.execute("revoke execute on function charging.ensure_partitions from danbao_charging")
-        assert await told(TODAY + timedelta(days=4)) == (3, None)
-        count, why = await told(TODAY + timedelta(days=5))
+        assert await reported(TODAY + timedelta(days=4)) == (3, None)
+        count, why = await reported(TODAY + timedelta(days=5))
         assert count == 2
         assert why is not None
         assert why.startswith("rows have parts for 2 more days, fewer than 3: InsufficientPrivilegeError")
-        assert (await told(TODAY + timedelta(days=9)))[0] == -1  # not even the day's own
+        assert (await reported(TODAY + timedelta(days=9)))[0] == -1  # not even the day's own
         await owner.execute("grant execute on function charging.ensure_partitions to danbao_charging")
-        assert await told(TODAY + timedelta(days=9)) == (7, None)
+        assert await reported(TODAY + timedelta(days=9)) == (7, None)
         await owner.execute("alter table charging.entry detach partition charging.entry_20261015")
-        assert (await told(TODAY + timedelta(days=9)))[0] == 2  # a table of that name is not yet a part
+        assert (await reported(TODAY + timedelta(days=9)))[0] == 2  # a table of that name is not yet a part
     finally:
         await owner.close()
 
@@ -107,11 +107,11 @@ async def test_a_summary_that_is_broken_off_is_taken_back(house: House) -> None:
         plan = await owner.fetch(
             "explain (analyze, costs off, timing off) select from charging.entry_20261003 where order_id = 'nobody'"
         )
-        told = "\n".join(row[0] for row in plan)
-        read = re.search(r"Rows Removed by Index Recheck: (\d+)", told)
+        reported = "\n".join(row[0] for row in plan)
+        read = re.search(r"Rows Removed by Index Recheck: (\d+)", reported)
         assert broken_off > 0
-        assert read is not None, told
-        assert int(read[1]) < 4 * 60_000 / 3, told
+        assert read is not None, reported
+        assert int(read[1]) < 4 * 60_000 / 3, reported
     finally:
         await owner.close()
         await worker.close()

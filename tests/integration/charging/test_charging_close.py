@@ -152,8 +152,8 @@ async def stored_workers(
 
 
 def check_workers(answer: DayCounted, expected: dict[tuple[str | None, str], set[bytes]]) -> None:
-    told = {(w.enterprise, w.province): w.workers for w in answer.workers if w.insured_on == answer.day}
-    assert told == {key: len(tokens) for key, tokens in expected.items()}
+    reported = {(w.enterprise, w.province): w.workers for w in answer.workers if w.insured_on == answer.day}
+    assert reported == {key: len(tokens) for key, tokens in expected.items()}
 
 
 async def test_late_rows_are_amendments_that_name_their_day_and_their_new_workers(house: House) -> None:
@@ -165,8 +165,8 @@ async def test_late_rows_are_amendments_that_name_their_day_and_their_new_worker
     late = [accepted("o3", yesterday, worker_id=worker(2)), accepted("o4", yesterday, worker_id=worker(3))]
     await one.charge(*late, accepted("o5", yesterday, worker_id=worker(3), uscc=OTHER_RIDES))
     counted = await house.close("2026-10-03", previous=first_cut)
-    told = {(str(t.insured_on), t.enterprise, t.outcome.value): t.orders for t in counted.totals}
-    assert told == {("2026-10-02", RIDES, "charged"): 2, ("2026-10-02", OTHER_RIDES, "charged"): 1}
+    reported = {(str(t.insured_on), t.enterprise, t.outcome.value): t.orders for t in counted.totals}
+    assert reported == {("2026-10-02", RIDES, "charged"): 2, ("2026-10-02", OTHER_RIDES, "charged"): 1}
     workers = {(str(w.insured_on), w.enterprise): w.workers for w in counted.workers}
     assert workers == {("2026-10-02", RIDES): 1, ("2026-10-02", OTHER_RIDES): 1, ("2026-10-02", None): 1}
     assert [(f.province, f.workers) for f in counted.first_time] == [("44", 1)]
@@ -181,8 +181,8 @@ async def test_acceptances_are_counted_by_hour_of_their_day_in_shanghai(house: H
     await one.charge(first, last, employee, ended, accepted("o4", acceptance_region=BEIJING))
     first_cut = await house.cut()
     counted = await house.close("2026-10-03", first_cut)
-    told = {(str(h.insured_on), h.enterprise, h.province): h.orders for h in counted.hours}
-    assert told == {
+    reported = {(str(h.insured_on), h.enterprise, h.province): h.orders for h in counted.hours}
+    assert reported == {
         ("2026-10-03", RIDES, "11"): [0] * 12 + [1] + [0] * 11,
         ("2026-10-03", RIDES, "44"): [1] + [0] * 22 + [2],
     }

@@ -60,7 +60,7 @@ OF_NUMBERS = {
 
 async def found_on(house: House, day: date, kind: FindingKind | None = None) -> list[Finding]:
     found = await answer(house, day)
-    return [each for each in found.findings if each.kind not in OF_NUMBERS and kind in (None, each.kind)]
+    return [finding for finding in found.findings if finding.kind not in OF_NUMBERS and kind in (None, finding.kind)]
 
 
 async def answer(house: House, day: date) -> DayFindings:
@@ -91,8 +91,8 @@ async def test_each_kind_names_its_orders(house: House) -> None:
 async def test_what_happens_every_day_is_no_finding(house: House) -> None:
     await charge_each(house, [sent for several in CLEAN for sent in several])
     previous: dict[str, int] = {}
-    for each in range(WAIT_DAYS + 1):
-        day = DAY + timedelta(days=each)
+    for number in range(WAIT_DAYS + 1):
+        day = DAY + timedelta(days=number)
         await house.close(str(day), previous=previous)
         previous = await house.cut()
         assert await found_on(house, day) == []
@@ -112,22 +112,22 @@ async def test_an_end_waits_for_its_acceptance_and_is_then_found_once(
     await charge_each(house, [end, accepted("b"), completed("b")])
     previous: dict[str, int] = {}
     found = []
-    for each in range(WAIT_DAYS + 2):
-        await house.close(str(DAY + timedelta(days=each)), previous=previous)
+    for number in range(WAIT_DAYS + 2):
+        await house.close(str(DAY + timedelta(days=number)), previous=previous)
         previous = await house.cut()
-        found.append([(f.kind, f.insured_on, f.count) for f in await found_on(house, DAY + timedelta(days=each))])
+        found.append([(f.kind, f.insured_on, f.count) for f in await found_on(house, DAY + timedelta(days=number))])
     assert found == [[], [], [(kind, DAY, 1)], []]
 
 
 async def test_an_end_that_comes_after_the_wait_is_found_at_its_own_close(house: House) -> None:
     one, previous = await house.worker(), dict[str, int]()
     await one.charge(accepted("b"))
-    for each in range(WAIT_DAYS + 3):
-        if each == WAIT_DAYS + 1:
-            await one.charge(sent_after(completed("late"), 86_400 * each))
-        await house.close(str(DAY + timedelta(days=each)), previous=previous)
+    for number in range(WAIT_DAYS + 3):
+        if number == WAIT_DAYS + 1:
+            await one.charge(sent_after(completed("late"), 86_400 * number))
+        await house.close(str(DAY + timedelta(days=number)), previous=previous)
         previous = await house.cut()
-    days = [DAY + timedelta(days=each) for each in range(WAIT_DAYS + 3)]
+    days = [DAY + timedelta(days=number) for number in range(WAIT_DAYS + 3)]
     counts = [len(await found_on(house, day, K.COMPLETION_WITHOUT_ACCEPTANCE)) for day in days]
     assert counts == [0] * (WAIT_DAYS + 1) + [1, 0]
 
@@ -144,8 +144,8 @@ async def test_a_close_speaks_of_its_own_rows_only(house: House) -> None:
     tomorrow = DAY + timedelta(days=1)
     await house.close(str(tomorrow), previous=first)
     assert await found_on(house, DAY) == []
-    told = {each.kind: each.insured_on for each in await found_on(house, tomorrow)}
-    assert told == {K.OTHER_CONTENT: DAY, K.LATE_ACCEPTANCES: DAY}
+    reported = {each.kind: each.insured_on for each in await found_on(house, tomorrow)}
+    assert reported == {K.OTHER_CONTENT: DAY, K.LATE_ACCEPTANCES: DAY}
 
 
 async def test_delays_are_counted_for_each_enterprise_and_province(house: House) -> None:
@@ -153,7 +153,7 @@ async def test_delays_are_counted_for_each_enterprise_and_province(house: House)
     sent = [sent_after(accepted(f"o{n}", worker_id=worker(n)), delay) for n, delay in enumerate(times)]
     await charge_each(house, [*sent, accepted("b", acceptance_region=BEIJING), accepted("o0", worker_id=worker(0))])
     await house.close(str(DAY))
-    delays = {(each.enterprise, each.province): each.orders for each in (await answer(house, DAY)).delays}
+    delays = {(delay.enterprise, delay.province): delay.orders for delay in (await answer(house, DAY)).delays}
     assert delays == {(RIDES, "11"): [1, 0, 0, 0, 0, 0, 0, 0], (RIDES, "44"): [2, 1, 1, 1, 0, 1, 0, 0]}
     (late,) = await found_on(house, DAY)
     assert (late.kind, late.count) == (K.LATE_ACCEPTANCES, 2)
@@ -163,7 +163,7 @@ async def test_delays_are_counted_for_each_enterprise_and_province(house: House)
 async def test_an_order_sent_again_counts_once_among_the_received(house: House) -> None:
     await charge_each(house, [accepted("a"), accepted("a", NOON + timedelta(seconds=2)), accepted("b")])
     await house.close(str(DAY))
-    assert [sum(each.orders) for each in (await answer(house, DAY)).delays] == [2]
+    assert [sum(delay.orders) for delay in (await answer(house, DAY)).delays] == [2]
 
 
 async def test_a_finding_names_a_hundred_orders_and_counts_all(house: House) -> None:
@@ -185,11 +185,11 @@ async def test_how_late_an_acceptance_was_does_not_hang_on_the_batch_it_came_in(
     assert (late.kind, [order.order_id for order in late.orders]) == (K.LATE_ACCEPTANCES, ["o2"])
 
 
-@pytest.mark.parametrize(("delay", "told"), [(-5, 0), (59, 0), (60, 60), (120, 120)])
+@pytest.mark.parametrize(("delay", "reported"), [(-5, 0), (59, 0), (60, 60), (120, 120)])
 async def test_a_cover_says_when_its_acceptance_was_sent_unless_within_the_minute(
-    house: House, delay: int, told: int
+    house: House, delay: int, reported: int
 ) -> None:
     early, late = accepted("early"), sent_after(accepted("late", worker_id=worker(2)), delay)
     await (await house.worker()).charge(early, late)
     (cover,) = await OrderQueries(house.pool).covers(worker(2), NOON + timedelta(seconds=1))
-    assert cover.recorded_at == NOON + timedelta(seconds=told)
+    assert cover.recorded_at == NOON + timedelta(seconds=reported)

@@ -36,16 +36,16 @@ def manifest(
 
     `used` and `unused` are of the series main, `more` are numbers used of others.
     """
-    told = Declaration(
+    reported = Declaration(
         declaration_id=name or f"d{day}",
         day=day,
         series=[
             DeclaredSeries(name, [NumberRange(*each) for each in some], [NumberRange(*each) for each in rest])
             for name, some, rest in [("main", used, unused), *((name, each, ()) for name, each in (more or {}).items())]
         ],
-        totals=[DeclaredTotal(each[0], "ride_hailing", *each[1:]) for each in totals],
+        totals=[DeclaredTotal(total[0], "ride_hailing", *total[1:]) for total in totals],
     )
-    event = DayDeclared(specversion="1.0", id=told.declaration_id, source=f"urn:uscc:{uscc}", data=told)
+    event = DayDeclared(specversion="1.0", id=reported.declaration_id, source=f"urn:uscc:{uscc}", data=reported)
     return Sent(msgspec.json.encode(event), at or NOON + timedelta(days=(day - DAY).days + 1, hours=-4), uscc)
 
 

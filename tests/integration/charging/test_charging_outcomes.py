@@ -23,7 +23,7 @@ from tests.integration.charging.charging_harness import (
     completed,
     declared,
     moves_of,
-    told,
+    reported,
     worker,
 )
 
@@ -32,13 +32,13 @@ from tests.integration.charging.charging_harness import (
 async def test_a_repeat_is_counted_once_at_once_in_one_batch_and_after_days(house: House, use_copy: bool) -> None:
     one = await house.worker()
     order = accepted("o1")
-    assert told(await one.charge(order, order, use_copy=use_copy)) == {("charged", None): 1, ("repeat", None): 1}
-    assert told(await one.charge(order, accepted("o2"), use_copy=use_copy)) == {
+    assert reported(await one.charge(order, order, use_copy=use_copy)) == {("charged", None): 1, ("repeat", None): 1}
+    assert reported(await one.charge(order, accepted("o2"), use_copy=use_copy)) == {
         ("charged", None): 1,
         ("repeat", None): 1,
     }
     much_later = Sent(order.value, NOON + timedelta(days=9))
-    assert told(await one.charge(much_later, use_copy=use_copy)) == {("repeat", None): 1}
+    assert reported(await one.charge(much_later, use_copy=use_copy)) == {("repeat", None): 1}
     assert await house.value("select count(*) from charging.entry") == 2
     assert await house.value("select sum(premium) from charging.entry") == 200
 
@@ -71,7 +71,7 @@ async def test_series_sequence_envelope_and_offset_of_the_clock_do_not_make_anot
     await one.charge(accepted("o1", sequence=7))
     in_utc = accepted("o1", NOON - timedelta(hours=8), accepted_at="2026-10-03T04:00:00Z", series="b", sequence=8)
     renamed = Sent((in_utc.value or b"").replace(b'"accepted o1"', b'"again"'), NOON)
-    assert told(await one.charge(renamed)) == {("repeat", None): 1}
+    assert reported(await one.charge(renamed)) == {("repeat", None): 1}
     assert await house.fetch("select series, sequence from charging.entry") == [("main", 7)]
 
 
@@ -94,7 +94,7 @@ async def test_other_content_under_one_key_is_a_conflict_kept_with_its_bytes(
     one = await house.worker()
     await one.charge(accepted("o1"))
     second = accepted("o1", **other)
-    assert told(await one.charge(second, use_copy=use_copy)) == {("conflict", None): 1}
+    assert reported(await one.charge(second, use_copy=use_copy)) == {("conflict", None): 1}
     kept = await house.fetch("select order_id, kind, record_offset, accepted_at from charging.conflict")
     assert kept == [("o1", 1, 1, NOON)]
     assert [record.value for record in (await house.kept("conflict")).values()] == [second.value]
@@ -105,31 +105,31 @@ async def test_another_end_or_reason_of_an_ended_order_is_a_conflict(house: Hous
     one = await house.worker()
     await one.charge(completed("o1", seconds=60), cancelled("o2"), cancelled("o3"))
     sent = [completed("o1", seconds=61), cancelled("o2", reason="worker"), cancelled("o3", departed=True)]
-    assert told(await one.charge(*sent)) == {("conflict", None): 3}
-    assert told(await one.charge(completed("o1", seconds=60), cancelled("o2"))) == {("repeat", None): 2}
+    assert reported(await one.charge(*sent)) == {("conflict", None): 3}
+    assert reported(await one.charge(completed("o1", seconds=60), cancelled("o2"))) == {("repeat", None): 2}
 
 
 async def test_within_a_batch_the_lower_offset_comes_first(house: House) -> None:
     one = await house.worker()
     first, second = accepted("o1"), accepted("o1", acceptance_region=BEIJING)
     manifest = await one.charge(accepted("o0"), first, second, first)
-    assert told(manifest) == {("charged", None): 2, ("conflict", None): 1, ("repeat", None): 1}
+    assert reported(manifest) == {("charged", None): 2, ("conflict", None): 1, ("repeat", None): 1}
     assert await house.fetch("select region, leaf_index from charging.entry where order_id = 'o1'") == [(440106, 1)]
 
 
 async def test_two_workers_on_one_order_are_two_charges(house: House) -> None:
     one = await house.worker()
     manifest = await one.charge(accepted("o1"), accepted("o1", worker_id=worker(2)))
-    assert told(manifest) == {("charged", None): 2}
+    assert reported(manifest) == {("charged", None): 2}
 
 
 async def test_the_end_of_an_order_may_come_before_its_acceptance(house: House) -> None:
     one = await house.worker()
-    assert told(await one.charge(completed("o1"), cancelled("o2"))) == {
+    assert reported(await one.charge(completed("o1"), cancelled("o2"))) == {
         ("recorded", "completion"): 1,
         ("recorded", "cancellation"): 1,
     }
-    assert told(await one.charge(accepted("o1"), accepted("o2"))) == {("charged", None): 2}
+    assert reported(await one.charge(accepted("o1"), accepted("o2"))) == {("charged", None): 2}
     assert await one.settle() == 1
 
 
@@ -142,7 +142,7 @@ async def test_exclusions_name_their_reason_and_cost_nothing(house: House) -> No
         accepted("o3", before_the_pilot, acceptance_region="130102"),
         accepted("o4", uscc=FREIGHT, industry="intracity_freight"),
     )
-    assert told(manifest) == {
+    assert reported(manifest) == {
         ("charged", None): 1,
         ("excluded", "enterprise_not_enrolled"): 1,
         ("excluded", "insured_as_employee"): 1,
@@ -155,12 +155,12 @@ async def test_exclusions_name_their_reason_and_cost_nothing(house: House) -> No
 
 async def test_a_declaration_is_recorded_once_and_another_under_its_id_is_a_conflict(house: House) -> None:
     one = await house.worker()
-    assert told(await one.charge(declared("d1"), declared("d1"))) == {
+    assert reported(await one.charge(declared("d1"), declared("d1"))) == {
         ("recorded", "declaration"): 1,
         ("repeat", None): 1,
     }
     other = declared("d1", orders=2)
-    assert told(await one.charge(declared("d1"), other)) == {("repeat", None): 1, ("conflict", None): 1}
+    assert reported(await one.charge(declared("d1"), other)) == {("repeat", None): 1, ("conflict", None): 1}
     assert [record.value for record in (await house.kept("conflict")).values()] == [other.value]
     assert await house.value("select count(*) from charging.declaration") == 1
 
@@ -190,7 +190,7 @@ async def test_all_bad_input_in_one_batch_is_kept_byte_for_byte(house: House, us
     placed = await house.place(sent)
     manifest = await one.take(placed, use_copy=use_copy)
     assert sum(total.orders for total in manifest.totals) == len(sent) == manifest.leaves
-    assert told(manifest)[("charged", None)] == 2
+    assert reported(manifest)[("charged", None)] == 2
     times = {(topic, offset): time for topic, offset, time in await house.fetch(
         "select topic, record_offset, record_time_ms from charging.parked")}  # fmt: skip
     kept = await house.kept("parked")
@@ -199,6 +199,6 @@ async def test_all_bad_input_in_one_batch_is_kept_byte_for_byte(house: House, us
     for place, record in kept.items():
         was = originals[place]
         assert (record.value, record.key, times[place]) == (was.value, was.key, was.timestamp)
-        assert record.headers in ([tuple(each) for each in was.headers], [])
+        assert record.headers in ([tuple(header) for header in was.headers], [])
     assert next(record.headers for record in kept.values() if record.headers) == odd
     assert await house.value("select count(*) from charging.parked where headers <> '[]'") == 0, "none is a known one"

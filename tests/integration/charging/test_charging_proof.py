@@ -155,9 +155,9 @@ async def test_no_question_goes_through_a_whole_part_or_its_whole_key(house: Hou
     async with open_asking(house.url, PATIENT) as pool, pool.acquire() as connection:
         for name, (sql, parameters) in asked.items():
             plan = await connection.fetch(f"explain {sql}", *parameters)
-            told = "\n".join(row[0] for row in plan)
-            assert index(name if sealed else "open") in told, told
-            assert index("pkey") not in told, told
+            reported = "\n".join(row[0] for row in plan)
+            assert index(name if sealed else "open") in reported, reported
+            assert index("pkey") not in reported, reported
 
 
 async def test_sealing_again_takes_the_summaries_that_a_reader_held(house: House) -> None:

@@ -20,7 +20,7 @@ from tests.integration.charging.charging_harness import (
     accepted,
     cancelled,
     completed,
-    told,
+    reported,
     worker,
 )
 from tests.integration.charging.rerating_harness import DECISION, HAINAN, RUNNER, book, corrected, differences, window
@@ -98,7 +98,7 @@ async def test_the_manifest_is_a_correction_whose_root_follows_from_its_rows(hou
     await book(house, decided)
     (manifest,) = await house.corrections()
     assert (manifest.number, manifest.leaves) == (1, 4)
-    assert told(manifest) == {("reversed", "rerated"): 2, ("charged", "rerated"): 2}
+    assert reported(manifest) == {("reversed", "rerated"): 2, ("charged", "rerated"): 2}
     assert sum(total.premium for total in manifest.totals) == 46
     await assert_evidence(house, manifest)
     row = "select events, purpose from charging.manifest join charging.run on id = run_id where purpose = 'correction'"
@@ -152,7 +152,7 @@ class TestEnrolment:
         assert await book(house, scheme) == [1]
         assert await house.fetch(ENTRIES) == [("o1", 1, 100, 234, 0), ("o1", 4, -100, 234, 3), ("o1", 8, 0, 0, 2)]
         (manifest,) = await house.corrections()
-        assert told(manifest) == {("reversed", "rerated"): 1, ("excluded", "enterprise_not_enrolled"): 1}
+        assert reported(manifest) == {("reversed", "rerated"): 1, ("excluded", "enterprise_not_enrolled"): 1}
         assert await book(house, house.scheme) == [1]
         assert (await house.fetch(ENTRIES))[-1] == ("o1", 10, 100, 234, 0)
 
@@ -238,7 +238,7 @@ class TestCancellation:
         cut = await house.cut()
         await book(house, decided)
         counted = await house.close("2026-10-03", cut)
-        assert (counted.settlement, told(counted)) == (None, {("charged", None): 1})
+        assert (counted.settlement, reported(counted)) == (None, {("charged", None): 1})
         assert await one.settle() == 1
 
 

@@ -61,11 +61,11 @@ async def test_a_gap_at_the_end_of_a_day_is_not_judged_again_as_one_before_the_n
     one, close = await house.worker(), Closes(house)
     await one.charge(*[number(n) for n in range(1, 9)], *[number(n, NOON + ONE) for n in range(11, 16)])
     await one.charge(manifest(DAY, [(1, 10)]), manifest(DAY + ONE, [(11, 15)]))
-    told = []
+    reported = []
     for n in range(4):
         await close(DAY + n * ONE)
-        told += [each for each in kinds(await findings(house, DAY + n * ONE)) if each[0] == "sequence_gap"]
-    assert told == [("sequence_gap", f"main.{DAY}", 2)]
+        reported += [kind for kind in kinds(await findings(house, DAY + n * ONE)) if kind[0] == "sequence_gap"]
+    assert reported == [("sequence_gap", f"main.{DAY}", 2)]
 
 
 async def test_each_fault_is_found_at_its_close_and_found_again_alike(house: House) -> None:
@@ -119,7 +119,7 @@ async def test_numbers_at_random_are_one_finding_and_no_gaps(house: House) -> No
     found = kinds(await findings(house, DAY))
     assert [each for each in found if each[0] == "sequence_gap"] == [("sequence_gap", f"main.{DAY}.scattered", 1)]
     await close(DAY + ONE)
-    gaps = [each for each in kinds(await findings(house, DAY + ONE)) if each[0] == "sequence_gap"]
+    gaps = [kind for kind in kinds(await findings(house, DAY + ONE)) if kind[0] == "sequence_gap"]
     assert gaps == [("sequence_gap", f"b.{DAY}", 1)], "nothing of a scattered series is missing"
 
 
@@ -153,12 +153,12 @@ async def test_an_enterprise_is_told_what_became_of_every_number(house: House) -
             answer = await client.get(f"/v1/enterprises/{uscc}/series", params=params, headers=headers)
             return answer.status_code, answer.json()
 
-        status, told = await ask("own", day=str(DAY))
+        status, reported = await ask("own", day=str(DAY))
         assert status == 200
-        assert told["accounted_through"] == str(DAY + ONE)
-        assert [each["series"] for each in told["series"]] == ["b", "main"]
-        assert [each["declaration_id"] for each in told["declarations"]] == [f"d{DAY}"]
-        main = told["series"][1]
+        assert reported["accounted_through"] == str(DAY + ONE)
+        assert [each["series"] for each in reported["series"]] == ["b", "main"]
+        assert [each["declaration_id"] for each in reported["declarations"]] == [f"d{DAY}"]
+        main = reported["series"][1]
         assert main["ranges"] == [
             {"first": 1, "last": 1, "states": ["seen"]},
             {"first": 2, "last": 2, "states": ["seen", "conflict"]},

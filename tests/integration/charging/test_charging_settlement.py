@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.charging.store.derived_rows import SETTLE_LOCK
-from tests.integration.charging.charging_harness import FREIGHT, NOON, House, accepted, cancelled, told, worker
+from tests.integration.charging.charging_harness import FREIGHT, NOON, House, accepted, cancelled, reported, worker
 
 REVERSALS = "select order_id, premium, reason, ended_at, departed from charging.entry where kind = 4 order by 1, 2"
 
@@ -97,7 +97,7 @@ async def test_a_repeated_or_contradicted_cancellation_reverses_no_second_time(h
     one = await house.worker()
     await one.charge(accepted("o1"), cancelled("o1", seconds=10))
     assert await one.settle() == 1
-    assert told(await one.charge(cancelled("o1", seconds=10), cancelled("o1", seconds=20))) == {
+    assert reported(await one.charge(cancelled("o1", seconds=10), cancelled("o1", seconds=20))) == {
         ("repeat", None): 1,
         ("conflict", None): 1,
     }

@@ -92,17 +92,17 @@ async def test_over_http_for_services_only(house: House) -> None:
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         assert (await client.post("/v1/trials", json=wish)).status_code == 401
         client.headers["Authorization"] = "Bearer service"
-        told = (await client.post("/v1/trials", json=wish)).raise_for_status().json()["trial"]
+        reported = (await client.post("/v1/trials", json=wish)).raise_for_status().json()["trial"]
         (total,) = (await (await house.worker()).charge(accepted("a"))).totals
-        assert told == {
+        assert reported == {
             "outcome": "charged", "reason": None, "detail": None, "insured_on": str(total.insured_on),
             "province": total.province, "industry": total.industry, "tariff_line": total.tariff_line,
             "amount_yuan": yuan(Amount(total.premium)),
         }  # fmt: skip
         parked = wish | {"event": base64.b64encode(b"{").decode()}
-        told = (await client.post("/v1/trials", json=parked)).json()["trial"]
-        assert told["outcome"] == "parked"
-        assert told["detail"]
+        reported = (await client.post("/v1/trials", json=parked)).json()["trial"]
+        assert reported["outcome"] == "parked"
+        assert reported["detail"]
         large = wish | {"event": base64.b64encode(b"x" * (MOST_BYTES + 1)).decode()}
         assert (await client.post("/v1/trials", json=large)).status_code == 413
         assert (await client.post("/v1/trials", json=wish | {"event": "not base64!"})).status_code == 422

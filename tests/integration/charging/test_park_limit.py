@@ -193,7 +193,7 @@ class TestWindows:
         for events, parked in before:
             windows.note(Counter(t=events), Counter(t=parked))
         overruns = windows.overruns(Counter(t=last[0], other=1), Counter(t=last[1]))
-        assert [each.topic for each in overruns] == (["t"] if is_over else [])
+        assert [overrun.topic for overrun in overruns] == (["t"] if is_over else [])
 
     def test_it_begins_anew_when_forgotten(self) -> None:
         windows = ParkRateWindow(ParkRateLimit(window_events=40, share=0.5, count=10))

@@ -38,8 +38,8 @@ class Both:
 
     async def send(self, *sent: Sent) -> None:
         records = await self.books.house.place(sent)
-        told = await self.worker.take(records)
-        self.model.take(told.run, list(records))
+        reported = await self.worker.take(records)
+        self.model.take(reported.run, list(records))
 
     async def close_through(self, last: date) -> None:
         while self.model.first_open <= last:
@@ -57,8 +57,8 @@ class Both:
         sql = """select province, kind, insured_month, insured_on::text, series, tariff_line, l.orders, l.exact_amount,
             l.amount from ledger.statement_line l join ledger.statement s using (statement_id)
             where period = :period order by enterprise, province, number"""
-        told = [tuple(row) for row in await self.books.ledger.rows(sql, period=str(period))]
-        assert told == [
+        reported = [tuple(row) for row in await self.books.ledger.rows(sql, period=str(period))]
+        assert reported == [
             (
                 bill.party[1], line.kind, line.insured_month, str(line.insured_on) if line.insured_on else None,
                 line.series or None, int(line.tariff_line), line.orders, line.exact * 10_000, line.amount * 10_000,
@@ -67,7 +67,7 @@ class Both:
             if bill.period == str(period)
             for line in bill.lines
         ]  # fmt: skip
-        return told
+        return reported
 
 
 def with_rule(folder: Path, *rules: str) -> Corrected:

@@ -142,10 +142,10 @@ async def test_workers_of_orders_charged_late_are_an_amendment(books: Books, tmp
     house.scheme = earlier.scheme
     assert await book(house, earlier.scheme) == [4]
     await books.close(date(2026, 10, 4))
-    told = await books.ledger.rows("select workers, first_time from ledger.day_closed order by day desc limit 1")
-    counts = [(each["insured_on"], each["enterprise"], each["workers"]) for each in told[0].workers]
+    reported = await books.ledger.rows("select workers, first_time from ledger.day_closed order by day desc limit 1")
+    counts = [(each["insured_on"], each["enterprise"], each["workers"]) for each in reported[0].workers]
     assert counts == [("2026-10-03", delivery["uscc"], 2), ("2026-10-03", None, 2)]
-    assert told[0].first_time == [{"province": "46", "workers": 2}]
+    assert reported[0].first_time == [{"province": "46", "workers": 2}]
     assert await audit(books, earlier) == []
 
 

@@ -185,8 +185,8 @@ async def answer(ledger: Ledger, name: str, **changed: Any) -> str:
     own = {"charging": "91110000TESTTEST1X", "west": OTHER}.get(name)
     counted = ledger.charging.count(await ledger.asked())
     totals = [each for each in counted.totals if each.enterprise == own]
-    told = msgspec.structs.replace(counted, **({"totals": totals, "deployment": name} | changed))
-    return await take_count(ledger.engine, msgspec.json.encode(told), BOTH)
+    reported = msgspec.structs.replace(counted, **({"totals": totals, "deployment": name} | changed))
+    return await take_count(ledger.engine, msgspec.json.encode(reported), BOTH)
 
 
 async def alarms(engine: AsyncEngine) -> list[str]:
@@ -206,10 +206,10 @@ async def test_a_day_waits_for_every_deployment(ledger: Ledger) -> None:
     assert overdue.startswith("close_overdue: 2026-10-01, attempt 1: no count of west for ")
     assert await ledger.value("select count(*) from ledger.day_closed") == 0
     assert await answer(ledger, "west") == "closed"
-    told = msgspec.json.decode(
+    reported = msgspec.json.decode(
         await ledger.value("select payload from ledger.outbox where topic = 'days.closed.v1'"), type=DayClosed
     )
-    assert {one.enterprise: one.orders for one in told.totals if one.outcome is Outcome.CHARGED} == {
+    assert {one.enterprise: one.orders for one in reported.totals if one.outcome is Outcome.CHARGED} == {
         "91110000TESTTEST1X": 10,
         OTHER: 4,
     }

@@ -54,7 +54,7 @@ class Shelf:
         """What somebody does who may write everything: the file, the index, and the record of its hash."""
         pq.write_table(rows, path)
         index = files.Index.decode((self.day / files.INDEX).read_bytes())
-        measured = tuple(files.measure(self.day, each.name) for each in index.files)
+        measured = tuple(files.measure(self.day, file.name) for file in index.files)
         forged = files.Index(index.day, index.rows, index.enterprises, measured)
         (self.day / files.INDEX).write_bytes(forged.encode())
         await table.note(self.connection, DAY, "archived", index.rows, 1, files.digest(forged.encode()))
@@ -140,7 +140,7 @@ async def test_files_are_given_up_only_after_their_time(shelf: Shelf) -> None:
     assert await shelf.archive.past_retention(DAY + timedelta(days=1827), 1826) == [DAY]
     await shelf.archive.prune(DAY)
     assert not shelf.day.exists()
-    assert [each["state"] for each in await shelf.archive.states()] == ["pruned"]
+    assert [state["state"] for state in await shelf.archive.states()] == ["pruned"]
     with pytest.raises(Refused, match="given up"):
         await shelf.archive.restore(DAY, nothing)
     assert await shelf.archive.past_retention(date(2040, 1, 1), 1826) == []

@@ -64,7 +64,7 @@ def test_services_that_do_not_answer_are_status_69(tmp_path: Path, monkeypatch: 
         monkeypatch.setenv(f"DANBAO_{service}_URL", "http://127.0.0.1:9")
     status, out, _ = run("status", "--json", temporary=tmp_path)
     assert status == Exit.UNAVAILABLE
-    assert all("does not answer" in each["error"] for each in json.loads(out).values())
+    assert all("does not answer" in load["error"] for load in json.loads(out).values())
 
 
 def test_token_never_repeats_the_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,12 +63,12 @@ def decoded(record: Record) -> Event:
 
 def test_rows_become_events_in_order_of_their_own_time(tmp_path: Path, mapped: Mapped, scheme: Scheme) -> None:
     records = read_csv(written(tmp_path, ROWS), mapped, scheme)
-    events = [decoded(each) for each in records]
-    assert [type(each) for each in events].count(OrderAccepted) == 3
-    assert [type(each) for each in events].count(OrderCompleted) == 2
-    times = [instant_of(each.time_ms * 1_000) for each in records]
+    events = [decoded(record) for record in records]
+    assert [type(event) for event in events].count(OrderAccepted) == 3
+    assert [type(event) for event in events].count(OrderCompleted) == 2
+    times = [instant_of(record.time_ms * 1_000) for record in records]
     assert times == sorted(times)
-    assert [each.data.order_id for each in events if isinstance(each, OrderAccepted)] == ["3", "2", "1"]
+    assert [event.data.order_id for event in events if isinstance(event, OrderAccepted)] == ["3", "2", "1"]
 
 
 def test_dates_are_shifted_by_whole_days_to_the_busiest_month(tmp_path: Path, mapped: Mapped, scheme: Scheme) -> None:
@@ -120,7 +120,7 @@ def test_ndjson_of_records_and_of_bare_events(tmp_path: Path, scheme: Scheme) ->
     assert list(read_ndjson(whole)) == records
     assert count_lines(whole) == len(records)
     bare = tmp_path / "events.ndjson"
-    bare.write_bytes(b"".join(each.value + b"\n" for each in records))
+    bare.write_bytes(b"".join(record.value + b"\n" for record in records))
     found = list(read_ndjson(bare))
     assert [(each.topic, each.key, each.value) for each in found] == [(r.topic, r.key, r.value) for r in records]
 

@@ -32,12 +32,12 @@ async def danbao(house: House) -> AsyncIterator[Danbao]:
     async with serving(server) as url:
         env = {**os.environ, "DANBAO_REPORTING_URL": url, **caller_variables(SERVICE_KEY)}
 
-        async def run(*words: str, told: str = "") -> tuple[int, str]:
+        async def run(*words: str, reported: str = "") -> tuple[int, str]:
             pipe = asyncio.subprocess.PIPE
             child = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "services.cli", *words, stdin=pipe, stdout=pipe, env=env
             )
-            out, _ = await child.communicate(told.encode())
+            out, _ = await child.communicate(reported.encode())
             assert child.returncode is not None
             return child.returncode, out.decode().strip()
 
@@ -46,16 +46,16 @@ async def danbao(house: House) -> AsyncIterator[Danbao]:
 
 async def test_an_account_is_made_listed_and_ended(house: House, danbao: Danbao) -> None:
     wish = ("user", "add", "bluebird", "--role", "enterprise", "--scope", BLUE)
-    assert (await danbao(*wish, told=f"{PASSWORD}\n"))[0] == Exit.OK
-    assert (await danbao(*wish, told=f"{PASSWORD}\n"))[0] == Exit.FAILED, "there is one"
+    assert (await danbao(*wish, reported=f"{PASSWORD}\n"))[0] == Exit.OK
+    assert (await danbao(*wish, reported=f"{PASSWORD}\n"))[0] == Exit.FAILED, "there is one"
     async with browser(house) as client:
         assert (await sign_in(client, "bluebird")).status_code == 303
         assert (await client.get("/")).headers["location"] == "/my-password"
-    status, told = await danbao("user", "list", "--json")
-    (account,) = json.loads(told)["accounts"]
+    status, reported = await danbao("user", "list", "--json")
+    (account,) = json.loads(reported)["accounts"]
     assert (status, account["name"], account["scope"], account["is_disabled"]) == (Exit.OK, "bluebird", BLUE, False)
-    assert "argon2" not in told
-    assert (await danbao("user", "password", "bluebird", told="another long password\n"))[0] == Exit.OK
+    assert "argon2" not in reported
+    assert (await danbao("user", "password", "bluebird", reported="another long password\n"))[0] == Exit.OK
     assert (await danbao("user", "disable", "bluebird"))[0] == Exit.OK
     async with browser(house) as client:
         assert (await sign_in(client, "bluebird", "another long password")).status_code == 401
@@ -64,9 +64,9 @@ async def test_an_account_is_made_listed_and_ended(house: House, danbao: Danbao)
 async def test_a_key_is_printed_once_and_a_link_leads_a_worker_in(house: House, danbao: Danbao) -> None:
     status, key = await danbao("key", "add", "nightly", "--role", "province", "--scope", "44", "--days", "3")
     assert (status, (await house.client.get("/v1/discrepancies", headers=bearer(key))).status_code) == (Exit.OK, 200)
-    status, told = await danbao("key", "list")
-    assert (status, key in told, "nightly" in told) == (Exit.OK, False, True)
-    (number,) = [each["key_id"] for each in json.loads((await danbao("key", "list", "--json"))[1])["api_keys"]]
+    status, reported = await danbao("key", "list")
+    assert (status, key in reported, "nightly" in reported) == (Exit.OK, False, True)
+    (number,) = [load["key_id"] for load in json.loads((await danbao("key", "list", "--json"))[1])["api_keys"]]
     assert (await danbao("key", "revoke", str(number)))[0] == Exit.OK
     assert (await house.client.get("/v1/discrepancies", headers=bearer(key))).status_code == 401
     status, link = await danbao("receipt", "--link", "--worker", WORKER, "--days", "2")

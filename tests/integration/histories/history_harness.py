@@ -52,9 +52,9 @@ from tests.integration.histories.model_audit import (
     differing,
     expected_differing,
     model_sums,
+    reported_sums,
     same,
     same_day,
-    told_sums,
     units,
 )
 from tests.integration.histories.model_money import Money
@@ -137,7 +137,7 @@ class Play(Money):
         self, worker: int, use_copy: bool, records: list[dict[str, Any]], beside: list[dict[str, Any]] | None = None
     ) -> None:
         """A batch of a worker, and beside it one of the other worker at the same time."""
-        taken = {each["topic"] for each in records}
+        taken = {record["topic"] for record in records}
         rest = [each for each in beside or [] if each["topic"] not in taken]
         jobs = [(self.starts[worker], self._placed(records))]
         jobs += [(self.starts[1 - worker], self._placed(rest))] if rest else []
@@ -160,10 +160,10 @@ class Play(Money):
         moves: dict[tuple[str, int], list[Any]] = {}
         for record in batch.records:
             moves.setdefault((record.topic, record.partition), []).append(record)
-        told = [Move(*place, mine[0].offset, mine[-1].offset + 1, len(mine)) for place, mine in moves.items()]
-        self.last_batch = batch, told
+        reported = [Move(*place, mine[0].offset, mine[-1].offset + 1, len(mine)) for place, mine in moves.items()]
+        self.last_batch = batch, reported
         async with self.pool.acquire() as connection:
-            return await write_batch(connection, CLUSTER, start.run, batch, told, use_copy=use_copy)
+            return await write_batch(connection, CLUSTER, start.run, batch, reported, use_copy=use_copy)
 
     def _compare(self, start: Start, placed: list[Record], written: WrittenBatch) -> None:
         ends = self.model.take(start.run.run, list(placed))
@@ -171,9 +171,9 @@ class Play(Money):
         for record, key, end in zip(placed, written.batch.totals, ends, strict=True):
             insured_on = None if key.insured_on < 0 else date(1970, 1, 1) + timedelta(days=key.insured_on)
             place = (insured_on, key.enterprise, key.province or "", key.industry or "")
-            told = (*place, key.outcome.value, key.reason or "", str(key.tariff_line or ""), key.base_amount)
-            same(f"the end of {(record.value or b'')[:700]!r}", told, (*end[:7], units(end.base)))
-        same("the manifest", told_sums(written.manifest.totals), model_sums(Counter(ends)))
+            reported = (*place, key.outcome.value, key.reason or "", str(key.tariff_line or ""), key.base_amount)
+            same(f"the end of {(record.value or b'')[:700]!r}", reported, (*end[:7], units(end.base)))
+        same("the manifest", reported_sums(written.manifest.totals), model_sums(Counter(ends)))
         repeats = sum(end.outcome == "repeat" for end in ends)
         same("leaves", written.manifest.leaves, len(ends) - repeats)
 
@@ -225,8 +225,8 @@ class Play(Money):
             self.model.rerate(run, expected)
             mine = [manifest for (name, _), manifest in self.model.manifests.items() if name == run]
             for manifest in mine:
-                told = await self._manifest(run, manifest.number)
-                same("the correction", told_sums(told.totals), model_sums(manifest.totals))
+                reported = await self._manifest(run, manifest.number)
+                same("the correction", reported_sums(reported.totals), model_sums(manifest.totals))
         same("what is left", await find_differences(self.pool, self.scheme, window), [])
 
     async def do_settle(self) -> None:
@@ -236,7 +236,7 @@ class Play(Money):
         same("orders reversed", reversed_count, sum(expected.values()))
         if expected:
             manifest = await self._manifest(run.run, run.last + 1)
-            same("the settlement", told_sums(manifest.totals), model_sums(expected))
+            same("the settlement", reported_sums(manifest.totals), model_sums(expected))
 
     async def _manifest(self, run: str, number: int) -> PremiumsCharged:
         payload = await ProgressQueries(self.pool, CHARGING).manifest(run, number)
@@ -288,12 +288,12 @@ class Play(Money):
         await count_day(self.pool, self.scheme, closing, CHARGING)
         await self._publish(self.pool, "charging")
         if self.model.closing is not None:
-            told = msgspec.json.decode(self.way[topics.DAYS_COUNTED][-1], type=DayCounted)
+            reported = msgspec.json.decode(self.way[topics.DAYS_COUNTED][-1], type=DayCounted)
             count = self.model.count()
-            same("the settlement of the close", told_sums(_settled(told)), model_sums(count.settlement))
-            same_day(told, count)
-            same("re-sends", told.resends, count.resends)
-            same("cancellations without acceptance", told.unmatched_cancellations, count.unmatched)
+            same("the settlement of the close", reported_sums(_settled(reported)), model_sums(count.settlement))
+            same_day(reported, count)
+            same("re-sends", reported.resends, count.resends)
+            same("cancellations without acceptance", reported.unmatched_cancellations, count.unmatched)
 
     async def do_answer(self, twice: bool) -> None:
         """The ledger hears the last answer."""
@@ -316,12 +316,12 @@ class Play(Money):
         for province in ("31", "44", "37", "46", "12"):
             found = await days.registrations(count.day, province, "", 100)
             same(f"first-time workers of {province}", found, sorted(count.first_time.get(province, ())))
-            told = {
+            reported = {
                 (row.enterprise, province, row.worker_id, row.employer_insurance_no): row.orders
                 for row in await days.employee_exclusions(count.day, province)
             }
             mine = {key: orders for key, orders in count.employees.items() if key[1] == province}
-            same(f"employees of {province}", told, mine)
+            same(f"employees of {province}", reported, mine)
 
     async def do_rush(self, until: str) -> None:
         """Close one day after another."""
@@ -334,8 +334,8 @@ class Play(Money):
         await Audit(self.pool, self.ledger, self.model).all()
 
 
-def _settled(told: DayCounted) -> list[Any]:
-    return [] if told.settlement is None else told.settlement.totals
+def _settled(reported: DayCounted) -> list[Any]:
+    return [] if reported.settlement is None else reported.settlement.totals
 
 
 @asynccontextmanager

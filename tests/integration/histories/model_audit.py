@@ -38,7 +38,7 @@ def model_sums(totals: Mapping[Total, int]) -> Sums:
     return Counter({key: value for key, value in found.items() if value})
 
 
-def told_sums(totals: Sequence[Any]) -> Sums:
+def reported_sums(totals: Sequence[Any]) -> Sums:
     """The same of what the services say."""
     found: Sums = Counter()
     for total in totals:
@@ -90,9 +90,11 @@ class Audit:
             for total, count in manifest.totals.items():
                 if total.outcome in {"parked", "conflict"}:
                     kept[total.outcome, total.reason] += count
-        told = await self.charging.fetch("select 'parked', reason, count(*) from charging.parked group by 1, 2")
-        told += await self.charging.fetch("select 'conflict', '', count(*) from charging.conflict having count(*) > 0")
-        same("events kept aside", {tuple(row)[:2]: row[2] for row in told}, dict(kept))
+        reported = await self.charging.fetch("select 'parked', reason, count(*) from charging.parked group by 1, 2")
+        reported += await self.charging.fetch(
+            "select 'conflict', '', count(*) from charging.conflict having count(*) > 0"
+        )
+        same("events kept aside", {tuple(row)[:2]: row[2] for row in reported}, dict(kept))
 
     async def _same_lines(self) -> None:
         rows = await self._rows("""select posting_day, insured_on, enterprise, coalesce(province, ''),
@@ -103,9 +105,9 @@ class Audit:
             key = (posted_on, *total[:6], int(total.line or 0))
             mine[*key, "orders"] += orders
             mine[*key, "premium"] += units(total.base) * orders
-        told = Counter({(*row[:8], "orders"): row[8] for row in rows})
-        told.update({(*row[:8], "premium"): row[9] for row in rows})
-        same("the booked lines", told, mine)
+        reported = Counter({(*row[:8], "orders"): row[8] for row in rows})
+        reported.update({(*row[:8], "premium"): row[9] for row in rows})
+        same("the booked lines", reported, mine)
         inbox = await self._rows("select run, number from ledger.manifest_inbox")
         same("manifests that wait", {tuple(row) for row in inbox}, self.model.inbox)
 
@@ -123,13 +125,13 @@ class Audit:
 
     async def same_bills(self) -> None:
         async with self.ledger.connect() as connection:
-            told = await read_statements(connection, None, None, None)
+            reported = await read_statements(connection, None, None, None)
         service = {
             (each.enterprise, each.province, each.period): (
                 each.orders, each.due_on, Fraction(each.amount_yuan), Fraction(each.rounding_yuan),
-                [_told_line(line) for line in each.lines],
+                [_reported_line(line) for line in each.lines],
             )
-            for each in told
+            for each in reported
         }  # fmt: skip
         model = {
             (*bill.party, bill.period): (
@@ -148,14 +150,14 @@ class Audit:
     async def same_states(self, day: date) -> None:
         for period in self.model.bills.periods:
             async with self.ledger.connect() as connection:
-                told = await read_payment_states(connection, Month.parse(period), day)
+                reported = await read_payment_states(connection, Month.parse(period), day)
             names = ("due_yuan", "remitted_yuan", "outstanding_yuan", "arrears_yuan", "late_fee_yuan")
-            service = {(e.enterprise, e.province): {n: Fraction(getattr(e, n)) for n in names} for e in told}
+            service = {(e.enterprise, e.province): {n: Fraction(getattr(e, n)) for n in names} for e in reported}
             mine = {bill.party: bill.state(day) for bill in self.model.bills.issued if bill.period == period}
             same(f"the state of payment of {period}", service, mine)
 
 
-def _told_line(line: StatementLine) -> tuple[Any, ...]:
+def _reported_line(line: StatementLine) -> tuple[Any, ...]:
     money = {name: Fraction(getattr(line, name)) for name in ("base_yuan", "exact_yuan", "amount_yuan")}
     place = (line.number, line.kind, line.insured_month, line.industry, line.tariff_line)
     return (*place, money["base_yuan"], line.orders, money["exact_yuan"], money["amount_yuan"], *_assessed(line))
@@ -193,20 +195,22 @@ def expected_differing(found: Sequence[tuple[Row, Total]]) -> Counter[tuple[Any,
     return +sums
 
 
-def same_day(told: DayCounted | DayClosed, count: Count) -> None:
+def same_day(reported: DayCounted | DayClosed, count: Count) -> None:
     """Totals and workers of a day, as they are counted and as they are published."""
-    same("the day", told.day, count.day)
-    same(f"the totals of {count.day}", told_sums(told.totals), model_sums(count.totals))
-    workers = {(each.insured_on, each.enterprise or "", each.province): each.workers for each in told.workers}
+    same("the day", reported.day, count.day)
+    same(f"the totals of {count.day}", reported_sums(reported.totals), model_sums(count.totals))
+    workers = {
+        (worker.insured_on, worker.enterprise or "", worker.province): worker.workers for worker in reported.workers
+    }
     same(f"the workers of {count.day}", workers, dict(count.workers))
     hours = {
         (each.insured_on, each.enterprise, each.province, hour): orders
-        for each in told.hours
+        for each in reported.hours
         for hour, orders in enumerate(each.orders)
         if orders
     }
     same(f"the hours of {count.day}", hours, dict(count.hours))
-    first = {each.province: each.workers for each in told.first_time}
+    first = {each.province: each.workers for each in reported.first_time}
     same(f"first-time workers of {count.day}", first, {p: len(found) for p, found in count.first_time.items()})
 
 

@@ -45,8 +45,8 @@ class Money:
         amount = max(to_fen(abs(bill.amount) * hundredths / 100) if bill else Fraction(hundredths), Fraction(1, 100))
         name = f"R{len(self.model.bills.remittances) + 1}"
         for paid in (amount, *{"same": [amount], "other": [amount + 1]}.get(again, [])):
-            told = {"remittance_id": name, "enterprise": party[0], "province": party[1], "received_on": on}
-            payload = json.dumps({**told, "amount_yuan": f"{int(paid * 100) // 100}.{int(paid * 100) % 100:02d}"})
+            reported = {"remittance_id": name, "enterprise": party[0], "province": party[1], "received_on": on}
+            payload = json.dumps({**reported, "amount_yuan": f"{int(paid * 100) // 100}.{int(paid * 100) % 100:02d}"})
             state = self.model.bills.remit(name, party, paid, date.fromisoformat(on))
             same("a remittance", await take_remittance(self.ledger, payload.encode()), state)
 

@@ -93,7 +93,7 @@ class Running:
     async def _nothing_pending(self) -> bool:
         status = await self.system.apis.reporting.get("/v1/status")
         receipts = (await self.system.apis.reporting.get("/v1/receipts", period="2026-10"))["receipts"]
-        days = {each["day"] for each in receipts if each["kind"] == "coverage"}
+        days = {receipt["day"] for receipt in receipts if receipt["kind"] == "coverage"}
         return bool(status["pending"] == 0 and len(days) == DAYS)
 
     async def same_reports(self) -> None:
@@ -104,14 +104,14 @@ class Running:
         reports = [await platform.get(f"/v1/reports/{each['report_id']}") for each in listed]
         held = Counter[tuple[Any, ...]]()
         for report in reports:
-            held += told_by(report)
+            held += reported_by(report)
         mine = Counter[tuple[Any, ...]]()
         for count in self.model.closed.values():
             mine += expected_of(count)
         same("the coverage reports", held, mine)
 
 
-def told_by(report: dict[str, Any]) -> Counter[tuple[Any, ...]]:
+def reported_by(report: dict[str, Any]) -> Counter[tuple[Any, ...]]:
     """The figures of a coverage report by day, province and what they count."""
     found: Counter[tuple[Any, ...]] = Counter()
     place = (report["day"], report["province"])

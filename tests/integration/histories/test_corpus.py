@@ -41,7 +41,7 @@ def outcomes_of(ends: dict[tuple[str, int], tuple[str, str]]) -> dict[tuple[str,
 
 def as_sent() -> list[Sent]:
     """All of the corpus and many spoiled samples, each between two good ones of its enterprise."""
-    nasty = [each.sent for each in read_corpus()]
+    nasty = [corpu.sent for corpu in read_corpus()]
     nasty += [Sent(spoiled(Random(seed)), uscc=DELIVERY) for seed in range(SPOILED)]
     sent = []
     for number, each in enumerate(nasty):
@@ -78,11 +78,11 @@ async def test_the_whole_consumer_takes_them_as_the_model_does(house: House, fre
             status = Path(f"/proc/{worker.child.pid}/status").read_text()
             most = next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
             assert most < MOST_MEMORY
-    told = {(topic, offset): (outcome, reason) for topic, offset, outcome, reason in await house.fetch(ENDS)}
+    reported = {(topic, offset): (outcome, reason) for topic, offset, outcome, reason in await house.fetch(ENDS)}
     outside = {place: end for place, end in expected.items() if end[0] in {"parked", "conflict"}}
-    assert outcomes_of(told) == outcomes_of(outside)
+    assert outcomes_of(reported) == outcomes_of(outside)
     # A spoiled one with two faults may be parked for either.
-    assert {place: end for place, end in told.items() if place[0] == orders_topic(RIDES)} == {
+    assert {place: end for place, end in reported.items() if place[0] == orders_topic(RIDES)} == {
         place: end for place, end in outside.items() if place[0] == orders_topic(RIDES)
     }
     outcomes = Counter(outcome for outcome, _ in expected.values())
@@ -101,7 +101,7 @@ async def test_the_whole_consumer_takes_them_as_the_model_does(house: House, fre
 
 async def test_rows_books_and_model_agree_after_them(postgres: Postgres) -> None:
     """Every figure, through booking and the close of two days; sent twice, nothing counts twice."""
-    sent = [each.sent for each in read_corpus()]
+    sent = [corpu.sent for corpu in read_corpus()]
     records = [
         {
             "topic": orders_topic(RIDES),

@@ -98,7 +98,7 @@ def kinds_met(played: Play) -> set[tuple[str, str]]:
     met |= {("bill", "credit") for bill in model.bills.issued if bill.amount < 0}
     met |= {("bill", "late fee paid") for bill in model.bills.issued if bill.fee_paid}
     return met | {
-        ("amended", "") for day, count in model.closed.items() if any(each[0] != day for each in count.totals)
+        ("amended", "") for day, count in model.closed.items() if any(total[0] != day for total in count.totals)
     }
 
 

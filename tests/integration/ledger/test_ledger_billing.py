@@ -54,14 +54,14 @@ async def bill(ledger: Ledger, period: Month, as_of: datetime | None = None) -> 
 
 
 async def remit(ledger: Ledger, identity: str, amount: str, on: date, enterprise: str = ENTERPRISE) -> str:
-    told = {
+    reported = {
         "remittance_id": identity,
         "enterprise": enterprise,
         "province": "44",
         "amount_yuan": amount,
         "received_on": on.isoformat(),
     }
-    return await take_remittance(ledger.engine, msgspec.json.encode(told))
+    return await take_remittance(ledger.engine, msgspec.json.encode(reported))
 
 
 async def state(ledger: Ledger, as_of: date, period: Month = SEPTEMBER) -> list[tuple[str, ...]]:
@@ -103,8 +103,8 @@ async def test_a_month_is_billed_once_it_is_closed_and_only_once(ledger: Ledger)
     assert [line.amount_yuan for line in first.lines] == ["0.22", "0.00"]
     assert (second.enterprise, second.amount_yuan, second.rounding_yuan) == (OTHER, "0.14", "0.00")
     assert (await ledger.balances())["rounding"] == 44
-    told = await ledger.rows("select payload from ledger.outbox where topic = 'statements.issued.v1' order by id")
-    assert [msgspec.json.decode(row[0], type=StatementIssued).amount for row in told] == [2_200, 1_400]
+    reported = await ledger.rows("select payload from ledger.outbox where topic = 'statements.issued.v1' order by id")
+    assert [msgspec.json.decode(row[0], type=StatementIssued).amount for row in reported] == [2_200, 1_400]
 
 
 async def test_months_are_billed_in_order_also_one_without_orders(ledger: Ledger) -> None:
@@ -212,14 +212,14 @@ async def test_money_of_an_unknown_enterprise_is_kept_as_an_advance(ledger: Ledg
     ],
 )
 async def test_a_bad_remittance_is_kept_aside(ledger: Ledger, change: dict[str, Any]) -> None:
-    told = {
+    reported = {
         "remittance_id": "a",
         "enterprise": ENTERPRISE,
         "province": "44",
         "amount_yuan": "1.00",
         "received_on": "2026-10-01",
     }
-    assert await take_remittance(ledger.engine, msgspec.json.encode(told | change)) == "refused"
+    assert await take_remittance(ledger.engine, msgspec.json.encode(reported | change)) == "refused"
     assert await ledger.value("select count(*) from ledger.refused_message") == 1
     assert await ledger.value("select count(*) from ledger.remittance") == 0
 

@@ -36,9 +36,9 @@ async def test_equal_counts_close_the_day_and_tell_it(ledger: Ledger) -> None:
     await ledger.charge(run, total(orders=5, day=SECOND), total(Outcome.REPEAT, 1))
     assert await ledger.close(OPENED_ON) == "closed"
     payload = await ledger.value("select payload from ledger.outbox where topic = 'days.closed.v1'")
-    told = msgspec.json.decode(payload, type=DayClosed)
-    assert (told.day, told.as_of) == (OPENED_ON, due(OPENED_ON))
-    assert sum(one.orders for one in told.totals if one.outcome is Outcome.CHARGED) == 10
+    reported = msgspec.json.decode(payload, type=DayClosed)
+    assert (reported.day, reported.as_of) == (OPENED_ON, due(OPENED_ON))
+    assert sum(one.orders for one in reported.totals if one.outcome is Outcome.CHARGED) == 10
     row = (await ledger.rows("select orders, premium, cut from ledger.day_closed"))[0]
     assert (row.orders, row.premium, row.cut) == (10, 7_000, {run: 2})
     async with ledger.engine.connect() as connection:

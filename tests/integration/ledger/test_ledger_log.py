@@ -107,7 +107,7 @@ async def test_tiles_entries_and_proofs_at_every_size_around_a_tile(house: LogHo
                 assert "immutable" in answer.headers["cache-control"]
                 held[tile.level, tile.number] = answer.content
             leaves = [each for number in range((size + 255) // 256) for each in split_hashes(held[0, number])]
-            entries = [each for number in range((size + 255) // 256) for each in split_entries(held[-1, number])]
+            entries = [entry for number in range((size + 255) // 256) for entry in split_entries(held[-1, number])]
             assert [merkle.leaf_hash(entry) for entry in entries] == leaves
             assert merkle.root(leaves) == signed.root
             assert signed.size == size == len(leaves)
@@ -118,11 +118,11 @@ async def test_tiles_entries_and_proofs_at_every_size_around_a_tile(house: LogHo
             assert merkle.verify_consistency(earlier.size, earlier.root, 600, seen[-1].root, proof)
         for index in (0, 255, 256, 511, 512, 599):
             run = f"{index:032x}"
-            told = (await api.get(f"/v1/log/proofs/{run}/1")).json()
-            assert (told["index"], told["size"]) == (index, 600)
-            hashes = [bytes.fromhex(each) for each in told["proof"]]
+            reported = (await api.get(f"/v1/log/proofs/{run}/1")).json()
+            assert (reported["index"], reported["size"]) == (index, 600)
+            hashes = [bytes.fromhex(each) for each in reported["proof"]]
             assert merkle.verify_inclusion(leaves[index], index, 600, hashes, seen[-1].root)
-            assert house.check(told["checkpoint"].encode())[0] == seen[-1]
+            assert house.check(reported["checkpoint"].encode())[0] == seen[-1]
         older = (await api.get(f"/v1/log/proofs/{255:032x}/1", params={"size": 257})).json()
         assert (older["size"], len(older["proof"])) == (257, 9)
         for path, params in ((f"{257:032x}/1", {"size": "257"}), (f"{0:032x}/1", {"size": "3"}), (f"{0:032x}/2", {})):
@@ -147,13 +147,13 @@ async def test_a_checkpoint_is_due_after_its_time_or_a_close(house: LogHouse) ->
     assert signed.size == 3
     assert await sign_due_checkpoint(ledger.engine, house.keys, 3_600) is None
     async with house.api(has_witness=False) as api:
-        told = (await api.get("/v1/log/checkpoints", params={"day": OPENED_ON.isoformat()})).json()
-        assert house.check(told["checkpoint"].encode())[0] == signed
+        reported = (await api.get("/v1/log/checkpoints", params={"day": OPENED_ON.isoformat()})).json()
+        assert house.check(reported["checkpoint"].encode())[0] == signed
         assert (await api.get("/v1/log/checkpoints", params={"day": "2026-10-02"})).status_code == 404
         assert await ledger.close(OPENED_ON.replace(day=2)) == "closed"
         await house.sign()  # nothing new: the day's checkpoint is the one that stands
         again = (await api.get("/v1/log/checkpoints", params={"day": "2026-10-02"})).json()
-        assert again["checkpoint"] == told["checkpoint"]
+        assert again["checkpoint"] == reported["checkpoint"]
 
 
 async def test_only_one_signs_at_a_time(house: LogHouse) -> None:

@@ -222,9 +222,9 @@ async def test_a_month_from_manifests_to_money_with_a_kill_in_between(ledger: Le
                 assert await connection.scalar(billed) == "operator"
             (statement,) = (await process.get("/v1/statements", period="2026-09"))["statements"]
             assert (statement["orders"], statement["amount_yuan"]) == (180, "12.60")
-            told = {"enterprise": ENTERPRISE, "province": "44", "received_on": "2026-10-10"}
-            await publish(producer, REMITTANCES, {**told, "remittance_id": "r1", "amount_yuan": "12.00"})
-            await publish(producer, REMITTANCES, {**told, "remittance_id": "r1", "amount_yuan": "12.00"})
+            reported = {"enterprise": ENTERPRISE, "province": "44", "received_on": "2026-10-10"}
+            await publish(producer, REMITTANCES, {**reported, "remittance_id": "r1", "amount_yuan": "12.00"})
+            await publish(producer, REMITTANCES, {**reported, "remittance_id": "r1", "amount_yuan": "12.00"})
 
             async def paid() -> bool:
                 asked = {"period": "2026-09", "as_of": "2026-10-25"}
@@ -285,7 +285,7 @@ async def test_a_message_that_nobody_gets_done_is_seen_in_readiness(ledger: Ledg
     manifest = ledger.charging.write(run := new_run(), total(orders=5, day=OPENED_ON))
     async with started(ledger, fresh_broker, READY_COMMIT_AGE_SECONDS="1") as process:
 
-        async def is_told() -> bool:
+        async def is_reported() -> bool:
             return MANIFESTS in dict((await process.api.get("/readyz")).json()["reasons"])
 
         async def is_booked() -> bool:
@@ -294,7 +294,7 @@ async def test_a_message_that_nobody_gets_done_is_seen_in_readiness(ledger: Ledg
         async with ledger.owner.begin() as locking, answering(fresh_broker, ledger.charging) as producer:
             await locking.execute(text("lock table ledger.day_line in access exclusive mode"))
             await publish(producer, MANIFESTS, manifest)
-            await eventually_async(is_told, "the ledger to say which message waits")
+            await eventually_async(is_reported, "the ledger to say which message waits")
         await eventually_async(is_booked, "the manifest to be booked")
         await eventually_async(process.ready, "the ledger is ready")
 

@@ -100,10 +100,10 @@ async def test_orders_outside_the_declaration_are_a_line_apart_of_a_sum_that_is_
 
 
 def _set(*path: str | int, to: Any) -> Callable[[Any], None]:
-    def change(told: Any) -> None:
+    def change(reported: Any) -> None:
         for part in path[:-1]:
-            told = told[part]
-        told[path[-1]] = to(told[path[-1]]) if callable(to) else to
+            reported = reported[part]
+        reported[path[-1]] = to(reported[path[-1]]) if callable(to) else to
 
     return change
 
@@ -111,33 +111,36 @@ def _set(*path: str | int, to: Any) -> Callable[[Any], None]:
 CHANGES: dict[str, tuple[Callable[[Any], None], str]] = {
     "orders of a line": (_set("statement", "lines", 0, "orders", to=999), "line 1"),
     "amount of a line": (_set("statement", "lines", 1, "amount_yuan", to="1.00"), "line 2"),
-    "a line less": (lambda told: told["statement"]["lines"].pop(), "lines"),
+    "a line less": (lambda reported: reported["statement"]["lines"].pop(), "lines"),
     "the amount due": (_set("statement", "amount_yuan", to="1.00"), "total"),
     "the orders": (_set("statement", "orders", to=12), "total"),
     "orders of a total": (
         _set("manifests", 0, "totals", 0, "content", to=lambda text: text.replace('"orders":3', '"orders":2')),
         "proof of a total",
     ),
-    "a total twice": (lambda told: told["manifests"][0]["totals"].append(told["manifests"][0]["totals"][0]), "total"),
-    "a manifest left out": (lambda told: told["manifests"].pop(), "line 2"),
-    "a manifest twice": (lambda told: told["manifests"].append(told["manifests"][0]), "log proof"),
+    "a total twice": (
+        lambda reported: reported["manifests"][0]["totals"].append(reported["manifests"][0]["totals"][0]),
+        "total",
+    ),
+    "a manifest left out": (lambda reported: reported["manifests"].pop(), "line 2"),
+    "a manifest twice": (lambda reported: reported["manifests"].append(reported["manifests"][0]), "log proof"),
     "an entry": (_set("manifests", 1, "entry", to=lambda entry: entry[:-2] + "00"), "log proof of entry 1"),
     "an index": (_set("manifests", 1, "index", to=0), "log proof"),
     "a cut": (_set("cuts", 1, "cut", to={}), "posting day"),
-    "a day's cut left out": (lambda told: told["cuts"].pop(), "posting day"),
+    "a day's cut left out": (lambda reported: reported["cuts"].pop(), "posting day"),
     "size of the log": (_set("checkpoint", to=lambda note: note.replace("\n6\n", "\n7\n")), "signature of the log"),
     "the statement's province": (_set("statement", "province", to="11"), "total"),
-    "no manifests": (lambda told: told.pop("manifests"), "form of the file"),
+    "no manifests": (lambda reported: reported.pop("manifests"), "form of the file"),
 }
 
 
 async def test_a_changed_figure_anywhere_names_the_step_that_fails(house: LogHouse) -> None:
     whole, keys = json.dumps(await evidence_of(house)), keys_of(house)
     for name, (change, step) in CHANGES.items():
-        told = json.loads(whole)
-        change(told)
+        reported = json.loads(whole)
+        change(reported)
         with pytest.raises(NotProved) as failed:
-            verify_statement(json.dumps(told).encode(), keys)
+            verify_statement(json.dumps(reported).encode(), keys)
         assert failed.value.step == step, name
 
 

@@ -97,7 +97,7 @@ async def test_every_difference_is_named(client: httpx.AsyncClient, keys: Keys) 
         ("44", BLUE, "exact_yuan", "22.75", "22.50"),
         ("44", GREEN, "reports_missing", "90 orders, 22.50 yuan", "none"),
     ]
-    assert [each[0] for each in await differences(client, "key-11")] == ["11"]
+    assert [difference[0] for difference in await differences(client, "key-11")] == ["11"]
 
 
 async def test_nothing_against_nothing_is_no_difference(client: httpx.AsyncClient, keys: Keys) -> None:

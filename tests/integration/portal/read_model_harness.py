@@ -35,7 +35,7 @@ def play(seed: int, first: date, days: int) -> Iterator[DayClosed]:
                 *(_workers(chance, on, p, e, 90) for on, p, e in places),
                 *(_workers(chance, on, p, None, 120) for on, p, e in places if e == BLUE),
             ],
-            first_time=[FirstTime(province=each, workers=chance.randint(0, 9)) for each in PROVINCES],
+            first_time=[FirstTime(province=province, workers=chance.randint(0, 9)) for province in PROVINCES],
             hours=[_hours(chance, *place) for place in places],
         )
 

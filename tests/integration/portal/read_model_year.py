@@ -33,7 +33,7 @@ def a_day(day: date) -> DayClosed:
                     AcceptancesByHour(insured_on=insured_on, province=province, enterprise=enterprise, orders=orders)
                 )
         workers.append(worker_count(day, None, 90 + number, province))
-    first_time = [FirstTime(province=each, workers=3) for each in PLACES]
+    first_time = [FirstTime(province=place, workers=3) for place in PLACES]
     return closed_day(day, totals, workers=workers, first_time=first_time, hours=hours)
 
 

@@ -77,10 +77,10 @@ async def filled_house(database: str, platform_database: str, tmp_path: Path) ->
         for province in ("44", "11"):
             await house.tell(statement(12_341, BLUE, province), statement(777, GREEN, province))
         for number, enterprise in enumerate((BLUE, GREEN, BLUE)):
-            told = RemittanceReceived(
+            reported = RemittanceReceived(
                 remittance_id=f"r.{number}", enterprise=enterprise, province="44", amount_yuan="12.30", received_on=DAY
             )
-            await house.intake.take_remittance(msgspec.json.encode(told))
+            await house.intake.take_remittance(msgspec.json.encode(reported))
         await house.settled()
         await projected(house)
         yield house
@@ -206,11 +206,11 @@ async def test_lists_are_read_page_by_page(house: House) -> None:
 
 async def test_a_statement_says_where_it_stands(house: House) -> None:
     path = f"/v1/statements/2026-10.44.{BLUE}"
-    told = (await house.client.get(path)).json()
-    assert (told["statement"]["state"], told["statement"]["outstanding_yuan"]) == ("declared", None)
-    assert told["statement"]["amount_yuan"] == "3085.25"
-    assert told["lines"][0]["base_yuan"] == "0.25"
-    assert {each["enterprise"] for each in told["remittances"]} == {BLUE}
+    reported = (await house.client.get(path)).json()
+    assert (reported["statement"]["state"], reported["statement"]["outstanding_yuan"]) == ("declared", None)
+    assert reported["statement"]["amount_yuan"] == "3085.25"
+    assert reported["lines"][0]["base_yuan"] == "0.25"
+    assert {each["enterprise"] for each in reported["remittances"]} == {BLUE}
     payment = {
         "enterprise": BLUE, "province": "44", "statement_id": f"2026-10.44.{BLUE}", "due_on": "2026-11-16",
         "due_yuan": "3085.25", "remitted_yuan": "24.60", "outstanding_yuan": "3060.65", "arrears_yuan": "3060.65",
@@ -240,8 +240,8 @@ async def test_a_download_holds_the_statements_of_its_page(house: House) -> None
     for state, count in (("paid", 1), ("declared", 3), ("overdue", 0), ("", 4)):
         page = (await house.client.get("/statements", params={"state": state})).text
         links[state] = html.unescape(re.findall(r'href="(/v1/statements[^"]*format=csv)"', page)[0])
-        told = csv.DictReader(io.StringIO((await house.client.get(links[state])).text.lstrip("\ufeff")))
-        standing = [row["state"] for row in told]
+        reported = csv.DictReader(io.StringIO((await house.client.get(links[state])).text.lstrip("\ufeff")))
+        standing = [row["state"] for row in reported]
         assert (len(standing), set(standing) - {state}) == (count, set() if state else {"paid", "declared"}), state
     house.others.payments = []
     assert "limit=1000" in links[""]
@@ -276,19 +276,19 @@ async def test_whatever_the_description_allows(house: House) -> None:
         async with client_as(house, role) as client:
             for case in asked:
                 answer = await ask(client, case)
-                told = f"{role} {case.method} {case.formatted_path} {case.query} {case.body}: {answer.text[:300]}"
+                reported = f"{role} {case.method} {case.formatted_path} {case.query} {case.body}: {answer.text[:300]}"
                 statuses[role, answer.status_code] += 1
-                assert answer.status_code < 500, told
-                check_form(answer, told)
+                assert answer.status_code < 500, reported
+                check_form(answer, reported)
                 if role in SCOPES and answer.headers.get("content-type", "").startswith("application/json"):
                     name, own = SCOPES[role]
-                    assert {value for value in named(answer.json(), name) if value is not None} <= {own}, told
+                    assert {value for value in named(answer.json(), name) if value is not None} <= {own}, reported
     assert all(statuses[role, 200] and statuses[role, 422] for role in Role), statuses
 
 
-def check_form(answer: httpx.Response, told: str) -> None:
+def check_form(answer: httpx.Response, reported: str) -> None:
     if answer.status_code >= 400:
-        assert answer.headers["content-type"] == "application/problem+json", told
+        assert answer.headers["content-type"] == "application/problem+json", reported
 
 
 def cases(operation: Any) -> Iterator[Any]:
@@ -321,15 +321,15 @@ async def ask(client: httpx.AsyncClient, case: Any) -> httpx.Response:
     )
 
 
-def named(told: Any, name: str) -> Iterator[Any]:
+def named(reported: Any, name: str) -> Iterator[Any]:
     """Every value under this name, wherever it stands; the map's provinces without figures are on every map."""
-    if isinstance(told, dict):
-        if "is_in_pilot" in told and told["figures"] is None:
+    if isinstance(reported, dict):
+        if "is_in_pilot" in reported and reported["figures"] is None:
             return
-        for key, value in told.items():
+        for key, value in reported.items():
             if key == name:
                 yield value
             yield from named(value, name)
-    elif isinstance(told, list):
-        for each in told:
+    elif isinstance(reported, list):
+        for each in reported:
             yield from named(each, name)

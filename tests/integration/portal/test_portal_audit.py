@@ -51,7 +51,7 @@ async def test_a_figure_altered_in_the_read_model_is_named(house: House, databas
     try:
         assert await found(owner, days) == []
         for table, changes in CHANGES.items():
-            for change in (f"update reporting.{table} set {each} where" for each in changes):
+            for change in (f"update reporting.{table} set {change} where" for change in changes):
                 await alter(owner, days, table, f"{change} {ONE.format(table=table)}")
             await alter(owner, days, table, f"delete from reporting.{table} where {ONE.format(table=table)}")
         await alter(owner, days, "day_projected", "insert into reporting.day_projected values ('2026-12-31')")
@@ -68,6 +68,6 @@ async def alter(owner: asyncpg.Connection, days: list[DayClosed], table: str, sq
     await change.start()
     await owner.execute("set local session_replication_role = replica")
     assert (await owner.execute(sql))[-2:] == " 1", sql
-    told = await found(owner, days)
-    assert any(f"reporting.{table}" in each for each in told), (sql, told[:5])
+    reported = await found(owner, days)
+    assert any(f"reporting.{table}" in each for each in reported), (sql, reported[:5])
     await change.rollback()

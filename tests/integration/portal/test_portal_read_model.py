@@ -77,13 +77,13 @@ async def test_live_and_rebuilt_are_equal_row_by_row(house: House, database: str
 
 async def test_a_rebuild_that_is_cut_off_and_begun_again_ends_the_same(house: House, database: str) -> None:
     """While pages are read and days come in; the database drops everybody in its middle, again and again."""
-    told = list(play(4, FIRST, 30))
-    await house.tell(*told[:25], statement(12_341))
+    reported = list(play(4, FIRST, 30))
+    await house.tell(*reported[:25], statement(12_341))
     assert await house.read(STATEMENTS, b"not a message, so a finding") is not None
     await projected(house)
     owner = await asyncpg.connect(database)
     try:
-        for number, closed in enumerate(told[25:]):
+        for number, closed in enumerate(reported[25:]):
             asked = [house.client.post("/v1/read-model/rebuild"), house.client.post("/v1/read-model/rebuild")]
             asked += [house.page(f"/days/{DAY}", "key-national"), house.page("/", "key-national")]
             assert {answer.status_code for answer in await asyncio.gather(*asked)} == {200}, number
@@ -100,7 +100,7 @@ async def test_a_rebuild_that_is_cut_off_and_begun_again_ends_the_same(house: Ho
     assert await read_tables(database) == model
     async with asking(database) as connection:
         start, end = FIRST - timedelta(days=50), FIRST + timedelta(days=99)
-        assert counted(await read_since_start(connection, Where())) == expected(told, Where(), start, end)
+        assert counted(await read_since_start(connection, Where())) == expected(reported, Where(), start, end)
 
 
 async def answers(house: House) -> bool:
@@ -110,8 +110,8 @@ async def answers(house: House) -> bool:
 
 
 async def test_sheets_are_the_sums_of_what_was_told(house: House, database: str) -> None:
-    told = list(play(2, FIRST, 40))
-    await house.tell(*told)
+    reported = list(play(2, FIRST, 40))
+    await house.tell(*reported)
     await projected(house)
     async with asking(database) as connection:
         for where, span in (
@@ -122,38 +122,38 @@ async def test_sheets_are_the_sums_of_what_was_told(house: House, database: str)
             (Where(industry="ride_hailing"), Span.of_month(Month(2026, 9))),
         ):
             sheet = await read_sheet(connection, where, span)
-            whole = expected(told, where, span.first, span.last)
+            whole = expected(reported, where, span.first, span.last)
             assert counted(sheet.figures) == whole, where
-            assert counted(sheet.before) == expected(told, where, *span.before), where
+            assert counted(sheet.before) == expected(reported, where, *span.before), where
             parts: list[list[Part]] = [sheet.provinces, sheet.enterprises, sheet.industries]
             for part in parts:
                 assert sum((Counter(counted(each)) for each in part), Counter()) == +Counter(whole), where
-            assert [each for each in sheet.days if span.first <= each.day <= span.last]
+            assert [day for day in sheet.days if span.first <= day.day <= span.last]
             for each in sheet.days:
-                assert counted(each) == expected(told, where, each.day, each.day), where
-            excluded = sum(each.orders for each in sheet.reasons if each.outcome == "excluded")
-            reversed_ = sum(each.orders for each in sheet.reasons if each.outcome == "reversed")
+                assert counted(each) == expected(reported, where, each.day, each.day), where
+            excluded = sum(reason.orders for reason in sheet.reasons if reason.outcome == "excluded")
+            reversed_ = sum(reason.orders for reason in sheet.reasons if reason.outcome == "reversed")
             assert (excluded, reversed_) == (whole["excluded"], whole["reversed"]), where
             if where.industry is None:
-                workers = expected_workers(told, where, span.first, span.last)
+                workers = expected_workers(reported, where, span.first, span.last)
                 assert (
                     sheet.participation.worker_days == sum(part.worker_days or 0 for part in sheet.provinces) == workers
                 )
                 hours = [
-                    each.orders for closed in told for each in closed.hours
-                    if span.first <= each.insured_on <= span.last and where.province in (None, each.province)
-                    and where.enterprise in (None, each.enterprise)
+                    hour.orders for closed in reported for hour in closed.hours
+                    if span.first <= hour.insured_on <= span.last and where.province in (None, hour.province)
+                    and where.enterprise in (None, hour.enterprise)
                 ]  # fmt: skip
                 assert list(sheet.hours or ()) == [sum(column) for column in zip(*hours, strict=True)], where
         start = FIRST - timedelta(days=50)
         assert counted(await read_since_start(connection, Where(province="11"))) == expected(
-            told, Where(province="11"), start, DAY + timedelta(days=99)
+            reported, Where(province="11"), start, DAY + timedelta(days=99)
         )
         months = await read_months(connection, Where())
-        assert [each.month for each in months] == ["2026-08", "2026-09", "2026-10"]
-        assert counted(months[1]) == expected(told, Where(), date(2026, 9, 1), date(2026, 9, 30))
+        assert [month.month for month in months] == ["2026-08", "2026-09", "2026-10"]
+        assert counted(months[1]) == expected(reported, Where(), date(2026, 9, 1), date(2026, 9, 30))
         october = await read_sheet(connection, Where(province="44"), Span.of_month(Month(2026, 10)))
-        new = [(each.day, one.workers) for each in told for one in each.first_time if one.province == "44"]
+        new = [(each.day, one.workers) for each in reported for one in each.first_time if one.province == "44"]
         assert october.participation.since_start == sum(count for _, count in new)
         assert october.participation.first_time == sum(count for day, count in new if day >= date(2026, 10, 1))
 
@@ -162,10 +162,10 @@ def counted(figures: Any) -> dict[str, int]:
     return {name: getattr(figures, name) for name in ("charged", "reversed", "presumed", "excluded", "premium")}
 
 
-def expected(told: list[DayClosed], where: Where, first: date, last: date) -> dict[str, int]:
+def expected(reported: list[DayClosed], where: Where, first: date, last: date) -> dict[str, int]:
     """Added up the plain way."""
     found = dict.fromkeys(("charged", "reversed", "presumed", "excluded", "premium"), 0)
-    for each in (each for closed in told for each in closed.totals):
+    for each in (each for closed in reported for each in closed.totals):
         is_there = all(
             getattr(where, name) in (None, getattr(each, name)) for name in ("province", "enterprise", "industry")
         )
@@ -177,14 +177,14 @@ def expected(told: list[DayClosed], where: Where, first: date, last: date) -> di
     return found
 
 
-def expected_workers(told: list[DayClosed], where: Where, first: date, last: date) -> int:
+def expected_workers(reported: list[DayClosed], where: Where, first: date, last: date) -> int:
     return sum(
-        each.workers
-        for closed in told
-        for each in closed.workers
-        if first <= each.insured_on <= last
-        and where.province in (None, each.province)
-        and each.enterprise == where.enterprise
+        worker.workers
+        for closed in reported
+        for worker in closed.workers
+        if first <= worker.insured_on <= last
+        and where.province in (None, worker.province)
+        and worker.enterprise == where.enterprise
     )
 
 
@@ -210,10 +210,10 @@ async def test_the_model_agrees_with_the_reports(house: House, database: str) ->
 async def test_amendments_name_both_days(house: House, database: str) -> None:
     late = total(EARLIER, "charged", 5)
     back = total(EARLIER, "reversed", 2, reason="cancelled")
-    told = [worker_count(on, who, n) for on, n in ((DAY, 6), (EARLIER, 1)) for who in (BLUE, None)]
+    reported = [worker_count(on, who, n) for on, n in ((DAY, 6), (EARLIER, 1)) for who in (BLUE, None)]
     await house.tell(
         closed_day(EARLIER, [total(EARLIER, "charged", 10)], workers=[worker_count(EARLIER, None, 4)]),
-        closed_day(DAY, [total(DAY, "charged", 20), late, back], workers=told, first_time=[first_time(3)]),
+        closed_day(DAY, [total(DAY, "charged", 20), late, back], workers=reported, first_time=[first_time(3)]),
     )
     await projected(house)
     async with asking(database) as connection:
@@ -242,11 +242,11 @@ async def test_statements_with_their_state_and_money(house: House, database: str
     await house.settled()
     await projected(house)
     for number, amount in enumerate(("0.50", "12.30"), 1):
-        told = RemittanceReceived(
+        reported = RemittanceReceived(
             remittance_id=f"r-{number}", enterprise=BLUE, province="44", amount_yuan=amount, received_on=DAY
         )
         for _ in range(2):
-            await house.intake.take_remittance(msgspec.json.encode(told))
+            await house.intake.take_remittance(msgspec.json.encode(reported))
     assert await house.read(REMITTANCES, b"{") is not None
     async with asking(database) as connection:
         found = await list_statements(connection, StatementFilter())
@@ -261,8 +261,11 @@ async def test_statements_with_their_state_and_money(house: House, database: str
         shown = await find_statement(connection, f"2026-10.44.{BLUE}")
         assert shown is not None
         assert [(line.kind, line.orders, line.amount) for line in shown.lines] == [("line", 12_341, 12_341 * 2_500)]
-        assert [(each.remittance_id, each.amount) for each in shown.remittances] == [("r-2", 123_000), ("r-1", 5_000)]
-        assert [each.remittance_id for each in await list_remittances(connection, after="r-2")] == ["r-1"]
+        assert [(remittance.remittance_id, remittance.amount) for remittance in shown.remittances] == [
+            ("r-2", 123_000),
+            ("r-1", 5_000),
+        ]
+        assert [remittance.remittance_id for remittance in await list_remittances(connection, after="r-2")] == ["r-1"]
         assert await find_statement(connection, "2026-10.44.nobody") is None
         assert shown.statement.model_dump(by_alias=True)["amount_yuan"] == "3085.25"
         assert parse_yuan("3085.25") == shown.statement.amount
@@ -273,8 +276,8 @@ async def test_what_arrives_is_counted_once_and_forgotten_after_a_day(house: Hou
 
     async def arrive(number: int, at: datetime, orders: int, kind: Any = "orders") -> None:
         totals = [total(DAY, "charged", orders), total(DAY, "charged", 1, province="11"), parked()]
-        told = PremiumsCharged(run="a" * 32, number=number, kind=kind, leaves=1, root="b" * 64, totals=totals)
-        await house.read(MANIFESTS, msgspec.json.encode(told), at)
+        reported = PremiumsCharged(run="a" * 32, number=number, kind=kind, leaves=1, root="b" * 64, totals=totals)
+        await house.read(MANIFESTS, msgspec.json.encode(reported), at)
 
     await arrive(1, now - timedelta(hours=25), 50)
     await arrive(2, now - timedelta(minutes=2), 7)

@@ -185,8 +185,8 @@ async def cost_of(connection: AsyncConnection, asked: list[Asked], large: set[st
         if each.role is not None:
             await connection.exec_driver_sql(*each.role)
         explained = f"explain (analyze, buffers, timing off, format json) {each.sql}"
-        told = (await connection.exec_driver_sql(explained, each.values)).scalar_one()
-        (plan,) = json.loads(told) if isinstance(told, str) else told
+        reported = (await connection.exec_driver_sql(explained, each.values)).scalar_one()
+        (plan,) = json.loads(reported) if isinstance(reported, str) else reported
         await connection.rollback()
         cost.blocks += plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"]
         cost.rows += int(plan["Plan"]["Actual Rows"])

@@ -39,10 +39,12 @@ async def play(house: House, register: Register, quarter: Quarter, days: int) ->
         await one.charge(*due[len(due) // 2 :])
         counted = await house.close(str(day), await house.cut(), previous, gap_days=GAP_DAYS)
         previous = await house.cut()
-        told = await finder.find(day)
-        assert told is not None
-        found += [(each.kind.value, each.province, each.insured_on, each.count) for each in told.findings]
-        register.others.findings[str(day)] = told
+        reported = await finder.find(day)
+        assert reported is not None
+        found += [
+            (finding.kind.value, finding.province, finding.insured_on, finding.count) for finding in reported.findings
+        ]
+        register.others.findings[str(day)] = reported
         for uscc, orders in made.orders.items():
             total = TotalReported(source="meters", enterprise=uscc, day=day, count=orders)
             await register.intake.take_total(msgspec.json.encode(total))

@@ -46,9 +46,9 @@ async def test_a_session_begins_with_the_password_and_ends_with_the_sign_out(hou
         assert await status_of(client) == 401
         done = await sign_in(client, name, next="/discrepancies?state=open")
         assert (done.status_code, done.headers["location"]) == (303, "/discrepancies?state=open")
-        told = done.headers["set-cookie"]
-        assert "HttpOnly" in told
-        assert "SameSite=lax" in told
+        reported = done.headers["set-cookie"]
+        assert "HttpOnly" in reported
+        assert "SameSite=lax" in reported
         assert await status_of(client) == 200
         kept = client.cookies["danbao_session"]
         (token,) = TOKEN.findall((await client.get("/sign-in")).text)
@@ -138,8 +138,8 @@ async def test_what_a_page_asks_by_itself_keeps_no_session_awake(
 async def test_a_body_that_is_too_large_is_not_read(house: House) -> None:
     async with browser(house) as client:
         for path in ("/sign-in", "/v1/accounts"):
-            told = {"Content-Length": str(MIB), "Content-Type": "application/x-www-form-urlencoded"}
-            assert (await client.post(path, content=b"x", headers=told)).status_code == 413, path
+            reported = {"Content-Length": str(MIB), "Content-Type": "application/x-www-form-urlencoded"}
+            assert (await client.post(path, content=b"x", headers=reported)).status_code == 413, path
 
 
 async def test_disabling_an_account_or_changing_its_password_ends_its_sessions(house: House, name: str) -> None:
@@ -197,10 +197,10 @@ async def test_with_tls_the_cookies_are_of_this_host_and_secure(house: House, na
         await add(house, name, "enterprise", BLUE)
         page = await client.get("/sign-in")
         done = await sign_in(client, name)
-        for told in (page.headers["set-cookie"], done.headers["set-cookie"]):
-            assert told.startswith("__Host-danbao_")
+        for reported in (page.headers["set-cookie"], done.headers["set-cookie"]):
+            assert reported.startswith("__Host-danbao_")
             assert {"secure", "httponly", "samesite=lax", "path=/"} <= {
-                part.strip().lower() for part in told.split(";")
+                part.strip().lower() for part in reported.split(";")
             }
         assert (await client.get("/v1/api-keys")).status_code == 200
 

@@ -70,7 +70,7 @@ async def test_a_closed_day_is_reported_to_each_province(open_house: OPEN, datab
     others.exclusions[("2026-10-04", "44")] = [
         {"enterprise": BLUE, "worker_id": WORKER, "employer_insurance_no": "E-1", "orders": 3}
     ]
-    told = closed_day(
+    reported = closed_day(
         NEXT,
         [
             total(NEXT, "charged", 100),
@@ -87,7 +87,7 @@ async def test_a_closed_day_is_reported_to_each_province(open_house: OPEN, datab
         first_time=[first_time(5)],
     )
     async with open_house(others, registration_tokens=2) as house:
-        await house.tell(told)
+        await house.tell(reported)
         status = await house.settled()
         assert (status["reports"], status["sent"], status["receipts"], status["refused"]) == (5, 5, 5, 0)
         assert await held(house.platform) == [
@@ -109,9 +109,9 @@ async def test_a_closed_day_is_reported_to_each_province(open_house: OPEN, datab
         parts = [(await house.platform.get(f"/v1/reports/registration.2026-10-04.44.{n}")).json() for n in (1, 2, 3)]
         assert [token for part in parts for token in part["workers"]] == tokens
         receipts = (await house.client.get("/v1/receipts", params={"period": "2026-10"})).json()["receipts"]
-        assert [each["report_id"] for each in receipts] == await held(house.platform)
+        assert [receipt["report_id"] for receipt in receipts] == await held(house.platform)
         assert await house.discrepancies() == [
-            each for each in await house.discrepancies() if each["kind"] == "unconfirmed_exclusion"
+            discrepancy for discrepancy in await house.discrepancies() if discrepancy["kind"] == "unconfirmed_exclusion"
         ]
     sent = await fetch(database, "select body from reporting.report where report_id = 'coverage.2026-10-04.44'")
     assert b'"profile":"danbao/1"' in sent[0]["body"]
@@ -124,7 +124,7 @@ async def test_what_is_told_again_changes_nothing(open_house: OPEN) -> None:
         await house.tell(plain_day(orders=91), statement(91))
         status = await house.settled()
         assert (status["reports"], status["discrepancies"]) == (2, 2)
-        assert [each["kind"] for each in await house.discrepancies()] == ["different_content"] * 2
+        assert [discrepancy["kind"] for discrepancy in await house.discrepancies()] == ["different_content"] * 2
         report = (await house.platform.get("/v1/reports/coverage.2026-10-03.44")).json()
         assert report["orders"] == 90
 
@@ -135,7 +135,7 @@ async def test_an_unreadable_message_is_kept_and_holds_up_nothing(open_house: OP
             assert await house.read(DAYS_CLOSED, body) is not None
         await house.tell(plain_day())
         assert (await house.settled())["receipts"] == 1
-        assert [each["kind"] for each in await house.discrepancies()] == ["unreadable_message"] * 3
+        assert [discrepancy["kind"] for discrepancy in await house.discrepancies()] == ["unreadable_message"] * 3
         assert (await house.status())["refused_messages"] == 3
     kept = await fetch(database, "select reason, sha256 from reporting.refused_message order by refused_id")
     assert [tuple(row) for row in kept] == [
@@ -174,8 +174,8 @@ async def test_a_refusal_is_a_discrepancy_until_it_is_mended(open_house: OPEN) -
     async with open_house(OtherServices()) as house:
         assert (await house.client.post("/v1/reports/coverage.2026-10-03.44/retry")).json() == {"state": "pending"}
         assert (await house.settled())["receipts"] == 1
-        assert [each["day"] for each in await house.discrepancies()] == ["2026-10-04"]
-        assert [each["day"] for each in await house.discrepancies("corrected")] == ["2026-10-03"]
+        assert [discrepancy["day"] for discrepancy in await house.discrepancies()] == ["2026-10-04"]
+        assert [discrepancy["day"] for discrepancy in await house.discrepancies("corrected")] == ["2026-10-03"]
         assert (await house.client.post("/v1/reports/coverage.2026-10-03.44/retry")).status_code == 404
 
 
@@ -235,7 +235,9 @@ async def test_a_day_that_no_report_can_hold_is_named_and_holds_up_no_other(open
             return bool((await house.status())["receipts"] == 1)
 
         await eventually_async(has_receipt, "the other day's receipt")
-        assert [(each["kind"], each["day"]) for each in await house.discrepancies()] == [("unbuildable", "2026-10-03")]
+        assert [(discrepancy["kind"], discrepancy["day"]) for discrepancy in await house.discrepancies()] == [
+            ("unbuildable", "2026-10-03")
+        ]
 
 
 async def test_unconfirmed_exclusions_become_discrepancies(open_house: OPEN, tmp_path: Path) -> None:

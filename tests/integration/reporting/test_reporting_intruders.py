@@ -113,7 +113,7 @@ async def test_what_is_somebody_elses_is_not_told_by_whatever_name(house: House,
     for path, due in OTHERS.items():
         answer = await house.client.get(path, headers=bearer(key) | {"Accept": "text/html"})
         is_refused = str(answer.status_code) in due
-        is_empty = answer.status_code == 200 and not [each for each in SECRETS if each in answer.text]
+        is_empty = answer.status_code == 200 and not [secret for secret in SECRETS if secret in answer.text]
         if not (is_refused or (is_empty and "nothing" in due)):
             wrong[path] = (answer.status_code, answer.text[:200])
     assert wrong == {}
@@ -265,13 +265,15 @@ async def test_no_connection_goes_back_with_a_role_or_a_view(
 ) -> None:
     """A pool of one: who comes next has the portal's own role, or that of his own kind, whatever befell before."""
     login = house.service.settings.portal_database.get_secret_value()
-    told = text("select current_user, current_setting('danbao.view', true), current_setting('transaction_read_only')")
+    reported = text(
+        "select current_user, current_setting('danbao.view', true), current_setting('transaction_read_only')"
+    )
     async with open_engine(login, size=1) as engine:
         with suppress(DBAPIError, TimeoutError, ValueError):
             async with viewing(engine, await viewer_with_key(owner, Role.NATIONAL)) as connection:
                 await how(connection)
         async with engine.connect() as connection:
-            user, scope, is_read_only = (await connection.execute(told)).one()
+            user, scope, is_read_only = (await connection.execute(reported)).one()
             assert (user, scope or "", is_read_only) == ("danbao_portal", "", "off")
         async with viewing(engine, await viewer_with_key(owner, Role.ENTERPRISE, GREEN)) as connection:
             seen = await connection.execute(text("select distinct enterprise from reporting.daily_sum"))
@@ -328,5 +330,5 @@ async def test_a_session_that_is_chosen_for_somebody_is_not_his(house: House, na
         assert victim.cookies["danbao_session"] != planted
         assert await status_of(victim) == 200
         assert await status_of(intruder) == 401, "it ended with the sign-in, so it is nobody's"
-        told = (await victim.get("/v1/statements", headers={"Accept": "application/json"})).json()
-        assert {each["enterprise"] for each in told["statements"]} == {BLUE}
+        reported = (await victim.get("/v1/statements", headers={"Accept": "application/json"})).json()
+        assert {each["enterprise"] for each in reported["statements"]} == {BLUE}

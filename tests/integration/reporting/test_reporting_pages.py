@@ -144,7 +144,7 @@ async def test_an_enterprise_sees_its_own_rows_and_no_total_of_others(house: Hou
     for path in (SHEET, f"/enterprises/{BLUE}", "/months/2026-10", "/statements", STATEMENT):
         _, text = await show(house, path, "key-blue")
         assert "蓝鸟" in text, path
-        assert not {each for each in others if each in text}, path
+        assert not {other for other in others if other in text}, path
     _, shown = await show(house, SHEET, "key-blue")
     for figure in ("12,345", "3,086.25", "4,001"):
         assert figure in shown
@@ -203,10 +203,10 @@ async def test_pages_run_nothing_but_the_portals_script_and_name_no_other_host(h
         assert answer.status_code == 200, (path, answer.text[:300])
         found = Tags()
         found.feed(answer.text)
-        assert [each.partition("?")[0] for each in found.scripts if each] == ["/static/portal.js"], path
+        assert [script.partition("?")[0] for script in found.scripts if script] == ["/static/portal.js"], path
         assert found.inline == set(), path
         assert found.languages == {language}
-        assert all(each.startswith(("/", "#", "?")) and not each.startswith("//") for each in found.targets), path
+        assert all(target.startswith(("/", "#", "?")) and not target.startswith("//") for target in found.targets), path
         policy = answer.headers["content-security-policy"]
         assert "unsafe" not in policy
         assert policy.startswith("default-src 'none'; ")

@@ -53,8 +53,8 @@ class Register:
         self.others.findings[str(day)] = DayFindings(findings=[], delays=delays)
         for uscc in PROVINCES if day.day < 4 else ():
             orders = sum(had.orders for place, had in sheet.items() if place[0] == uscc)
-            told = TotalReported(source="meters", enterprise=uscc, day=day, count=orders)
-            await self.intake.take_total(msgspec.json.encode(told))
+            reported = TotalReported(source="meters", enterprise=uscc, day=day, count=orders)
+            await self.intake.take_total(msgspec.json.encode(reported))
         await self.intake.take_day_closed(msgspec.json.encode(closed_day(day, totals)))
         await self.examiner.step()
 

@@ -47,8 +47,8 @@ class EvidenceServices(OtherServices):
             if place + 1 not in self.covered or size != 21:
                 raise HTTPException(404, "not covered")
             row = RECEIPT.rows[place]
-            told = [each.hex() for each in row.log_proof]
-            return {"index": row.index, "size": 21, "proof": told, "checkpoint": RECEIPT.note.decode()}
+            reported = [each.hex() for each in row.log_proof]
+            return {"index": row.index, "size": 21, "proof": reported, "checkpoint": RECEIPT.note.decode()}
 
         return app
 

@@ -48,7 +48,7 @@ async def test_reconciliation_names_every_difference_and_settles_what_is_gone(
         await house.settled()
         assert await reconcile(house) == (200, {"differences": 3})
         assert await reconcile(house) == (200, {"differences": 3})
-        assert [(each["kind"], each["enterprise"]) for each in await house.discrepancies()] == [
+        assert [(discrepancy["kind"], discrepancy["enterprise"]) for discrepancy in await house.discrepancies()] == [
             ("orders", BLUE),
             ("exact_yuan", BLUE),
             ("reports_missing", GREEN),
@@ -80,7 +80,7 @@ async def test_reports_that_the_platform_no_longer_holds_are_named(open_house: O
             await owner.close()
         answer = await house.client.post("/v1/reconciliations", json={"period": "2026-10"})
         assert answer.json() == {"differences": 2}
-        assert {(each["kind"], each["report_id"]) for each in await house.discrepancies()} == {
+        assert {(discrepancy["kind"], discrepancy["report_id"]) for discrepancy in await house.discrepancies()} == {
             ("not_held", "coverage.2026-10-03.44"),
             ("held_differently", f"declaration.2026-10.44.{BLUE}"),
         }

@@ -60,9 +60,9 @@ def received(orders: int, day: date = DAY, insured_on: date | None = None, enter
     return Delays(enterprise=enterprise, province="44", insured_on=insured_on or day, orders=buckets)
 
 
-async def close(house: House, day: date, told: DayFindings, **closed: Any) -> None:
+async def close(house: House, day: date, reported: DayFindings, **closed: Any) -> None:
     """Tell of a closed day that charging answers so for, and wait until it is examined."""
-    house.others.findings[str(day)] = told
+    house.others.findings[str(day)] = reported
     await house.tell(closed_day(day, closed.pop("totals", []), **closed))
     await house.examined()
 
@@ -88,7 +88,7 @@ async def test_what_charging_names_is_registered_once_with_its_orders(house: Hou
     await close(house, DAY, DayFindings(findings=findings, delays=[received(5)]))
     await house.tell(closed_day(DAY, []))
     rows = await register(house)
-    assert [(each["kind"], each["state"], each["times_seen"]) for each in rows] == [
+    assert [(row["kind"], row["state"], row["times_seen"]) for row in rows] == [
         ("other_content", "open", 1),
         ("not_enrolled", "open", 1),
     ]
@@ -179,7 +179,7 @@ async def test_lists_are_filtered_paged_and_cut_to_the_scope(house: House) -> No
         rows = await register(house, key)
         assert len(rows) == count, key
         for row in await register(house):
-            status = 200 if row["id"] in [each["id"] for each in rows] else 404
+            status = 200 if row["id"] in [row["id"] for row in rows] else 404
             asked = f"/discrepancies/{row['id']}"
             assert (await house.client.get(f"/v1{asked}", headers=bearer(key))).status_code == status, key
             assert (await house.page(asked, key)).status_code == status, key
@@ -206,8 +206,8 @@ async def test_nothing_in_the_register_is_changed_or_deleted(house: House, datab
 async def test_an_independent_total_is_held_against_what_was_received(house: House) -> None:
     """Once the day is examined, and again when more of it was received."""
     counts = {"meters": 100, "unions": 101}
-    told = [TotalReported(source=source, enterprise=BLUE, day=DAY, count=count) for source, count in counts.items()]
-    await house.tell(*told, told[0])
+    reported = [TotalReported(source=source, enterprise=BLUE, day=DAY, count=count) for source, count in counts.items()]
+    await house.tell(*reported, reported[0])
 
     async def are(**states: str) -> bool:
         return {each["evidence"]["source"]: each["state"] for each in await register(house)} == states

@@ -165,7 +165,7 @@ async def test_the_scope_does_not_outlive_the_transaction(engine: AsyncEngine, o
     async with viewing(engine, await viewer_with_key(owner, *VIEWERS[2])):
         pass
     async with engine.connect() as connection:  # the pool's only connection, again
-        told = text(
+        reported = text(
             "select current_user, current_setting('danbao.view', true), current_setting('transaction_read_only')"
         )
-        assert tuple((await connection.execute(told)).one()) == ("danbao_portal", "", "off")
+        assert tuple((await connection.execute(reported)).one()) == ("danbao_portal", "", "off")
