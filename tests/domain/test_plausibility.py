@@ -108,7 +108,7 @@ def test_a_share_needs_two_weeks_with_orders() -> None:
 
 @pytest.mark.parametrize("seed", range(2))
 def test_a_clean_quarter_raises_no_finding(seed: int) -> None:
-    """50 places, 13 weeks after 8 of warm-up; services/reporting/README.md has the longer measurement."""
+    """50 places, 13 weeks after 8 of warm-up; docs/register.md has the longer measurement."""
     rng = Random(seed)
     market, judged = weather(rng), 0
     for _ in range(50):

@@ -4,7 +4,7 @@ Expected is the median of the same weekday in the weeks before. How far days usu
 weekdays of these weeks, is the spread; a day is implausible when it lies further away than TIMES_SPREAD of it. Days
 that are not regular (a public holiday, a weekend that was made a working day) are neither judged nor learned from.
 
-What this notices and how often it is wrong is measured in services/reporting/README.md. It cannot see a share of orders
+What this notices and how often it is wrong is measured in docs/register.md. It cannot see a share of orders
 that is smaller than the spread of ordinary days: 1 % less is within it.
 """
 
