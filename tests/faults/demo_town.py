@@ -54,8 +54,8 @@ class Place:
         """What was made under this name, made now if it was not."""
         if name not in self.made:
             self.made[name] = make()
-        found: T = self.made[name]
-        return found
+        value: T = self.made[name]
+        return value
 
     def _read_settings(self, role: str, kind: type[S]) -> S:
         own: dict[str, Any] = {"reporter_public_key": self.public, "signing_key": self.private}
@@ -104,8 +104,8 @@ class Town:
 
     def at(self, name: str) -> tuple[Process, FastAPI] | None:
         """Whoever listens under this name."""
-        found = self.running.get(name)
-        return None if found is None or found.process.is_dead else (found.process, found.app)
+        running = self.running.get(name)
+        return None if running is None or running.process.is_dead else (running.process, running.app)
 
     def client(self, caller: Process, name: str, key: str) -> httpx.AsyncClient:
         transport = StepTransport(caller, lambda: self.at(name))

@@ -140,11 +140,11 @@ STAGES = (
 
 def place(logs: Logs, sent: Sequence[Sent]) -> None:
     """Append to the logs, one partition a topic."""
-    for each in sent:
-        tp = TopicPartition(orders_topic(each.uscc), 0)
+    for event in sent:
+        tp = TopicPartition(orders_topic(event.uscc), 0)
         log = logs.records.setdefault(tp, [])
-        time_ms = round(each.at.timestamp() * 1000)
-        log.append(Record(tp.topic, 0, len(log), time_ms, each.key, each.value, each.headers))
+        time_ms = round(event.at.timestamp() * 1000)
+        log.append(Record(tp.topic, 0, len(log), time_ms, event.key, event.value, event.headers))
 
 
 async def play(town: Town, stage: Stage) -> None:

@@ -31,7 +31,7 @@ class Load:
                 sent.append(cancelled(f"o{number}"))
         self.orders += count
         topic, time_ms = orders_topic(RIDES), round(NOON.timestamp() * 1000) + 60_000
-        await self.stream.send(Record(time_ms, topic, each.key or b"", each.value or b"") for each in sent)
+        await self.stream.send(Record(time_ms, topic, event.key or b"", event.value or b"") for event in sent)
 
     async def is_exact(self) -> None:
         """Wait until everything is booked; then each event is there once, in charging and in the books."""

@@ -60,12 +60,12 @@ class LogConsumer:
         """A hint, and nothing here needs hints."""
 
     def poll(self) -> FlatRecords:
-        found = {}
+        polled = {}
         for tp, records in self._logs.records.items():
             if new := records[self._positions[tp] :]:
-                found[tp] = new
+                polled[tp] = new
             self._positions[tp] = len(records)
-        return FlatRecords.of(found)
+        return FlatRecords.of(polled)
 
 
 class LogSubscriber:

@@ -39,9 +39,12 @@ class Pouring:
                 orders = [order(self.sent + n, uscc) for n in range(CHUNK)]
                 acknowledged = [
                     await producer.send(
-                        orders_topic(uscc), each.value, str(n).encode(), timestamp_ms=round(each.at.timestamp() * 1000)
+                        orders_topic(uscc),
+                        order.value,
+                        str(n).encode(),
+                        timestamp_ms=round(order.at.timestamp() * 1000),
                     )
-                    for n, each in enumerate(orders)
+                    for n, order in enumerate(orders)
                 ]
                 await asyncio.gather(*acknowledged)
                 self.sent += CHUNK

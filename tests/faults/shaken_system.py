@@ -88,10 +88,10 @@ class Shaken:
         """Why a service is not ready; empty when it is."""
         try:
             async with httpx.AsyncClient(base_url=self.url(service), timeout=5.0, trust_env=False) as client:
-                found: dict[str, str] = (await client.get("/readyz")).json()["reasons"]
+                reasons: dict[str, str] = (await client.get("/readyz")).json()["reasons"]
         except httpx.TransportError as error:
             return {"http": repr(error)}
-        return found
+        return reasons
 
     def url(self, service: str) -> str:
         """Where a service listens."""
@@ -110,12 +110,12 @@ class Shaken:
 
     def memory(self) -> dict[str, int]:
         """The most memory each service has had since its start, bytes."""
-        found = {}
+        peaks = {}
         for service in SERVICES:
             status = Path(f"/proc/{self.system.supervisor.pid(service)}/status").read_text()
             line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-            found[service] = int(line.split()[1]) * 1024
-        return found
+            peaks[service] = int(line.split()[1]) * 1024
+        return peaks
 
     def check_bounds(self) -> None:
         """No busy loop, as far as logs tell; memory within bounds."""

@@ -104,15 +104,15 @@ class Steps:
 
     def places(self) -> list[tuple[int, When]]:
         """Every place between two steps, once: just after one is just before the next, if one process takes both."""
-        found = []
+        places = []
         for here, (number, when) in enumerate(self.passed):
             following = self.passed[here + 1] if here + 1 < len(self.passed) else None
             is_reported_next = (
                 following is not None and following[1] == "before" and self._are_one(number, following[0])
             )
             if when == "before" or not is_reported_next:
-                found.append((number, when))
-        return found
+                places.append((number, when))
+        return places
 
     def _are_one(self, one: int, other: int) -> bool:
         return self.taken[one - 1].service == self.taken[other - 1].service

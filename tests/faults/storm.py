@@ -170,15 +170,15 @@ class Aftermath:
 
     def complaints(self) -> list[str]:
         """Everything that is not as it must be; empty after a storm that was weathered."""
-        found = [line for line in self.verdict.lines() if "FAILED" in line]
-        found += [f"not as in the model: {self.differs}"] if self.differs else []
+        complaints = [line for line in self.verdict.lines() if "FAILED" in line]
+        complaints += [f"not as in the model: {self.differs}"] if self.differs else []
         if self.summary.events != self.summary.counted:
-            found.append(f"{self.summary.events} events were sent and {self.summary.counted} are counted")
+            complaints.append(f"{self.summary.events} events were sent and {self.summary.counted} are counted")
         if self.summary.differences:
-            found.append(f"the national platform differs: {self.summary.differences[:3]}")
+            complaints.append(f"the national platform differs: {self.summary.differences[:3]}")
         if len(set(self.held.values()) | {1}) > 1:
-            found.append(f"held more than once: {[key for key, count in self.held.items() if count != 1]}")
-        return found
+            complaints.append(f"held more than once: {[key for key, count in self.held.items() if count != 1]}")
+        return complaints
 
 
 async def weather(

@@ -50,7 +50,7 @@ async def test_two_workers_with_the_same_records_at_once(house: House) -> None:
     one, two = await house.worker(), await house.worker()
     records = await house.place([accepted(f"o{n}") for n in range(200)])
     done = await asyncio.gather(one.take(records), two.take(records), return_exceptions=True)
-    assert [type(each) for each in done if isinstance(each, Exception)] == [Fenced]
+    assert [type(result) for result in done if isinstance(result, Exception)] == [Fenced]
     assert await house.value("select count(*) from charging.entry") == 200
     assert await house.value("select sum(events) from charging.manifest") == 200
 

@@ -58,8 +58,8 @@ async def open_transactions(field: Field) -> AsyncIterator[AIOKafkaProducer]:
 async def transact(producer: AIOKafkaProducer, sent: list[Sent], commits: bool) -> None:
     """One transaction over partition 0 of the enterprises' topics."""
     await producer.begin_transaction()
-    for each in sent:
-        await producer.send_and_wait(orders_topic(each.uscc), each.value, timestamp_ms=NOON_MS, partition=0)
+    for event in sent:
+        await producer.send_and_wait(orders_topic(event.uscc), event.value, timestamp_ms=NOON_MS, partition=0)
     await (producer.commit_transaction() if commits else producer.abort_transaction())
 
 

@@ -91,7 +91,7 @@ async def test_a_topic_made_anew_is_read_on_when_somebody_says_so(field: Field) 
         await field.send(*(accepted(f"new{n}") for n in range(49)), poison)
 
         async def one_is_paused() -> bool:
-            return any([TOPIC in (await each.get("/v1/status"))["paused"] for each in (worker, other)])
+            return any([TOPIC in (await process.get("/v1/status"))["paused"] for process in (worker, other)])
 
         await eventually_async(one_is_paused, "the pause")
         status, reported = await run_command(worker, "move-on", TOPIC)
@@ -103,8 +103,8 @@ async def test_a_topic_made_anew_is_read_on_when_somebody_says_so(field: Field) 
         status, reported = await run_command(worker, "move-on", TOPIC, "--yes", *why)
         assert (status, f"1 partitions of {TOPIC} are read on" in reported) == (0, True)
         await field.has_counted(100)
-        for each in (worker, other):
-            await eventually_async(each.is_ready, "readiness")
+        for process in (worker, other):
+            await eventually_async(process.is_ready, "readiness")
         assert await moved(field.house) == [(0, 50, 0, 50, True, "operator", "deleted by mistake; sent again")]
         stale = {"partition": 0, "from_offset": 50, "to_offset": 0}
         body = {"losses": [stale], "why": "again"}

@@ -49,7 +49,7 @@ def _of(kind: inspect.Type, name: str = "") -> st.SearchStrategy[Any]:
         case inspect.DictType(key_type=key, value_type=value):
             return st.dictionaries(_of(key), _of(value), max_size=MOST_ITEMS)
         case inspect.UnionType(types=types):
-            return st.one_of([_of(each, name) for each in types])
+            return st.one_of([_of(member, name) for member in types])
         case inspect.EnumType(cls=words):
             return st.sampled_from([word.value for word in words])
         case inspect.LiteralType(values=values):

@@ -94,7 +94,7 @@ class Quarter:
         ]
         for at, place in sorted(drawn, key=lambda each: each[0]):
             self._order(made, said[place.uscc], at, place)
-        made.sent += [_manifest(uscc, day, each) for uscc, each in said.items()]
+        made.sent += [_manifest(uscc, day, accepted) for uscc, accepted in said.items()]
         return made
 
     def _order(self, made: Day, said: _Said, at: datetime, place: Place) -> None:

@@ -252,7 +252,7 @@ class Workload:
         return {**before, "ms": before["ms"] + later}
 
     def _reported_before(self, order: Order) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        mine = [each for each in self.sent if f'"{order.data["order_id"]}"' in each["value"]]
+        mine = [record for record in self.sent if f'"{order.data["order_id"]}"' in record["value"]]
         if not mine:
             return None
         before = self.random.choice(mine)
@@ -260,10 +260,10 @@ class Workload:
 
     def _dressed_up(self, order: Order) -> dict[str, Any]:
         """The same content in another envelope, with other numbers or offsets: still a repeat."""
-        found = self._reported_before(order)
-        if found is None:
+        earlier = self._reported_before(order)
+        if earlier is None:
             return self._accept(order)
-        before, reported = found
+        before, reported = earlier
         reported |= {"id": "again", "time": "2026-11-05T00:00:00Z", "traceparent": "x"}
         for name in ("accepted_at", "completed_at", "cancelled_at"):
             if name in reported["data"]:
@@ -274,10 +274,10 @@ class Workload:
 
     def _conflict(self, order: Order) -> dict[str, Any]:
         """Another content under the same key."""
-        found = self._reported_before(order)
-        if found is None:
+        earlier = self._reported_before(order)
+        if earlier is None:
             return self._accept(order)
-        before, reported = found
+        before, reported = earlier
         changes: list[dict[str, Any]] = [
             {"acceptance_region": self.random.choice(list(REGIONS.values()))},
             {"industry": self.random.choice(INDUSTRIES)},

@@ -27,7 +27,7 @@ def _without(name: str) -> Fault:
 
 
 def _less(data: dict[str, Any], name: str) -> dict[str, Any]:
-    return {each: value for each, value in data.items() if each != name}
+    return {field: value for field, value in data.items() if field != name}
 
 
 def _data(**other: Any) -> Fault:

@@ -83,8 +83,9 @@ class Bill:
         return to_fen(fee)
 
     def state(self, as_of: date) -> dict[str, Fraction]:
-        """Where it stands at the end of a day, from what was there by then."""
-        known = Bill(self.party, self.period, self.due_on, self.lines, [each for each in self.paid if each[1] <= as_of])
+        """Amounts of the bill at the end of a day, from the payments received by then."""
+        paid = [payment for payment in self.paid if payment[1] <= as_of]
+        known = Bill(self.party, self.period, self.due_on, self.lines, paid)
         return {
             "due_yuan": known.amount,
             "remitted_yuan": known.amount - known.owed,
@@ -194,8 +195,8 @@ def draw_up(
     for insured_on, enterprise, province, industry, line, base, orders, series in lines:
         own = (series, insured_on if series else None)
         sums[(enterprise, province), f"{insured_on:%Y-%m}", industry, line, base, *own] += orders
-    found: dict[Party, list[BillLine]] = {}
+    bills: dict[Party, list[BillLine]] = {}
     for (party, month, industry, line, base, series, on), orders in sums.items():
         kind = "assessed" if series else "line" if month == period else "adjustment"
-        found.setdefault(party, []).append(BillLine(kind, month, industry, line, base, orders, series, on))
-    return found
+        bills.setdefault(party, []).append(BillLine(kind, month, industry, line, base, orders, series, on))
+    return bills

@@ -88,13 +88,13 @@ class ModelCharging:
         day, cut = closing.day, closing.cut
         now: list[Heard] = []
         later: list[Heard] = []
-        for each in self.heard:
-            is_due = each.outcome not in {"charged", "excluded"} or (each.insured_on or day) <= day
-            (now if is_due and each.number <= cut.get(each.run, 0) else later).append(each)
+        for heard in self.heard:
+            is_due = heard.outcome not in {"charged", "excluded"} or (heard.insured_on or day) <= day
+            (now if is_due and heard.number <= cut.get(heard.run, 0) else later).append(heard)
         self.heard = later
-        found, back = self.numbers.close(day, self.gap_days, now, self.scheme.assesses)
+        assessed, back = self.numbers.close(day, self.gap_days, now, self.scheme.assesses)
         made: Counter[Total] = Counter()
-        for one, outcome, sign in [(e, "charged", 1) for e in found] + [(e, "reversed", -1) for e in back]:
+        for one, outcome, sign in [(e, "charged", 1) for e in assessed] + [(e, "reversed", -1) for e in back]:
             place = (one.insured_on, one.enterprise, one.province, one.industry)
             made[Total(*place, outcome, f"assessed:{one.series}", one.line, sign * one.base)] += 1
         if made:
@@ -195,8 +195,8 @@ class ModelCharging:
 
     def _acceptance(self, row: Row) -> Row | None:
         """What a cancellation calls off: the acceptance of the same key and the whole same token."""
-        found = self.by_key.get(("accepted", *row.key))
-        return found if found is not None and found.said["worker_id"] == row.said["worker_id"] else None
+        acceptance = self.by_key.get(("accepted", *row.key))
+        return acceptance if acceptance is not None and acceptance.said["worker_id"] == row.said["worker_id"] else None
 
     def _reverse(self, accepted: Row, reason: str, run: str, number: int) -> Counter[Total]:
         """Take back what was charged last, once."""
@@ -229,7 +229,7 @@ class ModelCharging:
 
     def find_differences(self, first: date, last: date, enterprise: str, province: str) -> list[tuple[Row, Total]]:
         """Orders insured in the window that the scheme rates otherwise now, with what it says; "" for any place."""
-        found = []
+        differing = []
         for row in [row for row in self.rows if row.kind == "accepted"]:
             insured_on, uscc, place, industry = row.total[:4]
             is_here = enterprise in {"", uscc} and province in {"", place}
@@ -242,8 +242,8 @@ class ModelCharging:
             total = Total(insured_on, uscc, place, industry, outcome, reason, line, base)
             was = row.charge.total
             if total != (was._replace(reason="") if was.outcome == "charged" else was):
-                found.append((row, total))
-        return found
+                differing.append((row, total))
+        return differing
 
     def rerate(self, run: str, found: list[tuple[Row, Total]]) -> int:
         """Reverse what differs and charge it as it is now: a manifest for each day; 0 where a line is missing."""
@@ -268,7 +268,7 @@ class ModelCharging:
         self.rows.append(row)
         accepted.latest = row
         if is_charged and charge.total.outcome != "charged":  # a cancellation that reversed nothing may do so now
-            for cancelled in [each for each in self.rows if each.kind == "cancelled" and each.key == row.key]:
+            for cancelled in [other for other in self.rows if other.kind == "cancelled" and other.key == row.key]:
                 cancelled.is_settled &= cancelled.said["worker_id"] != row.said["worker_id"]
         return made + Counter([reported])
 
@@ -293,8 +293,8 @@ class ModelCharging:
                 who = (row.said["worker_id"], row.said["employer_insurance_no"])
                 count.employees[(row.total.enterprise, row.total.province, *who)] += 1
         self._count_assessed(totals, closing)
-        for insured_on, found in seen.items():
-            self._count_workers(count, insured_on, found)
+        for insured_on, participants in seen.items():
+            self._count_workers(count, insured_on, participants)
         for province in {province for (province, _), first_on in self.participants.items() if first_on == day}:
             known = [worker for (place, worker), on in self.participants.items() if (place, on) == (province, day)]
             count.first_time[province] = set(known)
@@ -342,7 +342,7 @@ def _check_names(said: dict[str, Any]) -> None:
     """What an enterprise fills as it likes names nobody; an agency's code is one."""
     names = [said.get(name) for name in ("agency_uscc", "employer_insurance_no", "declaration_id")]
     series = said.get("series")
-    names += [each["series"] for each in series] if isinstance(series, list) else [series]
+    names += [item["series"] for item in series] if isinstance(series, list) else [series]
     if any(map(names_a_person, names)):
         raise Fault("identity_in_clear")
     if said.get("agency_uscc") is not None and not is_credit_code(said["agency_uscc"]):

@@ -58,16 +58,16 @@ def _holds(line: Line, key_id: str, day: date, statement: bytes, signature: byte
 
 def data_in(value: bytes) -> bytes:
     """The bytes of the value of `data` of an event that reads well: of the last one, where it stands twice."""
-    text, found = value.decode(), ""
+    text, data = value.decode(), ""
     at = _next(text, _next(text, 0) + 1)
     while text[at] != "}":
         name, at = SCANNER.raw_decode(text, at)
         at = _next(text, _next(text, at) + 1)
         _, end = SCANNER.raw_decode(text, at)
-        found = text[at:end] if name == "data" else found
+        data = text[at:end] if name == "data" else data
         at = _next(text, end)
         at = _next(text, at + 1) if text[at] == "," else at
-    return found.encode()
+    return data.encode()
 
 
 def _next(text: str, at: int) -> int:

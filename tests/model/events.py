@@ -88,10 +88,10 @@ def instant(value: Any) -> datetime:
     """A field that is an instant with an offset."""
     if not isinstance(value, str):
         raise Fault("wrong_type")
-    found = RFC3339.match(value)
-    if not found:
+    match = RFC3339.match(value)
+    if not match:
         raise Fault("impossible_time")
-    *fields, fraction, zulu, sign, hours, minutes = found.groups()
+    *fields, fraction, zulu, sign, hours, minutes = match.groups()
     try:
         year, month, day_, hour, minute, second = map(int, fields)
         read = datetime(year, month, day_, hour, minute, second, tzinfo=UTC)
@@ -170,7 +170,7 @@ def list_of(what: Callable[[Any], Any]) -> Callable[[Any], list[Any]]:
             raise Fault("wrong_type")
         if len(value) > 1_000:
             raise Fault("bad_value")
-        return [what(each) for each in value]
+        return [what(item) for item in value]
 
     return check
 

@@ -90,11 +90,11 @@ class Model(ModelCharging):
 
     def posted_on(self, day: date, outcomes: set[str]) -> Counter[Total]:
         """The lines of a posting day."""
-        found: Counter[Total] = Counter()
+        sums: Counter[Total] = Counter()
         for posted_on, total, orders in self.lines:
             if posted_on == day and total.outcome in outcomes:
-                found[total] += orders
-        return found
+                sums[total] += orders
+        return sums
 
     def bill(self, period: str, as_of: datetime) -> str:
         """The wish to bill a month."""

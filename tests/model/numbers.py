@@ -90,85 +90,89 @@ class Numbers:
     ) -> tuple[list[Missing], set[Missing]]:
         """A close that reaches more than the ones before: what is charged by it, and what is taken back."""
         came, new = set(), []
-        for each in heard:
-            number = number_in(each.value, each.enterprise)
-            if each.outcome in {"charged", "excluded"} and number and each.insured_on:
-                self.used.append(Used(*number, each.insured_on, each.province, each.industry, each.line, each.base))
+        for record in heard:
+            number = number_in(record.value, record.enterprise)
+            if record.outcome in {"charged", "excluded"} and number and record.insured_on:
+                place = (record.insured_on, record.province, record.industry)
+                self.used.append(Used(*number, *place, record.line, record.base))
                 came.add(number)
-            elif each.outcome == "recorded":
-                new.append(said_in(each.value, each.enterprise, each.revision))
+            elif record.outcome == "recorded":
+                new.append(said_in(record.value, record.enterprise, record.revision))
             elif number:
                 self.kept.add(number)
         self.said += new
         back = self.settle(came, new)
-        found = [each for each in self.presume(day, gap_days) if is_charged(each.province, each.insured_on)]
-        self.charged |= set(found)
-        return found, back
+        presumed = self.presume(day, gap_days)
+        charged = [missing for missing in presumed if is_charged(missing.province, missing.insured_on)]
+        self.charged |= set(charged)
+        return charged, back
 
     def presume(self, day: date, gap_days: int) -> list[Missing]:
         """At a close: what is missing of the days whose time has come, by the rules for a gap."""
         self.counted.append(day)
-        found = []
-        for judged in [each for each in self.counted if each <= day - gap_days * ONE and each not in self.judged]:
+        charged = []
+        last = day - gap_days * ONE
+        for judged in [counted for counted in self.counted if counted <= last and counted not in self.judged]:
             known = set().union(*self.judged.values()) if self.judged else set()
             self.judged[judged] = self._missing(judged) - known
-            found += [self._charge(judged, *each) for each in sorted(self.judged[judged])]
-        return [each for each in found if each is not None]
+            charged += [self._charge(judged, *key) for key in sorted(self.judged[judged])]
+        return [missing for missing in charged if missing is not None]
 
     def settle(self, came: set[tuple[str, str, int]], new: list[Said]) -> set[Missing]:
         """What is taken back now: numbers that arrived, or that a new manifest of about their day declares unused."""
-        found, held = set(), self._held()
-        new = [each for each in new if each is held[each.enterprise, each.day]
-               or each.revision is None is held[each.enterprise, each.day].revision]  # fmt: skip
-        for each in self.charged - self.taken_back:
-            number = each[:3]
+        reversed_numbers, held = set(), self._held()
+        new = [declared for declared in new if declared is held[declared.enterprise, declared.day]
+               or declared.revision is None is held[declared.enterprise, declared.day].revision]  # fmt: skip
+        for missing in self.charged - self.taken_back:
+            number = missing[:3]
             is_unused = any(
-                said.enterprise == each.enterprise
-                and abs(said.day - each.insured_on) <= ONE
-                and each.sequence in said.unused.get(each.series, set())
+                said.enterprise == missing.enterprise
+                and abs(said.day - missing.insured_on) <= ONE
+                and missing.sequence in said.unused.get(missing.series, set())
                 for said in new
             )
             if number in came or is_unused:
-                found.add(each)
-        self.taken_back |= found
-        return found
+                reversed_numbers.add(missing)
+        self.taken_back |= reversed_numbers
+        return reversed_numbers
 
     def _held(self) -> dict[tuple[str, date], Said]:
-        found: dict[tuple[str, date], Said] = {}
-        for each in self.said:
-            key = (each.enterprise, each.day)
-            if key not in found or replaces(each.revision, found[key].revision):
-                found[key] = each
-        return found
+        latest: dict[tuple[str, date], Said] = {}
+        for declared in self.said:
+            key = (declared.enterprise, declared.day)
+            if key not in latest or replaces(declared.revision, latest[key].revision):
+                latest[key] = declared
+        return latest
 
     def _missing(self, day: date) -> set[tuple[str, str, int]]:
-        held, found = self._held(), set()
-        series = {(each.enterprise, each.series) for each in self.used}
-        series |= {(each.enterprise, name) for each in held.values() for name in each.used}
+        held, absent = self._held(), set()
+        series = {(row.enterprise, row.series) for row in self.used}
+        series |= {(declared.enterprise, name) for declared in held.values() for name in declared.used}
         for enterprise, name in series:
-            seen = {each.sequence for each in self.used if each[:2] == (enterprise, name)}
+            seen = {row.sequence for row in self.used if row[:2] == (enterprise, name)}
             expected = set()
-            for each in self.used:
-                if each[:2] == (enterprise, name) and each.insured_on == day and any(n < each.sequence for n in seen):
-                    below = each.sequence - 1
+            for row in self.used:
+                if row[:2] == (enterprise, name) and row.insured_on == day and any(n < row.sequence for n in seen):
+                    below = row.sequence - 1
                     while below not in seen:
                         expected.add(below)
                         below -= 1
-            for on, held_used in ((each.day, each.used) for each in held.values() if each.enterprise == enterprise):
-                expected |= held_used.get(name, set()) if on == day else set()
-            unused = [each.unused.get(name, set()) for each in held.values()
-                      if each.enterprise == enterprise and abs(each.day - day) <= ONE]  # fmt: skip
+            for declared in held.values():
+                if declared.enterprise == enterprise and declared.day == day:
+                    expected |= declared.used.get(name, set())
+            unused = [declared.unused.get(name, set()) for declared in held.values()
+                      if declared.enterprise == enterprise and abs(declared.day - day) <= ONE]  # fmt: skip
             missing = expected - seen - set().union(*unused)
-            found |= {(enterprise, name, n) for n in missing} - self.kept
-        return found
+            absent |= {(enterprise, name, n) for n in missing} - self.kept
+        return absent
 
     def _charge(self, day: date, enterprise: str, series: str, sequence: int) -> Missing | None:
         """At the highest base amount of the day, in the province with most of the series' charged orders."""
-        mine = [each for each in self.used if each.enterprise == enterprise and each.insured_on == day and each.line]
+        mine = [row for row in self.used if row.enterprise == enterprise and row.insured_on == day and row.line]
         if not mine:
             return None
         best = min(mine, key=lambda each: (-each.base, int(each.line)))
-        own = [each.province for each in mine if each.series == series] or [each.province for each in mine]
+        own = [row.province for row in mine if row.series == series] or [row.province for row in mine]
         province = min(set(own), key=lambda code: (-own.count(code), code))
         return Missing(enterprise, series, sequence, day, province, best.industry, best.line, best.base)
 
@@ -193,11 +197,11 @@ def said_in(value: bytes | None, enterprise: str, revision: int | None) -> Said:
     data: dict[str, Any] = json.loads(value or b"")["data"]
 
     def numbers(what: str) -> dict[str, set[int]]:
-        found: dict[str, set[int]] = {}
+        by_series: dict[str, set[int]] = {}
         for series in data["series"]:
-            mine = found.setdefault(series["series"], set())
-            for each in series.get(what, []):
-                mine |= set(range(each["first"], min(each["last"], each["first"] + MOST) + 1))
-        return found
+            mine = by_series.setdefault(series["series"], set())
+            for span in series.get(what, []):
+                mine |= set(range(span["first"], min(span["last"], span["first"] + MOST) + 1))
+        return by_series
 
     return Said(enterprise, date.fromisoformat(data["day"]), numbers("used"), numbers("unused"), revision)

@@ -43,7 +43,7 @@ class ModelScheme:
 
     def rate(self, uscc: str, province: str, industry: str, at: datetime, is_employee: bool) -> tuple[str, str, str]:
         """Outcome, reason and number of the tariff line; "" for none; the outcome "uncovered" is to be parked."""
-        if not any(each["code"] == province and instant(each["joined_on"]) <= at for each in self.provinces):
+        if not any(row["code"] == province and instant(row["joined_on"]) <= at for row in self.provinces):
             return "excluded", "province_not_in_pilot", ""
         if not any(self._enrols(enrolment, uscc, province, industry, at) for enrolment in self.enrolments):
             return "excluded", "enterprise_not_enrolled", ""

@@ -122,8 +122,8 @@ async def test_a_forged_count_closes_no_day(ledger: Readers) -> None:
     books = ledger.ledger
     assert books is not None
     await books.charge(new_run(), total(orders=19))
-    await books.ask(OPENED_ON)
-    true = books.charging.count(await books.asked())
+    await books.begin_close(OPENED_ON)
+    true = books.charging.count(await books.last_closing())
     lie = msgspec.structs.replace(true, totals=[total(orders=1_000_019)])
     for signer in (STRANGER, LEDGER, COLLECTOR, WEST):
         fault = await ledger.read(DAYS_COUNTED, lie, signer=signer)

@@ -128,15 +128,15 @@ async def test_the_ledger_keeps_every_count(ledger: Readers, seed: int) -> None:
     assert books is not None
     drawn = draw(DayCounted, EXAMPLES, seed, deployment="charging", settlement=None)
     await read_all(ledger, DAYS_COUNTED, drawn)
-    await books.ask(OPENED_ON)
-    asked = await books.asked()
+    await books.begin_close(OPENED_ON)
+    asked = await books.last_closing()
     place = {"day": asked.day, "attempt": asked.attempt, "cut": asked.cut, "question": msgspec.UNSET}
     nothing: dict[str, list[Any]] = {"totals": [], "workers": [], "first_time": [], "hours": []}
     answers = [replace(each, **place) for each in drawn]
     differing = [answer for answer in answers if any(total.insured_on == asked.day for total in answer.totals)]
     await read_all(ledger, DAYS_COUNTED, differing[:1])
-    await books.ask(OPENED_ON)
-    again = await books.asked()
+    await books.begin_close(OPENED_ON)
+    again = await books.last_closing()
     right = replace(answers[-1], attempt=again.attempt, **nothing)
     assert await read(ledger, DAYS_COUNTED, right)
     assert await books.value("select resends from ledger.day_closed") == right.resends

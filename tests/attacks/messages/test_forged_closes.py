@@ -103,15 +103,15 @@ async def test_a_forged_question_takes_neither_the_answer_nor_the_settlement_of_
 
 async def test_an_answer_to_another_question_is_refused_and_the_day_can_still_be_closed(readers: Readers) -> None:
     ledger = ledger_of(readers)
-    await ledger.ask(OPENED_ON)
-    right = ledger.charging.count(await ledger.asked())
+    await ledger.begin_close(OPENED_ON)
+    right = ledger.charging.count(await ledger.last_closing())
     other = question_hash(DayClosing(day=OPENED_ON, attempt=1, cut={}, previous_cut={STRANGER: 1}))
     fault = await readers.read(DAYS_COUNTED, msgspec.structs.replace(right, question=other))
     assert fault is not None
     assert fault.reason == QuarantineReason.UNEXPECTED
-    again = await ledger.ask(OPENED_ON)
+    again = await ledger.begin_close(OPENED_ON)
     assert (again.state, again.reason) == ("closing", "attempt 2: an answer was refused")
-    asked = await ledger.asked()
+    asked = await ledger.last_closing()
     answer = msgspec.structs.replace(ledger.charging.count(asked), question=question_hash(asked))
     assert await readers.read(DAYS_COUNTED, answer) is None
     assert await ledger.value("select attempt from ledger.day_closed") == 2
@@ -120,8 +120,8 @@ async def test_an_answer_to_another_question_is_refused_and_the_day_can_still_be
 async def test_a_wrong_first_answer_leaves_nothing_and_the_next_attempt_closes_the_day(readers: Readers) -> None:
     ledger = ledger_of(readers)
     await ledger.charge("a" * 32, total(orders=10))
-    await ledger.ask(OPENED_ON)
-    asked = await ledger.asked()
+    await ledger.begin_close(OPENED_ON)
+    asked = await ledger.last_closing()
     right = ledger.charging.count(asked)
     made_up = manifest("e" * 32, 1, [total(Outcome.REVERSED, 3)])
     wrong = msgspec.structs.replace(right, settlement=made_up, totals=[total(orders=1, enterprise=OTHER)])
@@ -130,16 +130,16 @@ async def test_a_wrong_first_answer_leaves_nothing_and_the_next_attempt_closes_t
     fault = await readers.read(DAYS_COUNTED, right)
     assert fault is not None
     assert fault.reason == QuarantineReason.DIFFERENT_CONTENT
-    assert (await ledger.ask(OPENED_ON)).reason == "attempt 2: the last count differed"
-    assert await readers.read(DAYS_COUNTED, ledger.charging.count(await ledger.asked())) is None
+    assert (await ledger.begin_close(OPENED_ON)).reason == "attempt 2: the last count differed"
+    assert await readers.read(DAYS_COUNTED, ledger.charging.count(await ledger.last_closing())) is None
     assert await ledger.value("select orders from ledger.day_closed") == 10
 
 
 async def test_a_settlement_of_an_unknown_run_expires_and_the_true_answer_closes_the_day(readers: Readers) -> None:
     ledger = ledger_of(readers)
     await ledger.charge("a" * 32, total(orders=10))
-    await ledger.ask(OPENED_ON)
-    right = ledger.charging.count(await ledger.asked())
+    await ledger.begin_close(OPENED_ON)
+    right = ledger.charging.count(await ledger.last_closing())
     made_up = manifest(STRANGER, 7, [total(Outcome.REVERSED, 3)])
     fault = await readers.read(DAYS_COUNTED, msgspec.structs.replace(right, settlement=made_up))
     assert fault is not None

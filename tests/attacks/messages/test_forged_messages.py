@@ -117,8 +117,8 @@ async def test_a_signature_is_for_one_manifest(ledger: Ledger) -> None:
 
 async def test_a_settlement_within_a_count_needs_its_author_too(ledger: Ledger) -> None:
     await ledger.charge(new_run(), total(orders=19))
-    await ledger.ask(OPENED_ON)
-    counted = ledger.charging.count(await ledger.asked())
+    await ledger.begin_close(OPENED_ON)
+    counted = ledger.charging.count(await ledger.last_closing())
     forged = by(STRANGER, manifest(new_run(), 1, [total()]))
     lie = msgspec.structs.replace(counted, settlement=forged)
     assert await take_count(ledger.engine, msgspec.json.encode(lie), COUNTERS) == "refused"

@@ -63,12 +63,12 @@ async def test_the_ledger_goes_on_after_poison(ledger: Readers, topic: str) -> N
 
 async def test_the_ledger_closes_a_day_after_poison_in_place_of_its_count(ledger: Readers) -> None:
     assert ledger.ledger is not None
-    await ledger.ledger.ask(OPENED_ON)
+    await ledger.ledger.begin_close(OPENED_ON)
     for name, body in poison(DAYS_COUNTED).items():
         fault = await ledger.read(DAYS_COUNTED, body)
         assert fault is not None, name
         assert fault.reason in WRONG, (name, fault)
-    right = ledger.ledger.charging.count(await ledger.ledger.asked())
+    right = ledger.ledger.charging.count(await ledger.ledger.last_closing())
     assert await ledger.read(DAYS_COUNTED, right) is None
     assert await ledger.ledger.value("select count(*) from ledger.day_closed") == 1
 

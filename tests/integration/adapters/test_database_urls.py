@@ -24,9 +24,9 @@ URLS = [
 def agree(url: str, meant: URL) -> None:
     """Both readers take it for what is meant."""
     assert make_url(url) == meant
-    found = urlsplit(url)
-    assert (found.hostname, found.port, found.path[1:]) == (meant.host, meant.port, meant.database or "")
-    login = [None if part is None else unquote(part) for part in (found.username, found.password)]
+    parsed = urlsplit(url)
+    assert (parsed.hostname, parsed.port, parsed.path[1:]) == (meant.host, meant.port, meant.database or "")
+    login = [None if part is None else unquote(part) for part in (parsed.username, parsed.password)]
     assert login == [meant.username, meant.password]
 
 

@@ -25,16 +25,16 @@ async def test_records_come_whole_and_light(broker: Broker) -> None:
     async with AIOKafkaProducer(**client_of(broker)) as producer:
         for partition, _, timestamp, key, value, headers in sent:
             await producer.send(TOPIC, value, key, partition, timestamp, headers)
-    found = await polled(broker, EVENTS)
-    got = [(r.partition, r.offset, r.timestamp, r.key, r.value, list(r.headers)) for r in found]
+    records = await polled(broker, EVENTS)
+    got = [(r.partition, r.offset, r.timestamp, r.key, r.value, list(r.headers)) for r in records]
     assert sorted(got, key=lambda record: record[2]) == sent
-    assert {record.topic for record in found} == {TOPIC}
-    assert {type(record) for record in found} == {Arrived}
+    assert {record.topic for record in records} == {TOPIC}
+    assert {type(record) for record in records} == {Arrived}
 
 
 async def polled(broker: Broker, count: int) -> list[Any]:
     subscriber, failures = SimpleNamespace(), list[Exception]()
-    found: list[Any] = []
+    polled_records: list[Any] = []
 
     class Handler:
         async def polled(self, records: Polled) -> None: ...
@@ -51,8 +51,8 @@ async def polled(broker: Broker, count: int) -> list[Any]:
             batch: FlatRecords = await subscriber.get_msg(consumer)
             if batch:
                 assert list(batch) == [record for records in batch.by_partition.values() for record in records]
-            found += batch
-            if len(found) >= count:
+            polled_records += batch
+            if len(polled_records) >= count:
                 break
     assert failures == []
-    return found
+    return polled_records

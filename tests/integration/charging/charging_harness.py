@@ -167,12 +167,12 @@ class House:
     async def place(self, sent: Sequence[Sent]) -> list[Record]:
         """Append to the logs, one partition a topic; the records as a poll brings them."""
         records = []
-        for each in sent:
-            topic = orders_topic(each.uscc)
+        for event in sent:
+            topic = orders_topic(event.uscc)
             offset = self.offsets.setdefault(topic, 0)
             self.offsets[topic] += 1
-            time_ms = round(each.at.timestamp() * 1000) if each.time_ms is None else each.time_ms
-            records.append(Record(topic, 0, offset, time_ms, each.key, each.value, each.headers))
+            time_ms = round(event.at.timestamp() * 1000) if event.time_ms is None else event.time_ms
+            records.append(Record(topic, 0, offset, time_ms, event.key, event.value, event.headers))
         for topic in {record.topic for record in records}:
             await self.pool.execute(
                 "insert into charging.position values ($1, $2, 0, 0, 0) on conflict do nothing", CLUSTER, topic
@@ -308,8 +308,8 @@ async def open_house(owner_url: str, scheme: Scheme | None = None) -> AsyncItera
 
 def reported(manifest: PremiumsCharged | DayCounted) -> dict[tuple[str, str | None], int]:
     """Orders by outcome and reason."""
-    found: dict[tuple[str, str | None], int] = {}
+    counts: dict[tuple[str, str | None], int] = {}
     for total in manifest.totals:
         key = (total.outcome.value, total.reason)
-        found[key] = found.get(key, 0) + total.orders
-    return found
+        counts[key] = counts.get(key, 0) + total.orders
+    return counts

@@ -48,10 +48,10 @@ class Process:
     async def reasons(self) -> dict[str, str]:
         """Why it is not ready; it need not listen yet."""
         try:
-            found: dict[str, str] = (await self.api.get("/readyz")).json()["reasons"]
+            reasons: dict[str, str] = (await self.api.get("/readyz")).json()["reasons"]
         except httpx.TransportError:
             return {"http": "not listening"}
-        return found
+        return reasons
 
     async def wait_for_reason(self, *words: str, part: str = "charging") -> None:
         """Wait until this part is not ready for a reason with these words; readyz keeps an answer for a second."""
@@ -120,10 +120,10 @@ class Field:
     async def send(self, *sent: Sent, codec: str | None = None, partition: int | None = None) -> None:
         """Produce to the enterprises' topics and wait for the acknowledgements."""
         async with open_producer(self.client, codec, is_idempotent=self.is_idempotent) as producer:
-            for each in sent:
-                time_ms = round(each.at.timestamp() * 1000) if each.time_ms is None else each.time_ms
+            for event in sent:
+                time_ms = round(event.at.timestamp() * 1000) if event.time_ms is None else event.time_ms
                 await producer.send(
-                    orders_topic(each.uscc), each.value, each.key, partition, time_ms, headers=list(each.headers)
+                    orders_topic(event.uscc), event.value, event.key, partition, time_ms, headers=list(event.headers)
                 )
 
     async def make_topics(self, *usccs: str, partitions: int = 1) -> None:

@@ -104,7 +104,7 @@ def some_events(rng: random.Random, known: list[tuple[str, datetime, dict[str, A
         else:
             sent.append(completed(name, at, **data))
     # The record time of all of them is late enough for the ends.
-    return [Sent(each.value, NOON.replace(day=9), each.uscc) for each in sent]
+    return [Sent(event.value, NOON.replace(day=9), event.uscc) for event in sent]
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -143,12 +143,12 @@ async def stored_workers(
         from charging.entry join charging.manifest using (batch) join charging.run on run_id = run.id
         join charging.enterprise e on e.id = enterprise
         where kind = 1 and reason = 0 and (accepted_at at time zone 'Asia/Shanghai')::date = $1"""
-    found: dict[tuple[str | None, str], set[bytes]] = {}
+    tokens: dict[tuple[str | None, str], set[bytes]] = {}
     for run, number, uscc, province, token in await house.fetch(sql, answer.day):
         if number <= cut.get(run, 0):
-            found.setdefault((uscc, province), set()).add(token)
-            found.setdefault((None, province), set()).add(token)
-    return found
+            tokens.setdefault((uscc, province), set()).add(token)
+            tokens.setdefault((None, province), set()).add(token)
+    return tokens
 
 
 def check_workers(answer: DayCounted, expected: dict[tuple[str | None, str], set[bytes]]) -> None:

@@ -59,33 +59,34 @@ OF_NUMBERS = {
 
 
 async def found_on(house: House, day: date, kind: FindingKind | None = None) -> list[Finding]:
-    found = await answer(house, day)
-    return [finding for finding in found.findings if finding.kind not in OF_NUMBERS and kind in (None, finding.kind)]
+    answered = await answer(house, day)
+    return [finding for finding in answered.findings if finding.kind not in OF_NUMBERS and kind in (None, finding.kind)]
 
 
 async def answer(house: House, day: date) -> DayFindings:
-    found = await DayFinder(house.pool, LATE_SECONDS, WAIT_DAYS).find(day)
-    assert found is not None
-    return found
+    findings = await DayFinder(house.pool, LATE_SECONDS, WAIT_DAYS).find(day)
+    assert findings is not None
+    return findings
 
 
 async def charge_each(house: House, sent: Sequence[Sent]) -> None:
     """A batch for each event: the earliest of a batch is then its own."""
     one = await house.worker()
-    for each in sent:
-        await one.charge(each)
+    for event in sent:
+        await one.charge(event)
 
 
 async def test_each_kind_names_its_orders(house: House) -> None:
     await charge_each(house, [sent for _, _, several in FOUND for sent in several])
     await house.close(str(DAY))
-    found = await found_on(house, DAY)
-    assert {(each.enterprise, each.province, each.insured_on) for each in found} == {(RIDES, "44", DAY)}
-    named = [(each.kind, ref.order_id) for each in found for ref in each.orders]
+    findings = await found_on(house, DAY)
+    assert {(finding.enterprise, finding.province, finding.insured_on) for finding in findings} == {(RIDES, "44", DAY)}
+    named = [(finding.kind, ref.order_id) for finding in findings for ref in finding.orders]
     assert sorted(named) == sorted((kind, order) for kind, order, _ in FOUND)
-    assert {each.kind: each.count for each in found} == Counter(kind for kind, _, _ in FOUND)
-    assert {(ref.worker_id, ref.accepted_at is None) for each in found for ref in each.orders} == {(worker(1), False)}
-    assert await found_on(house, DAY) == found
+    assert {finding.kind: finding.count for finding in findings} == Counter(kind for kind, _, _ in FOUND)
+    refs = [ref for finding in findings for ref in finding.orders]
+    assert {(ref.worker_id, ref.accepted_at is None) for ref in refs} == {(worker(1), False)}
+    assert await found_on(house, DAY) == findings
 
 
 async def test_what_happens_every_day_is_no_finding(house: House) -> None:
@@ -111,12 +112,12 @@ async def test_an_end_waits_for_its_acceptance_and_is_then_found_once(
 ) -> None:
     await charge_each(house, [end, accepted("b"), completed("b")])
     previous: dict[str, int] = {}
-    found = []
+    counts = []
     for number in range(WAIT_DAYS + 2):
         await house.close(str(DAY + timedelta(days=number)), previous=previous)
         previous = await house.cut()
-        found.append([(f.kind, f.insured_on, f.count) for f in await found_on(house, DAY + timedelta(days=number))])
-    assert found == [[], [], [(kind, DAY, 1)], []]
+        counts.append([(f.kind, f.insured_on, f.count) for f in await found_on(house, DAY + timedelta(days=number))])
+    assert counts == [[], [], [(kind, DAY, 1)], []]
 
 
 async def test_an_end_that_comes_after_the_wait_is_found_at_its_own_close(house: House) -> None:
@@ -144,7 +145,7 @@ async def test_a_close_speaks_of_its_own_rows_only(house: House) -> None:
     tomorrow = DAY + timedelta(days=1)
     await house.close(str(tomorrow), previous=first)
     assert await found_on(house, DAY) == []
-    reported = {each.kind: each.insured_on for each in await found_on(house, tomorrow)}
+    reported = {finding.kind: finding.insured_on for finding in await found_on(house, tomorrow)}
     assert reported == {K.OTHER_CONTENT: DAY, K.LATE_ACCEPTANCES: DAY}
 
 

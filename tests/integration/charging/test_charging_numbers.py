@@ -40,8 +40,8 @@ def manifest(
         declaration_id=name or f"d{day}",
         day=day,
         series=[
-            DeclaredSeries(name, [NumberRange(*each) for each in some], [NumberRange(*each) for each in rest])
-            for name, some, rest in [("main", used, unused), *((name, each, ()) for name, each in (more or {}).items())]
+            DeclaredSeries(name, [NumberRange(*span) for span in some], [NumberRange(*span) for span in rest])
+            for name, some, rest in [("main", used, unused), *((key, spans, ()) for key, spans in (more or {}).items())]
         ],
         totals=[DeclaredTotal(total[0], "ride_hailing", *total[1:]) for total in totals],
     )
@@ -67,22 +67,22 @@ async def ranges(house: House, state: str, column: str = "insured_on") -> dict[t
         join charging.enterprise e on e.id = enterprise where state = $1 order by 1, 2, 3, 4""",
         state,
     )
-    found: dict[tuple[Any, ...], Ranges] = {}
+    stored: dict[tuple[Any, ...], Ranges] = {}
     for *key, first, last in rows:
-        found.setdefault(tuple(key), []).append((first, last))
-    return found
+        stored.setdefault(tuple(key), []).append((first, last))
+    return stored
 
 
 async def gaps(house: House, *, is_presumed: bool) -> dict[tuple[date, str], Ranges]:
-    found: dict[tuple[date, str], Ranges] = {}
+    stored: dict[tuple[date, str], Ranges] = {}
     sql = "select insured_on, series, first, last from charging.number_gap where is_presumed = $1 order by 1, 2, 3"
     for day, series, first, last in await house.fetch(sql, is_presumed):
-        found.setdefault((day, series), []).append((first, last))
-    return found
+        stored.setdefault((day, series), []).append((first, last))
+    return stored
 
 
 def as_ranges(numbers: Iterable[int]) -> Ranges:
-    return united((each, each) for each in numbers)
+    return united((n, n) for n in numbers)
 
 
 async def test_every_number_of_random_days_is_found_where_it_belongs(house: House) -> None:
@@ -103,8 +103,8 @@ async def test_every_number_of_random_days_is_found_where_it_belongs(house: Hous
                 excluded |= {(uscc, series, value)} if data else set()
         await one.charge(*events)
         await close(DAY + timedelta(days=n))
-    found = await ranges(house, "seen")
-    assert {key: united(each) for key, each in found.items()} == {key: as_ranges(each) for key, each in seen.items()}
+    stored = await ranges(house, "seen")
+    assert {key: united(spans) for key, spans in stored.items()} == {key: as_ranges(ns) for key, ns in seen.items()}
     marked = await house.fetch("""select e.uscc, series, first, excluded from charging.number_range
         join charging.enterprise e on e.id = enterprise""")
     assert excluded == {

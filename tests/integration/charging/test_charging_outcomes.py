@@ -52,8 +52,8 @@ async def test_a_repeat_that_was_looked_for_is_found_before_anything_is_written(
     two, fourth = await house.worker(), accepted("o4", NOON + timedelta(minutes=3))
     assert await is_surprised(two, fourth, third)
     assert not await is_surprised(two, fourth, third)
-    found = await house.fetch("select order_id from charging.entry order by accepted_at")
-    assert found == [("o0",), ("o1",), ("o2",), ("o3",), ("o4",)]
+    stored = await house.fetch("select order_id from charging.entry order by accepted_at")
+    assert stored == [("o0",), ("o1",), ("o2",), ("o3",), ("o4",)]
 
 
 async def is_surprised(one: Worker, *sent: Sent) -> bool:

@@ -34,11 +34,11 @@ DAY = insured_day(NOON)
 
 async def assert_proved(house: House, order_id: str, day: date | None = DAY) -> list[int]:
     """The kinds of row that are proved, each to the root of its manifest."""
-    found = await Proofs(house.pool).order(RIDES, order_id, day)
-    for row in found:
+    proofs = await Proofs(house.pool).order(RIDES, order_id, day)
+    for row in proofs:
         root = bytes.fromhex(row.manifest.root)
         assert verify_inclusion(leaf_hash(row.content), row.rank, row.manifest.leaves, row.proof, root)
-    return [row.kind for row in found]
+    return [row.kind for row in proofs]
 
 
 async def test_rows_of_every_kind_lead_to_their_roots(house: House) -> None:
@@ -81,8 +81,8 @@ async def test_every_row_of_an_order_is_proved_to_its_manifest(house: House, sea
         await house.pool.execute("select charging.seal_partition($1)", DAY)
     kinds = [RowKind.ACCEPTANCE, RowKind.CANCELLATION, RowKind.REVERSAL]
     assert await assert_proved(house, "o5") == kinds
-    found = await Proofs(house.pool).order(RIDES, "o5", DAY)
-    assert len({(row.manifest.run, row.manifest.number) for row in found}) == 3
+    proofs = await Proofs(house.pool).order(RIDES, "o5", DAY)
+    assert len({(row.manifest.run, row.manifest.number) for row in proofs}) == 3
 
 
 async def test_an_order_that_is_not_there_has_no_proof(house: House) -> None:

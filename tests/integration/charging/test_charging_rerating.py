@@ -51,11 +51,11 @@ async def test_the_difference_is_shown_first_and_nothing_is_written(house: House
         accepted("other", uscc=OTHER_RIDES), accepted("elsewhere", acceptance_region="110105"),
     )  # fmt: skip
     before = await house.fetch(STATE)
-    found = await differences(house, decided)
-    shown = [(str(f.insured_on), f.enterprise, f.province, f.industry, f.old_line, f.new_line) for f in found]
+    differing = await differences(house, decided)
+    shown = [(str(f.insured_on), f.enterprise, f.province, f.industry, f.old_line, f.new_line) for f in differing]
     place = (RIDES, "44", "ride_hailing", 234, 9901)
     assert shown == [("2026-10-03", *place), ("2026-10-04", *place)]
-    assert [(f.orders, f.old_premium, f.new_premium) for f in found] == [(2, 200, 246), (1, 100, 123)]
+    assert [(f.orders, f.old_premium, f.new_premium) for f in differing] == [(2, 200, 246), (1, 100, 123)]
     assert await house.fetch(STATE) == before
     assert await differences(house, house.scheme) == []
 
@@ -133,8 +133,8 @@ class TestEnrolment:
         scheme = corrected(tmp_path, enrolment=EARLIER).scheme
         one = await house.worker()
         await one.charge(accepted("o1", **DELIVERY), accepted("employee", **DELIVERY, employer_insurance_no="7"))
-        found = await differences(house, scheme)
-        changes = [(f.old_line, f.old_reason, f.new_line is None, f.new_reason, f.orders) for f in found]
+        differing = await differences(house, scheme)
+        changes = [(f.old_line, f.old_reason, f.new_line is None, f.new_reason, f.orders) for f in differing]
         assert sorted(changes, key=str) == [
             (None, "enterprise_not_enrolled", False, None, 1),
             (None, "enterprise_not_enrolled", True, "insured_as_employee", 1),

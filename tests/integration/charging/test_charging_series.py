@@ -33,7 +33,7 @@ async def findings(house: House, day: date) -> list[Finding]:
 
 
 def kinds(found: list[Finding]) -> list[tuple[str, str, int]]:
-    return sorted((each.kind.value, each.key.partition(".")[2], each.count) for each in found)
+    return sorted((finding.kind.value, finding.key.partition(".")[2], finding.count) for finding in found)
 
 
 async def test_clean_days_raise_no_finding(house: House) -> None:
@@ -78,10 +78,10 @@ async def test_each_fault_is_found_at_its_close_and_found_again_alike(house: Hou
         ("manifest_missing", f"{DAY}", 1),
         ("number_used_twice", f"main.{DAY}", 1),
     ]
-    twice = next(each for each in first if each.kind == "number_used_twice")
+    twice = next(finding for finding in first if finding.kind == "number_used_twice")
     assert [order.order_id for order in twice.orders] == ["o2", "other"]
     assert twice.evidence == {"series": "main", "numbers": ["2"]}
-    assert next(each for each in first if each.kind == "manifest_missing").enterprise == OTHER_RIDES
+    assert next(finding for finding in first if finding.kind == "manifest_missing").enterprise == OTHER_RIDES
     tomorrow = DAY + ONE
     changed = manifest(DAY, [(1, 7)], name="second", totals=[("44", 8, "0.08")], at=NOON + 2 * ONE)
     same_id = manifest(DAY, [(1, 8)], at=NOON + 2 * ONE)
@@ -116,8 +116,8 @@ async def test_numbers_at_random_are_one_finding_and_no_gaps(house: House) -> No
         reach = Reach(cut, Batches([]), await find_late(connection, cut, Batches([]), DAY))
         await account_numbers(connection, DAY, reach, most_ranges=7)
     await close(DAY)
-    found = kinds(await findings(house, DAY))
-    assert [each for each in found if each[0] == "sequence_gap"] == [("sequence_gap", f"main.{DAY}.scattered", 1)]
+    named = kinds(await findings(house, DAY))
+    assert [item for item in named if item[0] == "sequence_gap"] == [("sequence_gap", f"main.{DAY}.scattered", 1)]
     await close(DAY + ONE)
     gaps = [kind for kind in kinds(await findings(house, DAY + ONE)) if kind[0] == "sequence_gap"]
     assert gaps == [("sequence_gap", f"b.{DAY}", 1)], "nothing of a scattered series is missing"
@@ -156,8 +156,8 @@ async def test_an_enterprise_is_told_what_became_of_every_number(house: House) -
         status, reported = await ask("own", day=str(DAY))
         assert status == 200
         assert reported["accounted_through"] == str(DAY + ONE)
-        assert [each["series"] for each in reported["series"]] == ["b", "main"]
-        assert [each["declaration_id"] for each in reported["declarations"]] == [f"d{DAY}"]
+        assert [series["series"] for series in reported["series"]] == ["b", "main"]
+        assert [declaration["declaration_id"] for declaration in reported["declarations"]] == [f"d{DAY}"]
         main = reported["series"][1]
         assert main["ranges"] == [
             {"first": 1, "last": 1, "states": ["seen"]},
@@ -177,7 +177,7 @@ async def test_an_enterprise_is_told_what_became_of_every_number(house: House) -
         }  # fmt: skip
         _, whole = await ask("service", series="main", after=4, limit=2)
         assert whole["series"][0]["last"] == 20
-        assert [each["first"] for each in whole["series"][0]["ranges"]] == [4, 5]
+        assert [span["first"] for span in whole["series"][0]["ranges"]] == [4, 5]
         assert whole["series"][0]["next"] == 6
         assert (await ask("other", day=str(DAY)))[0] == 403
         assert (await ask("gd", day=str(DAY)))[0] == 403

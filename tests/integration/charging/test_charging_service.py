@@ -97,18 +97,18 @@ def uscc_in_body_of_another() -> Sent:
 async def read(field: Field, topic: str, count: int) -> list[bytes]:
     consumer = AIOKafkaConsumer(topic, **field.client, auto_offset_reset="earliest")
     await consumer.start()
-    found: list[bytes] = []
+    payloads: list[bytes] = []
 
     async def has_all() -> bool:
         for records in (await consumer.getmany(timeout_ms=200)).values():
-            found.extend(record.value or b"" for record in records)
-        return len(found) >= count
+            payloads.extend(record.value or b"" for record in records)
+        return len(payloads) >= count
 
     try:
         await eventually_async(has_all, f"{count} messages on {topic}")
     finally:
         await consumer.stop()
-    return found
+    return payloads
 
 
 async def test_poison_on_the_topic_of_questions_leaves_charging_at_work(field: Field) -> None:

@@ -70,7 +70,7 @@ async def test_two_workers_settle_at_once_and_each_order_is_reversed_once(house:
     one, two = await house.worker(), await house.worker()
     orders = [f"o{n}" for n in range(40)]
     await one.charge(*map(accepted, orders), *map(cancelled, orders))
-    counts = await asyncio.gather(*(each.settle() for each in (one, two) * 4))
+    counts = await asyncio.gather(*(settler.settle() for settler in (one, two) * 4))
     assert sum(count or 0 for count in counts) == 40
     assert len(await house.fetch(REVERSALS)) == 40
 

@@ -39,8 +39,8 @@ async def trials_of(house: House) -> DryRun:
 async def tried(trials: DryRun, sent: Sent) -> tuple[str, str]:
     time_ms = round(sent.at.timestamp() * 1000) if sent.time_ms is None else sent.time_ms
     at = datetime.fromtimestamp(time_ms / 1000, UTC)
-    found = await trials.run(sent.uscc, sent.value or b"", at)
-    return found.outcome.value, found.reason or ""
+    result = await trials.run(sent.uscc, sent.value or b"", at)
+    return result.outcome.value, result.reason or ""
 
 
 def ended(manifest: PremiumsCharged) -> tuple[str, str]:

@@ -125,8 +125,8 @@ async def test_another_worker_notices_a_pause_and_a_resumption(field: Field) -> 
         await wait_paused(two)
         stood_at = await position(field)
         holder_unknown = (one, two)
-        for each in holder_unknown:
-            await each.post(f"/v1/topics/{TOPIC}/resume")
+        for process in holder_unknown:
+            await process.post(f"/v1/topics/{TOPIC}/resume")
         await wait_more(field, stood_at)
 
 
@@ -156,8 +156,8 @@ async def test_an_enterprise_sees_its_own_parked_events_and_no_others(field: Fie
         (theirs,) = await parked_as(worker, "green")
         assert theirs["topic"] == orders_topic(OTHER_RIDES)
         path = "/v1/parked/{}/{}"
-        own, other = (path.format(*each["cursor"].split(".")) for each in (mine, theirs))
-        answers = [(await asked_as(worker, "blue", each)).status_code for each in (own, other)]
+        own, other = (path.format(*event["cursor"].split(".")) for event in (mine, theirs))
+        answers = [(await asked_as(worker, "blue", url)).status_code for url in (own, other)]
         assert answers == [200, 404]
         for path in (f"/v1/parked?enterprise={OTHER_RIDES}", "/v1/status", f"/v1/orders/{RIDES}/o1?day=2026-10-03"):
             assert (await asked_as(worker, "blue", path)).status_code == 403, path
@@ -172,8 +172,8 @@ async def asked_as(worker: Process, key: str, path: str) -> httpx.Response:
 
 
 async def parked_as(worker: Process, key: str) -> list[dict[str, str]]:
-    found: list[dict[str, str]] = (await asked_as(worker, key, "/v1/parked")).json()["parked"]
-    return found
+    parked: list[dict[str, str]] = (await asked_as(worker, key, "/v1/parked")).json()["parked"]
+    return parked
 
 
 class TestWindows:

@@ -78,7 +78,7 @@ def with_rule(folder: Path, *rules: str) -> Corrected:
 
 
 def orders(numbers: list[int], at: Any = AT, **data: Any) -> list[Sent]:
-    return [number(each, at + timedelta(seconds=each), **data) for each in numbers]
+    return [number(sequence, at + timedelta(seconds=sequence), **data) for sequence in numbers]
 
 
 async def test_dropped_numbers_are_charged_and_taken_back_to_the_fen(house: House, tmp_path: Path) -> None:
@@ -118,8 +118,8 @@ async def check_declarations(books: Books) -> None:
     issued = [
         msgspec.json.decode(row[0], type=StatementIssued) for row in await books.ledger.rows(sql, topic=STATEMENTS)
     ]
-    assert {line.kind for each in issued for line in each.lines} == {"line", "adjustment", "assessed"}
-    assert [sums_fault(filing_report(each).document) for each in issued] == [None] * len(issued)
+    assert {line.kind for statement in issued for line in statement.lines} == {"line", "adjustment", "assessed"}
+    assert [sums_fault(filing_report(statement).document) for statement in issued] == [None] * len(issued)
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,7 @@ async def test_workers_of_orders_charged_late_are_an_amendment(books: Books, tmp
     assert await book(house, earlier.scheme) == [4]
     await books.close(date(2026, 10, 4))
     reported = await books.ledger.rows("select workers, first_time from ledger.day_closed order by day desc limit 1")
-    counts = [(each["insured_on"], each["enterprise"], each["workers"]) for each in reported[0].workers]
+    counts = [(row["insured_on"], row["enterprise"], row["workers"]) for row in reported[0].workers]
     assert counts == [("2026-10-03", delivery["uscc"], 2), ("2026-10-03", None, 2)]
     assert reported[0].first_time == [{"province": "46", "workers": 2}]
     assert await audit(books, earlier) == []
@@ -155,9 +155,9 @@ async def test_the_audit_finds_orders_that_were_not_rated_anew(books: Books, tmp
     await one.charge(accepted("o1"), accepted("o2"))
     await books.close_through(OCTOBER.first_day, date(2026, 10, 3))
     later = corrected(tmp_path, DECISION)
-    found = await audit(books, later)
-    assert len(found) == 2
-    assert all("stored (100, 234, '')" in finding and "worked out (123, 9901, '')" in finding for finding in found)
+    findings = await audit(books, later)
+    assert len(findings) == 2
+    assert all("stored (100, 234, '')" in finding and "worked out (123, 9901, '')" in finding for finding in findings)
 
 
 async def tamper(house: House, statement: str) -> None:
@@ -192,5 +192,5 @@ async def test_the_audit_names_a_correction_that_was_tampered_with(
     await books.carry()
     assert await audit(books, later) == []
     await tamper(house, statement)
-    found = await audit(books, later)
-    assert any(finding in each and "o1" in each for each in found), found
+    findings = await audit(books, later)
+    assert any(finding in line and "o1" in line for line in findings), findings

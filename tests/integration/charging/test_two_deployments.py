@@ -55,14 +55,14 @@ NAMES = ("charging", "west")
 async def houses(postgres: Postgres, charging_schema: str) -> AsyncIterator[dict[str, House]]:
     """One that charges everything, and two that share it out."""
     async with AsyncExitStack() as stack:
-        found = {}
+        houses = {}
         for name in ("alone", *NAMES):
             url = await stack.enter_async_context(copied_database(postgres, charging_schema))
-            found[name] = await stack.enter_async_context(open_house(url))
-            async with found[name].pool.acquire() as connection:
+            houses[name] = await stack.enter_async_context(open_house(url))
+            async with houses[name].pool.acquire() as connection:
                 await claim_database(connection, "charging" if name == "alone" else name)
-            found[name].author = author(Role.CHARGING, "charging" if name == "alone" else name)
-        yield found
+            houses[name].author = author(Role.CHARGING, "charging" if name == "alone" else name)
+        yield houses
 
 
 @asynccontextmanager
@@ -101,14 +101,14 @@ def some_orders(rng: random.Random, day: date, number: int) -> list[Sent]:
 
 
 def shares(sent: Sequence[Sent]) -> dict[str, list[Sent]]:
-    west = [each for each in sent if each.uscc in WEST]
-    return {"alone": list(sent), "charging": [each for each in sent if each.uscc not in WEST], "west": west}
+    west = [event for event in sent if event.uscc in WEST]
+    return {"alone": list(sent), "charging": [event for event in sent if event.uscc not in WEST], "west": west}
 
 
 def figures(counted: DayCounted) -> dict[str, object]:
     """What the ledger takes of an answer, in no order."""
     parts = {name: getattr(counted, name) for name in ("totals", "workers", "first_time", "hours")}
-    named = {name: sorted(map(repr, found)) for name, found in parts.items()}
+    named = {name: sorted(map(repr, rows)) for name, rows in parts.items()}
     return named | {"resends": counted.resends, "unmatched": counted.unmatched_cancellations}
 
 
@@ -128,12 +128,12 @@ async def test_two_deployments_count_what_one_counts(houses: dict[str, House], s
                 previous[name] = await houses[name].cut()
             joined = await together.join([answers[name] for name in NAMES])
             assert figures(joined) == figures(answers["alone"])
-            late += sum(each.workers for each in joined.workers if each.enterprise is None and each.insured_on < day)
-            for each in joined.first_time:
-                tokens = await ChargingWorkers(clients).first_time(day, each.province)
-                assert tokens == await DayQueries(houses["alone"].pool).registrations(day, each.province, "", 100)
-            apart += sum(each.workers for name in NAMES for each in answers[name].workers if each.enterprise is None)
-            distinct += sum(each.workers for each in joined.workers if each.enterprise is None)
+            late += sum(row.workers for row in joined.workers if row.enterprise is None and row.insured_on < day)
+            for first in joined.first_time:
+                tokens = await ChargingWorkers(clients).first_time(day, first.province)
+                assert tokens == await DayQueries(houses["alone"].pool).registrations(day, first.province, "", 100)
+            apart += sum(row.workers for name in NAMES for row in answers[name].workers if row.enterprise is None)
+            distinct += sum(row.workers for row in joined.workers if row.enterprise is None)
     assert apart > distinct, "nobody rode for both"
     assert late, "no worker came late"
 
@@ -183,8 +183,8 @@ async def two_manifests(ledger: Ledger) -> None:
 async def answer(ledger: Ledger, name: str, **changed: Any) -> str:
     """Let one deployment count what is its own."""
     own = {"charging": "91110000TESTTEST1X", "west": OTHER}.get(name)
-    counted = ledger.charging.count(await ledger.asked())
-    totals = [each for each in counted.totals if each.enterprise == own]
+    counted = ledger.charging.count(await ledger.last_closing())
+    totals = [row for row in counted.totals if row.enterprise == own]
     reported = msgspec.structs.replace(counted, **({"totals": totals, "deployment": name} | changed))
     return await take_count(ledger.engine, msgspec.json.encode(reported), BOTH)
 
@@ -196,7 +196,7 @@ async def alarms(engine: AsyncEngine) -> list[str]:
 
 async def test_a_day_waits_for_every_deployment(ledger: Ledger) -> None:
     await two_manifests(ledger)
-    await ledger.ask(OPENED_ON)
+    await ledger.begin_close(OPENED_ON)
     assert [alarm.partition(" for ")[0] for alarm in await alarms(ledger.engine)] == [
         "close_overdue: 2026-10-01, attempt 1: no count"
     ]
@@ -218,18 +218,18 @@ async def test_a_day_waits_for_every_deployment(ledger: Ledger) -> None:
 
 async def test_the_sum_of_the_answers_is_compared(ledger: Ledger) -> None:
     await two_manifests(ledger)
-    await ledger.ask(OPENED_ON)
+    await ledger.begin_close(OPENED_ON)
     assert await answer(ledger, "west", totals=[]) == "awaiting_others"
     assert await answer(ledger, "charging") == "unequal"
     (unequal,) = await alarms(ledger.engine)
     assert unequal.startswith(f"day_not_equal: 2026-10-01: 2026-10-01 {OTHER} ")
-    assert (await ledger.ask(OPENED_ON)).reason == "attempt 2: the last count differed"
+    assert (await ledger.begin_close(OPENED_ON)).reason == "attempt 2: the last count differed"
     assert [await answer(ledger, name) for name in ("west", "charging")] == ["awaiting_others", "closed"]
 
 
 async def test_an_answer_of_nobody_s_is_kept_aside(ledger: Ledger) -> None:
     await two_manifests(ledger)
-    await ledger.ask(OPENED_ON)
+    await ledger.begin_close(OPENED_ON)
     assert await answer(ledger, "north") == "refused"
     assert await answer(ledger, "west") == "awaiting_others"
     assert await answer(ledger, "west", resends=9) == "refused"
@@ -245,5 +245,5 @@ async def test_an_enterprise_that_two_deployments_charge_is_booked_once(ledger: 
     detail = await ledger.value("select detail from ledger.refused_message")
     assert detail.endswith("of west: 91110000TESTTEST1X is charging's")
     del ledger.charging.manifests[again.run, again.number]
-    await ledger.ask(OPENED_ON)
+    await ledger.begin_close(OPENED_ON)
     assert [await answer(ledger, name) for name in NAMES] == ["awaiting_others", "closed"]

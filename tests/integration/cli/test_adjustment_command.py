@@ -59,11 +59,11 @@ async def test_one_proposes_another_consents(field: Field, capsys: pytest.Captur
         decided = await consent_to(bob, proposal["id"])
         assert (decided["consented_by"], decided["reversed"], decided["manifests"]) == ("bob", 2, 1)
         assert (await consent_to(bob, proposal["id"]))["reversed"] == 0
-        found = await read_adjustments(nobody, RIDES)
-        assert json.loads(json.dumps(found["adjustments"])) == [
+        listed = await read_adjustments(nobody, RIDES)
+        assert json.loads(json.dumps(listed["adjustments"])) == [
             {name: value for name, value in decided.items() if name != "reversed"}
         ]
-        print_adjustments(found["adjustments"])
+        print_adjustments(listed["adjustments"])
         assert "the enterprise knows nothing of them" in capsys.readouterr().out
     (correction,) = await house.corrections()
     assert [(total.outcome, total.reason, total.orders) for total in correction.totals] == [

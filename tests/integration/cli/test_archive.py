@@ -171,9 +171,9 @@ async def test_leaves_by_the_column_are_those_of_the_domain(shelf: Shelf) -> Non
         + [("sequence", pa.int64()), ("departed", pa.bool_()), ("worker", pa.binary()), ("received", pa.binary())]
         + [(name, pa.string()) for name in ("order_id", "series", "agency_uscc", "employer_insurance_no")]
     )
-    found = exact(pa.Table.from_pylist(rows, schema))
-    hashes = leaf_hashes(found, USCCS)
-    assert leaf_hashes(pa.concat_tables([found] * 50), USCCS) == hashes * 50  # more than are laid out together
+    table = exact(pa.Table.from_pylist(rows, schema))
+    hashes = leaf_hashes(table, USCCS)
+    assert leaf_hashes(pa.concat_tables([table] * 50), USCCS) == hashes * 50  # more than are laid out together
     for number, row in enumerate(rows):
         assert hashes[number * 32 : number * 32 + 32] == leaf_hash(_leaf(row)), row
 

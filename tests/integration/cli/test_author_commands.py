@@ -60,8 +60,8 @@ def test_a_key_is_made_once_for_its_owner_and_its_line_is_an_author(tmp_path: Pa
     line, pem = printed(), private.read_bytes()
     assert stat.S_IMODE(private.stat().st_mode) == 0o600
     (tmp_path / "vkeys").write_text(f"{line}\n")
-    (found,) = read_authors(tmp_path / "vkeys")
-    assert (found.role, found.identity, found.is_retired) == (Role.REMITTANCES, "", False)
+    (key,) = read_authors(tmp_path / "vkeys")
+    assert (key.role, key.identity, key.is_retired) == (Role.REMITTANCES, "", False)
     author.key(private, BANK, "remittances")
     assert (printed(), private.read_bytes()) == (line, pem)
 
@@ -198,10 +198,10 @@ def declaration(**attributes: Any) -> bytes:
 
 def check(event: bytes, *keys: EnterpriseKey) -> int:
     """The revision that is signed, as charging reads it."""
-    found = msgspec.json.decode(event, type=dict[str, msgspec.Raw])
-    signature = msgspec.json.decode(found["signature"], type=str)
+    fields = msgspec.json.decode(event, type=dict[str, msgspec.Raw])
+    signature = msgspec.json.decode(fields["signature"], type=str)
     known = DeclarationKeys(keys, is_signed)
-    return known.check(USCC, DAY, int(bytes(found["revision"])), signature, bytes(found["data"])).revision
+    return known.check(USCC, DAY, int(bytes(fields["revision"])), signature, bytes(fields["data"])).revision
 
 
 def test_a_declaration_is_signed_over_its_own_bytes(tmp_path: Path, printed: Callable[[], str]) -> None:

@@ -73,7 +73,7 @@ def test_token_never_repeats_the_number(tmp_path: Path, monkeypatch: pytest.Monk
     status, out, err = run("token", temporary=tmp_path, stdin=given)
     assert status == Exit.OK, err
     expected = [("CITIZEN", "11010519491231002X"), ("PASSPORT", "E 1234")]
-    assert out.split() == [worker_token(KEY.encode(), *each) for each in expected]
+    assert out.split() == [worker_token(KEY.encode(), *document) for document in expected]
     status, out, err = run("token", temporary=tmp_path, stdin="11010519491231002X\n")
     assert (status, out) == (Exit.USAGE, "")
     assert "11010519491231002X" not in err

@@ -114,15 +114,16 @@ def test_a_bad_mapping_of_enterprises_is_refused(text: str) -> None:
 
 
 def test_ndjson_of_records_and_of_bare_events(tmp_path: Path, scheme: Scheme) -> None:
-    records = [each for each in generate(scheme, Wanted(100, 1, Month(2026, 10))) if each.key.startswith(b"26")][:50]
+    generated = generate(scheme, Wanted(100, 1, Month(2026, 10)))
+    records = [record for record in generated if record.key.startswith(b"26")][:50]
     whole = tmp_path / "records.ndjson"
     whole.write_bytes(b"".join(map(write_line, records)))
     assert list(read_ndjson(whole)) == records
     assert count_lines(whole) == len(records)
     bare = tmp_path / "events.ndjson"
     bare.write_bytes(b"".join(record.value + b"\n" for record in records))
-    found = list(read_ndjson(bare))
-    assert [(each.topic, each.key, each.value) for each in found] == [(r.topic, r.key, r.value) for r in records]
+    events = list(read_ndjson(bare))
+    assert [(event.topic, event.key, event.value) for event in events] == [(r.topic, r.key, r.value) for r in records]
 
 
 def test_a_line_that_is_neither_is_named(tmp_path: Path) -> None:

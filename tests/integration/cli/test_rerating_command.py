@@ -49,8 +49,8 @@ async def test_shown_then_booked_then_nothing(field: Field, tmp_path: Path, caps
     async with field.worker(SCHEME=scheme) as worker:
         settings = settings_of(worker)
         shown = await rerate_days(settings, wish(is_booked=False))
-        (found,) = shown["differences"]
-        assert (found["orders"], found["difference_yuan"], shown["booked"]) == (3, "0.0069", 0)
+        (difference,) = shown["differences"]
+        assert (difference["orders"], difference["difference_yuan"], shown["booked"]) == (3, "0.0069", 0)
         print_rerating(shown, wish(is_booked=False))
         assert "difference 0.0069 yuan; nothing was booked" in capsys.readouterr().out
         booked = await rerate_days(settings, wish(is_booked=True, enterprise=RIDES))

@@ -138,7 +138,7 @@ class Play(Money):
     ) -> None:
         """A batch of a worker, and beside it one of the other worker at the same time."""
         taken = {record["topic"] for record in records}
-        rest = [each for each in beside or [] if each["topic"] not in taken]
+        rest = [record for record in beside or [] if record["topic"] not in taken]
         jobs = [(self.starts[worker], self._placed(records))]
         jobs += [(self.starts[1 - worker], self._placed(rest))] if rest else []
         batches = [start.reader.read(placed, start.run.next_batch()) for start, placed in jobs]
@@ -149,11 +149,11 @@ class Play(Money):
 
     def _placed(self, records: list[dict[str, Any]]) -> list[Record]:
         placed = []
-        for each in records:
-            place = (each["topic"], each["partition"])
+        for record in records:
+            place = (record["topic"], record["partition"])
             offset = self.offsets[place]
             self.offsets[place] += 1
-            placed.append(Record(*place, offset, each["ms"], b"k", bytes_of(each["value"])))
+            placed.append(Record(*place, offset, record["ms"], b"k", bytes_of(record["value"])))
         return sorted(placed, key=lambda record: (record.topic, record.partition, record.offset))
 
     async def _write(self, start: Start, batch: Batch, use_copy: bool) -> WrittenBatch:
@@ -211,8 +211,8 @@ class Play(Money):
         days = date.fromisoformat(first), date.fromisoformat(last)
         window = Window(*days, enterprise or None, province or None)
         expected = self.model.find_differences(*days, enterprise, province)
-        found = await find_differences(self.pool, self.scheme, window)
-        same("what would be rated anew", differing(found), expected_differing(expected))
+        differences = await find_differences(self.pool, self.scheme, window)
+        same("what would be rated anew", differing(differences), expected_differing(expected))
         booking = book_differences(self.pool, self.scheme, window, CHARGING, await store_decision(self.pool))
         if any(total.outcome == "uncovered" for _, total in expected):
             with pytest.raises(Refused):
@@ -314,8 +314,8 @@ class Play(Money):
     async def _same_workers(self, count: Count) -> None:
         days = DayQueries(self.pool)
         for province in ("31", "44", "37", "46", "12"):
-            found = await days.registrations(count.day, province, "", 100)
-            same(f"first-time workers of {province}", found, sorted(count.first_time.get(province, ())))
+            registrations = await days.registrations(count.day, province, "", 100)
+            same(f"first-time workers of {province}", registrations, sorted(count.first_time.get(province, ())))
             reported = {
                 (row.enterprise, province, row.worker_id, row.employer_insurance_no): row.orders
                 for row in await days.employee_exclusions(count.day, province)

@@ -30,23 +30,23 @@ def units(yuan: Fraction) -> int:
 
 def model_sums(totals: Mapping[Total, int]) -> Sums:
     """Orders and premium of the model's totals in the services' terms: (key, "orders" or "premium") to the sum."""
-    found: Sums = Counter()
+    sums: Sums = Counter()
     for total, orders in totals.items():
         key = (str(total.insured_on), *total[1:6], int(total.line or 0))
-        found[*key, "orders"] += orders
-        found[*key, "premium"] += units(total.base) * orders
-    return Counter({key: value for key, value in found.items() if value})
+        sums[*key, "orders"] += orders
+        sums[*key, "premium"] += units(total.base) * orders
+    return Counter({key: value for key, value in sums.items() if value})
 
 
 def reported_sums(totals: Sequence[Any]) -> Sums:
     """The same of what the services say."""
-    found: Sums = Counter()
+    sums: Sums = Counter()
     for total in totals:
         place = (str(total.insured_on), total.enterprise, total.province or "", total.industry or "")
         key = (*place, total.outcome.value, total.reason or "", total.tariff_line or 0)
-        found[*key, "orders"] += total.orders
-        found[*key, "premium"] += total.premium
-    return Counter({key: value for key, value in found.items() if value})
+        sums[*key, "orders"] += total.orders
+        sums[*key, "premium"] += total.premium
+    return Counter({key: value for key, value in sums.items() if value})
 
 
 def same(what: str, service: Any, model: Any) -> None:
@@ -127,11 +127,11 @@ class Audit:
         async with self.ledger.connect() as connection:
             reported = await read_statements(connection, None, None, None)
         service = {
-            (each.enterprise, each.province, each.period): (
-                each.orders, each.due_on, Fraction(each.amount_yuan), Fraction(each.rounding_yuan),
-                [_reported_line(line) for line in each.lines],
+            (statement.enterprise, statement.province, statement.period): (
+                statement.orders, statement.due_on, Fraction(statement.amount_yuan), Fraction(statement.rounding_yuan),
+                [_reported_line(line) for line in statement.lines],
             )
-            for each in reported
+            for statement in reported
         }  # fmt: skip
         model = {
             (*bill.party, bill.period): (
@@ -171,13 +171,13 @@ def _assessed(line: StatementLine) -> tuple[str | None, str | None]:
 def differing(found: Sequence[Difference]) -> Counter[tuple[Any, ...]]:
     """Orders, and what they cost before and now, of what a re-rating would change."""
     sums: Counter[tuple[Any, ...]] = Counter()
-    for each in found:
-        place = (each.insured_on, each.enterprise, each.province, each.industry)
-        old = (each.old_line or 0, each.old_reason or "")
-        key = (*place, *old, each.new_line or 0, each.new_reason or "")
-        sums[key] += each.orders
-        sums[*key, "old"] += each.old_premium
-        sums[*key, "new"] += each.new_premium
+    for difference in found:
+        place = (difference.insured_on, difference.enterprise, difference.province, difference.industry)
+        old = (difference.old_line or 0, difference.old_reason or "")
+        key = (*place, *old, difference.new_line or 0, difference.new_reason or "")
+        sums[key] += difference.orders
+        sums[*key, "old"] += difference.old_premium
+        sums[*key, "new"] += difference.new_premium
     return +sums
 
 
@@ -204,30 +204,30 @@ def same_day(reported: DayCounted | DayClosed, count: Count) -> None:
     }
     same(f"the workers of {count.day}", workers, dict(count.workers))
     hours = {
-        (each.insured_on, each.enterprise, each.province, hour): orders
-        for each in reported.hours
-        for hour, orders in enumerate(each.orders)
+        (row.insured_on, row.enterprise, row.province, hour): orders
+        for row in reported.hours
+        for hour, orders in enumerate(row.orders)
         if orders
     }
     same(f"the hours of {count.day}", hours, dict(count.hours))
-    first = {each.province: each.workers for each in reported.first_time}
-    same(f"first-time workers of {count.day}", first, {p: len(found) for p, found in count.first_time.items()})
+    first = {row.province: row.workers for row in reported.first_time}
+    same(f"first-time workers of {count.day}", first, {p: len(tokens) for p, tokens in count.first_time.items()})
 
 
 def balances(model: Model) -> dict[tuple[str, str, str], int]:
     """Every account that is not at zero, by kind and party."""
-    found: Counter[tuple[str, str, str]] = Counter()
+    sums: Counter[tuple[str, str, str]] = Counter()
     for _, total, orders in model.lines:
-        found["receivable", total.enterprise, total.province] += units(total.base) * orders
-        found["premium_income", total.enterprise, total.province] -= units(total.base) * orders
+        sums["receivable", total.enterprise, total.province] += units(total.base) * orders
+        sums["premium_income", total.enterprise, total.province] -= units(total.base) * orders
     for bill in model.bills.issued:
         paid = units(bill.amount - bill.owed)
-        found["receivable", *bill.party] += units(bill.rounding) - paid
-        found["rounding", "", ""] -= units(bill.rounding)
-        found["late_fee_receivable", *bill.party] += units(bill.fee_owed)
-        found["late_fee_income", *bill.party] -= units(bill.fee_booked)
+        sums["receivable", *bill.party] += units(bill.rounding) - paid
+        sums["rounding", "", ""] -= units(bill.rounding)
+        sums["late_fee_receivable", *bill.party] += units(bill.fee_owed)
+        sums["late_fee_income", *bill.party] -= units(bill.fee_booked)
     for party, held in model.bills.advances.items():
-        found["advances", *party] -= units(held)
+        sums["advances", *party] -= units(held)
     for _, amount, _ in model.bills.remittances.values():
-        found["cash", "", ""] += units(amount)
-    return {key: value for key, value in found.items() if value}
+        sums["cash", "", ""] += units(amount)
+    return {key: value for key, value in sums.items() if value}

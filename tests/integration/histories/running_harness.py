@@ -53,12 +53,12 @@ class Running:
                 await self.stream.sender.flush()
                 await self.stream.is_taken_in()
                 await self.between()
-            each = self.workload.record()
-            value = bytes_of(each["value"]) or b""
-            key = str(each["partition"]).encode()  # an order's events keep their order
-            await self.stream.sender.send(each["topic"], key, value, each["ms"])
+            record = self.workload.record()
+            value = bytes_of(record["value"]) or b""
+            key = str(record["partition"]).encode()  # an order's events keep their order
+            await self.stream.sender.send(record["topic"], key, value, record["ms"])
             self.offset += 1
-            records.append(Record(each["topic"], each["partition"], self.offset, each["ms"], key, value))
+            records.append(Record(record["topic"], record["partition"], self.offset, record["ms"], key, value))
         await self.stream.sender.flush()
         await self.stream.is_taken_in()
         await self.system.apis.charging.post("/v1/settle")
@@ -101,7 +101,7 @@ class Running:
         await until(self._nothing_pending, "the receipts of all reports")
         platform = self.system.apis.national_platform
         listed = (await platform.get("/v1/reports", kind="coverage"))["reports"]
-        reports = [await platform.get(f"/v1/reports/{each['report_id']}") for each in listed]
+        reports = [await platform.get(f"/v1/reports/{item['report_id']}") for item in listed]
         held = Counter[tuple[Any, ...]]()
         for report in reports:
             held += reported_by(report)
@@ -113,41 +113,41 @@ class Running:
 
 def reported_by(report: dict[str, Any]) -> Counter[tuple[Any, ...]]:
     """The figures of a coverage report by day, province and what they count."""
-    found: Counter[tuple[Any, ...]] = Counter()
+    counts: Counter[tuple[Any, ...]] = Counter()
     place = (report["day"], report["province"])
-    found[*place, "orders"] = report["orders"]
-    found[*place, "premium"] = units(Fraction(report["premium_yuan"]))
-    found[*place, "first time"] = report["first_time_workers"]
-    found[*place, "workers", report["day"], ""] = report["province_workers"]
+    counts[*place, "orders"] = report["orders"]
+    counts[*place, "premium"] = units(Fraction(report["premium_yuan"]))
+    counts[*place, "first time"] = report["first_time_workers"]
+    counts[*place, "workers", report["day"], ""] = report["province_workers"]
     for line in report["lines"]:
         key = (*place, line["insured_on"], line["enterprise"], line["industry"], line["tariff_line"])
-        found[*key, "charged"] = line["charged"]
-        found[*key, "reversed"] = line["reversed"]
-    for each in report["exclusions"]:
-        found[*place, each["insured_on"], each["enterprise"], each["industry"], each["reason"]] = each["orders"]
-    for each in report["workers"]:
-        found[*place, "workers", each["insured_on"], each["enterprise"]] = each["workers"]
-    return +found
+        counts[*key, "charged"] = line["charged"]
+        counts[*key, "reversed"] = line["reversed"]
+    for row in report["exclusions"]:
+        counts[*place, row["insured_on"], row["enterprise"], row["industry"], row["reason"]] = row["orders"]
+    for row in report["workers"]:
+        counts[*place, "workers", row["insured_on"], row["enterprise"]] = row["workers"]
+    return +counts
 
 
 def expected_of(count: Count) -> Counter[tuple[Any, ...]]:
     """The same by the model; negative sums do not come up before a month is over."""
-    found: Counter[tuple[Any, ...]] = Counter()
+    counts: Counter[tuple[Any, ...]] = Counter()
     for total, orders in count.totals.items():
         place = (str(count.day), total.province)
         key = (*place, str(total.insured_on), total.enterprise, total.industry)
         if total.outcome == "excluded":
-            found[*key, total.reason] += orders
+            counts[*key, total.reason] += orders
             continue
-        found[*place, "orders"] += orders if total.outcome == "charged" else -orders
-        found[*place, "premium"] += units(total.base) * orders
-        found[*key, int(total.line), total.outcome] += orders
+        counts[*place, "orders"] += orders if total.outcome == "charged" else -orders
+        counts[*place, "premium"] += units(total.base) * orders
+        counts[*key, int(total.line), total.outcome] += orders
     for (insured_on, enterprise, province), workers in count.workers.items():
         if enterprise or insured_on == count.day:
-            found[str(count.day), province, "workers", str(insured_on), enterprise] = workers
+            counts[str(count.day), province, "workers", str(insured_on), enterprise] = workers
     for province, new in count.first_time.items():
-        found[str(count.day), province, "first time"] = len(new)
-    return +found
+        counts[str(count.day), province, "first time"] = len(new)
+    return +counts
 
 
 @asynccontextmanager

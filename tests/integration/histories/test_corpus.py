@@ -44,8 +44,8 @@ def as_sent() -> list[Sent]:
     nasty = [corpu.sent for corpu in read_corpus()]
     nasty += [Sent(spoiled(Random(seed)), uscc=DELIVERY) for seed in range(SPOILED)]
     sent = []
-    for number, each in enumerate(nasty):
-        sent += [each, accepted(f"good-{number}", uscc=each.uscc)]
+    for number, event in enumerate(nasty):
+        sent += [event, accepted(f"good-{number}", uscc=event.uscc)]
     return sent
 
 
@@ -53,10 +53,10 @@ def as_records(sent: list[Sent]) -> list[Record]:
     """As the log of one partition a topic holds them, in the order that the model is told."""
     offsets: Counter[str] = Counter()
     records = []
-    for each in sent:
-        topic = orders_topic(each.uscc)
-        time_ms = NOON_MS if each.time_ms is None else each.time_ms
-        records.append(Record(topic, 0, offsets[topic], time_ms, each.key, each.value, each.headers))
+    for event in sent:
+        topic = orders_topic(event.uscc)
+        time_ms = NOON_MS if event.time_ms is None else event.time_ms
+        records.append(Record(topic, 0, offsets[topic], time_ms, event.key, event.value, event.headers))
         offsets[topic] += 1
     return sorted(records, key=lambda record: (record.topic, record.offset))
 
@@ -95,8 +95,8 @@ async def test_the_whole_consumer_takes_them_as_the_model_does(house: House, fre
     for record in records:
         place = (record.topic, record.offset)
         if expected[place][0] == "parked":
-            found = (kept[place].value, kept[place].key, times[place])
-            assert found == (record.value, record.key, record.timestamp)
+            stored = (kept[place].value, kept[place].key, times[place])
+            assert stored == (record.value, record.key, record.timestamp)
 
 
 async def test_rows_books_and_model_agree_after_them(postgres: Postgres) -> None:
@@ -106,10 +106,10 @@ async def test_rows_books_and_model_agree_after_them(postgres: Postgres) -> None
         {
             "topic": orders_topic(RIDES),
             "partition": 0,
-            "ms": NOON_MS if each.time_ms is None else each.time_ms,
-            "value": None if each.value is None else {"hex": each.value.hex()},
+            "ms": NOON_MS if event.time_ms is None else event.time_ms,
+            "value": None if event.value is None else {"hex": event.value.hex()},
         }
-        for each in sent
+        for event in sent
     ]
     async with model_template(postgres) as template, open_play(postgres, template) as play:
         for use_copy in (True, False):

@@ -65,23 +65,23 @@ def total(
 
 def manifest(run: str, number: int, totals: Iterable[Total]) -> PremiumsCharged:
     """A manifest of the totals; its kind follows from them."""
-    found = list(totals)
-    kind = "settlement" if any(one.outcome is Outcome.REVERSED for one in found) else "orders"
-    leaves = sum(one.orders for one in found)
+    lines = list(totals)
+    kind = "settlement" if any(one.outcome is Outcome.REVERSED for one in lines) else "orders"
+    leaves = sum(one.orders for one in lines)
     unsigned = PremiumsCharged(
         run=run,
         number=number,
         kind="settlement" if kind == "settlement" else "orders",
         leaves=leaves,
         root=secrets.token_hex(32),
-        totals=found,
+        totals=lines,
     )
     return signed(unsigned) if 0 <= leaves <= LARGEST else unsigned
 
 
 def signed(one: PremiumsCharged, author: AuthorSigner | None = None) -> PremiumsCharged:
     """The manifest with the signature of its deployment, unless somebody else signs it."""
-    signer = author or next(each for each in ALL if each.author.identity == one.deployment)
+    signer = author or next(signer for signer in ALL if signer.author.identity == one.deployment)
     return sign_manifest(one, signer.key_id, signer.sign)
 
 
@@ -115,8 +115,8 @@ class Charging:
             cut[settlement.run] = settlement.number
         inside = [one for key, one in self.manifests.items() if _reaches(cut, key)]
         late = [one for key, one in self.manifests.items() if _reaches(cut, key) - _reaches(closing.previous_cut, key)]
-        totals = [one for found in inside for one in found.totals if one.insured_on == closing.day]
-        totals += [one for found in late for one in found.totals if one.insured_on and one.insured_on < closing.day]
+        totals = [one for written in inside for one in written.totals if one.insured_on == closing.day]
+        totals += [one for written in late for one in written.totals if one.insured_on and one.insured_on < closing.day]
         return DayCounted(
             day=closing.day,
             attempt=closing.attempt,
@@ -157,23 +157,23 @@ class Ledger:
         await self.take(written)
         return written
 
-    async def ask(self, day: date, as_of: datetime | None = None) -> CloseResult:
+    async def begin_close(self, day: date, as_of: datetime | None = None) -> CloseResult:
         """Ask for the close of a day, in time unless said otherwise."""
         return await close_day(self.engine, day, as_of or due(day), 36)
 
-    async def asked(self) -> DayClosing:
+    async def last_closing(self) -> DayClosing:
         """The last question published."""
         payload = await self.value("select payload from ledger.outbox where topic = 'days.closing.v1' order by id desc")
         return msgspec.json.decode(payload, type=DayClosing)
 
     async def answer(self) -> str:
         """Let charging answer the last question."""
-        counted = self.charging.count(await self.asked())
+        counted = self.charging.count(await self.last_closing())
         return await take_count(self.engine, msgspec.json.encode(counted), COUNTERS)
 
     async def close(self, day: date) -> str:
         """Ask and answer."""
-        assert (await self.ask(day)).state == "closing"
+        assert (await self.begin_close(day)).state == "closing"
         return await self.answer()
 
     async def close_through(self, last: date) -> None:

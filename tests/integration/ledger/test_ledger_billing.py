@@ -188,8 +188,8 @@ async def test_the_same_remittance_again_is_harmless_and_another_one_is_an_alarm
 
 async def alarm_names(ledger: Ledger) -> list[str]:
     async with ledger.engine.connect() as connection:
-        found = await read_alarms(connection, await read_books(connection), 60)
-    return [alarm.partition(":")[0] for alarm in found]
+        raised = await read_alarms(connection, await read_books(connection), 60)
+    return [alarm.partition(":")[0] for alarm in raised]
 
 
 async def test_money_of_an_unknown_enterprise_is_kept_as_an_advance(ledger: Ledger) -> None:

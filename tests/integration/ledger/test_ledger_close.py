@@ -52,8 +52,8 @@ async def test_an_empty_day_closes(ledger: Ledger) -> None:
 
 async def test_unequal_counts_leave_the_day_open_and_name_the_difference(ledger: Ledger) -> None:
     await ledger.charge(new_run(), total(orders=10))
-    await ledger.ask(OPENED_ON)
-    right = ledger.charging.count(await ledger.asked())
+    await ledger.begin_close(OPENED_ON)
+    right = ledger.charging.count(await ledger.last_closing())
     wrong = msgspec.structs.replace(right, totals=[total(orders=9), total(orders=1, enterprise=OTHER)])
     assert await take_count(ledger.engine, msgspec.json.encode(wrong), COUNTERS) == "unequal"
     async with ledger.engine.connect() as connection:
@@ -65,9 +65,9 @@ async def test_unequal_counts_leave_the_day_open_and_name_the_difference(ledger:
     assert [alarm.partition(":")[0] for alarm in alarms] == ["day_not_equal"] * 2
     assert await ledger.value("select count(*) from ledger.day_closed") == 0
 
-    again = await ledger.ask(OPENED_ON)
+    again = await ledger.begin_close(OPENED_ON)
     assert (again.state, again.reason) == ("closing", "attempt 2: the last count differed")
-    assert (await ledger.asked()).cut == right.cut
+    assert (await ledger.last_closing()).cut == right.cut
     assert await ledger.answer() == "closed"
     async with ledger.engine.connect() as connection:
         assert await read_alarms(connection, await read_books(connection), 60) == []
@@ -79,7 +79,7 @@ async def test_a_settlement_of_the_close_is_booked_on_the_day_once(ledger: Ledge
     reversals = (total(Outcome.REVERSED, 2), total(Outcome.REVERSED, 1, day=SECOND, reason="resent"))
     ledger.charging.settle_at_close(OPENED_ON, *reversals)
     settlement = ledger.charging.settlements[OPENED_ON]
-    await ledger.ask(OPENED_ON)
+    await ledger.begin_close(OPENED_ON)
     assert await ledger.take(settlement) == "waiting"
     assert await ledger.answer() == "closed"
     assert await ledger.take(settlement) == "already_booked"
@@ -96,8 +96,8 @@ async def test_a_settlement_of_the_close_is_booked_on_the_day_once(ledger: Ledge
 async def test_an_unequal_attempt_with_a_settlement_can_be_repeated(ledger: Ledger) -> None:
     await ledger.charge(new_run(), total(orders=10))
     ledger.charging.settle_at_close(OPENED_ON, total(Outcome.REVERSED, 2))
-    await ledger.ask(OPENED_ON)
-    wrong = msgspec.structs.replace(ledger.charging.count(await ledger.asked()), totals=[])
+    await ledger.begin_close(OPENED_ON)
+    wrong = msgspec.structs.replace(ledger.charging.count(await ledger.last_closing()), totals=[])
     assert await take_count(ledger.engine, msgspec.json.encode(wrong), COUNTERS) == "unequal"
     assert await ledger.close(OPENED_ON) == "closed"
     assert await ledger.value("select count(*) from ledger.manifest_inbox") == 0
@@ -106,7 +106,7 @@ async def test_an_unequal_attempt_with_a_settlement_can_be_repeated(ledger: Ledg
 
 async def test_settlements_outside_the_cut_wait_for_the_close_and_go_to_the_next_day(ledger: Ledger) -> None:
     await ledger.charge(new_run(), total(orders=10))
-    await ledger.ask(OPENED_ON)
+    await ledger.begin_close(OPENED_ON)
     periodic = new_run()
     assert await ledger.take(ledger.charging.write(periodic, total(Outcome.REVERSED, 1))) == "waiting"
     late = ledger.charging.write(new_run(), total(orders=4))
@@ -124,26 +124,26 @@ async def test_settlements_outside_the_cut_wait_for_the_close_and_go_to_the_next
 
 async def test_too_early_in_the_wrong_order_and_twice_change_nothing(ledger: Ledger) -> None:
     before = await ledger.rows(STATE)
-    early = await ledger.ask(OPENED_ON, due(OPENED_ON) - timedelta(microseconds=1))
+    early = await ledger.begin_close(OPENED_ON, due(OPENED_ON) - timedelta(microseconds=1))
     assert (early.state, early.reason) == ("refused", "2026-10-01 can be closed from 2026-10-02T12:00:00+08:00 on")
-    assert (await ledger.ask(SECOND)).reason == "2026-10-01 has to be closed first"
-    assert (await ledger.ask(date(2026, 9, 30))).reason == "the books begin on 2026-10-01"
+    assert (await ledger.begin_close(SECOND)).reason == "2026-10-01 has to be closed first"
+    assert (await ledger.begin_close(date(2026, 9, 30))).reason == "the books begin on 2026-10-01"
     assert await ledger.rows(STATE) == before
-    await ledger.ask(OPENED_ON)
+    await ledger.begin_close(OPENED_ON)
     asked = await ledger.rows(STATE)
-    again = await ledger.ask(OPENED_ON)
+    again = await ledger.begin_close(OPENED_ON)
     assert (again.state, again.reason) == ("closing", "2026-10-01 is being closed already, attempt 1")
     assert await ledger.rows(STATE) == asked
     await ledger.answer()
     closed = await ledger.rows(STATE)
-    assert (await ledger.ask(OPENED_ON)).state == "closed"
+    assert (await ledger.begin_close(OPENED_ON)).state == "closed"
     assert await ledger.answer() == "already_counted"
     assert await ledger.rows(STATE) == closed
 
 
 async def test_of_two_processes_one_closes_and_the_other_notices(ledger: Ledger) -> None:
     await ledger.charge(new_run(), total(orders=10))
-    answers = await asyncio.gather(*(ledger.ask(OPENED_ON) for _ in range(4)))
+    answers = await asyncio.gather(*(ledger.begin_close(OPENED_ON) for _ in range(4)))
     assert [answer.reason for answer in answers].count(None) == 1
     assert await ledger.value("select count(*) from ledger.day_closing") == 1
     states = await asyncio.gather(*(ledger.answer() for _ in range(4)))
@@ -152,8 +152,8 @@ async def test_of_two_processes_one_closes_and_the_other_notices(ledger: Ledger)
 
 
 async def test_answers_that_nobody_asked_for_are_kept_aside(ledger: Ledger) -> None:
-    await ledger.ask(OPENED_ON)
-    right = ledger.charging.count(await ledger.asked())
+    await ledger.begin_close(OPENED_ON)
+    right = ledger.charging.count(await ledger.last_closing())
     odd = [
         msgspec.structs.replace(right, day=SECOND),
         msgspec.structs.replace(right, attempt=2),
@@ -170,14 +170,14 @@ async def test_answers_that_nobody_asked_for_are_kept_aside(ledger: Ledger) -> N
 
 
 async def test_an_overdue_count_is_an_alarm_and_asked_for_again(ledger: Ledger) -> None:
-    await ledger.ask(OPENED_ON)
-    first = await ledger.asked()
+    await ledger.begin_close(OPENED_ON)
+    first = await ledger.last_closing()
     assert await find_overdue(ledger.engine, 3_600) is None
     woken: list[bool] = []
     overdue = CloseRetry(ledger.engine, 0.0, lambda: woken.append(True))
     await overdue.check()
     assert woken == [True]
-    assert await ledger.asked() == first
+    assert await ledger.last_closing() == first
     assert await ledger.value("select count(*) from ledger.outbox where topic = 'days.closing.v1'") == 2
     async with ledger.engine.connect() as connection:
         alarms = await read_alarms(connection, await read_books(connection), 0.0)

@@ -106,7 +106,7 @@ async def test_tiles_entries_and_proofs_at_every_size_around_a_tile(house: LogHo
                 assert answer.headers["content-type"] == "application/octet-stream"
                 assert "immutable" in answer.headers["cache-control"]
                 held[tile.level, tile.number] = answer.content
-            leaves = [each for number in range((size + 255) // 256) for each in split_hashes(held[0, number])]
+            leaves = [leaf for number in range((size + 255) // 256) for leaf in split_hashes(held[0, number])]
             entries = [entry for number in range((size + 255) // 256) for entry in split_entries(held[-1, number])]
             assert [merkle.leaf_hash(entry) for entry in entries] == leaves
             assert merkle.root(leaves) == signed.root
@@ -120,7 +120,7 @@ async def test_tiles_entries_and_proofs_at_every_size_around_a_tile(house: LogHo
             run = f"{index:032x}"
             reported = (await api.get(f"/v1/log/proofs/{run}/1")).json()
             assert (reported["index"], reported["size"]) == (index, 600)
-            hashes = [bytes.fromhex(each) for each in reported["proof"]]
+            hashes = [bytes.fromhex(item) for item in reported["proof"]]
             assert merkle.verify_inclusion(leaves[index], index, 600, hashes, seen[-1].root)
             assert house.check(reported["checkpoint"].encode())[0] == seen[-1]
         older = (await api.get(f"/v1/log/proofs/{255:032x}/1", params={"size": 257})).json()
@@ -158,8 +158,8 @@ async def test_a_checkpoint_is_due_after_its_time_or_a_close(house: LogHouse) ->
 
 async def test_only_one_signs_at_a_time(house: LogHouse) -> None:
     await house.ledger.charge(new_run(), total())
-    found = await asyncio.gather(*(house.sign() for _ in range(3)))
-    assert sorted(each is None for each in found) == [False, True, True]
+    signed = await asyncio.gather(*(house.sign() for _ in range(3)))
+    assert sorted(checkpoint is None for checkpoint in signed) == [False, True, True]
 
 
 FORGERIES = {

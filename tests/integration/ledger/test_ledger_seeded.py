@@ -56,15 +56,15 @@ class Week:
 
     def reversals(self) -> list[Total]:
         """Some of what was charged and not reversed yet."""
-        found = []
+        reversals = []
         for key in self.random.sample(sorted(self.charged), min(2, len(self.charged))):
             if orders := self.random.randint(0, self.charged[key]):
                 self.charged[key] -= orders
                 day, enterprise, province = key
-                found.append(
+                reversals.append(
                     total(Outcome.REVERSED, orders, day=day, enterprise=enterprise, province=province, base=733)
                 )
-        return found
+        return reversals
 
     def write_settlement(self) -> None:
         """A settling step between closes."""
@@ -88,7 +88,7 @@ class Week:
             if self.random.random() < 0.4:
                 self.write_settlement()
         await self.deliver(0.7)
-        assert (await self.ledger.ask(today)).state == "closing"
+        assert (await self.ledger.begin_close(today)).state == "closing"
         self.write_settlement()
         await self.deliver(0.5)
         if self.random.random() < 0.6 and (totals := self.reversals()):

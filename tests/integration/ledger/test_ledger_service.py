@@ -163,10 +163,10 @@ async def read_all(broker: Broker, topic: str) -> list[bytes]:
     try:
         (partition,) = consumer.assignment()
         end = (await consumer.end_offsets([partition]))[partition]
-        found: list[bytes] = []
+        payloads: list[bytes] = []
         while await consumer.position(partition) < end:
-            found += [record.value async for record in _some(consumer)]
-        return found
+            payloads += [record.value async for record in _some(consumer)]
+        return payloads
     finally:
         await consumer.stop()
 

@@ -65,33 +65,33 @@ def keys_of(house: LogHouse) -> Keys:
 
 
 async def test_a_third_party_works_the_statement_out_anew(house: LogHouse) -> None:
-    found = await evidence_of(house)
-    said = verify_statement(json.dumps(found).encode(), keys_of(house))
+    evidence = await evidence_of(house)
+    said = verify_statement(json.dumps(evidence).encode(), keys_of(house))
     assert said.startswith(f"Proved: the statement of {ENTERPRISE} for province 44 and 2026-09, 13 orders,")
     assert "from 4 totals of 4 manifests" in said
     assert "does not prove that no order of the month is missing" in said
-    assert OTHER not in json.dumps(found)
+    assert OTHER not in json.dumps(evidence)
 
 
 async def test_late_orders_are_proved_as_adjustments_of_the_month_they_were_posted_in(house: LogHouse) -> None:
     await close_until(house.ledger, OCTOBER.last_day)
     assert (await bill(house.ledger, OCTOBER)).state == "issued"
-    found = await evidence_of(house, f"2026-10-44-{ENTERPRISE}")
-    assert [line["kind"] for line in found["statement"]["lines"]] == ["line", "adjustment"]
-    assert "15 orders" in verify_statement(json.dumps(found).encode(), keys_of(house))
+    evidence = await evidence_of(house, f"2026-10-44-{ENTERPRISE}")
+    assert [line["kind"] for line in evidence["statement"]["lines"]] == ["line", "adjustment"]
+    assert "15 orders" in verify_statement(json.dumps(evidence).encode(), keys_of(house))
 
 
 async def test_orders_outside_the_declaration_are_a_line_apart_of_a_sum_that_is_proved(house: LogHouse) -> None:
     """9 at 0.0733 are 0.66 yuan; 7 of them 0.51, so 0.15 are left for the other two, which are exactly 0.1466."""
-    found = await evidence_of(house)
-    *others, whole = found["statement"]["lines"]
+    evidence = await evidence_of(house)
+    *others, whole = evidence["statement"]["lines"]
     assert (whole["orders"], whole["base_yuan"], whole["amount_yuan"]) == (9, "0.0733", "0.66")
     within = whole | {"orders": 7, "exact_yuan": "0.5131", "amount_yuan": "0.51"}
     outside = whole | {"kind": "outside_declaration", "number": whole["number"] + 1, "orders": 2}
     for amount, is_proved in (("0.15", True), ("0.14", False)):
         last = outside | {"exact_yuan": "0.1466", "amount_yuan": amount}
-        found["statement"]["lines"] = [*others, within, last]
-        data = json.dumps(found).encode()
+        evidence["statement"]["lines"] = [*others, within, last]
+        data = json.dumps(evidence).encode()
         if is_proved:
             assert "proves the sum of their line and the line of the others" in verify_statement(data, keys_of(house))
         else:

@@ -71,8 +71,8 @@ async def test_nothing_is_open(client: httpx.AsyncClient, path: str) -> None:
 
 async def differences(client: httpx.AsyncClient, key: str = "key-national") -> list[tuple[Any, ...]]:
     answer = await client.get("/v1/reconciliations/2026-10", headers=bearer(key))
-    found = answer.raise_for_status().json()["differences"]
-    return [(d["province"], d["enterprise"], d["what"], d["declared"], d["reported"]) for d in found]
+    listed = answer.raise_for_status().json()["differences"]
+    return [(d["province"], d["enterprise"], d["what"], d["declared"], d["reported"]) for d in listed]
 
 
 async def test_months_that_agree_have_no_difference(client: httpx.AsyncClient, keys: Keys) -> None:

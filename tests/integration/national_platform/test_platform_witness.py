@@ -45,8 +45,8 @@ class Log:
     client: httpx.AsyncClient
 
     def note(self, size: int, leaves: list[bytes] = LEAVES, origin: str = ORIGIN) -> Note:
-        found = Checkpoint(origin, size, merkle.root(leaves[:size])).text
-        return Note(found, (self.house.keys.signers[0].sign(found),))
+        text = Checkpoint(origin, size, merkle.root(leaves[:size])).text
+        return Note(text, (self.house.keys.signers[0].sign(text),))
 
     async def add(self, old: int, size: int, leaves: list[bytes] = LEAVES) -> httpx.Response:
         proof = [merkle.root(leaves[start:end]) for start, end in merkle.consistency_ranges(old, size)]
