@@ -1,4 +1,4 @@
-"""`danbao archive`: days leave the table for files, are looked at there, come back, and are forgotten at last.
+"""`danbao archive`: move days from the table to files, verify them there, restore them, and prune them at last.
 
 Resumable at every point: docs/decisions/0009 has what remains where, and what the next run does with it.
 """
@@ -27,7 +27,7 @@ FILE_LEAVES: Final = 500_000
 LOCK: Final = 0x61726368697665
 """Advisory lock of a session: one archive at a time."""
 Progress = Callable[[int], None]
-"""Told the rows that are done, whenever there are more."""
+"""Called with the number of rows done since the last call."""
 T = TypeVar("T")
 
 
@@ -50,19 +50,21 @@ class Archive:
 
     async def archive(self, day: date, progress: Progress) -> files.Index:
         """Write, check, record, take out, drop; goes on where it was cut short. `Refused` leaves the part as it is."""
-        found = await table.read_days(self._connection)
-        if day not in found.attached | found.leaving | found.detached:
-            raise Refused(f"{day} is archived" if found.is_archived(day) else f"there are no rows of {day}")
-        await table.check_day(self._connection, day, self._after, found.last_closed)
-        record = found.records.get(day)
+        days = await table.read_days(self._connection)
+        if day not in days.attached | days.leaving | days.detached:
+            raise Refused(f"{day} is archived" if days.is_archived(day) else f"there are no rows of {day}")
+        await table.check_day(self._connection, day, self._after, days.last_closed)
+        record = days.records.get(day)
         if record is not None and record.what == "archived" and await self._is_as_archived(day, record):
             index = files.read_index(self._of(day), record.index_sha256)
             files.check_files(self._of(day), index)
-        elif day in found.attached:
+        elif day in days.attached:
             index = await self.write(day, progress)
         else:
-            raise Refused(f"charging.{part_of(day)} is no part of the table and not what was archived: look at it")
-        if not await table.let_go(self._connection, day, found):
+            raise Refused(
+                f"charging.{part_of(day)} is no partition of the table and differs from the archive; check it by hand"
+            )
+        if not await table.let_go(self._connection, day, days):
             raise Refused(f"{day} got rows while it was archived; it is in the table as before. Archive it again")
         return index
 
@@ -138,45 +140,45 @@ class Archive:
 
     async def _archived_jobs(self, day: date) -> tuple[files.Index, list[Job]]:
         """The files of an archived day as the record has them, and a job for each; batches as the database has them."""
-        found = await table.read_days(self._connection)
-        record = found.records.get(day)
-        if record is None or not found.is_archived(day):
+        days = await table.read_days(self._connection)
+        record = days.records.get(day)
+        if record is None or not days.is_archived(day):
             raise Refused(f"{day} is not archived")
         if record.what == "pruned":
             raise Refused(f"the archive of {day} was given up after the time that it has to be kept")
         index = files.read_index(self._of(day), record.index_sha256)
         await asyncio.to_thread(files.check_files, self._of(day), index)
         jobs = await self._jobs(day, self._of(day))
-        whole = [batch for job in jobs for batch in job.batches]
+        whole = [entry for job in jobs for entry in job.batches]
         names = index.rows_files
-        reported = {batch["batch"]: batch["file"] for batch in files.read_batches(self._of(day))}
-        by_file = {name: [each for each in whole if reported.get(each.batch) == name] for name in names}
+        reported = {entry["batch"]: entry["file"] for entry in files.read_batches(self._of(day))}
+        by_file = {name: [batch for batch in whole if reported.get(batch.batch) == name] for name in names}
         one = Job(self._url, day, self._of(day), "", index.enterprises, ())
         return index, [replace(one, name=name, batches=by_file[name]) for name in names]
 
     async def states(self) -> list[dict[str, Any]]:
         """Each day that was ever archived: what became of it, its rows, the bytes of its files."""
-        found = await table.read_days(self._connection)
+        days = await table.read_days(self._connection)
         return [
             {
                 "day": record.day.isoformat(),
-                "state": record.what if found.is_archived(record.day) else "in the table",
+                "state": record.what if days.is_archived(record.day) else "in the table",
                 "rows": record.rows,
                 "bytes": record.bytes,
-                "is_kept": record.what == "archived" and found.is_archived(record.day),
+                "is_kept": record.what == "archived" and days.is_archived(record.day),
             }
-            for record in sorted(found.records.values(), key=lambda each: each.day)
+            for record in sorted(days.records.values(), key=lambda each: each.day)
         ]
 
     async def past_retention(self, today: date, retention_days: int) -> list[date]:
         """Archived days that need not be kept any more, and those whose files outlived their record."""
-        found = await table.read_days(self._connection)
+        days = await table.read_days(self._connection)
         return sorted(
             day
-            for day in found.records
-            if found.is_archived(day)
+            for day in days.records
+            if days.is_archived(day)
             and day + timedelta(days=retention_days) < today
-            and (found.records[day].what == "archived" or self._of(day).exists())
+            and (days.records[day].what == "archived" or self._of(day).exists())
         )
 
     async def prune(self, day: date) -> None:
@@ -197,9 +199,9 @@ async def _run(
     loop = asyncio.get_running_loop()
 
     async def one(job: Job) -> T:
-        found = await loop.run_in_executor(pool, work, job)
-        done(found)
-        return found
+        result = await loop.run_in_executor(pool, work, job)
+        done(result)
+        return result
 
     return list(await asyncio.gather(*(one(job) for job in jobs)))
 

@@ -16,12 +16,12 @@ _MANY: Final = 10_000
 
 
 def own_kinds(folder: Path, index: files.Index) -> dict[tuple[Any, ...], int]:
-    """Of orders that were reversed or rated anew the highest kind, by their keys."""
-    found: dict[tuple[Any, ...], int] = {}
+    """Return the highest kind of each reversed or re-rated order, by its key."""
+    highest: dict[tuple[Any, ...], int] = {}
     for record in read_records(folder, index, RowKind.REVERSAL):
         key = (record["accepted_at"], record["enterprise"], record["order_id"], record["worker_key"])
-        found[key] = max(found.get(key, 0), record["kind"])
-    return found
+        highest[key] = max(highest.get(key, 0), record["kind"])
+    return highest
 
 
 def read_records(folder: Path, index: files.Index, least_kind: int = 0) -> Iterator[dict[str, Any]]:

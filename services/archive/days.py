@@ -94,7 +94,7 @@ async def check_day(connection: Connection, day: date, after_days: int, last_clo
     if opened <= day and not await connection.fetchval("select 1 from ledger.day_closed where day = $1", day):
         raise Refused(f"{day} is not closed")
     if count := await connection.fetchval(_UNPROVED, day):
-        raise Refused(f"{day}: {count} manifests with rows of it stand below no checkpoint yet")
+        raise Refused(f"{day}: {count} manifests with rows of it are covered by no checkpoint yet")
 
 
 async def read_batches(connection: Connection, day: date) -> list[Batch]:
@@ -116,7 +116,7 @@ async def count_rows(connection: Connection, day: date) -> int:
 
 
 async def index_late_rows(connection: Connection, day: date) -> None:
-    """Let the sealed day's index by batch know the pages that came after it, which every look into it reads else."""
+    """Summarise pages added to the sealed day's BRIN index by batch, which every query would scan otherwise."""
     index = f"charging.{part_of(day)}_batch"
     await connection.execute("select brin_summarize_new_values(to_regclass($1))", index)
 
@@ -127,7 +127,7 @@ async def exists(connection: Connection, table: str) -> bool:
 
 
 async def note_archived(connection: Connection, index: Index, sha256: str, nodes: dict[int, bytes]) -> None:
-    """The record from which on the files count, and what stands for the rows in batches of several days."""
+    """Record a day as archived, with the subtrees that replace its rows in batches of several days."""
     async with connection.transaction():
         await connection.executemany(
             "insert into charging.archived_nodes (day, batch, nodes) values ($1, $2, $3) on conflict do nothing",
@@ -180,12 +180,12 @@ async def seal(connection: Connection, day: date) -> None:
 
 def split(batches: Sequence[Batch], leaves: int) -> list[list[Batch]]:
     """Batches in groups of about so many leaves, none divided."""
-    found: list[list[Batch]] = []
+    groups: list[list[Batch]] = []
     room = 0
     for batch in batches:
-        if not found or room < batch.leaves:
-            found.append([])
+        if not groups or room < batch.leaves:
+            groups.append([])
             room = leaves
-        found[-1].append(batch)
+        groups[-1].append(batch)
         room -= batch.leaves
-    return found
+    return groups

@@ -1,8 +1,8 @@
 """An archived day as files: `index.json`, `workers.parquet`, `batches.parquet` and `rows-0001.parquet`, `rows-0002…`.
 
-The index names every other file with its SHA-256; the hash of the index stands in `charging.archive`. A file of rows is
-whole batches, each by time (`services.archive.time_order`); `worker` is the place of the token in `workers.parquet`,
-which is sorted.
+The index names every other file with its SHA-256; the hash of the index is stored in `charging.archive`. A file of rows
+has whole batches, each sorted by time (`services.archive.time_order`); `worker` is the place of the token in
+`workers.parquet`, which is sorted.
 `batches.parquet` has a row for each batch of the day: what its manifest says, how many rows of the day it has, and the
 subtrees over its other leaves (`shared.domain.evidence.partial_tree.pack`).
 """
@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from services.archive.rows import SCHEMA, exact
-from services.archive.time_order import RUN, SKIPPED, lay_by_leaf, lay_by_time
+from services.archive.time_order import RUN, SKIPPED, sort_by_leaf, sort_by_time
 from services.charging.rows.order_columns import Piece, columns_of
 from shared.domain.errors import Refused
 
@@ -72,7 +72,7 @@ class Index:
             if reported["version"] not in _READ:
                 raise Refused(f"an archive of version {reported['version']}, and this program reads up to {VERSION}")
             enterprises = {int(number): str(uscc) for number, uscc in reported["enterprises"].items()}
-            files = tuple(File(**each) for each in reported["files"])
+            files = tuple(File(**file) for file in reported["files"])
             return cls(date.fromisoformat(reported["day"]), int(reported["rows"]), enterprises, files)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise Refused(f"an archive's index does not read: {error!r}") from error
@@ -98,8 +98,8 @@ def measure(folder: Path, name: str) -> File:
     path = folder / name
     with path.open("rb") as stream:
         os.fsync(stream.fileno())
-        found = file_digest(stream, "sha256").hexdigest()
-    return File(name, found, path.stat().st_size, pq.read_metadata(path).num_rows)
+        sha256_hex = file_digest(stream, "sha256").hexdigest()
+    return File(name, sha256_hex, path.stat().st_size, pq.read_metadata(path).num_rows)
 
 
 def read_index(folder: Path, expected: str) -> Index:
@@ -108,8 +108,8 @@ def read_index(folder: Path, expected: str) -> Index:
         text = (folder / INDEX).read_bytes()
     except OSError as error:
         raise Refused(f"{folder}: the archive is not there: {error}") from error
-    if (found := digest(text)) != expected:
-        raise Refused(f"{folder / INDEX}: SHA-256 {found}, and {expected} was archived")
+    if (actual := digest(text)) != expected:
+        raise Refused(f"{folder / INDEX}: SHA-256 {actual}, and {expected} was archived")
     return Index.decode(text)
 
 
@@ -118,11 +118,11 @@ def check_files(folder: Path, index: Index) -> None:
     for file in index.files:
         try:
             with (folder / file.name).open("rb") as stream:
-                found = file_digest(stream, "sha256").hexdigest()
+                actual = file_digest(stream, "sha256").hexdigest()
         except OSError as error:
             raise Refused(f"{folder / file.name}: {error}") from error
-        if found != file.sha256:
-            raise Refused(f"{folder / file.name}: SHA-256 {found}, and {file.sha256} was archived")
+        if actual != file.sha256:
+            raise Refused(f"{folder / file.name}: SHA-256 {actual}, and {file.sha256} was archived")
 
 
 def write_tokens(folder: Path, tokens: pa.ChunkedArray) -> None:
@@ -141,12 +141,12 @@ def write_rows(path: Path, rows: pa.Table, tokens: pa.ChunkedArray) -> None:
     if places.null_count:
         raise Refused(f"{path.name}: {places.null_count} rows of workers who were not there before")
     rows = rows.set_column(rows.schema.get_field_index("worker"), "worker", places)
-    _write(path, lay_by_time(rows), _RISING, _REPEATED)
+    _write(path, sort_by_time(rows), _RISING, _REPEATED)
 
 
 def read_rows_file(path: Path, tokens: pa.ChunkedArray) -> pa.Table:
     """The rows with whole tokens, as `services.archive.rows.read_rows` gives them."""
-    rows = lay_by_leaf(pq.read_table(path))
+    rows = sort_by_leaf(pq.read_table(path))
     if (late := SCHEMA.field("recorded_at")).name not in rows.column_names:
         rows = rows.append_column(late, pa.nulls(rows.num_rows, late.type))
     place = rows.schema.get_field_index("worker")
@@ -166,8 +166,8 @@ def write_batches(folder: Path, batches: Sequence[dict[str, Any]]) -> None:
 
 def read_batches(folder: Path) -> list[dict[str, Any]]:
     """What `write_batches` wrote."""
-    found: list[dict[str, Any]] = pq.read_table(folder / BATCHES).to_pylist()
-    return found
+    batches: list[dict[str, Any]] = pq.read_table(folder / BATCHES).to_pylist()
+    return batches
 
 
 def _write(path: Path, table: pa.Table, rising: Sequence[str], repeated: Sequence[str]) -> None:

@@ -1,6 +1,6 @@
-"""What is done with one file of rows, in a process of its own: written and read back, checked, brought back.
+"""Write, check and restore one file of rows, each job in a separate process.
 
-A job gets everything it needs and answers with what it found; it changes no record. `Refused` says what does not agree.
+A job gets everything it needs and returns its result; it changes no record. `Refused` says what does not agree.
 """
 
 from collections import Counter, defaultdict
@@ -65,27 +65,27 @@ def write_file(job: Job) -> Written:
     with open_arrow(job.url) as database:
         rows = read_rows(database, part_of(job.day), {batch.batch: batch.leaves for batch in job.batches})
         files.write_rows(job.folder / job.name, rows, tokens)
-        counts = Counter({batch: to - at for batch, (at, to) in _spans(rows["batch"]).items()})
+        counts = Counter({number: to - at for number, (at, to) in _spans(rows["batch"]).items()})
         there = [batch for batch in job.batches if counts[batch.batch]]
-        mixed = [each for each in there if counts[each.batch] < each.leaves]
+        mixed = [batch for batch in there if counts[batch.batch] < batch.leaves]
         others = OtherLeaves(database, job.day, job.enterprises, mixed).read(_leaf_indexes(rows, mixed))
     reported = [
         {
-            "batch": each.batch, "run": each.run, "number": each.number, "leaves": each.leaves, "root": each.root,
-            "rows": counts[each.batch], "others": pack(others.get(each.batch, {})), "file": job.name,
+            "batch": batch.batch, "run": batch.run, "number": batch.number, "leaves": batch.leaves, "root": batch.root,
+            "rows": counts[batch.batch], "others": pack(others.get(batch.batch, {})), "file": job.name,
         }
-        for each in there
+        for batch in there
     ]  # fmt: skip
     own = check_file(job, tokens, reported)
-    several = {each.batch for each in there if len(each.days) > 1}
-    nodes = {batch: pack(found) for batch, found in own.items() if batch in several}
+    several = {batch.batch for batch in there if len(batch.days) > 1}
+    nodes = {number: pack(subtrees) for number, subtrees in own.items() if number in several}
     return Written(files.measure(job.folder, job.name), reported, nodes)
 
 
 def check_file(
     job: Job, tokens: pa.ChunkedArray, reported: Sequence[Mapping[str, Any]], rows: pa.Table | None = None
 ) -> dict[int, dict[tuple[int, int], bytes]]:
-    """Work out the root of each batch from the file's rows and the subtrees beside them; hold it to the manifest's.
+    """Compute the root of each batch from the file's rows and the stored subtrees; compare it with the manifest's.
 
     Returns the subtrees over the file's rows of batches that have other leaves, too.
     """
@@ -94,23 +94,24 @@ def check_file(
     hashes = np.frombuffer(leaf_hashes(rows, job.enterprises), np.uint8).reshape(-1, _HASH)
     manifests = {batch.batch: batch for batch in job.batches}
     spans = _spans(rows["batch"])
-    if [(each["batch"], each["rows"]) for each in reported] != [(batch, to - at) for batch, (at, to) in spans.items()]:
+    counts = [(batch, to - at) for batch, (at, to) in spans.items()]
+    if [(entry["batch"], entry["rows"]) for entry in reported] != counts:
         raise Refused(f"{job.name}: {rows.num_rows} rows, which are not those of its batches")
     own: dict[int, dict[tuple[int, int], bytes]] = {}
-    for each in reported:
-        at, to = spans[each["batch"]]
+    for entry in reported:
+        at, to = spans[entry["batch"]]
         leaves = hashes[at:to]
-        manifest, others = manifests.get(each["batch"]), unpack(each["others"])
-        if manifest is None or (each["leaves"], each["root"]) != (manifest.leaves, manifest.root):
-            raise Refused(f"{job.name}: run {each['run']} number {each['number']} has another manifest, or none")
+        manifest, others = manifests.get(entry["batch"]), unpack(entry["others"])
+        if manifest is None or (entry["leaves"], entry["root"]) != (manifest.leaves, manifest.root):
+            raise Refused(f"{job.name}: run {entry['run']} number {entry['number']} has another manifest, or none")
         if others:
             ranks = free_ranks(manifest.leaves, others)
-            own[each["batch"]] = fold({(0, rank): leaf.tobytes() for rank, leaf in zip(ranks, leaves, strict=False)})
-            found = whole_root(manifest.leaves, own[each["batch"]] | others) if len(ranks) == len(leaves) else b""
+            own[entry["batch"]] = fold({(0, rank): leaf.tobytes() for rank, leaf in zip(ranks, leaves, strict=False)})
+            root = whole_root(manifest.leaves, own[entry["batch"]] | others) if len(ranks) == len(leaves) else b""
         else:
-            found = merkle_root(leaves)
-        if found != manifest.root or (not others and len(leaves) != manifest.leaves):
-            raise Refused(f"{job.name}: the rows of run {each['run']} number {each['number']} do not give its root")
+            root = merkle_root(leaves)
+        if root != manifest.root or (not others and len(leaves) != manifest.leaves):
+            raise Refused(f"{job.name}: the rows of run {entry['run']} number {entry['number']} do not give its root")
     return own
 
 
@@ -118,7 +119,7 @@ def check_again(job: Job) -> int:
     """Check a file of an archived day; the number of its rows."""
     reported = [batch for batch in files.read_batches(job.folder) if batch["file"] == job.name]
     check_file(job, files.read_tokens(job.folder), reported)
-    return sum(int(each["rows"]) for each in reported)
+    return sum(int(entry["rows"]) for entry in reported)
 
 
 def bring_back(job: Job) -> int:
@@ -130,8 +131,8 @@ def bring_back(job: Job) -> int:
     with open_arrow(job.url) as database:
         database.append("charging", restoring_of(job.day), _stored(rows))
         database.read(f"select brin_summarize_new_values('charging.{restoring_of(job.day)}_by_batch')")
-        # More at a time than elsewhere: each look passes over what other jobs are copying, which no index knows yet.
-        wanted = {each["batch"]: each["rows"] for each in reported}
+        # Larger groups than elsewhere: each query scans rows that other jobs are copying, which no index covers yet.
+        wanted = {entry["batch"]: entry["rows"] for entry in reported}
         back = read_rows(database, restoring_of(job.day), wanted, 4 * LEAVES_AT_ONCE)
     if not back.equals(rows):
         raise Refused(f"{job.name}: the rows that were brought back are not those of the file")
@@ -174,10 +175,10 @@ def _spans(batches: pa.ChunkedArray) -> dict[int, tuple[int, int]]:
 
 def _leaf_indexes(rows: pa.Table, mixed: Sequence[Batch]) -> dict[int, list[int]]:
     """The leaf indexes of the rows of these batches."""
-    wanted = {each.batch for each in mixed}
-    found: dict[int, list[int]] = defaultdict(list)
+    wanted = {batch.batch for batch in mixed}
+    indexes: dict[int, list[int]] = defaultdict(list)
     if wanted:
-        for batch, index in zip(rows["batch"].to_pylist(), rows["leaf_index"].to_pylist(), strict=True):
-            if batch in wanted:
-                found[batch].append(index)
-    return found
+        for number, index in zip(rows["batch"].to_pylist(), rows["leaf_index"].to_pylist(), strict=True):
+            if number in wanted:
+                indexes[number].append(index)
+    return indexes

@@ -37,8 +37,8 @@ class OtherLeaves:
         if not self._batches:
             return {}
         archived, leaves = self._archived(), defaultdict(list)
-        for batch, index, found in self._all_leaves():
-            leaves[batch].append((index, found))
+        for batch, index, leaf in self._all_leaves():
+            leaves[batch].append((index, leaf))
         return {
             batch.batch: self._fold(batch, archived[batch.batch], leaves[batch.batch], own) for batch in self._batches
         }
@@ -46,15 +46,15 @@ class OtherLeaves:
     def _fold(
         self, batch: "Batch", archived: Nodes, leaves: list[tuple[int, bytes]], own: Mapping[int, Sequence[int]]
     ) -> Nodes:
-        """Leaves stand in the order of their indexes, in the places that what was archived before leaves free."""
+        """Fold a batch's leaves, which take in index order the ranks that earlier archived subtrees leave free."""
         ranks = free_ranks(batch.leaves, archived)
         order = sorted([*leaves, *((index, b"") for index in own[batch.batch])])
         if len(order) != len(ranks):
             raise Refused(
                 f"run {batch.run} number {batch.number}: {len(order)} leaves where there should be {len(ranks)}"
             )
-        found = {(0, rank): node for rank, (_, node) in zip(ranks, order, strict=True) if node}
-        return fold(archived | found)
+        free = {(0, rank): node for rank, (_, node) in zip(ranks, order, strict=True) if node}
+        return fold(archived | free)
 
     def _all_leaves(self) -> Iterator[tuple[int, int, bytes]]:
         yield from self._rows_of_other_days()
@@ -111,17 +111,17 @@ class OtherLeaves:
             yield row["batch"], row["leaf_index"], leaf_hash(leaf)
 
     def _archived(self) -> dict[int, Nodes]:
-        """What stands for rows of days that were archived before and are not back."""
-        found: dict[int, Nodes] = defaultdict(dict)
+        """Subtrees that replace rows of days archived before and not restored."""
+        nodes: dict[int, Nodes] = defaultdict(dict)
         sql = "select batch, nodes from charging.archived_nodes join charging.archived_day using (day)"
         for row in self._read(sql):
-            found[row["batch"]] |= unpack(row["nodes"])
-        return found
+            nodes[row["batch"]] |= unpack(row["nodes"])
+        return nodes
 
     def _read(self, sql: str) -> list[dict[str, Any]]:
         wanted = among([batch.batch for batch in self._batches])
-        found: list[dict[str, Any]] = self._database.read(f"{sql} where {wanted}").to_pylist()
-        return found
+        rows: list[dict[str, Any]] = self._database.read(f"{sql} where {wanted}").to_pylist()
+        return rows
 
 
 ATTACHED: Final = """

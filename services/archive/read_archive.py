@@ -48,15 +48,15 @@ def read_rows(
 ) -> pa.Table:
     """The rows of these batches in a table of `charging`, sorted by batch and leaf; `worker` is the whole token.
 
-    With each batch stands how many leaves it has, which are at least its rows.
+    `batches` has the number of leaves of each batch, which is at least the number of its rows.
     """
     database.read(_SETTINGS)
-    found = [SCHEMA.empty_table()]
+    tables = [SCHEMA.empty_table()]
     for part in _parts(batches, at_once):
         alike = database.read(_SQL.format(table=table, among=among(part))).to_pylist()
         if alike:
-            found.append(pa.concat_tables(map(_rows, alike)).combine_chunks().sort_by(ORDER))
-    return pa.concat_tables(found)
+            tables.append(pa.concat_tables(map(_rows, alike)).combine_chunks().sort_by(ORDER))
+    return pa.concat_tables(tables)
 
 
 def among(batches: Collection[int]) -> str:
@@ -140,8 +140,8 @@ def _texts(sent: str | None, length: int | None, count: int) -> pa.Array:
 def _bytes(sent: bytes, width: int, count: int) -> Array:
     if len(sent) != width * count:
         raise Refused(f"{len(sent)} bytes where {count} rows should have {width} each")
-    found: Array = np.frombuffer(sent, np.uint8).reshape(count, width)
-    return found
+    values: Array = np.frombuffer(sent, np.uint8).reshape(count, width)
+    return values
 
 
 def _fixed(name: str, values: Array) -> pa.Array:

@@ -47,7 +47,7 @@ _HASH: Final = 32
 _LONGEST: Final = 2**15
 """No text is as long: an event is at most 64 kB and its texts are bounded far below."""
 _AT_ONCE: Final = 16_384
-"""Rows whose leaves are laid out together: some 5 MB, which are used again instead of new memory for a whole file."""
+"""Rows whose leaves are encoded together: some 5 MB, reused instead of new memory for a whole file."""
 Array = np.ndarray[Any, Any]
 
 
@@ -68,31 +68,31 @@ def _leaf_hashes(rows: pa.Table, enterprises: Mapping[int, str]) -> bytes:
     fixed = _fixed(rows, enterprises)
     texts = [_Text(rows[name]) for name in TEXTS]
     hashes = np.empty((rows.num_rows, _HASH), np.uint8)
-    form = np.zeros(rows.num_rows, np.int64)  # rows of one form have texts as long as one another's
+    shapes = np.zeros(rows.num_rows, np.int64)  # rows of one shape have texts of equal lengths
     for text in texts:
-        form = form * _LONGEST + text.lengths + 1
-    for each in np.unique(form):
-        places = np.flatnonzero(form == each)
-        laid = _lay(fixed, texts, places)
-        hashes[places] = hash_rows(laid)
+        shapes = shapes * _LONGEST + text.lengths + 1
+    for shape in np.unique(shapes):
+        places = np.flatnonzero(shapes == shape)
+        leaves = _encode_leaves(fixed, texts, places)
+        hashes[places] = hash_rows(leaves)
     return hashes.tobytes()
 
 
 def _fixed(rows: pa.Table, enterprises: Mapping[int, str]) -> Array:
-    """What is as wide in every leaf, with the 0x00 of a leaf's hash before it."""
-    laid = np.zeros(rows.num_rows, _FIXED)
-    laid["version"] = VERSION
+    """Encode the fixed-width fields of every leaf, with the 0x00 prefix of a leaf's hash."""
+    fields = np.zeros(rows.num_rows, _FIXED)
+    fields["version"] = VERSION
     usccs = np.zeros(max(enterprises, default=0) + 1, "S18")
     for number, uscc in enterprises.items():
         usccs[number] = uscc.encode()
     for name, _ in _FIXED[2:]:
         if name == "enterprise":
-            laid[name] = usccs[_numbers(rows[name])]
+            fields[name] = usccs[_numbers(rows[name])]
         elif SCHEMA.field(name).type == TOKEN:
-            laid[name] = fixed_bytes(rows[name]).view("V32").reshape(-1)
+            fields[name] = fixed_bytes(rows[name]).view("V32").reshape(-1)
         else:
-            laid[name] = _numbers(rows[name])
-    return laid
+            fields[name] = _numbers(rows[name])
+    return fields
 
 
 def _numbers(column: pa.ChunkedArray) -> Array:
@@ -111,8 +111,8 @@ def fixed_bytes(column: pa.ChunkedArray) -> Array:
     array = column.combine_chunks()
     width = column.type.byte_width
     whole = np.frombuffer(array.buffers()[1], np.uint8).reshape(-1, width)
-    found: Array = whole[array.offset : array.offset + len(array)]
-    return found
+    values: Array = whole[array.offset : array.offset + len(array)]
+    return values
 
 
 class _Text:
@@ -129,21 +129,21 @@ class _Text:
 
     def of(self, places: Array, length: int) -> Array:
         """The bytes of texts that are all of this length."""
-        each_byte = np.ndarray((len(self._data) - length + 1,), f"V{length}", self._data, strides=(1,))
-        found: Array = each_byte[self.starts[places]]
-        return found
+        windows = np.ndarray((len(self._data) - length + 1,), f"V{length}", self._data, strides=(1,))
+        values: Array = windows[self.starts[places]]
+        return values
 
 
-def _lay(fixed: Array, texts: list[_Text], places: Array) -> Array:
-    """Leaves of rows whose texts are as long as one another's; bytes are laid as a whole, not field by field."""
+def _encode_leaves(fixed: Array, texts: list[_Text], places: Array) -> Array:
+    """Encode leaves of rows whose texts have equal lengths, all rows of a field at once."""
     lengths = [int(text.lengths[places[0]]) for text in texts]
     fields: list[tuple[str, str]] = [("fixed", f"V{fixed.itemsize}")]
     for number, length in enumerate(lengths):
         fields += [(f"length{number}", ">u2")] + [(f"text{number}", f"V{length}")] * (length > 0)
-    laid = np.empty(len(places), fields)
-    laid["fixed"] = fixed.view(f"V{fixed.itemsize}")[places]
+    leaves = np.empty(len(places), fields)
+    leaves["fixed"] = fixed.view(f"V{fixed.itemsize}")[places]
     for number, (text, length) in enumerate(zip(texts, lengths, strict=True)):
-        laid[f"length{number}"] = length if length >= 0 else 0xFFFF
+        leaves[f"length{number}"] = length if length >= 0 else 0xFFFF
         if length > 0:
-            laid[f"text{number}"] = text.of(places, length)
-    return laid
+            leaves[f"text{number}"] = text.of(places, length)
+    return leaves

@@ -20,8 +20,8 @@ async def read_archived(connection: Connection) -> Mapping[date, str]:
     rows = await connection.fetch(_ARCHIVED)
     if pruned := [row["day"] for row in rows if row["what"] == "pruned"]:
         raise Refused(
-            f"{len(pruned)} days from {pruned[0]} to {pruned[-1]} were given up after the time they have to be kept:"
-            " books that reach back to them cannot be worked out anew any more"
+            f"{len(pruned)} days from {pruned[0]} to {pruned[-1]}were pruned after their retention period:"
+            " books that reach back to them can no longer be recomputed"
         )
     return {row["day"]: row["index_sha256"].hex() for row in rows}
 

@@ -109,7 +109,8 @@ async def read_facts(
 ) -> Facts:
     """Read them; what is not of the agreed shape is a finding of `check` and counts as empty.
 
-    `charging` None: its schema lies beside the books. Else it is read after them: it may know more, never less.
+    `charging` None: its schema is in the database of the books. Else it is read after
+    the books: it may know more, never less.
     """
     opened_on = await books.fetchval("select opened_on from ledger.books")
     days = await fetch_structs(books, _ClosedRow, "select * from ledger.day_closed order by day")

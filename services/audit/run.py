@@ -46,7 +46,7 @@ class Sources:
     """Where the audit reads: URLs of the databases, the scheme's directories, the log's keys, archived days.
 
     `patience`: what waits for another service is missing only when it has waited so long. `charging`: the database of
-    each deployment by its name, whose archive is the folder of that name; empty where there is one, beside the books.
+    each deployment by its name, whose archive is the folder of that name; empty where one database has both schemas.
     """
 
     database: str
@@ -117,22 +117,22 @@ async def _read_charging(
     """Every row of every deployment, each in one snapshot that is not older than the books'."""
     scheme = load_scheme(sources.scheme)
     reads = verdict.check("I4", "every kept message reads as what it is")
-    rates = verdict.check("I4", "every acceptance rated anew from the scheme files has the stored premium and line")
+    rates = verdict.check("I4", "every acceptance re-rated from the scheme files has the stored premium and line")
     if not sources.charging:
         facts = await read_facts(books, scheme, reads, sources.patience)
-        found = [Charging(books, facts, RowReader(facts, rates))]
+        deployments = [Charging(books, facts, RowReader(facts, rates))]
     else:
-        found = []
+        deployments = []
     for name, url in sources.charging.items():
         connection = await stack.enter_async_context(_snapshot(url))
         facts = await read_facts(books, scheme, reads, sources.patience, connection)
         if facts.deployment != name:
             raise Refused(f"the database that {CHARGING_DATABASES} names for {name} is that of {facts.deployment}")
-        found.append(Charging(connection, facts, RowReader(facts, rates)))
-    for each in found:
-        archive = sources.archive / each.facts.deployment if sources.charging else sources.archive
-        await each.rows.read(each.connection, archive)
-    return found
+        deployments.append(Charging(connection, facts, RowReader(facts, rates)))
+    for deployment in deployments:
+        archive = sources.archive / deployment.facts.deployment if sources.charging else sources.archive
+        await deployment.rows.read(deployment.connection, archive)
+    return deployments
 
 
 async def _check_charging(charging: Charging, verdict: Verdict) -> None:

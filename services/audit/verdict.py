@@ -12,7 +12,7 @@ T = TypeVar("T")
 K = TypeVar("K")
 V = TypeVar("V")
 MOST_FINDINGS: Final = 200
-"""Findings that are kept of one check; their number is always told."""
+"""Findings kept of one check; their total number is always reported."""
 SHOWN: Final = 5
 
 
@@ -90,7 +90,7 @@ class Verdict:
         self.checks: list[Check] = []
 
     def check(self, invariant: str, what: str) -> Check:
-        """The check of these words, passed until it finds something; asked for once for each deployment of charging."""
+        """Return the check of these words, which passes until it has a finding; all deployments share it."""
         known = next((check for check in self.checks if (check.invariant, check.what) == (invariant, what)), None)
         if known is None:
             known = Check(invariant, what)

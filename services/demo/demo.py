@@ -1,4 +1,4 @@
-"""The main job: a month of orders in, a billed and reported month out, on a system of its own."""
+"""Run the demo: a month of orders in, a billed and reported month out, on a separate system."""
 
 import asyncio
 import csv
@@ -39,8 +39,8 @@ AS_OF: Final = date(2026, 11, 20)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What the command line asks for."""
+class DemoRequest:
+    """Options of the command line."""
 
     orders: int
     seed: int
@@ -49,39 +49,39 @@ class Asked:
 
 
 async def run_demo(
-    asked: Asked, watching: AbstractContextManager[Watcher], show: Callable[[Summary, Visitors], None]
+    request: DemoRequest, watching: AbstractContextManager[Watcher], show: Callable[[Summary, Visitors], None]
 ) -> Summary:
     """Run the whole month, show what came of it while everything still runs, and return it.
 
     With `stays` this goes on until it is cancelled. Raises CommandFailed and its kin when something fails.
     """
     began = time.monotonic()
-    wanted = Wanted(asked.orders, asked.seed, OCTOBER)
+    wanted = Wanted(request.orders, request.seed, OCTOBER)
     async with AsyncExitStack() as stack:
         with watching as watcher:
             watcher.stage("starting database, broker and services")
-            system = await stack.enter_async_context(running_system(wishes_of(asked, wanted)))
+            system = await stack.enter_async_context(running_system(wishes_of(request, wanted)))
             summary = await system.supervisor.guard(play_month(system, wanted, watcher))
             visitors = await system.supervisor.guard(invite(system, wanted))
         summary.seconds = round(time.monotonic() - began, 1)
         show(summary, visitors)
-        if asked.stays:
+        if request.stays:
             await system.supervisor.guard(asyncio.Event().wait())
     return summary
 
 
-def wishes_of(asked: Asked, wanted: Wanted) -> Wishes:
+def wishes_of(request: DemoRequest, wanted: Wanted) -> Wishes:
     """A system whose books begin with the month, and whose national platform has the generated roster."""
     extra = {
         "DANBAO_ORDER_PARTITIONS": str(ORDER_PARTITIONS),
         "DANBAO_CHECKPOINT_SECONDS": "0",
         "DANBAO_ORDER_TIMESTAMPS": "",  # events of a month that is over, with their own times
     }
-    wishes = Wishes(asked.directory, extra=extra)
+    wishes = Wishes(request.directory, extra=extra)
     scheme = load_scheme([Path(part) for part in wishes.scheme.split(":")])
-    roster = asked.directory / "roster.csv"
+    roster = request.directory / "roster.csv"
     write_roster(roster, make_plan(scheme, wanted.month, wanted.orders, wanted.seed).employees)
-    return Wishes(asked.directory, books_open_on=wanted.month.first_day, roster=roster, extra=wishes.extra)
+    return Wishes(request.directory, books_open_on=wanted.month.first_day, roster=roster, extra=wishes.extra)
 
 
 def write_roster(file: Path, employees: Sequence[Employee]) -> None:

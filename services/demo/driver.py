@@ -68,7 +68,7 @@ class Stream:
     async def _is_charged(self, ends: dict[tuple[str, int], int]) -> bool:
         status = await self.apis.charging.get("/v1/status")
         refuse_pause(status)
-        positions = {(each["topic"], each["partition"]): each["next_offset"] for each in status["positions"]}
+        positions = {(row["topic"], row["partition"]): row["next_offset"] for row in status["positions"]}
         return all(positions.get(place, 0) >= end for place, end in ends.items())
 
     async def _is_booked(self) -> bool:
@@ -105,7 +105,7 @@ class MonthDriver:
     async def play(self, records: Iterable[Record], last_day: date) -> None:
         """Send what comes up to the instant at which `last_day` is closed, closing each day at its own.
 
-        What comes later is left out: it would stand on the next month's books.
+        Later events are left out: they would be booked in the next month.
         """
         waiting: list[Record] = []
         border = since_epoch_ms(self.closes_at(self.next_day))
@@ -159,8 +159,8 @@ async def wait_closed(apis: Apis, day: date) -> DayState:
     async def is_closed() -> bool:
         state.update(await apis.ledger.get(f"/v1/days/{day}"))
         if state["state"] != "closed" and state["differences"]:
-            found = state["differences"]
-            raise CommandFailed(f"{day} stays open, {len(found)} differences, the first: {found[0]}")
+            differences = state["differences"]
+            raise CommandFailed(f"{day} stays open, {len(differences)} differences, the first: {differences[0]}")
         return bool(state["state"] == "closed")
 
     await until(is_closed, f"{day} to be closed")
@@ -168,7 +168,7 @@ async def wait_closed(apis: Apis, day: date) -> DayState:
 
 
 async def until(is_so: Callable[[], Awaitable[bool]], what: str, patience_seconds: float = PATIENCE_SECONDS) -> None:
-    """Ask until the answer is yes; raises CommandFailed after `patience_seconds`."""
+    """Poll `is_so` until it is true; raises CommandFailed after `patience_seconds`."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + patience_seconds
     while not await is_so():

@@ -1,4 +1,4 @@
-"""How far the work is, on standard error: a bar for a person, nothing where nobody looks."""
+"""Report progress on standard error: a bar on a terminal, nothing elsewhere."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ from rich.text import Text
 
 
 class Watcher(Protocol):
-    """Who is told how the work goes on."""
+    """Receiver of progress reports."""
 
     def stage(self, text: str) -> None:
         """What is being done now."""
@@ -33,7 +33,7 @@ class Watcher(Protocol):
 
 
 class Silent:
-    """Tells nobody."""
+    """Reports nothing."""
 
     def stage(self, text: str) -> None: ...
 

@@ -1,4 +1,4 @@
-"""What came of a month, asked of the services, with the audit's verdict; the object that `demo --json` prints."""
+"""Summarise a month from the services' answers and the audit's verdict: the object that `demo --json` prints."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -56,7 +56,7 @@ class Summary:
 
     @property
     def has_passed(self) -> bool:
-        return bool(self.audit) and all(each["passed"] for each in self.audit)
+        return bool(self.audit) and all(check["passed"] for check in self.audit)
 
     def total(self, outcome: str) -> int:
         """Sum over all places of one of `charged`, `recorded`, `parked`, `repeats`, `conflicts`, `reversed`."""
@@ -94,14 +94,14 @@ class Summary:
             "reconciliation_differences": len(self.differences),
             "log": self.log,
             "audit": "passed" if self.has_passed else "failed",
-            "audit_findings": [each for each in self.audit if not each["passed"]],
+            "audit_findings": [check for check in self.audit if not check["passed"]],
             "places": [asdict(place) | {"premium": yuan(Amount(place.premium))} for place in self.places],
             "seconds": self.seconds,
         }
 
 
 async def summarise(apis: Apis, month: Month, events: int) -> Summary:
-    """Ask every service for its part; `events` is how many were sent. The audit is added by who runs it."""
+    """Query every service for its part; `events` is how many were sent. The caller adds the audit's result."""
     totals = (await apis.ledger.get("/v1/totals", period=str(month)))["totals"]
     statements = (await apis.ledger.get("/v1/statements", period=str(month)))["statements"]
     receipts = (await apis.reporting.get("/v1/receipts", period=str(month)))["receipts"]
@@ -122,12 +122,12 @@ async def summarise(apis: Apis, month: Month, events: int) -> Summary:
 
 async def _discrepancies(apis: Apis) -> list[JsonObject]:
     """The whole register, page by page."""
-    found: list[JsonObject] = []
+    discrepancies: list[JsonObject] = []
     after: str | None = "0"
     while after is not None:
         page = await apis.reporting.get("/v1/discrepancies", after=after, limit="5000")
-        found, after = found + page["discrepancies"], page["next"] and str(page["next"])
-    return found
+        discrepancies, after = discrepancies + page["discrepancies"], page["next"] and str(page["next"])
+    return discrepancies
 
 
 def _by_reason(totals: Sequence[Total], outcome: str) -> dict[str, int]:

@@ -18,10 +18,10 @@ def print_summary(console: Console, summary: Summary, names: Mapping[str, str]) 
     console.print(_reasons_table(summary))
     if summary.discrepancies:
         console.print(_discrepancies_table(summary))
-    for each in summary.audit:
-        mark = "[green]passed[/]" if each["passed"] else "[red]FAILED[/]"
-        console.print(f"  {each['invariant']:<4} {mark}  {each['what']}", highlight=False)
-        for finding in each["findings"][:5]:
+    for check in summary.audit:
+        mark = "[green]passed[/]" if check["passed"] else "[red]FAILED[/]"
+        console.print(f"  {check['invariant']:<4} {mark}  {check['what']}", highlight=False)
+        for finding in check["findings"][:5]:
             console.print(f"       {finding}", highlight=False, markup=False)
     console.print(_sum_line(summary), highlight=False)
     console.print(_verdict(summary), highlight=False)
@@ -94,7 +94,7 @@ def _cells(place: Place) -> list[str]:
 
 
 def _reasons_table(summary: Summary) -> Table:
-    table = Table(title="Why orders bear no premium, and why events are parked", title_justify="left")
+    table = Table(title="Why orders have no premium, and why events are parked", title_justify="left")
     for column in ("outcome", "reason"):
         table.add_column(column)
     table.add_column("events", justify="right")

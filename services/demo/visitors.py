@@ -1,4 +1,4 @@
-"""Who may look at the demo's portal: an account for each role, made by the demo only, and a link for a worker."""
+"""Create visitors of the demo's portal: an account for each role, made by the demo only, and a link for a worker."""
 
 import re
 import secrets
@@ -87,7 +87,7 @@ async def _covered(system: System, wanted: Wanted) -> tuple[str, datetime]:
 
 def _acceptances(system: System, wanted: Wanted) -> Iterator[tuple[str, datetime]]:
     """Workers and times of the month's first orders, as they were sent."""
-    found = 0
+    count = 0
     for record in generate(system.scheme, wanted):
         try:
             event = msgspec.json.decode(record.value)
@@ -97,6 +97,6 @@ def _acceptances(system: System, wanted: Wanted) -> Iterator[tuple[str, datetime
         is_acceptance = enterprise_of(record.topic) and event.get("type") == "order.accepted.v1"
         if is_acceptance and wanted.month.contains(insured_day(reported[1])):
             yield reported
-            found += 1
-        if found == TRIED:
+            count += 1
+        if count == TRIED:
             return

@@ -30,7 +30,7 @@ class Keys:
 
         An author's has its role behind it: `vkey charging charging`.
         """
-        lines = [line for each in given for line in _lines(each)]
+        lines = [line for source in given for line in _lines(source)]
         keys = [VerifierKey.parse(line) for line in lines if not is_author_line(line)]
         authors = Authors((Author.parse(line) for line in lines if is_author_line(line)), is_signed)
         log = tuple(key for key in keys if key.kind == ED25519)

@@ -81,10 +81,10 @@ def _read_leaves(log: CopiedLog, size: int, authors: LogAuthors) -> list[bytes]:
                     _check_head(head, last)
         with step(tile.path):
             reported = split_hashes(log.tile(tile))
-        found = [merkle.leaf_hash(entry) for entry in entries]
-        if found != reported or len(found) != tile.width:
+        hashes = [merkle.leaf_hash(entry) for entry in entries]
+        if hashes != reported or len(hashes) != tile.width:
             raise NotProved(tile.path, f"its hashes are not those of the entries in {bundle.path}")
-        leaves += found
+        leaves += hashes
     return leaves
 
 
@@ -96,7 +96,7 @@ def _check_author(authors: LogAuthors, index: int, entry: bytes) -> ManifestHead
 
 
 def _check_head(head: ManifestHead, last: dict[str, int]) -> None:
-    """The manifests of a run stand in the log from number 1 on, in their order."""
+    """Check that the log has the manifests of a run from number 1 on, in their order."""
     if head.number != last.get(head.run, 0) + 1:
         raise Refused(f"number {head.number} of run {head.run} follows on {last.get(head.run, 0)}")
     last[head.run] = head.number
@@ -128,4 +128,4 @@ def _check_older(known: Signed | None, leaves: list[bytes]) -> str:
         raise NotProved(
             "older checkpoint", f"the first {size} entries are not those that your checkpoint was signed over"
         )
-    return f"; the log that your checkpoint of {size} entries stood for has only grown"
+    return f"; since your checkpoint of {size} entries the log has only grown"

@@ -25,7 +25,7 @@ _EXCLUSIONS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What the reader knows from elsewhere; None is not asked. Without it a receipt may be anybody's."""
+    """What the reader knows from elsewhere; None is not checked. A receipt checked against nothing may be anybody's."""
 
     worker: str | None = None
     order: str | None = None
@@ -41,7 +41,7 @@ def verify_receipt(receipt: OrderReceipt, keys: Keys, expected: Expected) -> str
     authors = LogAuthors(keys.authors)
     for number, row in enumerate(receipt.rows, 1):
         _check_row(number, row, signed, authors)
-    return f"Proved: {_sentence(rows)} {_log(signed)} {authors.sentence} {_asked(expected)}"
+    return f"Proved: {_sentence(rows)} {_log(signed)} {authors.sentence} {_expectation(expected)}"
 
 
 def _read_row(row: ReceiptRow) -> OrderRow:
@@ -65,13 +65,13 @@ def _identity(row: OrderRow) -> tuple[object, ...]:
 
 
 def _check_expected(row: OrderRow, expected: Expected) -> None:
-    for what, wanted, found in (
+    for what, wanted, actual in (
         ("worker", expected.worker, row.worker.hex()),
         ("order", expected.order, row.order_id),
         ("enterprise", expected.enterprise, row.uscc),
     ):
-        if wanted is not None and wanted != found:
-            raise NotProved(what, f"this receipt is for {what} {found}, not for {wanted}")
+        if wanted is not None and wanted != actual:
+            raise NotProved(what, f"this receipt is for {what} {actual}, not for {wanted}")
 
 
 def _check_row(number: int, row: ReceiptRow, signed: Signed, authors: LogAuthors) -> None:
@@ -128,11 +128,11 @@ def _payer(rows: list[OrderRow]) -> str:
 
 def _log(signed: Signed) -> str:
     checkpoint = signed.checkpoint
-    return f"This stands in the log {checkpoint.origin} of {checkpoint.size} entries, {signed.who}."
+    return f"This is in the log {checkpoint.origin} of {checkpoint.size} entries, {signed.who}."
 
 
-def _asked(expected: Expected) -> str:
+def _expectation(expected: Expected) -> str:
     named = [name for name in ("worker", "order", "enterprise") if getattr(expected, name) is not None]
     if not named:
-        return "Whose receipt this is was not asked: name the worker and the order you expect."
+        return "Whose receipt this is was not checked: name the worker and the order you expect."
     return f"It is the {' and '.join(named)} that you named."

@@ -1,4 +1,4 @@
-"""A statement with its evidence: every line and the total worked out anew from what the log holds."""
+"""Verify a statement with its evidence: recompute every line and the total from what the log holds."""
 
 import json
 from collections import defaultdict
@@ -21,8 +21,8 @@ from shared.domain.scheme.presumption import series_of
 FORMAT: Final = "danbao.statement-evidence/1"
 NOT_PROVED: Final = (
     "It does not prove that no order of the month is missing from the manifests (compare your own numbers and manifest"
-    " of each day), nor that the ledger told the days' cuts rightly (a manifest moved to another close moves between"
-    " months, and shows when two months' files are compared)."
+    " of each day), nor that the ledger reported the days' cuts correctly (a manifest moved to another close moves"
+    " between months, and shows when two months' files are compared)."
 )
 SPLIT: Final = (
     " Of orders outside the signed declaration it proves the sum of their line and the line of the others; how many"
@@ -97,7 +97,7 @@ class StatementEvidence(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class ShownTotal:
-    """A billed total that follows from the log, and the manifest it stands in."""
+    """A billed total that follows from the log, and the manifest that has it."""
 
     run: str
     number: int
@@ -136,7 +136,7 @@ def _verify(evidence: StatementEvidence, keys: Keys) -> str:
     statement = evidence["statement"]
     period = Month.parse(statement["period"])
     signed = check_checkpoint(evidence["checkpoint"].encode(), keys)
-    hashes = [bytes.fromhex(each) for each in evidence["hashes"]]
+    hashes = [bytes.fromhex(text) for text in evidence["hashes"]]
     authors = LogAuthors(keys.authors)
     totals = list(_read_manifests(evidence, hashes, signed, authors))
     _check_posting_days(evidence, totals, period)
@@ -147,7 +147,7 @@ def _verify(evidence: StatementEvidence, keys: Keys) -> str:
     return (
         f"Proved: the statement of {statement['enterprise']} for province {statement['province']} and {period},"
         f" {bill.orders} orders, {yuan(bill.exact_amount)} yuan exact, {yuan(bill.amount)} yuan due, line by line, from"
-        f" {len(totals)} totals of {len(evidence['manifests'])} manifests that stand in the log"
+        f" {len(totals)} totals of {len(evidence['manifests'])} manifests that are in the log"
         f" {signed.checkpoint.origin} of {signed.checkpoint.size} entries, {signed.who}."
         f" {authors.sentence} {NOT_PROVED}{SPLIT if outside else ''}"
     )
@@ -207,7 +207,7 @@ def _name(head: ManifestHead) -> str:
 
 def _check_posting_days(evidence: StatementEvidence, totals: list[ShownTotal], period: Month) -> None:
     """A total is posted to its insured day, or the first day whose close took its manifest if that is later."""
-    cuts = [(date.fromisoformat(each["day"]), each["cut"]) for each in evidence["cuts"]]
+    cuts = [(date.fromisoformat(row["day"]), row["cut"]) for row in evidence["cuts"]]
     _check_cuts(cuts, period)
     for total in totals:
         taken_on = next((day for day, cut in cuts if total.number <= cut.get(total.run, 0)), None)
@@ -235,14 +235,14 @@ Place = tuple[Month, str, int, str | None, date | None]
 
 def _outside(statement: Statement) -> dict[Place, tuple[int, int]]:
     """Orders that the statement says lie outside the signed declaration, and the amount of one (0.0001 yuan)."""
-    found: dict[Place, tuple[int, int]] = {}
+    outside: dict[Place, tuple[int, int]] = {}
     for line in statement["lines"]:
         if line["kind"] == OUTSIDE_DECLARATION:
             place = (Month.parse(line["insured_month"]), line["industry"], line["tariff_line"], None, None)
-            if place in found:
+            if place in outside:
                 raise NotProved(f"line {line['number']}", "a second line of the same orders outside declarations")
-            found[place] = (line["orders"], parse_yuan(line["base_yuan"]))
-    return found
+            outside[place] = (line["orders"], parse_yuan(line["base_yuan"]))
+    return outside
 
 
 def _sums(totals: list[ShownTotal], outside: dict[Place, tuple[int, int]]) -> list[BookedSum]:
@@ -260,10 +260,10 @@ def _sums(totals: list[ShownTotal], outside: dict[Place, tuple[int, int]]) -> li
             insured_month=month,
             industry=industry,
             tariff_line=line,
-            charged=sum(each.orders for each in group if each.outcome == "charged"),
-            reversed=sum(each.orders for each in group if each.outcome == "reversed"),
-            premium=Amount(sum(each.premium for each in group)),
-            base_amounts=frozenset(abs(each.premium) // each.orders for each in group)
+            charged=sum(total.orders for total in group if total.outcome == "charged"),
+            reversed=sum(total.orders for total in group if total.outcome == "reversed"),
+            premium=Amount(sum(total.premium for total in group)),
+            base_amounts=frozenset(abs(total.premium) // total.orders for total in group)
             | {amount for _, amount in outside_of(place)},
             series=series,
             insured_on=assessed_on,

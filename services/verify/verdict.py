@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from shared.domain.errors import DanbaoError, Refused
 
 
-class NotProved(DanbaoError):  # noqa: N818 - an outcome, told as it is
+class NotProved(DanbaoError):  # noqa: N818 - an outcome, reported as it is
     """`step` names what did not hold, `reason` why."""
 
     def __init__(self, step: str, reason: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from services.demo.demo import Asked
+from services.demo.demo import DemoRequest
 from services.demo.running.system import System
 from tests.attacks.http.http_harness import Target, running_targets
 from tests.e2e.conftest import Month, parts, played_month
@@ -17,7 +17,7 @@ ORDERS, SEED = 600, 9
 @pytest.fixture(scope="package")
 async def month(tmp_path_factory: pytest.TempPathFactory, parts: dict[str, str]) -> AsyncIterator[Month]:
     """A small one."""
-    async with played_month(Asked(ORDERS, SEED, tmp_path_factory.mktemp("month")), parts) as played:
+    async with played_month(DemoRequest(ORDERS, SEED, tmp_path_factory.mktemp("month")), parts) as played:
         yield played
 
 

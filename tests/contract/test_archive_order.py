@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.archive.rows import SCHEMA
-from services.archive.time_order import RUN, SKIPPED, lay_by_leaf, lay_by_time
+from services.archive.time_order import RUN, SKIPPED, sort_by_leaf, sort_by_time
 
 Row = tuple[int, int, int]
 """Batch, leaf index, time."""
@@ -32,18 +32,18 @@ def table(rows: list[Row]) -> pa.Table:
 )
 def test_rows_come_back_by_leaf(rows: list[Row]) -> None:
     by_leaf = table(rows)
-    by_time = lay_by_time(by_leaf)
+    by_time = sort_by_time(by_leaf)
     order = list(zip(by_time["batch"].to_pylist(), by_time["accepted_at"].cast(pa.int64()).to_pylist(), strict=True))
     assert order == sorted(order)
-    assert lay_by_leaf(by_time).equals(by_leaf)
+    assert sort_by_leaf(by_time).equals(by_leaf)
 
 
 def test_partitions_are_runs_and_only_gaps_are_skipped() -> None:
-    found = lay_by_time(table([(7, 0, 10), (7, 1, 12), (7, 2, 11), (7, 5, 13), (8, 4, 1), (8, 5, 1)]))
+    found = sort_by_time(table([(7, 0, 10), (7, 1, 12), (7, 2, 11), (7, 5, 13), (8, 4, 1), (8, 5, 1)]))
     assert found[RUN].to_pylist() == [0, 1, 0, 1, 0, 0]
     assert found[SKIPPED].to_pylist() == [0, 0, 0, 2, 4, 4]
 
 
 def test_rows_of_the_first_version_are_as_they_are() -> None:
     rows = table([(1, 0, 5), (1, 1, 4)])
-    assert lay_by_leaf(rows) is rows
+    assert sort_by_leaf(rows) is rows

@@ -79,14 +79,14 @@ def test_the_sentence_says_what_was_insured_by_whom_and_whose_word_it_is() -> No
     assert said == (
         f"Proved: order order-5 of worker {WORKER} (出行 ride_hailing, 广东省 Guangdong) was recorded as accepted at"
         " 2026-10-03 11:59:50 +08:00 and completed at 2026-10-03 12:20:24 +08:00; 91000000FAKE00001F pays 0.01 yuan of"
-        " premium for it. This stands in the log danbao.example/log of 21 entries, signed by danbao.example/log and"
+        " premium for it. This is in the log danbao.example/log of 21 entries, signed by danbao.example/log and"
         " cosigned by platform.example/witness at 2026-10-03 12:01:00 +08:00. Charging made 2 of these manifests: its"
         " keys have signed them. It is the worker and order that you named."
     )
 
 
 def test_a_receipt_without_a_named_worker_says_that_nobody_asked() -> None:
-    assert "was not asked" in verify_receipt(CASES["completed"].receipt, KEYS, Expected())
+    assert "was not checked" in verify_receipt(CASES["completed"].receipt, KEYS, Expected())
 
 
 @given(st.lists(ROWS, min_size=1, max_size=4), st.binary(max_size=600))

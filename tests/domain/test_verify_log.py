@@ -52,7 +52,7 @@ def test_a_copied_log_of_any_size_is_proved(tmp_path: Path, size: int) -> None:
     entries = entries_of(size)
     said = verify_log(write_log(tmp_path, entries), KEYS, note_of(entries, size // 2))
     assert said.startswith(f"Proved: the {size} entries of {ORIGIN} give its checkpoint's root, signed by {ORIGIN}")
-    assert f"your checkpoint of {size // 2} entries stood for has only grown" in said
+    assert f"since your checkpoint of {size // 2} entries the log has only grown" in said
 
 
 def flip(path: str) -> Callable[[Path], None]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser
 
-from services.demo.demo import OCTOBER, Asked, play_month, wishes_of
+from services.demo.demo import OCTOBER, DemoRequest, play_month, wishes_of
 from services.demo.generator.month import Wanted
 from services.demo.progress import Silent
 from services.demo.running.system import System, running_system
@@ -63,7 +63,7 @@ async def parts(postgres: Postgres, broker_kind: Kind, broker: Broker) -> AsyncI
 @pytest.fixture(scope="package")
 async def month(tmp_path_factory: pytest.TempPathFactory, parts: dict[str, str]) -> AsyncIterator[Month]:
     """The month of ORDERS and SEED."""
-    async with played_month(Asked(ORDERS, SEED, tmp_path_factory.mktemp("month")), parts) as played:
+    async with played_month(DemoRequest(ORDERS, SEED, tmp_path_factory.mktemp("month")), parts) as played:
         yield played
 
 
@@ -81,7 +81,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @asynccontextmanager
-async def played_month(asked: Asked, parts: dict[str, str]) -> AsyncIterator[Month]:
+async def played_month(asked: DemoRequest, parts: dict[str, str]) -> AsyncIterator[Month]:
     """October, played in this process; the services are processes of their own."""
     wanted = Wanted(asked.orders, asked.seed, OCTOBER)
     with pytest.MonkeyPatch.context() as patch:

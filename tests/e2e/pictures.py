@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from playwright.async_api import Browser, Page
 
-from services.demo.demo import AS_OF, OCTOBER, Asked, play_month, wishes_of
+from services.demo.demo import AS_OF, OCTOBER, DemoRequest, play_month, wishes_of
 from services.demo.generator.month import Wanted
 from services.demo.progress import Silent
 from services.demo.running.system import running_system
@@ -50,7 +50,7 @@ async def draw() -> None:
     FOLDER.mkdir(exist_ok=True)
     wanted = Wanted(ORDERS, SEED, OCTOBER)
     with tempfile.TemporaryDirectory() as folder:
-        asked = Asked(ORDERS, SEED, Path(folder))
+        asked = DemoRequest(ORDERS, SEED, Path(folder))
         async with running_system(wishes_of(asked, wanted)) as system, open_browser() as browser:
             await system.supervisor.guard(play_month(system, wanted, Silent()))
             visitors = await invite(system, wanted)

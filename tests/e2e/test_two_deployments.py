@@ -18,7 +18,7 @@ from deploy.embedded.children import Child, start_child
 from deploy.embedded.ports import free_port
 from deploy.embedded.postgres import EmbeddedPostgres
 from services.audit.run import CHARGING_DATABASES, Sources, audit_all, sources_from
-from services.demo.demo import OCTOBER, Asked, bill, declared, wishes_of
+from services.demo.demo import OCTOBER, DemoRequest, bill, declared, wishes_of
 from services.demo.driver import MonthDriver, Stream, open_stream, request_close, until, wait_closed
 from services.demo.generator.month import Wanted, generate
 from services.demo.generator.records import Record
@@ -90,7 +90,7 @@ class West:
 @asynccontextmanager
 async def two_deployments(folder: Path) -> AsyncIterator[tuple[System, West, Apis]]:
     """A system whose charging has half of the enterprises, and `west` with the others."""
-    wishes = wishes_of(Asked(WANTED.orders, WANTED.seed, folder), WANTED)
+    wishes = wishes_of(DemoRequest(WANTED.orders, WANTED.seed, folder), WANTED)
     urls = {name: f"http://127.0.0.1:{free_port()}" for name in ("charging", "west")}
     enterprises = sorted(load_scheme([Path(part) for part in wishes.scheme.split(":")]).enterprises)[::2]
     file = folder / "deployments.toml"
@@ -201,7 +201,7 @@ def of_provinces(lists: Iterable[str]) -> int:
 
 async def on_one(folder: Path) -> list[list[tuple[Any, ...]]]:
     """Reports and closed days of the same events on one deployment."""
-    async with running_system(wishes_of(Asked(WANTED.orders, WANTED.seed, folder), WANTED)) as system:
+    async with running_system(wishes_of(DemoRequest(WANTED.orders, WANTED.seed, folder), WANTED)) as system:
         await system.supervisor.guard(play(system, system.apis, None))
         return await read(system.variables["DANBAO_AUDIT_DATABASE"], _REPORTS, _CLOSED)
 

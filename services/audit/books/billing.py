@@ -118,7 +118,7 @@ class _SumKey(NamedTuple):
 
 
 async def check_billing(connection: Connection, facts: Facts, books: Books, verdict: Verdict) -> None:
-    """Every billed month is drawn up anew from the day lines."""
+    """Recompute every billed month from the day lines."""
     check = verdict.check("I4", "day lines = statement lines, to the fen with the rounding; nothing unbilled")
     rows = await fetch_structs(connection, StatementRow, "select * from ledger.statement")
     statements = {row.statement_id: row for row in rows}
@@ -326,7 +326,7 @@ def _check_fees(
     statements: dict[str, StatementRow],
     entries: dict[int, JournalRow],
 ) -> None:
-    """The last increment's total is the fee worked out anew; increments add up and are posted."""
+    """Recompute late fees: the last increment's total is the fee, increments add up to it and are posted."""
     debts = _debts(allocations, statements)
     sums = Counter[str]()
     last: dict[str, _FeeRow] = {}
@@ -338,7 +338,7 @@ def _check_fees(
         last[row.statement_id] = row
     for statement, row in last.items():
         worked_out = accrued_late_fee(debts[statement], row.as_of)
-        # Money told after the fee was booked lowers it with the next assessment only.
+        # A remittance reported after the fee was booked lowers the fee only at the next assessment.
         is_late_news = worked_out < row.total and _came_later(allocations, statement, row.as_of)
         if not is_late_news:
             check.compare(f"ledger.late_fee {row.late_fee_id} of {statement}", row.total, worked_out)

@@ -1,4 +1,4 @@
-"""The ledger's books against the manifests: I3, I4 and I5. Posting days are worked out anew from the stored cuts."""
+"""Check the ledger's books against the manifests (I3, I4, I5). Posting days are recomputed from the stored cuts."""
 
 from collections import Counter, defaultdict
 from datetime import date
@@ -95,7 +95,7 @@ class Books:
                 check.find(f"ledger.journal_entry {entry.entry_id}: {len(postings)} postings that sum to {total}")
 
     async def _check_append_only(self, connection: Connection) -> None:
-        check = self._verdict.check("I3", "no role of a service may change the books, and the triggers stand")
+        check = self._verdict.check("I3", "no role of a service may change the books, and the triggers are in place")
         for table in APPEND_ONLY:
             may = await connection.fetchval(
                 "select has_table_privilege('danbao_ledger', $1, 'update')"
@@ -224,9 +224,9 @@ class Books:
         check.compare_all("ledger.day_sum", stored, {key: (orders[key], premium[key]) for key in orders})
 
     async def _check_closings(self, connection: Connection) -> None:
-        """Cuts only grow, and each close was asked for with the cut it was done with."""
+        """Check that cuts only grow and that each close used the cut of its request."""
         check = self._verdict.check("I5", "days are closed in order without a gap, each cut holding the one before")
-        asked = {(row["day"], row["attempt"]): row for row in await connection.fetch(_CLOSINGS)}
+        requests = {(row["day"], row["attempt"]): row for row in await connection.fetch(_CLOSINGS)}
         before: dict[str, int] = {}
         for place, closed in enumerate(self._facts.closed):
             name = f"ledger.day_closed {closed.day}"
@@ -234,14 +234,14 @@ class Books:
                 check.find(f"{name}: does not follow on the day before")
             if any(closed.cut.get(run, 0) < number for run, number in before.items()):
                 check.find(f"{name}: its cut falls behind that of the day before")
-            question = asked.get((closed.day, closed.attempt))
+            request = requests.get((closed.day, closed.attempt))
             settled = {run: number for (run, number), day in self._closing_days.items() if day == closed.day}
-            wished = {} if question is None else msgspec.json.decode(question["cut"]) | settled
+            wished = {} if request is None else msgspec.json.decode(request["cut"]) | settled
             check.compare(f"{name}, cut", closed.cut, wished)
-            previous = {} if question is None else msgspec.json.decode(question["previous_cut"])
+            previous = {} if request is None else msgspec.json.decode(request["previous_cut"])
             check.compare(f"ledger.day_closing {closed.day}, previous cut", previous, before)
-            if question is not None:
-                check.compare(f"{name}, as_of", closed.as_of, question["as_of"])
+            if request is not None:
+                check.compare(f"{name}, as_of", closed.as_of, request["as_of"])
             before = closed.cut
 
 

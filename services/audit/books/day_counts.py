@@ -1,4 +1,4 @@
-"""What the close counted beside money: hours, distinct workers, those insured for the first time (I4, I5)."""
+"""Check the close's counts other than money: hours, distinct workers, workers insured for the first time (I4, I5)."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -33,8 +33,8 @@ class _AnswerRow(Struct, frozen=True):
 async def check_counts(books: Connection, charging: Sequence[Charging], verdict: Verdict) -> None:
     """Every closed day's counts from the rows of all deployments, and from what each of them answered."""
     closed_days, workers = charging[0].facts.closed, join_workers([part.rows.workers for part in charging])
-    hours = verdict.check("I4", "acceptances by hour of every closed day, worked out anew from the rows")
-    distinct = verdict.check("I4", "distinct and first-time workers of every closed day, worked out anew from the rows")
+    hours = verdict.check("I4", "acceptances by hour of every closed day, recomputed from the rows")
+    distinct = verdict.check("I4", "distinct and first-time workers of every closed day, recomputed from the rows")
     counts, first_time = workers.distinct(), _first_time_counts(workers)
     for closed in closed_days:
         name, message = f"ledger.day_closed {closed.day}", closed.reported
@@ -108,14 +108,14 @@ def _compare_day(check: Check, closed: ClosedDay, answers: Sequence[DayCounted])
     """Of several deployments the ledger joins the workers of a province itself; all else it adds up."""
     is_joined = len(answers) > 1
 
-    def stand(counts: Iterable[AcceptancesByHour | WorkerCount]) -> set[str]:
+    def texts(counts: Iterable[AcceptancesByHour | WorkerCount]) -> set[str]:
         return {repr(count) for count in counts if not is_joined or count.enterprise is not None}
 
     name, message = f"charging.day_count {closed.day}", closed.reported
     check.compare(
-        f"{name}, workers", stand(count for answer in answers for count in answer.workers), stand(message.workers)
+        f"{name}, workers", texts(count for answer in answers for count in answer.workers), texts(message.workers)
     )
-    check.compare(f"{name}, hours", stand(count for answer in answers for count in answer.hours), stand(message.hours))
+    check.compare(f"{name}, hours", texts(count for answer in answers for count in answer.hours), texts(message.hours))
     if not is_joined:
         check.compare(f"{name}, first time", set(map(repr, answers[0].first_time)), set(map(repr, message.first_time)))
     figures = (sum(answer.resends for answer in answers), sum(answer.unmatched_cancellations for answer in answers))

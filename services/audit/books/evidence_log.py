@@ -53,7 +53,7 @@ async def check_log(
     await _check_entries(views.ours, facts, entries, verdict.check("I4", "log = booked manifests, each entry its head"))
     _check_authors(entries, authors, verdict)
     tree = _Tree([merkle.leaf_hash(row.entry) for row in entries])
-    roots = verdict.check("I7", "every checkpoint, tile and day's close stands over the entries of the log")
+    roots = verdict.check("I7", "every checkpoint, tile and day's close covers the entries of the log")
     await _check_tree(views.ours, entries, tree, roots)
     await _check_days(views.ours, facts, entries, roots)
     unsigned = "" if vkeys else " (no signature was checked: DANBAO_VKEYS is not set)"
@@ -127,7 +127,7 @@ def _check_authors(entries: Sequence[_EntryRow], authors: Authors, verdict: Verd
 
 
 def _compare_entry(check: Check, name: str, entry: bytes, head: ManifestHead) -> None:
-    """Charging's manifest of a version without signatures may have been signed when it was asked for."""
+    """Compare a log entry with a manifest head; a head without authorship may have been signed on request later."""
     if head.authorship is None and read_entry(entry) is not None:
         entry = bytes(ManifestHead.parse(entry).without_author())
     check.compare(name, entry.hex(), bytes(head).hex())

@@ -84,7 +84,7 @@ _MOST: Final = 1_000_000
 
 
 async def check_assessments(connection: Connection, facts: Facts, verdict: Verdict) -> None:
-    """What is charged for numbers that nothing bears, against gaps, rows and the dated rule."""
+    """Check the charges for sequence numbers without an order against gaps, rows and the dated rule."""
     check = verdict.check("I10", "presumed orders are charged where the rule says so, at the amount and place it says")
     closed = {day.day for day in facts.closed}
     gaps = await fetch_structs(connection, _GapRow, _PRESUMED)

@@ -1,4 +1,4 @@
-"""What the rows of each batch come to: what `manifests.py` holds against its manifest."""
+"""Sums over the rows of each batch, which `manifests.py` compares with its manifest."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,16 +19,16 @@ class Tally:
     orders: int = 0
     premium: int = 0
     workers: set[bytes] | None = None
-    """Where the worker of such a row is noted, if he is; whoever is charged by one."""
+    """The set that collects the charged workers of these rows; None where they are not collected."""
     hours: list[int] | None = None
-    """Where its hour is counted, if it is."""
+    """The counters for the hour of acceptance; None where hours are not counted."""
     is_employee: bool = False
-    """Whether its worker is told as somebody else's employee."""
+    """Whether the worker is reported as an employee of another employer."""
 
 
 @dataclass(slots=True)
-class Found:
-    """What the rows of one batch come to."""
+class BatchContents:
+    """Leaves, days and sums of the rows of one batch."""
 
     expected: int
     """Leaves that its manifest says it has."""
@@ -64,21 +64,21 @@ class Found:
 
     def sums(self) -> dict[TotalKey, tuple[int, int]]:
         """Orders and premium."""
-        found: dict[TotalKey, tuple[int, int]] = {}
+        sums: dict[TotalKey, tuple[int, int]] = {}
         for tally in self.tallies.values():
-            orders, premium = found.get(tally.key, (0, 0))
-            found[tally.key] = (orders + tally.orders, premium + tally.premium)
-        return found
+            orders, premium = sums.get(tally.key, (0, 0))
+            sums[tally.key] = (orders + tally.orders, premium + tally.premium)
+        return sums
 
 
-class Batches(dict[int, Found]):
-    """By batch; one that is asked for by its number begins with nothing but what its manifest expects."""
+class Batches(dict[int, BatchContents]):
+    """Contents by batch number; reading a missing batch creates an empty one with its manifest's leaf count."""
 
     def __init__(self, manifests: Mapping[int, Manifest]) -> None:
         super().__init__()
         self._manifests = manifests
 
-    def __missing__(self, batch: int) -> Found:
+    def __missing__(self, batch: int) -> BatchContents:
         manifest = self._manifests.get(batch)
-        found = self[batch] = Found(manifest.leaves if manifest else 0)
-        return found
+        contents = self[batch] = BatchContents(manifest.leaves if manifest else 0)
+        return contents

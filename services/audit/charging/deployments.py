@@ -1,4 +1,4 @@
-"""Charging as the audit reads it: one database beside the books, or one of each deployment (docs/decisions/0012).
+"""Charging as the audit reads it: one database shared with the books, or one for each deployment (docs/decisions/0012).
 
 An enterprise has one deployment, so what is said of enterprises is put together; a worker may have ridden for several
 deployments, and counts where he was met first.
@@ -51,7 +51,7 @@ def join_facts(parts: Sequence[Facts]) -> Facts:
 
 
 def join_workers(parts: Sequence[Workers]) -> Workers:
-    """Who was charged when, whoever charged him: each on the first day that counts him."""
+    """Merge the workers of all deployments; each worker counts on the first day that has him."""
     if len(parts) == 1:
         return parts[0]
     whole = Workers()

@@ -1,8 +1,9 @@
-"""I8: no clear-text identity of a worker is stored. Looked for in every column that can hold a text or bytes.
+"""I8: no clear-text identity of a worker is stored. Every column that can hold text or bytes is searched.
 
-The columns are read from the catalog, so that a new one is looked at without being named here. What a rule keeps clean
-(CLEAN) fails the audit; anything else is told as a note: rows of history cannot be changed, and one order with such a
-number must not make every later audit fail. Order ids are judged by the enterprise's share of a day.
+The columns are read from the catalog, so that a new one is searched without being named here. A finding in a column
+that a rule keeps clean (CLEAN) fails the audit; any other is reported as a note, because rows of history cannot be
+changed and one order with such a number must not make every later audit fail. Order ids are judged by the
+enterprise's share of a day.
 """
 
 import re
@@ -30,7 +31,7 @@ EXEMPT: Final = {
     "groups": "hashes",
     "sealed": "ciphertext",
 }
-"""Columns by name that are not looked into, with the reason."""
+"""Columns by name that are not searched, with the reason."""
 _NUMBER: Final = re.compile(
     r"(?<![0-9A-Za-z:,\[.+-])(?<!: )(?<!, )(1[3-9][0-9]{9}|[1-9][0-9]{16}[0-9Xx])(?![0-9A-Za-z.])"
 )
@@ -59,7 +60,7 @@ TOKENS: Final = (
 
 async def check_identities(books: Connection, charging: Sequence[Connection], verdict: Verdict) -> None:
     """Citizen's and mobile numbers in every column; order ids by their share; tokens that are not 32 bytes."""
-    check = verdict.check("I8", "no identity stands where a rule keeps it out, and workers are tokens of 32 bytes")
+    check = verdict.check("I8", "no identity is stored where a rule keeps it out, and workers are tokens of 32 bytes")
     for connection in charging:
         await _check_schemas(connection, check, ["charging"])
         await _check_order_ids(connection, check)

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from typing import Final
 
-from services.audit.charging.batches import Found, TotalKey
+from services.audit.charging.batches import BatchContents, TotalKey
 from services.audit.charging.row_contents import RowReader
 from services.audit.facts import Facts, Manifest
 from services.audit.verdict import Verdict
@@ -12,23 +12,23 @@ from shared.contracts.manifests import Outcome, Total
 from shared.contracts.topics import enterprise_of
 
 _WITHOUT_PLACE = ("parked", "conflict")
-"""Outcomes whose day and place only the kept bytes tell: counted by enterprise and reason."""
+"""Outcomes whose day and place are known only from the kept bytes: counted by enterprise and reason."""
 
 
 async def check_manifests(connection: Connection, facts: Facts, rows: RowReader, verdict: Verdict) -> None:
     """Every batch's rows against its manifest."""
     _check_sums(facts, verdict)
     await _check_positions(connection, facts, rows, verdict)
-    leaves = verdict.check("I4", "every leaf and root worked out anew from the rows is the manifest's")
+    leaves = verdict.check("I4", "every leaf and root recomputed from the rows is the manifest's")
     totals = verdict.check("I4", "rows = manifests: orders and premium of every batch")
     for batch, manifest in facts.manifests.items():
-        found = rows.found.get(batch, Found(0))
-        worked_out = (found.count, found.root().hex())
+        contents = rows.batches.get(batch, BatchContents(0))
+        worked_out = (contents.count, contents.root().hex())
         leaves.compare(manifest.name, (manifest.leaves, manifest.root), worked_out)
         leaves.compare(f"{manifest.name}, payload", (manifest.reported.leaves, manifest.reported.root), worked_out)
-        totals.compare_all(f"{manifest.name},", _reported(manifest), found.sums())
-    for batch in rows.found.keys() - facts.manifests.keys():
-        totals.find(f"{rows.found[batch].count} rows of batch {batch}, which has no manifest")
+        totals.compare_all(f"{manifest.name},", _reported(manifest), contents.sums())
+    for batch in rows.batches.keys() - facts.manifests.keys():
+        totals.find(f"{rows.batches[batch].count} rows of batch {batch}, which has no manifest")
     await _check_batch_days(connection, rows, verdict)
 
 
@@ -50,7 +50,7 @@ _POSITIONS: Final = """
     select topic, partition, first_offset, next_offset, events, false as goes_back from charging.position
     union all
     select topic, partition, first_offset, from_offset, events, to_offset < from_offset from charging.moved_on"""
-"""Where each partition stands, and where it stood when an operator moved on: a log made anew begins lower."""
+"""Positions of each partition, now and when an operator moved on: a recreated log begins at a lower offset."""
 
 
 async def _check_positions(connection: Connection, facts: Facts, rows: RowReader, verdict: Verdict) -> None:
@@ -78,8 +78,8 @@ def _events(manifest: Manifest) -> list[Total]:
 
 
 def _reported(manifest: Manifest) -> dict[TotalKey, tuple[int, int]]:
-    """What the manifest says, without repeats, which leave no row."""
-    found: dict[TotalKey, tuple[int, int]] = {}
+    """Orders and premium by total of the manifest, without repeats, which leave no row."""
+    sums: dict[TotalKey, tuple[int, int]] = {}
     for total in manifest.reported.totals:
         if total.outcome is Outcome.REPEAT:
             continue
@@ -89,15 +89,15 @@ def _reported(manifest: Manifest) -> dict[TotalKey, tuple[int, int]]:
         else:
             place = (total.insured_on, total.enterprise, total.province, total.industry)
             key = (*place, outcome, reason, total.tariff_line)
-        orders, premium = found.get(key, (0, 0))
-        found[key] = (orders + total.orders, premium + total.premium)
-    return found
+        orders, premium = sums.get(key, (0, 0))
+        sums[key] = (orders + total.orders, premium + total.premium)
+    return sums
 
 
 async def _check_batch_days(connection: Connection, rows: RowReader, verdict: Verdict) -> None:
     check = verdict.check("I4", "the days that batches are said to touch hold all the days of their rows")
     said = {(row["batch"], row["insured_on"]) for row in await connection.fetch("select * from charging.batch_day")}
-    for batch, found in rows.found.items():
-        for day in found.days:
+    for batch, contents in rows.batches.items():
+        for day in contents.days:
             if (batch, day) not in said:
                 check.find(f"charging.batch_day: batch {batch} has rows of {day}")

@@ -1,7 +1,7 @@
 """The rows of orders: each hashed again, counted again and, where it is a charge, rated again.
 
-What all rows of one day and kind in one place have in common is worked out once (`_Alike`), and what those of one batch
-come to is held where a row finds it at once (`Tally`): this runs for every order there ever was.
+What all rows of one day and kind in one place have in common is computed once (`_Alike`), and the sums of one batch's
+rows are kept in a `Tally` that a row reaches with one lookup: this code runs for every order ever charged.
 """
 
 import struct
@@ -11,7 +11,7 @@ from datetime import date
 from typing import Final
 
 from services.audit.archived import ArchivedRow
-from services.audit.charging.batches import Batches, Found, Tally, TotalKey
+from services.audit.charging.batches import BatchContents, Batches, Tally, TotalKey
 from services.audit.charging.workers import Workers
 from services.audit.facts import Facts
 from services.audit.verdict import Check
@@ -79,12 +79,12 @@ class _Alike:
 
 
 class EntryReader:
-    """Takes the rows one by one; `found` and `workers` become what they come to."""
+    """Reads rows one by one and adds them to `batches` and `workers`."""
 
-    def __init__(self, facts: Facts, rates: Check, found: Batches, workers: Workers) -> None:
+    def __init__(self, facts: Facts, rates: Check, batches: Batches, workers: Workers) -> None:
         self._facts = facts
         self._rates = rates
-        self._found = found
+        self._batches = batches
         self._workers = workers
         self._encoded = {number: encoded_uscc(uscc) for number, uscc in facts.enterprises.items()}
         self._alike: dict[tuple[int, ...], _Alike] = {}
@@ -99,11 +99,11 @@ class EntryReader:
             self._rates.find(f"charging.entry {order}: {type(error).__name__}: {error}")
 
     def _take(self, row: OrderRow) -> None:
-        found, worker = self._found[row["batch"]], token_of(row)
+        contents, worker = self._batches[row["batch"]], token_of(row)
         leaf = entry_leaf(row, self._encoded.get(row["enterprise"], b""), worker)
-        found.take_leaf(row["leaf_index"], leaf_hash(leaf))
+        contents.take_leaf(row["leaf_index"], leaf_hash(leaf))
         alike = self._alike_of(row)
-        tally = found.tallies.get(alike) or self._begin(found, alike, row)
+        tally = contents.tallies.get(alike) or self._begin(contents, alike, row)
         tally.orders += 1
         tally.premium += row["premium"]
         if alike.is_charge:
@@ -125,13 +125,13 @@ class EntryReader:
             alike = self._alike[like] = _Alike(key, day, uscc, province, industry, charges, exclusion)
         return alike
 
-    def _begin(self, found: Found, alike: _Alike, row: OrderRow) -> Tally:
+    def _begin(self, contents: BatchContents, alike: _Alike, row: OrderRow) -> Tally:
         """The first row of its batch that is so: on which closed day such rows count, and what is noted of them.
 
         That is their own day, or the first whose cut reached the batch.
         """
-        tally = found.tallies[alike] = Tally(alike.key)
-        found.days.add(alike.day)
+        tally = contents.tallies[alike] = Tally(alike.key)
+        contents.days.add(alike.day)
         index = self._facts.closing_of(row["batch"])
         if alike.is_charge and index is not None:
             counted_on, where = max(alike.day, self._facts.closed[index].day), (alike.day, alike.uscc, alike.province)
@@ -143,7 +143,7 @@ class EntryReader:
         return tally
 
     def _check_history(self, row: OrderRow, alike: _Alike) -> None:
-        """A charge that was taken back or rated anew was right by the scheme of its time: its line still says so."""
+        """Check that a reversed or re-rated charge followed the scheme of its time: its tariff line fits the row."""
         line = self._facts.scheme.lines.get(row["tariff_line"])
         if row["reason"] or (line is not None and _fits(line, row, alike)):
             return
@@ -236,7 +236,7 @@ def name_of(row: OrderRow, uscc: str) -> str:
 
 
 def encoded_uscc(uscc: str) -> bytes:
-    """As it stands in a leaf; nothing where it is no USCC, which makes it another leaf."""
+    """Return the USCC's bytes in a leaf; empty where it is no valid USCC, so that the leaf differs."""
     return uscc.encode() if is_uscc_shaped(uscc) else b""
 
 

@@ -1,4 +1,4 @@
-"""Orders outside signed declarations, and decisions that reverse them, worked out anew from rows and manifests.
+"""Recompute orders outside signed declarations, and the decisions that reverse them, from rows and manifests.
 
 Nothing is shared with charging's own count: orders are read one by one, and each is held against the manifests that the
 cut of each close reached. What lies in the surplus of a place is a number of orders here, not which ones.
@@ -59,7 +59,7 @@ Place = tuple[str, str]
 PlaceKey = tuple[date, date, str, str, str]
 """Posting day, insured day, enterprise, province and industry."""
 LineKey = tuple[date, date, str, str, str, int, int]
-"""The same with tariff line and base amount."""
+"""A `PlaceKey` with tariff line and base amount."""
 Declared = dict[str, Ranges]
 """Numbers that are declared, by series."""
 Key = TypeVar("Key", PlaceKey, LineKey)
@@ -97,7 +97,7 @@ class _DeclarationRow(Struct, frozen=True):
 
 
 class _OrderRow(Struct, frozen=True):
-    """A row of an order, beside the names of its acceptance."""
+    """A row of an order with the names of its acceptance."""
 
     order_id: str
     accepted_at: datetime
@@ -181,7 +181,7 @@ class _Versions:
 
 async def check_outside(books: Connection, charging: Sequence[Charging], facts: Facts, verdict: Verdict) -> None:
     """What the ledger keeps of orders outside, against rows and manifests, and against what charging answered."""
-    check = verdict.check("I10", "orders outside signed declarations, worked out anew from the rows and the manifests")
+    check = verdict.check("I10", "orders outside signed declarations, recomputed from the rows and the manifests")
     stored, by_key = Counter[PlaceKey](), Counter[LineKey]()
     archived: set[date] = {day for part in charging for day in part.facts.archived}
     for row in await fetch_structs(books, _StoredRow, _STORED):

@@ -1,7 +1,8 @@
 """Every row of charging, read once: rated again, hashed again, counted again.
 
 Rows come as they lie in the table, which is nearly in the order of batches: a batch's leaves are held until it has as
-many as its manifest says, and then only their root. So memory holds the leaves of a few batches, whatever there is.
+many as its manifest says, and then only their root. So memory holds
+the leaves of a few batches, however many rows there are.
 
 Nothing here is shared with the code that wrote the rows but the encoding of a leaf (shared.domain.evidence.leaf),
 the tree and the scheme. What is worked out per batch is held against the manifest by `manifests.py`.
@@ -85,11 +86,11 @@ class _AssessmentRow(Struct, frozen=True):
 
 
 class RowReader:
-    """Reads all rows; `found` is what the batches come to, `workers` who was covered."""
+    """Reads all rows; `batches` has the sums of each batch, `workers` the covered workers."""
 
     def __init__(self, facts: Facts, rates: Check) -> None:
         self._facts, self._rates = facts, rates
-        self.found = Batches(facts.manifests)
+        self.batches = Batches(facts.manifests)
         self.workers = Workers()
         self.kept: Counter[tuple[str, int, int]] = Counter()
 
@@ -104,43 +105,43 @@ class RowReader:
         assessments = "select * from charging.assessment"
         async for assessed in stream_structs(connection, _AssessmentRow, assessments, prefetch=FETCH_ROWS):
             self._take_assessment(assessed)
-        entries = EntryReader(self._facts, self._rates, self.found, self.workers)
+        entries = EntryReader(self._facts, self._rates, self.batches, self.workers)
         async for row in connection.cursor(ENTRIES, prefetch=FETCH_ROWS):
             entries.take(row)
         for archived in await archived_rows(connection, archive, self._facts.archived):
             entries.take(archived)
 
     def _take_kept(self, row: _KeptRow) -> None:
-        found = self.found[row.batch]
+        contents = self.batches[row.batch]
         leaf = kept_leaf(
             row.kind, row.topic, row.partition, row.record_offset, row.record_time_ms, row.reason,
             row.received,
         )  # fmt: skip
-        found.take_leaf(row.leaf_index, leaf_hash(leaf))
+        contents.take_leaf(row.leaf_index, leaf_hash(leaf))
         outcome, reason = ("parked", row.reason) if row.kind == RowKind.PARKED else ("conflict", None)
-        found.add((None, enterprise_of(row.topic) or "", None, None, outcome, reason, None))
+        contents.add((None, enterprise_of(row.topic) or "", None, None, outcome, reason, None))
         self.kept[row.topic, row.partition, row.record_offset] += 1
 
     def _take_declaration(self, row: _DeclarationRow) -> None:
         uscc = self._facts.enterprises.get(row.enterprise, "")
-        found = self.found[row.batch]
+        contents = self.batches[row.batch]
         leaf = declaration_leaf(
             uscc.encode(), row.declaration_id, row.declared_day.toordinal(), row.received,
             sha256(row.body).digest(),
         )  # fmt: skip
-        found.take_leaf(row.leaf_index, leaf_hash(leaf))
-        found.add((None, uscc, None, None, "recorded", "declaration", None))
+        contents.take_leaf(row.leaf_index, leaf_hash(leaf))
+        contents.add((None, uscc, None, None, "recorded", "declaration", None))
 
     def _take_assessment(self, row: _AssessmentRow) -> None:
         uscc, why = self._facts.enterprises.get(row.enterprise, ""), ASSESSMENTS.index(row.why)
-        found = self.found[row.batch]
+        contents = self.batches[row.batch]
         leaf = assessed_leaf(
             uscc.encode(), row.insured_on.toordinal(), row.first, row.last, row.base_amount,
             row.province, row.industry, row.tariff_line, why, row.series,
         )  # fmt: skip
-        found.take_leaf(row.leaf_index, leaf_hash(leaf))
+        contents.take_leaf(row.leaf_index, leaf_hash(leaf))
         place = (row.insured_on, uscc, f"{row.province:02}", Industry.of_code(row.industry).value)
         numbers, sign = row.last - row.first + 1, -1 if why else 1
         outcome = "reversed" if why else "charged"
         key = (*place, outcome, f"assessed:{row.series}", row.tariff_line)
-        found.add(key, numbers, sign * numbers * row.base_amount)
+        contents.add(key, numbers, sign * numbers * row.base_amount)

@@ -1,4 +1,4 @@
-"""Reversals: each takes back what was charged, for a reason that stands in the rows; none that is due is missing."""
+"""Check reversals: each takes back what was charged, for a reason stored in the rows; none that is due is missing."""
 
 from datetime import date, datetime
 from typing import Final
@@ -31,8 +31,8 @@ def _order(name: str) -> str:
     return f"({name}.accepted_at, {name}.enterprise, {name}.order_id, {name}.worker_key)"
 
 
-def _look(name: str, of: str, which: str) -> str:
-    """Beside each row of `of` that row of the same order, or nothing, by one look into the key.
+def _join_row_of_order(name: str, of: str, which: str) -> str:
+    """SQL: join each row of `of` with one row of its order, or with nulls, by one index lookup on the key.
 
     LIMIT keeps the planner from any other join: by the four columns of an order it expects one row where there are
     thousands, and then reads a day for each of them; or it hashes whole days to find a few.
@@ -43,12 +43,12 @@ def _look(name: str, of: str, which: str) -> str:
 
 def _reversal(name: str, of: str) -> str:
     """What took that charge back."""
-    return _look(name, of, f"e.kind = case {of}.kind when 1 then 4 else {of}.kind + 1 end")
+    return _join_row_of_order(name, of, f"e.kind = case {of}.kind when 1 then 4 else {of}.kind + 1 end")
 
 
 def _last_charge(name: str, of: str) -> str:
-    """The charge that holds: of an order that was rated anew the last one."""
-    return _look(name, of, f"{_is_charge('e')} order by e.kind desc")
+    """SQL: join the charge in force, which of a re-rated order is the last one."""
+    return _join_row_of_order(name, of, f"{_is_charge('e')} order by e.kind desc")
 
 
 def _repeated(row: str) -> str:
@@ -63,9 +63,9 @@ _REVERSALS: Final = f"""
         {_repeated("r")} is not distinct from {_repeated("a")}
             and r.tariff_line is not distinct from a.tariff_line as is_same
     from charging.entry r
-    {_look("a", "r", "e.kind = case r.kind when 4 then 1 else r.kind - 1 end")}
-    {_look("n", "r", "e.kind = case r.kind when 4 then 8 else r.kind + 1 end")}
-    {_look("c", "r", "e.kind = 3")}
+    {_join_row_of_order("a", "r", "e.kind = case r.kind when 4 then 1 else r.kind - 1 end")}
+    {_join_row_of_order("n", "r", "e.kind = case r.kind when 4 then 8 else r.kind + 1 end")}
+    {_join_row_of_order("c", "r", "e.kind = 3")}
     left join charging.resend s on {_order("s")} = {_order("r")}
     where r.kind = 4 or r.kind >= 9 and r.kind % 2 = 1 order by r.accepted_at, r.enterprise, r.order_id"""
 _DUE: Final = f"""
@@ -100,11 +100,11 @@ _CORRECTED: Final = f"""
         {_repeated("c")} is not distinct from {_repeated("a")} as is_same,
         coalesce(r.reason = 3 and r.batch = c.batch, false) as is_taken_back
     from charging.entry c
-    {_look("a", "c", "e.kind = case c.kind when 8 then 1 else c.kind - 2 end")}
+    {_join_row_of_order("a", "c", "e.kind = case c.kind when 8 then 1 else c.kind - 2 end")}
     {_reversal("r", "a")}
     where c.kind >= 8 and c.kind % 2 = 0 order by c.accepted_at, c.enterprise, c.order_id"""
 _UNKNOWN_UNSETTLED: Final = f"""
-    select u.* from charging.unsettled u {_look("c", "u", "e.kind = 3")} where c.kind is null"""
+    select u.* from charging.unsettled u {_join_row_of_order("c", "u", "e.kind = 3")} where c.kind is null"""
 
 
 class _ReversalRow(Struct, frozen=True):
@@ -163,7 +163,7 @@ def _fault(facts: Facts, row: _ReversalRow) -> str | None:
     if REVERSALS[row.reason] == RERATED:
         return None if row.is_anew else "no charge follows it in its batch"
     if row.is_followed:
-        return "the order was charged anew after it"
+        return "the order was charged again after it"
     if REVERSALS[row.reason] == OUTSIDE_DECLARATION:
         return None  # whether two persons decided it, another check says
     if REVERSALS[row.reason] == "resent":
@@ -191,9 +191,7 @@ async def _check_unsettled(connection: Connection, facts: Facts, check: Check) -
 
 
 async def _check_corrections(connection: Connection, facts: Facts, verdict: Verdict) -> None:
-    check = verdict.check(
-        "I4", "every order that was rated anew had its charge before taken back with it, if it had one"
-    )
+    check = verdict.check("I4", "every re-rated order had its earlier charge, if any, taken back with the re-rating")
     async for row in connection.cursor(_CORRECTED, prefetch=FETCH_ROWS):
         name = f"charging.entry {RERATED} charge of order {_name(facts, row)}"
         if row["charged"] is None or not row["is_same"]:

@@ -37,9 +37,9 @@ class Workers:
     def distinct(self) -> Distinct:
         """How many workers each day counts, each worker once an enterprise and once a province."""
         counts: Distinct = defaultdict(Counter)
-        for (day, province), found in self._by_province().items():
+        for (day, province), enterprises_of in self._by_province().items():
             known: dict[str | None, set[bytes]] = defaultdict(set)
-            for counted_on, uscc in sorted(found):
+            for counted_on, uscc in sorted(enterprises_of):
                 workers = self.met[counted_on, (day, uscc, province)]
                 for enterprise in (uscc, None):
                     if new := len(workers - known[enterprise]):
@@ -49,18 +49,18 @@ class Workers:
 
     def first_time(self) -> dict[tuple[date, str], set[bytes]]:
         """Of each day that counts and each province the workers who were never charged there before."""
-        found: dict[tuple[date, str], set[bytes]] = defaultdict(set)
+        new_workers: dict[tuple[date, str], set[bytes]] = defaultdict(set)
         known: dict[str, set[bytes]] = defaultdict(set)
         for counted_on, where in sorted(self.met):
             province = where[-1]
             if new := self.met[counted_on, where] - known[province]:
-                found[counted_on, province] |= new
+                new_workers[counted_on, province] |= new
                 known[province] |= new
-        return found
+        return new_workers
 
     def _by_province(self) -> dict[tuple[date, str], list[tuple[date, str]]]:
         """Of each insured day and province, who counts when: days and enterprises."""
-        found: dict[tuple[date, str], list[tuple[date, str]]] = defaultdict(list)
+        by_province: dict[tuple[date, str], list[tuple[date, str]]] = defaultdict(list)
         for counted_on, (day, uscc, province) in self.met:
-            found[day, province].append((counted_on, uscc))
-        return found
+            by_province[day, province].append((counted_on, uscc))
+        return by_province

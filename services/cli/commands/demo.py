@@ -44,7 +44,7 @@ def add_commands(app: typer.Typer) -> None:
 
 def demo(orders: Orders = DEMO_ORDERS, seed: Seed = 1, as_json: Json = False, stays: Stay = False) -> int:
     """Stream a month of orders through a system of its own: charge, close, bill, report, audit; then show it."""
-    from services.demo.demo import Asked, run_demo
+    from services.demo.demo import DemoRequest, run_demo
     from services.demo.progress import progress_bar
     from services.demo.running.event_loop import run_work, state_directory
 
@@ -55,7 +55,7 @@ def demo(orders: Orders = DEMO_ORDERS, seed: Seed = 1, as_json: Json = False, st
             _show(summary, visitors, stays=stays)
 
     with state_directory("demo") as folder:
-        summary = run_work(run_demo(Asked(orders, seed, folder, stays), progress_bar("demo", None), show))
+        summary = run_work(run_demo(DemoRequest(orders, seed, folder, stays), progress_bar("demo", None), show))
     return Exit.OK if summary.has_passed else Exit.FAILED
 
 

@@ -30,7 +30,7 @@ _WEEK: Final = (0.95, 0.94, 0.96, 0.98, 1.08, 1.10, 1.02)
 _RANGE_24: Final = range(24)
 
 LATEST: Final = 28 * DAY
-"""No event is later than this after what it tells; acceptances are taken up to 30 days late."""
+"""Longest delay of an event after its occurrence; acceptances are taken up to 30 days late."""
 
 
 def day_weights(days: Sequence[date]) -> list[float]:

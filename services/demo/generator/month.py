@@ -34,7 +34,7 @@ FEWEST_ORDERS: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What to generate; `orders` are acceptances in the month, without what is bad, repeated or sent anew."""
+    """What to generate; `orders` are acceptances in the month, without bad, repeated or resent ones."""
 
     orders: int
     seed: int
@@ -77,14 +77,14 @@ class _Generator:
 
     def _ready(self, until: int) -> list[Record]:
         border = until // 1_000
-        ready = sorted(each for each in self.waiting if each.time_ms < border)
-        self.waiting = [each for each in self.waiting if each.time_ms >= border]
+        ready = sorted(record for record in self.waiting if record.time_ms < border)
+        self.waiting = [record for record in self.waiting if record.time_ms >= border]
         return ready
 
     def _counts(self) -> list[int]:
         """Orders of each day; they add up to what is wanted."""
         sums = list(accumulate(curves.day_weights(self.days)))
-        ends = [round(self.wanted.orders * each / sums[-1]) for each in sums]
+        ends = [round(self.wanted.orders * total / sums[-1]) for total in sums]
         return [end - start for start, end in zip([0, *ends], ends, strict=False)]
 
     def _day(self, day: date, count: int) -> None:
@@ -92,7 +92,7 @@ class _Generator:
         made = self._number(self._acceptances(start, count))
         for operation, order, is_reassigned in made:
             self._events(operation, order, is_reassigned)
-        for record in self.declarer.declare(day, [(each, order) for each, order, _ in made], self.rng):
+        for record in self.declarer.declare(day, [(operation, order) for operation, order, _ in made], self.rng):
             self.waiting.append(record)
             if self.rng.random() < REPEATED * 4:
                 self.waiting.append(record._replace(time_ms=record.time_ms + 60_000))
@@ -142,7 +142,7 @@ class _Generator:
         return made
 
     def _events(self, operation: Operation, order: Acceptance, is_reassigned: bool) -> None:
-        """The acceptance and how the order ended, with whatever goes wrong on the way."""
+        """Generate the acceptance and the end of an order, with the faults of its delivery."""
         rng = self.rng
         self._send(order, order.accepted, wire.accepted(order))
         self._oddities(operation, order)
@@ -190,7 +190,10 @@ class _Generator:
         first = wire.start_micros(self.days[0])
         picked = self.rng.choices(self.plan.operations, cum_weights=self.weights, k=self._few(1_500))
         ages = [int((0.1 + 24 * self.rng.random()) * DAY) for _ in picked]
-        made = [(each, self._order(each, first - age), False) for each, age in zip(picked, ages, strict=True)]
+        made = [
+            (picked_one, self._order(picked_one, first - age), False)
+            for picked_one, age in zip(picked, ages, strict=True)
+        ]
         for operation, order, _ in self._number(made):
             sent = max(first, order.accepted + 4 * DAY) + int(self.rng.random() * DAY)
             self._send_plain(order, sent, wire.accepted(order))

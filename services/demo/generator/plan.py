@@ -113,10 +113,12 @@ Place = tuple[str, str, Industry]
 def _places(scheme: Scheme, month: Month) -> Iterator[Place]:
     """Where each enterprise is covered at some time of the month, a few provinces of each industry."""
     for uscc, industry in product(sorted(scheme.enterprises), Industry):
-        found = [code for code in _by_preference(scheme) if _is_charged(scheme, month, (uscc, code, industry))]
-        shift = int(hashlib.sha256(uscc.encode()).hexdigest(), 16) % max(1, len(found) - PROVINCES_OF_AN_ENTERPRISE + 1)
+        covered = [code for code in _by_preference(scheme) if _is_charged(scheme, month, (uscc, code, industry))]
+        shift = int(hashlib.sha256(uscc.encode()).hexdigest(), 16) % max(
+            1, len(covered) - PROVINCES_OF_AN_ENTERPRISE + 1
+        )
         start = min(shift, 3)
-        for code in found[start : start + PROVINCES_OF_AN_ENTERPRISE]:
+        for code in covered[start : start + PROVINCES_OF_AN_ENTERPRISE]:
             yield uscc, code, industry
 
 
@@ -126,11 +128,11 @@ def _outside(scheme: Scheme, month: Month, covered: Sequence[Place]) -> Iterator
         industry = next(place[2] for place in covered if place[0] == uscc)
         not_yet = Excluded(ExclusionReason.ENTERPRISE_NOT_ENROLLED)
         places = [(uscc, code, industry) for code in _by_preference(scheme)]
-        found = [
+        excluded = [
             place for place in places if scheme.rate(*place, day_start(month.last_day), is_employee=False) == not_yet
         ]
         # Where it is about to be enrolled comes first: there it works already.
-        yield from sorted(found, key=lambda place: not _is_charged(scheme, month.next(), place))[:1]
+        yield from sorted(excluded, key=lambda place: not _is_charged(scheme, month.next(), place))[:1]
 
 
 def _by_preference(scheme: Scheme) -> list[str]:
@@ -149,7 +151,7 @@ def _weights(places: Sequence[Place]) -> list[float]:
     raw = []
     for number, (_, _, industry) in enumerate(places):
         raw.append(SHARE[industry] / sum(place[2] is industry for place in places) * (1.0 + 0.15 * (number % 4)))
-    return [each / sum(raw) * (1 - OUTSIDE_SHARE) for each in raw]
+    return [weight / sum(raw) * (1 - OUTSIDE_SHARE) for weight in raw]
 
 
 def _outside_weights(places: Sequence[Place]) -> list[float]:

@@ -1,4 +1,4 @@
-"""The services' HTTP interfaces as this command asks them; a service that is being started again is waited for."""
+"""Clients of the services' HTTP interfaces; a client waits for a service that is restarting."""
 
 import asyncio
 import time
@@ -41,7 +41,7 @@ class Api:
         return await self._ask("POST", path, json=body, timeout=timeout_seconds)
 
     async def probe(self, path: str) -> None:
-        """One GET, asked once; raises Unavailable with the answer when it is not a success."""
+        """Send one GET without a retry; raises Unavailable with the answer when it is not a success."""
         try:
             answer = await self._client.get(path)
         except httpx.TransportError as error:
@@ -89,7 +89,7 @@ class Apis:
 async def open_apis(settings: CommandSettings, patience_seconds: float = PATIENCE_SECONDS) -> AsyncIterator[Apis]:
     """Clients, each with the operator's key for that service; raises Refused when no key is given.
 
-    A command needs the keys of the services that it asks; another one may be missing.
+    A command needs the keys of the services that it calls; another one may be missing.
     """
     wanted = [
         ("charging", settings.charging_url, settings.charging_key.get_secret_value()),

@@ -1,4 +1,4 @@
-"""Running a command's work so that it ends in order, however it is asked to end."""
+"""Run a command's work so that it ends in order on every stop signal."""
 
 import asyncio
 import shutil

@@ -20,14 +20,14 @@ SHORTEST_PASSWORD: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """One service's migrations; the national platform's are run in a database of its own."""
+    """One service's migrations; the national platform's are run in a separate database."""
 
     service: str
     schema: str
     role: str
     is_own_database: bool = False
     others: tuple[str, ...] = (AUDITOR,)
-    """Logins beside the service's that may connect to its database."""
+    """Other logins than the service's that may connect to its database."""
 
     @property
     def logins(self) -> tuple[str, ...]:

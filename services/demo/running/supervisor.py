@@ -40,7 +40,7 @@ class Managed:
 
 
 class Supervisor:
-    """Keeps services running; `<directory>/processes.json` tells their process ids, for tests and for people."""
+    """Keeps services running; `<directory>/processes.json` has their process ids, for tests and for people."""
 
     def __init__(self, directory: Path, check: Callable[[], None] = lambda: None) -> None:
         self.directory = directory
@@ -86,8 +86,8 @@ class Supervisor:
         self.stop_services()
 
     def stop_services(self) -> None:
-        """Ask all to end, then wait for each."""
-        running = [each.child for each in self._managed.values() if each.child is not None]
+        """Signal all services to end, then wait for each."""
+        running = [service.child for service in self._managed.values() if service.child is not None]
         for child in running:
             child.send_signal(signal.SIGTERM)
         for child in running:
@@ -125,7 +125,7 @@ class Supervisor:
     def _spawn(self, managed: Managed) -> None:
         command = [sys.executable, "-m", f"services.{managed.name}"]
         managed.child = start_child(managed.name, command, env=managed.env, cwd=HOUSE, log=managed.log)
-        pids = {name: each.child.pid for name, each in self._managed.items() if each.child is not None}
+        pids = {name: service.child.pid for name, service in self._managed.items() if service.child is not None}
         unseen = self.directory / f"{STATE_FILE}.new"
         unseen.write_text(json.dumps({"danbao": os.getpid(), **pids}))
         unseen.replace(self.directory / STATE_FILE)

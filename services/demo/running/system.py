@@ -207,7 +207,7 @@ def _parts(stack: ExitStack) -> tuple[dict[str, str], EmbeddedStack | None]:
         named |= {name: value for name, value in os.environ.items() if name.startswith("DANBAO_KAFKA_")}
         platform = os.environ.get("DANBAO_PLATFORM_DATABASE")
         if platform is None:
-            raise Refused("DANBAO_PLATFORM_DATABASE is not set: the national platform has a database of its own")
+            raise Refused("DANBAO_PLATFORM_DATABASE is not set: the national platform has a separate database")
         return {**named, "DANBAO_PLATFORM_DATABASE": platform}, None
     embedded = stack.enter_context(EmbeddedStack())
     databases = {
@@ -244,12 +244,12 @@ def _keys(directory: Path) -> dict[str, str]:
 
 
 def author_key(directory: Path, name: str) -> Path:
-    """The private key of an author: a deployment of charging, `ledger`, or a stand-in for an outside source."""
+    """The private key of an author: a deployment of charging, `ledger`, or a simulated outside source."""
     return directory / AUTHORS / f"{name}.author.pem"
 
 
 def stand_in(system: System, role: Role) -> AuthorSigner:
-    """Signs as the collecting authority or as whoever takes injury notices, with a key of this system."""
+    """Return a signer for the collecting authority or the source of injury notices, with a key of this system."""
     return AuthorSigner.load(author_key(system.directory, role), read_authors(system.directory / "vkeys"), role)
 
 

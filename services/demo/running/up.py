@@ -1,4 +1,4 @@
-"""`danbao up`: the services run until they are told to end."""
+"""`danbao up`: run the services until a stop signal."""
 
 import asyncio
 from collections.abc import Iterator

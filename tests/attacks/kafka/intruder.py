@@ -11,7 +11,7 @@ import asyncpg
 import msgspec
 from msgspec.structs import replace
 
-from services.audit.charging.batches import Found
+from services.audit.charging.batches import BatchContents
 from services.audit.charging.row_contents import RowReader
 from services.audit.facts import read_facts
 from services.audit.verdict import Check
@@ -64,7 +64,7 @@ class Intruder:
         rows = RowReader(facts, Check("", ""))
         async with self.connection.transaction():
             await rows.read(self.connection)
-        found = rows.found[batch]
+        found = rows.batches[batch]
         old = await self.manifest(batch)
         reported = replace(old, leaves=found.count, root=found.root().hex(), totals=_totals(old, found))
         more = sum(total.orders for total in reported.totals) - sum(total.orders for total in old.totals)
@@ -183,7 +183,7 @@ class Intruder:
         return statement
 
 
-def _totals(old: PremiumsCharged, found: Found) -> list[Total]:
+def _totals(old: PremiumsCharged, found: BatchContents) -> list[Total]:
     kept = [total for total in old.totals if total.outcome is not Outcome.CHARGED]
     charged = [
         Total(

@@ -17,7 +17,7 @@ from services.archive import files
 from services.archive.archive import Archive
 from services.archive.read_archive import read_rows
 from services.archive.rows import exact, leaf_hashes
-from services.archive.time_order import lay_by_leaf
+from services.archive.time_order import sort_by_leaf
 from shared.adapters.arrow.database import open_arrow
 from shared.adapters.postgres.migrations import migrate
 from shared.adapters.postgres.pool import Connection, open_pool
@@ -119,7 +119,7 @@ async def test_an_archive_of_the_first_version_is_read_as_before(shelf: Shelf) -
     index = await shelf.archive.write(DAY, nothing)
     assert await shelf.let_go()
     for name in index.rows_files:
-        rows = lay_by_leaf(pq.read_table(shelf.day / name)).drop_columns("recorded_at")
+        rows = sort_by_leaf(pq.read_table(shelf.day / name)).drop_columns("recorded_at")
         assert rows["leaf_index"].to_pylist()[:3] == [0, 1, 2]
         await shelf.forge(shelf.day / name, rows)
     text = (shelf.day / files.INDEX).read_bytes().replace(b'"version": 2', b'"version": 1')
