@@ -25,7 +25,7 @@ async def charging_database(postgres: Postgres, charging_schema: str) -> AsyncIt
 
 @pytest.fixture
 async def house(charging_database: str) -> AsyncIterator[House]:
-    """The same with a pool, and the demo's enterprises registered."""
+    """A charging database with a connection pool and the demo's enterprises registered."""
     async with open_house(charging_database) as opened:
         yield opened
 

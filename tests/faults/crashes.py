@@ -6,8 +6,8 @@ connections, is started again, and the stage goes on to its end. Every figure an
 those of the undisturbed run, and every figure that the model knows must be the model's.
 
 No step is left out. Just after one step is just before the next where the same process takes both, with nothing
-between that anybody could see: such a pair is one place, and is died at once. What the driver asks for itself at its
-first connection is no step (see `engines.py`). The tests are several files, so that processes can share them.
+between that anybody could see: such a pair is one place, and is died at once. Queries that the driver runs at its
+first connection are no steps (see `engines.py`). The tests are several files, so that processes can share them.
 """
 
 from collections.abc import AsyncIterator
@@ -46,11 +46,11 @@ from tests.model.model import Model
 SCHEME = (ROOT / "deploy" / "tariffs", ROOT / "deploy" / "demo")
 PASSWORD = "only-for-these-tests"
 SERVER = {"fsync": "off", "scram_iterations": "1"}
-"""It need not survive a power cut, and its passwords need not be hard to guess: every start logs in anew."""
+"""Cheap settings: no power cut happens here, and password hashing is kept short, as every start logs in again."""
 AUDIT_EACH = 10
-"""Figures are compared after each crash; the audit is asked after every tenth, and after each COMMIT."""
+"""The audit runs after every tenth crash and after each COMMIT; figures are compared after each crash."""
 SHARES = {
-    "charging": ("charge", "sort out", "send anew", "charge late", "bill"),
+    "charging": ("charge", "sort out", "send again", "charge late", "bill"),
     "closing": ("close", "sign", "close the next", "sign the next", "pay", "report the payments"),
     "reporting": ("report", "declare", "report the next", "show", "show the rest"),
 }
@@ -113,7 +113,7 @@ class Scene:
             await self.crash(self.chapters[name], number, when)
 
     async def crash(self, chapter: Chapter, number: int, when: When) -> None:
-        """Die there, and come to the same end."""
+        """Kill the process at a step, play the stage again, and compare the end with the undisturbed run."""
         await put_back(self.owner, chapter.before)
         steps = Steps(number, when)
         await self.play(chapter.stage, steps, chapter.logs.copy())
@@ -129,7 +129,7 @@ class Scene:
 
 @asynccontextmanager
 async def open_scene(bootstrap: str) -> AsyncIterator[Scene]:
-    """One server, with the undisturbed run in it; the broker only tells its cluster's id."""
+    """One server, with the undisturbed run in it; the broker only serves its cluster id."""
     with EmbeddedPostgres(SERVER) as server, TemporaryDirectory() as folder:
         owner = await asyncpg.connect(server.url("postgres"))
         urls = {}

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 @dataclass
 class Proxy:
-    """Forwards connections; each cut that is asked for takes the next connection that says the word.
+    """Forwards connections; each requested cut takes the next connection that sends the trigger word.
 
     `late`: what was said reaches the server only when `release` is set, after the client has seen the cut.
     """

@@ -29,7 +29,7 @@ Handler = Callable[[bytes], Awaitable[object]]
 
 @dataclass(frozen=True)
 class Place:
-    """What outlives the processes: database URLs by role, keys, the scheme, the broker that tells its cluster id.
+    """What outlives the processes: database URLs by role, keys, the scheme, the broker that serves its cluster id.
 
     So do settings, and what answers the requests of a service whose answers come from its engine alone: both take long
     to make and remember nothing.
@@ -103,7 +103,7 @@ class Town:
         return self.running[name]
 
     def at(self, name: str) -> tuple[Process, FastAPI] | None:
-        """Whoever listens under this name."""
+        """The running process that listens under this name and its application; None when there is none."""
         running = self.running.get(name)
         return None if running is None or running.process.is_dead else (running.process, running.app)
 

@@ -12,7 +12,7 @@ class Engines:
     """An engine for each role, as the adapter opens it, with connections whose statements are counted.
 
     It outlives the processes of a service, so that what it has compiled is not compiled again after each death; of its
-    connections none does. What the driver asks for itself at its first connection is asked here, before any start.
+    connections none does. Queries that the driver runs at its first connection are run here, before any start.
     """
 
     def __init__(self, urls: Mapping[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""What must come out the same whoever died when: every figure of the books, without the names of runs and batches."""
+"""Every figure of the books, without names of runs and batches: equal after each crash, in any process at any step."""
 
 from typing import Any
 

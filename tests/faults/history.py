@@ -1,6 +1,7 @@
 """A small but complete history in stages: two days, one the last of its month, and all that can befall an order.
 
-Each stage is played until nothing is left to do, whoever dies meanwhile; a command is repeated until it is answered.
+Each stage is played until nothing is left to do, also when services die meanwhile; a command is repeated until it is
+answered.
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from shared.domain.errors import Retry
 from tests.faults.demo_town import SERVICE_KEY, Town
 from tests.faults.logs import Logs
 from tests.faults.processes import ChargingService, LedgerService, ReportingService
-from tests.faults.steps import Crash, ask
+from tests.faults.steps import Crash, call_service
 from tests.integration.charging.charging_harness import (
     GUANGDONG,
     OTHER_RIDES,
@@ -44,7 +45,7 @@ MOST_ROUNDS = 60
 
 @dataclass(frozen=True)
 class Command:
-    """What an operator asks of a service: repeated until there is an answer, and `state` is what it may say."""
+    """An operator's request to a service: repeated until there is an answer, and `state` lists the allowed answers."""
 
     service: str
     path: str
@@ -94,7 +95,7 @@ BEFORE_CLOSE = (
     accepted("a4", AT + timedelta(seconds=2), sequence=4), cancelled("b1", AT, uscc=OTHER_RIDES),
     cancelled("ghost", AT), cancelled("e1", AT, worker_id=worker(3)),
 )  # fmt: skip
-"""Sent anew under another time; cancellations: of one still charged, of none, of one that was excluded."""
+"""Orders sent again under another time; cancellations: of one still charged, of none, of one that was excluded."""
 AFTER_CLOSE = (
     _late(accepted("l1", AT + timedelta(hours=11), worker_id=worker(5))),
     _late(cancelled("a5", AT, worker_id=worker(4))),
@@ -120,7 +121,7 @@ PAYMENTS = Command("reporting", "/v1/payment-reports", {"period": "2026-10", "as
 STAGES = (
     Stage("charge", BOOKS, events=ARRIVAL),
     Stage("sort out", BOOKS, events=SECOND_BATCH),
-    Stage("send anew", BOOKS, events=BEFORE_CLOSE, may_settle=False),
+    Stage("send again", BOOKS, events=BEFORE_CLOSE, may_settle=False),
     Stage("close", BOOKS, commands=(_close("2026-10-31", "2026-11-01T12:00:00+08:00"),), may_settle=False),
     Stage("sign", BANK, ("national_platform",), may_sign=True),
     Stage("report", REPORTS, ("national_platform", "charging")),
@@ -135,7 +136,7 @@ STAGES = (
     Stage("report the payments", REPORTS, ("national_platform", "ledger"), commands=(PAYMENTS,)),
     Stage("show the rest", REPORTS, ("charging",), may_show=True),
 )
-"""A service takes part where it has something to do or is asked; where all have come to rest, the next stage begins."""
+"""A service takes part where it has work or gets requests; when no service has work left, the next stage begins."""
 
 
 def place(logs: Logs, sent: Sequence[Sent]) -> None:
@@ -148,7 +149,7 @@ def place(logs: Logs, sent: Sequence[Sent]) -> None:
 
 
 async def play(town: Town, stage: Stage) -> None:
-    """Let the services do what the stage brings, starting again whoever dies, until nothing is left to do."""
+    """Let the services do the work of the stage, and restart those that die, until nothing is left to do."""
     place(town.logs, stage.events)
     for remittance in stage.remittances:
         await town.logs.publish(REMITTANCES, msgspec.json.encode(remittance))
@@ -163,7 +164,7 @@ async def play(town: Town, stage: Stage) -> None:
                 commands.pop(0)
         if not has_moved:
             return
-    raise AssertionError(f"{stage.name}: does not come to rest")
+    raise AssertionError(f"{stage.name}: does not settle down")
 
 
 async def _turn(town: Town, name: str, stage: Stage) -> bool:
@@ -185,13 +186,13 @@ async def _turn(town: Town, name: str, stage: Stage) -> bool:
 
 
 async def _obey(town: Town, command: Command) -> bool:
-    """Ask once; False when the answer was lost."""
+    """Send the command once; False when the answer was lost."""
     headers = {"Authorization": f"Bearer {SERVICE_KEY}"}
     request = httpx.Request("POST", f"http://there{command.path}", json=command.body, headers=headers)
     request = next(as_operator(command.service).auth_flow(request))
     town.steps.begin_turn()
     try:
-        answer = await ask(town.at(command.service), request)
+        answer = await call_service(town.at(command.service), request)
         if answer.status_code >= 500:
             return False
         reported: dict[str, Any] = msgspec.json.decode(await answer.aread())

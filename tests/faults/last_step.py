@@ -1,6 +1,6 @@
-"""A service that tells its steps and kills itself at one of them: what `dying/sitecustomize.py` makes of a process.
+"""A service that records its steps and kills itself at one of them: what `dying/sitecustomize.py` makes of a process.
 
-Steps are those of `steps.py`, taken by the real service with its real clients. In the folder, `<service>.steps` tells
+Steps are those of `steps.py`, taken by the real service with its real clients. In the folder, `<service>.steps` lists
 each kind of step once; `<service>.armed` says at which the process has to die: `when` and `what`. It is renamed to
 `<service>.died` before the process is killed, so that the next start lives.
 """
@@ -41,12 +41,12 @@ class LastStep:
         self._wrap(AIOKafkaConsumer, "commit", lambda *_, **__: "commit offsets")
         self._wrap(httpx.AsyncClient, "send", lambda _, request, **__: f"{request.method} {request.url.path}")
 
-    def _wrap(self, kind: type, name: str, tell: Callable[..., str]) -> None:
+    def _wrap(self, kind: type, name: str, describe: Callable[..., str]) -> None:
         act = getattr(kind, name)
 
         async def step(*args: Any, **kwargs: Any) -> Any:
-            what = _NUMBERS.sub("#", " ".join(tell(*args, **kwargs).split())[:100])
-            self._tell(what)
+            what = _NUMBERS.sub("#", " ".join(describe(*args, **kwargs).split())[:100])
+            self._record(what)
             self._pass("before", what)
             try:
                 return await act(*args, **kwargs)
@@ -55,7 +55,7 @@ class LastStep:
 
         setattr(kind, name, step)
 
-    def _tell(self, what: str) -> None:
+    def _record(self, what: str) -> None:
         if what not in self._seen:
             self._seen.add(what)
             with self._reported.open("a", encoding="utf-8") as steps:

@@ -97,7 +97,7 @@ def small_batches(field: Field, wait: bool = True, **settings: str) -> AbstractA
 
 
 async def assert_exact(field: Field, orders: int, repeats: int = 0) -> None:
-    """So many different orders in the logs, and events that stand there again: each counted once."""
+    """Check that each order is counted once: `orders` different ones in the logs, plus `repeats`."""
     events = orders + repeats
     await field.has_counted(events)
     value, fetch = field.house.value, field.house.fetch

@@ -54,7 +54,7 @@ class Death(NamedTuple):
 
     @property
     def is_weighty(self) -> bool:
-        """Whether the step changes something, or tells somebody."""
+        """Whether the step changes a row or sends a message."""
         return self.what.lower().startswith(WEIGHTY)
 
 
@@ -108,7 +108,7 @@ class Deaths:
         self._armed.clear()
 
     async def arm_all(self, system: System, budget: Budget, most: int) -> None:
-        """When all are ready, choose anew where each has to die, until so many have died."""
+        """Arm each service at a newly chosen step whenever all are ready, until `most` deaths have happened."""
         self.collect()
         await eventually_async(lambda: _are_ready(system), "readiness of all four")
         for service in SERVICES:

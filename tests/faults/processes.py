@@ -339,7 +339,7 @@ class PlatformService:
         return app
 
     def _entries(self) -> EntryAuthors:
-        """Read from the ledger that asks; reading is no step, for it leaves nothing behind."""
+        """Authors read from the running ledger's log; reading is no step, for it leaves nothing behind."""
         place = self.town.place
 
         async def log(scope: Any, receive: Any, send: Any) -> None:

@@ -1,6 +1,6 @@
 """A way to the database that can be cut, stalled, silenced, or made to lose one answer: what networks do. Real sockets.
 
-It listens in the running loop and forwards bytes. What it is asked for befalls the next connection that says the word.
+It listens in the running loop and forwards bytes. An armed fault hits the next connection that sends its trigger word.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ class Proxy:
                 writer.transport.abort()
 
     def stall(self) -> None:
-        """Forward nothing until `go_on`; nobody is told."""
+        """Forward nothing until `go_on`; neither side gets an error."""
         self.done["connections stalled"] += 1
         self.flow.clear()
 

@@ -1,4 +1,4 @@
-"""A whole system on processes of its own, with hands on everything that can fail under it."""
+"""A whole system in separate processes, with control over everything that can fail under it."""
 
 import asyncio
 import contextlib
@@ -57,7 +57,7 @@ class Shaken:
 
     @contextmanager
     def paused_postgres(self) -> Iterator[None]:
-        """Nothing of the server runs meanwhile, and nobody is told."""
+        """Pause every process of the server; its clients get no error."""
         pids = [self.stack.postgres.server.pid, *children_of(self.stack.postgres.server.pid)]
         self.faults["pause of PostgreSQL"] += 1
         send(pids, signal.SIGSTOP)
@@ -118,7 +118,7 @@ class Shaken:
         return peaks
 
     def check_bounds(self) -> None:
-        """No busy loop, as far as logs tell; memory within bounds."""
+        """Check that the number of log lines shows no busy loop, and that memory is within bounds."""
         seconds = asyncio.get_running_loop().time() - self.began
         assert self.log_lines() < 400 + MOST_LOG_LINES_A_SECOND * seconds, "too many lines in the logs"
         assert max(self.memory().values()) < MOST_MEMORY_BYTES, self.memory()
@@ -168,7 +168,7 @@ async def shaken_system(
     stack: EmbeddedStack | None = None,
     roster: Path | None = None,
 ) -> AsyncIterator[Shaken]:
-    """Everything of its own; the services reach PostgreSQL through the proxy."""
+    """Start a separate system whose services reach PostgreSQL through the proxy."""
     with ExitStack() as opened:
         parts = stack or opened.enter_context(EmbeddedStack())
         async with open_proxy(parts.database("danbao")) as proxy:

@@ -1,4 +1,4 @@
-"""The contents of a small database, kept in memory and put back: quicker than making it anew for each crash."""
+"""The contents of a small database, kept in memory and put back: quicker than creating it again for each crash."""
 
 import io
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _SEQUENCES = """select format('%I.%I', schemaname, sequencename) as name, last_v
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Rows of every table as COPY wrote them, and where the sequences stood."""
+    """Rows of every table as COPY wrote them, and the positions of the sequences."""
 
     tables: dict[tuple[str, str], bytes]
     sequences: dict[str, int | None]

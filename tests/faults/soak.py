@@ -1,6 +1,6 @@
 """`make soak MINUTES=30`: storm after storm by seed until the time is over; then the sum of them.
 
-Each storm is a month of orders on a system of its own (see `storm.py`), with several faults a day.
+Each storm is a month of orders on a separate system (see `storm.py`), with several faults a day.
 Exit status 1 when anything was lost, doubled, stuck or untrue; the seed of that storm is printed.
 """
 
@@ -57,7 +57,7 @@ class Soak:
         self.storms += 1
         try:
             self._add(seed, asyncio.run(weather(folder, seed, self._orders, FAULTS_A_DAY, longest, self.deaths)))
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is the storm's verdict
+        except Exception as error:  # noqa: BLE001 - any failure is the storm's verdict
             self.complaints.append(f"seed {seed}: {type(error).__name__}: {error}; logs are kept in {folder}")
         else:
             shutil.rmtree(folder, ignore_errors=True)

@@ -17,7 +17,7 @@ When = Literal["before", "after"]
 
 
 class Crash(BaseException):
-    """The process is dead; whatever it still tries ends here."""
+    """The process is dead; everything that it still tries ends here."""
 
 
 class Step(NamedTuple):
@@ -41,7 +41,7 @@ class Process:
     is_dead: bool = False
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do something as this process; raises Crash when it dies over it, whatever the work makes of that."""
+        """Do something as this process; raises Crash when it dies over it, even if the work swallows that."""
         task = asyncio.create_task(work)
         self.tasks.add(task)
         try:
@@ -58,7 +58,7 @@ class Process:
         self.is_dead = True
         for task in self.tasks:
             task.cancel()
-        for pool in self.pools:  # they would connect anew
+        for pool in self.pools:  # they would reconnect
             pool.terminate()
         for connection in self.connections:
             connection.terminate()
@@ -146,7 +146,7 @@ class StepConnection(asyncpg.Connection):
         self._is_within = False
 
     async def _step(self, what: str, act: Callable[[], Awaitable[T]]) -> T:
-        """One step; what the driver calls of its own methods inside it belongs to it."""
+        """Take one step; calls of the driver to itself inside the step belong to it."""
         if self._is_within:
             return await act()
         self._is_within = True
@@ -206,10 +206,10 @@ class StepTransport(httpx.AsyncBaseTransport):
         return await self._caller.step(f"{request.method} {request.url.path}", lambda: self._send(request))
 
     async def _send(self, request: httpx.Request) -> httpx.Response:
-        return await ask(self._callee(), request)
+        return await call_service(self._callee(), request)
 
 
-async def ask(callee: tuple[Process, Any] | None, request: httpx.Request) -> httpx.Response:
+async def call_service(callee: tuple[Process, Any] | None, request: httpx.Request) -> httpx.Response:
     """Let a service answer a request; raises what httpx raises when there is nobody, or the answer is lost."""
     if callee is None or callee[0].is_dead:
         raise httpx.ConnectError("nobody listens", request=request)

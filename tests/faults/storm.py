@@ -189,7 +189,7 @@ async def weather(
     longest_pause: float = 3.0,
     deaths: Deaths | None = None,
 ) -> Aftermath:
-    """One storm by seed on a system of its own; with `deaths` the services kill themselves at their steps, too."""
+    """Run one storm by seed on a separate system; with `deaths` the services kill themselves at their steps, too."""
     wanted = Wanted(orders, seed, OCTOBER)
     scheme = load_scheme([ROOT / "deploy" / "tariffs", ROOT / "deploy" / "demo"])
     roster = folder / "roster.csv"

@@ -56,7 +56,7 @@ async def test_two_workers_with_the_same_records_at_once(house: House) -> None:
 
 
 async def test_two_workers_with_overlapping_keys_do_not_deadlock(house: House) -> None:
-    """The same orders through two topics' partitions cannot happen; through two partitions of one topic it can."""
+    """Orders can arrive twice through two partitions of one topic; through two topics they cannot."""
     one, two = await house.worker(), await house.worker()
     orders = [accepted(f"o{n}") for n in range(300)]
     first = await house.place(orders)
@@ -118,13 +118,13 @@ async def test_the_last_number_waits_for_a_commit_that_is_still_on_its_way(house
             with pytest.raises(LOST):
                 await one.take(records, connection=connection)
         async with house.pool.acquire() as connection:
-            asking = asyncio.create_task(read_last_number(connection, one.run))
+            reading = asyncio.create_task(read_last_number(connection, one.run))
             waits = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
 
             while not await house.value(waits):
-                assert not asking.done()
+                assert not reading.done()
             proxy.release.set()
-            await asking
+            await reading
     assert one.run.last == 1
 
 

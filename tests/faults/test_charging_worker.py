@@ -163,7 +163,7 @@ async def test_a_batch_that_cannot_be_unpacked_pauses_its_topic_alone(field: Fie
         try:
             await sending
         except KafkaError:
-            return  # the broker itself refuses it: nothing came to anybody
+            return  # the broker itself refuses it: no log has the event
         finally:
             await producer.stop()
         for n in range(20, 40):
@@ -174,7 +174,7 @@ async def test_a_batch_that_cannot_be_unpacked_pauses_its_topic_alone(field: Fie
 
 
 def start_broker(port: int) -> Child:
-    """An empty broker with a cluster id of its own on this port."""
+    """Start an empty broker with a new cluster id on this port."""
     url = f"tcp://127.0.0.1:{port}"
     command: list[str | Path] = [
         find_program(), "broker", "--cluster-id", f"other-{secrets.token_hex(4)}", "--listener-url", url,

@@ -1,4 +1,4 @@
-"""The clock goes back, or leaps over several closes, or two ledgers look at it at once: the books move one way only."""
+"""The clock goes back or leaps over several closes, or two ledgers read it at once: the books move one way only."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -31,7 +31,7 @@ async def ledger(database: str) -> AsyncIterator[Ledger]:
 
 
 async def tick(ledger: Ledger, day: date) -> list[str]:
-    """One look at the clock at the instant when a day is due."""
+    """Do the duties that are due at the instant when a day may be closed."""
     return await do_due_duties(ledger.engine, due(day), 36, is_working_day)
 
 
@@ -58,7 +58,7 @@ async def test_a_clock_that_leaps_closes_day_by_day_and_waits_for_each_answer(le
 
 
 async def test_two_ledgers_that_look_at_once(ledger: Ledger) -> None:
-    """Two processes with pools of their own: whoever comes second finds it done, whatever it is."""
+    """Two processes with separate pools: the second one finds each duty done."""
     async with open_engine(ledger.url) as other:
         engines = [ledger.engine, other] * 3
         far = due(LAST + timedelta(days=40))

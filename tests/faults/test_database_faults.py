@@ -51,7 +51,7 @@ async def waits_for_lock(owner: asyncpg.Connection, role: str, count: int = 1) -
 
 
 async def batch_waits_for_its_manifest(owner: asyncpg.Connection) -> None:
-    """Wait until a session that has written its position waits to write its manifest: others only look at them."""
+    """Wait until a session that has written its position waits to write its manifest: others only read both tables."""
     query = """select exists (
         select from pg_locks waiting join pg_locks held using (pid)
         where not waiting.granted and waiting.relation = 'charging.manifest'::regclass
@@ -123,12 +123,12 @@ async def test_a_deadlock_ends_the_batch_and_not_the_worker(load: Load) -> None:
 
     async with load.shaken.owner() as owner:
         async with owner.transaction():
-            await owner.execute("set local deadlock_timeout = '1min'")  # so that it is the other one who looks
+            await owner.execute("set local deadlock_timeout = '1min'")  # so that the other session detects the deadlock
             await owner.execute("lock table charging.manifest in access exclusive mode")
             await load.send(40)
             await batch_waits_for_its_manifest(owner)
             await owner.execute("lock table charging.position in access exclusive mode")
-    await eventually_async(is_reported, "the deadlock to be told of")
+    await eventually_async(is_reported, "the report of the deadlock")
     await load.is_exact()
 
 
@@ -156,16 +156,16 @@ async def test_a_pool_that_is_exhausted(load: Load) -> None:
         async with owner.transaction():
             await owner.execute("lock table ledger.day_line, charging.parked in access exclusive mode")
             await load.send(40)
-            questions = [apis.ledger.get("/v1/totals", period="2026-10") for _ in range(20)]
-            questions += [apis.charging.get("/v1/status") for _ in range(20)]
-            asked = asyncio.gather(*questions)
+            requests = [apis.ledger.get("/v1/totals", period="2026-10") for _ in range(20)]
+            requests += [apis.charging.get("/v1/status") for _ in range(20)]
+            answers = asyncio.gather(*requests)
             await waits_for_lock(owner, "danbao_ledger", LEDGER_DOOR)
             await waits_for_lock(owner, "danbao_charging", CHARGING_DOOR)
             for service in ("ledger", "charging"):
                 async with httpx.AsyncClient(base_url=load.shaken.url(service), timeout=30, trust_env=False) as client:
                     assert (await client.get("/healthz")).status_code == 200
-                    assert (await client.get("/readyz")).status_code in {200, 503}, "it has a pool of its own"
-        assert len(await asked) == 40
+                    assert (await client.get("/readyz")).status_code in {200, 503}, "it has a separate pool"
+        assert len(await answers) == 40
     await load.is_exact()
     await load.shaken.all_ready()
 

@@ -63,13 +63,13 @@ async def test_a_statement_that_takes_too_long_is_ended_on_the_server_too(databa
 
 
 async def test_both_sides_ask_for_signs_of_life(database: str) -> None:
-    """What cannot be tried here, a machine that is gone, is the kernel's business: that it is asked to."""
+    """Both ends set keepalives and a timeout: the kernel has to detect a vanished machine, which no test can try."""
     async with open_pool(database, size=1, waits=SHORT) as pool, pool.acquire() as connection:
-        asked = {
+        settings = {
             name: await connection.fetchval(f"show {name}")
             for name in ("tcp_keepalives_idle", "tcp_keepalives_count", "tcp_user_timeout")
         }
-        assert asked == {"tcp_keepalives_idle": "1", "tcp_keepalives_count": "3", "tcp_user_timeout": "4000"}
+        assert settings == {"tcp_keepalives_idle": "1", "tcp_keepalives_count": "3", "tcp_user_timeout": "4000"}
         ours = connection._con._transport.get_extra_info("socket")
         assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
         if hasattr(socket, "TCP_USER_TIMEOUT"):

@@ -23,7 +23,7 @@ SMALL = {"max_wal_size": "64MB", "min_wal_size": "32MB", "shared_buffers": "64MB
 
 @pytest.fixture
 def small_disk() -> Iterator[Path]:
-    """A file system of its own of SIZE_MIB that the user of the database can reach."""
+    """A separate file system of SIZE_MIB that the user of the database can reach."""
     with TemporaryDirectory(prefix="danbao-small-", dir=gettempdir()) as name:
         folder = Path(name)
         command = ["mount", "-t", "tmpfs", "-o", f"size={SIZE_MIB}m,mode=0755", "tmpfs", name]

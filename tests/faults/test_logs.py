@@ -1,4 +1,4 @@
-"""What becomes of a log under a worker: aborted transactions, cut off, expired, made anew, its broker killed.
+"""What becomes of a log under a worker: aborted transactions, cut off, expired, recreated, its broker killed.
 
 One topic is concerned; the others go on. Nothing is skipped in silence: what cannot be charged is named, from where
 to where.
@@ -165,7 +165,7 @@ async def test_an_offset_out_of_range_is_no_leave_to_skip(field: Field) -> None:
 
 
 async def test_a_log_made_anew_and_grown_beyond_the_position_is_not_read_on(field: Field) -> None:
-    """Its events up to the position were never charged; only the topic's id tells."""
+    """Events of the new log up to the position were never charged; only the topic's id shows that it was recreated."""
     async with field.worker():
         await field.send(*orders(0, 50))
         await field.has_counted(50)
@@ -187,7 +187,7 @@ async def is_not_read_on(field: Field, worker: Process) -> None:
 
 @differs(NOTHING_ON_DISK)
 async def test_the_broker_is_killed_under_load_and_started_again(field: Field, fresh_broker: Broker) -> None:
-    """What stands in the logs is counted once.
+    """Every event in the logs is counted once.
 
     An idempotent producer may write a batch twice here: started again, Kafka forgets the producers whose last record
     is a day old, and these records carry the times of a month long past.

@@ -53,7 +53,7 @@ async def run_command(worker: Process, *arguments: str) -> tuple[int, str]:
 
 
 async def audit_finds(house: House) -> list[str]:
-    """What the audit's look at manifests and positions does not agree with."""
+    """Faults that the audit names in manifests and positions."""
     owner = await asyncpg.connect(house.owner_url)
     try:
         verdict = Verdict()

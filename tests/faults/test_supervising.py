@@ -26,7 +26,7 @@ async def test_a_service_that_keeps_dying_ends_the_whole(tmp_path: Path) -> None
 
 
 async def test_a_service_that_was_killed_is_started_again(tmp_path: Path) -> None:
-    # The command itself is a service like any other here: one that runs until it is told to end.
+    # The command itself is a service like any other here: one that runs until it gets the signal to end.
     supervisor = Supervisor(tmp_path)
     supervisor.start("charging", {"DANBAO_DATABASE": "postgresql://nobody@127.0.0.1:9/none"})
     first = supervisor.pid("charging")

@@ -39,7 +39,7 @@ async def field(house: House, fresh_broker: Broker) -> AsyncIterator[Field]:
 
 
 async def test_workers_join_leave_are_killed_and_sleep_under_load(field: Field) -> None:
-    """One, two, three, two, one, two, none awake, two: whoever has the partitions goes on where the last one ended."""
+    """One, two, three, two, one, two, none awake, two: the worker that gets a partition goes on at its position."""
     async with pouring(field) as load, small_batches(field) as first:
         await load.goes_on()
         async with small_batches(field, wait=False) as second, small_batches(field, wait=False) as third:

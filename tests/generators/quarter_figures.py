@@ -19,7 +19,7 @@ QUARTER = 91
 
 @lru_cache
 def is_regular(day: date) -> bool:
-    """The same as `is_regular_day`, remembered."""
+    """Cached `is_regular_day`."""
     return is_regular_day(day)
 
 

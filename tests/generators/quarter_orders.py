@@ -133,7 +133,7 @@ class Quarter:
 
 
 def _sent(event: Sent, seconds: float) -> Sent:
-    """Recorded so long after what it tells."""
+    """An event recorded `seconds` after it happened."""
     return Sent(event.value, event.at + timedelta(seconds=seconds), event.uscc)
 
 

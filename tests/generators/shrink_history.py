@@ -9,7 +9,7 @@ MOST_TRIES = 400
 
 
 class Shrinker:
-    """`fails` plays a history and says whether it fails; it is asked `MOST_TRIES` times at most."""
+    """`fails` plays a history and says whether it fails; it is called `MOST_TRIES` times at most."""
 
     def __init__(self, fails: Callable[[list[Step]], bool]) -> None:
         self._fails, self._left = fails, MOST_TRIES
@@ -18,7 +18,7 @@ class Shrinker:
         """The smallest history found; it fails as the one given does."""
         small = self._without(steps, lambda found: found)
         for index, step in enumerate(small):
-            for name in ("records", "beside"):
+            for name in ("records", "concurrent"):
                 if name in step:
                     kept = self._without(step[name], self._put(small, index, name))
                     small = self._put(small, index, name)(kept)

@@ -2,7 +2,7 @@
 
 A history is a list of steps, each a dictionary that JSON can hold, so that one that was found is kept as a file. It is
 drawn from a `random.Random`, or from Hypothesis's, which shrinks it. Insured days lie around a month's end, on both
-sides of every date in `tests/seeds/scheme`; records come in any order beside the closes, so they are late by chance.
+sides of every date in `tests/seeds/scheme`; records come in any order between the closes, so they are late by chance.
 """
 
 import json
@@ -90,7 +90,7 @@ class Workload:
         return [self.random.choice([{"do": "restart", "worker": 0}, {"do": "zombie"}, {"do": "fill"}, clock])]
 
     def _close(self) -> list[Step]:
-        """A close in its steps, at times with traffic between them, at times told or answered twice."""
+        """A close in its steps, at times with traffic between them, at times requested or answered twice."""
         steps: list[Step] = [{"do": "freeze"}]
         steps += self._between()
         steps += [{"do": "count"}] * self.random.choice([1, 1, 2])
@@ -103,7 +103,7 @@ class Workload:
         return [self.random.choice([self.send(3), self.deliver(), {"do": "settle"}, {"do": "freeze"}, {"do": "bill"}])]
 
     def correct(self) -> list[Step]:
-        """Other scheme files, at times the first ones again, and orders of a window rated anew."""
+        """Other scheme files, at times the first ones again, and a re-rating of the orders of a window."""
         days = sorted(FIRST + timedelta(days=self.random.randint(0, 7)) for _ in range(2))
         window = {"first": str(days[0]), "last": str(days[1])}
         enterprise = self.random.choice(["", "", EVERYWHERE, JOINING])
@@ -136,12 +136,12 @@ class Workload:
     # Events
 
     def send(self, events: int) -> Step:
-        """A batch of one of two workers, by COPY or INSERT; with `beside`, another enterprise's batch at once."""
+        """A batch of one of two workers, by COPY or INSERT; with `concurrent`, another enterprise's batch at once."""
         records = [self.record() for _ in range(self.random.randint(1, max(events, 1)))]
         use_copy = self.random.random() < 0.5
         step = {"do": "send", "worker": self.random.randint(0, 1), "use_copy": use_copy, "records": records}
         if self.random.random() < 0.15:
-            step["beside"] = [self.record() for _ in range(self.random.randint(1, max(events, 1)))]
+            step["concurrent"] = [self.record() for _ in range(self.random.randint(1, max(events, 1)))]
         return step
 
     def record(self) -> dict[str, Any]:
@@ -241,7 +241,7 @@ class Workload:
         partition = zlib.crc32(key.encode()) % PARTITIONS
         return {"topic": f"orders.v1.{uscc}", "partition": partition, "ms": time_ms, "value": value}
 
-    # Told before
+    # Sent before
 
     def _repeat(self, order: Order) -> dict[str, Any]:
         """The very bytes, at once or days later."""
@@ -259,7 +259,7 @@ class Workload:
         return before, json.loads(before["value"])
 
     def _dressed_up(self, order: Order) -> dict[str, Any]:
-        """The same content in another envelope, with other numbers or offsets: still a repeat."""
+        """A repeat of an event: its content in another envelope, with other numbers or offsets."""
         earlier = self._reported_before(order)
         if earlier is None:
             return self._accept(order)
@@ -294,7 +294,7 @@ class Workload:
         return record
 
     def _under_another_time(self, order: Order) -> dict[str, Any]:
-        """The same order, worker and enterprise with another acceptance time."""
+        """A resend of an order with another acceptance time; worker and enterprise are equal."""
         shift = self.random.choice([MICROSECOND, timedelta(hours=1), timedelta(days=1), timedelta(days=2)])
         other = Order(order.uscc, dict(order.data), order.accepted_at + shift * self.random.choice([-1, 1]))
         self.orders.append(other)
@@ -308,7 +308,7 @@ class Workload:
         return self._accept(other)
 
     def _declare(self, order: Order) -> dict[str, Any]:
-        """A declaration; at times told again, or another under its id."""
+        """A declaration; at times a repeat, or another under its id."""
         if self.declared and self.random.random() < 0.5:
             uscc, reported = self.random.choice(self.declared)
             if self.random.random() < 0.5:

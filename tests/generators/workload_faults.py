@@ -45,7 +45,7 @@ def _later(seconds: int, ms: int = 0) -> Fault:
 
 
 def _ended(kind: str, seconds: int, **other: Any) -> Fault:
-    """An end so long after the acceptance, told at once."""
+    """An end of the order `seconds` after its acceptance, sent at once."""
 
     def make(record: dict[str, Any], reported: dict[str, Any]) -> dict[str, Any]:
         data = _less(_less(reported["data"], "series"), "sequence")

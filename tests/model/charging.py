@@ -1,6 +1,6 @@
 """The auditor's charging: where each event ends, what is reversed, what a close counts. Money is yuan as Fraction.
 
-Batches are told in the order of their commit; a run is named by whoever tells it.
+Batches are given in the order of their commit; the caller names the run.
 """
 
 from collections import Counter
@@ -70,7 +70,7 @@ class ModelCharging:
         return made
 
     def count(self) -> Count:
-        """The answer to the close that is under way; asked twice, reversals are made once."""
+        """The answer to the close that is under way; a second call makes no further reversals."""
         closing = self.closing
         assert closing is not None
         if closing.count is None:
@@ -211,7 +211,7 @@ class ModelCharging:
         return Counter([total])
 
     def _reverse_resends(self, run: str, day: date, cut: dict[str, int]) -> Counter[Total]:
-        """The first received of one order, worker and enterprise stands; searched around the day or over the month."""
+        """Reverse later resends of one order, worker and enterprise; searched around the day or over the month."""
         first = day.replace(day=1) if (day + ONE).day == 1 else day - ONE
         groups: dict[tuple[str, ...], list[Row]] = {}
         for row in self.rows:
@@ -225,7 +225,7 @@ class ModelCharging:
                     made += self._reverse(row, "resent", run, 1)
         return made
 
-    # Rating anew
+    # Re-rating
 
     def find_differences(self, first: date, last: date, enterprise: str, province: str) -> list[tuple[Row, Total]]:
         """Orders insured in the window that the scheme rates otherwise now, with what it says; "" for any place."""

@@ -57,7 +57,7 @@ def _holds(line: Line, key_id: str, day: date, statement: bytes, signature: byte
 
 
 def data_in(value: bytes) -> bytes:
-    """The bytes of the value of `data` of an event that reads well: of the last one, where it stands twice."""
+    """The bytes of the value of `data` of an event that reads well: of the last one, where the field is repeated."""
     text, data = value.decode(), ""
     at = _next(text, _next(text, 0) + 1)
     while text[at] != "}":

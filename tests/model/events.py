@@ -27,16 +27,16 @@ DEEPEST = 500
 HUGE = 10**400
 
 
-class Told(dict[str, Any]):
-    """An object of JSON: the last of each field, and what was said of it before: that has to be right as well."""
+class JsonObject(dict[str, Any]):
+    """A JSON object: the last value of each field, and the earlier ones, which have to be right as well."""
 
     earlier: list[tuple[str, Any]]
 
 
-def as_reported(pairs: list[tuple[str, Any]]) -> Told:
+def as_reported(pairs: list[tuple[str, Any]]) -> JsonObject:
     """For the parser; a text with half a pair of surrogates raises ValueError, also where it does not count."""
     json.dumps(pairs, ensure_ascii=False).encode()
-    reported = Told(pairs)
+    reported = JsonObject(pairs)
     reported.earlier = [pair for n, pair in enumerate(pairs) if any(pair[0] == later for later, _ in pairs[n + 1 :])]
     return reported
 
@@ -238,11 +238,11 @@ def read_event(value: bytes | None) -> tuple[str, str, dict[str, Any]]:
     if len(value) > MOST_BYTES:
         raise Fault("too_large")
     reported = _json(value)
-    if not isinstance(reported, Told):
+    if not isinstance(reported, JsonObject):
         raise Fault("wrong_type")
     needed = {**ENVELOPE, "data": DATA[_kind(reported)]}
     may_be = MAY_BE | SIGNED if _kind(reported) == "declared" else MAY_BE
-    attributes = Told({name: reported[name] for name in reported.keys() & (needed.keys() | may_be.keys())})
+    attributes = JsonObject({name: reported[name] for name in reported.keys() & (needed.keys() | may_be.keys())})
     attributes.earlier = [(name, said) for name, said in reported.earlier if name in needed or name in may_be]
     event = fields_of(needed, may_be)(attributes)
     said = event["data"]
@@ -252,7 +252,7 @@ def read_event(value: bytes | None) -> tuple[str, str, dict[str, Any]]:
     return _kind(reported), event["source"], said
 
 
-def _kind(reported: Told) -> str:
+def _kind(reported: JsonObject) -> str:
     if "type" not in reported:
         raise Fault("missing_field")
     types = {

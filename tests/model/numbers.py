@@ -20,7 +20,7 @@ MOST = 1_000_000
 
 
 class Used(NamedTuple):
-    """An acceptance that stands in a row, as far as its number goes."""
+    """The sequence number of an acceptance that is stored in a row, with what rates it."""
 
     enterprise: str
     series: str
@@ -178,7 +178,7 @@ class Numbers:
 
 
 def number_in(value: bytes | None, enterprise: str) -> tuple[str, str, int] | None:
-    """The number that kept bytes bear, where they can be read and are the enterprise's own."""
+    """The sequence number in kept bytes, where they can be read and are the enterprise's own."""
     try:
         reported = json.loads(value or b"")
         if reported["type"] != "order.accepted.v1" or reported["source"] != f"urn:uscc:{enterprise}":

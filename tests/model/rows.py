@@ -32,7 +32,7 @@ class Total(NamedTuple):
 
 @dataclass
 class Row:
-    """An event that stands in the books, or a reversal that was made of one."""
+    """An event that is in the books, or a reversal that was made of one."""
 
     kind: str
     key: tuple[str, str, str, datetime]
@@ -46,9 +46,9 @@ class Row:
     is_settled: bool = False
     reversed_by: str = ""
     code: int = 0
-    """1 an acceptance, 8, 10 ... a charge that it was rated anew with; 4, 9, 11 ... what takes these back."""
+    """1 an acceptance, 8, 10 ... a charge by a re-rating; 4, 9, 11 ... what takes these back."""
     latest: "Row | None" = None
-    """Of an acceptance that was rated anew: the charge that holds."""
+    """Of a re-rated acceptance: the charge that holds."""
 
     @property
     def charge(self) -> "Row":
@@ -57,7 +57,7 @@ class Row:
 
 @dataclass
 class Manifest:
-    """What one batch comes to."""
+    """Totals of one batch."""
 
     run: str
     number: int

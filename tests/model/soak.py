@@ -30,13 +30,13 @@ async def play(server: Postgres, template: str, steps: list[Step]) -> tuple[int,
             await opened.play(steps)
         except (KeyboardInterrupt, SystemExit, asyncio.CancelledError):
             raise
-        except BaseException as error:  # noqa: BLE001 - pytest's failure is no Exception; whatever it is, it is found
+        except BaseException as error:  # noqa: BLE001 - pytest's failure is no Exception
             return opened.events, "\n".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", [])])
         return opened.events, ""
 
 
 async def make_small(server: Postgres, template: str, steps: list[Step]) -> list[Step]:
-    """The same failure in few steps; each try is a play on a database of its own."""
+    """Shrink a failing history to few steps; each try is a play on a separate database."""
     loop = asyncio.get_running_loop()
 
     def fails(tried: list[Step]) -> bool:
@@ -72,9 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=1)
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    return min(asyncio.run(soak(asked.minutes, asked.seed)), 1)
+    return min(asyncio.run(soak(options.minutes, options.seed)), 1)
 
 
 if __name__ == "__main__":

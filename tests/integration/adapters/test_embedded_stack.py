@@ -1,4 +1,4 @@
-"""PostgreSQL and the broker as children: wherever, by whomever, twice, and gone afterwards."""
+"""PostgreSQL and the broker as children: in any folder, by any user, twice, and gone afterwards."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""A wrong setting of Kafka's security is one line that names it; nobody needs a broker to be told."""
+"""A wrong setting of Kafka's security is one line that names it; no broker is needed to see it."""
 
 from pathlib import Path
 from typing import Any

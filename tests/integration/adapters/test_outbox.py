@@ -1,4 +1,4 @@
-"""The outbox: a row is gone only after the broker has its message, whoever dies in between."""
+"""The outbox: a row is deleted only after the broker has its message, also when a process dies in between."""
 
 from collections.abc import AsyncIterator
 

@@ -1,4 +1,4 @@
-"""A service's subscribers join their groups together: each join takes seconds, whoever waits for it."""
+"""A service's subscribers join their groups at once, because each join takes seconds."""
 
 import asyncio
 from typing import cast

@@ -72,7 +72,7 @@ class Sent:
 
 
 def worker(number: int, rest: int = 0) -> str:
-    """A token; two of one `number` share the eight bytes that stand in the key."""
+    """A token; two of one `number` share the eight bytes that are stored in the key."""
     return f"{number:016x}{rest:048x}"
 
 
@@ -187,7 +187,7 @@ class House:
         attempt: int = 1,
         gap_days: int = 3,
     ) -> DayCounted:
-        """Ask for the count of a day, over everything unless a cut is given; the answer as it is sent."""
+        """Count a day, over everything unless a cut is given; the answer as it is sent."""
         closing = DayClosing(
             day=datetime.fromisoformat(day).date(),
             attempt=attempt,
@@ -285,7 +285,7 @@ async def copied_database(server: Postgres, template: str) -> AsyncIterator[str]
     owner = await asyncpg.connect(server.url("postgres"))
     try:
         await owner.execute(f'create database "{name}" template "{template}"')
-        # Roles belong to the server: a system that ran on it meanwhile has given them passwords of its own.
+        # Roles belong to the server: a system that ran on it meanwhile has given them other passwords.
         await owner.execute(f"alter role {ROLE} password '{PASSWORD}'")
         await owner.execute(f'grant temporary on database "{name}" to {ROLE}')
         yield server.url(name)

@@ -77,7 +77,7 @@ class Process:
 
 @dataclass
 class Field:
-    """One database and one broker (what a service is told of it), with as many workers as are started."""
+    """One database and one broker (by its client settings), with as many workers as are started."""
 
     house: House
     broker: Mapping[str, str]

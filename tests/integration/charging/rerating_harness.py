@@ -102,7 +102,7 @@ class Books:
             self.carried = number
 
     async def close(self, day: date) -> None:
-        """Carry what there is, then ask, count, answer."""
+        """Deliver pending messages, begin the close, count, and deliver the answer."""
         await self.freeze(day)
         await self.finish()
 
@@ -113,8 +113,8 @@ class Books:
     async def finish(self) -> None:
         """Count the day whose cut is frozen, and take the answer."""
         sql = "select payload from ledger.outbox where topic = :topic order by id desc limit 1"
-        asked = msgspec.json.decode(await self.ledger.value(sql, topic=DAYS_CLOSING), type=DayClosing)
-        await count_day(self.house.pool, self.house.scheme, asked, self.house.author)
+        closing = msgspec.json.decode(await self.ledger.value(sql, topic=DAYS_CLOSING), type=DayClosing)
+        await count_day(self.house.pool, self.house.scheme, closing, self.house.author)
         sql = "select payload from charging.outbox where topic = $1 order by id desc limit 1"
         answer = await self.house.value(sql, DAYS_COUNTED)
         state = await take_count(self.ledger.engine, answer, COUNTERS)

@@ -79,7 +79,7 @@ async def test_an_enterprise_gets_a_note_of_what_was_received_for_a_closed_day(h
             assert (await other.get("/v1/acknowledgements/key")).json() == {"key": first["key"]}
             await one.charge(number(4), manifest(DAY, [(1, 7)], name="late"))
             await close(DAY + ONE)
-            assert (await own.get(place)).json() == first, "whatever comes later belongs to a later day's"
+            assert (await own.get(place)).json() == first, "a later arrival belongs to a later day's"
     reported = check_acknowledgement(first["acknowledgement"].encode(), [VerifierKey.parse(first["key"])], is_signed)
     digest = await house.value("select encode(received, 'hex') from charging.declaration order by batch limit 1")
     assert reported == Acknowledgement(

@@ -1,4 +1,4 @@
-"""DayPartitions are made days ahead; that they are not is told while there is time, and not by a batch in the night."""
+"""DayPartitions are made days ahead; a missing one raises an alarm days before a batch needs it."""
 
 import re
 from datetime import date, timedelta

@@ -1,4 +1,4 @@
-"""Leaves and roots from what is stored: a third party with the columns alone comes to the root of every manifest."""
+"""Leaves and roots from what is stored: a third party computes the root of every manifest from the columns alone."""
 
 from datetime import timedelta
 from typing import Any

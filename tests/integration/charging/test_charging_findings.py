@@ -28,7 +28,7 @@ DAY = date(2026, 10, 3)
 
 
 def sent_after(sent: Sent, seconds: float) -> Sent:
-    """The same event, recorded so long after noon."""
+    """The event, recorded `seconds` after noon."""
     return Sent(sent.value, NOON + timedelta(seconds=seconds), sent.uscc)
 
 
@@ -70,7 +70,7 @@ async def answer(house: House, day: date) -> DayFindings:
 
 
 async def charge_each(house: House, sent: Sequence[Sent]) -> None:
-    """A batch for each event: the earliest of a batch is then its own."""
+    """Charge each event in a separate batch, so that it is the earliest of its batch."""
     one = await house.worker()
     for event in sent:
         await one.charge(event)

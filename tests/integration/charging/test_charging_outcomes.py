@@ -44,7 +44,7 @@ async def test_a_repeat_is_counted_once_at_once_in_one_batch_and_after_days(hous
 
 
 async def test_a_repeat_that_was_looked_for_is_found_before_anything_is_written(house: House) -> None:
-    """The same worker read the order before: it looks, and takes no other way for it."""
+    """A worker that read the order before queries its key, and stays on the COPY path."""
     one, first, second = await house.worker(), accepted("o1"), accepted("o2", NOON + timedelta(minutes=1))
     late, third = accepted("o0", NOON - timedelta(hours=1)), accepted("o3", NOON + timedelta(minutes=2))
     assert not await is_surprised(one, first, second, first)
@@ -57,7 +57,7 @@ async def test_a_repeat_that_was_looked_for_is_found_before_anything_is_written(
 
 
 async def is_surprised(one: Worker, *sent: Sent) -> bool:
-    """Charge one batch, the fast way first: did it meet a key where it had not looked?"""
+    """Charge one batch, COPY first, and say whether it met a stored key that it had not queried."""
     records = await one.house.place(sent)
     batch = one.reader.read(records, one.run.next_batch())
     await one.partitions.ensure(batch.days)

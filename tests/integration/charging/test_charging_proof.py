@@ -140,12 +140,12 @@ def of_day(*wheres: ColumnElement[bool]) -> tuple[str, list[object]]:
 
 @pytest.mark.parametrize("sealed", [False, True], ids=["open", "sealed"])
 async def test_no_question_goes_through_a_whole_part_or_its_whole_key(house: House, sealed: bool) -> None:
-    """Whatever the planner knows of it: a part that is written to was never analysed."""
+    """Plans use the index also without statistics: an open partition was never analysed."""
     await (await house.worker()).charge(*(accepted(f"o{n}", NOON + timedelta(seconds=n)) for n in range(2_000)))
     index = f"entry_{DAY:%Y%m%d}_{{}}".format
     if sealed:
         await house.pool.execute("select charging.seal_partition($1)", DAY)
-    asked = {
+    queries = {
         "order": ORDER_OF_DAY.bind({"uscc": RIDES, "order_id": "o1", **partition_of(DAY)}),
         "worker": of_day(
             ROWS.c.worker_key == literal_column("bigint '1'"), ROWS.c.accepted_at > datetime(2026, 10, 3, tzinfo=UTC)
@@ -153,7 +153,7 @@ async def test_no_question_goes_through_a_whole_part_or_its_whole_key(house: Hou
         "batch": of_day(ROWS.c.batch == 1, ROWS.c.leaf_index < 128),
     }
     async with open_asking(house.url, PATIENT) as pool, pool.acquire() as connection:
-        for name, (sql, parameters) in asked.items():
+        for name, (sql, parameters) in queries.items():
             plan = await connection.fetch(f"explain {sql}", *parameters)
             reported = "\n".join(row[0] for row in plan)
             assert index(name if sealed else "open") in reported, reported

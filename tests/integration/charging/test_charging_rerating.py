@@ -1,4 +1,4 @@
-"""Orders rated anew after a back-dated decision or a wrong enrolment: shown first, then booked, once."""
+"""Orders re-rated after a back-dated decision or a wrong enrolment: shown first, then booked, once."""
 
 import asyncio
 from datetime import timedelta
@@ -81,10 +81,10 @@ async def test_what_was_charged_is_reversed_and_charged_anew_once(house: House, 
     one = await house.worker()
     await one.charge(accepted("o1"), accepted("o2"), accepted("other", uscc=OTHER_RIDES))
     assert await book(house, decided) == [2]
-    anew = [(8, 123, 9901, 0), (4, -100, 234, 3)]
+    rerated = [(8, 123, 9901, 0), (4, -100, 234, 3)]
     assert await house.fetch(ENTRIES) == [
-        ("o1", 1, 100, 234, 0), ("o1", *anew[1]), ("o1", *anew[0]), ("o2", 1, 100, 234, 0), ("o2", *anew[1]),
-        ("o2", *anew[0]), ("other", 1, 100, 234, 0),
+        ("o1", 1, 100, 234, 0), ("o1", *rerated[1]), ("o1", *rerated[0]), ("o2", 1, 100, 234, 0), ("o2", *rerated[1]),
+        ("o2", *rerated[0]), ("other", 1, 100, 234, 0),
     ]  # fmt: skip
     before = await house.fetch(STATE)
     assert await differences(house, decided) == []

@@ -1,4 +1,4 @@
-"""What a close finds odd in numbers and manifests, and what an enterprise is told of its own series."""
+"""What a close finds odd in numbers and manifests, and what an enterprise reads about its own series."""
 
 from datetime import date, timedelta
 from typing import Any
@@ -103,7 +103,7 @@ async def test_each_fault_is_found_at_its_close_and_found_again_alike(house: Hou
     presumed = await findings(house, tomorrow + 2 * ONE)
     assert kinds(presumed) == [("presumed_orders", f"main.{DAY}", 2)]
     assert presumed[0].evidence == {"series": "main", "numbers": ["4-5"], "declared_used": 2}
-    assert await findings(house, DAY) == first, "asked again after later closes"
+    assert await findings(house, DAY) == first, "queried again after later closes"
     assert await findings(house, DAY + 20 * ONE) == []
 
 
@@ -148,12 +148,12 @@ async def test_an_enterprise_is_told_what_became_of_every_number(house: House) -
     await close(DAY + ONE)
     async with client_of(house) as client:
 
-        async def ask(key: str, uscc: str = RIDES, **params: Any) -> tuple[int, Any]:
+        async def fetch_series(key: str, uscc: str = RIDES, **params: Any) -> tuple[int, Any]:
             headers = {"Authorization": f"Bearer {key}"}
             answer = await client.get(f"/v1/enterprises/{uscc}/series", params=params, headers=headers)
             return answer.status_code, answer.json()
 
-        status, reported = await ask("own", day=str(DAY))
+        status, reported = await fetch_series("own", day=str(DAY))
         assert status == 200
         assert reported["accounted_through"] == str(DAY + ONE)
         assert [series["series"] for series in reported["series"]] == ["b", "main"]
@@ -175,11 +175,11 @@ async def test_an_enterprise_is_told_what_became_of_every_number(house: House) -
             "seen": 5, "excluded": 1, "repeated": 1, "conflict": 1, "parked": 1, "scattered": 0, "declared_unused": 1,
             "missing": 3,
         }  # fmt: skip
-        _, whole = await ask("service", series="main", after=4, limit=2)
+        _, whole = await fetch_series("service", series="main", after=4, limit=2)
         assert whole["series"][0]["last"] == 20
         assert [span["first"] for span in whole["series"][0]["ranges"]] == [4, 5]
         assert whole["series"][0]["next"] == 6
-        assert (await ask("other", day=str(DAY)))[0] == 403
-        assert (await ask("gd", day=str(DAY)))[0] == 403
-        assert (await ask("own"))[0] == 422
-        assert (await ask("service", STRANGER, day=str(DAY)))[0] == 404
+        assert (await fetch_series("other", day=str(DAY)))[0] == 403
+        assert (await fetch_series("gd", day=str(DAY)))[0] == 403
+        assert (await fetch_series("own"))[0] == 422
+        assert (await fetch_series("service", STRANGER, day=str(DAY)))[0] == 404

@@ -1,4 +1,4 @@
-"""Charging as a process of its own, between a real broker and a real database."""
+"""Charging as a separate process, between a real broker and a real database."""
 
 from collections.abc import AsyncIterator
 
@@ -112,7 +112,7 @@ async def read(field: Field, topic: str, count: int) -> list[bytes]:
 
 
 async def test_poison_on_the_topic_of_questions_leaves_charging_at_work(field: Field) -> None:
-    """Five bytes once ended charging for good; the next true question is answered, whatever came before it."""
+    """Five bytes once ended charging for good; it answers the next valid question after any poison."""
     async with field.worker() as worker:
         await field.send(accepted("o1"))
         await field.has_counted(1)
@@ -224,7 +224,7 @@ async def test_an_order_without_a_tariff_line_is_charged_after_the_mend(field: F
             "altered": 0,
         }
         await field.has_counted(7)
-        assert (await worker.get("/v1/status"))["parked"] == {"no_tariff_line": 3}, "parked anew: still to be mended"
+        assert (await worker.get("/v1/status"))["parked"] == {"no_tariff_line": 3}, "parked again: still to be mended"
     async with field.worker() as worker:
         assert await worker.post("/v1/parked/resend", reason="no_tariff_line", enterprise=RIDES) == {
             "resent": 3,

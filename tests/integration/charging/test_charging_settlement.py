@@ -1,4 +1,4 @@
-"""What turns into a reversal, once, whatever comes first."""
+"""Cancellations and resends become reversals, once, in any order of arrival."""
 
 import asyncio
 from datetime import timedelta
@@ -117,7 +117,7 @@ async def test_the_manifest_of_a_settlement_takes_back_what_was_charged(house: H
 
 
 class TestResent:
-    """One order under two acceptance times: the first received stands."""
+    """One order under two acceptance times: the first received one stays charged."""
 
     @pytest.mark.parametrize("later", [timedelta(microseconds=1), timedelta(hours=11), timedelta(hours=13)])
     @pytest.mark.parametrize("is_later_first", [True, False])

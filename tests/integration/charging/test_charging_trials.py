@@ -1,4 +1,4 @@
-"""Trying an event tells what the consumer does with it, and leaves nothing behind."""
+"""A dry run of an event shows what the consumer does with it, and leaves nothing behind."""
 
 import base64
 from datetime import UTC, datetime
@@ -53,7 +53,7 @@ async def count_rows(house: House) -> dict[str, int]:
 
 
 async def test_the_corpus_ends_as_it_was_tried(house: House) -> None:
-    """Tried, taken, and tried again: then whatever was taken would be a repeat, and what was parked is parked again."""
+    """Tried, taken, and tried again: then a taken event would be a repeat, and a parked one is parked again."""
     trials, worker, met = await trials_of(house), await house.worker(), []
     for nasty in read_corpus():
         if nasty.sent.value is None or not 0 <= (nasty.sent.time_ms or NOON_MS) < LAST_MS:

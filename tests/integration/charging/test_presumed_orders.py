@@ -29,7 +29,7 @@ RATES = f"9901,11,ride_hailing,{RIDES},2026-10-02,,0.0123,made-up decision,,true
 
 
 class Both:
-    """The services and the model, told the same."""
+    """The services and the model, with equal input."""
 
     def __init__(self, books: Books, worker: Worker, scheme: Corrected) -> None:
         self.books, self.worker = books, worker

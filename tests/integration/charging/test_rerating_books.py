@@ -1,4 +1,4 @@
-"""Re-ratings in the books: closed days and issued statements stand, the next statement carries the adjustment."""
+"""Re-ratings in the books: closed days and issued statements stay as they are, the next statement is adjusted."""
 
 from collections.abc import AsyncIterator
 from datetime import date, timedelta

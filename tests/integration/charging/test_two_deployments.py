@@ -66,8 +66,8 @@ async def houses(postgres: Postgres, charging_schema: str) -> AsyncIterator[dict
 
 
 @asynccontextmanager
-async def asked(houses: dict[str, House]) -> AsyncIterator[dict[str, httpx.AsyncClient]]:
-    """What the two tell over HTTP."""
+async def open_clients(houses: dict[str, House]) -> AsyncIterator[dict[str, httpx.AsyncClient]]:
+    """HTTP clients of the two deployments."""
     async with AsyncExitStack() as stack:
         clients = {}
         for name in NAMES:
@@ -118,7 +118,7 @@ async def test_two_deployments_count_what_one_counts(houses: dict[str, House], s
     workers = {name: await house.worker() for name, house in houses.items()}
     previous: dict[str, dict[str, int]] = {name: {} for name in houses}
     late = apart = distinct = 0
-    async with asked(houses) as clients:
+    async with open_clients(houses) as clients:
         together = CountingDeployments(AUTHORS, frozenset(NAMES), ChargingWorkers(clients))
         for day in DAYS:
             answers: dict[str, DayCounted] = {}
@@ -139,7 +139,7 @@ async def test_two_deployments_count_what_one_counts(houses: dict[str, House], s
 
 
 async def test_a_deployment_that_is_away_is_named_and_waited_for(houses: dict[str, House]) -> None:
-    async with asked(houses) as clients:
+    async with open_clients(houses) as clients:
 
         def is_away(request: httpx.Request) -> httpx.Response:
             raise httpx.ConnectError("connection refused", request=request)
@@ -236,7 +236,7 @@ async def test_an_answer_of_nobody_s_is_kept_aside(ledger: Ledger) -> None:
 
 
 async def test_an_enterprise_that_two_deployments_charge_is_booked_once(ledger: Ledger) -> None:
-    """The same topic read twice: a fault of two files that differ, or of an enterprise that was moved."""
+    """A topic is read twice when the deployments' files differ, or when an enterprise was moved."""
     await two_manifests(ledger)
     again = ledger.charging.write(new_run(), total(orders=10), total(orders=2, enterprise=OTHER))
     assert await ledger.take(msgspec.structs.replace(again, deployment="west")) == "refused"

@@ -1,4 +1,4 @@
-"""`danbao adjustment` against a running charging: two persons, each with a key of their own."""
+"""`danbao adjustment` against a running charging: two persons with separate keys."""
 
 import json
 from collections.abc import AsyncIterator

@@ -74,7 +74,7 @@ async def shelf(postgres: Postgres, tmp_path: Path) -> AsyncIterator[Shelf]:
 
 
 def nothing(_: int) -> None:
-    """Nobody looks at the progress."""
+    """Ignore the progress."""
 
 
 async def test_what_was_altered_is_named_and_what_was_added_is_not_dropped(shelf: Shelf) -> None:
@@ -115,7 +115,7 @@ async def test_what_was_altered_is_named_and_what_was_added_is_not_dropped(shelf
 
 
 async def test_an_archive_of_the_first_version_is_read_as_before(shelf: Shelf) -> None:
-    """Its rows stood by batch and leaf, with the leaf's index; when an order was sent was not among them."""
+    """Rows of the first version are ordered by batch and leaf, with the leaf's index, and lack the time of sending."""
     index = await shelf.archive.write(DAY, nothing)
     assert await shelf.let_go()
     for name in index.rows_files:
@@ -173,7 +173,7 @@ async def test_leaves_by_the_column_are_those_of_the_domain(shelf: Shelf) -> Non
     )
     table = exact(pa.Table.from_pylist(rows, schema))
     hashes = leaf_hashes(table, USCCS)
-    assert leaf_hashes(pa.concat_tables([table] * 50), USCCS) == hashes * 50  # more than are laid out together
+    assert leaf_hashes(pa.concat_tables([table] * 50), USCCS) == hashes * 50  # more than are encoded together
     for number, row in enumerate(rows):
         assert hashes[number * 32 : number * 32 + 32] == leaf_hash(_leaf(row)), row
 

@@ -33,7 +33,7 @@ VALUE = b'{"remittance_id": "r1"}'
 
 @pytest.fixture
 def printed(capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
-    """What was printed since it was asked last, without the newline."""
+    """Returns the output since the last call, without the newline."""
     return lambda: capsys.readouterr().out.removesuffix("\n")
 
 

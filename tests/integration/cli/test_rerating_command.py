@@ -1,4 +1,4 @@
-"""`danbao rerate` against a charging that was started anew on corrected files."""
+"""`danbao rerate` against a charging that was restarted on corrected files."""
 
 import re
 from collections.abc import AsyncIterator

@@ -84,7 +84,7 @@ class Start:
 
 @dataclass
 class Play(Money):
-    """The services of one database, the model beside them, and what is on its way between them."""
+    """The services of one database, their model, and the messages on their way between them."""
 
     owner_url: str
     outgoing: Pool
@@ -99,7 +99,7 @@ class Play(Money):
     events: int = 0
 
     async def start(self, worker: int) -> None:
-        """Start a worker, or start it anew: a run of its own."""
+        """Start or restart a worker with a new run."""
         async with self.pool.acquire() as connection:
             run = await start_run(connection, "orders", CHARGING)
             settling = await start_run(connection, "settlement", CHARGING)
@@ -134,11 +134,11 @@ class Play(Money):
     # What enterprises and workers do
 
     async def do_send(
-        self, worker: int, use_copy: bool, records: list[dict[str, Any]], beside: list[dict[str, Any]] | None = None
+        self, worker: int, use_copy: bool, records: list[dict[str, Any]], concurrent: list[dict[str, Any]] | None = None
     ) -> None:
-        """A batch of a worker, and beside it one of the other worker at the same time."""
+        """Write a batch of a worker and, when `concurrent` is given, one of the other worker at the same time."""
         taken = {record["topic"] for record in records}
-        rest = [record for record in beside or [] if record["topic"] not in taken]
+        rest = [record for record in concurrent or [] if record["topic"] not in taken]
         jobs = [(self.starts[worker], self._placed(records))]
         jobs += [(self.starts[1 - worker], self._placed(rest))] if rest else []
         batches = [start.reader.read(placed, start.run.next_batch()) for start, placed in jobs]
@@ -200,7 +200,7 @@ class Play(Money):
             await owner.close()
 
     async def do_correct(self, scheme: str) -> None:
-        """Both workers start anew on other scheme files."""
+        """Restart both workers on other scheme files."""
         self.scheme = load_scheme([SEEDS / scheme])
         self.model.scheme = read_scheme([SEEDS / scheme])
         for worker in range(2):
@@ -212,13 +212,13 @@ class Play(Money):
         window = Window(*days, enterprise or None, province or None)
         expected = self.model.find_differences(*days, enterprise, province)
         differences = await find_differences(self.pool, self.scheme, window)
-        same("what would be rated anew", differing(differences), expected_differing(expected))
+        same("what a re-rating would change", differing(differences), expected_differing(expected))
         booking = book_differences(self.pool, self.scheme, window, CHARGING, await store_decision(self.pool))
         if any(total.outcome == "uncovered" for _, total in expected):
             with pytest.raises(Refused):
                 await anext(booking)
             return
-        same("orders rated anew", booked := sum([count async for count in booking]), len(expected))
+        same("re-rated orders", booked := sum([count async for count in booking]), len(expected))
         if booked:
             await self._publish(self.pool, "charging")
             run = msgspec.json.decode(self.way[topics.MANIFESTS][-1], type=PremiumsCharged).run
@@ -259,11 +259,11 @@ class Play(Money):
         same("what became of a manifest", received.state, self.model.deliver(manifest.run, manifest.number))
 
     async def do_fill(self) -> None:
-        """Ask for every manifest that a later one waits for."""
+        """Fetch every manifest that a later one waits for."""
         transport = Manifests(ProgressQueries(self.pool, CHARGING))
         async with httpx.AsyncClient(transport=transport, base_url="http://charging") as client:
             while await fill_gaps(self.ledger, AUTHORS, client):
-                continue  # a look fills the first gap of each run
+                continue  # a pass fills the first gap of each run
         for run, number in sorted(self.model.inbox):
             for missing in range(self.model.booked.get(run, 0) + 1, number):
                 if (run, missing) not in self.model.inbox:

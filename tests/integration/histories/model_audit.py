@@ -39,7 +39,7 @@ def model_sums(totals: Mapping[Total, int]) -> Sums:
 
 
 def reported_sums(totals: Sequence[Any]) -> Sums:
-    """The same of what the services say."""
+    """Orders and premium of the services' totals, with the keys of `model_sums`."""
     sums: Sums = Counter()
     for total in totals:
         place = (str(total.insured_on), total.enterprise, total.province or "", total.industry or "")
@@ -182,7 +182,7 @@ def differing(found: Sequence[Difference]) -> Counter[tuple[Any, ...]]:
 
 
 def expected_differing(found: Sequence[tuple[Row, Total]]) -> Counter[tuple[Any, ...]]:
-    """The same by the model."""
+    """Orders, and what they cost before and now, of what a re-rating would change by the model."""
     sums: Counter[tuple[Any, ...]] = Counter()
     for row, total in found:
         was = row.charge.total

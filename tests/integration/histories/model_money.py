@@ -22,7 +22,7 @@ from tests.model.scheme import midnight
 
 @dataclass
 class Money:
-    """The ledger and the model beside it; `pool` reads charging's schema."""
+    """The ledger and its model; `pool` reads charging's schema."""
 
     pool: Pool
     ledger: AsyncEngine

@@ -131,7 +131,7 @@ def reported_by(report: dict[str, Any]) -> Counter[tuple[Any, ...]]:
 
 
 def expected_of(count: Count) -> Counter[tuple[Any, ...]]:
-    """The same by the model; negative sums do not come up before a month is over."""
+    """The figures of a coverage report by the model; no sum is negative before a month is over."""
     counts: Counter[tuple[Any, ...]] = Counter()
     for total, orders in count.totals.items():
         place = (str(count.day), total.province)

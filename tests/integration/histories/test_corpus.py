@@ -50,7 +50,7 @@ def as_sent() -> list[Sent]:
 
 
 def as_records(sent: list[Sent]) -> list[Record]:
-    """As the log of one partition a topic holds them, in the order that the model is told."""
+    """As the log of one partition a topic holds them, in the order that the model reads them."""
     offsets: Counter[str] = Counter()
     records = []
     for event in sent:

@@ -1,4 +1,4 @@
-"""Services and model agree on every figure, whatever happened: kept histories, and new ones that Hypothesis draws.
+"""Services and model agree on every figure of every history: kept ones, and new ones that Hypothesis draws.
 
 `DANBAO_MODEL_EXAMPLES=500` draws that many new ones, at random; without it the same few are drawn each time. A failure
 prints its history; put it as a file into `tests/seeds`, with a sentence, and it stays a test. `python -m
@@ -24,12 +24,12 @@ from tests.integration.histories.model_template import model_template
 from tests.support.servers import Postgres
 
 KEPT = sorted((ROOT / "tests" / "seeds").glob("*.json"))
-ASKED = os.environ.get("DANBAO_MODEL_EXAMPLES")
-EXAMPLES = int(ASKED or 30)
+REQUESTED = os.environ.get("DANBAO_MODEL_EXAMPLES")
+EXAMPLES = int(REQUESTED or 30)
 HEALTH = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
 SETTINGS = settings(
     max_examples=EXAMPLES,
-    derandomize=ASKED is None,
+    derandomize=REQUESTED is None,
     database=None,
     deadline=None,
     suppress_health_check=HEALTH,
@@ -56,7 +56,7 @@ async def template(postgres: Postgres) -> AsyncIterator[str]:
 
 @pytest.fixture
 def loop() -> Iterator[asyncio.AbstractEventLoop]:
-    """A loop of its own: Hypothesis calls from outside of any."""
+    """A new event loop: Hypothesis calls from outside of any."""
     made = asyncio.new_event_loop()
     yield made
     made.close()

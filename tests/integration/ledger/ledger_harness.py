@@ -144,7 +144,7 @@ class Ledger:
     charging: Charging = field(default_factory=Charging)
 
     async def take(self, one: PremiumsCharged) -> str:
-        """Deliver a manifest, signed by its deployment whatever was changed in it."""
+        """Deliver a manifest, signed by its deployment after any change."""
         return await self.take_signed(signed(one))
 
     async def take_signed(self, one: PremiumsCharged, authors: Authors = AUTHORS) -> str:
@@ -158,21 +158,21 @@ class Ledger:
         return written
 
     async def begin_close(self, day: date, as_of: datetime | None = None) -> CloseResult:
-        """Ask for the close of a day, in time unless said otherwise."""
+        """Begin the close of a day, at its due time unless `as_of` is given."""
         return await close_day(self.engine, day, as_of or due(day), 36)
 
     async def last_closing(self) -> DayClosing:
-        """The last question published."""
+        """The last published request for a count."""
         payload = await self.value("select payload from ledger.outbox where topic = 'days.closing.v1' order by id desc")
         return msgspec.json.decode(payload, type=DayClosing)
 
     async def answer(self) -> str:
-        """Let charging answer the last question."""
+        """Let charging answer the last request for a count."""
         counted = self.charging.count(await self.last_closing())
         return await take_count(self.engine, msgspec.json.encode(counted), COUNTERS)
 
     async def close(self, day: date) -> str:
-        """Ask and answer."""
+        """Begin the close of a day and let charging answer."""
         assert (await self.begin_close(day)).state == "closing"
         return await self.answer()
 

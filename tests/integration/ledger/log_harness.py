@@ -1,4 +1,4 @@
-"""A log under test: a ledger with keys, its HTTP interface, and a witness with a database of its own."""
+"""A log under test: a ledger with keys, its HTTP interface, and a witness with a separate database."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -71,7 +71,7 @@ class LogHouse:
         return [*(signer.verifier for signer in self.keys.signers), self.witness_signer.verifier]
 
     def with_keys(self, *signers: NoteSigner) -> "LogHouse":
-        """The same with other keys of the log."""
+        """A copy of this harness with other keys of the log."""
         return replace(self, keys=replace(self.keys, signers=signers))
 
     async def sign(self) -> Checkpoint | None:
@@ -90,7 +90,7 @@ class LogHouse:
                 yield client
 
     async def cosign(self, *known: VerifierKey) -> str:
-        """Ask the witness once."""
+        """Request one cosignature of the witness."""
         async with self.witness(*known) as client:
             return await request_cosignature(self.ledger.engine, self.keys, client)
 

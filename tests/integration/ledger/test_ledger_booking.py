@@ -78,10 +78,10 @@ async def test_a_gap_is_asked_for_at_charging(ledger: Ledger) -> None:
     written = [ledger.charging.write(run, total(orders=n)) for n in (1, 2, 3, 4)]
     for one in written[2:]:
         await ledger.take(one)
-    asked: list[str] = []
+    paths: list[str] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(request.url.path)
+        paths.append(request.url.path)
         number = int(request.url.path.rpartition("/")[2])
         return httpx.Response(200, content=msgspec.json.encode(written[number - 1]))
 
@@ -90,7 +90,7 @@ async def test_a_gap_is_asked_for_at_charging(ledger: Ledger) -> None:
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://charging") as client:
         assert await fill_gaps(ledger.engine, AUTHORS, client) == 2
         assert await fill_gaps(ledger.engine, AUTHORS, client) == 0
-    assert asked == [f"/v1/manifests/{run}/{number}" for number in (1, 2)]
+    assert paths == [f"/v1/manifests/{run}/{number}" for number in (1, 2)]
     assert await ledger.value("select count(*) from ledger.manifest_booked") == 4
 
 
@@ -126,7 +126,7 @@ async def test_a_bad_message_is_kept_with_its_reason(ledger: Ledger, payload: by
 
 
 async def refused(engine: AsyncEngine, statement: str, why: str) -> None:
-    """The statement fails in a transaction of its own."""
+    """Check that the SQL statement fails, in a separate transaction."""
     with pytest.raises(DBAPIError, match=why):
         async with engine.begin() as connection:
             await connection.execute(text(statement))

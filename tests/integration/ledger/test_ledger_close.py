@@ -130,10 +130,10 @@ async def test_too_early_in_the_wrong_order_and_twice_change_nothing(ledger: Led
     assert (await ledger.begin_close(date(2026, 9, 30))).reason == "the books begin on 2026-10-01"
     assert await ledger.rows(STATE) == before
     await ledger.begin_close(OPENED_ON)
-    asked = await ledger.rows(STATE)
+    closing = await ledger.rows(STATE)
     again = await ledger.begin_close(OPENED_ON)
     assert (again.state, again.reason) == ("closing", "2026-10-01 is being closed already, attempt 1")
-    assert await ledger.rows(STATE) == asked
+    assert await ledger.rows(STATE) == closing
     await ledger.answer()
     closed = await ledger.rows(STATE)
     assert (await ledger.begin_close(OPENED_ON)).state == "closed"

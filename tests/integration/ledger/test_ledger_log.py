@@ -151,7 +151,7 @@ async def test_a_checkpoint_is_due_after_its_time_or_a_close(house: LogHouse) ->
         assert house.check(reported["checkpoint"].encode())[0] == signed
         assert (await api.get("/v1/log/checkpoints", params={"day": "2026-10-02"})).status_code == 404
         assert await ledger.close(OPENED_ON.replace(day=2)) == "closed"
-        await house.sign()  # nothing new: the day's checkpoint is the one that stands
+        await house.sign()  # nothing new: the day's checkpoint stays valid
         again = (await api.get("/v1/log/checkpoints", params={"day": "2026-10-02"})).json()
         assert again["checkpoint"] == reported["checkpoint"]
 
@@ -191,7 +191,7 @@ async def test_a_close_recomputes_the_whole_tree(house: LogHouse) -> None:
         house.ledger, "update ledger.log_entry set entry = overlay(entry placing '\\xff' from 30) where index = 3"
     )
     await fill(house.ledger, 601)
-    assert await house.sign() is not None  # the root of the first tile stands, so the right edge shows nothing
+    assert await house.sign() is not None  # the root of the first tile is kept, so the right edge shows nothing
     assert await house.ledger.close(OPENED_ON) == "closed"
     with pytest.raises(InconsistentError, match="not those of the 601 leaf hashes"):
         await house.sign()

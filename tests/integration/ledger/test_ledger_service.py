@@ -1,4 +1,4 @@
-"""The ledger as a process of its own, on a real broker and a real database, killed in between."""
+"""The ledger as a separate process, on a real broker and a real database, killed in between."""
 
 import asyncio
 import os
@@ -157,7 +157,7 @@ async def answering(broker: Broker, charging: Charging) -> AsyncIterator[AIOKafk
 
 
 async def read_all(broker: Broker, topic: str) -> list[bytes]:
-    """Everything that stands on a topic of one partition now."""
+    """Every message that a topic of one partition holds now."""
     consumer = AIOKafkaConsumer(topic, **client_of(broker), auto_offset_reset="earliest")
     await consumer.start()
     try:
@@ -227,8 +227,8 @@ async def test_a_month_from_manifests_to_money_with_a_kill_in_between(ledger: Le
             await publish(producer, REMITTANCES, {**reported, "remittance_id": "r1", "amount_yuan": "12.00"})
 
             async def paid() -> bool:
-                asked = {"period": "2026-09", "as_of": "2026-10-25"}
-                (item,) = (await process.get("/v1/payment-states", **asked))["items"]
+                params = {"period": "2026-09", "as_of": "2026-10-25"}
+                (item,) = (await process.get("/v1/payment-states", **params))["items"]
                 return (item["outstanding_yuan"], item["arrears_yuan"]) == ("0.60", "0.60")
 
             await eventually_async(paid, "the remittance is booked")
@@ -302,7 +302,7 @@ async def test_a_message_that_nobody_gets_done_is_seen_in_readiness(ledger: Ledg
 async def test_a_database_that_goes_silent_is_given_up_and_the_books_go_on(
     ledger: Ledger, fresh_broker: Broker
 ) -> None:
-    """Nothing is refused or cut; what was asked gets no answer any more. A new connection would get one."""
+    """Old connections get no more answers, without an error or a reset; a new connection would get one."""
     charging, run = ledger.charging, new_run()
     waits = {"DATABASE_ANSWER_SECONDS": "1", "DATABASE_SILENCE_SECONDS": "4", "READY_COMMIT_AGE_SECONDS": "1"}
     async with open_proxy(ledger.url) as proxy, answering(fresh_broker, charging) as producer:
@@ -316,7 +316,7 @@ async def test_a_database_that_goes_silent_is_given_up_and_the_books_go_on(
 
             async def is_booked() -> bool:
                 status = await process.api.get("/v1/status")
-                # The request that finds its connection dead is told to come again.
+                # A request that meets a dead connection gets 503 and is repeated.
                 return status.status_code != 503 and bool(status.raise_for_status().json()["runs"] == {run: 9})
 
             await eventually_async(is_unready, "the ledger to miss its database")

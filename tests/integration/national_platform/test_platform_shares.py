@@ -87,7 +87,7 @@ async def test_months_that_agree_have_no_difference(client: httpx.AsyncClient, k
 
 async def test_every_difference_is_named(client: httpx.AsyncClient, keys: Keys) -> None:
     reported = coverage(province="11", lines=[premium_line(GREEN)], employee_exclusions=[], exclusions=[])
-    # What is posted in November belongs to November, whatever day it was insured on.
+    # What is posted in November belongs to November, also when the insured day is earlier.
     november = coverage("2026-11-01", lines=[premium_line(insured_on="2026-10-31")])
     for document in (coverage(), reported, november, declaration(orders=91), declaration(GREEN)):
         assert (await hand_in(client, keys, document)).status_code == 201

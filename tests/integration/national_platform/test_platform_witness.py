@@ -39,7 +39,7 @@ async def house(database: str, platform_database: str, tmp_path: Path) -> AsyncI
 
 @dataclass
 class Log:
-    """A log that signs whatever it is told to."""
+    """A log that signs any checkpoint."""
 
     house: LogHouse
     client: httpx.AsyncClient
@@ -139,11 +139,11 @@ async def test_history_taken_back_is_refused_and_an_alarm(
 ) -> None:
     await log.add(0, 3)
     await log.add(3, 8)
-    for _ in range(2):  # told twice, raised once
+    for _ in range(2):  # sent twice, raised once
         assert (await log.add(old, size, leaves)).status_code == status
     (alarm,) = await log.house.witness_alarms()
     assert alarm.startswith(f"log {reason}: {ORIGIN}: size {size}")
-    assert (await log.add(8, 20)).status_code == 200  # the record stands as it was
+    assert (await log.add(8, 20)).status_code == 200  # the record is unchanged
 
 
 async def test_the_alarm_keeps_the_proof_and_nobody_takes_it_away(log: Log, platform_database: str) -> None:
@@ -211,7 +211,7 @@ async def grow(ledger: Ledger, house: LogHouse, size: int) -> None:
 
 
 async def test_the_ledger_finds_its_way_back_after_a_lost_answer(house: LogHouse) -> None:
-    """The witness cosigned, the ledger died before it kept that: it is told the size and goes on from there."""
+    """The witness cosigned, and the ledger died before it kept that: it goes on from the size in the next answer."""
     await grow(house.ledger, house, 5)
     assert await house.cosign() == "cosigned"
     await forge(house.ledger, "delete from ledger.cosignature")
