@@ -11,7 +11,7 @@ from msgspec import Struct
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from services.reporting.settings import ReportingSettings
-from shared.adapters.http.bounded_answer import BoundedAnswer, ask, need_success, read_object, refusal
+from shared.adapters.http.bounded_answer import BoundedAnswer, need_success, read_object, refusal, send_request
 from shared.adapters.http.charging_deployments import ChargingWorkers, open_charging
 from shared.contracts.findings import DayFindings
 from shared.contracts.manifests import ALONE
@@ -78,19 +78,21 @@ class InternalApi:
 
     async def get(self, path: str, **params: str | int) -> JsonObject:
         """The answer's object; raises `Retry` for none, `WrongAnswer` for anything else."""
-        return self._read(path, await ask(self._client, self._name, "GET", path, params=params))
+        return self._read(path, await send_request(self._client, self._name, "GET", path, params=params))
 
     async def get_patiently(self, path: str) -> JsonObject:
         """The same, of what may take PATIENCE_SECONDS."""
-        return self._read(path, await ask(self._client, self._name, "GET", path, timeout_seconds=PATIENCE_SECONDS))
+        return self._read(
+            path, await send_request(self._client, self._name, "GET", path, timeout_seconds=PATIENCE_SECONDS)
+        )
 
     async def post(self, path: str, body: Mapping[str, JsonValue]) -> JsonObject:
         """The answer to an object that is asked about; nothing is tried twice."""
-        return self._read(path, await ask(self._client, self._name, "POST", path, json=body))
+        return self._read(path, await send_request(self._client, self._name, "POST", path, json=body))
 
     async def find(self, path: str, **params: str | int) -> JsonObject | None:
         """The same; None where there is none (404), `Refused` where things do not agree (409) or are archived (410)."""
-        answer = await ask(self._client, self._name, "GET", path, params=params)
+        answer = await send_request(self._client, self._name, "GET", path, params=params)
         if answer.status == httpx.codes.NOT_FOUND:
             return None
         if answer.status in _REFUSED:

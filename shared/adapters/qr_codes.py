@@ -10,7 +10,7 @@ from shared.domain.evidence.order_receipt import OrderReceipt
 def receipt_code(page: str, receipt: OrderReceipt) -> segno.QRCode | None:
     """The link `page#digits` as a code of the least redundancy; None for a receipt that is too long for one.
 
-    Digits are a segment of their own: the largest code holds 7,089 of them, or 2,953 bytes.
+    Digits are a separate segment: the largest code holds 7,089 of them, or 2,953 bytes.
     """
     try:
         # The library takes segments, though its annotation knows single contents only.

@@ -15,7 +15,7 @@ def is_working_day(day: date) -> bool:
 
     The calendar knows the years for which the State Council has named the holidays, which it does one year
     ahead. For any other year Monday to Friday count, and a warning is logged, once for each year and process:
-    a due date in such a year must be looked at again when the calendar has been renewed.
+    a due date in such a year must be checked again when the calendar has been renewed.
     """
     if not _knows(day.year):
         return day.weekday() < _SATURDAY

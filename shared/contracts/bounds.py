@@ -42,7 +42,7 @@ IndustryName = Annotated[
 IndustryWord = Annotated[
     str, Meta(pattern=r"^(ride_hailing|food_delivery|instant_delivery|intracity_freight)" + END, description="industry")
 ]
-"""The same, where the word comes from a database or a file."""
+"""An industry name read from a database or a file."""
 Series = Annotated[
     str,
     Meta(pattern=r"^[A-Za-z0-9_-]{1,16}" + END, description="producer (单号序列) that numbers its acceptances"),

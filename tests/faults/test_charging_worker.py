@@ -126,7 +126,7 @@ async def test_a_log_made_anew_pauses_its_topic_alone(field: Field) -> None:
         gauge = f'danbao_charging_topic_paused{{topic="{orders_topic(RIDES)}"}} 1.0'
         assert gauge in (await worker.api.get("/metrics")).text
     async with field.worker(wait=False) as worker:
-        await worker.wait_for_reason("made anew")
+        await worker.wait_for_reason("recreated")
         await field.send(*orders(80, 90, OTHER_RIDES))
         await field.has_counted(140)
 

@@ -180,7 +180,7 @@ async def test_a_log_made_anew_and_grown_beyond_the_position_is_not_read_on(fiel
 async def is_not_read_on(field: Field, worker: Process) -> None:
     """Its topic is paused, and the other is read."""
     counted = await field.counted()
-    await eventually_async(lambda: is_reported(worker, "made anew"), "the alarm")
+    await eventually_async(lambda: is_reported(worker, "recreated"), "the alarm")
     await field.send(*orders(counted, counted + 20, OTHER_RIDES))
     await field.has_counted(counted + 20)
 

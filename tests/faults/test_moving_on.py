@@ -95,7 +95,7 @@ async def test_a_topic_made_anew_is_read_on_when_somebody_says_so(field: Field) 
 
         await eventually_async(one_is_paused, "the pause")
         status, reported = await run_command(worker, "move-on", TOPIC)
-        assert (status, "partition 0: charged up to 50, would be read on from 0: made anew" in reported) == (0, True)
+        assert (status, "partition 0: charged up to 50, would be read on from 0: recreated" in reported) == (0, True)
         assert await moved(field.house) == [], "shown, not done"
         status, reported = await run_command(worker, "move-on", TOPIC, "--yes")
         assert (status, "--why is needed" in reported) == (2, True)

@@ -50,9 +50,9 @@ def describe_log_fault(charged: StoredPosition, held: int, log: PartitionLog) ->
     `charged` is no newer than the log that was read, `held` no older.
     """
     if charged.topic_id is not None and log.topic_id not in {None, charged.topic_id}:
-        return f"made anew: {charged.topic_id} was charged up to {charged.position}, {log.topic_id} is there now"
+        return f"recreated: {charged.topic_id} was charged up to {charged.position}, {log.topic_id} is there now"
     if held < log.first:
         return f"offsets {held} to {log.first - 1} are gone from the log"
     if log.end < charged.position:
-        return f"the log ends at {log.end}, {charged.position} was charged: made anew?"
+        return f"the log ends at {log.end}, {charged.position} was charged: recreated?"
     return None

@@ -132,7 +132,7 @@ class TopicsWatch:
 
     async def _look(self) -> None:
         cluster_id = self._positions.cluster_id
-        survey = await self._survey.look(self._is_ours)
+        survey = await self._survey.survey(self._is_ours)
         self._say_once(survey.unanswered)
         if survey.settings:
             await self._positions.set_unfit(self._topic_settings.unfit_of(survey.settings))

@@ -1,6 +1,6 @@
 """Rows of charging by the column: out of PostgreSQL and into it as Arrow tables, a million a second or so.
 
-The one room that knows ADBC. It is not for asyncio: an archive's jobs are processes of their own. Needs the extra
+The only module that uses ADBC. It is not for asyncio: an archive's jobs are separate processes. Needs the extra
 `archive`.
 """
 
@@ -15,7 +15,7 @@ TOKEN: Final = pa.binary(32)
 
 
 class ArrowDatabase:
-    """One connection; every read is a statement of its own."""
+    """One connection; every read is a separate statement."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
@@ -24,9 +24,9 @@ class ArrowDatabase:
         """What a query finds; it takes no parameters."""
         with self._connection.cursor() as cursor:
             cursor.execute(sql)
-            found: pa.Table = cursor.fetch_arrow_table()
-        # The driver notes PostgreSQL's types beside each column, which keeps equal tables from being equal.
-        return found.replace_schema_metadata().cast(pa.schema([(each.name, each.type) for each in found.schema]))
+            table: pa.Table = cursor.fetch_arrow_table()
+        # The driver notes PostgreSQL's types in each column's metadata, which keeps equal tables from being equal.
+        return table.replace_schema_metadata().cast(pa.schema([(field.name, field.type) for field in table.schema]))
 
     def append(self, schema: str, table: str, rows: pa.Table) -> None:
         """COPY rows into a table that is there, and commit."""
@@ -37,6 +37,6 @@ class ArrowDatabase:
 
 @contextmanager
 def open_arrow(url: str) -> Iterator[ArrowDatabase]:
-    """A connection to `postgresql://…`, whatever the driver it names."""
+    """A connection to `postgresql://…`, for a URL that names any driver."""
     with adbc.connect("postgresql://" + url.partition("://")[2]) as connection:
         yield ArrowDatabase(connection)

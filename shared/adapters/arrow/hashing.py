@@ -1,6 +1,6 @@
 """SHA-256 of many messages that lie side by side in an array, with no Python object for any of them.
 
-What `shared.adapters.crypto.hashing` is for lists of bytes, for whoever works by the column; needs the extra `archive`.
+Column-wise counterpart of `shared.adapters.crypto.hashing`, which hashes lists of bytes; needs the extra `archive`.
 """
 
 from typing import Final
@@ -17,14 +17,14 @@ _NODE_PREFIX: Final = 1
 
 
 def hash_rows(messages: NDArray[np.generic]) -> Hashes:
-    """The hash of each element of an array that lies in one piece, whatever the element: its bytes are the message."""
+    """The hash of each element of a contiguous array of any element type: the element's bytes are the message."""
     count = len(messages)
-    found = np.empty((count, _HASH), np.uint8)
+    hashes = np.empty((count, _HASH), np.uint8)
     if count:
         ends = np.arange(count + 1, dtype=np.int64) * (messages.nbytes // count)
         data = [None, pa.py_buffer(ends), pa.py_buffer(messages)]
-        Sha256s(count).update(Strs(pa.Array.from_buffers(pa.large_binary(), count, data))).digest(out=found)
-    return found
+        Sha256s(count).update(Strs(pa.Array.from_buffers(pa.large_binary(), count, data))).digest(out=hashes)
+    return hashes
 
 
 def merkle_root(leaves: Hashes) -> bytes:
@@ -36,5 +36,5 @@ def merkle_root(leaves: Hashes) -> bytes:
         nodes[:, 0] = _NODE_PREFIX
         nodes[:, 1:] = level[: 2 * pairs].reshape(pairs, 2 * _HASH)
         level = np.concatenate((hash_rows(nodes), level[2 * pairs :]))
-    found: bytes = level[0].tobytes()
-    return found
+    root: bytes = level[0].tobytes()
+    return root

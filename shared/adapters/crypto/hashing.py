@@ -1,7 +1,7 @@
 """SHA-256 of many messages in one call: what each hash of an order costs in Python is the call, not the hash.
 
 The same digests as `hashlib` gives, which everybody who checks evidence uses (audit, `danbao verify`): so a fault in
-one of the two is seen by the other, and `check_hashing` looks for one before a worker writes anything.
+one of the two is seen by the other, and `check_hashing` checks for one before a worker writes anything.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,8 +21,8 @@ def hash_all(*pieces: Sequence[bytes]) -> list[bytes]:
     lanes = Sha256s(len(pieces[0]))
     for piece in pieces:
         lanes.update(piece)
-    found: list[bytes] = lanes.digest()
-    return found
+    digests: list[bytes] = lanes.digest()
+    return digests
 
 
 def check_hashing(hash_all: Callable[..., list[bytes]] = hash_all) -> None:

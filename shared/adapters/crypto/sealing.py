@@ -23,13 +23,13 @@ def make_key() -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class DayKey:
-    """The key of a day; whatever is sealed under it is gone when the key is destroyed."""
+    """The key of a day; everything sealed under it is unreadable once the key is destroyed."""
 
     day: date
     key: bytes
 
     def seal(self, plain: bytes, place: str) -> bytes:
-        """Encrypt for one place: it cannot be opened as if it lay in another."""
+        """Encrypt for one place: the ciphertext cannot be opened as one of another place."""
         nonce = secrets.token_bytes(_NONCE_BYTES)
         return _VERSION + nonce + AESGCM(self.key).encrypt(nonce, plain, place.encode())
 

@@ -1,4 +1,4 @@
-"""Administrative codes (GB/T 2260) that may stand as the place where an order was accepted."""
+"""Administrative codes (GB/T 2260) that are valid as the place where an order was accepted."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -16,8 +16,8 @@ def known_regions() -> frozenset[str]:
     """Every six-digit code of a province (XX0000), prefecture (XXYY00) or county in the 32 reporting units.
 
     Abolished codes are in it: a device with an old map must not cost a worker the cover, and only the first
-    two digits decide about money. 66 and any four digits stand for the Xinjiang Production and Construction
-    Corps, which has no codes of its own in the standard.
+    two digits decide about money. 66 and any four digits mean the Xinjiang Production and Construction
+    Corps, which has no codes in the standard.
     """
     return frozenset(_listed_codes()) | {f"{XPCC}{rest:04d}" for rest in range(10_000)}
 

@@ -254,7 +254,7 @@ class _Reading:
 
     def _check_listed(self, record: Record, uscc: str) -> None:
         if uscc not in self.enterprises:
-            record.refuse(f"enterprise {uscc} stands in no enterprises.csv")
+            record.refuse(f"enterprise {uscc} is in no enterprises.csv")
 
     def _check_rules(self) -> None:
         first = min(self.rules)

@@ -10,7 +10,7 @@ from shared.runtime.persons import HEADER, SAFE_METHODS, Person, claims_of
 
 
 class AsPerson(httpx.Auth):
-    """Signs each deciding request of a client as a person; `audience` is the service that it asks."""
+    """Signs each deciding request of a client as a person; `audience` is the service that it calls."""
 
     def __init__(self, signer: AuthorSigner, audience: str) -> None:
         self._signer, self._audience = signer, audience

@@ -1,4 +1,4 @@
-"""Asks another service, and takes its answer only up to a size, typed, and without repeating addresses or tokens.
+"""Sends requests to another service; an answer is bounded in size, typed, and repeats no addresses or tokens.
 
 What is raised goes to people outside: it names the service and the status, never a URL, a path or a token. The log has
 the path with tokens blanked.
@@ -32,7 +32,7 @@ class BoundedAnswer(NamedTuple):
     body: bytes
 
 
-async def ask(
+async def send_request(
     client: httpx.AsyncClient,
     service: str,
     method: str,
@@ -76,11 +76,11 @@ def need_success(service: str, path: str, answer: BoundedAnswer) -> bytes:
 def read_object(service: str, path: str, body: bytes) -> dict[str, Any]:
     """The JSON object of a body; raises `WrongAnswer` for anything else."""
     try:
-        found: dict[str, Any] = msgspec.json.decode(body, type=dict[str, Any])
+        decoded: dict[str, Any] = msgspec.json.decode(body, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         log.warning("answer not readable", service=service, path=blank_tokens(path), error=type(error).__name__)
         raise WrongAnswer(f"{service}: the answer is no JSON object") from error
-    return found
+    return decoded
 
 
 def refusal(service: str, answer: BoundedAnswer) -> Refused:

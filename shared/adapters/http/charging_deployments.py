@@ -1,6 +1,6 @@
 """Workers of charging's deployments, joined: who rode for several of them is one worker (docs/decisions/0012).
 
-What a deployment counted at a close does not change, so everything here can be asked again.
+What a deployment counted at a close does not change, so every request here can be repeated.
 """
 
 from bisect import bisect_right
@@ -15,7 +15,7 @@ import httpx
 import structlog
 from pydantic import JsonValue
 
-from shared.adapters.http.bounded_answer import BoundedAnswer, ask, need_success, read_object
+from shared.adapters.http.bounded_answer import BoundedAnswer, need_success, read_object, send_request
 from shared.domain.calendar import day_number, numbered_day
 from shared.domain.errors import Retry, WrongAnswer
 from shared.runtime.deployments import Deployments
@@ -27,7 +27,7 @@ RECORD_BYTES: Final = PLACE_BYTES + 32
 """A worker-day: days since 1970 (4 bytes), province (2), both big-endian, then the token (32)."""
 BLOCK_RECORDS: Final = 8_192
 PAGE: Final = 10_000
-"""Tokens asked for, or about, at a time."""
+"""Tokens in one request or answer."""
 PATIENCE_SECONDS: Final = 300.0
 """How long a deployment may take until its stream begins: it sorts a day's workers first."""
 Place = tuple[date, str]
@@ -48,10 +48,10 @@ class _Stream:
         if self.waiting or self.has_ended:
             return
         block = await anext(self.blocks, b"")
-        found = [block[at : at + RECORD_BYTES] for at in range(0, len(block), RECORD_BYTES)]
-        if len(block) % RECORD_BYTES or sorted(found) != found:
+        records = [block[at : at + RECORD_BYTES] for at in range(0, len(block), RECORD_BYTES)]
+        if len(block) % RECORD_BYTES or sorted(records) != records:
             raise Retry(f"worker-days of {self.name}: not sorted records of {RECORD_BYTES} bytes")
-        self.waiting, self.has_ended = found, not found
+        self.waiting, self.has_ended = records, not records
 
     def take_until(self, bound: bytes) -> list[bytes]:
         """Take out what is not above `bound`."""
@@ -62,7 +62,7 @@ class _Stream:
 
 @dataclass(frozen=True, slots=True)
 class ChargingWorkers:
-    """Asks every deployment, by name; raises `Retry` naming one that does not answer."""
+    """Queries every deployment, by name; raises `Retry` naming one that does not answer."""
 
     clients: Mapping[str, httpx.AsyncClient]
 
@@ -86,14 +86,14 @@ class ChargingWorkers:
                         late[record[:PLACE_BYTES]].append(record[PLACE_BYTES:].hex())
                 for place, workers in late.items():
                     insured_on, province = _place(place)
-                    # Who told of a late one is asked about him, too, so nobody is named here.
+                    # The deployment that reported a late worker is queried about him, too, so none is named here.
                     counts[place] += len(await self._fresh({"": workers}, day, province, insured_on))
         return {_place(place): counts[place] for place in sorted(counts) if counts[place]}
 
     async def _fresh(
         self, reported: Mapping[str, Collection[str]], day: date, province: str, insured_on: date | None
     ) -> set[str]:
-        """All that were told but those whom a deployment, other than who told, knew before the close of the day."""
+        """Reported workers, except those whom a deployment other than their reporter knew before the day's close."""
         everybody: set[str] = set().union(*reported.values())
         for name in self.clients:
             others = sorted(everybody.difference(reported.get(name, ())))
@@ -104,22 +104,26 @@ class ChargingWorkers:
                     "workers": [*page],
                 }
                 path = f"/v1/days/{day}/counted-before"
-                answer = self._read_workers(name, path, await ask(self.clients[name], name, "POST", path, json=wish))
+                answer = self._read_workers(
+                    name, path, await send_request(self.clients[name], name, "POST", path, json=wish)
+                )
                 everybody.difference_update(answer)
         return everybody
 
     async def _registered(self, name: str, day: date, province: str) -> list[str]:
-        found: list[str] = []
+        registered: list[str] = []
         while True:
-            after = found[-1] if found else ""
+            after = registered[-1] if registered else ""
             wanted: dict[str, str | int] = {"province": province, "after": after, "limit": PAGE}
             path = f"/v1/days/{day}/registrations"
-            workers = self._read_workers(name, path, await ask(self.clients[name], name, "GET", path, params=wanted))
+            workers = self._read_workers(
+                name, path, await send_request(self.clients[name], name, "GET", path, params=wanted)
+            )
             if any(worker <= after for worker in workers) or sorted(workers) != workers:
                 raise WrongAnswer(f"{name}: registrations of {day} in {province} are not sorted")
-            found += workers
+            registered += workers
             if len(workers) < PAGE:
-                return found
+                return registered
 
     @staticmethod
     def _read_workers(name: str, path: str, answer: BoundedAnswer) -> list[str]:

@@ -21,8 +21,8 @@ async def store_decision(decisions: Decisions, request: Request, wish: BaseModel
     person = getattr(request.state, "person", None)
     if not isinstance(person, Person):
         raise HTTPException(403, NEEDS_PERSON)
-    asked = f"{request.method} {request.scope['path']}"
-    return await decisions.store(person, asked, {} if wish is None else wish.model_dump(mode="json"))
+    request_line = f"{request.method} {request.scope['path']}"
+    return await decisions.store(person, request_line, {} if wish is None else wish.model_dump(mode="json"))
 
 
 def make_decisions_router(keys: AccessKeys, decisions: Decisions) -> APIRouter:

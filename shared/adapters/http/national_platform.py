@@ -15,7 +15,7 @@ from msgspec import Struct
 from pydantic import ValidationError
 
 from shared.adapters.crypto.signing import Signer
-from shared.adapters.http.bounded_answer import BoundedAnswer, ask, need_success
+from shared.adapters.http.bounded_answer import BoundedAnswer, need_success, send_request
 from shared.contracts.reports import Receipt, Reconciliation, Refusal
 from shared.domain.errors import Retry, WrongAnswer
 
@@ -68,7 +68,7 @@ class NationalPlatform:
             "Content-Type": "application/json",
         }
         try:
-            answer = await ask(
+            answer = await send_request(
                 self._client,
                 PLATFORM,
                 "POST",
@@ -107,7 +107,7 @@ class NationalPlatform:
             after = rows[-1].report_id
 
     async def _get(self, path: str, **params: str) -> bytes:
-        return need_success(PLATFORM, path, await ask(self._client, PLATFORM, "GET", path, params=params))
+        return need_success(PLATFORM, path, await send_request(self._client, PLATFORM, "GET", path, params=params))
 
 
 @asynccontextmanager

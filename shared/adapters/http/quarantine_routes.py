@@ -1,4 +1,4 @@
-"""The quarantine of a service over HTTP: look at messages, review one, have one handled again."""
+"""The quarantine of a service over HTTP: list messages, review one, have one handled again."""
 
 from typing import Annotated, Any
 

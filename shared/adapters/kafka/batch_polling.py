@@ -74,7 +74,7 @@ async def find_unreadable(
 async def find_unreadable_batches(
     consumer: AIOKafkaConsumer, spans: Mapping[TopicPartition, tuple[int, int]]
 ) -> dict[TopicPartition, UnreadableBatch]:
-    """Look at what stands at the beginning of each span of offsets, by a client of no group: batches that no poll can
+    """Read what is at the beginning of each span of offsets, with a client of no group: batches that no poll can
     read. The offsets that they take are within the spans."""
     consumer.assign(list(spans))
     unreadable: dict[TopicPartition, UnreadableBatch] = {}

@@ -1,7 +1,7 @@
 """Unpack a Kafka batch into a buffer with a limit, so that no batch takes more memory than this module names.
 
 A batch of some kilobytes can decompress to gigabytes, a record of a megabyte can hold half a million headers, and a
-batch's own counts and lengths say whatever its sender wrote. All of that is checked here, before a client's parser sees
+batch's own counts and lengths are claims of its sender. All of that is checked here, before a client's parser sees
 a byte. What does not fit is not cut: the whole batch is unreadable, with a reason and the offsets that it takes.
 """
 
@@ -34,7 +34,7 @@ _ATTRIBUTES_AT: Final = 21
 _BEFORE_LENGTH: Final = 12
 _CODEC_BITS: Final = 0x07
 _SLACK: Final = 16
-"""Bytes behind a batch that a parser may look at when a number at its end is not finished."""
+"""Bytes behind a batch that a parser may read when a number at its end is not finished."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class BatchLimits:
 ORDER_LIMITS: Final = BatchLimits(batch_bytes=16 * _MIB, record_bytes=8 * _MIB)
 """Of a topic that an enterprise writes to. An event above `max_event_bytes` is parked, so it has to be readable."""
 INTERNAL_LIMITS: Final = BatchLimits(batch_bytes=32 * _MIB, record_bytes=32 * _MIB)
-"""Of our own topics: what our producers may send at most (`LARGEST_REQUEST_BYTES`)."""
+"""Limits of internal topics: what the services' producers may send at most (`LARGEST_REQUEST_BYTES`)."""
 
 
 class Unreadable(StrEnum):

@@ -3,7 +3,7 @@
 aiokafka has no hook for either, so three of its classes are replaced in the module that fetches. This is what it leans
 on; `bound_batches` refuses to run where it is gone, and a test fails when another version is installed:
 
-- `aiokafka.consumer.fetcher` looks up `MemoryRecords`, `PartitionRecords` and `FetchResult` as globals of its module,
+- `aiokafka.consumer.fetcher` resolves `MemoryRecords`, `PartitionRecords` and `FetchResult` as globals of its module,
   and calls them with the arguments below;
 - of `MemoryRecords` it uses `has_next`, `size_in_bytes` and, in `PartitionRecords` only, `next_batch`;
 - of `FetchResult` it uses `getone`, `getall`, `has_more`, `check_assignment`, `calculate_backoff`;
@@ -40,7 +40,7 @@ POLL_BYTES: Final = 8 * 1024 * 1024
 """Unpacked bytes that one poll takes. Records are counted with the average of their batch, so what is taken may go
 beyond it by one batch at most."""
 CHUNK_EVENTS: Final = 100
-"""Records taken between two looks at what is left of `POLL_BYTES`."""
+"""Records taken between two checks of what is left of `POLL_BYTES`."""
 HEAVY_TIMES: Final = 4
 """As how many bytes one of a batch of heavy records is counted: they are parked, for which they are copied."""
 HEADER_BYTES: Final = 100
@@ -101,7 +101,7 @@ class BoundedPartitionRecords(fetcher.PartitionRecords):
         assert self._open is not None
         try:
             taken.extend(islice(self._open, most))  # those before an error stay in the list
-        except Exception as error:  # noqa: BLE001 - whatever a parser raises, these bytes are to blame
+        except Exception as error:  # noqa: BLE001 - on any error of a parser, these bytes are to blame
             self._end_at(error)
         new = len(taken) - before
         if new:
@@ -180,14 +180,14 @@ _broker_times: Final = _BrokerTimes()
 def require_broker_times() -> None:
     """From now on read no batch of an orders topic whose records carry the times of their sender, in this process.
 
-    A topic that stamps records itself may have been set otherwise for a while; what was written then says whatever its
-    sender liked of the time at which it came.
+    A topic that stamps records itself may have been set otherwise for a while; records of that time carry any arrival
+    time that their sender chose.
     """
     _broker_times.required = True
 
 
 class BoundedFetchResult(fetcher.FetchResult):
-    """What was fetched of one partition; whoever polls sets the allowance of its poll."""
+    """What was fetched of one partition; the polling code sets the allowance of its poll."""
 
     allowance: Allowance | None = None
 
@@ -197,7 +197,7 @@ class BoundedFetchResult(fetcher.FetchResult):
         return taken[0] if taken else None
 
     def getall(self, max_records: int | None = None) -> list[Any]:
-        """The next records, as many as are asked for and the allowance lets through; raises UnreadableBatch."""
+        """The next records, at most as many as wanted and as the allowance lets through; raises UnreadableBatch."""
         if not self.check_assignment(self._topic_partition) or not self.has_more():
             return []
         allowance = self.allowance or Allowance()

@@ -2,8 +2,8 @@
 
 FastStream loses events in two cases. It decodes every header as UTF-8 before a handler is called: with a header without
 a value, or with other bytes in it, the whole batch is logged and left behind. And when a poll raises, what the poll had
-taken of other partitions is lost. So records are handed on undecoded here, and whoever holds positions learns of
-a failed poll. What this depends on (tests: tests/integration/adapters/test_kafka_batches.py, test_start_broker.py):
+taken of other partitions is lost. So records are handed on undecoded here, and the holder of the positions learns of a
+failed poll. What this depends on (tests: tests/integration/adapters/test_kafka_batches.py, test_start_broker.py):
 
 - `{...}` in a subscriber's pattern is a path parameter: braces are doubled;
 - a batch subscriber polls with its attribute `get_msg`, which is replaced;

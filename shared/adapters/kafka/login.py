@@ -1,7 +1,7 @@
-"""Asks the brokers once, at the start, whether they take this process's login.
+"""Checks with the brokers once, at the start, whether they accept this process's login.
 
-Clients try a refused login again for ever, as they do with a broker that is away. Here the two are told apart: who is
-refused ends with a line that says why, and who finds nobody goes on and lets the client wait.
+Clients try a refused login again for ever, as they do with a broker that is away. Here the two differ: a process whose
+login is refused ends with a line that says why, and one that reaches no broker goes on and lets the client wait.
 """
 
 import ssl
@@ -44,7 +44,7 @@ async def check_login(settings: Settings) -> None:
         if not port.isdecimal() or not host:
             raise Refused(f"DANBAO_KAFKA: {server!r} is not host:port")
         try:
-            await _ask(host.strip("[]"), int(port), connection)
+            await _check_broker(host.strip("[]"), int(port), connection)
         except (KafkaError, OSError, ValueError, AssertionError) as error:
             if reason := _refusal(error, settings):
                 refusals.append(f"{server}: {reason}")
@@ -56,8 +56,8 @@ async def check_login(settings: Settings) -> None:
         raise Refused("Kafka does not take this login: " + "; ".join(refusals))
 
 
-async def _ask(host: str, port: int, connection: dict[str, Any]) -> None:
-    """Log in and ask something: a listener that wants a login closes the connection only then."""
+async def _check_broker(host: str, port: int, connection: dict[str, Any]) -> None:
+    """Log in and send a request: a listener that wants a login closes the connection only then."""
     conn = await create_conn(host, port, request_timeout_ms=int(CHECK_SECONDS * 1000), **connection)
     try:
         await conn.send(MetadataRequest([]))
@@ -67,7 +67,7 @@ async def _ask(host: str, port: int, connection: dict[str, Any]) -> None:
 
 
 def _refusal(error: BaseException, settings: Settings) -> str | None:
-    """What the broker refused, in words; None where it was not there, or went away for a reason of its own."""
+    """What the broker refused, in words; None where it was not there, or went away for another reason."""
     for cause in _causes(error):
         if reason := _reason(cause, settings):
             return reason
@@ -91,7 +91,7 @@ def _reason(cause: BaseException, settings: Settings) -> str | None:
         case ssl.SSLCertVerificationError():
             return f"its certificate is not to be trusted ({cause.verify_message}): DANBAO_KAFKA_CA"
         case ssl.SSLError():
-            return f"no TLS with it ({cause.reason}): DANBAO_KAFKA_PROTOCOL, or the certificate that it asks for"
+            return f"no TLS with it ({cause.reason}): DANBAO_KAFKA_PROTOCOL, or the certificate that it requires"
         case ValueError() | AssertionError():
             return f"it could not prove that it knows the password of {user}: {cause}"
         case _:

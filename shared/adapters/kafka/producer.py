@@ -30,7 +30,7 @@ class RecordSender:
         self._producer = producer
         self._waiting: list[asyncio.Future[RecordMetadata]] = []
         self.ends: dict[tuple[str, int], int] = {}
-        """(topic, partition) to the offset behind the last acknowledged record, as the broker told it."""
+        """(topic, partition) to the offset behind the last acknowledged record, as the broker reported it."""
 
     async def send(
         self, topic: str, key: bytes, value: bytes, time_ms: int, headers: Sequence[tuple[str, bytes]] = ()

@@ -1,7 +1,7 @@
 """How this process connects to Kafka: protocol, mechanism, login and certificates, from settings and files.
 
 Every client of the project is made with `client_options`; FastStream, which wraps the same options into objects, with
-`broker_options`. A secret is read from a file or comes from a command, never from a variable. Whatever is wrong with
+`broker_options`. A secret is read from a file or comes from a command, never from a variable. Any fault in
 the settings or their files is a `Refused` that names the setting.
 """
 
@@ -66,7 +66,7 @@ def broker_options(settings: Settings) -> dict[str, Any]:
 
 
 class TokenCommand(AbstractTokenProvider):
-    """OAUTHBEARER tokens: the first line that a command prints, asked for at every connection."""
+    """OAUTHBEARER tokens: the first line that a command prints, fetched at every connection."""
 
     def __init__(self, command: str) -> None:
         self._words = shlex.split(command)
@@ -128,7 +128,7 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if settings.kafka_certificate is not None:
         try:
-            # An encrypted key would ask at the terminal: the empty password refuses it instead.
+            # An encrypted key would prompt at the terminal: the empty password refuses it instead.
             context.load_cert_chain(settings.kafka_certificate, settings.kafka_key, password="")
         except (OSError, ValueError) as error:
             raise Refused(

@@ -24,7 +24,7 @@ async def open_engine(
 ) -> AsyncIterator[AsyncEngine]:
     """A SQLAlchemy engine over asyncpg; waits CONNECT_SECONDS for a server that is starting.
 
-    With `wait_seconds` it is for requests: whoever waits longer for a connection, and whoever finds the database away,
+    With `wait_seconds` it is for requests: one that waits longer for a connection, or that finds the database away,
     gets Retry (answered 503); a value that no column takes is RefusedValue (422).
     """
     engine = create_async_engine(
@@ -57,9 +57,9 @@ class DoorQueue(AsyncAdaptedQueuePool):
         try:
             return super().connect()
         except PoolTimeoutError as error:
-            raise Retry("the database is busy: ask again later") from error
+            raise Retry("the database is busy: try again later") from error
         except AWAY as error:
-            raise Retry("the database is away: ask again later") from error
+            raise Retry("the database is away: try again later") from error
 
 
 def _translate(context: ExceptionContext) -> BaseException | None:
@@ -70,5 +70,5 @@ def _translate(context: ExceptionContext) -> BaseException | None:
     if isinstance(cause, BadData):
         return RefusedValue("a value is out of range")
     if isinstance(cause, AWAY) or context.is_disconnect:
-        return Retry("the database is away: ask again later")
+        return Retry("the database is away: try again later")
     return None

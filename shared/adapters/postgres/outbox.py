@@ -1,6 +1,6 @@
-"""The way out of a database: rows written with the facts they tell, published at least once, then taken out.
+"""Transactional outbox: rows written with the facts that they publish, published at least once, then deleted.
 
-Each schema has its own table `outbox (id bigint identity, topic text, key text, payload bytea)`. Whoever holds a row's
+Each schema has its own table `outbox (id bigint identity, topic text, key text, payload bytea)`. The holder of a row's
 lock publishes it, so several processes may run; a reader must be idempotent.
 """
 
@@ -14,7 +14,7 @@ Publish = Callable[[str, str, bytes], Awaitable[None]]
 """topic, key, payload; returns when the broker has it."""
 BATCH: Final = 200
 MOST_PAUSE_SECONDS: Final = 1.0
-"""The longest pause while the broker or the database is away: other services wait for what stands here."""
+"""The longest pause while the broker or the database is away: other services wait for the rows in the outbox."""
 
 
 class Outbox:

@@ -1,6 +1,6 @@
 """The one room that knows asyncpg; SQLAlchemy's way to it is in `engines`, which only those import who need it.
 
-URLs are `postgresql://role:password@host:port/database`, whatever the driver.
+URLs are `postgresql://role:password@host:port/database`, with any driver.
 """
 
 import re
@@ -41,7 +41,7 @@ _URL: Final = re.compile(r"[\w+]+://(?:([^:/]*)(?::([^@]*))?@)?([^/?]*)(/[^?]*)?
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """How long silence is borne: nobody tells us when the other machine, or the way to it, is gone.
+    """Timeouts for a silent database: nothing reports that the other machine, or the way to it, is gone.
 
     After `silence_seconds` without a sign of life the kernel gives the connection up, on either side. A statement that
     takes `answer_seconds` is cancelled, and its connection is closed when even that is not answered: something on the
@@ -77,7 +77,7 @@ class Waits:
         return {"command_timeout": self.answer_seconds, "timeout": self.silence_seconds, "server_settings": server}
 
     async def connect(self, *where: Any, **options: Any) -> Connection:
-        """An asyncpg connection whose socket asks for signs of life; asyncpg has no option for that."""
+        """An asyncpg connection with TCP keepalive on its socket; asyncpg has no option for that."""
         connection: Connection = await asyncpg.connect(*where, **options)
         transport: Any = connection._transport
         _keep_alive(transport.get_extra_info("socket"), self.silence_seconds)
@@ -105,23 +105,23 @@ def _keep_alive(sock: socket.socket, silence_seconds: int) -> None:
 
 
 def with_login(url: str, role: str, password: str, database: str | None = None) -> str:
-    """The same server, another role (and database)."""
+    """The URL of that server with another role (and database)."""
     _, _, server, own, rest = _parts(url)
     return f"postgresql://{quote(role, '')}:{quote(password, '')}@{server}{f'/{database}' if database else own}{rest}"
 
 
 def plain_url(url: str) -> str:
-    """The same without a driver's name, and a login that every reader of URLs takes for the same one."""
+    """The URL without a driver's name, with a login that every URL parser reads alike."""
     role, password, server, database, rest = _parts(url)
     login = ":".join(quote(unquote(part), "") for part in (role, password) if part is not None)
     return f"postgresql://{login}{'@' if login else ''}{server}{database}{rest}"
 
 
 def _parts(url: str) -> tuple[str | None, str | None, str, str, str]:
-    found = _URL.fullmatch(url)
-    if found is None:
+    match = _URL.fullmatch(url)
+    if match is None:
         raise Refused("a database is named by a URL: postgresql://role:password@host:port/database")
-    role, password, server, database, rest = found.groups()
+    role, password, server, database, rest = match.groups()
     return role, password, server, database or "", rest
 
 
@@ -130,7 +130,7 @@ async def _as_found(_: Connection) -> None:
 
 
 class DoorPool(asyncpg.Pool):
-    """A pool for requests: whoever waits too long for a connection gets TimeoutError, which is answered 503."""
+    """A pool for requests: one that waits too long for a connection gets TimeoutError, which is answered 503."""
 
     def __init__(self, url: str, *, wait_seconds: float, **options: Any) -> None:
         super().__init__(

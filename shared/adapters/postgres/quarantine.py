@@ -1,7 +1,7 @@
 """Sets aside single items of work that their content makes impossible, so that the next item is done.
 
 One table in each schema that has background steps: a row names the step, the item, a reason from a closed list, and
-when the item is tried again (after a minute, then doubling up to an hour, or at once when an operator asks). A row
+when the item is tried again (after a minute, then doubling up to an hour, or at once on an operator's request). A row
 is resolved in the transaction that does the item. While it is open it is an alarm.
 """
 

@@ -53,7 +53,7 @@ class Unavailable:
     detail: str
 
 
-class PositionMoved(Exception):  # noqa: N818 - an expected outcome, told by raising so that a transaction rolls back
+class PositionMoved(Exception):  # noqa: N818 - an expected outcome, raised so that a transaction rolls back
     """Another reader moved the position."""
 
 
@@ -141,7 +141,7 @@ class TopicStore:
         return Message(row["topic"], partition, offset, kept.body, row["recorded_at"], tuple(kept.headers))
 
     async def review(self, refused_id: int, reviewer: str, note: str) -> str:
-        """Write down that somebody looked at a message, which ends its alarm.
+        """Record that an operator reviewed a message, which ends its alarm.
 
         Returns `reviewed`, `already_reviewed` or `unknown`.
         """

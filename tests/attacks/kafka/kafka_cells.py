@@ -13,7 +13,7 @@ from aiokafka.protocol import admin, commit, coordination, fetch, group, offset,
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from shared.adapters.kafka.admin import admin_protocol as protocol
-from shared.adapters.kafka.admin.admin_protocol import Asked
+from shared.adapters.kafka.admin.admin_protocol import AdminRequest
 from shared.adapters.kafka.security import Client
 
 Outcome = Literal["allowed", "refused"]
@@ -94,7 +94,7 @@ async def change_topics(login: Login, topics: Iterable[str]) -> dict[Cell, Outco
     cut = await login.send(admin.DeleteRecordsRequest([(name, [(0, 1)]) for name in names], WAIT_MS))
     found |= {("truncate", name): parts[0][2] for name, parts, *_ in cut.topics}
     rows = [(TOPIC, name, [("retention.ms", 0, "1"), ("message.timestamp.type", 0, "CreateTime")]) for name in names]
-    altered = await login.send(Asked(protocol.ALTER_CONFIGS, rows, False))
+    altered = await login.send(AdminRequest(protocol.ALTER_CONFIGS, rows, False))
     found |= {("alter", name): code for code, _, _, name in altered.results}
     return {cell: outcome(code) for cell, code in found.items()}
 
@@ -133,13 +133,13 @@ async def open_transactions(login: Login, ids: Iterable[str]) -> dict[Cell, Outc
 async def rule(login: Login, victim: str) -> dict[Cell, Outcome]:
     """What only the setup job may: ACLs, passwords, quotas."""
     acl = (TOPIC, "orders.v1.", 4, *USER_ACL)
-    made = await login.send(Asked(protocol.CREATE_ACLS, [acl]))
-    gone = await login.send(Asked(protocol.DELETE_ACLS, [(1, None, 1, None, None, 1, 1)]))
-    seen = await login.send(Asked(protocol.DESCRIBE_ACLS, 1, None, 1, None, None, 1, 1))
-    user = await login.send(Asked(protocol.ALTER_USERS, [], [(victim, 2, 4096, b"s" * 24, b"p" * 64, {})], {}))
-    users = await login.send(Asked(protocol.DESCRIBE_USERS, [], {}))
+    made = await login.send(AdminRequest(protocol.CREATE_ACLS, [acl]))
+    gone = await login.send(AdminRequest(protocol.DELETE_ACLS, [(1, None, 1, None, None, 1, 1)]))
+    seen = await login.send(AdminRequest(protocol.DESCRIBE_ACLS, 1, None, 1, None, None, 1, 1))
+    user = await login.send(AdminRequest(protocol.ALTER_USERS, [], [(victim, 2, 4096, b"s" * 24, b"p" * 64, {})], {}))
+    users = await login.send(AdminRequest(protocol.DESCRIBE_USERS, [], {}))
     rate = [([("user", victim)], [("producer_byte_rate", 1.0, False)])]
-    quota = await login.send(Asked(protocol.ALTER_QUOTAS, rate, False))
+    quota = await login.send(AdminRequest(protocol.ALTER_QUOTAS, rate, False))
     found: Mapping[str, int] = {
         "add an ACL": made.results[0][0],
         "remove ACLs": gone.results[0][0],

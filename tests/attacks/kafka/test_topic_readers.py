@@ -190,7 +190,7 @@ async def test_a_topic_that_comes_late_goes_and_comes_again_is_an_alarm_and_read
     assert await bench.position() == 1
     (kept,) = await bench.store.list_messages(0, 10)
     assert kept["reason"] == "lost"
-    assert "made anew" in kept["detail"]
+    assert "recreated" in kept["detail"]
 
 
 @differs(NO_RETENTION)

@@ -167,10 +167,10 @@ async def test_when_the_time_is_over_the_bytes_are_gone_and_every_proof_stands(h
     await one.charge(*kept_kinds(), accepted("o1", token_key=2), accepted("o3"))
     keys, before = KeptKeys(house.pool, "charging", 90), await house.value("select key from charging.kept_key")
     await age_keys(house, 90)
-    await keys.look()
+    await keys.rotate()
     assert len(await house.kept("parked")) == 5, "ninety days are not over"
     await age_keys(house, 1)
-    await keys.look()
+    await keys.rotate()
     assert await keys.readiness() is None
     left = await house.fetch("select key is null, destroyed_at is not null from charging.kept_key order by day")
     assert left == [(True, True), (False, False), (False, False)]
@@ -210,7 +210,7 @@ async def test_a_key_that_is_left_too_long_is_an_alarm(house: House) -> None:
     finally:
         await owner.close()
     keys = KeptKeys(house.pool, "charging", 90)
-    await keys.look()
+    await keys.rotate()
     assert "should have been erased by now" in (await keys.readiness() or "")
 
 

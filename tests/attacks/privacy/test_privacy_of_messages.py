@@ -126,12 +126,12 @@ async def test_when_the_time_is_over_the_message_is_gone_and_replay_says_so(plac
     pool, store = place.readers.pool, place.readers.topics.store
     keys = KeptKeys(pool, place.schema, 90)
     await place.age(90)
-    await keys.look()
+    await keys.rotate()
     ids = [each["refused_id"] for each in await place.readers.kept()]
     assert isinstance(await store.read_message(ids[0]), Message), "ninety days are not over"
     destroyed = await pool.fetchval(f"select key from {place.schema}.kept_key order by day limit 1")
     await place.age(1)
-    await keys.look()
+    await keys.rotate()
     assert await keys.readiness() is None
     assert [await store.read_message(number) for number in ids] != []
     for number in ids:

@@ -32,7 +32,7 @@ class Api:
     name: str
     key: int
     version: int
-    asks: Schema
+    request_schema: Schema
     answers: Schema
     is_flexible: bool = False
     struct: type[RequestStruct] = field(init=False)
@@ -40,11 +40,11 @@ class Api:
     def __post_init__(self) -> None:
         known = {"API_KEY": self.key, "API_VERSION": self.version}
         answer = type(f"{self.name}Response", (Response,), {**known, "SCHEMA": self.answers})
-        more = {"SCHEMA": self.asks, "RESPONSE_TYPE": answer, "FLEXIBLE_VERSION": self.is_flexible}
+        more = {"SCHEMA": self.request_schema, "RESPONSE_TYPE": answer, "FLEXIBLE_VERSION": self.is_flexible}
         object.__setattr__(self, "struct", type(f"{self.name}Request", (RequestStruct,), {**known, **more}))
 
 
-class Asked(Request[RequestStruct]):
+class AdminRequest(Request[RequestStruct]):
     """A request of one of these APIs, with its fields in order."""
 
     API_KEY = -1

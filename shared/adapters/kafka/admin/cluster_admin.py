@@ -11,7 +11,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, for_code
 
 from shared.adapters.kafka.admin import admin_protocol as protocol
-from shared.adapters.kafka.admin.admin_protocol import Api, Asked
+from shared.adapters.kafka.admin.admin_protocol import AdminRequest, Api
 from shared.adapters.kafka.login import check_login
 from shared.adapters.kafka.security import client_options
 from shared.contracts.topic_rights import Binding, Operation
@@ -40,7 +40,7 @@ Acl = tuple[int, str, int, str, str, int, int]
 
 @asynccontextmanager
 async def open_cluster(settings: Settings) -> AsyncIterator["Cluster"]:
-    """The cluster, as this process's login; `Refused` where that may not do what is asked."""
+    """The cluster, with this process's login; `Refused` where the login may not do it."""
     await check_login(settings)
     admin = AIOKafkaAdminClient(**client_options(settings))
     await admin.start()
@@ -156,7 +156,7 @@ class Cluster:
 
     async def _ask(self, api: Api, *values: Any) -> Any:
         client = self._admin._client
-        return await client.send(client.get_random_node(), Asked(api, *values))
+        return await client.send(client.get_random_node(), AdminRequest(api, *values))
 
 
 def _check(code: int, message: object) -> None:

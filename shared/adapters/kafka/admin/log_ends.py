@@ -1,7 +1,7 @@
 """Where a log really ends.
 
 A broker's list of end offsets may lag behind it: the embedded one names the base of the last batch. Behind a held
-position that would look like a log made anew, so a suspicion is confirmed by a fetch, whose high watermark is right on
+position that seems a recreated log, so a suspicion is confirmed by a fetch, whose high watermark is right on
 every broker tried.
 """
 
@@ -22,20 +22,20 @@ CONFIRM_SECONDS: Final = 5.0
 
 @asynccontextmanager
 async def open_onlooker(client: Client) -> AsyncIterator[AIOKafkaConsumer]:
-    """A client of no group that only asks about logs; Refused when the broker does not tell."""
+    """A client of no group that only reads about logs; Refused when the broker does not answer."""
     bound_batches()
     onlooker = AIOKafkaConsumer(**client, enable_auto_commit=False, request_timeout_ms=5_000)
     try:
         await onlooker.start()
         yield onlooker
     except KafkaError as error:
-        raise Refused(f"the broker tells nothing: {error!r}") from error
+        raise Refused(f"the broker does not answer: {error!r}") from error
     finally:
         await onlooker.stop()
 
 
 class LogEnds:
-    """Remembers what a reported end turned out to mean, so that a quiet log is asked once."""
+    """Remembers what a reported end turned out to mean, so that a quiet log is queried once."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -44,7 +44,7 @@ class LogEnds:
     async def true_ends(
         self, held: Mapping[TopicPartition, int], first: Mapping[TopicPartition, int], end: Mapping[TopicPartition, int]
     ) -> dict[TopicPartition, int]:
-        """The end of each partition's log; those reported below the held position are looked at."""
+        """The end of each partition's log; ends reported below the held position are checked by a fetch."""
         ends = {tp: end[tp] for tp in held}
         for tp, (reported, true) in self._known.items():
             if ends.get(tp) == reported:
@@ -67,7 +67,7 @@ class LogEnds:
             ends: dict[TopicPartition, int] = {}
             deadline = asyncio.get_running_loop().time() + CONFIRM_SECONDS
             while len(ends) < len(starts) and asyncio.get_running_loop().time() < deadline:
-                with suppress(CorruptRecordException):  # the answer says the end, whatever the records are
+                with suppress(CorruptRecordException):  # the answer says the end, with any records
                     await consumer.getmany(timeout_ms=200, max_records=1)
                 ends |= {tp: mark for tp in starts if (mark := consumer.highwater(tp)) is not None}
             return ends

@@ -1,6 +1,6 @@
-"""Topic ids: what tells a topic from another one that was made under its name later.
+"""Topic ids: distinguish a topic from another one that was made under its name later.
 
-aiokafka's own metadata requests end at a version before ids, so the later one is laid out here, as the protocol's
+aiokafka's own metadata requests end at a version before ids, so the later one is encoded here, as the protocol's
 documentation has it. A broker that knows none says nothing, and then only a log that has become shorter is noticed.
 """
 

@@ -1,6 +1,6 @@
-"""Ask the broker about topics and a group as a whole: what there is, where it ends, how it is set, who reads it.
+"""Query the broker about topics and a group as a whole: what there is, where it ends, how it is set, who reads it.
 
-One client for a look, a request or two to each broker. A broker that does not answer one of the questions is asked the
+One client a survey, a request or two to each broker. A broker that does not answer one of the questions still gets the
 others: the embedded one knows neither a topic's settings nor a group's members.
 """
 
@@ -23,7 +23,7 @@ from shared.adapters.kafka.security import Client
 
 TIMESTAMPS: Final = "message.timestamp.type"
 SETTINGS: Final = (TIMESTAMPS, "max.message.bytes", "retention.ms", "cleanup.policy")
-"""What is asked of a topic's settings."""
+"""The topic settings that a survey reads."""
 _Answer = TypeVar("_Answer")
 _LATEST: Final = -1
 _EARLIEST: Final = -2
@@ -59,7 +59,7 @@ class Ends:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What one look brought; `settings` is empty and `group` None where the broker does not say, see `unanswered`."""
+    """One survey's result; `settings` is empty and `group` None where the broker does not say, see `unanswered`."""
 
     partitions: frozenset[TopicPartition]
     ends: Mapping[TopicPartition, Ends]
@@ -69,39 +69,39 @@ class Survey:
 
 
 class TopicSurvey:
-    """Looks at the topics whose names fit a rule, and at one group."""
+    """Surveys the topics whose names fit a rule, and one group."""
 
     def __init__(self, client: Client, group: str) -> None:
         self._client, self._group = client, group
         self._unknown: dict[str, str] = {}
-        """Questions that this broker does not know; they are not asked again."""
+        """Questions that this broker does not know; they are not sent again."""
 
-    async def look(self, is_ours: Callable[[str], object]) -> Survey:
+    async def survey(self, is_ours: Callable[[str], object]) -> Survey:
         """Everything at once; raises KafkaError when the broker says nothing at all."""
-        async with _Asking(self._client) as asking:
-            partitions = await asking.partitions(is_ours)
-            ends = await asking.ends(partitions)
+        async with _SurveyClient(self._client) as client:
+            partitions = await client.partitions(is_ours)
+            ends = await client.ends(partitions)
             settings: Mapping[str, Mapping[str, str]] | None = None
             group: Group | None = None
             unanswered: dict[str, str] = {}
             if "settings" not in self._unknown:
-                settings = await self._ask("settings", asking.settings({tp.topic for tp in partitions}), unanswered)
+                settings = await self._answer("settings", client.settings({tp.topic for tp in partitions}), unanswered)
             if "group" not in self._unknown:
-                group = await self._ask("group", asking.group(self._group), unanswered)
+                group = await self._answer("group", client.group(self._group), unanswered)
             return Survey(frozenset(partitions), ends, settings or {}, group, self._unknown | unanswered)
 
     async def read_settings(self, topics: Collection[str]) -> Mapping[str, Mapping[str, str]]:
         """Of these topics; empty when the broker does not know any. Raises KafkaError when it does not answer."""
         if not topics or "settings" in self._unknown:
             return {}
-        async with _Asking(self._client) as asking:
+        async with _SurveyClient(self._client) as client:
             try:
-                return await asking.settings(topics)
+                return await client.settings(topics)
             except NotImplementedError as error:
                 self._unknown["settings"] = str(error)
                 return {}
 
-    async def _ask(self, what: str, answer: Awaitable[_Answer], unanswered: dict[str, str]) -> _Answer | None:
+    async def _answer(self, what: str, answer: Awaitable[_Answer], unanswered: dict[str, str]) -> _Answer | None:
         try:
             return await answer
         except NotImplementedError as error:
@@ -123,13 +123,13 @@ class _DescribeGroups(Request[DescribeGroupsRequest_v0]):
         return request_struct_class([self._group])
 
 
-class _Asking:
-    """A client for the length of one look."""
+class _SurveyClient:
+    """A client for the length of one survey."""
 
     def __init__(self, client: Client) -> None:
         self._admin: Any = AIOKafkaAdminClient(**client, request_timeout_ms=5_000)
 
-    async def __aenter__(self) -> "_Asking":
+    async def __aenter__(self) -> "_SurveyClient":
         try:
             await self._admin.start()
         except BaseException:
@@ -175,7 +175,7 @@ class _Asking:
         wanted = [ConfigResource(ConfigResourceType.TOPIC, topic, configs=dict.fromkeys(SETTINGS)) for topic in topics]
         if not wanted:
             return {}
-        # The embedded broker closes the connection when it is asked for some, and has none when it is asked for all.
+        # The embedded broker closes the connection on a request for some, and has none on a request for all.
         everything = [ConfigResource(ConfigResourceType.TOPIC, wanted[0].name, configs=None)]
         if not any((await self._describe(everything)).values()):
             raise NotImplementedError("the broker knows no settings of topics")

@@ -35,7 +35,7 @@ class Fault:
 
 
 Verify = Callable[[Message], Fault | None]
-"""Looks at topic, headers and bytes before anything is decoded: None, or why the message is quarantined."""
+"""Checks topic, headers and bytes before anything is decoded: None, or why the message is quarantined."""
 
 
 class MessageHandler:
@@ -96,5 +96,5 @@ class MessageHandler:
     async def _is_database_up(self) -> bool:
         try:
             return await self._store.is_up()
-        except Exception:  # noqa: BLE001 - whatever it is, it does not answer
+        except Exception:  # noqa: BLE001 - on any error the store does not answer
             return False

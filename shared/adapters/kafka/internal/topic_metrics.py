@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from shared.adapters.kafka.internal.internal_topics import InternalTopics
 from shared.runtime.periodic import Periodic
 
-LOOK_SECONDS: Final = 5.0
+REFRESH_SECONDS: Final = 5.0
 
 
 class TopicMetrics:
@@ -24,7 +24,7 @@ class TopicMetrics:
             registry=registry,
         )  # fmt: skip
 
-    async def look(self) -> None:
+    async def refresh(self) -> None:
         """Set all of them; a reason that has none any more is set to 0."""
         for reader in self._topics.readers:
             self._lag.labels(topic=reader.topic).set(reader.lag)
@@ -38,5 +38,5 @@ class TopicMetrics:
                     self._refused.labels(*key).set(0)
 
     def periodic(self) -> Periodic:
-        """The work to run beside the server."""
-        return Periodic("topic metrics", self.look, LOOK_SECONDS)
+        """The work to run next to the server."""
+        return Periodic("topic metrics", self.refresh, REFRESH_SECONDS)

@@ -1,7 +1,7 @@
 """Reads one internal topic of a service: positions in its own database, no consumer group.
 
 A group would let a stranger take part, swallow messages and commit offsets, and would make a start wait for a join.
-Partitions are assigned by hand, each topic has a client of its own, so none is held up by another, and a position is
+Partitions are assigned by hand, each topic has its own client, so none is held up by another, and a position is
 moved by compare-and-set after its message was handled or quarantined. Handlers are idempotent: a message is handled
 again after a crash, and the whole log at the first start on an installation that had groups.
 """
@@ -33,8 +33,8 @@ log = structlog.get_logger(__name__)
 POLL_MS: Final = 500
 MOST_RECORDS: Final = 100
 """Taken from the client at once."""
-LOOK_SECONDS: Final = 5.0
-"""Pause between two looks at what the broker says of the topic: is it there, is it the same, has it more partitions."""
+CHECK_SECONDS: Final = 5.0
+"""Pause between two checks of the broker's metadata of the topic: does it exist, was it recreated, has it grown."""
 RESTART_SECONDS: Final = 1.0
 """Pause after an error, before a client is opened again; also between two tries to become the sole reader."""
 MOST_UNREADABLE: Final = 10_000
@@ -97,7 +97,7 @@ class TopicReader:
                 raise
             except PositionMoved as error:
                 log.info("position moved by another reader", topic=self.topic, detail=str(error))
-            except Exception as error:  # noqa: BLE001 - whatever it was, it is logged and tried again
+            except Exception as error:  # noqa: BLE001 - any error is logged and tried again
                 log.warning("topic cannot be read, trying again", topic=self.topic, error=repr(error))
             self._state.partitions = []
             await asyncio.sleep(RESTART_SECONDS)
@@ -121,7 +121,7 @@ class TopicReader:
             return (
                 f"a message of {self.topic} has been under way for {age:.0f} s" if age > self._limit_seconds else None
             )
-        if state.seen_at is not None and at - state.seen_at > LOOK_SECONDS + self._age_seconds:
+        if state.seen_at is not None and at - state.seen_at > CHECK_SECONDS + self._age_seconds:
             return f"the broker has not answered about {self.topic} for {at - state.seen_at:.0f} s"
         for partition in state.partitions:
             if partition.behind and at - partition.since > self._age_seconds:
@@ -142,7 +142,7 @@ class TopicReader:
                 return
             await self._begin(consumer, topic)
             while await self._look_is_same(consumer, topic):
-                look_at = asyncio.get_running_loop().time() + LOOK_SECONDS
+                look_at = asyncio.get_running_loop().time() + CHECK_SECONDS
                 while asyncio.get_running_loop().time() < look_at:
                     await self._poll(consumer)
         finally:
@@ -184,11 +184,11 @@ class TopicReader:
         """Where to go on; what is passed over, or read again from a new log, is an entry of the quarantine."""
         held = stored.next_offset
         if stored.topic_id is not None and topic_id not in {None, stored.topic_id}:
-            why = f"made anew: the topic was {stored.topic_id} up to {held}, it is {topic_id} now"
+            why = f"recreated: the topic was {stored.topic_id} up to {held}, it is {topic_id} now"
         elif held < first:
             why = f"offsets {held} to {first - 1} are gone from the log"
         elif end < held:
-            why = f"the log ends at {end}, {held} was the position: made anew?"
+            why = f"the log ends at {end}, {held} was the position: recreated?"
         else:
             return held
         to = StoredPosition(first, topic_id)

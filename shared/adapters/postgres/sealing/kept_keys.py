@@ -15,7 +15,7 @@ from shared.domain.errors import Stop
 from shared.runtime.periodic import Periodic
 
 log = structlog.get_logger(__name__)
-LOOK_SECONDS: Final = 60.0
+ROTATION_SECONDS: Final = 60.0
 LATE_DAYS: Final = 1
 """A key that is left so many days after its time is an alarm."""
 TODAY: Final = "cast(clock_timestamp() at time zone 'Asia/Shanghai' as date)"
@@ -65,16 +65,16 @@ class KeptKeys:
         self._alarm: str | None = None
 
     def periodic(self) -> Periodic:
-        """The work to run beside the server."""
-        return Periodic("kept_keys", self.look, LOOK_SECONDS)
+        """The work to run next to the server."""
+        return Periodic("kept_keys", self.rotate, ROTATION_SECONDS)
 
-    async def look(self) -> None:
-        """Make today's key, destroy what is due. Whatever fails is the alarm's reason when a key is left too long."""
+    async def rotate(self) -> None:
+        """Make today's key, destroy keys that are due. A failure is the alarm's reason when a key is kept too long."""
         fault, oldest = "", None
         try:
             await make_key_of_today(self._pool, self._schema)
             await self.destroy_due()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the next look tries again
+        except Exception as error:  # noqa: BLE001 - on any error the next rotation tries again
             fault = f": {error!r}"
         try:
             oldest = await self._oldest_overdue()
@@ -101,15 +101,15 @@ class KeptKeys:
 
     async def _destroyed(self, rows: list[Row]) -> int:
         if rows:
-            # The old version of a row stays in its page until the table is written anew, and its file with it.
+            # The old version of a row stays in its page until the table is rewritten, and its file with it.
             await self._pool.execute(f"vacuum (full) {self._schema}.kept_key")
             log.info("kept bytes are erased", schema=self._schema, days=[str(row["day"]) for row in rows])
         return len(rows)
 
     async def _oldest_overdue(self) -> date | None:
         sql = f"select min(day) from {self._schema}.kept_key where key is not null and day < {TODAY} - $1::int"
-        found: date | None = await self._pool.fetchval(sql, self._keep_days + LATE_DAYS)
-        return found
+        oldest: date | None = await self._pool.fetchval(sql, self._keep_days + LATE_DAYS)
+        return oldest
 
     async def readiness(self) -> str | None:
         """The alarm, while there is one."""
