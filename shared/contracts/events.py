@@ -106,7 +106,7 @@ class DeclaredSeries(Struct, frozen=True, forbid_unknown_fields=True):
 class DeclaredTotal(Struct, frozen=True, forbid_unknown_fields=True):
     """What the enterprise counts for one province and industry on the day: orders that are charged, with their premium.
 
-    By accepted day; an order that was cancelled later stays counted, one that bears no premium is not.
+    By accepted day; an order that was cancelled later stays counted, an order without premium is not.
     """
 
     province: Province
@@ -132,7 +132,7 @@ class Declaration(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Envelope(Struct, frozen=True, tag_field="type", kw_only=True, gc=False):
-    """The attributes of CloudEvents that this project reads; `type` tells which `data` follows."""
+    """The attributes of CloudEvents that this project reads; `type` determines the type of `data`."""
 
     specversion: Literal["1.0"]
     id: EventId
@@ -170,4 +170,4 @@ class DayDeclared(Envelope, frozen=True, tag="day.declared.v1", kw_only=True, gc
 
 
 Event = OrderAccepted | OrderCompleted | OrderCancelled | DayDeclared
-"""Everything that may stand on an orders topic. Decode with `msgspec.json.Decoder(Event)`."""
+"""Every event of an orders topic. Decode with `msgspec.json.Decoder(Event)`."""

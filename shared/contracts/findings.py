@@ -1,7 +1,7 @@
 """What the discrepancy register (差异登记) may hold: a closed list of kinds, and a finding as charging hands it over.
 
 A finding names something that does not agree; it does not say who is at fault. JSON, msgspec. Every field is bounded
-(shared/contracts/bounds.py), so the register can keep whatever is decoded.
+(shared/contracts/bounds.py), so the register can keep every finding that decodes.
 """
 
 from datetime import date
@@ -42,11 +42,11 @@ Evidence = Annotated[
 
 
 class FindingKind(StrEnum):
-    """All there are. The words stand in the register, its API and its pages; a new one is added, none is renamed."""
+    """All kinds. The register, its API and its pages use these words; a kind may be added, none is renamed."""
 
     # What an enterprise sent, against its own numbers and manifests (services/charging/numbers/number_findings.py)
     SEQUENCE_GAP = "sequence_gap"
-    """Numbers of a series that no acceptance bears and that were not declared unused."""
+    """Numbers of a series that have no acceptance and that were not declared unused."""
     PRESUMED_ORDERS = "presumed_orders"
     """Such numbers after the days in which they may still come: presumed to be orders that were not sent."""
     NUMBER_USED_TWICE = "number_used_twice"
@@ -60,9 +60,9 @@ class FindingKind(StrEnum):
     MANIFEST_CHANGED = "manifest_changed"
     # Single orders of an enterprise (services/charging/close/order_findings.py)
     OTHER_CONTENT = "other_content"
-    """The same order once more with other content; the first stands."""
+    """An order once more with other content; the first one holds."""
     SEVERAL_ACCEPTANCE_TIMES = "several_acceptance_times"
-    """The same order under several acceptance times; the first received stands."""
+    """An order under several acceptance times; the first received holds."""
     COMPLETION_WITHOUT_ACCEPTANCE = "completion_without_acceptance"
     CANCELLATION_WITHOUT_ACCEPTANCE = "cancellation_without_acceptance"
     LATE_ACCEPTANCES = "late_acceptances"
@@ -97,7 +97,7 @@ class FindingKind(StrEnum):
     HELD_DIFFERENTLY = "held_differently"
     # Messages
     DIFFERENT_CONTENT = "different_content"
-    """The same id told again with other content; the first stands."""
+    """An id sent again with other content; the first one holds."""
     UNREADABLE_MESSAGE = "unreadable_message"
 
 

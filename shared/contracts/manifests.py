@@ -1,4 +1,4 @@
-"""What the services tell each other: batch manifests, the close of a day, statements, remittances.
+"""What the services exchange: batch manifests, the close of a day, statements, remittances.
 
 Amounts are integers of 0.0001 yuan, signed; counts are of events or orders. JSON, msgspec. Every field is
 bounded (shared/contracts/bounds.py).
@@ -58,7 +58,7 @@ Cut = Annotated[
 
 
 class Outcome(StrEnum):
-    """Where an event ended (docs/decisions/0004). REVERSED rows are made by us and counted beside the sum."""
+    """Where an event ended (docs/decisions/0004). REVERSED rows are made by charging, and are no events."""
 
     CHARGED = "charged"
     EXCLUDED = "excluded"
@@ -92,7 +92,7 @@ Totals = Annotated[list[Total], Meta(max_length=MOST_TOTALS)]
 class PremiumsCharged(Struct, frozen=True, kw_only=True):
     """The manifest of one batch (docs/decisions/0004): `kind` orders counts events, settlement counts reversals.
 
-    A correction counts orders that were rated anew: what was charged before as reversed, and what they cost or why they
+    A correction counts orders that were re-rated: what was charged before as reversed, and what they cost or why they
     cost nothing now as charged or excluded. None of these are events.
 
     An assessment counts numbers of a series that are presumed to be orders that were not sent, as charged, and what
@@ -117,7 +117,7 @@ def total_content(total: Total) -> bytes:
 
 
 def head_of(manifest: PremiumsCharged) -> ManifestHead:
-    """What of the manifest stands in the log: an entry of version 2 where it is signed, else of version 1."""
+    """The part of the manifest that is in the log: an entry of version 2 where it is signed, else of version 1."""
     authorship = None
     if manifest.author is not None and manifest.signature is not None:
         signed_by, signature = bytes.fromhex(manifest.author), bytes.fromhex(manifest.signature)
@@ -140,7 +140,7 @@ def sign_manifest(manifest: PremiumsCharged, key_id: bytes, sign: Callable[[byte
 
 
 class DayClosing(Struct, frozen=True, kw_only=True):
-    """The ledger froze a cut and asks charging to settle and count over exactly these batches.
+    """The ledger froze a cut and requests charging to settle and count over exactly these batches.
 
     `previous_cut` is that of the day before; a late row is one in the cut but not in the previous one.
     """
@@ -233,7 +233,7 @@ class DayCounted(Struct, frozen=True, kw_only=True):
 
 
 class DayClosed(Struct, frozen=True, kw_only=True):
-    """The books of the day stand. `totals` are by insured day: the day itself, and late ones before it."""
+    """The books of the day are final. `totals` are by insured day: the day itself, and late ones before it."""
 
     day: date
     as_of: Instant
@@ -249,7 +249,7 @@ class DayClosed(Struct, frozen=True, kw_only=True):
 class StatementLine(Struct, frozen=True, kw_only=True):
     """One line, rounded once. `kind` adjustment: insured in an earlier month, `insured_month` names it.
 
-    `kind` assessed: orders are numbers of `series` that nothing bears, presumed to be orders of `insured_on` that were
+    `kind` assessed: orders are numbers of `series` without acceptance, presumed to be orders of `insured_on` that were
     not sent, less those that arrived or were declared unused.
 
     `kind` outside_declaration: orders outside the signed declaration, which the other lines leave out. Its amount is
@@ -291,7 +291,7 @@ class StatementIssued(Struct, frozen=True, kw_only=True):
 
 
 class RemittanceReceived(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Money that arrived for an enterprise in a province (缴费入库), told once per `remittance_id`."""
+    """Money that arrived for an enterprise in a province (缴费入库), reported once per `remittance_id`."""
 
     remittance_id: Name
     enterprise: Uscc

@@ -1,6 +1,6 @@
-"""What others tell the regulator's register: injury notices, and their own counts of an enterprise's orders.
+"""What others report to the regulator's register: injury notices, and their own counts of an enterprise's orders.
 
-At least once; the first message of an id stands, another content under it is a finding. JSON, msgspec.
+At least once; the first message of an id holds, another content under it is a finding. JSON, msgspec.
 """
 
 from datetime import date

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class ParkReason(StrEnum):
-    """The words stand in rows, manifests, reports and metrics; a new one is added, none is renamed."""
+    """Why an event is parked. Rows, manifests, reports and metrics use these words; none is ever renamed."""
 
     # The bytes
     EMPTY = "empty"

@@ -18,9 +18,9 @@ class QuarantineReason(StrEnum):
     ABSURD = "absurd"
     """Of the agreed shape, but no service can have meant it."""
     DIFFERENT_CONTENT = "different_content"
-    """Known under the same key with other content; the first stands."""
+    """Known under its key with other content; the first one holds."""
     UNEXPECTED = "unexpected"
-    """An answer that nobody asked for."""
+    """An answer without a request."""
     FOREIGN_ENTERPRISE = "foreign_enterprise"
     """A manifest of one deployment about an enterprise of another."""
     UNSTORABLE = "unstorable"
@@ -38,7 +38,7 @@ class QuarantineReason(StrEnum):
     UNREADABLE = "unreadable"
     """No message, but offsets whose records cannot be unpacked; the bytes are still in the log."""
     LOST = "lost"
-    """No message, but offsets that are gone from the log, or a log that was made anew."""
+    """No message, but offsets that are gone from the log, or a log that was recreated."""
 
 
 class Quarantined(Refused):

@@ -1,10 +1,10 @@
-"""What the national platform (全国信息平台) is told, and what it answers.
+"""What is reported to the national platform (全国信息平台), and what it answers.
 
 No public specification of its interface was found, so this profile is our own and carries a version; a real one
 would replace `shared/adapters/http/national_platform.py` and this module. Money is decimal strings in yuan; days are
 Asia/Shanghai. The body that is sent is signed as bytes (Ed25519) in the header `Danbao-Signature`, base64; the header
 `Idempotency-Key` is the report's id. Every field is bounded (shared/contracts/bounds.py) as wide as the columns of both
-sides; its regular expressions are written for pydantic, whose `$` is the end of the text and which has no look-ahead.
+sides; its regular expressions are written for pydantic, whose `$` is the end of the text and which has no lookahead.
 """
 
 from datetime import UTC, date, datetime, time
@@ -173,7 +173,7 @@ class DeclarationReport(Document):
 
 
 class PaymentItem(Document):
-    """Where one statement stands. `arrears_yuan` is principal past its due date."""
+    """How far one statement is paid. `arrears_yuan` is principal past its due date."""
 
     enterprise: Uscc
     statement_id: Name

@@ -1,9 +1,9 @@
 """Who may do what on Kafka: the one table. ACLs, quotas, logins, docs and tests are made from it.
 
 What is not in the table is refused. `setup`, the principal of the job that makes topics, logins and ACLs, is a super
-user of the cluster and therefore has no row. Kafka lets whoever may read or write a topic describe it, and whoever may
-write to any topic use an idempotent producer; no principal has a transactional id. Internal topics are read without a
-group, so only charging, whose workers share out the orders topics, may join one.
+user of the cluster and therefore has no row. In Kafka, a principal that may read or write a topic may describe it, and
+one that may write to any topic may use an idempotent producer; none has a transactional id. Internal topics are read
+without a group, so only charging, whose workers share out the orders topics, may join one.
 """
 
 from collections.abc import Iterable, Mapping
@@ -148,13 +148,13 @@ def bindings_of(principal: str, rights: Rights, logins: Iterable[str] | None = N
         (Operation.WRITE, rights.writes),
         (Operation.DESCRIBE_CONFIGS, rights.asks_settings_of),
     )
-    found = set()
+    bindings = set()
     for login in logins_of(principal) if logins is None else logins:
         for operation, topics in allowed:
-            found |= {Binding(login, "topic", topic.name, topic.is_prefix, operation) for topic in topics}
+            bindings |= {Binding(login, "topic", topic.name, topic.is_prefix, operation) for topic in topics}
         if rights.groups is not None:
-            found.add(Binding(login, "group", rights.groups, True, Operation.READ))
-    return frozenset(found)
+            bindings.add(Binding(login, "group", rights.groups, True, Operation.READ))
+    return frozenset(bindings)
 
 
 def may(rights: Rights, operation: Operation, resource: Literal["topic", "group"], name: str) -> bool:

@@ -33,7 +33,7 @@ SPEAKERS: Final = {
     INJURIES: Role.INJURIES,
     TOTALS: Role.TOTALS,
 }
-"""Whose signature a message of a topic needs. Reporting writes no topic: it signs reports with a key of their own."""
+"""Whose signature a message of a topic needs. Reporting writes no topic: it signs reports with a separate key."""
 
 _ORDERS = re.compile(rf"orders\.v1\.({USCC_FORM})\Z")
 
@@ -45,5 +45,5 @@ def orders_topic(uscc: str) -> str:
 
 def enterprise_of(topic: str) -> str | None:
     """The code in the name of an orders topic; None for a name that is not one."""
-    found = _ORDERS.match(topic)
-    return found.group(1) if found else None
+    match = _ORDERS.match(topic)
+    return match.group(1) if match else None

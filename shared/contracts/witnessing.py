@@ -24,7 +24,7 @@ class AddCheckpoint:
     note: Note
 
     def __bytes__(self) -> bytes:
-        lines = [f"old {self.old_size}", *(base64.b64encode(each).decode() for each in self.proof)]
+        lines = [f"old {self.old_size}", *(base64.b64encode(node).decode() for node in self.proof)]
         return "".join(f"{line}\n" for line in lines).encode() + b"\n" + bytes(self.note)
 
     @classmethod
@@ -40,9 +40,9 @@ class AddCheckpoint:
 
 def _hash(line: str) -> bytes:
     try:
-        found = base64.b64decode(line, validate=True)
+        decoded = base64.b64decode(line, validate=True)
     except (binascii.Error, ValueError) as error:
         raise Refused(f"{line!r} is no base64") from error
-    if len(found) != 32:
+    if len(decoded) != 32:
         raise Refused(f"{line!r} is no hash")
-    return found
+    return decoded

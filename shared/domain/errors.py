@@ -1,12 +1,12 @@
 """The one error tree of the project.
 
     DanbaoError
-    ├── Stop              the worker must end: note the error, ask the server to exit, end with a status
+    ├── Stop              the worker must end: record the error, stop the server, end with a status
     ├── Retry             the same work may succeed later: try again, with a limit and growing pauses
-    │   └── WrongAnswer   a service answered, but nothing usable: the work that asked is set aside, others go on
+    │   └── WrongAnswer   a service answered, but nothing usable: the requesting work is set aside, others go on
     └── Refused           what was given is wrong, and trying again will not mend it
-        ├── Archived      what was asked for may be in archived rows; the message says how they come back
-        ├── RefusedLine   the same, in a data file: the message begins with `file:line: `
+        ├── Archived      the rows may be archived; the message says how they come back
+        ├── RefusedLine   a line of a data file is wrong: the message begins with `file:line: `
         └── RefusedValue  a value that no column of the database takes
 
 The names say what is to be done about it, which a suffix "Error" would only lengthen.
@@ -21,7 +21,7 @@ class DanbaoError(Exception):
 
 
 class Stop(DanbaoError):  # noqa: N818 - named by what its catcher has to do
-    """Going on would damage the books; the process ends and starts anew from what is committed."""
+    """Going on would damage the books; the process ends and starts again from what is committed."""
 
 
 class Retry(DanbaoError):  # noqa: N818 - named by what its catcher has to do
@@ -37,7 +37,7 @@ class Refused(DanbaoError):  # noqa: N818 - named by what its catcher has to do
 
 
 class Archived(Refused):
-    """What was asked for may be in archived rows; the message says how they come back."""
+    """The requested rows may be archived; the message says how they are restored."""
 
 
 class RefusedLine(Refused):

@@ -12,7 +12,7 @@ from shared.intake.strict_decoder import DETAIL_LENGTH, Parked
 
 
 class _Sent(msgspec.Struct, frozen=True):
-    """The bytes of the value of `data`, from its first bracket to its last; the last value where it stands twice."""
+    """The bytes of the value of `data`, from its first bracket to its last; the last value of a repeated key."""
 
     data: msgspec.Raw
 
@@ -23,7 +23,7 @@ _decode_sent: Final = msgspec.json.Decoder(_Sent).decode
 def find_signature(keys: DeclarationKeys, uscc: str, event: DayDeclared, value: bytes) -> Signed | Parked | None:
     """The signature that holds; why the manifest is parked; None where the enterprise does not have to sign.
 
-    `value` are the bytes that `event` was decoded from. One that is not needed is not looked at: no key may have
+    `value` are the bytes that `event` was decoded from. A signature that is not needed is not checked: no key may have
     made it.
     """
     day = event.data.day

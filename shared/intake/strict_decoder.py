@@ -86,5 +86,5 @@ def _reason(message: str) -> ParkReason:
             return reason
     if _WRONG_TYPE.match(message):
         return ParkReason.WRONG_TYPE
-    found = _WHERE.search(message)
-    return _BY_FIELD.get(found.group(1) if found else "$", ParkReason.BAD_VALUE)
+    match = _WHERE.search(message)
+    return _BY_FIELD.get(match.group(1) if match else "$", ParkReason.BAD_VALUE)

@@ -27,7 +27,7 @@ FULL = frozenset({"service", "operator"})
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Who asks, as far as the file knows."""
+    """The caller, as far as the file knows."""
 
     name: str
     scopes: frozenset[str]
@@ -106,14 +106,14 @@ class AccessKeys:
 
         The person of a decision is `request.state.person` afterwards.
         """
-        found = self.find(request)
-        if found is None:
+        reader = self.find(request)
+        if reader is None:
             raise HTTPException(401, "an API key is needed", {"WWW-Authenticate": "Bearer"})
-        if not found.scopes:
-            raise HTTPException(403, f"the key {found.name!r} may not call {request.method} {request.scope['path']}")
+        if not reader.scopes:
+            raise HTTPException(403, f"the key {reader.name!r} may not call {request.method} {request.scope['path']}")
         if self._is_decision(request):
             request.state.person = self._persons.of(request)
-        return found
+        return reader
 
     def _is_decision(self, request: Request) -> bool:
         method, path = request.method, request.scope["path"]

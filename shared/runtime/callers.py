@@ -51,7 +51,7 @@ CALLS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     },
     "reporting": {OPERATOR: EVERY_ROUTE},
 }
-"""Callee, caller, routes. A route that only reads has no effect; the two POSTs only ask."""
+"""Callee, caller, routes. A route that only reads has no effect; the two POSTs are queries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def may_call(scope: str, callee: str, method: str, path: str) -> bool:
 
 
 def is_question(callee: str, method: str, path: str) -> bool:
-    """Whether a service may ask this, so that it decides nothing, though its method may be POST."""
+    """Whether a service may send this query, which decides nothing, though its method may be POST."""
     callers = CALLS.get(callee, {})
     return any(_matches(route, method, path) for caller in callers if caller != OPERATOR for route in callers[caller])
 

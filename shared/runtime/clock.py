@@ -1,4 +1,4 @@
-"""The one place that asks what time it is. Rules take `as_of` instead; schedulers and stamps use this."""
+"""The one place that reads the current time. Rules take `as_of` instead; schedulers and stamps use this."""
 
 from datetime import UTC, datetime
 

@@ -27,7 +27,7 @@ class CommandSettings(Settings):
         "LogAppendTime",
         description="record times the setup job gives topics: the broker's, or (replays) the producer's",
     )
-    archive: Path = Field(Path("archive"), description="folder of archived days; beside the database's backups")
+    archive: Path = Field(Path("archive"), description="folder of archived days; kept with the database's backups")
     archive_after_days: int = Field(
         62, ge=1, description="days before the last closed one that stay: how late orders may be, and what Kafka keeps"
     )

@@ -1,7 +1,7 @@
 """Charging's deployments (部署) from a file: their names, where they answer, and whose orders each of them charges.
 
 The file is TOML: `[[deployment]]` tables with `name`, `url` and `enterprises`, a list of USCCs. Exactly one has no
-list: it charges everybody whom no other one names. So every topic has one deployment, whatever enterprise comes next.
+list: it charges all enterprises that no other one names. So every topic, also of a new enterprise, has a deployment.
 """
 
 import re
@@ -34,12 +34,12 @@ class Deployments:
 
     def __init__(self, all_: Iterable[Deployment]) -> None:
         listed = list(all_)
-        self._all = {each.name: each for each in listed}
-        self._of = {uscc: each for each in listed for uscc in each.enterprises or ()}
-        named = sum(len(each.enterprises or ()) for each in listed)
-        rest = [each for each in listed if each.enterprises is None]
+        self._all = {deployment.name: deployment for deployment in listed}
+        self._of = {uscc: deployment for deployment in listed for uscc in deployment.enterprises or ()}
+        named = sum(len(deployment.enterprises or ()) for deployment in listed)
+        rest = [deployment for deployment in listed if deployment.enterprises is None]
         if len(self._all) < len(listed) or len(self._of) < named or len(rest) != 1:
-            raise Refused("deployments: names and enterprises stand once, and exactly one has no list of enterprises")
+            raise Refused("deployments: each name and enterprise may occur once, and exactly one has no list")
         self._rest = rest[0]
 
     def __iter__(self) -> Iterator[Deployment]:
@@ -81,6 +81,6 @@ def _read(table: dict[str, Any]) -> Deployment:
     name, url, listed = table["name"], table["url"], table.get("enterprises")
     if not _NAME.match(name) or not url.startswith(("http://", "https://")):
         raise Refused(f"deployment {name!r} at {url!r}: a name of a-z, 0-9 and -, and a URL")
-    if listed is not None and (not listed or not all(_USCC.match(each) for each in listed)):
+    if listed is not None and (not listed or not all(_USCC.match(uscc) for uscc in listed)):
         raise Refused(f"deployment {name}: enterprises is a list of USCCs that is not empty, or is left out")
     return Deployment(name, url, None if listed is None else frozenset(listed))

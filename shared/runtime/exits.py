@@ -1,10 +1,10 @@
 """What the exit status of `danbao` says; the one place that lists them.
 
-0    done as asked
-1    the thing asked for failed: an audit found something, a day was refused, documents differ
+0    done
+1    the requested work failed: an audit found something, a day was refused, documents differ
 2    wrong use or bad input; nothing was started or changed
 69   something needed does not answer: a service, the database, the broker
-70   our own error, told with the state directory and its logs
+70   an internal error, reported with the state directory and its logs
 130  stopped by Ctrl-C (SIGINT)
 143  stopped by SIGTERM
 """
@@ -27,7 +27,7 @@ class Exit(IntEnum):
 
 
 class CommandFailed(DanbaoError):  # noqa: N818 - like the rest of the tree, the name says what happened
-    """What was asked for could not be done; `status` is what the command ends with. One line for a person."""
+    """The requested work could not be done; `status` is what the command ends with. One line for a person."""
 
     status = Exit.FAILED
 
@@ -45,6 +45,6 @@ class OutOfOrder(CommandFailed):
 
 
 class Terminated(CommandFailed):
-    """SIGTERM asked us to end."""
+    """The process ends because of SIGTERM."""
 
     status = Exit.TERMINATED

@@ -43,7 +43,7 @@ def configure_logging(service: str, level: str) -> None:
 
 
 def without_addresses(text: str) -> str:
-    """The text for whoever may not learn where our services are, or whose order it is about."""
+    """The text for readers who may not learn where the services are, or whose order it is about."""
     return _TOKENS.sub("<token>", _ADDRESSES.sub("<address>", text))
 
 

@@ -44,9 +44,9 @@ log = structlog.get_logger(__name__)
 Readiness = Callable[[], Awaitable[str | None]]
 """None when ready, else the reason why not, in a few words."""
 CHECK_SECONDS: Final = 3.0
-"""One condition of /readyz: a database that is silent must not keep the answer from whoever asks."""
+"""One condition of /readyz: a silent database must not delay the answer beyond this."""
 READY_SECONDS: Final = 1.0
-"""An answer of /readyz holds for so long, for all who ask: its conditions ask the database and the broker."""
+"""An answer of /readyz holds for so long, for every caller: its conditions query the database and the broker."""
 S = TypeVar("S", bound=Settings)
 """Settings of one service."""
 
@@ -89,7 +89,7 @@ class Service(Generic[S]):
         self.errors.install(self.app)
         self.app.add_middleware(GateMiddleware, gate=self.gate)
         self.app.add_middleware(StrictHeaders, gate=self.gate)
-        self._ready_until, self._asking_ready = 0.0, asyncio.Lock()
+        self._ready_until, self._ready_lock = 0.0, asyncio.Lock()
         self._reasons: dict[str, str] = {}
         self._add_probes()
         self.server = _Server(
@@ -111,20 +111,20 @@ class Service(Generic[S]):
         )
 
     def fail(self, error: BaseException) -> None:
-        """Stop on purpose: note the error and ask the server to exit (never SystemExit in a handler)."""
+        """Stop on purpose: record the error and request the server's exit (never SystemExit in a handler)."""
         log.error("must stop", service=self.name, error=repr(error))
         self.fatal.append(error)
         self.server.should_exit = True
 
     def background(self, name: str, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        """Run work beside the server; if it fails the service stops with status 70."""
+        """Run work in the background; if it fails the service stops with status 70."""
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._note_end)
         return task
 
     def repeat(self, periodic: Periodic, stuck_after_seconds: float | None = None) -> None:
-        """Run periodic work beside the server; with a limit, no progress for that long is a reason in /readyz."""
+        """Run periodic work in the background; with a limit, no progress for that long is a reason in /readyz."""
         self.background(periodic.name, periodic.run())
         if stuck_after_seconds is None:
             return
@@ -154,7 +154,7 @@ class Service(Generic[S]):
 
         def stop() -> None:
             self._is_stopped = self.server.should_exit = True
-            if not self.server.started:  # it waits for a database, say, and would not look
+            if not self.server.started:  # it waits for a database, say, and would not check should_exit
                 serving.cancel()
 
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -195,7 +195,7 @@ class Service(Generic[S]):
 
     async def reasons(self) -> dict[str, str]:
         """Why the service is not ready; empty when it is."""
-        found = {"fatal": repr(self.fatal[0])} if self.fatal else {}
+        reasons = {"fatal": repr(self.fatal[0])} if self.fatal else {}
         for name, check in self._readiness.items():
             try:
                 async with asyncio.timeout(CHECK_SECONDS):
@@ -205,12 +205,12 @@ class Service(Generic[S]):
             except Exception as error:  # noqa: BLE001 - a check that fails is a reason, too
                 reason = repr(error)
             if reason is not None:
-                found[name] = reason
-        return found
+                reasons[name] = reason
+        return reasons
 
     async def shown_reasons(self) -> dict[str, str]:
-        """Why the service is not ready, as /readyz says it: asked once in READY_SECONDS, without addresses."""
-        async with self._asking_ready:
+        """Why the service is not ready, as /readyz says it: checked once in READY_SECONDS, without addresses."""
+        async with self._ready_lock:
             if time.monotonic() >= self._ready_until:
                 self._reasons = {name: without_addresses(reason) for name, reason in (await self.reasons()).items()}
                 self._ready_until = time.monotonic() + READY_SECONDS

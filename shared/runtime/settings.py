@@ -54,7 +54,7 @@ class Settings(BaseSettings):
         description="directories of tariffs and enrolment, colon-separated; later ones add to the earlier",
     )
 
-    # Who may ask
+    # Who may send requests
     access_keys: Path | None = Field(None, description="TOML file of API keys (hashed) with their scopes")
     charging_key: SecretStr = Field(SecretStr(""), description="key this process shows charging")
     ledger_key: SecretStr = Field(SecretStr(""), description="key this process shows the ledger")
@@ -132,7 +132,7 @@ class Settings(BaseSettings):
         3, ge=1, description="days after which an order's missing acceptance, or an injury's order, is not waited for"
     )
 
-    # What is kept beside the books
+    # What is kept in addition to the books
     kept_bytes_days: int = Field(
         90,
         ge=2,
@@ -192,5 +192,5 @@ class _SecretFiles(PydanticBaseSettingsSource):
 
     def __call__(self) -> dict[str, str]:
         """Every secret that has a file."""
-        found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
-        return {name: value for name, value in found.items() if value is not None}
+        files = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
+        return {name: value for name, value in files.items() if value is not None}

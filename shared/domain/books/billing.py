@@ -14,7 +14,7 @@ from shared.domain.money import Amount, round_fraction_to_fen, round_to_fen
 
 NOTHING: Final = Amount(0)
 FULL: Final = 10_000
-"""The denominator of the late fee's daily share, and its cap: a part of the principal bears at most itself."""
+"""The denominator of the late fee's daily share, and its cap: a part's late fee is at most the part itself."""
 
 
 OUTSIDE_DECLARATION: Final = "outside_declaration"
@@ -185,7 +185,7 @@ class Debt:
 def accrued_late_fee(debt: Debt, as_of: date) -> Amount:
     """Late fee (滞纳金) of one statement up to the end of `as_of`, rounded once for the whole statement.
 
-    Every part of the principal bears 0.05 % for each day from the day after `due_on` on whose end it was not
+    Every part of the principal costs 0.05 % for each day from the day after `due_on` on whose end it was not
     yet received, at most itself (Social Insurance Law, article 86; the cap is an assumption, see
     `shared.domain.calendar`). Money received on a day stops that day's fee. Never falls as `as_of` grows.
     """
@@ -203,7 +203,7 @@ def _share(debt: Debt, part: Paid, as_of: date) -> int:
 
 @dataclass(frozen=True, slots=True)
 class PaymentState:
-    """Where a statement stands at the end of a day. `arrears` (欠费) is principal past its due date."""
+    """How far a statement is paid at the end of a day. `arrears` (欠费) is principal past its due date."""
 
     due: Amount
     remitted: Amount

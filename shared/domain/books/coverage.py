@@ -1,6 +1,6 @@
 """The figures of a day's coverage report, built from the totals of a closed day.
 
-A closed day tells totals by insured day: the day itself, and late ones before it (amendments). Here they become the
+A closed day has totals by insured day: the day itself, and late ones before it (amendments). Here they become the
 lines of one report for each province: netted per tariff line, nothing added across what does not add up.
 """
 
@@ -103,7 +103,7 @@ class WorkersCount:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """What one province is told about one closed day. `province_workers` is distinct over all enterprises."""
+    """What is reported to one province about one closed day. `province_workers` is distinct over all enterprises."""
 
     day: date
     province: str
@@ -207,6 +207,6 @@ def base_amount(total: DayTotal) -> Amount:
     if total.orders <= 0 or premium % total.orders:
         raise Refused(
             f"{total.enterprise}, {total.province}, line {total.tariff_line}: "
-            f"{total.orders} {total.outcome} orders cannot bear {total.premium}"
+            f"{total.orders} {total.outcome} orders cannot cost {total.premium}"
         )
     return Amount(premium // total.orders)

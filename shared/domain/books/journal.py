@@ -63,7 +63,7 @@ class Posting:
 
 
 class EntryKind(StrEnum):
-    """What an entry tells. The first three book manifests, the rest bill and settle."""
+    """The kind of an entry. The first three book manifests, the rest bill and settle."""
 
     CHARGE = "charge"
     LATE_CHARGE = "late_charge"
@@ -98,7 +98,7 @@ class Entry:
 
 @dataclass(slots=True)
 class Balance:
-    """Collects postings; amounts of one account add up, and what comes to nothing leaves no posting."""
+    """Collects postings; amounts of one account add up, and an account that sums to zero has no posting."""
 
     amounts: dict[Account, int] = field(default_factory=dict)
 
@@ -108,12 +108,12 @@ class Balance:
         self.amounts[credit] = self.amounts.get(credit, 0) - amount
 
     def entry(self, kind: EntryKind, insured_on: date | None = None) -> Entry | None:
-        """The entry, or None when everything came to nothing."""
+        """The entry, or None when every account sums to zero."""
         postings = tuple(Posting(account, Amount(amount)) for account, amount in self.amounts.items() if amount)
         return Entry(kind, postings, insured_on) if postings else None
 
     def needed_entry(self, kind: EntryKind, insured_on: date | None = None) -> Entry:
-        """The entry, where there must be one; raises `Refused` when everything came to nothing."""
+        """The entry, where there must be one; raises `Refused` when every account sums to zero."""
         if entry := self.entry(kind, insured_on):
             return entry
         raise Refused(f"an entry of kind {kind} that moves nothing")
@@ -127,7 +127,7 @@ def posting_day(insured_on: date | None, oldest_open_day: date) -> date:
 def premium_entry(kind: EntryKind, insured_on: date, premiums: Iterable[tuple[Party, int]]) -> Entry:
     """Premium due, receivable against income, a pair for each party; below zero where it is taken back.
 
-    Raises `Refused` when the premiums of every party come to nothing.
+    Raises `Refused` when the premiums of every party sum to zero.
     """
     balance = Balance()
     for party, premium in premiums:
@@ -136,7 +136,7 @@ def premium_entry(kind: EntryKind, insured_on: date, premiums: Iterable[tuple[Pa
 
 
 def premium_kind(is_reversal: bool, insured_on: date, posted_on: date) -> EntryKind:
-    """A charge on its own day, a late charge after it was closed, or a reversal on whatever day."""
+    """A charge on its own day, a late charge after it was closed, or a reversal on any day."""
     if is_reversal:
         return EntryKind.REVERSAL
     return EntryKind.CHARGE if insured_on == posted_on else EntryKind.LATE_CHARGE

@@ -17,19 +17,19 @@ _FULL: Final = (1 << WORD_BITS) - 1
 
 def united(ranges: Iterable[Range]) -> Ranges:
     """All numbers of the ranges, which may overlap and come in any order."""
-    found: Ranges = []
+    merged: Ranges = []
     for first, last in sorted(ranges):
-        if found and first <= found[-1][1] + 1:
-            if last > found[-1][1]:
-                found[-1] = (found[-1][0], last)
+        if merged and first <= merged[-1][1] + 1:
+            if last > merged[-1][1]:
+                merged[-1] = (merged[-1][0], last)
         else:
-            found.append((first, last))
-    return found
+            merged.append((first, last))
+    return merged
 
 
 def without(ranges: Ranges, others: Ranges) -> Ranges:
     """The numbers of the first that are in none of the others."""
-    found: Ranges = []
+    remaining: Ranges = []
     place = 0
     for first, last in ranges:
         while place < len(others) and others[place][1] < first:
@@ -37,12 +37,12 @@ def without(ranges: Ranges, others: Ranges) -> Ranges:
         at, left = place, first
         while at < len(others) and others[at][0] <= last:
             if left < others[at][0]:
-                found.append((left, others[at][0] - 1))
+                remaining.append((left, others[at][0] - 1))
             left = others[at][1] + 1
             at += 1
         if left <= last:
-            found.append((left, last))
-    return found
+            remaining.append((left, last))
+    return remaining
 
 
 def common(ranges: Ranges, others: Ranges) -> Ranges:
@@ -66,15 +66,15 @@ def count_of(ranges: Iterable[Range]) -> int:
 
 
 def ranges_of_words(words: Iterable[tuple[int, int]]) -> Ranges:
-    """Words in ascending order, each (its number, its bits): bit n of word w stands for the number 64 w + n."""
-    found: Ranges = []
+    """Words in ascending order, each (its number, its bits): bit n of word w is the number 64 w + n."""
+    ranges: Ranges = []
     for word, bits in words:
         for first, last in _runs(word * WORD_BITS, bits):
-            if found and found[-1][1] == first - 1:
-                found[-1] = (found[-1][0], last)
+            if ranges and ranges[-1][1] == first - 1:
+                ranges[-1] = (ranges[-1][0], last)
             else:
-                found.append((first, last))
-    return found
+                ranges.append((first, last))
+    return ranges
 
 
 def _runs(base: int, bits: int) -> Iterator[Range]:
@@ -117,18 +117,18 @@ def described(span: Range, states: Mapping[str, Ranges], other: str) -> list[tup
         borders.update(border for first, last in ranges for border in (first, last + 1))
     cuts = sorted(borders)
     place = dict.fromkeys(inside, 0)
-    found: list[tuple[int, int, list[str]]] = []
+    spans: list[tuple[int, int, list[str]]] = []
     for first, after in pairwise(cuts):
         reported = [name for name, ranges in inside.items() if _holds(ranges, place, name, first)] or [other]
-        if found and found[-1][2] == reported:
-            found[-1] = (found[-1][0], after - 1, reported)
+        if spans and spans[-1][2] == reported:
+            spans[-1] = (spans[-1][0], after - 1, reported)
         else:
-            found.append((first, after - 1, reported))
-    return found
+            spans.append((first, after - 1, reported))
+    return spans
 
 
 def _holds(ranges: Ranges, place: dict[str, int], name: str, number: int) -> bool:
-    """Whether the number is in the ranges; asked with ascending numbers, `place` remembers how far."""
+    """Whether the number is in the ranges; numbers must ascend over the calls, `place` remembers how far."""
     at = place[name]
     while at < len(ranges) and ranges[at][1] < number:
         at += 1

@@ -17,7 +17,7 @@ from statistics import median
 from typing import Final
 
 WEEKS: Final = 8
-"""Weeks of history that are looked at."""
+"""Weeks of history that are compared."""
 FEWEST_WEEKS: Final = 4
 """With fewer days of the same weekday nothing is judged."""
 TIMES_SPREAD: Final = 10.0
@@ -30,7 +30,7 @@ FEW_ORDERS: Final = 2.0
 SHARE_DAYS: Final = 28
 FEWEST_SHARE_DAYS: Final = 14
 LEAST_RISE: Final = 0.01
-"""A share that rises by less is not told, however quiet its history."""
+"""A share that rises by less is not reported, with any history, however quiet."""
 FEWEST_EXCLUDED: Final = 20
 _MAD_TO_DEVIATION: Final = 1.4826
 """A median of absolute deviations as a standard deviation, for what is spread normally."""

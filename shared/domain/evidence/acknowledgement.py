@@ -63,18 +63,18 @@ class Acknowledgement:
     def parse(cls, text: str) -> "Acknowledgement":
         """The opposite of `text`; `Refused` for anything that it would not write so."""
         header, *lines = text.removesuffix("\n").split("\n")
-        found = {name: [match.groups() for line in lines if (match := form.fullmatch(line))]
+        fields = {name: [match.groups() for line in lines if (match := form.fullmatch(line))]
                  for name, form in _LINES.items()}  # fmt: skip
         try:
-            ((enterprise,),), ((day,),) = found["enterprise"], found["day"]
+            ((enterprise,),), ((day,),) = fields["enterprise"], fields["day"]
             checkpoints = [Checkpoint(origin, int(size), bytes.fromhex(root))
-                           for origin, size, root in found["checkpoint"]]  # fmt: skip
+                           for origin, size, root in fields["checkpoint"]]  # fmt: skip
             reported = cls(
                 enterprise=enterprise,
                 day=date.fromisoformat(day),
-                received=tuple((outcome, int(events)) for outcome, events in found["received"]),
-                series=tuple((name, read_ranges(ranges)) for name, ranges in found["series"]),
-                manifests=tuple((name, digest) for name, digest in found["manifest"]),
+                received=tuple((outcome, int(events)) for outcome, events in fields["received"]),
+                series=tuple((name, read_ranges(ranges)) for name, ranges in fields["series"]),
+                manifests=tuple((name, digest) for name, digest in fields["manifest"]),
                 checkpoint=checkpoints[0] if checkpoints else None,
             )
         except ValueError as error:
@@ -100,7 +100,7 @@ def write_ranges(ranges: Ranges) -> str:
 def read_ranges(text: str) -> Ranges:
     """The opposite of `write_ranges`; `ValueError` for what is not in its form."""
     pairs = [tuple(map(int, part.split("-"))) for part in text.split(",")]
-    found = [(pair[0], pair[-1]) for pair in pairs]
-    if any(first > last for first, last in found) or united(found) != found:
+    ranges = [(pair[0], pair[-1]) for pair in pairs]
+    if any(first > last for first, last in ranges) or united(ranges) != ranges:
         raise ValueError(f"ranges that are not in their order: {text[:60]}")
-    return found
+    return ranges

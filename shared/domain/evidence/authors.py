@@ -110,13 +110,13 @@ class Authors:
         if written is None:
             raise NotAuthorizedError("unsigned", f"the author of {head.name} is not proved: nobody has signed it")
         statement = head.statement(written.edition, written.key_id)
-        found = self._find(written.key_id, (Role.CHARGING,), statement, written.signature, is_new=is_new)
-        if found is None:
+        author = self._find(written.key_id, (Role.CHARGING,), statement, written.signature, is_new=is_new)
+        if author is None:
             reason = f"{head.name} was not made by charging: key {written.key_id.hex()} is none of its known keys"
-            if any(author.role == Role.CHARGING for author in self._by_id.get(written.key_id, ())):
+            if any(known.role == Role.CHARGING for known in self._by_id.get(written.key_id, ())):
                 reason = f"{head.name} was not made by charging: the signature of its key does not hold"
             raise NotAuthorizedError("wrong_author", reason)
-        return found
+        return author
 
     def of_message(self, roles: Mapping[str, Role], topic: str, signature: bytes | None, value: bytes) -> Author:
         """Who sent this message; `roles` says by topic who may. `NotAuthorizedError` unless he has signed it."""
@@ -127,10 +127,10 @@ class Authors:
             raise NotAuthorizedError("unsigned", f"{topic}: the signature is not of the form key id:base64")
         key_id, data = bytes.fromhex(match[1]), _decoded(match[2])
         wanted = (roles[topic],) if topic in roles else ()
-        found = self._find(key_id, wanted, message_statement(topic, value), data, is_new=True)
-        if found is None:
+        author = self._find(key_id, wanted, message_statement(topic, value), data, is_new=True)
+        if author is None:
             raise NotAuthorizedError("wrong_author", f"{topic}: key {key_id.hex()} is of nobody who may say this")
-        return found
+        return author
 
     def _find(
         self, key_id: bytes, roles: tuple[Role, ...], statement: bytes, signature: bytes, *, is_new: bool

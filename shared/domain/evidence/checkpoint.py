@@ -40,7 +40,7 @@ class Checkpoint:
             root = base64.b64decode(encoded, validate=True)
         except (binascii.Error, ValueError) as error:
             raise Refused(f"{encoded!r} is no base64") from error
-        found = cls(origin, int(size), root, tuple(extensions))
-        if len(root) != 32 or found.text != text:
+        checkpoint = cls(origin, int(size), root, tuple(extensions))
+        if len(root) != 32 or checkpoint.text != text:
             raise Refused(f"{encoded!r} is no root: 32 bytes in base64")
-        return found
+        return checkpoint

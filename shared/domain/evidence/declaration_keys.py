@@ -56,7 +56,7 @@ class DeclarationKeys:
 
     def are_needed(self, uscc: str, day: date) -> bool:
         """Whether the enterprise has to sign its manifest of the day."""
-        return any(each.valid_from <= day for each in self._by_uscc.get(uscc, ()))
+        return any(key.valid_from <= day for key in self._by_uscc.get(uscc, ()))
 
     def check(self, uscc: str, day: date, revision: int, signature: str | None, data: bytes) -> Signed:
         """The signature of a key that holds on the day; `NotAuthorizedError` where there is none."""
@@ -74,11 +74,11 @@ class DeclarationKeys:
 
     def fault(self, uscc: str, day: date, signed: Signed) -> str | None:
         """Why this is no signature of the enterprise; None where it is one."""
-        own = [each for each in self._by_uscc.get(uscc, ()) if each.key.key_id == signed.key_id and each.holds_on(day)]
+        own = [key for key in self._by_uscc.get(uscc, ()) if key.key.key_id == signed.key_id and key.holds_on(day)]
         if not own:
             return f"key {signed.key_id.hex()} is no key of {uscc} on {day}"
         statement = declaration_statement(uscc, day, signed.revision, signed.data)
-        if not any(self._is_signed(each.key.public, statement, signed.signature) for each in own):
+        if not any(self._is_signed(key.key.public, statement, signed.signature) for key in own):
             return f"the signature of key {signed.key_id.hex()} does not hold for {uscc}, {day}, revision, and data"
         return None
 

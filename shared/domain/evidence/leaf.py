@@ -25,7 +25,7 @@ _NO_TEXT: Final = b"\xff\xff"
 
 
 class RowKind(IntEnum):
-    """The kinds of row; the number stands in the row's key and in its leaf.
+    """The kinds of row; the number is part of the row's key and of its leaf.
 
     A re-rated order has later generations: each adds 2 to RERATED and to RERATED_REVERSAL (docs/decisions/0005).
     """
@@ -43,7 +43,7 @@ class RowKind(IntEnum):
 
 
 def is_charge(kind: int) -> bool:
-    """An acceptance as it was rated first, or rated anew; the highest kind of an order is what holds."""
+    """An acceptance as first rated, or re-rated; the highest kind of an order is the one that holds."""
     return kind == RowKind.ACCEPTANCE or (kind >= RowKind.RERATED and kind % 2 == 0)
 
 
@@ -58,7 +58,7 @@ def reversal_of(charge: int) -> int:
 
 
 def next_charge(charge: int) -> int:
-    """The kind of the charge that follows on this one when the order is rated anew."""
+    """The kind of the charge that follows on this one when the order is re-rated."""
     return RowKind.RERATED if charge == RowKind.ACCEPTANCE else charge + 2
 
 
@@ -99,7 +99,7 @@ def order_leaf(
 
 
 class SharedLeaf(NamedTuple):
-    """What the leaves of orders alike share. Whoever lays out many puts the rest between: `head`, accepted, ended,
+    """What the leaves of orders alike share. An encoder of many puts the rest between: `head`, accepted, ended,
     sequence, `premium`, region, `rated`, worker, received, texts.
     """
 
@@ -120,14 +120,14 @@ def shared_leaf(
 
 
 def text_leaf(text: bytes | None) -> bytes:
-    """A variable column as it stands in a leaf: behind its length."""
+    """A variable column as encoded in a leaf: behind its length."""
     return _NO_TEXT if text is None else _LENGTH.pack(len(text)) + text
 
 
 def kept_leaf(
     kind: int, topic: str, partition: int, offset: int, record_time_ms: int, reason: str, received: bytes
 ) -> bytes:
-    """Content of a parked event or a conflict: where it stood, when, why, and the SHA-256 of its bytes."""
+    """Content of a parked event or a conflict: its log position, when, why, and the SHA-256 of its bytes."""
     fixed = _KEPT.pack(VERSION, kind, partition, offset, record_time_ms, received)
     return fixed + _text(topic) + _text(reason)
 
@@ -212,19 +212,19 @@ def read_order_leaf(content: bytes) -> OrderRow:
 
 def _read_texts(content: bytes, place: int) -> list[str | None]:
     """The four texts that end the content, which they fill."""
-    found: list[str | None] = []
+    texts: list[str | None] = []
     for _ in range(4):
         length = content[place : place + 2]
         place += 2
         if length == _NO_TEXT:
-            found.append(None)
+            texts.append(None)
             continue
         end = place + int.from_bytes(length)
-        found.append(_decoded(content[place:end]))
+        texts.append(_decoded(content[place:end]))
         place = end
     if place != len(content):
         raise Refused(f"a row's leaf of {len(content)} bytes whose texts end at {place}")
-    return found
+    return texts
 
 
 def _decoded(data: bytes) -> str:

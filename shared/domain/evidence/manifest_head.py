@@ -1,4 +1,4 @@
-"""What of a manifest stands in the log (docs/decisions/0006, 0018): its head, big-endian, with checked-in vectors.
+"""A manifest's entry in the log (docs/decisions/0006, 0018): its head, big-endian, with checked-in vectors.
 
     version u8 | kind u8 | run 16 bytes | number u32 | leaves u32 | root 32 bytes | totals_root 32 bytes
     and in version 2: | edition u32 | author's key id 4 bytes | signature 64 bytes

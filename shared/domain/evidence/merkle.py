@@ -106,47 +106,47 @@ def inclusion_ranges(index: int, size: int) -> list[Range]:
     """The ranges whose roots are the proof of leaf `index`, the nearest first; `IndexError` outside the tree."""
     if not 0 <= index < size:
         raise IndexError(f"no leaf {index} in a tree of {size}")
-    found: list[Range] = []
+    ranges: list[Range] = []
     start, end = 0, size
     while end - start > 1:
         split = start + _split(end - start)
         if index < split:
-            found.append((split, end))
+            ranges.append((split, end))
             end = split
         else:
-            found.append((start, split))
+            ranges.append((start, split))
             start = split
-    return found[::-1]
+    return ranges[::-1]
 
 
 def consistency_ranges(old_size: int, new_size: int) -> list[Range]:
     """The ranges whose roots prove that the new tree begins with the old one (RFC 6962, 2.1.2)."""
     if not 0 <= old_size <= new_size:
         raise IndexError(f"no tree of {old_size} within one of {new_size}")
-    found: list[Range] = []
+    ranges: list[Range] = []
     start, end = 0, new_size
     while 0 < old_size < end:
         split = start + _split(end - start)
         if old_size <= split:
-            found.append((split, end))
+            ranges.append((split, end))
             end = split
         else:
-            found.append((start, split))
+            ranges.append((start, split))
             start = split
     if start > 0:
-        found.append((start, end))
-    return found[::-1]
+        ranges.append((start, end))
+    return ranges[::-1]
 
 
 def places(wanted: Range) -> list[Place]:
     """The full subtrees a range of a proof (or `(0, size)`) is made of, left to right."""
     start, end = wanted
-    found: list[Place] = []
+    subtrees: list[Place] = []
     while start < end:
         height = (end - start).bit_length() - 1
-        found.append((height, start >> height))
+        subtrees.append((height, start >> height))
         start += 1 << height
-    return found
+    return subtrees
 
 
 def range_root(wanted: Range, node: Callable[[int, int], bytes]) -> bytes:
@@ -154,10 +154,10 @@ def range_root(wanted: Range, node: Callable[[int, int], bytes]) -> bytes:
     hashes = [node(height, index) for height, index in places(wanted)]
     if not hashes:
         return EMPTY_ROOT
-    found = hashes.pop()
+    root = hashes.pop()
     while hashes:
-        found = _node_hash(hashes.pop(), found)
-    return found
+        root = _node_hash(hashes.pop(), root)
+    return root
 
 
 class Frontier:
@@ -181,10 +181,10 @@ class Frontier:
         """The root over all leaves."""
         if not self._nodes:
             return EMPTY_ROOT
-        found = self._nodes[-1][1]
+        root = self._nodes[-1][1]
         for _, node in reversed(self._nodes[:-1]):
-            found = _node_hash(node, found)
-        return found
+            root = _node_hash(node, root)
+        return root
 
 
 def _split(size: int) -> int:

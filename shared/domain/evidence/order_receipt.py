@@ -75,10 +75,10 @@ class OrderReceipt:
         rows: list[ReceiptRow] = []
         for _ in range(count):
             rows.append(_read_row(reader, rows[-1] if rows else None))
-        found = cls(tuple(rows), reader.take(reader.number(2)))
+        receipt = cls(tuple(rows), reader.take(reader.number(2)))
         if reader.rest():
             raise Refused(f"{reader.rest()} bytes follow on the receipt")
-        return found
+        return receipt
 
     @property
     def text(self) -> str:
@@ -109,8 +109,8 @@ class _Reader:
         end = self._place + count
         if end > len(self._data):
             raise Refused(f"the receipt ends at byte {len(self._data)}, within something that goes to {end}")
-        found, self._place = self._data[self._place : end], end
-        return found
+        taken, self._place = self._data[self._place : end], end
+        return taken
 
     def number(self, width: int) -> int:
         return int.from_bytes(self.take(width))
@@ -131,7 +131,7 @@ def _read_row(reader: _Reader, before: ReceiptRow | None) -> ReceiptRow:
 
 
 def _read_entry(reader: _Reader) -> bytes:
-    """As long as its version says; one of no version is taken for the first, and refused by whoever reads it."""
+    """As long as its version says; one of no version is read as the first, and refused by its verifier."""
     version = reader.take(1)
     return version + reader.take(_ENTRY_BYTES.get(version[0], _ENTRY_BYTES[manifest_head.UNSIGNED_VERSION]) - 1)
 

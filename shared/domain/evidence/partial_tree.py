@@ -1,4 +1,4 @@
-"""A batch's tree of which some leaves are elsewhere: full subtrees stand for them (docs/decisions/0009).
+"""A batch's tree of which some leaves are elsewhere: full subtrees replace them (docs/decisions/0009).
 
 A place is `(height, index)` as in `shared.domain.evidence.merkle`: the full subtree over leaves
 `[index << height, (index + 1) << height)`. Leaves are places of height 0, and their index is their rank in the batch.
@@ -18,33 +18,33 @@ _NODE: Final = Struct(">BI32s")
 
 
 def fold(nodes: Nodes) -> dict[Place, bytes]:
-    """The same leaves under the fewest full subtrees: whatever two halves are both there becomes one."""
+    """The leaves under the fewest full subtrees: two halves that are both present become one."""
     waiting: dict[int, dict[int, bytes]] = defaultdict(dict)
     for (height, index), node in nodes.items():
         waiting[height][index] = node
-    found: dict[Place, bytes] = {}
+    folded: dict[Place, bytes] = {}
     height = 0
     while waiting:
         level = waiting.pop(height, {})
         for index, node in level.items():
             if index ^ 1 not in level:
-                found[height, index] = node
+                folded[height, index] = node
             elif index % 2 == 0:
                 waiting[height + 1][index >> 1] = root((node, level[index + 1]))
         height += 1
-    return found
+    return folded
 
 
 def whole_root(size: int, nodes: Nodes) -> bytes:
     """The root of the tree of `size` leaves that `nodes` are all of; `Refused` where they are not."""
     folded = fold(nodes)
     try:
-        found = range_root((0, size), lambda height, index: folded.pop((height, index)))
+        whole = range_root((0, size), lambda height, index: folded.pop((height, index)))
     except KeyError as error:
         raise Refused(f"of a tree of {size} leaves the subtree at {error.args[0]} is missing") from error
     if folded:
         raise Refused(f"{len(folded)} subtrees lie outside of a tree of {size} leaves, or over others")
-    return found
+    return whole
 
 
 def node_at(nodes: Nodes, place: Place) -> bytes:

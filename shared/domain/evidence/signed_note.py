@@ -36,7 +36,7 @@ class VerifierKey:
 
     @property
     def key_id(self) -> bytes:
-        """4 bytes that stand before each of its signatures."""
+        """The 4 bytes that precede each of its signatures."""
         return sha256(self.name.encode() + b"\n" + bytes([self.kind]) + self.public).digest()[:4]
 
     def __str__(self) -> str:
@@ -52,10 +52,10 @@ class VerifierKey:
             raise Refused(f"{text!r} is no verifier key: name+key id+base64")
         if len(key) != 33 or key[0] not in (ED25519, COSIGNATURE):
             raise Refused(f"{text!r}: not a key for Ed25519 signatures or cosignatures")
-        found = cls(name, key[0], key[1:])
-        if found.key_id.hex() != key_id:
+        parsed = cls(name, key[0], key[1:])
+        if parsed.key_id.hex() != key_id:
             raise Refused(f"{text!r}: the key id is not that of name and key")
-        return found
+        return parsed
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +101,10 @@ class Note:
         text, empty, lines = whole.rpartition("\n\n")
         if not empty or not lines.endswith("\n") or any(sign < " " and sign != "\n" for sign in whole):
             raise Refused("a note is text, an empty line and signature lines, without control characters")
-        found = lines.removesuffix("\n").split("\n")
-        if len(found) > MOST_SIGNATURES:
-            raise Refused(f"a note with {len(found)} signatures; {MOST_SIGNATURES} are read")
-        return cls(f"{text}\n", tuple(Signature.parse(line) for line in found))
+        signature_lines = lines.removesuffix("\n").split("\n")
+        if len(signature_lines) > MOST_SIGNATURES:
+            raise Refused(f"a note with {len(signature_lines)} signatures; {MOST_SIGNATURES} are read")
+        return cls(f"{text}\n", tuple(Signature.parse(line) for line in signature_lines))
 
 
 def signed_message(key: VerifierKey, text: str, cosigned_at: int = 0) -> bytes:
@@ -127,11 +127,11 @@ def check_note(note: Note, keys: Iterable[VerifierKey], is_signed: IsSigned) -> 
     `Refused` when a signature of one of these keys does not hold: such a note is malformed as a whole.
     """
     known = {(key.name, key.key_id): key for key in keys}
-    found: dict[VerifierKey, int | None] = {}
+    held: dict[VerifierKey, int | None] = {}
     for line in note.signatures:
         if key := known.get((line.name, line.key_id)):
-            found[key] = _check(key, note.text, line.signature, is_signed)
-    return found
+            held[key] = _check(key, note.text, line.signature, is_signed)
+    return held
 
 
 def _check(key: VerifierKey, text: str, data: bytes, is_signed: IsSigned) -> int | None:

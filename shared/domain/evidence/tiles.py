@@ -135,12 +135,12 @@ def join_entries(entries: Iterable[bytes]) -> bytes:
 
 def split_entries(data: bytes) -> list[bytes]:
     """The entries of a bundle; `Refused` when a length does not fit."""
-    found: list[bytes] = []
+    entries: list[bytes] = []
     place = 0
     while place < len(data):
         end = place + 2 + int.from_bytes(data[place : place + 2], "big")
         if len(data) < place + 2 or len(data) < end:
-            raise Refused(f"a bundle of {len(data)} bytes ends within entry {len(found)}")
-        found.append(data[place + 2 : end])
+            raise Refused(f"a bundle of {len(data)} bytes ends within entry {len(entries)}")
+        entries.append(data[place + 2 : end])
         place = end
-    return found
+    return entries

@@ -15,10 +15,10 @@ from shared.domain.scheme.enterprise import USCC_FORM, is_valid_uscc
 from shared.domain.scheme.industry import Industry
 
 LONGEST_READ: Final = 64 * 1024
-"""Bytes that are looked into; of a longer message only its length is told."""
+"""Bytes that are scanned; of a longer message only its length is shown."""
 LONGEST_FORM: Final = 4_000
 MOST_ITEMS: Final = 20
-"""Of a list or an object that are shown; how many more there are is told."""
+"""Items of a list or an object that are shown; of the others only their number is."""
 HIDDEN: Final = "…"
 _DEEPEST: Final = 8
 _RUN: Final = re.compile(r"[0-9][0-9\-_.: ]{9,}[0-9][Xx]?")
@@ -102,7 +102,7 @@ def _redact(name: str, value: Json, depth: int) -> Json:
         }
         return shown | ({f"{HIDDEN} and more": len(value) - MOST_ITEMS} if len(value) > MOST_ITEMS else {})
     if isinstance(value, list):
-        items = [_redact(name, each, depth + 1) for each in value[:MOST_ITEMS]]
+        items = [_redact(name, item, depth + 1) for item in value[:MOST_ITEMS]]
         return items + ([f"{HIDDEN} and {len(value) - MOST_ITEMS} more"] if len(value) > MOST_ITEMS else [])
     if value is None or isinstance(value, bool):
         return value

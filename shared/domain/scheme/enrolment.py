@@ -20,7 +20,7 @@ class Enrolment:
     """An enterprise takes part in one industry, in one province or (None) in every province that has joined.
 
     From `enrolled_from` until before `enrolled_to` (None: still enrolled), both aware instants. Enrolments of
-    one enterprise add up: one for every province and one for a single province may stand side by side.
+    one enterprise add up: one for every province and one for a single province may coexist.
     """
 
     uscc: str

@@ -1,4 +1,4 @@
-"""Presumed orders (推定订单): what is owed for numbers that nothing bears (docs/decisions/0007). A dated rule.
+"""Presumed orders (推定订单): what is owed for numbers without an acceptance (docs/decisions/0007). A dated rule.
 
 No text read says what is owed for orders that were not sent, so whether they are assessed is the authority's to set.
 """
@@ -23,7 +23,7 @@ class PresumptionMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PresumptionRule:
-    """The rule for insured days that begin from `valid_from` (aware) on; `province` None: wherever none of its own."""
+    """The rule for insured days that begin from `valid_from` (aware) on; `province` None: provinces without a rule."""
 
     valid_from: datetime
     province: str | None
@@ -81,10 +81,10 @@ def basis_of(series: str, seen: Iterable[Seen]) -> Basis | None:
     all_of_it = list(seen)
     if not all_of_it:
         return None
-    highest = min(all_of_it, key=lambda each: (-each.premium, each.tariff_line))
-    own = [each for each in all_of_it if each.series == series] or all_of_it
+    highest = min(all_of_it, key=lambda group: (-group.premium, group.tariff_line))
+    own = [group for group in all_of_it if group.series == series] or all_of_it
     orders: dict[str, int] = {}
-    for each in own:
-        orders[each.province] = orders.get(each.province, 0) + each.orders
+    for group in own:
+        orders[group.province] = orders.get(group.province, 0) + group.orders
     province = min(orders, key=lambda code: (-orders[code], code))
     return Basis(province, highest.industry, highest.tariff_line, highest.premium)

@@ -1,6 +1,6 @@
 """The 32 reporting units: 31 provinces and the Xinjiang Production and Construction Corps.
 
-Codes are the first two digits of GB/T 2260. The Corps is a reporting unit of its own (人社部发〔2025〕24号)
+Codes are the first two digits of GB/T 2260. The Corps is a separate reporting unit (人社部发〔2025〕24号)
 and has no code in that standard; 66, which is often used, is an assumption. When a province joined is data.
 """
 

@@ -23,7 +23,7 @@ from shared.domain.scheme.tariff import TariffLine, succession_faults
 
 
 class ExclusionReason(StrEnum):
-    """Why an order is insured elsewhere or not at all, and bears no premium."""
+    """Why an order is insured elsewhere or not at all, and has no premium."""
 
     PROVINCE_NOT_IN_PILOT = "province_not_in_pilot"
     ENTERPRISE_NOT_ENROLLED = "enterprise_not_enrolled"
@@ -56,7 +56,7 @@ BEFORE_EVERYTHING = -(2**63)
 
 
 class Scheme:
-    """Tariff, provinces, enterprises, enrolments and cancellation rules, as they stand in the data files.
+    """Tariff, provinces, enterprises, enrolments and cancellation rules, as in the data files.
 
     Refuses (`Refused`) lines of one key that overlap or leave a gap, line numbers given out twice, and a
     province that joined before the first cancellation rule. Immutable: one is shared by a whole process.
@@ -76,7 +76,7 @@ class Scheme:
         self._lines = _numbered(lines)
         self._joined_at = {province.province: day_start(province.joined_on) for province in provinces}
         self._enterprises = {enterprise.uscc: enterprise for enterprise in enterprises}
-        self._names = {uscc: each.name for uscc, each in self._enterprises.items()}
+        self._names = {uscc: enterprise.name for uscc, enterprise in self._enterprises.items()}
         self._rules = sorted(cancellation_rules, key=lambda rule: rule.valid_from)
         self.presumption_rules = tuple(presumption_rules)
         """Whether missing numbers are charged; without one they are not."""
@@ -125,7 +125,7 @@ class Scheme:
         joined_at = self._joined_at.get(province)
         if joined_at is None or accepted_at < joined_at:
             return Excluded(ExclusionReason.PROVINCE_NOT_IN_PILOT)
-        if not any(each.holds(province, accepted_at) for each in self._enrolments.get((uscc, industry), ())):
+        if not any(enrolment.holds(province, accepted_at) for enrolment in self._enrolments.get((uscc, industry), ())):
             return Excluded(ExclusionReason.ENTERPRISE_NOT_ENROLLED)
         if is_employee:
             return Excluded(ExclusionReason.INSURED_AS_EMPLOYEE)
@@ -154,7 +154,7 @@ class Scheme:
         return held[-1] if held else self._rules[0]
 
     def is_assessed(self, province: str, day_begins_at: datetime) -> bool:
-        """Whether numbers that nothing bears are charged as presumed orders of that day in the province."""
+        """Whether numbers without an acceptance are charged as presumed orders of that day in the province."""
         return is_assessed(self.presumption_rules, province, day_begins_at)
 
     def _line_at(self, uscc: str, province: str, industry: Industry, instant: datetime) -> TariffLine | None:

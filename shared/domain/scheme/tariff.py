@@ -57,9 +57,9 @@ class Fault:
 
 
 def end_open_lines(lines: Iterable[TariffLine]) -> Iterator[TariffLine]:
-    """The same lines, each one without an end ended by the next one of its province, industry and enterprise.
+    """The lines, each one without an end ended by the next one of its province, industry and enterprise.
 
-    So a tariff is changed by adding a line with a date, and no line that stands is ever edited.
+    So a tariff is changed by adding a line with a date, and no existing line is ever edited.
     """
     for _, group in groupby(sorted(lines, key=_place_and_start), line_key):
         ordered = list(group)

@@ -48,7 +48,7 @@ def join_token(key: int, rest: bytes) -> bytes:
 
 
 def citizen_check_digit(first_17: str) -> str:
-    """The 18th sign of a citizen number (公民身份号码, GB 11643-1999, MOD 11-2); "X" stands for ten."""
+    """The 18th sign of a citizen number (公民身份号码, GB 11643-1999, MOD 11-2); "X" means ten."""
     if not _CITIZEN_FIRST_17.fullmatch(first_17):
         raise Refused("not the first 17 digits of a citizen number")
     total = sum(int(digit) * weight for digit, weight in zip(first_17, _CITIZEN_WEIGHTS, strict=True))
@@ -56,7 +56,7 @@ def citizen_check_digit(first_17: str) -> str:
 
 
 def is_valid_citizen_number(text: str) -> bool:
-    """Whether an 18-sign citizen number has the right check digit; its date and place are not looked at."""
+    """Whether an 18-sign citizen number has the right check digit; its date and place are not checked."""
     if len(text) != 18 or not _CITIZEN_FIRST_17.fullmatch(text[:17]):
         return False
     return citizen_check_digit(text[:17]) == text[17]

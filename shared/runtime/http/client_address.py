@@ -1,6 +1,6 @@
 """Where a request came from: the peer's address, or what named proxies say of it in X-Forwarded-For.
 
-Whoever reaches a port that Docker publishes comes from the address of the network's gateway, so a gateway is never
+A caller that reaches a port that Docker publishes has the address of the network's gateway, so a gateway is never
 taken for a proxy: a caller could write any address into the header.
 """
 
@@ -24,7 +24,7 @@ class Proxies:
     """Proxies whose headers are believed, by exact address or network; raises Refused for what cannot be one."""
 
     def __init__(self, named: Iterable[str] = (), gateways: Iterable[Address] = ()) -> None:
-        self._networks = [_network(each) for each in named]
+        self._networks = [_network(name) for name in named]
         for gateway in gateways:
             if self._is_named(gateway):
                 raise Refused(

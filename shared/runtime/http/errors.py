@@ -1,6 +1,6 @@
 """Answers to errors, for every route of every service: a problem (RFC 9457) that says what to do and nothing of us.
 
-Refused                409  wrong as things stand; the message says why
+Refused                409  conflicts with the current state; the message says why
 Archived               410  in rows that have left for files; the message says how they come back
 Retry, a full pool     503  with Retry-After
 a value no column has  422
@@ -87,7 +87,7 @@ class ErrorAnswers:
             case Retry():
                 return HTTPException(503, without_addresses(str(error)), {"Retry-After": BUSY_SECONDS})
             case _ if isinstance(error, self.passing):
-                return HTTPException(503, "busy: ask again later", {"Retry-After": BUSY_SECONDS})
+                return HTTPException(503, "busy: try again later", {"Retry-After": BUSY_SECONDS})
             case _:
                 return HTTPException(500, "an error of ours; it is in the log")
 

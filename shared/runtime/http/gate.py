@@ -1,7 +1,7 @@
 """The gate: every request passes it before anything of its body is read.
 
 In this order: where it came from, whether its body may be so long, whether there is room for it, whether its sender
-asks too often, and, below /v1, whose key or session it shows. A refusal is a problem (RFC 9457); nothing is read first.
+sends too often, and, below /v1, its key or session. A refusal is a problem (RFC 9457); no body is read first.
 """
 
 from collections import Counter
@@ -26,7 +26,7 @@ NEEDS_KEY: Final = {"WWW-Authenticate": "Bearer"}
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whose key or session a request shows; one of our own services and commands may ask as often as it needs."""
+    """Whose key or session a request shows; a service or command of the project has no limit on its requests."""
 
     name: str
     is_service: bool = False
@@ -53,7 +53,7 @@ class Gate:
         self._known, self._unknown = Recent(KNOWN_SECONDS), Recent(KNOWN_SECONDS)
 
     def publish(self, url: str) -> None:
-        """Serve pages under this address only; its scheme counts, whatever the header of a proxy says."""
+        """Serve pages under this address only; its scheme counts, over any scheme in a proxy's header."""
         self._public = urlsplit(url)
 
     @property
@@ -74,7 +74,7 @@ class Gate:
             scope["scheme"] = self._public.scheme
 
     def check_host(self, scope: Scope) -> None:
-        """Raises 421 for a page that is asked for under another name than the published one."""
+        """Raises 421 for a page requested under another name than the published one."""
         host = Headers(scope=scope).get("host", "").lower()
         if self._public.netloc and host != self._public.netloc.lower() and not _is_guarded(scope["path"]):
             raise HTTPException(421, "these pages are not served under this host name")
@@ -96,7 +96,7 @@ class Gate:
                 self._strangers >= most // 2 or self._under_way[network] >= self._settings.http_requests_of_address
             )
         if is_full:
-            raise HTTPException(503, "too many requests are under way: ask again later", {"Retry-After": "1"})
+            raise HTTPException(503, "too many requests are under way: try again later", {"Retry-After": "1"})
         self._total += 1
         if not is_known:
             self._strangers += 1
@@ -117,12 +117,12 @@ class Gate:
         return credential in self._known
 
     def admit(self, network: str) -> None:
-        """Raises 429 for a stranger that asks too often."""
+        """Raises 429 for a stranger that sends too often."""
         if not self._stranger_rate.take(network):
             raise _too_often(self._settings.http_stranger_rate)
 
     async def identify_caller(self, request: Request, credential: str) -> Caller:
-        """Whose key or session it is; raises 401 for nobody's, 429 for one that asks too often."""
+        """Whose key or session it is; raises 401 for nobody's, 429 for one that sends too often."""
         if not credential or credential in self._unknown:
             raise HTTPException(401, "an API key is needed", NEEDS_KEY)
         caller = await self.identify(request)
@@ -145,7 +145,7 @@ class Gate:
 
 
 class GateMiddleware:
-    """ASGI middleware that asks the gate."""
+    """ASGI middleware that applies the gate."""
 
     def __init__(self, app: ASGIApp, gate: Gate) -> None:
         self._app, self._gate = app, gate
@@ -199,7 +199,7 @@ class GateMiddleware:
 
 
 class _Bounded:
-    """`receive` of a body that ends with 413 once it is too long, whatever its sender said of its length."""
+    """`receive` of a body that ends with 413 once it is too long, with any length that its sender claimed."""
 
     def __init__(self, receive: Receive, most: int) -> None:
         self._receive, self._most, self._read = receive, most, 0
@@ -225,7 +225,7 @@ def too_long(most: int) -> HTTPException:
 
 
 def _too_often(rate: float) -> HTTPException:
-    return HTTPException(429, f"at most {rate:g} requests a second: ask again later", {"Retry-After": "1"})
+    return HTTPException(429, f"at most {rate:g} requests a second: try again later", {"Retry-After": "1"})
 
 
 def _is_guarded(path: str) -> bool:

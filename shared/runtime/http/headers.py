@@ -16,7 +16,7 @@ STRICT: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-"""A page brings a policy of its own; the others hold for it too."""
+"""A page brings its own policy; the others hold for it too."""
 HSTS: Final = ("Strict-Transport-Security", "max-age=31536000")
 """Sent where browsers reach the pages by TLS: from then on they come by TLS only."""
 

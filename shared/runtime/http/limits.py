@@ -34,7 +34,7 @@ BODY_BYTES: Final[Mapping[str, Mapping[str, int]]] = MappingProxyType({
 })  # fmt: skip
 """Most bytes of a body, by service and route."""
 PROBES: Final = frozenset({"/healthz", "/readyz", "/metrics"})
-"""Paths for whoever operates the service. No limit on requests applies, so that a flood does not make it look dead."""
+"""Paths for the service's operators. No limit on requests applies, so that a flood does not make it seem dead."""
 DISCARDED_BYTES: Final = 64 * KIB
 """Bytes of a refused body that are read and dropped while the connection is kept; beyond them it is closed."""
 LINGER_SECONDS: Final = 2.0
@@ -42,7 +42,7 @@ LINGER_SECONDS: Final = 2.0
 MOST_REMEMBERED: Final = 10_000
 """Addresses, keys and unknown keys that limits remember; beyond it the ones used longest ago are forgotten."""
 KNOWN_SECONDS: Final = 60.0
-"""A key or session that was accepted so lately is no stranger's; whether it still holds is asked each time."""
+"""A key or session that was accepted so lately is no stranger's; whether it still holds is checked each time."""
 
 
 class BodyLimits:

@@ -1,7 +1,7 @@
 """Where a log really ends.
 
 A broker's list of end offsets may lag behind it: the embedded one names the base of the last batch. Behind a held
-position that seems a recreated log, so a suspicion is confirmed by a fetch, whose high watermark is right on
+position that would indicate a recreated log, so a suspicion is confirmed by a fetch, whose high watermark is right on
 every broker tried.
 """
 
