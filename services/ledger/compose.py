@@ -58,7 +58,7 @@ WORK_CONNECTIONS = 8
 REQUEST_CONNECTIONS = 4
 """Connections for requests; what books, closes and signs has its own."""
 WITNESS_SECONDS = 5.0
-"""A witness that takes longer is asked again; a transaction is open meanwhile."""
+"""A witness that takes longer gets the request again; a transaction is open meanwhile."""
 LOG_SECONDS = 1.0
 """Pause between two checks whether a checkpoint is due, and whether one is without a cosignature."""
 

@@ -19,7 +19,7 @@ class LedgerSettings(Settings):
     )
     books_open_on: date | None = Field(None, description="first day of the books; today when migrated without one")
     checkpoint_seconds: float = Field(
-        60.0, description="a log that has grown is signed after so long; 0: at every look"
+        60.0, description="a log that has grown is signed after so long; 0: at every check"
     )
     cosign_timeout_seconds: float = Field(
         300.0, description="a checkpoint without a cosignature for longer raises the alarm checkpoint_unwitnessed"

@@ -28,7 +28,7 @@ from shared.domain.evidence.signed_note import COSIGNATURE
 from shared.runtime.service import Service
 
 LOG_SECONDS: Final = 4.0
-"""A log that takes longer to give a tile is asked again by the next request for a cosignature."""
+"""A log that takes longer to give a tile is read again by the next request for a cosignature."""
 
 
 @asynccontextmanager

@@ -60,7 +60,7 @@ def make_router(
     wake: Callable[[], None],
     decisions: Decisions,
 ) -> APIRouter:
-    """All routes; `wake` sends at once what a command has laid into the outbox."""
+    """All routes; `wake` publishes at once what a command has written to the outbox."""
     router = APIRouter(prefix="/v1", dependencies=[Depends(keys.require("service"))])
     _add_commands(router, engine, settings, is_working_day, wake, decisions)
     _add_queries(router, engine, settings)

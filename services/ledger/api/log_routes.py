@@ -66,7 +66,7 @@ def _immutable(data: bytes, *, is_packed: bool) -> Response:
 
 
 def make_proof_router(engine: AsyncEngine, keys: LogKeys, access: AccessKeys) -> APIRouter:
-    """`/v1/log/…`, for our own services: where a manifest stands, and the proof."""
+    """`/v1/log/…`, for the project's own services: the entry of a manifest, and its proof."""
     router = APIRouter(prefix="/v1/log", dependencies=[Depends(access.require("service"))])
 
     @router.get("/proofs/{run}/{number}")

@@ -21,7 +21,7 @@ from shared.domain.books.journal import (
 from shared.domain.money import Amount
 
 Wanted = Select[tuple[str]]
-"""The statement ids that are asked for, as a query."""
+"""The wanted statement ids, as a query."""
 
 
 async def read_debts(

@@ -1,6 +1,6 @@
 """Issue the statements of a month, once every day of it is closed; all of them in one transaction.
 
-If the process dies here: no statement of the month stands, or all do with the messages that tell them. A statement that
+If the process dies here: no statement of the month exists, or all do with their messages. A statement that
 cannot be drawn up is set aside with an alarm, the others are issued, and it is tried again later.
 """
 
@@ -168,10 +168,10 @@ def _with_outside(booked: list[BookedSum], rows: list[OutsideSum]) -> Iterator[B
     for row in rows:
         outside[Month.of(row.month), row.industry, row.tariff_line].append(row)
     for one in booked:
-        found = [] if one.series else outside.pop((one.insured_month, one.industry, one.tariff_line), [])
-        yield _added(one, found)
-    for key, found in outside.items():
-        yield _added(BookedSum(*key, 0, 0, Amount(0), frozenset()), found)
+        rows_outside = [] if one.series else outside.pop((one.insured_month, one.industry, one.tariff_line), [])
+        yield _added(one, rows_outside)
+    for key, rows_outside in outside.items():
+        yield _added(BookedSum(*key, 0, 0, Amount(0), frozenset()), rows_outside)
 
 
 def _added(one: BookedSum, rows: list[OutsideSum]) -> BookedSum:
@@ -270,7 +270,7 @@ async def _write(connection: AsyncConnection, issued: Sequence[StatementIssued])
 async def _post(
     connection: AsyncConnection, issued: StatementIssued, posting_day: date, advances: Mapping[Party, Amount]
 ) -> None:
-    """What a statement moves beyond its lines, and the message that tells it; `advances` are those held before."""
+    """What a statement moves beyond its lines, and its message; `advances` are those held before."""
     party = Party(issued.enterprise, issued.province)
     balance = Balance()
     balance.move(receivable(party), ROUNDING, issued.amount - issued.exact_amount)

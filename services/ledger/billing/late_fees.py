@@ -45,7 +45,7 @@ async def book_late_fees(engine: AsyncEngine, as_of: date) -> LateFeesBooked:
     """Bring the late fee of every statement to what accrued by the end of `as_of`; run again it adds nothing.
 
     A statement assessed for a later day already is not touched. Money that turns out to have come earlier than
-    it was told lowers the fee again; what was paid of it then becomes an advance. An enterprise and province whose
+    it was reported lowers the fee again; what was paid of it then becomes an advance. An enterprise and province whose
     fees cannot be booked is set aside with an alarm; all others are booked.
     """
     quarantine = open_quarantine(engine)

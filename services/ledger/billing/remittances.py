@@ -37,7 +37,7 @@ DECODER: Final = msgspec.json.Decoder(RemittanceReceived)
 
 
 async def take_remittance(engine: AsyncEngine, payload: bytes) -> str:
-    """The same as `handle_remittance`, but one that is not taken is kept here: `refused`."""
+    """Take a remittance as `handle_remittance` does, but quarantine one that is not taken here: `refused`."""
     return await keep_if_refused(engine, REMITTANCES, payload, lambda: handle_remittance(engine, payload), "refused")
 
 

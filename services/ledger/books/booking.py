@@ -62,7 +62,7 @@ async def handle_manifest(engine: AsyncEngine, payload: bytes, authors: Authors)
 
 
 async def take_manifest(engine: AsyncEngine, payload: bytes, authors: Authors) -> BookingResult:
-    """The same for a manifest that was asked for: one that is not taken is quarantined here."""
+    """Book a manifest that was requested: one that is not taken is quarantined here."""
     return await keep_if_refused(
         engine, MANIFESTS, payload, lambda: handle_manifest(engine, payload, authors), BookingResult("refused")
     )
@@ -106,7 +106,7 @@ async def book_waiting(engine: AsyncEngine, run: str) -> int:
 
 
 async def book_all_waiting(engine: AsyncEngine) -> int:
-    """The same for every run of the inbox: what had waited for a close, or for a process that died."""
+    """Book what waits in every run of the inbox: for a close, or since a process died."""
     async with engine.connect() as connection:
         runs = (await connection.execute(select(tables.manifest_inbox.c.run).distinct())).scalars().all()
     return sum([await book_waiting(engine, run) for run in runs])

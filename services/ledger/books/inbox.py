@@ -36,7 +36,7 @@ async def next_in_inbox(connection: AsyncConnection, run: str) -> PremiumsCharge
     manifest = DECODER.decode(payload)
     if manifest.signature is not None:
         return manifest
-    # It has waited since a version that asked for no signature: charging is asked for it again, and signs it.
+    # It has waited since a version that required no signature: it is requested from charging again, which signs it.
     taken = (inbox.c.run == run, inbox.c.number == number)
     await connection.execute(delete(inbox).where(*taken))
     detail = f"manifest {run}/{number} waited without a signature"

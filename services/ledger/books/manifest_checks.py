@@ -13,7 +13,7 @@ _OUTCOMES: Final = {
     "correction": frozenset({Outcome.REVERSED, Outcome.CHARGED, Outcome.EXCLUDED}),
     "assessment": frozenset({Outcome.REVERSED, Outcome.CHARGED}),
 }
-"""What a manifest of our own may hold; one of orders holds where events ended."""
+"""Outcomes that a manifest of a kind may hold; one of orders holds where events ended."""
 
 
 def check_author(manifest: PremiumsCharged, authors: Authors) -> None:

@@ -1,4 +1,4 @@
-"""Missing manifests: which numbers the inbox waits for, and asking charging's API for them.
+"""Missing manifests: which numbers the inbox waits for, and fetching them from charging's API.
 
 A manifest that waits for a number which no deployment knows is quarantined after `message_wait_seconds`: a made-up one
 would be waited for without end. Sent or replayed again it waits again.
@@ -60,7 +60,7 @@ async def read_gap_seconds(connection: AsyncConnection) -> float:
 async def fill_gaps(
     engine: AsyncEngine, authors: Authors, *charging: httpx.AsyncClient, wait_seconds: float = inf
 ) -> int:
-    """Ask charging's deployments once for everything that is missing; returns how many came."""
+    """Request from charging's deployments once everything that is missing; returns how many came."""
     async with engine.connect() as connection:
         missing = await read_missing(connection)
     count, answering = 0, list(charging)
@@ -75,7 +75,7 @@ async def fill_gaps(
                 unknown[run] = number
             continue
         received = await take_manifest(engine, payload, authors)
-        log.info("manifest asked for", run=run, number=number, state=received.state)
+        log.info("manifest fetched", run=run, number=number, state=received.state)
         count += 1
     for run, number in unknown.items():
         await _expire(engine, run, number, wait_seconds)

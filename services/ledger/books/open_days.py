@@ -43,7 +43,7 @@ class Closing:
     requested_at: datetime
 
     def question(self, attempt: int) -> DayClosing:
-        """What charging is asked in this attempt; every attempt has the same cut."""
+        """The question to charging in this attempt; every attempt has the same cut."""
         return DayClosing(day=self.day, attempt=attempt, cut=self.cut, previous_cut=self.previous_cut)
 
 
@@ -106,7 +106,7 @@ async def read_booked_through(connection: AsyncConnection) -> dict[str, int]:
 
 
 async def write_to_outbox(connection: AsyncConnection, topic: str, key: str, message: Struct) -> None:
-    """Lay a message into the outbox, in the transaction of the facts it tells."""
+    """Write a message to the outbox, in the transaction of the facts that it publishes."""
     payload = msgspec.json.encode(message)
     await connection.execute(tables.outbox.insert().values(topic=topic, key=key, payload=payload))
 

@@ -21,7 +21,7 @@ Difference = dict[str, str | int | None]
 """One named difference between a count and the books, with both figures."""
 _NAMES: Final = OutsideOrders.__struct_fields__
 _BEYOND: Final = text("""
-with told as (
+with reported as (
     select * from unnest(cast(:insured_on as date[]), cast(:enterprise as text[]), cast(:province as text[]),
         cast(:industry as text[]), cast(:tariff_line as integer[]), cast(:base_amount as bigint[]),
         cast(:orders as bigint[])) t (insured_on, enterprise, province, industry, tariff_line, base_amount, orders)),
@@ -37,7 +37,7 @@ held as (
             and (l.insured_on, l.enterprise, l.province, l.industry, l.tariff_line, abs(l.premium) / l.orders)
                 = (t.insured_on, t.enterprise, t.province, t.industry, t.tariff_line, t.base_amount)
             and not starts_with(coalesce(l.reason, ''), 'assessed:')) as booked
-    from told t)
+    from reported t)
 select insured_on, enterprise, province, industry, tariff_line, base_amount, outside, booked
 from held where outside not between 0 and booked order by 1, 2, 3, 4, 5, 6
 """)

@@ -1,6 +1,6 @@
 """Messages that are not taken: kept sealed with a reason, once, and each is an alarm. Nothing waits for them.
 
-A handler raises `Quarantined`, or an error that says the same; whoever read the message keeps it. Messages that came
+A handler raises `Quarantined`, or an error with that meaning; the reader of the message keeps it. Messages that came
 over HTTP, which have no place in a log, are kept here.
 """
 

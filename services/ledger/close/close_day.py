@@ -1,7 +1,7 @@
-"""Close a day in three steps: freeze a cut and ask, compare the answer, write the day down as closed.
+"""Close a day in three steps: freeze a cut and query charging, compare the answer, record the day as closed.
 
 If the process dies here: the frozen cut, every answer and the closed day are each one transaction with the message
-that tells it, so the close goes on where it stood; a question without an answer is asked again.
+that publishes it, so the close continues from the last of them; a question without an answer is sent again.
 """
 
 from dataclasses import dataclass
@@ -42,11 +42,11 @@ class CloseResult:
 async def close_day(
     engine: AsyncEngine, day: date, as_of: datetime, close_after_hours: int, decision: Decision | None = None
 ) -> CloseResult:
-    """Freeze the day's cut and ask charging to count it; `as_of` is aware and decides whether it is time.
+    """Freeze the day's cut and request charging to count it; `as_of` is aware and decides whether it is time.
 
     Only the oldest open day, not before it has ended `close_after_hours` after it began. A day that is closed or
     is being closed stays as it is; one whose last count differed, or was refused, gets another attempt on the same cut.
-    The attempt refers to the decision; the clock asks without one.
+    The attempt refers to the decision; one that the clock starts has none.
     """
     async with ledger_lock(engine) as connection:
         books = await read_books(connection)
@@ -75,7 +75,7 @@ async def _freeze(
 ) -> CloseResult:
     cut = await read_booked_through(connection)
     previous = await read_closed(connection, books.last_closed) if books.last_closed else None
-    await _ask(connection, DayClosing(day=day, attempt=1, cut=cut, previous_cut=previous or {}), as_of, decision)
+    await _request(connection, DayClosing(day=day, attempt=1, cut=cut, previous_cut=previous or {}), as_of, decision)
     return CloseResult("closing")
 
 
@@ -87,18 +87,18 @@ async def _ask_again(
         if not await _has_refused_answer(connection, closing):
             return CloseResult("closing", f"{closing.day} is being closed already, attempt {closing.attempt}")
         why = "an answer was refused"
-    await _ask(connection, closing.question(closing.attempt + 1), as_of, decision)
+    await _request(connection, closing.question(closing.attempt + 1), as_of, decision)
     return CloseResult("closing", f"attempt {closing.attempt + 1}: {why}")
 
 
 async def _has_refused_answer(connection: AsyncConnection, closing: Closing) -> bool:
-    """Whether an answer was quarantined since the attempt was asked for."""
+    """Whether an answer was quarantined since the attempt was requested."""
     kept = tables.refused_message.c
     query = select(kept.refused_id).where(kept.topic == DAYS_COUNTED, kept.received_at >= closing.requested_at)
     return await connection.scalar(query.limit(1)) is not None
 
 
-async def _ask(connection: AsyncConnection, wish: DayClosing, as_of: datetime, decision: Decision | None) -> None:
+async def _request(connection: AsyncConnection, wish: DayClosing, as_of: datetime, decision: Decision | None) -> None:
     decision_id = None if decision is None else decision.decision_id
     row = {**as_json(wish), "day": wish.day, "as_of": as_of, "decision_id": decision_id}
     await connection.execute(insert(tables.day_closing).values(row))
@@ -115,14 +115,14 @@ async def repeat_question(engine: AsyncEngine, attempt: tuple[date, int]) -> boo
         if await latest_differences(connection, closing):
             return False
         await write_to_outbox(connection, DAYS_CLOSING, closing.day.isoformat(), closing.question(closing.attempt))
-    log.warning("close_overdue: asked again", day=str(attempt[0]), attempt=attempt[1])
+    log.warning("close_overdue: question sent again", day=str(attempt[0]), attempt=attempt[1])
     return True
 
 
 async def read_waited_seconds(connection: AsyncConnection, day: date, attempt: int) -> float:
-    """How long ago the attempt was first asked for, by the database's clock."""
-    asked = tables.day_closing.c
-    query = select(func.extract("epoch", func.now() - asked.requested_at)).where(
-        asked.day == day, asked.attempt == attempt
+    """How long ago the attempt was first requested, by the database's clock."""
+    closing = tables.day_closing.c
+    query = select(func.extract("epoch", func.now() - closing.requested_at)).where(
+        closing.day == day, closing.attempt == attempt
     )
     return float(await connection.scalar(query) or 0)

@@ -45,7 +45,7 @@ group by 1, 2, 3, 4, 5, 6, 7, 8, 9
 
 
 async def take_count(engine: AsyncEngine, payload: bytes, deployments: CountingDeployments) -> str:
-    """The same as `handle_count`, but an answer that is not taken is quarantined here: `refused`."""
+    """Take an answer as `handle_count` does, but quarantine one that is not taken here: `refused`."""
     return await keep_if_refused(
         engine, DAYS_COUNTED, payload, lambda: handle_count(engine, payload, deployments), "refused"
     )
@@ -54,7 +54,7 @@ async def take_count(engine: AsyncEngine, payload: bytes, deployments: CountingD
 async def handle_count(engine: AsyncEngine, payload: bytes, deployments: CountingDeployments) -> str:
     """Take one message of the topic of counts; returns what became of it, and raises for one that is not taken.
 
-    Raises Retry while a manifest is missing, or a deployment does not tell its workers once all have counted.
+    Raises Retry while a manifest is missing, or a deployment does not send its workers once all have counted.
     """
     count = DECODER.decode(payload)
     if count.settlement:
@@ -90,11 +90,11 @@ async def _answered_state(
     if known == content_hash(count):
         return "already_counted"
     if known is not None:
-        raise Quarantined(QuarantineReason.DIFFERENT_CONTENT, f"{name}: told twice")
+        raise Quarantined(QuarantineReason.DIFFERENT_CONTENT, f"{name}: answered before with other content")
     closing = books.closing
-    asked = None if closing is None else (closing.day, closing.cut)
-    if closing is None or asked != (count.day, count.cut) or count.attempt > closing.attempt or is_stranger:
-        raise Quarantined(QuarantineReason.UNEXPECTED, f"{name}: nobody asked for it")
+    expected = None if closing is None else (closing.day, closing.cut)
+    if closing is None or expected != (count.day, count.cut) or count.attempt > closing.attempt or is_stranger:
+        raise Quarantined(QuarantineReason.UNEXPECTED, f"{name}: it was not requested")
     if count.question is not UNSET and count.question != question_hash(closing.question(count.attempt)):
         raise Quarantined(QuarantineReason.UNEXPECTED, f"{name}: it answers another question")
     return "outdated" if count.attempt < closing.attempt else None
@@ -148,7 +148,7 @@ def _concerns(total: Total, day: date) -> bool:
 
 
 async def _book_settlement(connection: AsyncConnection, settlement: PremiumsCharged, books: Books, day: date) -> None:
-    """Book it on the day that is being closed, and before it whatever of its run is still missing in the books."""
+    """Book it on the day that is being closed, and before it all of its run that is still missing in the books."""
     while await booked_through(connection, settlement.run) < settlement.number:
         manifest = await next_in_inbox(connection, settlement.run)
         if manifest is None:
@@ -174,7 +174,7 @@ async def read_day_totals(connection: AsyncConnection, day: date) -> dict[Key, t
 
 
 def add_up(totals: Iterable[Total]) -> dict[Key, tuple[int, int]]:
-    """The same sums of the totals of an answer."""
+    """The totals of an answer, summed by key."""
     orders: Counter[Key] = Counter()
     premium: Counter[Key] = Counter()
     for total in totals:

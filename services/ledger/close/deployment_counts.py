@@ -1,4 +1,4 @@
-"""The answers of charging's deployments to one close, and what they come to together (docs/decisions/0012)."""
+"""Merges the answers of charging's deployments to one close (docs/decisions/0012)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class CountingDeployments:
     workers: ChargingWorkers | None = None
 
     async def join(self, answers: Sequence[DayCounted]) -> DayCounted:
-        """One answer for all, given one of each; raises `Retry` where a deployment does not tell its workers."""
+        """One answer for all, given one of each; raises `Retry` where a deployment does not send its workers."""
         first = answers[0]
         if self.workers is None or len(self.names) == 1:
             return first
@@ -41,7 +41,7 @@ class CountingDeployments:
         )
 
     async def _join_workers(self, answers: Sequence[DayCounted], workers: ChargingWorkers) -> list[WorkerCount]:
-        """An enterprise has one deployment, so its counts stand; those of a province are counted anew."""
+        """An enterprise has one deployment, so its counts hold; those of a province are counted again."""
         of_enterprises = [count for answer in answers for count in answer.workers if count.enterprise is not None]
         of_provinces = await workers.count_worker_days(answers[0].day)
         return of_enterprises + [

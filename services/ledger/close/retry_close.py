@@ -1,4 +1,4 @@
-"""A question to charging that stays without an answer is asked again, unchanged: a count is the same each time."""
+"""Sends a question to charging that has no answer again, unchanged: a count is the same each time."""
 
 import time
 from collections.abc import Callable
@@ -22,7 +22,7 @@ async def find_overdue(engine: AsyncEngine, timeout_seconds: float) -> tuple[dat
 
 
 class CloseRetry:
-    """Asks again each time the time-out has passed once more."""
+    """Sends the question again each time the time-out has passed once more."""
 
     def __init__(self, engine: AsyncEngine, timeout_seconds: float, wake: Callable[[], None]) -> None:
         self._engine = engine

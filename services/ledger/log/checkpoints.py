@@ -1,7 +1,7 @@
 """Sign checkpoints of the log, and find the one to show.
 
-If the process dies here: a checkpoint, the roots it needed and the days it stands for are one transaction; what was not
-signed is signed by whoever looks next. A fault is written down in a transaction of its own.
+If the process dies here: a checkpoint, the roots it needed and the days it covers are one transaction; what was not
+signed is signed by the next process that checks. A fault is recorded in a separate transaction.
 """
 
 from collections.abc import Sequence
@@ -25,12 +25,12 @@ from shared.domain.evidence.checkpoint import Checkpoint
 from shared.domain.evidence.signed_note import COSIGNATURE, ED25519, Note, Signature, VerifierKey
 
 log = structlog.get_logger(__name__)
-# One signer at a time, whichever process: the lock goes with the transaction.
+# One signer at a time, over all processes: the lock goes with the transaction.
 _LOCK: Final = text("select pg_advisory_xact_lock(hashtextextended('ledger.checkpoint', 0))")
 
 
 class InconsistentError(DanbaoError):
-    """What is stored is not what was signed before: nothing is signed until a person has looked."""
+    """What is stored is not what was signed before: nothing is signed until a person has reviewed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def load_log_keys(settings: LedgerSettings) -> LogKeys:
     known = read_vkeys(settings.vkeys) if settings.vkeys else []
     witnesses = [key for key in known if key.kind == COSIGNATURE]
     if settings.vkeys and not witnesses:
-        raise Refused(f"{settings.vkeys}: no witness's key stands there, so no cosignature could be taken")
+        raise Refused(f"{settings.vkeys}: it has no witness's key, so no cosignature could be taken")
     return LogKeys(settings.log_origin, signers, witnesses)
 
 

@@ -1,6 +1,6 @@
 """The entries of the evidence log and the hashes over them, as tables hold them.
 
-If the process dies here: an entry is written in the transaction that books its manifest, so both stand or neither.
+If the process dies here: an entry is written in the transaction that books its manifest, so both exist or neither.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -64,7 +64,7 @@ async def read_roots(connection: AsyncConnection, size: int, ranges: Sequence[me
 
 
 async def add_nodes(connection: AsyncConnection, size: int) -> None:
-    """Work out the roots of all tiles that a tree of `size` has full; what stands already is left."""
+    """Compute the roots of all tiles that a tree of `size` has full; those already stored are left."""
     level = 1
     while count := size_at(level, size):
         node = tables.log_node.c

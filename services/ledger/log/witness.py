@@ -1,6 +1,6 @@
 """Hand the newest checkpoint to the witness and keep its cosignature (C2SP tlog-witness).
 
-If the process dies here: the witness may have cosigned what is not kept; asked again it cosigns the same again.
+If the process dies here: the witness may have cosigned what is not kept; on another request it cosigns that again.
 """
 
 from datetime import UTC, datetime
@@ -23,16 +23,16 @@ from shared.domain.evidence.signed_note import Note, Signature, check_note
 
 log = structlog.get_logger(__name__)
 REFUSALS: Final = frozenset({400, 403, 404, 422})
-"""Answers that say no; any other that is not 200 or 409 is no answer, and is asked for again."""
+"""Answers that say no; any other that is not 200 or 409 is no answer, and is requested again."""
 
 # One sender at a time, so that the witness never sees an older checkpoint after a newer one.
 _TRY_LOCK: Final = text("select pg_try_advisory_xact_lock(hashtextextended('ledger.cosignature', 0))")
 
 
 async def request_cosignature(engine: AsyncEngine, keys: LogKeys, witness: httpx.AsyncClient) -> str:
-    """Ask for a cosignature of the newest checkpoint if it has none; returns what became of it.
+    """Request a cosignature of the newest checkpoint if it has none; returns what became of it.
 
-    `nothing` to ask, `cosigned`, `refused` (kept as a fault), or raises `Retry` when the witness cannot be asked.
+    `nothing` to request, `cosigned`, `refused` (kept as a fault), or raises `Retry` when the witness does not answer.
     """
     async with engine.begin() as connection:
         if not await connection.scalar(_TRY_LOCK):
@@ -43,7 +43,7 @@ async def request_cosignature(engine: AsyncEngine, keys: LogKeys, witness: httpx
             return "nothing"
         answer = await _post(connection, witness, size, known or 0)
         if answer.status_code == httpx.codes.CONFLICT:
-            # It remembers another size than we do, after a crash of either: it says which, and is asked from there.
+            # After a crash it remembers another size than the ledger: it says which, and the request begins there.
             old = _known_size(answer, size)
             answer = await _post(connection, witness, size, old) if old is not None else answer
         if answer.status_code == httpx.codes.OK:

@@ -1,6 +1,6 @@
-"""What a person has to look at, worked out from the books; an alarm goes when its cause does.
+"""Alarms that a person has to act on, computed from the books; an alarm goes when its cause does.
 
-close_overdue          a count has been awaited for longer than DANBAO_CLOSE_TIMEOUT_SECONDS; it is asked for again
+close_overdue          a count has been awaited for longer than DANBAO_CLOSE_TIMEOUT_SECONDS; it is requested again
 day_not_equal          charging's count of a day and the books differ; every difference is named by the day's API
 gap                    a manifest is missing and a later one of its run waits
 message_refused        a message was kept aside: undecodable, absurd, unexpected, or known with other content;

@@ -27,7 +27,7 @@ from shared.runtime.clock import now
 
 log = structlog.get_logger(__name__)
 TICK_SECONDS: Final = 15.0
-"""Pause between two looks at the clock."""
+"""Pause between two checks of the clock."""
 
 
 async def do_due_duties(
@@ -73,7 +73,7 @@ async def _do_duties(
             done += await duty()
             async with engine.begin() as connection:
                 await quarantine.resolve(connection, Step.DUTY, [name])
-        except Exception as error:  # noqa: BLE001 - whatever it is, the other duties are done; raised by the callers
+        except Exception as error:  # noqa: BLE001 - on any error the other duties are done; raised by the callers
             log.warning("duty failed", duty=name, error=describe(error), where=place_of(error))
             failed.append(error)
             if fault := content_fault(error):

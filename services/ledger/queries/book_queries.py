@@ -40,7 +40,7 @@ class LedgerStatus:
 class DayState:
     """The state of one day; `differences` are those of the last attempt while it is not closed.
 
-    `decided_by` is who asked for the latest attempt: an account, or null where the clock did.
+    `decided_by` is the person behind the latest attempt: an account, or null where the clock started it.
     """
 
     day: date
@@ -87,7 +87,7 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class PaymentState:
-    """Where a statement stands at the end of a day."""
+    """How far a statement is paid at the end of a day."""
 
     enterprise: str
     province: str
@@ -173,9 +173,9 @@ async def read_day(connection: AsyncConnection, day: date) -> DayState:
 
 
 async def _read_person(connection: AsyncConnection, day: date, attempt: int) -> str | None:
-    asked, decided = tables.day_closing.c, tables.decision.c
-    query = select(decided.person).where(decided.decision_id == asked.decision_id)
-    person: str | None = await connection.scalar(query.where(asked.day == day, asked.attempt == attempt))
+    closing, decided = tables.day_closing.c, tables.decision.c
+    query = select(decided.person).where(decided.decision_id == closing.decision_id)
+    person: str | None = await connection.scalar(query.where(closing.day == day, closing.attempt == attempt))
     return person
 
 
@@ -237,7 +237,7 @@ def _line(row: _LineRow) -> StatementLine:
 
 
 async def read_payment_states(connection: AsyncConnection, period: Month, as_of: date) -> list[PaymentState]:
-    """Where each statement of the month stands at the end of `as_of`."""
+    """How far each statement of the month is paid at the end of `as_of`."""
     debts = await read_debts(connection, period=str(period))
     return [_payment(party, debt, as_of) for party in sorted(debts) for debt in debts[party]]
 
@@ -260,7 +260,7 @@ def _payment(party: Party, debt: Debt, as_of: date) -> PaymentState:
 async def read_totals(connection: AsyncConnection, period: Month) -> list[MonthTotal]:
     """Booked lines by posting month: orders and premium of every outcome and reason.
 
-    Lines of a correction or an assessment stand apart: orders rated anew or presumed, and no events (decision 0004).
+    Lines of a correction or an assessment are separate: re-rated or presumed orders, and no events (decision 0004).
     """
     line, booked = tables.day_line.c, tables.manifest_booked.c
     is_correction = booked.kind.in_(("correction", "assessment")).label("is_correction")

@@ -1,8 +1,8 @@
-"""A statement with its evidence: what a third party needs to work out every line and the total anew (`danbao verify`).
+"""A statement with its evidence: what a third party needs to recompute every line and the total (`danbao verify`).
 
 Of each manifest that has billed totals of the enterprise and province in the month: its entry, those totals with proofs
 to the entry's `totals_root`, the entry's proof to one checkpoint, and the cuts that say which close took the manifest.
-Totals of others are not in it, only hashes beside theirs.
+Totals of others are not in it, only their hashes.
 """
 
 from dataclasses import dataclass
@@ -165,7 +165,7 @@ async def _read_contents(connection: AsyncConnection, named: Named, head: bytes)
         total = msgspec.convert(dict(zip(_FIELDS, values, strict=True)), Total)
         contents.append((total_content(total), total, posting_day))
     if totals_root(content for content, _, _ in contents) != ManifestHead.parse(head).totals_root:
-        raise Refused(f"the booked lines of manifest {named[0]}/{named[1]} are not the totals that stand in the log")
+        raise Refused(f"the booked lines of manifest {named[0]}/{named[1]} are not the totals in the log")
     return contents
 
 

@@ -1,4 +1,4 @@
-"""The national platform's HTTP interface: who may ask, and what each may see."""
+"""The national platform's HTTP interface: which callers it admits, and what each may see."""
 
 import asyncio
 from collections.abc import Collection
@@ -22,7 +22,7 @@ from shared.runtime.http.gate import Caller
 from shared.runtime.http.types import AnyDay, AnyPeriod, AnyProvince, PathPeriod
 
 REPORTER: Final = "reporter"
-"""The scope of a key that hands reports in; with `province:<2 digits>` beside it, only for those."""
+"""The scope of a key that hands reports in; with `province:<2 digits>` scopes, only for those."""
 Kind = Literal["coverage", "registration", "declaration", "payment"]
 _STATUS: Final = {"bad_signature": 401, "different_content": 409}
 
@@ -43,7 +43,7 @@ class PlatformAccess:
             return self._keys.reader(request)
 
     async def identify(self, request: Request) -> Caller | None:
-        """Whoever shows a known key, for the gate."""
+        """The caller that shows a known key, for the gate."""
         reader = self._reporter.find(request) or self._keys.find(request)
         if reader is None:
             return None
@@ -104,7 +104,7 @@ def routes(
     async def read_report(report_id: ReportId, seen: share) -> Response:
         async with engine.connect() as connection:
             stored = await report_store.read_body(connection, report_id)
-        # The same answer for another province's report as for none: its id is not theirs to learn either.
+        # Another province's report is answered as none would be: its id is not theirs to learn either.
         if stored is None or (seen is not None and stored[0] not in seen):
             raise HTTPException(404, "no such report in your share")
         return Response(stored[1], media_type="application/json")
@@ -169,7 +169,7 @@ def _count(metrics: Metrics, answer: Taken | Refusal) -> None:
 
 
 def _narrowed(seen: Collection[str] | None, province: str | None) -> Collection[str] | None:
-    """The share, narrowed to the province asked for; 403 for one outside it."""
+    """The share, narrowed to the requested province; 403 for one outside it."""
     if province is None:
         return seen
     if seen is not None and province not in seen:

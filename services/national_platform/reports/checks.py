@@ -43,7 +43,7 @@ def _coverage_faults(report: CoverageReport) -> Iterator[str]:
     yield from _unequal("orders", report.orders, sum(line.orders for line in report.lines))
     yield from _unequal_yuan("premium_yuan", report.premium_yuan, (line.premium_yuan for line in report.lines))
     if len({(e.insured_on, e.enterprise, e.industry, e.tariff_line) for e in report.lines}) != len(report.lines):
-        yield "a line stands twice"
+        yield "a line is repeated"
     days = [
         *(line.insured_on for line in report.lines),
         *(exclusion.insured_on for exclusion in report.exclusions),
@@ -83,7 +83,7 @@ def _registration_faults(report: RegistrationReport) -> Iterator[str]:
     if report.part > report.parts:
         yield f"part {report.part} of {report.parts}"
     if len(set(report.workers)) != len(report.workers):
-        yield "a worker stands twice"
+        yield "a worker is repeated"
 
 
 def _declaration_faults(report: DeclarationReport) -> Iterator[str]:
@@ -120,7 +120,7 @@ def _payment_faults(report: PaymentReport) -> Iterator[str]:
         if parse_yuan(item.remitted_yuan) < 0 or parse_yuan(item.late_fee_yuan) < 0:
             yield f"{item.statement_id}: a negative remittance or late fee"
     if len({item.statement_id for item in report.items}) != len(report.items):
-        yield "a statement stands twice"
+        yield "a statement is repeated"
 
 
 def _unequal(what: str, said: int, counted: int) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Receiving a report: check it, keep it, answer. Whatever is heard is kept, taken or refused.
+"""Receives a report: check it, keep it, answer. Every report is kept, taken or refused.
 
 The order of the checks: signature, schema (with the profile's version), province, sums, and then whether the report
 was held before. A key that nobody gave out is turned away before this and not kept.

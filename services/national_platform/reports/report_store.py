@@ -104,7 +104,7 @@ def index_of(report: AnyReport) -> dict[str, str | date]:
 
 @dataclass(frozen=True, slots=True)
 class ReportFilter:
-    """Which reports a reader asks for. `provinces` None: all."""
+    """Filter of a reader's report query. `provinces` None: all."""
 
     provinces: Collection[str] | None
     kind: str | None = None

@@ -45,7 +45,7 @@ class Roster:
         return any(first <= day <= last for first, last in stretches)
 
     def unconfirmed(self, report: CoverageReport) -> list[EmployeeExclusion]:
-        """The exclusions of a report that the roster does not bear out."""
+        """The exclusions of a report that the roster does not confirm."""
         return [
             exclusion
             for exclusion in report.employee_exclusions

@@ -1,9 +1,9 @@
 """The witness (见证方): cosigns a checkpoint of a log only when it continues the one before (C2SP tlog-witness).
 
-Of the entries that are new since then it asks, too, that charging has made them (`entry_authors`).
+It also requires that charging has made the entries that are new since then (`entry_authors`).
 
-If the process dies here: what was cosigned is committed before it is answered; a log that got no answer asks again, and
-the same checkpoint is cosigned again.
+If the process dies here: what was cosigned is committed before it is answered; a log that got no answer repeats its
+request, and the same checkpoint is cosigned again.
 """
 
 import hashlib
@@ -159,7 +159,7 @@ async def _read_last(connection: AsyncConnection, origin: str) -> tuple[Checkpoi
 
 
 async def _contradiction(connection: AsyncConnection, checkpoint: Checkpoint, last: Checkpoint) -> Reason | None:
-    """Why what the log signed cannot stand beside what was cosigned; an old checkpoint sent again may."""
+    """Why what the log signed contradicts what was cosigned; an old checkpoint sent again does not."""
     column = WITNESSED.c
     query = select(column.root).where(column.origin == checkpoint.origin, column.size == checkpoint.size)
     known = await connection.scalar(query)

@@ -154,7 +154,7 @@ async def test_a_journal_entry_altered_with_all_sums_above_it(intruder: Intruder
     reported, statement = await intruder.lower_a_bill()
     found = findings(await audit(intruder))
     assert [each for each in found if each.startswith(f"ledger.day_line of {reported.run}/{reported.number}")]
-    with pytest.raises(CommandFailed, match="are not the totals that stand in the log"):
+    with pytest.raises(CommandFailed, match="are not the totals in the log"):
         await write_evidence(intruder.system.settings, [statement], tmp_path)
 
 

@@ -146,5 +146,5 @@ async def test_a_changed_figure_anywhere_names_the_step_that_fails(house: LogHou
 
 async def test_no_evidence_is_given_of_books_that_were_changed(house: LogHouse) -> None:
     await forge(house.ledger, "update ledger.day_line set orders = orders + 1 where insured_on = '2026-09-29'")
-    with pytest.raises(Refused, match="are not the totals that stand in the log"):
+    with pytest.raises(Refused, match="are not the totals in the log"):
         await evidence_of(house)

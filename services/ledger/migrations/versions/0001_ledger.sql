@@ -95,7 +95,7 @@ create table ledger.decision (
     request     text not null check (request <> ''),
     content     jsonb not null
 );
-comment on table ledger.decision is 'What a person asked the ledger to do, stored before it is done.';
+comment on table ledger.decision is 'What a person ordered the ledger to do, stored before it is done.';
 comment on column ledger.decision.decision_id is 'Number of the decision.';
 comment on column ledger.decision.decided_at is 'When it was stored.';
 comment on column ledger.decision.person is 'Account of the person whose signed assertion came with the request.';
@@ -120,8 +120,8 @@ comment on column ledger.day_closing.attempt is 'Number of the attempt to close 
 comment on column ledger.day_closing.cut is 'The frozen cut: run to last number; every attempt of a day has the same.';
 comment on column ledger.day_closing.previous_cut is 'The cut of the day before.';
 comment on column ledger.day_closing.as_of is 'The instant up to which facts count.';
-comment on column ledger.day_closing.requested_at is 'When charging was asked.';
-comment on column ledger.day_closing.decision_id is 'The decision to ask; null where the clock did.';
+comment on column ledger.day_closing.requested_at is 'When the count was requested from charging.';
+comment on column ledger.day_closing.decision_id is 'The decision to close; null where the clock did.';
 
 create table ledger.day_count (
     day            date not null,
@@ -742,7 +742,7 @@ begin
     end if;
     return null;
 end $$;
--- At once, for each statement: nothing can be added to an entry that stands, and SET CONSTRAINTS opens no way round.
+-- At once, for each statement: nothing can be added to an existing entry, and SET CONSTRAINTS opens no way round.
 create trigger postings_whole after insert on ledger.posting referencing new table as added
     for each statement execute function ledger.check_postings_whole();
 
