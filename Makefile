@@ -42,7 +42,7 @@ test-rest: install ## run what `make test` leaves out
 test-kafka: install $(KAFKA) ## run the tests that use a broker on Apache Kafka (needs Java 17 and Maven)
 	@$(PY) -m pytest -n auto --kafka=apache $(ARGS)
 
-# Kafka's own jars, at the versions of the pom; nothing is asked for again until it changes.
+# Kafka's own jars, at the versions of the pom; nothing is downloaded again until it changes.
 $(KAFKA): tests/kafka/pom.xml
 	@$(PY) -c 'import sys; from tests.support.apache_kafka import complaint; sys.exit(complaint())'
 	@command -v mvn >/dev/null || { echo "make test-kafka needs Maven (mvn) to fetch Apache Kafka's jars" >&2; exit 1; }
@@ -85,7 +85,7 @@ env: ## write .env with new secrets for docker-compose.yml
 bench: install ## measure every row of the table of targets, half an hour (ARGS="charging --json"; ARGS=--short)
 	@$(PY) -m benchmarks $(ARGS)
 
-pins: install ## work out requirements/*.txt anew from pyproject.toml (ARGS=--upgrade for newer versions)
+pins: install ## resolve requirements/*.txt again from pyproject.toml (ARGS=--upgrade for newer versions)
 	@$(PY) -I tools/pins.py $(ARGS)
 
 clean: ## remove what these verbs made

@@ -16,7 +16,7 @@ TEMPLATE: Final = Path(__file__).parent / "kafka" / "security.properties"
 AUTHORITY: Final = "Danbao's internal authority"
 SECRET: Final = 0o600
 FOR_BROKER: Final = 0o640
-"""Read by the group, too: the broker's image has a user of its own."""
+"""Readable by the group, too: the broker's image runs as another user."""
 
 
 def write_certificates(authority: Path, broker: Path, hosts: Sequence[str], now: datetime) -> None:

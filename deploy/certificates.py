@@ -1,6 +1,6 @@
 """A certificate authority for the inside of a deployment, and certificates that it signs: P-256, PEM, in memory.
 
-An operator with an authority of their own gives files instead, and this one is never made.
+An operator with an own authority provides files instead, and this one is never made.
 """
 
 import ipaddress

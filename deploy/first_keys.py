@@ -1,7 +1,7 @@
-"""Make what a deployment needs once: keys that sign reports, checkpoints and messages, and the files of who may read.
+"""Make what a deployment needs once: keys that sign reports, checkpoints and messages, and the access files.
 
-`python -m deploy.first_keys`, run by the compose file before the services. What exists is left as it is, so that it
-can be run again. People and programs that read have accounts and keys of their own: `danbao user`, `danbao key`.
+`python -m deploy.first_keys`, run by the compose file before the services. Existing files are kept, so it can
+be run again. Portal users and API clients have separate accounts and keys: `danbao user`, `danbao key`.
 """
 
 import os
@@ -24,17 +24,17 @@ from shared.runtime.deployments import load_deployments
 from shared.runtime.settings import Settings
 
 METER: Final = "demo-meter"
-"""The `source` of the totals that the stand-in for an independent meter counts."""
+"""The `source` of the totals that the simulated independent meter counts."""
 FIRST_OPERATOR: Final = "operator"
 KEYS = "/keys"
 """Where the compose file mounts a volume for each of the folders; DANBAO_KEYS names another place."""
 
 
 def main(keys: Path, operator_key: str, public_url: str, kafka_published: str) -> None:
-    """Write the missing ones; the operator's key itself is kept nowhere, only its hash.
+    """Write the missing files; the operator's key itself is kept nowhere, only its hash.
 
-    `private` is for reporting alone, `charging` and `log` for charging and the ledger, `sources` for whoever stands in
-    for the outside sources, `witness` for the national platform, `readers` for our services, `public` for everybody;
+    `private` is for reporting alone, `charging` and `log` for charging and the ledger, `sources` for the simulated
+    outside sources, `witness` for the national platform, `readers` for our services, `public` for everybody;
     `ledger`, `reporting` and `operator` hold the keys that each shows to others; `proxy` and `tls` are the proxy's.
     """
     make_key_pair(keys / "private" / "signing.pem", keys / "public" / "signing.pub.pem")
@@ -72,12 +72,12 @@ class AuthorFile:
 
 def our_authors(deployments: Iterable[str], charging: Path, ledger: Path) -> list[AuthorFile]:
     """The ledger and each deployment of charging, with their keys in these folders."""
-    found = [AuthorFile(charging / f"{name}.author.pem", Role.CHARGING, name) for name in sorted(deployments)]
-    return [*found, AuthorFile(ledger / "ledger.author.pem", Role.LEDGER)]
+    authors = [AuthorFile(charging / f"{name}.author.pem", Role.CHARGING, name) for name in sorted(deployments)]
+    return [*authors, AuthorFile(ledger / "ledger.author.pem", Role.LEDGER)]
 
 
 def outside_sources(folder: Path) -> list[AuthorFile]:
-    """Stand-ins for the outside sources; real ones make keys of their own (`danbao author key`) and keep them."""
+    """Simulated outside sources; real ones make their own keys (`danbao author key`) and keep them."""
     return [
         AuthorFile(folder / "remittances.author.pem", Role.REMITTANCES),
         AuthorFile(folder / "injuries.author.pem", Role.INJURIES),
@@ -86,7 +86,7 @@ def outside_sources(folder: Path) -> list[AuthorFile]:
 
 
 def first_operator(folder: Path) -> AuthorFile:
-    """The person who decides with the command `danbao` until persons have keys of their own (`danbao author key`)."""
+    """The person who decides with the command `danbao` until persons have their own keys (`danbao author key`)."""
     return AuthorFile(folder / f"{FIRST_OPERATOR}.author.pem", Role.OPERATOR, FIRST_OPERATOR)
 
 

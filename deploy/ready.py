@@ -1,4 +1,4 @@
-"""Ask the service in this container whether it is ready: `python -m deploy.ready`, the compose file's health check.
+"""Query the readiness of the service in this container: `python -m deploy.ready`, the compose file's health check.
 
 It prints what the service answers, so that the reasons can be read in `docker inspect` too.
 """

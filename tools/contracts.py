@@ -1,6 +1,6 @@
 """The published form of what crosses a wire, from the code that decodes it: JSON Schemas and an AsyncAPI document.
 
-`docs/contracts/` holds them, checked in; `samples/` beside them is written by hand and decoded by a test.
+`docs/contracts/` holds them, checked in; its folder `samples/` is written by hand and decoded by a test.
 """
 
 import json
@@ -48,8 +48,8 @@ _FLOW: Final[dict[str, tuple[str, str]]] = {
     topics.DAYS_CLOSED: ("ledger", "reporting"),
     topics.STATEMENTS: ("ledger", "reporting"),
     topics.REMITTANCES: ("the collecting authority", "ledger"),
-    topics.INJURIES: ("whoever takes injury notices", "reporting"),
-    topics.TOTALS: ("anybody who counts independently", "reporting"),
+    topics.INJURIES: ("the source of injury notices", "reporting"),
+    topics.TOTALS: ("an independent meter", "reporting"),
 }
 
 
@@ -63,21 +63,21 @@ def documents() -> dict[str, str]:
 
 def write_documents() -> int:
     """Write them all; returns how many there are."""
-    found = documents()
-    for name, text in found.items():
+    texts = documents()
+    for name, text in texts.items():
         file = DIRECTORY / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
-    for left in set(_present()) - found.keys():
+    for left in set(_present()) - texts.keys():
         (DIRECTORY / left).unlink()
-    return len(found)
+    return len(texts)
 
 
 def outdated() -> list[str]:
     """Names of the files that are missing, differ from the code, or belong to nothing any more."""
-    found = documents()
+    texts = documents()
     present = _present()
-    return sorted(name for name in found.keys() | present.keys() if found.get(name) != present.get(name))
+    return sorted(name for name in texts.keys() | present.keys() if texts.get(name) != present.get(name))
 
 
 def _present() -> dict[str, str]:
@@ -161,7 +161,7 @@ def _operations() -> dict[str, Any]:
         operations[f"{action}{_id(topic)}"] = {
             "action": action,
             "channel": {"$ref": f"#/channels/{_id(topic)}"},
-            "summary": f"{source} tells {target}.",
+            "summary": f"{source} sends to {target}.",
         }
     return operations
 

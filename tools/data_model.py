@@ -1,6 +1,6 @@
 """Write docs/data-model.md from the comments of migrated schemas: `make docs` calls `main`.
 
-The tables stand in the order in which their migrations make them, which is the order of the service's rooms.
+Tables are listed in the order in which their migrations create them, which is the order of the service's packages.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Draws the portal's map of China anew out of the files of the npm package echarts 4.9.0 (Apache-2.0).
+"""Draw the portal's map of China from the files of the npm package echarts 4.9.0 (Apache-2.0).
 
     npm pack echarts@4.9.0 && tar xzf echarts-4.9.0.tgz && python tools/draw_map.py package
 
@@ -46,10 +46,10 @@ def decode(text: str, offset: list[int]) -> list[Point]:
 
 def rings(geometry: dict[str, Any]) -> Iterator[list[Point]]:
     """Every ring of a feature."""
-    texts, offsets = geometry["coordinates"], geometry["encodeOffsets"]
-    parts = zip(texts, offsets, strict=True) if geometry["type"] == "MultiPolygon" else [(texts, offsets)]
-    for each, starts in parts:
-        for text, start in zip(each, starts, strict=True):
+    polygons, offsets = geometry["coordinates"], geometry["encodeOffsets"]
+    parts = zip(polygons, offsets, strict=True) if geometry["type"] == "MultiPolygon" else [(polygons, offsets)]
+    for texts, starts in parts:
+        for text, start in zip(texts, starts, strict=True):
             yield decode(text, start)
 
 
@@ -87,19 +87,19 @@ def path_of(ring: list[Point]) -> str:
 def sea_of(package: Path, width: float, height: float) -> str:
     """The inset, in the lower right corner."""
     source = (package / "lib" / "coord" / "geo" / "fix" / "nanhai.js").read_text(encoding="utf-8")
-    found = re.search(r"var points = (\[\[\[.*?\]\]\]);", source, re.DOTALL)
-    assert found is not None
+    match = re.search(r"var points = (\[\[\[.*?\]\]\]);", source, re.DOTALL)
+    assert match is not None
     scale = 1.06
     left, top = width - 64 * scale - MARGIN, height - 93.1 * scale - MARGIN
-    return "".join(path_of([(left + x * scale, top + y * scale) for x, y in ring]) for ring in json.loads(found[1]))
+    return "".join(path_of([(left + x * scale, top + y * scale) for x, y in ring]) for ring in json.loads(match[1]))
 
 
 def island_of(package: Path) -> list[Point]:
     """The island that the package adds to Taiwan."""
     source = (package / "lib" / "coord" / "geo" / "fix" / "diaoyuIsland.js").read_text(encoding="utf-8")
-    found = re.search(r"var points = (\[\[\[.*?\]\]\]);", source, re.DOTALL)
-    assert found is not None
-    return [project(*point) for point in json.loads(found[1])[0]]
+    match = re.search(r"var points = (\[\[\[.*?\]\]\]);", source, re.DOTALL)
+    assert match is not None
+    return [project(*point) for point in json.loads(match[1])[0]]
 
 
 def draw(package: Path) -> dict[str, Any]:

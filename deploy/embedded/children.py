@@ -67,7 +67,7 @@ class Child:
         return self.poll()
 
     def stop(self, number: signal.Signals = signal.SIGTERM, patience_seconds: float = 10.0) -> int:
-        """Ask it to end with `number`, kill it when patience runs out, and return its exit code."""
+        """Send the signal `number`, kill the child when patience runs out, and return its exit code."""
         self.send_signal(number)
         if self.wait(patience_seconds) is None:
             self.send_signal(signal.SIGKILL)
@@ -100,7 +100,7 @@ class Child:
             return " / ".join(log.read().decode(errors="replace").split("\n")[-6:]).strip(" /") or "(empty log)"
 
     def _dismiss_watch(self) -> None:
-        """Tell the watching process that this child is gone, lest it signal a stranger with the same id."""
+        """Dismiss the watching process when this child is gone, lest it signal a stranger with the same id."""
         if self._watch is not None:
             with contextlib.suppress(OSError):
                 os.write(self._watch, b".")
@@ -119,7 +119,7 @@ def start_child(
     death_signal: signal.Signals = signal.SIGKILL,
     watched_by_pipe: bool = sys.platform != "linux",
 ) -> Child:
-    """Start a process in a session of its own (so that Ctrl-C reaches only us), tied to the life of this one.
+    """Start a process in a new session (so that Ctrl-C reaches only us), tied to the life of this one.
 
     Args:
         name: What messages call it.
@@ -153,19 +153,19 @@ def start_child(
 
 
 def _die_with_parent(number: signal.Signals) -> Callable[[], None]:
-    """What the forked child does before it becomes the program: ask the kernel for a signal at our death.
+    """Return what the forked child runs before exec: a request to the kernel for a signal at our death.
 
-    It runs between fork and exec, so all it needs is looked up before; it takes no lock and imports nothing.
+    It runs between fork and exec, so all it needs is resolved before; it takes no lock and imports nothing.
     """
     prctl = ctypes.CDLL(None, use_errno=True).prctl
     parent = os.getpid()
 
-    def ask() -> None:
+    def request_signal() -> None:
         prctl(PR_SET_PDEATHSIG, int(number), 0, 0, 0)
-        if os.getppid() != parent:  # the parent died before the kernel was asked
+        if os.getppid() != parent:  # the parent died before the request
             os._exit(1)
 
-    return ask
+    return request_signal
 
 
 def _start_watch(pid: int, number: signal.Signals) -> int:

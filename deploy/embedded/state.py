@@ -1,7 +1,7 @@
 """A folder for one embedded part, gone when its owner is.
 
-The owner holds a lock on a file in the folder as long as it lives. Who starts later removes the folders whose
-lock nobody holds: only folders of our own naming, that belong to the user we run as.
+The owner holds a lock on a file in the folder as long as it lives. A later start removes the folders whose
+lock nobody holds: only folders that match our names and belong to the user we run as.
 """
 
 import fcntl

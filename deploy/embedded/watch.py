@@ -1,7 +1,7 @@
 """Signal one process when standard input ends: `python watch.py PID SIGNAL`.
 
-Started beside a child where the system has no death signal. The other end of standard input lies with the
-parent, and the system closes it however the parent dies. A byte instead says that the child ended before.
+Started with a child where the system has no parent-death signal. The parent holds the other end of standard input,
+and the system closes it however the parent dies. A byte instead says that the child ended before.
 """
 
 import contextlib

@@ -28,7 +28,7 @@ from shared.runtime.exits import CommandFailed, Exit
 app: Final = typer.Typer(
     name="danbao",
     help="Every order insured: order events in, a billed and reported month out.",
-    epilog="Exit status: 0 done, 1 what was asked for failed, 2 wrong use or bad input, 69 a service does not answer,"
+    epilog="Exit status: 0 done, 1 the command failed, 2 wrong use or bad input, 69 a service does not answer,"
     " 70 our own error, 130 and 143 stopped by a signal.",
     no_args_is_help=True,
     add_completion=False,

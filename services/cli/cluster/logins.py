@@ -1,4 +1,4 @@
-"""The folder of Kafka passwords: one file for each login, named after it, in whatever folders below."""
+"""Read the folder of Kafka passwords: one file for each login, named after it, at any depth."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -19,8 +19,8 @@ HEAD: Final = """\
 # Who may do what on Kafka
 
 Written by `danbao kafka rights` from `shared/contracts/topic_rights.py`: change the table there. `danbao kafka setup`
-makes the ACLs, quotas and logins of it, and `tests/attacks/kafka/test_kafka_rights.py` asks Apache Kafka about
-every cell.
+makes the ACLs, quotas and logins of it, and `tests/attacks/kafka/test_kafka_rights.py` checks
+every cell on Apache Kafka.
 
 What is not listed is refused: nobody but the super users creates, alters or deletes anything, resets another group's
 offsets, or has a transactional id. Reading or writing a topic includes describing it.
@@ -49,9 +49,9 @@ def _named(topics: Iterable[Topics]) -> str:
 
 
 def _foot() -> str:
-    asking = ", ".join(f"`{name}`" for name, rights in FIXED.items() if rights.asks_settings_of)
+    readers = ", ".join(f"`{name}`" for name, rights in FIXED.items() if rights.asks_settings_of)
     return (
-        f"\n{asking} may also read the settings of the topics `orders.v1.*`. Each principal has the logins "
+        f"\n{readers} may also read the settings of the topics `orders.v1.*`. Each principal has the logins "
         f"`<principal>-{LOGINS[0]}` and `<principal>-{LOGINS[1]}`\nof equal rights. Super users, for the broker itself "
         f"and the setup job only: {', '.join(f'`{name}`' for name in SUPER_USERS)}.\nA batch of records is at most "
         f"{ORDER_MESSAGE_BYTES // 1024 // 1024} MiB on an orders topic, {INTERNAL_MESSAGE_BYTES // 1024 // 1024} MiB "

@@ -103,7 +103,7 @@ async def grant(settings: CommandSettings) -> None:
 
 
 async def check(settings: CommandSettings) -> Report:
-    """Only look: what is missing, and what is there though the table does not have it."""
+    """Report what is missing and what exists without being in the table; change nothing."""
     wanted = Wanted.of(settings)
     async with open_cluster(settings) as cluster:
         return await _compare(cluster, wanted)
@@ -127,9 +127,9 @@ async def _compare(cluster: Cluster, wanted: Wanted) -> Report:
 
 async def _drifted(cluster: Cluster, wanted: Wanted, topics: set[str]) -> dict[str, dict[str, str]]:
     """Topics that are there with other settings than the table's; with those that they should have."""
-    found = await cluster.settings_of(wanted.topics.keys() & topics)
+    current = await cluster.settings_of(wanted.topics.keys() & topics)
     drifted = {}
-    for topic, has in found.items():
+    for topic, has in current.items():
         own = topic_settings(topic, wanted.timestamps)
         if other := {name: value for name, value in own.items() if has.get(name) != value}:
             drifted[topic] = other

@@ -40,8 +40,8 @@ def list_adjustments(
     from services.demo.running.event_loop import run_work
     from services.demo.running.state import settings_from
 
-    found = run_work(read_adjustments(settings_from(state), enterprise))
-    _print(found, as_json, lambda: print_adjustments(found["adjustments"]))
+    adjustments = run_work(read_adjustments(settings_from(state), enterprise))
+    _print(adjustments, as_json, lambda: print_adjustments(adjustments["adjustments"]))
     return Exit.OK
 
 
@@ -62,8 +62,8 @@ def propose(
     from services.demo.running.state import settings_from
 
     wish = {"enterprise": enterprise, "day": parse_day(day).isoformat(), "reason": reason}
-    found = run_work(propose_adjustment(settings_from(state), wish))
-    _print(found, as_json, lambda: print_adjustments([found]))
+    adjustment = run_work(propose_adjustment(settings_from(state), wish))
+    _print(adjustment, as_json, lambda: print_adjustments([adjustment]))
     return Exit.OK
 
 
@@ -80,13 +80,13 @@ def consent(
     from services.demo.running.event_loop import run_work
     from services.demo.running.state import settings_from
 
-    found = run_work(consent_to(settings_from(state), proposal))
-    _print(found, as_json, lambda: print_adjustments([found]))
+    adjustment = run_work(consent_to(settings_from(state), proposal))
+    _print(adjustment, as_json, lambda: print_adjustments([adjustment]))
     return Exit.OK
 
 
-def _print(found: "Adjustment | Adjustments", as_json: bool, as_table: Callable[[], None]) -> None:
+def _print(answer: "Adjustment | Adjustments", as_json: bool, as_table: Callable[[], None]) -> None:
     if as_json:
-        print(json.dumps(found, ensure_ascii=False))
+        print(json.dumps(answer, ensure_ascii=False))
     else:
         as_table()

@@ -84,15 +84,15 @@ def verify(
         status = Exit.OK
         async with _open(settings_from(state)) as archive:
             kept = [row["day"] for row in await archive.states() if row["is_kept"]]
-            for each in map(parse_day, [day] if day else kept):
-                with progress_bar(f"checking {each}", None) as bar:
+            for archived_on in map(parse_day, [day] if day else kept):
+                with progress_bar(f"checking {archived_on}", None) as bar:
                     try:
-                        index = await archive.verify(each, bar.advance)
+                        index = await archive.verify(archived_on, bar.advance)
                     except Refused as error:
                         status = Exit.FAILED
-                        print(f"{each} FAILED: {error}")
+                        print(f"{archived_on} FAILED: {error}")
                         continue
-                print(f"{each} passed: {index.rows:,} rows give the roots of their manifests")
+                print(f"{archived_on} passed: {index.rows:,} rows give the roots of their manifests")
         return status
 
     return run_work(work())
@@ -107,11 +107,11 @@ def show(state: State = None, as_json: Json = False) -> int:
         async with _open(settings_from(state)) as archive:
             return await archive.states()
 
-    found = run_work(work())
+    days = run_work(work())
     if as_json:
-        print(json.dumps({"days": found}))
-    for each in [] if as_json else found:
-        print(f"{each['day']}  {each['state']:<12} {each['rows']:>12,} rows {each['bytes']:>14,} bytes")
+        print(json.dumps({"days": days}))
+    for row in [] if as_json else days:
+        print(f"{row['day']}  {row['state']:<12} {row['rows']:>12,} rows {row['bytes']:>14,} bytes")
     return Exit.OK
 
 

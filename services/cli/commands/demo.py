@@ -43,7 +43,7 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def demo(orders: Orders = DEMO_ORDERS, seed: Seed = 1, as_json: Json = False, stays: Stay = False) -> int:
-    """Stream a month of orders through a system of its own: charge, close, bill, report, audit; then show it."""
+    """Stream a month of orders through a separate system: charge, close, bill, report, audit; then show it."""
     from services.demo.demo import DemoRequest, run_demo
     from services.demo.progress import progress_bar
     from services.demo.running.event_loop import run_work, state_directory

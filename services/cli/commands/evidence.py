@@ -45,11 +45,11 @@ def export(
         async with httpx.AsyncClient(base_url=prefix, timeout=30.0, trust_env=False) as client:
             return await export_log(client, folder, authors)
 
-    found = run_work(copy())
+    exported = run_work(copy())
     if as_json:
-        print(json.dumps({"size": found.size, "files": found.files, "authors": found.authors}))
+        print(json.dumps({"size": exported.size, "files": exported.files, "authors": exported.authors}))
     else:
-        print(f"{folder}: a log of {found.size:,} entries, {found.files:,} new files. {found.authors}")
+        print(f"{folder}: a log of {exported.size:,} entries, {exported.files:,} new files. {exported.authors}")
     return Exit.OK
 
 

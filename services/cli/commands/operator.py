@@ -38,12 +38,12 @@ def status(state: State = None, as_json: Json = False) -> int:
     from services.demo.running.event_loop import run_work
     from services.demo.running.state import settings_from
 
-    found = run_work(read_status(settings_from(state)))
+    states = run_work(read_status(settings_from(state)))
     if as_json:
-        print(json.dumps(found, ensure_ascii=False))
+        print(json.dumps(states, ensure_ascii=False))
     else:
-        print_status(found)
-    return Exit.OK if all("error" not in each for each in found.values()) else Exit.UNAVAILABLE
+        print_status(states)
+    return Exit.OK if all("error" not in answer for answer in states.values()) else Exit.UNAVAILABLE
 
 
 def close_day(
@@ -51,7 +51,7 @@ def close_day(
     as_of: AsOf = "",
     state: State = None,
 ) -> int:
-    """Close a day: freeze its cut, have it counted, and wait until the books of the day stand."""
+    """Close a day: freeze its cut, have it counted, and wait until the day's books are closed."""
     from services.cli.operations.service_requests import close, parse_day, parse_instant
     from services.demo.running.event_loop import run_work
     from services.demo.running.state import settings_from
@@ -92,17 +92,17 @@ def statement(
     from services.demo.running.state import settings_from
     from shared.domain.calendar import Month
 
-    found = run_work(read_statements(settings_from(state), Month.parse(period), enterprise, province))
+    answer = run_work(read_statements(settings_from(state), Month.parse(period), enterprise, province))
     if evidence is not None:
         run_work(
             write_evidence(
-                settings_from(state), [statement["statement_id"] for statement in found["statements"]], evidence
+                settings_from(state), [statement["statement_id"] for statement in answer["statements"]], evidence
             )
         )
     if as_json:
-        print(json.dumps(found, ensure_ascii=False))
+        print(json.dumps(answer, ensure_ascii=False))
     else:
-        print_statements(found["statements"])
+        print_statements(answer["statements"])
     return Exit.OK
 
 
@@ -129,11 +129,11 @@ def receipt(
         print(json.dumps(made) if as_json else made["link"])
         return Exit.OK
     wish = {"enterprise": enterprise, "order_id": order, "worker": worker, "at": at}
-    found = run_work(read_receipts(settings_from(state), wish))
+    answer = run_work(read_receipts(settings_from(state), wish))
     if as_json:
-        print(json.dumps(found, ensure_ascii=False))
+        print(json.dumps(answer, ensure_ascii=False))
     else:
-        print_receipts(found["orders"], has_qr=qr)
+        print_receipts(answer["orders"], has_qr=qr)
     return Exit.OK
 
 
@@ -172,7 +172,7 @@ def token(
         Path | None, typer.Option("--key-file", help="File of the scheme key; else DANBAO_SCHEME_KEY holds it.")
     ] = None,
 ) -> int:
-    """Compute workers' tokens. Standard input: a line each, TYPE NUMBER; a terminal is asked, without echo."""
+    """Compute workers' tokens. Standard input: a line each, TYPE NUMBER; a terminal is prompted, without echo."""
     from services.cli.operations.worker_tokens import read_documents, read_scheme_key
     from shared.domain.scheme.worker import worker_token
 
@@ -208,9 +208,9 @@ def decisions(
     from services.demo.running.event_loop import run_work
     from services.demo.running.state import settings_from
 
-    found = run_work(read_decisions(settings_from(state), service, after, limit))
+    page = run_work(read_decisions(settings_from(state), service, after, limit))
     if as_json:
-        print(json.dumps(found, ensure_ascii=False))
+        print(json.dumps(page, ensure_ascii=False))
     else:
-        print_decisions(found["decisions"])
+        print_decisions(page["decisions"])
     return Exit.OK

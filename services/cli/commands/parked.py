@@ -37,16 +37,16 @@ def list_parked(
     state: State = None,
     as_json: Json = False,
 ) -> int:
-    """List parked events: where they stood, why they are parked, whether they were sent again."""
+    """List parked events: their positions, why they are parked, whether they were sent again."""
     from services.cli.operations.parked_events import print_parked, read_parked
     from services.demo.running.event_loop import run_work
     from services.demo.running.state import settings_from
 
-    found = run_work(read_parked(settings_from(state), reason, enterprise, after, limit))
+    page = run_work(read_parked(settings_from(state), reason, enterprise, after, limit))
     if as_json:
-        print(json.dumps(found, ensure_ascii=False))
+        print(json.dumps(page, ensure_ascii=False))
     else:
-        print_parked(found["parked"])
+        print_parked(page["parked"])
     return Exit.OK
 
 

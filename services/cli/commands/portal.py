@@ -34,7 +34,7 @@ Name = Annotated[str, typer.Argument(help="The account: small letters, digits an
 def add_commands(app: typer.Typer) -> None:
     """Give the application these commands."""
     portal = typer.Typer(help="The portal that people see.", no_args_is_help=True, rich_markup_mode=None)
-    portal.callback()(lambda: None)  # one command only: without this its name would not be asked for
+    portal.callback()(lambda: None)  # typer drops the name of a single command without a callback
     portal.command("rebuild")(rebuild)
     app.add_typer(portal, name="portal")
     user = typer.Typer(help="Accounts of people who sign in to the portal.", no_args_is_help=True)
@@ -51,7 +51,7 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def add_user(name: Name, role: AsRole, scope: InScope = "", state: State = None) -> int:
-    """Make an account. Its password is asked for, without echo, or is the first line of standard input."""
+    """Make an account. Its password is prompted for, without echo, or is the first line of standard input."""
     from services.cli.operations.portal_accounts import post, read_password
     from services.demo.running.event_loop import run_work
     from services.demo.running.state import settings_from
@@ -69,11 +69,11 @@ def list_users(state: State = None, as_json: Json = False) -> int:
     from services.demo.running.event_loop import run_work
     from services.demo.running.state import settings_from
 
-    found = run_work(list_accounts(settings_from(state)))
+    answer = run_work(list_accounts(settings_from(state)))
     if as_json:
-        print(json.dumps(found, ensure_ascii=False))
+        print(json.dumps(answer, ensure_ascii=False))
     else:
-        print_accounts(found["accounts"])
+        print_accounts(answer["accounts"])
     return Exit.OK
 
 
@@ -124,11 +124,11 @@ def list_keys(state: State = None, as_json: Json = False) -> int:
     from services.demo.running.event_loop import run_work
     from services.demo.running.state import settings_from
 
-    found = run_work(list_keys(settings_from(state)))
+    answer = run_work(list_keys(settings_from(state)))
     if as_json:
-        print(json.dumps(found, ensure_ascii=False))
+        print(json.dumps(answer, ensure_ascii=False))
     else:
-        print_keys(found["api_keys"])
+        print_keys(answer["api_keys"])
     return Exit.OK
 
 

@@ -32,7 +32,7 @@ def rerate(
 ) -> int:
     """Show what the scheme that charging runs with now would change of orders charged before; book it with --apply.
 
-    Correct the scheme files and start every charging worker anew first. Closed months are corrected by adjustments on
+    Correct the scheme files and restart every charging worker first. Closed months are corrected by adjustments on
     the next statement. Run again after a crash; when nothing differs, nothing is changed.
     """
     from services.cli.operations.rerating import Wish, print_rerating, rerate_days
@@ -41,9 +41,9 @@ def rerate(
     from services.demo.running.state import settings_from
 
     wish = Wish(parse_day(first), parse_day(last), enterprise, province, apply)
-    found = run_work(rerate_days(settings_from(state), wish))
+    rerating = run_work(rerate_days(settings_from(state), wish))
     if as_json:
-        print(json.dumps(found, ensure_ascii=False))
+        print(json.dumps(rerating, ensure_ascii=False))
     else:
-        print_rerating(found, wish)
+        print_rerating(rerating, wish)
     return Exit.OK

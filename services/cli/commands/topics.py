@@ -46,11 +46,11 @@ def move_on(
     from shared.domain.errors import Refused
 
     settings = settings_from(state)
-    found = run_work(read_losses(settings, topic))
-    print(words(found))
-    if not found or not is_agreed:
+    losses = run_work(read_losses(settings, topic))
+    print(words(losses))
+    if not losses or not is_agreed:
         return Exit.OK
     if not why:
         raise Refused("--why is needed with --yes: it is kept with the decision")
-    print(run_work(decide(settings, topic, found, why)))
+    print(run_work(decide(settings, topic, losses, why)))
     return Exit.OK

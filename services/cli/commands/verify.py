@@ -37,15 +37,15 @@ def receipt(
     from services.verify.receipt import Expected, verify_receipt
     from shared.domain.evidence.order_receipt import OrderReceipt
 
-    found, keys = OrderReceipt.parse_text(_text_of(given)), Keys.read(key)
-    return _print_proof(lambda: verify_receipt(found, keys, Expected(worker, order, enterprise)))
+    parsed, keys = OrderReceipt.parse_text(_text_of(given)), Keys.read(key)
+    return _print_proof(lambda: verify_receipt(parsed, keys, Expected(worker, order, enterprise)))
 
 
 @verify.command()
 def statement(
     file: Annotated[Path, typer.Argument(help="A statement with its evidence (danbao statement --evidence).")], key: Key
 ) -> int:
-    """Work a statement out anew from its evidence; 1 when a figure does not follow, naming the step."""
+    """Recompute a statement from its evidence; 1 when a figure does not follow, naming the step."""
     from services.verify.keys import Keys
     from services.verify.statement import verify_statement
 

@@ -1,4 +1,4 @@
-"""Ask charging for adjustments of orders outside signed declarations, and print them."""
+"""Propose, list and consent to adjustments of orders outside signed declarations, and print them."""
 
 from typing import Final
 
@@ -17,36 +17,36 @@ _COLUMNS: Final = ("id", "enterprise", "day", "orders", "yuan", "proposed by", "
 async def read_adjustments(settings: CommandSettings, enterprise: str) -> Adjustments:
     """`{"adjustments": [...]}`, the oldest first."""
     async with open_apis(settings) as apis:
-        asked = {"enterprise": enterprise} if enterprise else {}
-        found: Adjustments = await apis.charging.get("/v1/adjustments", **asked)
-    return found
+        query = {"enterprise": enterprise} if enterprise else {}
+        adjustments: Adjustments = await apis.charging.get("/v1/adjustments", **query)
+    return adjustments
 
 
 async def propose_adjustment(settings: CommandSettings, wish: dict[str, str]) -> Adjustment:
     """The proposal as charging keeps it."""
     async with open_apis(settings) as apis:
-        found: Adjustment = await apis.charging.post("/v1/adjustments", wish)
-    return found
+        adjustment: Adjustment = await apis.charging.post("/v1/adjustments", wish)
+    return adjustment
 
 
 async def consent_to(settings: CommandSettings, proposal: int) -> Adjustment:
     """The proposal with its consent, and how many orders were reversed now."""
     async with open_apis(settings) as apis:
         path = f"/v1/adjustments/{proposal}/consent"
-        found: Adjustment = await apis.charging.post(path, None, CONSENT_SECONDS)
-    return found
+        adjustment: Adjustment = await apis.charging.post(path, None, CONSENT_SECONDS)
+    return adjustment
 
 
-def print_adjustments(found: list[Adjustment]) -> None:
-    """A line for each."""
+def print_adjustments(adjustments: list[Adjustment]) -> None:
+    """Print one line for each adjustment."""
     table = Table(box=None)
     for name in _COLUMNS:
         table.add_column(name, justify="right" if name in {"id", "orders", "yuan"} else "left")
-    for each in found:
+    for row in adjustments:
         table.add_row(
-            str(each["id"]), each["enterprise"], each["insured_on"], f"{each['orders']:,}", each["premium_yuan"],
-            each["proposed_by"], each["reason"], each["consented_by"] or "nobody yet",
+            str(row["id"]), row["enterprise"], row["insured_on"], f"{row['orders']:,}", row["premium_yuan"],
+            row["proposed_by"], row["reason"], row["consented_by"] or "nobody yet",
         )  # fmt: skip
     console = Console(markup=False, highlight=False)
     wide = console if console.is_terminal else Console(width=200, markup=False, highlight=False)
-    wide.print(table if found else "nothing was proposed")
+    wide.print(table if adjustments else "nothing was proposed")

@@ -15,8 +15,8 @@ async def read_decisions(settings: CommandSettings, service: str, after: int, li
         raise Refused(f"not a service that stores decisions: {service!r}; it is one of {', '.join(sorted(DECIDING))}")
     async with open_apis(settings) as apis:
         api = apis.charging if service == "charging" else apis.ledger
-        found: DecisionPage = await api.get("/v1/decisions", after=str(after), limit=str(limit))
-    return found
+        page: DecisionPage = await api.get("/v1/decisions", after=str(after), limit=str(limit))
+    return page
 
 
 def print_decisions(decisions: list[Decision]) -> None:

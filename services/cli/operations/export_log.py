@@ -41,26 +41,26 @@ async def export_log(log: httpx.AsyncClient, folder: Path, authors: Authors | No
         Unavailable: The log does not answer.
     """
     note = await _get(log, "checkpoint")
-    found = _read(note)
+    checkpoint = _read(note)
     files = 0
-    for tile in tiles_of(found.size):
+    for tile in tiles_of(checkpoint.size):
         path = folder / tile.path
         if not path.exists():
             _write(path, await _get(log, tile.path))
             files += 1
-    _check(folder, found)
+    _check(folder, checkpoint)
     made = "Their authors were not checked: no key of charging is known."
     if authors is not None and authors.has(Role.CHARGING):
-        made = _check_authors(folder, found, authors)
+        made = _check_authors(folder, checkpoint, authors)
     _write(folder / "checkpoint", note)
-    return Exported(found.size, files, made)
+    return Exported(checkpoint.size, files, made)
 
 
-def _check_authors(folder: Path, found: Checkpoint, authors: Authors) -> str:
+def _check_authors(folder: Path, checkpoint: Checkpoint, authors: Authors) -> str:
     """What is proved of the authors; the bundles are held against the tiles, whose root was checked."""
     checked = LogAuthors(authors)
-    for number in range(-(-found.size // WIDTH)):
-        bundle, tile = tile_at(ENTRIES, number, found.size), tile_at(0, number, found.size)
+    for number in range(-(-checkpoint.size // WIDTH)):
+        bundle, tile = tile_at(ENTRIES, number, checkpoint.size), tile_at(0, number, checkpoint.size)
         try:
             entries = split_entries((folder / bundle.path).read_bytes())
             for index, entry in enumerate(entries, bundle.start):
@@ -73,23 +73,23 @@ def _check_authors(folder: Path, found: Checkpoint, authors: Authors) -> str:
     return checked.sentence
 
 
-def _check(folder: Path, found: Checkpoint) -> None:
+def _check(folder: Path, checkpoint: Checkpoint) -> None:
     """The root, and that the log goes on from the checkpoint that was copied before."""
     ours = folder / "checkpoint"
-    last = _read(ours.read_bytes()) if ours.exists() else Checkpoint(found.origin, 0, merkle.EMPTY_ROOT)
-    if last.origin != found.origin or last.size > found.size:
-        raise CommandFailed(f"{folder} holds {last.size} entries of {last.origin}, the log has {found.size}")
+    last = _read(ours.read_bytes()) if ours.exists() else Checkpoint(checkpoint.origin, 0, merkle.EMPTY_ROOT)
+    if last.origin != checkpoint.origin or last.size > checkpoint.size:
+        raise CommandFailed(f"{folder} holds {last.size} entries of {last.origin}, the log has {checkpoint.size}")
 
     def hashes(level: int, number: int) -> Sequence[bytes]:
-        return split_hashes((folder / tile_at(level, number, found.size).path).read_bytes())
+        return split_hashes((folder / tile_at(level, number, checkpoint.size).path).read_bytes())
 
     try:
         node = node_reader(hashes)
-        roots = [merkle.range_root((0, size), node) for size in (last.size, found.size)]
+        roots = [merkle.range_root((0, size), node) for size in (last.size, checkpoint.size)]
     except (Refused, IndexError) as error:
-        raise CommandFailed(f"the tiles of {found.size} entries do not read: {error}") from error
-    if roots != [last.root, found.root]:
-        size = found.size if roots[1] != found.root else last.size
+        raise CommandFailed(f"the tiles of {checkpoint.size} entries do not read: {error}") from error
+    if roots != [last.root, checkpoint.root]:
+        size = checkpoint.size if roots[1] != checkpoint.root else last.size
         raise CommandFailed(f"the tiles are not those of the checkpoint over {size} entries: the copy stays as it was")
 
 
@@ -112,6 +112,6 @@ async def _get(log: httpx.AsyncClient, path: str) -> bytes:
 
 def _write(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_bytes(data)
-    beside.replace(path)
+    unseen = path.with_name(f".{path.name}.{os.getpid()}")
+    unseen.write_bytes(data)
+    unseen.replace(path)

@@ -1,4 +1,4 @@
-"""Parked events as an operator asks for them."""
+"""Read parked events for an operator."""
 
 from base64 import b64decode
 from datetime import UTC, datetime
@@ -20,8 +20,8 @@ async def read_parked(settings: CommandSettings, reason: str, enterprise: str, a
     """A page of charging's list; empty texts mean any."""
     wanted = {"reason": reason, "enterprise": enterprise, "after": after, "limit": str(limit)}
     async with open_apis(settings) as apis:
-        found: ParkedPage = await apis.charging.get("/v1/parked", **{k: v for k, v in wanted.items() if v})
-    return found
+        page: ParkedPage = await apis.charging.get("/v1/parked", **{k: v for k, v in wanted.items() if v})
+    return page
 
 
 async def read_event(settings: CommandSettings, cursor: str) -> JsonObject:
@@ -30,8 +30,8 @@ async def read_event(settings: CommandSettings, cursor: str) -> JsonObject:
     if not (batch.isdigit() and leaf_index.isdigit()):
         raise Refused(f"not of the form BATCH.INDEX: {cursor!r}")
     async with open_apis(settings) as apis:
-        found: JsonObject = await apis.charging.get(f"/v1/parked/{batch}/{leaf_index}")
-    return found
+        event: JsonObject = await apis.charging.get(f"/v1/parked/{batch}/{leaf_index}")
+    return event
 
 
 async def resend(settings: CommandSettings, reason: str, enterprise: str) -> str:

@@ -1,4 +1,4 @@
-"""What `danbao user` and `danbao key` ask of reporting, and how they show it."""
+"""Request accounts and keys from reporting for `danbao user` and `danbao key`, and print them."""
 
 import getpass
 import sys

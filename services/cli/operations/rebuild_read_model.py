@@ -1,4 +1,4 @@
-"""The rebuild of the read model as an operator asks for it: reporting does it, a transaction a day; this waits."""
+"""Request a rebuild of the read model and wait for it: reporting rebuilds one day in each transaction."""
 
 import asyncio
 from typing import Final

@@ -1,4 +1,4 @@
-"""Re-rating as an operator asks for it: day by day, so that no answer takes long; first all of it, then the booking."""
+"""Re-rate for an operator: day by day, so that no answer takes long; first compute all days, then book."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ class Wish:
             yield self.first_on + timedelta(days=number)
 
     def of_day(self, day: date, *, apply: bool) -> dict[str, str | bool | None]:
-        """What charging is asked for one day."""
+        """The request to charging for one day."""
         place = {"enterprise": self.enterprise or None, "province": self.province or None}
         return {"first_on": day.isoformat(), "last_on": day.isoformat(), **place, "apply": apply}
 
@@ -48,7 +48,9 @@ async def rerate_days(settings: CommandSettings, wish: Wish) -> Rerating:
     """`{"differences": [...], "booked": orders, "manifests": n}`; raises CommandFailed before anything is booked."""
     async with open_apis(settings) as apis:
         differences = [
-            each for day in wish.days() for each in (await _ask(apis, wish, day, apply=False))["differences"]
+            difference
+            for day in wish.days()
+            for difference in (await _ask(apis, wish, day, apply=False))["differences"]
         ]
         booked, manifests = 0, 0
         if wish.is_booked:
@@ -71,7 +73,7 @@ def _refuse_uncovered(differences: list[RatedDifference]) -> None:
             raise CommandFailed(f"nothing was booked: no tariff line holds for {place} on {difference['insured_on']}")
 
 
-def print_rerating(found: Rerating, wish: Wish) -> None:
+def print_rerating(rerating: Rerating, wish: Wish) -> None:
     """A line for each month, place and change, and what was booked."""
     table = Table(box=None)
     for name in ("month", "enterprise", "province", "industry", "was", "is"):
@@ -79,16 +81,16 @@ def print_rerating(found: Rerating, wish: Wish) -> None:
     for name in ("orders", "charged", "owed", "difference"):
         table.add_column(name, justify="right", no_wrap=True)
     total = 0
-    for key, (orders, old, new) in sorted(_by_month(found["differences"]).items()):
+    for key, (orders, old, new) in sorted(_by_month(rerating["differences"]).items()):
         month, enterprise, province, industry, was, now = key
         figures = (f"{orders:,}", *(yuan(Amount(amount)) for amount in (old, new, new - old)))
         table.add_row(month, enterprise, province, industry, was, now, *figures)
         total += new - old
     console = Console(soft_wrap=True, markup=False, highlight=False)
-    console.print(table if found["differences"] else "every order is rated as the scheme says now")
+    console.print(table if rerating["differences"] else "every order is rated as the scheme says now")
     if wish.is_booked:
-        console.print(f"{found['booked']:,} orders corrected in {found['manifests']} manifests")
-    elif found["differences"]:
+        console.print(f"{rerating['booked']:,} orders corrected in {rerating['manifests']} manifests")
+    elif rerating["differences"]:
         console.print(f"difference {yuan(Amount(total))} yuan; nothing was booked: --apply books it")
 
 

@@ -1,4 +1,4 @@
-"""What an operator asks of the running services."""
+"""Send an operator's requests to the running services."""
 
 import json
 from collections.abc import Iterable
@@ -55,16 +55,16 @@ async def read_status(settings: CommandSettings) -> dict[str, JsonObject]:
 
 async def _status_of(api: Api) -> JsonObject:
     try:
-        found: JsonObject = await api.get("/v1/status")
+        status: JsonObject = await api.get("/v1/status")
     except CommandFailed as error:
         return {"error": str(error)}
-    return found
+    return status
 
 
-def print_status(found: dict[str, JsonObject]) -> None:
+def print_status(states: dict[str, JsonObject]) -> None:
     """A line for each figure."""
     table = Table(show_header=False, box=None)
-    for service, figures in found.items():
+    for service, figures in states.items():
         for number, (name, value) in enumerate(figures.items()):
             table.add_row("" if number else service, name, _shown(name, value))
     Console(soft_wrap=True).print(table)
@@ -100,10 +100,10 @@ async def bill(settings: CommandSettings, period: Month, as_of: datetime) -> str
 async def read_statements(settings: CommandSettings, period: Month, enterprise: str, province: str) -> Statements:
     """`{"statements": [...]}` as the ledger answers."""
     narrowed = {"enterprise": enterprise, "province": province}
-    asked = {"period": str(period)} | {name: value for name, value in narrowed.items() if value}
+    query = {"period": str(period)} | {name: value for name, value in narrowed.items() if value}
     async with open_apis(settings, SHORT_PATIENCE_SECONDS) as apis:
-        found: Statements = await apis.ledger.get("/v1/statements", **asked)
-    return found
+        statements: Statements = await apis.ledger.get("/v1/statements", **query)
+    return statements
 
 
 async def write_evidence(settings: CommandSettings, statement_ids: Iterable[str], folder: Path) -> None:
@@ -111,21 +111,21 @@ async def write_evidence(settings: CommandSettings, statement_ids: Iterable[str]
     folder.mkdir(parents=True, exist_ok=True)
     async with open_apis(settings, SHORT_PATIENCE_SECONDS) as apis:
         for statement_id in statement_ids:
-            found: JsonObject = await apis.ledger.get(f"/v1/statements/{statement_id}/evidence")
-            text = json.dumps(found, ensure_ascii=False, indent=1)
+            evidence: JsonObject = await apis.ledger.get(f"/v1/statements/{statement_id}/evidence")
+            text = json.dumps(evidence, ensure_ascii=False, indent=1)
             (folder / f"{statement_id}.json").write_text(text + "\n", encoding="utf-8")
 
 
 async def read_receipts(settings: CommandSettings, wish: dict[str, str]) -> Receipts:
     """`{"orders": [...]}` as reporting answers."""
     async with open_apis(settings, SHORT_PATIENCE_SECONDS) as apis:
-        asked = {name: value for name, value in wish.items() if value}
-        found: Receipts = await apis.reporting.get("/v1/order-receipts", **asked)
-    return found
+        query = {name: value for name, value in wish.items() if value}
+        receipts: Receipts = await apis.reporting.get("/v1/order-receipts", **query)
+    return receipts
 
 
 def print_receipts(orders: list[OrderWithReceipt], *, has_qr: bool) -> None:
-    """Each order with its link, and with its code where one is asked for and holds it."""
+    """Print each order with its link, and with its QR code where one is requested and can hold the link."""
     for order in orders:
         print(f"order {order['order_id']} of {order['enterprise']}, worker {order['worker_id']}: {order['state']}")
         if order["link"] is None:

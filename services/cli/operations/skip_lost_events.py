@@ -1,4 +1,4 @@
-"""Moving on over events that are gone, as an operator asks for it: what is shown is what is agreed to."""
+"""Skip lost events for an operator: what is shown is what the operator agrees to."""
 
 from typing import Literal
 
@@ -16,8 +16,8 @@ async def read_losses(settings: CommandSettings, topic: str) -> Losses:
     if enterprise_of(topic) is None:
         raise Refused(f"not the topic of an enterprise: {topic!r}")
     async with open_apis(settings) as apis:
-        found: Losses = (await apis.charging.get(f"/v1/topics/{topic}/losses"))["losses"]
-    return found
+        losses: Losses = (await apis.charging.get(f"/v1/topics/{topic}/losses"))["losses"]
+    return losses
 
 
 async def decide(settings: CommandSettings, topic: str, losses: Losses, why: str) -> str:
