@@ -4,6 +4,7 @@
 """
 
 import json
+import re
 import sys
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from shared.contracts import events, manifests, notices, reports, topics
 from shared.runtime.settings import HOUSE
 
 DIRECTORY: Final = HOUSE / "docs" / "contracts"
+CITATION: Final = re.compile(r"docs/decisions/(\d{4})(?!\d|-)")
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 VERSION: Final = "1.0.0"
 EVENTS: Final[dict[str, type[msgspec.Struct]]] = {
@@ -95,7 +97,13 @@ def _model_schema(name: str, kind: type[BaseModel]) -> dict[str, Any]:
 
 
 def _text(content: dict[str, Any]) -> str:
-    return json.dumps(content, ensure_ascii=False, indent=2) + "\n"
+    return CITATION.sub(_cite_file, json.dumps(content, ensure_ascii=False, indent=2)) + "\n"
+
+
+def _cite_file(citation: re.Match[str]) -> str:
+    """The file of the decision record that is cited by its number, so that a reader of the schema can open it."""
+    (file,) = (HOUSE / "docs" / "decisions").glob(f"{citation[1]}-*.md")
+    return file.relative_to(HOUSE).as_posix()
 
 
 def asyncapi() -> dict[str, Any]:

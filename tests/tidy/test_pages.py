@@ -72,3 +72,9 @@ def test_the_tree_of_a_service_is_its_folder(readme: Path) -> None:
     (tree,) = TREE.findall(readme.read_text(encoding="utf-8"))
     shown = {line.split()[0].rstrip("/") for line in tree.splitlines() if not line.startswith(" ")}
     assert shown == {path.name for path in readme.parent.iterdir()} - UNLISTED
+
+
+def test_the_published_schemas_cite_files_that_exist() -> None:
+    schemas = [path.read_text(encoding="utf-8") for path in ROOT.glob("docs/contracts/**/*.json")]
+    cited = {path for schema in schemas for path in re.findall(r"docs/[\w/.-]*\w", schema)}
+    assert [path for path in sorted(cited) if not (ROOT / path).exists()] == []
