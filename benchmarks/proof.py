@@ -23,7 +23,7 @@ from services.charging.queries.entry_rows import EntryRow, entry_content, entry_
 from services.charging.queries.orders import OrderQueries
 from services.charging.queries.proofs import Proofs
 from services.charging.store.leaf_groups import Groups
-from services.charging.store.partition_queries import open_asking
+from services.charging.store.partition_queries import open_query_pool
 from shared.adapters.postgres.migrations import migrate
 from shared.adapters.postgres.pool import PATIENT, Connection, Pool, open_pool, with_login
 from shared.adapters.postgres.queries.statements import query
@@ -68,7 +68,7 @@ async def _measure(owner: str, orders: int, questions: int) -> dict[str, Any]:
     async with open_pool(owner, size=2) as pool, pool.acquire() as connection:
         await _fill(connection, orders)
         summed_up = await _bytes(connection)
-        async with open_asking(with_login(owner, "danbao_charging", "bench-charging"), PATIENT) as ours:
+        async with open_query_pool(with_login(owner, "danbao_charging", "bench-charging"), PATIENT) as ours:
             await _write_manifests(pool, ours, {1 << 32 | place // BATCH + 1 for place in drawn})
             open_part = await _ask(ours, orders, drawn[: questions // 10])
             began = time.perf_counter()

@@ -45,7 +45,7 @@ from services.charging.settings import ChargingSettings
 from services.charging.store.day_partitions import DayPartitions, PartitionsAhead
 from services.charging.store.deployment import claim_database, own_group, register_enterprises
 from services.charging.store.manifests import Run, signed_payload, start_run
-from services.charging.store.partition_queries import open_asking
+from services.charging.store.partition_queries import open_query_pool
 from shared.adapters.crypto.author_keys import load_authors, load_signer
 from shared.adapters.crypto.hashing import check_hashing
 from shared.adapters.crypto.signing import AuthorSigner
@@ -119,7 +119,7 @@ class _Worker:
         self.collector.note_batch()
 
     def make_reader(self) -> EventReader:
-        """A reader with templates of its own."""
+        """A reader with its own templates."""
         limits = intake_limits(self.service.settings)
         return EventReader(self.scheme, known_regions(), self.enterprise_ids, limits)
 
@@ -174,7 +174,7 @@ class Settler:
         return count
 
     def periodic(self, pause_seconds: float) -> Periodic:
-        """The work to run beside the server."""
+        """The work to run next to the server."""
 
         async def settle_due() -> None:
             await self.settle()
@@ -195,7 +195,7 @@ async def _open_pools(settings: ChargingSettings) -> AsyncIterator[_Pools]:
             requests=await stack.enter_async_context(
                 open_pool(url, size=REQUEST_CONNECTIONS, waits=quick, wait_seconds=wait_seconds)
             ),
-            lookups=await stack.enter_async_context(open_asking(url, quick, wait_seconds)),
+            lookups=await stack.enter_async_context(open_query_pool(url, quick, wait_seconds)),
         )
 
 
@@ -249,7 +249,7 @@ def _start_consumer(worker: _Worker) -> HeldPositions:
 
 
 def _start_close(worker: _Worker) -> InternalTopics:
-    """Answer what the ledger asks at a close; of several workers one does it."""
+    """Answer the ledger's questions at a close; of several workers one does it."""
     service, settings = worker.service, worker.service.settings
     rules = ClosingRules(settings.gap_days, is_alone=settings.deployments is None, by_clock=settings.scheduler)
 

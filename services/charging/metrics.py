@@ -23,7 +23,7 @@ class Metrics:
             registry=registry,
         )
         self.lag = Gauge(
-            "danbao_charging_lag_events", "Offsets not yet charged in all order topics, whoever holds them",
+            "danbao_charging_lag_events", "Offsets not yet charged in all order topics, over all workers",
             registry=registry,
         )  # fmt: skip
         self.topic_alarms = Gauge(

@@ -42,12 +42,12 @@ PREVIOUS: Final = bindparam("previous", type_=ARRAY(BigInteger))
 DAY: Final = bindparam("day", type_=Date)
 BEGIN: Final = bindparam("begin", type_=INSTANT)
 END: Final = bindparam("end", type_=INSTANT)
-"""Bounds of the day that is counted or asked for: from the first, up to before the second."""
+"""Bounds of the counted or requested day: from the first, up to before the second."""
 LATE_BATCHES: Final = bindparam("late_batches", type_=ARRAY(BigInteger))
 LATE_BEGIN: Final = bindparam("late_begin", type_=INSTANT)
 """Of `Late`: batches in the cut, not in the one before, that hold earlier days, and where the earliest begins."""
 KEY: Final = ("accepted_at", "enterprise", "order_id", "worker_key")
-"""Columns of an order's key; `kind` tells its rows apart."""
+"""Columns of an order's key; `kind` distinguishes its rows."""
 Instant = ColumnElement[datetime]
 ALWAYS: Final = true()
 LATER: Final = entry.alias("n")

@@ -10,10 +10,10 @@ class ChargingSettings(Settings):
 
     batch_events: int = Field(16_000, gt=0, description="most events in one batch; fewer cost rate, more cost memory")
     fetch_bytes: int = Field(
-        3 * 1024 * 1024, gt=0, description="asked of a broker at once: a batch's worth, sent while one is charged"
+        3 * 1024 * 1024, gt=0, description="most bytes of one fetch: a batch's worth, sent while one is charged"
     )
     fetch_wait_ms: int = Field(
-        50, gt=0, description="a broker with nothing answers after it; the embedded one looks again after half of it"
+        50, gt=0, description="a broker with nothing answers after it; the embedded one checks again after half of it"
     )
     order_timestamps: str = Field(
         "LogAppendTime", description="message.timestamp.type of an orders topic; another pauses it. Empty: any"
@@ -27,10 +27,10 @@ class ChargingSettings(Settings):
     order_cleanup: str = Field(
         "delete", description="cleanup.policy of an orders topic; another is an alarm. Empty: any"
     )
-    topic_look_seconds: float = Field(5.0, gt=0, description="pause between two looks at all order topics")
+    topic_look_seconds: float = Field(5.0, gt=0, description="pause between two checks of all order topics")
     max_event_bytes: int = Field(64 * 1024, description="a larger event is parked as too_large")
     max_skew_seconds: int = Field(300, description="an acceptance further after its record time is parked")
-    park_window_events: int = Field(1_000, gt=0, description="last events of a topic that the park limit looks at")
+    park_window_events: int = Field(1_000, gt=0, description="last events of a topic that count for the park limit")
     park_limit_share: float = Field(0.5, ge=0, le=1, description="a larger share of them parked pauses the topic")
     park_limit_count: int = Field(100, gt=0, description="fewer of them parked never pause the topic")
     transaction_seconds: float = Field(

@@ -239,7 +239,7 @@ archived_day = _table(
 
 archived_nodes = _table("archived_nodes", day=Date, batch=BigInteger, nodes=LargeBinary)
 
-# Tables that only `ingest`, `store` and the adapters write and read by statements of their own.
+# Tables that only `ingest`, `store` and the adapters write and read with their own statements.
 
 position = _table(
     "position",

@@ -35,7 +35,7 @@ def make_adjustment_router(
 
     @router.get("/adjustments")
     async def proposals(enterprise: AnyUscc = None) -> dict[str, Any]:
-        return {"adjustments": [_shown(each) for each in await adjustments.find(enterprise)]}
+        return {"adjustments": [_shown(adjustment) for adjustment in await adjustments.find(enterprise)]}
 
     @router.post("/adjustments")
     async def propose(request: Request, wish: AdjustmentWish) -> dict[str, Any]:

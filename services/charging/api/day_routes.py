@@ -43,10 +43,10 @@ def make_day_router(keys: AccessKeys, days: DayQueries, finder: DayFinder, worke
 
     @router.get("/findings")
     async def findings(day: PathDay) -> Response:
-        found = await finder.find(day)
-        if found is None:
+        day_findings = await finder.find(day)
+        if day_findings is None:
             raise HTTPException(404, f"{day} is not counted")
-        return as_json(found)
+        return as_json(day_findings)
 
     @router.get("/worker-days")
     async def all_worker_days(day: PathDay) -> StreamingResponse:

@@ -27,7 +27,7 @@ class DryRunRequest(BaseModel):
 
 
 def make_dry_run_router(keys: AccessKeys, dry_run: DryRun) -> APIRouter:
-    """Make the route, for services and operators: who asks for an enterprise has to know that it may."""
+    """Make the route, for services and operators: the caller must be authorized for the enterprise it names."""
     router = APIRouter(prefix="/v1", dependencies=[Depends(keys.require("service"))])
 
     @router.post("/trials")

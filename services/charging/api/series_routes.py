@@ -1,4 +1,4 @@
-"""What an enterprise asks about its own stream; with its own key it sees itself only."""
+"""An enterprise's queries about its own stream; with its own key it sees itself only."""
 
 from typing import Annotated
 
@@ -17,7 +17,7 @@ Series = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_-]{1,16}$", descripti
 
 
 def make_series_router(keys: AccessKeys, pool: Pool) -> APIRouter:
-    """Make the routes, for the services, the operator, and an enterprise that asks about itself."""
+    """Make the routes, for the services, the operator, and an enterprise that queries its own data."""
     router, queries = APIRouter(prefix="/v1/enterprises/{uscc}"), SeriesQueries(pool)
     KeyReader = Annotated[Reader, Depends(keys.reader)]  # noqa: N806 - a type, made here since it holds the keys
 
@@ -32,7 +32,7 @@ def make_series_router(keys: AccessKeys, pool: Pool) -> APIRouter:
     ) -> Response:
         check_visible(reader, uscc)
         if (day is None) == (series is None):
-            raise HTTPException(422, "ask for a day or for a series")
+            raise HTTPException(422, "name either a day or a series")
         numbers = await queries.read(SeriesRequest(uscc, day, series, after, limit))
         if numbers is None:
             raise HTTPException(404, f"{uscc} is not registered")

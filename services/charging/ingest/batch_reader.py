@@ -1,8 +1,8 @@
 """Batch reader: decodes, rates and encodes the records of one batch, in (topic, partition, offset) order. Pure.
 
-The first received of two events with one key comes first, whatever the order of rows in the table.
+The first received of two events with one key comes first, in any order of the table's rows.
 
-Fast path: well-formed events are encoded with a cached row template, looked up by what decides the rating. Slow path:
+Fast path: well-formed events are encoded with a cached row template, keyed by what decides the rating. Slow path:
 every other event is rated alone, with every check. Only the slow path makes templates, and only it parks an event.
 """
 

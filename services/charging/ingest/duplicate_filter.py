@@ -1,4 +1,4 @@
-"""Duplicate filter: flags rows that may be in the table already, so that only those are looked up before COPY.
+"""Duplicate filter: flags rows that may be in the table already, so that only those are queried before COPY.
 
 A guess that saves work: the key of the table decides what is a duplicate. Pure.
 """

@@ -1,4 +1,4 @@
-"""Fetch tracker: tracks fetched ranges of offsets, to tell harmless gaps between offsets from lost events.
+"""Fetch tracker: tracks fetched ranges of offsets, to distinguish harmless gaps between offsets from lost events.
 
 Markers of transactions and aborted records take offsets and are never delivered. A batch that begins above the held
 position is complete if the client had read from that position on, and the log was not cut off above it.
@@ -60,7 +60,7 @@ class FetchTracker:
         behind, self.behind = self.behind & held.keys(), set()
         lost = [tp for tp in behind if self._end.get(tp) != held[tp]]
         reached = {tp: await consumer.position(tp) for tp in sorted(behind.difference(lost))}
-        # Asked after the positions: a log that is cut off, too, lets the client go on at another place.
+        # Read after the positions: a log that is cut off, too, lets the client go on at another place.
         first = await consumer.beginning_offsets(list(reached)) if reached else {}
         passed = {tp: position for tp, position in reached.items() if first[tp] <= held[tp] < position}
         return lost, [Move(tp.topic, tp.partition, held[tp], position, 0) for tp, position in passed.items()]

@@ -114,12 +114,12 @@ class HeldPositions:
         self._stop_reading_paused()
 
     async def follow_pauses(self) -> None:
-        """Stop and go on reading topics as the pauses are stored now, by whichever worker."""
+        """Stop and resume reading topics as any worker has stored their pauses by now."""
         if self.cluster_id is None:
             return
         await self.pauses.follow()
         self._stop_reading_paused()
-        # The client is asked, not what was resumed: the next round makes up for a failure here.
+        # The client is queried, not what was resumed: the next round makes up for a failure here.
         waiting = [tp for tp in self.consumer.paused() if tp.topic not in self.pauses.reasons]
         if waiting:
             await self.seek(waiting)

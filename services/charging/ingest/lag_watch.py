@@ -14,7 +14,7 @@ WATCH_SECONDS: Final = 2.0
 
 
 class Progress:
-    """What a worker reports of its own work; times are the event loop's."""
+    """A worker's report on itself; times are the event loop's."""
 
     def __init__(self) -> None:
         self.lag = 0
@@ -54,7 +54,7 @@ class LagWatch:
         self._max_age_seconds = max_age_seconds
 
     def periodic(self) -> Periodic:
-        """The work to run beside the server."""
+        """The work to run next to the server."""
         return Periodic("watch", self._watch, WATCH_SECONDS, pauses_first=True)
 
     async def readiness(self) -> str | None:

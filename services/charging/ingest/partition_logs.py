@@ -15,7 +15,7 @@ from shared.domain.errors import Stop
 
 
 class PartitionLogs:
-    """Asks the broker."""
+    """Reads the state of partitions' logs from the broker."""
 
     def __init__(self, client: Client) -> None:
         self._client, self._ends = client, LogEnds(client)
@@ -30,7 +30,7 @@ class PartitionLogs:
     async def confirm(
         self, logs: Mapping[TopicPartition, PartitionLog], positions: Mapping[TopicPartition, int]
     ) -> dict[TopicPartition, PartitionLog]:
-        """The same with true ends where one was below a position."""
+        """The logs with true ends where one was below a position."""
         first, end = {tp: log.first for tp, log in logs.items()}, {tp: log.end for tp, log in logs.items()}
         true = await self._ends.true_ends(positions, first, end)
         return {tp: replace(log, end=true[tp]) for tp, log in logs.items()}
@@ -45,7 +45,7 @@ async def confirm_cluster(client: Client, known: str | None) -> str:
 
 
 def describe_log_fault(charged: StoredPosition, held: int, log: PartitionLog) -> str | None:
-    """Why a log does not fit what was charged of it: events that were not are gone, or others stand there; else None.
+    """Why a log does not fit what was charged of it: events that were not are gone, or replaced by others; else None.
 
     `charged` is no newer than the log that was read, `held` no older.
     """

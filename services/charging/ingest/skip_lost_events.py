@@ -58,7 +58,7 @@ class Decision(BaseModel):
 
 
 class LostEventSkipper:
-    """Looks at logs by a client of its own: any worker may be asked, whoever reads the topic."""
+    """Reads logs with a separate client: any worker can do it, also one that does not hold the topic."""
 
     def __init__(
         self, pool: Pool, client: Client, cluster_id: Callable[[], str | None], paused: Collection[str]
@@ -76,7 +76,7 @@ class LostEventSkipper:
         lost = await self._look(topic)
         shown = sorted((item.partition, item.from_offset, item.to_offset) for item in decision.losses)
         if shown != [(loss.partition, loss.from_offset, loss.to_offset) for loss, _ in lost]:
-            raise Refused(f"{topic} is not as it was shown; look again")
+            raise Refused(f"{topic} is not as it was shown; read the losses again")
         async with self._pool.acquire() as connection, connection.transaction():
             for loss, log in lost:
                 moved = await connection.fetchval(
@@ -85,7 +85,7 @@ class LostEventSkipper:
                     loss.reason, who, decision.why,
                 )  # fmt: skip
                 if not moved:
-                    raise Refused(f"{topic}/{loss.partition} is not at {loss.from_offset} any more; look again")
+                    raise Refused(f"{topic}/{loss.partition} is no more at {loss.from_offset}; read the losses again")
         return len(lost)
 
     async def _look(self, topic: str) -> list[tuple[LostRange, PartitionLog]]:
@@ -122,13 +122,13 @@ class LostEventSkipper:
 def make_skip_router(keys: AccessKeys, decisions: Decisions, moving: LostEventSkipper) -> APIRouter:
     """The routes; they need a service or operator key."""
     router = APIRouter(prefix="/v1/topics/{topic}")
-    asking = keys.require("service")
+    authorized = keys.require("service")
 
-    @router.get("/losses", dependencies=[Depends(asking)])
+    @router.get("/losses", dependencies=[Depends(authorized)])
     async def losses(topic: OrdersTopic) -> dict[str, Any]:
         return {"topic": topic, "losses": _shown(await moving.find(topic))}
 
-    @router.post("/move-on", dependencies=[Depends(asking)])
+    @router.post("/move-on", dependencies=[Depends(authorized)])
     async def move_on(topic: OrdersTopic, decision: Decision, request: Request) -> dict[str, Any]:
         who = (await store_decision(decisions, request, decision)).person
         return {"topic": topic, "moved": await moving.move(topic, decision, who)}

@@ -130,7 +130,7 @@ class TopicPauses:
         return "; ".join(f"{topic}: {reason}" for topic, reason in self.reasons.items())
 
     async def follow(self) -> None:
-        """Read what is stored, whichever worker stored it; after a decision to move on a log is looked at again."""
+        """Read what any worker has stored; after a decision to move on a log is checked again."""
         moved = {row["topic"]: row["id"] for row in await self._pool.fetch(_MOVED)}
         decided = {topic for topic, last in moved.items() if self._moved.get(topic) != last}
         self.remove(decided & self.reasons.keys() - self._stored)

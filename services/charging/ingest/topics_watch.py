@@ -1,9 +1,9 @@
-"""Watch all order topics of this deployment and the group that reads them, whoever holds which partition.
+"""Watch all order topics of this deployment and the group that reads them, over all holders of partitions.
 
-A worker's own lag says nothing of partitions that others hold, or nobody. So every worker asks the broker every few
-seconds where each log ends, and compares it with the positions in the database. What somebody did to a topic or to the
-group shows there within a minute, whatever it was: a stranger in the group, a transaction left open, a topic deleted or
-set otherwise. Nothing is mended here: positions are moved by compare-and-set, so a stranger can only starve charging.
+A worker's own lag says nothing of partitions that others hold, or nobody. So every worker reads from the broker every
+few seconds where each log ends, and compares it with the positions in the database. What somebody did to a topic or to
+the group shows there within a minute: a stranger in the group, a transaction left open, a topic deleted or set
+otherwise. Nothing is mended here: positions are moved by compare-and-set, so a stranger can only starve charging.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ Condition = tuple[Alarm, str, str]
 
 
 def client_id_of(run: str) -> str:
-    """What a worker calls itself to the broker: its run is in the database, so a member can be told from a stranger."""
+    """The client id of a worker: its run is in the database, which distinguishes a member from a stranger."""
     return f"danbao-charging-{run}"
 
 
@@ -87,7 +87,7 @@ class TopicSettings:
 
 
 class TopicsWatch:
-    """One worker's look at the whole."""
+    """One worker's view of all topics and of the group."""
 
     def __init__(
         self,
@@ -113,7 +113,7 @@ class TopicsWatch:
         self.alarms: dict[tuple[Alarm, str], str] = {}
 
     def periodic(self) -> Periodic:
-        """The work to run beside the server."""
+        """The work to run next to the server."""
         return Periodic("order topics", self._watch, self._settings.topic_look_seconds, pauses_first=True)
 
     async def _watch(self) -> None:

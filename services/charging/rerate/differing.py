@@ -1,4 +1,4 @@
-"""What re-rating asks of the database: which orders of a day are not rated as the scheme rates them now."""
+"""Re-rating's query: which orders of a day are not rated as the scheme rates them now."""
 
 from datetime import datetime
 from typing import Any, Final

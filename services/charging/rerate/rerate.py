@@ -1,8 +1,8 @@
-"""Re-rating (重新计费): orders that stand are held against the scheme as it is now, and what differs is booked anew.
+"""Re-rating (重新计费): booked orders are compared with the scheme as it is now, and what differs is booked again.
 
 Needed when a tariff decision comes in with a back date, or an enrolment was entered wrongly; the scheme files are
 corrected first. Rows are only added (docs/decisions/0005): a reversal of what was charged, and a charge of the next
-generation. Works day part by day part, set-wise; only orders that differ come to this process, a chunk at a time.
+generation. Works day part by day part, set-wise; only orders that differ reach this process, a chunk at a time.
 
 If the process dies here: whole chunks are written, each with its manifest; the same command finds what is left.
 """
@@ -50,7 +50,7 @@ from shared.domain.scheme.industry import Industry
 from shared.domain.scheme.rating import Scheme
 
 CHUNK_ROWS: Final = 20_000
-"""Rows looked at, so orders corrected, in one transaction: what it holds in memory, and how long settling waits."""
+"""Rows read, so orders corrected, in one transaction: what it holds in memory, and how long settling waits."""
 LONGEST_WINDOW: Final = timedelta(days=400)
 _UNCOVERED: Final = ParkReason.NO_TARIFF_LINE.value
 

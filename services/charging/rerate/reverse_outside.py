@@ -1,7 +1,7 @@
 """Reverse orders outside the signed declaration by the decision of two persons (docs/decisions/0022).
 
 One person proposes it with a reason, another one consents; then exactly the orders that were named are reversed, in
-the transaction that keeps the consent. If the process dies here: the consent stands with all its reversals, or neither.
+the transaction that keeps the consent. If the process dies here: the consent exists with all its reversals, or neither.
 """
 
 from dataclasses import dataclass

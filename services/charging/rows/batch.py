@@ -68,7 +68,7 @@ class Batch:
     records: list[Record] = field(default_factory=list)
     days: set[int] = field(default_factory=set)
     possible_duplicates: set[int] = field(default_factory=set)
-    """Leaf indexes of rows that are looked up before they are written: they may well be there already."""
+    """Leaf indexes of rows that are queried before they are written: they may well be in the table already."""
 
 
 def kept_record_leaf(kind: RowKind, record: Record, reason: str) -> bytes:

@@ -47,7 +47,7 @@ class _Numbered(msgspec.Struct):
 
 
 class _Kept(msgspec.Struct):
-    """As much of an acceptance as its number needs; whatever else is wrong with it."""
+    """As much of an acceptance as its number needs; its other fields may be wrong."""
 
     type: Annotated[str, msgspec.Meta(pattern=r"^order\.accepted\.v1$")]
     source: str

@@ -24,7 +24,7 @@ EXCLUSION_REASONS: Final = ("", "province_not_in_pilot", "enterprise_not_enrolle
 """Position is the code in `reason` of an acceptance; 0 is charged."""
 CANCELLED: Final = "cancelled"
 RERATED: Final = "rerated"
-"""Why an order that was rated anew is reversed and charged once more."""
+"""Why a re-rated order is reversed and charged once more."""
 REVERSAL_REASONS: Final = ("", CANCELLED, "resent", RERATED, OUTSIDE_DECLARATION)
 """Position is the code in `reason` of a reversal."""
 
@@ -40,7 +40,7 @@ def is_reversal_sql(row: str) -> str:
 
 
 def is_superseded_sql(row: str, later: str = "true") -> str:
-    """SQL: a charge was reversed or rated anew: something of the order came after it. `later` narrows row `n`."""
+    """SQL: a charge was reversed or re-rated: something of the order came after it. `later` narrows row `n`."""
     return f"""exists (select from charging.entry n
         where (n.accepted_at, n.enterprise, n.order_id, n.worker_key)
             = ({row}.accepted_at, {row}.enterprise, {row}.order_id, {row}.worker_key)
@@ -48,9 +48,9 @@ def is_superseded_sql(row: str, later: str = "true") -> str:
 
 
 def is_last_charge_sql(row: str, later: str = "true") -> str:
-    """SQL: a charge, and the order was not rated anew after it; `row` is not called n. `later` says where n may lie."""
-    anew = f"{is_charge_sql('n')} and {later}"
-    return f"{is_charge_sql(row)} and not {is_superseded_sql(row, anew)}"
+    """SQL: a charge, and the order was not re-rated after it; `row` is not called n. `later` says where n may lie."""
+    later_charge = f"{is_charge_sql('n')} and {later}"
+    return f"{is_charge_sql(row)} and not {is_superseded_sql(row, later_charge)}"
 
 
 def outcome_of(kind: int, reason: int) -> Outcome:

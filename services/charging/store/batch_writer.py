@@ -1,4 +1,4 @@
-"""The one transaction of a batch: positions, rows, what is kept beside them, manifest, outbox (docs/decisions/0003).
+"""The one transaction of a batch: positions, rows, kept records, manifest, outbox (docs/decisions/0003).
 
 Raw asyncpg on purpose: COPY needs it, and a transaction opened here is open.
 """

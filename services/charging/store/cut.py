@@ -16,14 +16,14 @@ from shared.domain.calendar import day_bounds, day_start
 
 def reached_sql(batch: str = "batch", parameter: int = 1) -> str:
     """SQL: a cut, given as `Batches.lasts`, reaches the batch: it is not above its run's last one. Null for a run
-    that the array is too short for. One look into an array, because every row of a day is asked."""
+    that the array is too short for. One array access, because every row of a day is tested."""
     return f"{batch} <= (${parameter}::bigint[])[({batch} >> 32)::integer]"
 
 
 IN_CUT: Final = reached_sql()
 """True for a row whose `batch` the cut in parameter 1 reaches."""
 NEW_IN_CUT: Final = f"{IN_CUT} and ({reached_sql(parameter=2)}) is not true"
-"""The same, and the cut in parameter 2, that of the day before, did not reach it."""
+"""True for such a row that the cut in parameter 2, that of the day before, did not reach."""
 ON_DAY: Final = f"accepted_at >= $2 and accepted_at < $3 and {IN_CUT}"
 """True for a row of the closing day that its close counts. Parameters: 1 the cut, 2 and 3 the day's bounds."""
 LATE: Final = "accepted_at >= $2 and accepted_at < $3 and batch = any($1::bigint[])"
@@ -33,7 +33,7 @@ COUNTED: Final = f"""accepted_at >= $5 and accepted_at < $3 and ((accepted_at >=
 """True for a row of `charging.entry` that a day's close counts.
 
 Parameters: 1 the cut, 2 and 3 the day's bounds, 4 the batches in the cut, not in the one before, that hold earlier
-days, 5 where the earliest of those days begins: older parts are not looked at.
+days, 5 where the earliest of those days begins: older parts are not scanned.
 """
 
 
@@ -50,7 +50,7 @@ class Batches:
         return cls([by_run.get(run, 0) for run in range(1, max(by_run, default=0) + 1)])
 
     def with_batch(self, batch: int) -> "Batches":
-        """The same and one more run, of which this is the last batch."""
+        """A copy with one more run, of which this is the last batch."""
         return Batches.of([*filter(None, self.lasts), batch])
 
 
@@ -71,8 +71,8 @@ async def find_late(connection: Connection, cut: Batches, previous: Batches, day
     """What came late for days before this one."""
     sql = f"""select batch, min(insured_on) as first_on from charging.batch_day
         where insured_on < $3 and {NEW_IN_CUT} group by batch"""
-    found = await connection.fetch(sql, cut.lasts, previous.lasts, day)
-    return Late([r["batch"] for r in found], day_start(min((r["first_on"] for r in found), default=day)))
+    rows = await connection.fetch(sql, cut.lasts, previous.lasts, day)
+    return Late([r["batch"] for r in rows], day_start(min((r["first_on"] for r in rows), default=day)))
 
 
 @asynccontextmanager

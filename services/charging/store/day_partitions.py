@@ -41,7 +41,7 @@ class DayPartitions:
         self._added.update(days)
 
     def periodic(self) -> Periodic:
-        """The summaries as work to run beside the server."""
+        """The summaries as work to run next to the server."""
         return Periodic("summaries", self.summarize_brin, SUMMARIZE_SECONDS, pauses_first=True)
 
     async def summarize_brin(self) -> None:
@@ -65,7 +65,7 @@ class PartitionsAhead:
         self._alarm: str | None = None
 
     def periodic(self, today: Callable[[], date]) -> Periodic:
-        """The creation ahead as work to run beside the server."""
+        """The creation ahead as work to run next to the server."""
         return Periodic("parts", lambda: self.create(today()), CHECK_SECONDS)
 
     async def create(self, day: date) -> None:

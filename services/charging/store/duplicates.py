@@ -26,7 +26,7 @@ _INBOX: Final = (
 )
 _INSERT: Final = f"""insert into charging.entry ({_COLUMNS}) select {_COLUMNS} from inbox
     order by {_KEY}, leaf_index on conflict do nothing returning leaf_index"""
-# LIMIT keeps the planner from joining: one lookup in the key's index for each row, whatever sizes it expects.
+# LIMIT keeps the planner from joining: one lookup in the key's index for each row, at any sizes it expects.
 _STORED: Final = f"""select i.leaf_index from inbox i, lateral (
         select from charging.entry e where {is_same_key_sql("e", "i")} limit 1) stored"""
 _COMPARE: Final = f"""select i.leaf_index, {content_sql("i")} is not distinct from {content_sql("e")} as is_same
@@ -82,7 +82,7 @@ def _uncharged(total: TotalKey, outcome: Outcome) -> TotalKey:
 async def write_rows(
     connection: Connection, rows: Sequence[Row], possible_duplicates: set[int], *, use_copy: bool
 ) -> WrittenRows:
-    """Write the rows, sorted by key, whose key is not stored; `possible_duplicates` are looked up before a COPY."""
+    """Write the rows, sorted by key, whose key is not stored; `possible_duplicates` are queried before a COPY."""
     twice = {row[LEAF_INDEX] for before, row in pairwise(rows) if before[0] == row[0] and before[:5] == row[:5]}
     duplicates = await _copy_new(connection, rows, possible_duplicates | twice, twice) if use_copy else None
     if duplicates is None:

@@ -11,7 +11,7 @@ from services.charging.queries.entry_rows import entry_of_day, partition_of
 from services.charging.queries.orders import ORDER_OF_DAY
 from services.charging.queries.proofs import Altered, Proofs
 from services.charging.store.leaf_groups import SIZE, Groups
-from services.charging.store.partition_queries import open_asking
+from services.charging.store.partition_queries import open_query_pool
 from shared.adapters.postgres.pool import PATIENT
 from shared.adapters.postgres.queries.statements import Command
 from shared.domain.calendar import insured_day
@@ -152,7 +152,7 @@ async def test_no_question_goes_through_a_whole_part_or_its_whole_key(house: Hou
         ),
         "batch": of_day(ROWS.c.batch == 1, ROWS.c.leaf_index < 128),
     }
-    async with open_asking(house.url, PATIENT) as pool, pool.acquire() as connection:
+    async with open_query_pool(house.url, PATIENT) as pool, pool.acquire() as connection:
         for name, (sql, parameters) in queries.items():
             plan = await connection.fetch(f"explain {sql}", *parameters)
             reported = "\n".join(row[0] for row in plan)

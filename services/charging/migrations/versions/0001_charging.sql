@@ -35,7 +35,7 @@ create table charging.decision (
     content jsonb not null,
     unique (decision_id, person)
 );
-comment on table charging.decision is 'What a person asked charging to do, stored before it is done.';
+comment on table charging.decision is 'What a person ordered charging to do, stored before it is done.';
 comment on column charging.decision.decision_id is 'Number of the decision.';
 comment on column charging.decision.decided_at is 'When it was stored.';
 comment on column charging.decision.person is 'Account of the person whose signed assertion came with the request.';
@@ -169,7 +169,7 @@ create table charging.position (
     first_offset bigint not null check (first_offset >= 0),
     next_offset bigint not null check (next_offset >= first_offset),
     events bigint not null default 0 check (events >= 0 and events <= next_offset - first_offset),
-    topic_id uuid, -- of the topic that was charged, where the broker tells one: its name may be given again
+    topic_id uuid, -- of the topic that was charged, where the broker reports one: its name may be reused
     primary key (cluster_id, topic, partition)
 );
 comment on table charging.position is
@@ -781,9 +781,9 @@ comment on column charging.outbox.payload is 'Value of the record.';
 
 -- partitions of the orders --------------------------------------------------------------------------------------------
 
--- A day's partition is made beside open COPYs: LIKE and ATTACH do not wait for them, PARTITION OF would. Lookups in
+-- A day's partition is made while COPYs are open: LIKE and ATTACH do not wait for them, PARTITION OF would. Lookups in
 -- an open partition go by two BRIN indexes, so that a query reads one of them only. Charging summarizes their ranges
--- itself, as it goes: vacuum would lock it out for as long as it takes. So vacuum comes to an open partition only for
+-- itself, as it goes: vacuum would lock it out for as long as it takes. So vacuum visits an open partition only for
 -- what is worth freezing by the way, and it is analysed when it has doubled. A row that is added to a summarized
 -- range costs some 80 µs, so the first range, with which an index begins, is desummarized.
 create function charging.make_partition(on_day date) returns void
