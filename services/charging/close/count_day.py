@@ -1,8 +1,8 @@
 """The count for a close: settle within the cut, then count over exactly its batches, and answer once.
 
-Everything is one transaction, so a crash leaves either no trace or the whole answer; the same question asked again, the
-stored answer is given again. An answer belongs to its question, and a settlement to its cut, by their SHA-256: whatever
-else was asked before about the same day, even under the same attempt, cannot take their place.
+Everything is one transaction, so a crash leaves either no trace or the whole answer; to a repeated question the
+stored answer is given again. An answer belongs to its question, and a settlement to its cut, by their SHA-256: no
+earlier question about the day, even under the same attempt, can take their place.
 """
 
 from collections import Counter
@@ -84,9 +84,9 @@ async def _read_answer(connection: Connection, closing: DayClosing) -> bytes | N
         "select question, payload from charging.day_count where (day, attempt) = ($1, $2) order by question desc",
         closing.day, closing.attempt,
     )  # fmt: skip
-    asked = question_hash(closing)
+    question = question_hash(closing)
     for row in rows:
-        if row["question"] == asked or (not row["question"] and _answered(row["payload"]).cut == closing.cut):
+        if row["question"] == question or (not row["question"] and _answered(row["payload"]).cut == closing.cut):
             payload: bytes = row["payload"]
             return payload
     return None
@@ -104,14 +104,14 @@ async def _count(
     settlement = await _settlement(connection, scheme, closing, cut, author)
     if settlement is not None:
         cut = cut.with_batch(settlement[0])
-    # A day's rows come to few groups, which the planner cannot know: it would sort all of them.
+    # A day's rows fall into few groups, which the planner cannot know: it would sort all of them.
     await connection.execute("set local enable_sort = off")
     late = await find_late(connection, cut, previous, closing.day)
     reach = Reach(cut, previous, late)
     if await account_numbers(connection, closing.day, reach):
         await judge_days(connection, closing.day, reach, gap_days)
         await assess(connection, scheme, closing.day, reach, author)
-    found = await fetch_counted(connection, _TOTALS, closing.day, cut, late)
+    rows = await fetch_counted(connection, _TOTALS, closing.day, cut, late)
     workers = await count_workers(connection, closing.day, cut, late)
     outside = await count_outside(connection, closing.day, cut, previous)
     resends = "select count(*) from charging.resend where found_on = $1"
@@ -120,12 +120,12 @@ async def _count(
         attempt=closing.attempt,
         cut=closing.cut,
         settlement=None if settlement is None else settlement[1],
-        totals=_totals(found) + await count_assessed(connection, cut, previous),
+        totals=_totals(rows) + await count_assessed(connection, cut, previous),
         workers=workers,
         first_time=await count_first_time(connection, closing.day),
         resends=await connection.fetchval(resends, closing.day),
         unmatched_cancellations=await connection.fetchval(_UNMATCHED, cut.lasts, day_bounds(closing.day)[1]),
-        hours=_hours(found),
+        hours=_hours(rows),
         deployment=author.author.identity,
         question=question_hash(closing),
         outside=outside or msgspec.UNSET,
@@ -137,7 +137,7 @@ async def _settlement(
 ) -> tuple[int, PremiumsCharged] | None:
     """The settlement of this day's close: written once for its cut, then found again by every attempt.
 
-    Of a day that was asked about with several cuts, the ledger closes one. Its settlement travels in the answer; all
+    Of a day with questions about several cuts, the ledger closes one. Its settlement travels in the answer; all
     are published as ordinary manifests, too, so that none is missing in the books.
     """
     day, name = closing.day, cut_hash(closing.cut)
@@ -177,7 +177,7 @@ def _manifest(payload: bytes) -> PremiumsCharged:
 
 
 def _totals(rows: list[Any]) -> list[Total]:
-    """What the rows, which are by hour, come to in days."""
+    """The rows, which are by hour, summed by day."""
     orders: Counter[tuple[Any, ...]] = Counter()
     premium: Counter[tuple[Any, ...]] = Counter()
     for accepted_in, *place, kind, reason, count, amount in rows:
@@ -204,13 +204,13 @@ def _total(key: tuple[Any, ...], orders: int, premium: int) -> Total:
 
 def _hours(rows: list[Any]) -> list[AcceptancesByHour]:
     """Acceptances, charged and excluded, by the hour of their day."""
-    found: dict[tuple[date, str, int], list[int]] = {}
+    hours: dict[tuple[date, str, int], list[int]] = {}
     for row in rows:
         if row["kind"] == RowKind.ACCEPTANCE:
             at = row["accepted_in"].astimezone(SHANGHAI)
-            counts = found.setdefault((at.date(), row["uscc"], row["province"]), [0] * 24)
+            counts = hours.setdefault((at.date(), row["uscc"], row["province"]), [0] * 24)
             counts[at.hour] += row["orders"]
     return [
         AcceptancesByHour(insured_on=on, enterprise=uscc, province=f"{province:02}", orders=counts)
-        for (on, uscc, province), counts in sorted(found.items())
+        for (on, uscc, province), counts in sorted(hours.items())
     ]

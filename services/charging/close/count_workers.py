@@ -66,14 +66,14 @@ async def count_workers(connection: Connection, day: date, cut: Batches, late: L
         async with reading_few(connection):
             await connection.execute(_READ_LATE, late.batches, late.begin, begin)
     await connection.execute("analyze charged_worker")
-    found = [(day, row) for row in await connection.fetch(_WORKERS, day)]
+    counted = [(day, row) for row in await connection.fetch(_WORKERS, day)]
     if late.batches:
         async with reading_few(connection):
             rows = await connection.fetch(_LATE_WORKERS, cut.lasts, late.batches, late.begin, begin, day)
-        found += [(row["insured_on"], row) for row in rows]
+        counted += [(row["insured_on"], row) for row in rows]
     return [
         WorkerCount(insured_on=on, enterprise=row["uscc"], province=f"{row['province']:02}", workers=row["workers"])
-        for on, row in found
+        for on, row in counted
     ]
 
 

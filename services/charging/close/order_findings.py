@@ -1,6 +1,6 @@
 """What a day's close shows about single orders: conflicts, re-sends, ends without acceptance, late and stray ones.
 
-Asked for after the count, over exactly its rows, so that the same question always gets the same answer. Set-wise: each
+Computed after the count, over exactly its rows, so that the same question always gets the same answer. Set-wise: each
 kind is one statement over the day's part or less; a finding is one enterprise, province and insured day.
 """
 
@@ -130,8 +130,8 @@ class DayFinder:
     async def _of_orders(self, connection: Connection, day: date, cut: Batches, previous: Batches) -> list[Finding]:
         conflicts = await connection.fetch(_GROUPED % _CONFLICTS, cut.lasts, previous.lasts)
         resends = await connection.fetch(_GROUPED % _RESENDS, day)
-        contents = "events repeat an order of this day with other content; what came first stands"
-        times = "acceptances repeat an order under another acceptance time; what was received first stands"
+        contents = "events repeat an order of this day with other content; the first one holds"
+        times = "acceptances repeat an order under another acceptance time; the first received holds"
         return [
             *_findings(FindingKind.OTHER_CONTENT, day, conflicts, contents),
             *_findings(FindingKind.SEVERAL_ACCEPTANCE_TIMES, day, resends, times),
@@ -145,11 +145,11 @@ class DayFinder:
             2: (FindingKind.COMPLETION_WITHOUT_ACCEPTANCE, "completions"),
             3: (FindingKind.CANCELLATION_WITHOUT_ACCEPTANCE, "cancellations"),
         }
-        found: list[Finding] = []
+        findings: list[Finding] = []
         for code, (kind, word) in ends.items():
             detail = f"{word} name an order whose acceptance had not come by the close of {day}"
-            found += _findings(kind, day, [row for row in rows if row["what"] == code], detail)
-        return found
+            findings += _findings(kind, day, [row for row in rows if row["what"] == code], detail)
+        return findings
 
     async def _late(self, connection: Connection, day: date, scope: _Scope, delays: Iterable[Delays]) -> list[Finding]:
         rows = await connection.fetch(_GROUPED % _LATE, *scope.values, self._late_seconds)
@@ -168,15 +168,15 @@ class DayFinder:
         detail = "orders in an industry for which the enterprise is not enrolled in this province"
         return [
             finding
-            for code, name in sorted((each.code, each.value) for each in Industry)
+            for code, name in sorted((industry.code, industry.value) for industry in Industry)
             for finding in _findings(
                 FindingKind.NOT_ENROLLED, day, [row for row in rows if row["what"] == code], detail, name
             )
         ]
 
     async def _identity_like(self, connection: Connection, day: date, scope: _Scope) -> list[Finding]:
-        """The ids themselves are not named: if they are what they look like, they must not be copied around."""
-        found = []
+        """The ids themselves are not named: if they are identities, they must not be copied around."""
+        findings = []
         for row in await connection.fetch(_ALIKE, *scope.values):
             expected = expected_by_chance(row["mobile_runs"], row["citizen_runs"])
             if is_beyond_chance(row["alike"], expected):
@@ -188,13 +188,13 @@ class DayFinder:
                 evidence: dict[str, str | int | list[str]] = {
                     "close": str(day), "received": row["orders"], "expected": math.ceil(expected),
                 }  # fmt: skip
-                found.append(
+                findings.append(
                     Finding(
                         kind=FindingKind.IDENTITY_LIKE_ORDER_IDS, key=f"{row['uscc']}.{day}", enterprise=row["uscc"],
                         insured_on=day, count=row["alike"], detail=detail, evidence=evidence, orders=[],
                     )
                 )  # fmt: skip
-        return found
+        return findings
 
     async def _delays(self, connection: Connection, day: date, scope: _Scope) -> list[Delays]:
         bounds = [timedelta(seconds=second) for second in BOUNDS_SECONDS]
@@ -235,7 +235,7 @@ def _order(row: Any) -> OrderRef:
 
 
 def _with_delays(finding: Finding, orders: list[int]) -> Finding:
-    """The finding with the distribution it stands in, bucket by bucket."""
+    """The finding with the distribution that it is part of, bucket by bucket."""
     bounds = [f"under {bound} s" for bound in BOUNDS_SECONDS] + [f"{BOUNDS_SECONDS[-1]} s and more"]
     reported = [f"{bound}: {count}" for bound, count in zip(bounds, orders, strict=False)]
     return replace(finding, evidence=finding.evidence | {"delays": reported})

@@ -1,4 +1,4 @@
-"""Settling: what turns into a reversal (冲销), set-wise and whatever the order of arrival (docs/decisions/0004).
+"""Settling: what turns into a reversal (冲销), set-wise and in any order of arrival (docs/decisions/0004).
 
 A cancellation that met its acceptance is settled by the rule in force when the order was accepted; an order sent again
 under another acceptance time is reversed at the close. Either takes back the last charge of the order, which is a
@@ -80,7 +80,7 @@ _RESENT: Final = f"""
 async def settle(pool: Pool, scheme: Scheme, run: Run) -> int | None:
     """One settling step over everything that waits; returns how many orders were reversed.
 
-    None when another settles or counts a day, or a correction is booked: nothing was looked at.
+    None when another settles or counts a day, or a correction is booked: nothing was read.
     """
     async with pool.acquire() as connection, connection.transaction():
         if not await connection.fetchval("select pg_try_advisory_xact_lock($1)", SETTLE_LOCK):
@@ -99,7 +99,7 @@ async def settle_within(
 ) -> tuple[int, PremiumsCharged] | None:
     """The settlement that belongs to a close, in the caller's transaction: its batch and manifest, None if empty.
 
-    Looks for re-sends among the day before, the day and the day after, and on the last day of a month over all of it.
+    Searches for re-sends in the day before, the day and the day after, and on the last day of a month in all of it.
     """
     run = await start_run(connection, "close", author)
     batch = Batch()
@@ -133,7 +133,7 @@ async def _settle_cancellations(
 
 
 async def _reverse_resends(connection: Connection, run: Run, batch: Batch, day: date, cut: Batches) -> None:
-    """The first received stands; the others are findings, and reversed where they were charged."""
+    """The first received holds; the others are findings, and reversed where they were charged."""
     is_month_end = (day + timedelta(days=1)).month != day.month
     first = day.replace(day=1) if is_month_end else day - timedelta(days=1)
     begin, end = day_bounds(first)[0], day_bounds(day + timedelta(days=1))[1]

@@ -1,6 +1,6 @@
-"""Whom a close counted, token by token, for whoever joins the counts of several deployments (docs/decisions/0012).
+"""Whom a close counted, token by token, for joining the counts of several deployments (docs/decisions/0012).
 
-Asked for after the count, over exactly its rows, so that the same question always gets the same answer.
+Computed after the count, over exactly its rows, so that the same question always gets the same answer.
 """
 
 from collections.abc import AsyncIterator
@@ -52,7 +52,7 @@ class WorkerDays:
     async def blocks(self, day: date) -> AsyncIterator[bytes]:
         """Whom the close of a counted day counted here, by day and province: sorted records, late ones first.
 
-        Late ones are told whether or not an earlier close had counted them on that day.
+        Late ones are included whether or not an earlier close had counted them on that day.
         """
         async with self._pool.acquire() as connection, connection.transaction(readonly=True):
             cut, previous = await read_counted_cut(connection, day), await read_previous_cut(connection, day)

@@ -83,26 +83,26 @@ class Assessed:
 
 async def assess(connection: Connection, scheme: Scheme, day: date, reach: Reach, author: AuthorSigner) -> None:
     """At the close of `day`, after its numbers were accounted for: one manifest where there is anything to write."""
-    found = await _taken_back(connection, day, reach) + await _presumed(connection, scheme, day, reach)
-    if not found:
+    assessed = await _taken_back(connection, day, reach) + await _presumed(connection, scheme, day, reach)
+    if not assessed:
         return
     run = await start_run(connection, "assessment", author)
     batch = run.next_batch()
-    rows = Batch(leaves=[leaf_hash(_leaf(each)) for each in found])
+    rows = Batch(leaves=[leaf_hash(_leaf(part)) for part in assessed])
     await connection.copy_records_to_table(
         "assessment",
         schema_name="charging",
         columns=_COLUMNS,
         records=[
             (
-                batch, index, each.enterprise, each.series, each.first, each.last, each.insured_on,
-                int(each.basis.province), each.basis.industry, each.basis.tariff_line, each.basis.base_amount, each.why,
-                *(each.of or (None, None)),
+                batch, index, part.enterprise, part.series, part.first, part.last, part.insured_on,
+                int(part.basis.province), part.basis.industry, part.basis.tariff_line, part.basis.base_amount, part.why,
+                *(part.of or (None, None)),
             )
-            for index, each in enumerate(found)
+            for index, part in enumerate(assessed)
         ],
     )  # fmt: skip
-    await write_manifest(connection, run, rows, "assessment", MANIFESTS, _totals(found))
+    await write_manifest(connection, run, rows, "assessment", MANIFESTS, _totals(assessed))
 
 
 async def _presumed(connection: Connection, scheme: Scheme, day: date, reach: Reach) -> list[Assessed]:
@@ -110,27 +110,27 @@ async def _presumed(connection: Connection, scheme: Scheme, day: date, reach: Re
     gaps: dict[tuple[date, int, str, str], Ranges] = defaultdict(list)
     for row in await connection.fetch(_PRESUMED, day) if scheme.presumption_rules else ():
         gaps[row["insured_on"], row["enterprise"], row["uscc"], row["series"]].append((row["first"], row["last"]))
-    found: list[Assessed] = []
+    assessed: list[Assessed] = []
     seen = await _read_seen(connection, {(on, enterprise) for on, enterprise, _, _ in gaps}, reach.cut)
     for (on, enterprise, uscc, series), ranges in gaps.items():
         basis = basis_of(series, seen[on, enterprise])
         is_due = basis is not None and scheme.is_assessed(basis.province, day_start(on))
         if basis is not None and is_due and count_of(ranges) <= MOST_ASSESSED:
-            found += [Assessed(enterprise, uscc, series, *each, on, basis, "presumed") for each in united(ranges)]
-    return found
+            assessed += [Assessed(enterprise, uscc, series, *gap, on, basis, "presumed") for gap in united(ranges)]
+    return assessed
 
 
 async def _read_seen(
     connection: Connection, wanted: set[tuple[date, int]], cut: Batches
 ) -> dict[tuple[date, int], list[Seen]]:
     """Charged orders of enterprises on days, as they were rated first."""
-    found: dict[tuple[date, int], list[Seen]] = defaultdict(list)
+    charged: dict[tuple[date, int], list[Seen]] = defaultdict(list)
     for on in sorted({day for day, _ in wanted}):
         enterprises = [enterprise for day, enterprise in wanted if day == on]
         for row in await connection.fetch(_SEEN, *day_bounds(on), enterprises, cut.lasts):
             enterprise, series, province, *rest = row
-            found[on, enterprise].append(Seen(series, f"{province:02}", *rest))
-    return found
+            charged[on, enterprise].append(Seen(series, f"{province:02}", *rest))
+    return charged
 
 
 async def _taken_back(connection: Connection, day: date, reach: Reach) -> list[Assessed]:
@@ -141,23 +141,23 @@ async def _taken_back(connection: Connection, day: date, reach: Reach) -> list[A
     arrived: dict[Key, list[Range]] = defaultdict(list)
     for row in await connection.fetch(_ARRIVED, day, list({row["enterprise"] for row in rows})):
         arrived[row[0], row[1]].append((row[2], row[3]))
-    days = {each for row in rows for each in around(row["insured_on"])}
+    days = {nearby for row in rows for nearby in around(row["insured_on"])}
     declared = not_outdated(await read_declared(connection, reach.cut, reach.previous, sorted(days)))
-    new = [each for each in declared if each.is_new]
+    new = [declaration for declaration in declared if declaration.is_new]
     unused = {on: declared_numbers(new, on) for on in {row["insured_on"] for row in rows}}
     came = {key: united(ranges) for key, ranges in arrived.items()}
-    found: list[Assessed] = []
+    assessed: list[Assessed] = []
     for row in rows:
         key = (row["enterprise"], row["series"])
         said = unused[row["insured_on"]].get(key)
-        found += _pieces(row, came.get(key, []), said.unused if said else [])
-    return found
+        assessed += _pieces(row, came.get(key, []), said.unused if said else [])
+    return assessed
 
 
 def _pieces(row: Any, arrived: Ranges, unused: Ranges) -> Iterable[Assessed]:
     """What of one assessed row is taken back now."""
     left = without(
-        [(row["first"], row["last"])], united((each.lower, each.upper - 1) for each in row["taken_back"] or ())
+        [(row["first"], row["last"])], united((taken.lower, taken.upper - 1) for taken in row["taken_back"] or ())
     )
     basis = Basis(f"{row['province']:02}", row["industry"], row["tariff_line"], row["base_amount"])
     whole = Assessed(
@@ -165,22 +165,22 @@ def _pieces(row: Any, arrived: Ranges, unused: Ranges) -> Iterable[Assessed]:
         (row["batch"], row["leaf_index"]),
     )  # fmt: skip
     for why, ranges in (("arrived", arrived), ("declared_unused", without(unused, arrived))):
-        for first, last in [part for each in left for part in clipped(ranges, *each)]:
+        for first, last in [part for rest in left for part in clipped(ranges, *rest)]:
             yield replace(whole, first=first, last=last, why=why)
 
 
-def _leaf(each: Assessed) -> bytes:
-    basis = each.basis
+def _leaf(part: Assessed) -> bytes:
+    basis = part.basis
     return assessed_leaf(
-        each.uscc.encode(), each.insured_on.toordinal(), each.first, each.last, basis.base_amount, int(basis.province),
-        basis.industry, basis.tariff_line, WHY.index(each.why), each.series,
+        part.uscc.encode(), part.insured_on.toordinal(), part.first, part.last, basis.base_amount, int(basis.province),
+        basis.industry, basis.tariff_line, WHY.index(part.why), part.series,
     )  # fmt: skip
 
 
-def _totals(found: list[Assessed]) -> list[Total]:
+def _totals(assessed: list[Assessed]) -> list[Total]:
     orders: Counter[tuple[date, str, str, Basis, bool]] = Counter()
-    for each in found:
-        orders[each.insured_on, each.uscc, each.series, each.basis, each.of is not None] += each.orders
+    for part in assessed:
+        orders[part.insured_on, part.uscc, part.series, part.basis, part.of is not None] += part.orders
     return [
         _total(*key[:3], key[3], is_reversal=key[4], orders=count)
         for key, count in sorted(orders.items(), key=lambda item: repr(item[0]))
@@ -202,7 +202,7 @@ def _total(insured_on: date, uscc: str, series: str, basis: Basis, *, is_reversa
 
 
 async def count_assessed(connection: Connection, cut: Batches, previous: Batches) -> list[Total]:
-    """What assessments within a cut, not in the one before, come to: part of the count of that close."""
+    """The totals of assessments within a cut, not in the one before: part of the count of that close."""
     return [
         _total(
             row["insured_on"],

@@ -2,8 +2,8 @@
 
 Of signed ones the highest revision of a day holds, the first of it, and goes before any that is not signed; of unsigned
 ones the last received. That one says other than another before is a finding. Numbers are declared for the day on which
-they were given, and an acceptance around midnight may be counted to the day before or after: whoever compares numbers
-looks at the neighbouring days' manifests, too.
+they were given, and an acceptance around midnight may be counted to the day before or after: comparing numbers needs
+the neighbouring days' manifests, too.
 """
 
 from collections import defaultdict
@@ -45,7 +45,7 @@ class Declared:
 
     @property
     def content(self) -> tuple[Any, ...]:
-        """What it says, whatever it is called."""
+        """What it says, under any id."""
         return self.reported.day, self.reported.series, self.reported.totals
 
 
@@ -75,10 +75,10 @@ async def read_declared(
 def holding(declared: Iterable[Declared]) -> dict[tuple[int, date], Declared]:
     """The one that holds for each enterprise and day, of those in the order of their receipt."""
     held: dict[tuple[int, date], Declared] = {}
-    for each in declared:
-        key = (each.enterprise, each.day)
-        if key not in held or replaces(each, held[key]):
-            held[key] = each
+    for declaration in declared:
+        key = (declaration.enterprise, declaration.day)
+        if key not in held or replaces(declaration, held[key]):
+            held[key] = declaration
     return held
 
 
@@ -93,11 +93,15 @@ def not_outdated(declared: Iterable[Declared]) -> list[Declared]:
     """Without those that a signed revision goes before."""
     received = list(declared)
     held = holding(received)
-    return [each for each in received if _is_current(each, held[each.enterprise, each.day])]
+    return [
+        declaration
+        for declaration in received
+        if _is_current(declaration, held[declaration.enterprise, declaration.day])
+    ]
 
 
-def _is_current(each: Declared, held: Declared) -> bool:
-    return each is held or each.revision is None is held.revision
+def _is_current(declaration: Declared, held: Declared) -> bool:
+    return declaration is held or declaration.revision is None is held.revision
 
 
 def around(day: date) -> list[date]:
@@ -119,18 +123,18 @@ def declared_numbers(held: Iterable[Declared], day: date) -> dict[tuple[int, str
     used: dict[tuple[int, str], list[Range]] = defaultdict(list)
     used_around: dict[tuple[int, str], list[Range]] = defaultdict(list)
     unused: dict[tuple[int, str], list[Range]] = defaultdict(list)
-    for each in held:
-        if each.day not in around(day):
+    for declaration in held:
+        if declaration.day not in around(day):
             continue
-        for series in each.reported.series:
-            key = (each.enterprise, series.series)
+        for series in declaration.reported.series:
+            key = (declaration.enterprise, series.series)
             used_around[key] += _pairs(series, "used")
             unused[key] += _pairs(series, "unused")
-            used[key] += _pairs(series, "used") if each.day == day else []
+            used[key] += _pairs(series, "used") if declaration.day == day else []
     keys = used_around.keys() | unused.keys()
     return {key: DeclaredNumbers(united(used[key]), united(used_around[key]), united(unused[key])) for key in keys}
 
 
 def _pairs(series: DeclaredSeries, what: str) -> list[Range]:
     """What is declared upside down says nothing."""
-    return [(each.first, each.last) for each in getattr(series, what) if each.first <= each.last]
+    return [(part.first, part.last) for part in getattr(series, what) if part.first <= part.last]

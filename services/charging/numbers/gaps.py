@@ -1,9 +1,9 @@
-"""Gaps (缺号): numbers that nothing bears. A counted day is held against its numbers twice.
+"""Gaps (缺号): numbers without an acceptance. A counted day is checked against its numbers twice.
 
 First at the close of the next day, since an acceptance around midnight may belong to either; then `gap_days` after
 the day, when what still has not come is presumed to be orders that were not sent. Missing of a day are: the numbers
-between a range of that day and whatever number of the series comes before it, and those that the enterprise declared as
-used on the day; less what was seen on any day, what parked events and conflicts bear, and what is declared unused.
+between a range of that day and any number of the series that comes before it, and those that the enterprise declared as
+used on the day; less what was seen on any day, what is in parked events and conflicts, and what is declared unused.
 Before the first number of a series that was ever seen nothing is missing.
 """
 
@@ -67,7 +67,7 @@ async def judge_days(connection: Connection, day: date, reach: Reach, gap_days: 
 async def find_gaps(
     connection: Connection, day: date, closing: date, reach: Reach, *, is_presumed: bool
 ) -> list[tuple[Any, ...]]:
-    """Rows of `number_gap` for one day, as things stand at a close."""
+    """Rows of `number_gap` for one day, as known at a close."""
     held = holding(await read_declared(connection, reach.cut, reach.previous, around(day))).values()
     declared = declared_numbers(held, day)
     boxes = await read_boxes(connection, day, declared)
@@ -87,7 +87,7 @@ async def find_gaps(
 
 
 def missing_of(stretch: Stretch, declared: DeclaredNumbers | None, judged: Iterable[Range]) -> Ranges:
-    """The numbers of a day that nothing bears and nobody explained. Pure."""
+    """The numbers of a day without an acceptance or an explanation. Pure."""
     seen, mine = united(stretch.seen), {first for first, _ in stretch.mine}
     expected = [hole for hole in holes(seen) if hole[1] + 1 in mine]
     known = [*stretch.kept, *judged]
@@ -101,26 +101,26 @@ async def read_stretches(
     connection: Connection, boxes: dict[Key, Range], day: date, found_by: date
 ) -> dict[Key, Stretch]:
     """What the closes up to one found of each series between two numbers, and the last number below."""
-    found: dict[Key, Stretch] = defaultdict(Stretch)
+    stretches: dict[Key, Stretch] = defaultdict(Stretch)
     for row in await connection.fetch(_RANGES, *_columns(boxes), found_by):
-        stretch, each = found[row["enterprise"], row["series"]], (row["first"], row["last"])
+        stretch, span = stretches[row["enterprise"], row["series"]], (row["first"], row["last"])
         if row["state"] == "seen":
-            stretch.seen.append(each)
-            stretch.mine += [each] if row["insured_on"] == day else []
+            stretch.seen.append(span)
+            stretch.mine += [span] if row["insured_on"] == day else []
         else:
-            stretch.kept.append(each)
-    return found
+            stretch.kept.append(span)
+    return stretches
 
 
 async def read_boxes(connection: Connection, day: date, declared: dict[Key, DeclaredNumbers]) -> dict[Key, Range]:
     """From the first to the last number that the day has of a series, seen or declared used."""
     spans = await connection.fetch(_SPANS, day)
-    found: dict[Key, Range] = {(row[0], row[1]): (row[2], row[3]) for row in spans}
+    boxes: dict[Key, Range] = {(row[0], row[1]): (row[2], row[3]) for row in spans}
     for key, numbers in declared.items():
         if numbers.used:
-            first, last = found.get(key, (numbers.used[0][0], 0))
-            found[key] = (min(first, numbers.used[0][0]), max(last, numbers.used[-1][1]))
-    return found
+            first, last = boxes.get(key, (numbers.used[0][0], 0))
+            boxes[key] = (min(first, numbers.used[0][0]), max(last, numbers.used[-1][1]))
+    return boxes
 
 
 def _columns(boxes: dict[Key, Range]) -> list[list[Any]]:

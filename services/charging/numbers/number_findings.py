@@ -1,6 +1,6 @@
 """What a close finds odd in the numbers and manifests of an enterprise: findings for the regulator's register.
 
-A day's manifest is looked for at the day's own close, and held against what arrived at the close of the next: numbers
+The day's own close checks whether it has a manifest; the next close compares the manifest with what arrived: numbers
 given around midnight may be counted to either day.
 """
 
@@ -81,7 +81,7 @@ Sum = tuple[int, int]
 
 
 async def series_findings(connection: Connection, day: date) -> list[Finding]:
-    """What the close of a counted day found; asked again it is the same. Empty for a day that was not counted."""
+    """What the close of a counted day found; repeatable. Empty for a day that was not counted."""
     cut = await read_counted_cut(connection, day)
     if cut is None:
         return []
@@ -103,9 +103,9 @@ async def _used_twice(connection: Connection, day: date) -> list[Finding]:
     if not rows:
         return []
     orders = await _orders_behind(connection, rows)
-    found: dict[tuple[int, str, str], Ranges] = defaultdict(list)
+    repeated: dict[tuple[int, str, str], Ranges] = defaultdict(list)
     for row in rows:
-        found[row["enterprise"], row["uscc"], row["series"]].append((row["first"], row["last"]))
+        repeated[row["enterprise"], row["uscc"], row["series"]].append((row["first"], row["last"]))
     return [
         Finding(
             kind=FindingKind.NUMBER_USED_TWICE,
@@ -113,37 +113,37 @@ async def _used_twice(connection: Connection, day: date) -> list[Finding]:
             enterprise=uscc,
             insured_on=day,
             count=count_of(ranges),
-            detail=f"{count_of(ranges)} numbers of series {series} stand on more than one order",
+            detail=f"{count_of(ranges)} numbers of series {series} are on more than one order",
             evidence={"series": series, "numbers": reported(ranges)},
             orders=orders.get((enterprise, series), []),
         )
-        for (enterprise, uscc, series), ranges in found.items()
+        for (enterprise, uscc, series), ranges in repeated.items()
     ]
 
 
 async def _orders_behind(connection: Connection, rows: list[Any]) -> dict[Key, list[OrderRef]]:
-    """Some of the orders that bear the numbers."""
+    """Some of the orders that have the numbers."""
     names = ("enterprise", "series", "first", "last")
     columns = [[row[name] for row in rows[:MOST_RANGES]] for name in names]
     days = await connection.fetchrow(_REPEATED_DAYS, *columns)
     if days["first_on"] is None:
         return {}
     bounds = (day_bounds(days["first_on"])[0], day_bounds(days["last_on"])[1])
-    found: dict[Key, list[OrderRef]] = defaultdict(list)
+    orders: dict[Key, list[OrderRef]] = defaultdict(list)
     for row in await connection.fetch(_REPEATED_ORDERS, *columns, *bounds, MOST_ORDERS):
         order = OrderRef(order_id=row["order_id"], accepted_at=row["accepted_at"], worker_id=row["worker"])
-        found[row["enterprise"], row["series"]].append(order)
-    return found
+        orders[row["enterprise"], row["series"]].append(order)
+    return orders
 
 
 async def _gaps(connection: Connection, day: date) -> list[Finding]:
-    found: dict[tuple[str, date, str, bool], Ranges] = defaultdict(list)
+    gaps: dict[tuple[str, date, str, bool], Ranges] = defaultdict(list)
     declared: Counter[tuple[str, date, str, bool]] = Counter()
     for row in await connection.fetch(_GAPS, day):
         key = (row["uscc"], row["insured_on"], row["series"], row["is_presumed"])
-        found[key].append((row["first"], row["last"]))
+        gaps[key].append((row["first"], row["last"]))
         declared[key] += (row["last"] - row["first"] + 1) * row["is_declared"]
-    return [_gap(*key, ranges, declared[key]) for key, ranges in found.items()]
+    return [_gap(*key, ranges, declared[key]) for key, ranges in gaps.items()]
 
 
 def _gap(uscc: str, insured_on: date, series: str, is_presumed: bool, ranges: Ranges, declared: int) -> Finding:
@@ -169,7 +169,7 @@ def _scattered(day: date, row: Any) -> Finding:
         insured_on=day,
         count=1,
         detail=f"numbers of series {row['series']} are scattered over more than {MOST_STRETCHES} stretches: what is"
-        " missing cannot be told",
+        " missing is unknown",
         evidence={"series": row["series"], "numbers": reported([(row["first"], row["last"])])},
         orders=[],
     )
@@ -180,36 +180,36 @@ async def _manifests(
 ) -> list[Finding]:
     """Manifests that the day lacks, and those that came late or changed one since the close before."""
     first_on = await connection.fetchval("select min(day) from charging.accounted_day")
-    found = list(_late_or_changed(day, first_on, declared))
-    there = [each.enterprise for each in declared if each.day == day]
+    findings = list(_late_or_changed(day, first_on, declared))
+    there = [declaration.enterprise for declaration in declared if declaration.day == day]
     for row in await connection.fetch(_MISSING, day, there):
         text = f"{row['acceptances']} numbered acceptances came, and no manifest of the day before its close"
-        found.append(_of_manifest(FindingKind.MANIFEST_MISSING, row["uscc"], day, f"{row['uscc']}.{day}", text))
+        findings.append(_of_manifest(FindingKind.MANIFEST_MISSING, row["uscc"], day, f"{row['uscc']}.{day}", text))
     for row in await connection.fetch(_CHANGED_ID, cuts[0].lasts, cuts[1].lasts, int(RowKind.DECLARATION)):
         uscc, name = row["uscc"], row["order_id"]
-        text = f"manifest {name} came again with other content; the first stands"
-        found.append(_of_manifest(FindingKind.MANIFEST_CHANGED, uscc, row["declared_day"], f"{uscc}.{name}", text))
-    return found
+        text = f"manifest {name} came again with other content; the first one holds"
+        findings.append(_of_manifest(FindingKind.MANIFEST_CHANGED, uscc, row["declared_day"], f"{uscc}.{name}", text))
+    return findings
 
 
 def _late_or_changed(day: date, first_on: date | None, declared: list[Declared]) -> Iterator[Finding]:
     held: dict[tuple[int, date], Declared] = {}
-    for each in declared:
-        name, before = each.reported.declaration_id, held.get((each.enterprise, each.day))
-        holds = before is None or replaces(each, before)
+    for declaration in declared:
+        name, before = declaration.reported.declaration_id, held.get((declaration.enterprise, declaration.day))
+        holds = before is None or replaces(declaration, before)
         if holds:
-            held[each.enterprise, each.day] = each
-        if not each.is_new or first_on is None or each.day < first_on:
+            held[declaration.enterprise, declaration.day] = declaration
+        if not declaration.is_new or first_on is None or declaration.day < first_on:
             continue
-        key = f"{each.uscc}.{each.day}.{name}"
-        if each.day < day:
-            text = f"manifest {name} of {each.day} was first there at the close of {day}"
-            yield _of_manifest(FindingKind.MANIFEST_LATE, each.uscc, each.day, key, text)
-        if before is not None and before.content != each.content:
+        key = f"{declaration.uscc}.{declaration.day}.{name}"
+        if declaration.day < day:
+            text = f"manifest {name} of {declaration.day} was first there at the close of {day}"
+            yield _of_manifest(FindingKind.MANIFEST_LATE, declaration.uscc, declaration.day, key, text)
+        if before is not None and before.content != declaration.content:
             text = f"manifest {name} says other than {before.reported.declaration_id} said of the same day"
             if not holds:
                 text += f", and does not hold: revision {before.revision} was there before it"
-            yield _of_manifest(FindingKind.MANIFEST_CHANGED, each.uscc, each.day, key, text)
+            yield _of_manifest(FindingKind.MANIFEST_CHANGED, declaration.uscc, declaration.day, key, text)
 
 
 def _of_manifest(kind: FindingKind, uscc: str, insured_on: date | None, key: str, text: str) -> Finding:
@@ -222,42 +222,42 @@ async def _differences(connection: Connection, day: date, closing: date, declare
     """A day's manifests against what had arrived at the close of the day after it."""
     if not await connection.fetchval("select exists (select 1 from charging.accounted_day where day = $1)", day):
         return []
-    held = {key: each for key, each in holding(declared).items() if key[1] in around(day)}
-    mine = {each.enterprise: each for (_, on), each in held.items() if on == day}
+    held = {key: declaration for key, declaration in holding(declared).items() if key[1] in around(day)}
+    mine = {declaration.enterprise: declaration for (_, on), declaration in held.items() if on == day}
     received = await _received(connection, day, closing)
-    found = [
+    findings = [
         finding
-        for each in mine.values()
-        for finding in _other_totals(each, _declared_totals(each), received.get(each.uscc, {}))
+        for declaration in mine.values()
+        for finding in _other_totals(declaration, _declared_totals(declaration), received.get(declaration.uscc, {}))
     ]
-    return found + await _other_numbers(connection, day, closing, mine, held.values())
+    return findings + await _other_numbers(connection, day, closing, mine, held.values())
 
 
 async def _received(connection: Connection, day: date, closing: date) -> dict[str, dict[Place, Sum]]:
     """Charged orders of a day by enterprise and place, as the closes up to one counted them.
 
-    Orders that were sent again count once, and what was rated anew as it is now; cancellations are not subtracted.
+    Orders that were sent again count once, and re-rated ones as they are now; cancellations are not subtracted.
     """
     sql = """select distinct on (day) payload from charging.day_count where day between $1 and $2
         order by day, answered_at desc, attempt desc"""
-    found: dict[str, dict[Place, Sum]] = defaultdict(lambda: defaultdict(lambda: (0, 0)))
+    sums: dict[str, dict[Place, Sum]] = defaultdict(lambda: defaultdict(lambda: (0, 0)))
     for row in await connection.fetch(sql, day, closing):
         for total in msgspec.json.decode(row["payload"], type=DayCounted).totals:
             if total.insured_on != day or total.outcome is Outcome.EXCLUDED or total.reason in _UNTOLD:
                 continue
             place = (total.province or "", total.industry or "")
-            orders, premium = found[total.enterprise][place]
+            orders, premium = sums[total.enterprise][place]
             sign = -1 if total.outcome is Outcome.REVERSED else 1
-            found[total.enterprise][place] = (orders + sign * total.orders, premium + total.premium)
-    return found
+            sums[total.enterprise][place] = (orders + sign * total.orders, premium + total.premium)
+    return sums
 
 
-def _declared_totals(each: Declared) -> dict[Place, Sum]:
-    found: dict[Place, Sum] = defaultdict(lambda: (0, 0))
-    for total in each.reported.totals:
-        orders, premium = found[total.province, total.industry]
-        found[total.province, total.industry] = (orders + total.orders, premium + parse_yuan(total.premium_yuan))
-    return found
+def _declared_totals(declaration: Declared) -> dict[Place, Sum]:
+    sums: dict[Place, Sum] = defaultdict(lambda: (0, 0))
+    for total in declaration.reported.totals:
+        orders, premium = sums[total.province, total.industry]
+        sums[total.province, total.industry] = (orders + total.orders, premium + parse_yuan(total.premium_yuan))
+    return sums
 
 
 def _other_totals(each: Declared, declared: dict[Place, Sum], received: dict[Place, Sum]) -> Iterator[Finding]:
@@ -288,17 +288,17 @@ async def _other_numbers(
     connection: Connection, day: date, closing: date, mine: dict[int, Declared], held: Iterable[Declared]
 ) -> list[Finding]:
     """Numbers that came and were not declared, or were declared unused."""
-    declared = {key: each for key, each in declared_numbers(held, day).items() if key[0] in mine}
+    declared = {key: numbers for key, numbers in declared_numbers(held, day).items() if key[0] in mine}
     boxes = {key: box for key, box in (await read_boxes(connection, day, declared)).items() if key[0] in mine}
-    found = []
+    findings = []
     for key, stretch in (await read_stretches(connection, boxes, day, closing)).items():
         numbers = declared.get(key)
         came = united(stretch.mine)
         undeclared = without(came, numbers.used_around if numbers else [])
         denied = common(united(stretch.seen), numbers.unused) if numbers else []
         if undeclared or denied:
-            found.append(_numbers_differ(mine[key[0]], key[1], undeclared, denied))
-    return found
+            findings.append(_numbers_differ(mine[key[0]], key[1], undeclared, denied))
+    return findings
 
 
 def _numbers_differ(each: Declared, series: str, undeclared: Ranges, denied: Ranges) -> Finding:

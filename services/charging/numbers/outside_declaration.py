@@ -131,12 +131,12 @@ async def find_outside(
 ) -> OutsideOrdersOfDay | None:
     """The orders of the day outside the signed declarations that hold; None where all lie within, or none is signed."""
     declared = await read_declared(connection, cut, _NONE, around(day), uscc)
-    signed = [each for each in holding(declared).values() if each.revision is not None]
-    held = {each.enterprise: each for each in signed if each.day == day}
+    signed = [declaration for declaration in holding(declared).values() if declaration.revision is not None]
+    held = {declaration.enterprise: declaration for declaration in signed if declaration.day == day}
     if not held:
         return None
     values = (None if cut is None else cut.lasts, *day_bounds(day), list(held), *_used(signed, day, held))
-    # The planner expects one row for each comparison of keys, and would look for each order one by one.
+    # The planner expects one row for each comparison of keys, and would search for each order one by one.
     async with planning_without(connection, "nestloop"):
         counts = await connection.fetch(_COUNTS, *values)
     surplus = list(_surplus(held, counts))
@@ -159,9 +159,9 @@ def _used(signed: list[Declared], day: date, held: dict[int, Declared]) -> list[
 def _surplus(held: dict[int, Declared], counts: Iterable[Any]) -> Iterable[tuple[int, int, int, int]]:
     """Enterprise, province, industry, and how many orders with a declared number are more than were declared."""
     totals = Counter[tuple[int, int, int]]()
-    for each in held.values():
-        for total in each.reported.totals:
-            totals[each.enterprise, int(total.province), Industry(total.industry).code] += total.orders
+    for declaration in held.values():
+        for total in declaration.reported.totals:
+            totals[declaration.enterprise, int(total.province), Industry(total.industry).code] += total.orders
     for row in counts:
         place = (row["enterprise"], row["province"], row["industry"])
         if row["within"] > totals[place]:
@@ -172,13 +172,13 @@ async def count_outside(connection: Connection, day: date, cut: Batches, previou
     """What the close of a day says: all that lies outside on the day, and of earlier days what changed since."""
     if not await connection.fetchval("select exists (select from charging.declaration where revision is not null)"):
         return []
-    found: list[OutsideOrders] = []
-    for each in await _days_to_count(connection, day, cut, previous):
-        sums = await _sums(connection, each, cut)
-        if each < day:
-            sums.subtract(await _sums(connection, each, previous))
-        found += [_reported(each, key, orders) for key, orders in sorted(sums.items()) if orders]
-    return found
+    outside: list[OutsideOrders] = []
+    for insured_on in await _days_to_count(connection, day, cut, previous):
+        sums = await _sums(connection, insured_on, cut)
+        if insured_on < day:
+            sums.subtract(await _sums(connection, insured_on, previous))
+        outside += [_reported(insured_on, key, orders) for key, orders in sorted(sums.items()) if orders]
+    return outside
 
 
 async def _days_to_count(connection: Connection, day: date, cut: Batches, previous: Batches) -> list[date]:

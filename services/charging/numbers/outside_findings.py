@@ -27,8 +27,8 @@ async def outside_findings(connection: Connection, day: date, cut: Batches) -> l
     if counted is None or counted.outside is UNSET:
         return []
     changed: dict[date, set[str]] = defaultdict(set)
-    for each in counted.outside:
-        changed[each.insured_on].add(each.enterprise)
+    for orders in counted.outside:
+        changed[orders.insured_on].add(orders.enterprise)
     return [
         _finding(uscc, insured_on, outside, await _read(connection, outside))
         for insured_on, names in sorted(changed.items())

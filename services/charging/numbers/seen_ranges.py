@@ -1,11 +1,11 @@
 """Number accounting (单号核对): at the count of a day, the numbers of every series that came, as ranges.
 
 In the transaction of the count, once a day, set-wise: the database folds acceptances into words of 64 numbers, so what
-comes to this process is a sixty-fourth of the rows, and no row is sorted.
+reaches this process is a sixty-fourth of the rows, and no row is sorted.
 
-A number counts as *seen* where its acceptance stands in a row; *repeated* where it stands on two orders (an order that
+A number counts as *seen* where a row has its acceptance; *repeated* where two orders have it (an order that
 was sent again under another acceptance time is one order); in *conflict* or *parked* where the bytes could be read. A
-repeat leaves no row: one that was given a number of its own leaves that number missing.
+repeat leaves no row: one that was given another number leaves that number missing.
 """
 
 from collections import defaultdict
@@ -32,7 +32,7 @@ _LATE_WORDS: Final = f"""
     select (accepted_at at time zone interval '8 hours')::date as insured_on, {_BITS}
         and accepted_at >= $3 and accepted_at < $2 and batch = any($1::bigint[])
     group by 1, enterprise, series, sequence >> 6"""
-# Numbers that an order sent again within the day bears once more: that is one order, and no row of it needs comparing.
+# Numbers that an order sent again within the day has once more: that is one order, and no row of it needs comparing.
 _SENT_TWICE: Final = f"""
     select n.enterprise, n.series, n.sequence >> 6 as word, count(*) as uses from charging.resend s
     join charging.entry n on (n.accepted_at, n.enterprise, n.order_id, n.worker_key, n.kind)
@@ -43,7 +43,7 @@ _SENT_TWICE: Final = f"""
         and n.accepted_at >= $2 and n.accepted_at < $3 and {reached_sql("n.batch")}
         and k.accepted_at >= $2 and k.accepted_at < $3 and {reached_sql("k.batch")}
     group by 1, 2, 3"""
-# Numbers of the words in $3 to $5 that two orders bear, or one order with two workers, accepted from $6 up to $2.
+# Numbers of the words in $3 to $5 that two orders have, or one order with two workers, accepted from $6 up to $2.
 _TWICE: Final = f"""
     select enterprise, series, sequence from charging.entry
     join unnest($3::smallint[], $4::text[], $5::bigint[]) as w (enterprise, series, word) using (enterprise, series)
@@ -63,7 +63,7 @@ _SENT_AGAIN: Final = """
 _NEW_BATCHES: Final = f"select array_agg(batch) from charging.manifest where events > 0 and {NEW_IN_CUT}"
 _KEPT: Final = "select topic, series, sequence from charging.{} where batch = any($1::bigint[]) and series is not null"
 RESENT_WITHIN: Final = timedelta(days=62)
-"""How far back re-sends are looked up: they are found within a month of each other."""
+"""How far back re-sends are searched: they are found within a month of each other."""
 MOST_RANGES: Final = 100_000
 """Of a series and day. More are a fault of numbering: such a day of a series is a finding, and its numbers are neither
 seen nor missing, or random numbers would make a row an order, and gaps without end."""
@@ -91,7 +91,7 @@ class _Words:
     """Words with more uses than numbers, orders sent again aside."""
 
     def take(self, row: Any, repeats: int) -> None:
-        """`repeats` of the row's uses are orders sent again, beside the same number's use by the same order."""
+        """`repeats` of the row's uses are orders sent again, in addition to the number's use by that order."""
         word, seen = row["word"], row["seen"] & 0xFFFF_FFFF_FFFF_FFFF
         self.seen[word] = seen
         if row["excluded"]:
@@ -108,7 +108,7 @@ async def account_numbers(connection: Connection, day: date, reach: Reach, most_
     if await connection.fetchval("select exists (select 1 from charging.accounted_day where day = $1)", day):
         return False
     words = await _read_words(connection, day, reach)
-    seen = {key: each.ranges() for key, each in words.items()}
+    seen = {key: of_series.ranges() for key, of_series in words.items()}
     repeated = await _repeated(connection, day, reach, words, seen)
     await connection.execute("insert into charging.accounted_day values ($1)", day)
     rows: list[tuple[Any, ...]] = [
@@ -127,10 +127,10 @@ async def account_numbers(connection: Connection, day: date, reach: Reach, most_
 
 def _scattered(seen: dict[tuple[date, Key], Ranges], most_ranges: int) -> dict[Key, Ranges]:
     """From where to where the numbers of each such series lie."""
-    found: dict[Key, list[Range]] = defaultdict(list)
+    scattered: dict[Key, list[Range]] = defaultdict(list)
     for (_, key), ranges in seen.items():
-        found[key] += ranges if len(ranges) > most_ranges else []
-    return {key: [(min(ranges)[0], max(ranges)[1])] for key, ranges in found.items() if ranges}
+        scattered[key] += ranges if len(ranges) > most_ranges else []
+    return {key: [(min(ranges)[0], max(ranges)[1])] for key, ranges in scattered.items() if ranges}
 
 
 def _rows(state: str, day: date, found: dict[Key, Ranges]) -> list[tuple[Any, ...]]:
@@ -139,7 +139,7 @@ def _rows(state: str, day: date, found: dict[Key, Ranges]) -> list[tuple[Any, ..
 
 async def _read_words(connection: Connection, day: date, reach: Reach) -> dict[tuple[date, Key], _Words]:
     begin, end = day_bounds(day)
-    found: dict[tuple[date, Key], _Words] = defaultdict(_Words)
+    words: dict[tuple[date, Key], _Words] = defaultdict(_Words)
     rows = await connection.fetch(_WORDS, reach.cut.lasts, begin, end, day)
     if reach.late.batches:
         async with reading_few(connection):
@@ -148,8 +148,8 @@ async def _read_words(connection: Connection, day: date, reach: Reach) -> dict[t
     for row in rows:
         insured_on, enterprise, series, word = row[:4]
         of_order = repeats.get((enterprise, series, word), 0) if insured_on == day else 0
-        found[insured_on, (enterprise, series)].take(row, of_order)
-    return found
+        words[insured_on, (enterprise, series)].take(row, of_order)
+    return words
 
 
 async def _repeated(
@@ -159,20 +159,20 @@ async def _repeated(
     words: dict[tuple[date, Key], _Words],
     seen: dict[tuple[date, Key], Ranges],
 ) -> dict[Key, Ranges]:
-    """Numbers that stand on another order, too: within these rows, or in rows that an earlier close found."""
-    found: dict[Key, list[Range]] = defaultdict(list)
-    torn = [(*key, word) for (_, key), each in words.items() for word in each.torn]
+    """Numbers that another order has, too: within these rows, or in rows that an earlier close found."""
+    repeated: dict[Key, list[Range]] = defaultdict(list)
+    torn = [(*key, word) for (_, key), of_series in words.items() for word in of_series.torn]
     if torn:
-        begin = min(insured_on for (insured_on, _), each in words.items() if each.torn)
+        begin = min(insured_on for (insured_on, _), of_series in words.items() if of_series.torn)
         bounds = (day_bounds(day)[1], *map(list, zip(*torn, strict=True)), day_bounds(begin)[0])
         for row in await connection.fetch(_TWICE, reach.cut.lasts, *bounds):
-            found[row[0], row[1]].append((row[2], row[2]))
+            repeated[row[0], row[1]].append((row[2], row[2]))
     overlaps = _overlaps(seen, await _earlier(connection, seen))
     if overlaps:
         sent_again = await _sent_again(connection, day)
         for key, ranges in overlaps.items():
-            found[key] += without(ranges, sent_again.get(key, []))
-    return {key: united(ranges) for key, ranges in found.items()}
+            repeated[key] += without(ranges, sent_again.get(key, []))
+    return {key: united(ranges) for key, ranges in repeated.items()}
 
 
 async def _earlier(connection: Connection, seen: dict[tuple[date, Key], Ranges]) -> dict[Key, Ranges]:
@@ -180,21 +180,21 @@ async def _earlier(connection: Connection, seen: dict[tuple[date, Key], Ranges])
     boxes = [(*key, ranges[0][0], ranges[-1][1]) for (_, key), ranges in seen.items()]
     if not boxes:
         return {}
-    found: dict[Key, list[Range]] = defaultdict(list)
+    earlier: dict[Key, list[Range]] = defaultdict(list)
     for row in await connection.fetch(_EARLIER, *map(list, zip(*boxes, strict=True))):
-        found[row[0], row[1]].append((row[2], row[3]))
-    return {key: united(ranges) for key, ranges in found.items()}
+        earlier[row[0], row[1]].append((row[2], row[3]))
+    return {key: united(ranges) for key, ranges in earlier.items()}
 
 
 def _overlaps(seen: dict[tuple[date, Key], Ranges], earlier: dict[Key, Ranges]) -> dict[Key, Ranges]:
     """Numbers of one insured day that were seen before, or on another insured day of the same close."""
-    found: dict[Key, list[Range]] = defaultdict(list)
+    overlaps: dict[Key, list[Range]] = defaultdict(list)
     known = dict(earlier)
     for (_, key), ranges in sorted(seen.items()):
         before = known.get(key, [])
-        found[key] += common(ranges, before)
+        overlaps[key] += common(ranges, before)
         known[key] = united([*before, *ranges])
-    return {key: united(ranges) for key, ranges in found.items() if ranges}
+    return {key: united(ranges) for key, ranges in overlaps.items() if ranges}
 
 
 async def _sent_again(connection: Connection, day: date) -> dict[Key, Ranges]:
@@ -203,19 +203,19 @@ async def _sent_again(connection: Connection, day: date) -> dict[Key, Ranges]:
 
 
 async def _kept(connection: Connection, table: str, reach: Reach) -> dict[Key, Ranges]:
-    """Numbers that parked events or conflicts bear, of batches that no earlier close reached."""
+    """Numbers in parked events or conflicts, of batches that no earlier close reached."""
     batches = await connection.fetchval(_NEW_BATCHES, reach.cut.lasts, reach.previous.lasts)
     ids = {row["uscc"]: row["id"] for row in await connection.fetch("select uscc, id from charging.enterprise")}
-    found: list[tuple[int, str, int]] = []
+    numbers: list[tuple[int, str, int]] = []
     async for row in connection.cursor(_KEPT.format(table), batches or [], prefetch=1_000):
         uscc = enterprise_of(row["topic"]) or ""
         if uscc in ids:
-            found.append((ids[uscc], row["series"], row["sequence"]))
-    return _by_series(found)
+            numbers.append((ids[uscc], row["series"], row["sequence"]))
+    return _by_series(numbers)
 
 
 def _by_series(numbers: Iterable[Sequence[Any]]) -> dict[Key, Ranges]:
-    found: dict[Key, list[Range]] = defaultdict(list)
+    by_series: dict[Key, list[Range]] = defaultdict(list)
     for enterprise, series, number in numbers:
-        found[enterprise, series].append((number, number))
-    return {key: united(ranges) for key, ranges in found.items()}
+        by_series[enterprise, series].append((number, number))
+    return {key: united(ranges) for key, ranges in by_series.items()}

@@ -62,7 +62,7 @@ async def read_acknowledged(pool: Pool, uscc: str, day: date) -> Acknowledged | 
         return Acknowledged(
             received={outcome.value: events[outcome] for outcome in Outcome if events[outcome]},
             series={name: write_ranges(ranges) for name, ranges in await _read_seen(connection, uscc, day)},
-            manifests=[(each.reported.declaration_id, each.received.hex()) for each in declared],
+            manifests=[(declaration.reported.declaration_id, declaration.received.hex()) for declaration in declared],
         )
 
 

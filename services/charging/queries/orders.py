@@ -22,7 +22,7 @@ from shared.domain.scheme.industry import Industry
 from shared.domain.scheme.worker import split_token
 
 LONGEST_ORDER: Final = timedelta(days=2)
-"""An open order older than this is not searched for when asked who was covered at an instant."""
+"""An open order older than this is not searched for by a query for who was covered at an instant."""
 
 
 class OrderRow(Struct, frozen=True):

@@ -87,7 +87,7 @@ class ProgressQueries:
         self._author = author
 
     async def runs(self) -> dict[str, int]:
-        """Read the last committed number of every run that published manifests of its own."""
+        """Read the last committed number of every run that published its own manifests."""
         return {row.run: row.last for row in await _RUNS.fetch(self._pool)}
 
     async def positions(self, cluster_id: str | None) -> list[PositionRow]:

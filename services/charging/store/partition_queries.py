@@ -20,7 +20,7 @@ _AT_ONCE: Final = 3
 def open_query_pool(url: str, waits: Waits, wait_seconds: float | None = None) -> AbstractAsyncContextManager[Pool]:
     """Connections whose plans use summaries and indexes where there are any.
 
-    A query is at most three statements and nothing else: next to a busy worker, its latency is dominated by how often it
-    waits for the event loop.
+    A query is at most three statements and nothing else: next to a busy worker, its latency is dominated by how
+    often it waits for the event loop.
     """
     return open_pool(url, size=_AT_ONCE, waits=waits, settings=_SETTINGS, skip_reset=True, wait_seconds=wait_seconds)
