@@ -1,6 +1,6 @@
 """A day's rows to the archive, checked, and back: seconds against a plain COPY of them to a file, and bytes an order.
 
-The rows are made in the database, as charging lays them: batches of 8,000, in a batch by partition (three enterprises,
+The rows are made in the database, in charging's order: batches of 8,000, in a batch by partition (three enterprises,
 four each) and time; 20 orders a worker and day, 500 regions, 16 series. Tokens and received hashes are random. Included
 are reading, writing, reading back, every leaf and root, the detaching and the drop; not the making of the rows.
 """
@@ -55,12 +55,12 @@ _ROWS: Final = """insert into charging.entry (accepted_at, worker_key, batch, en
 
 def rows(wanted: Collection[str] = NAMES, orders: int = ORDERS) -> list[Row]:
     """The rows of the table, both from one day."""
-    found = run(orders=orders)
+    measured = run(orders=orders)
     both = (
         Row("archive", "archiving a day, proved, against a plain COPY of its rows to a file", "times",
-            found["ratio"], 3.0, is_at_most=True, measured=found),
+            measured["ratio"], 3.0, is_at_most=True, measured=measured),
         Row("archive_bytes", "an order in the archive, ids that count", "bytes",
-            found["bytes_an_order"], 40.0, is_at_most=True, measured=found),
+            measured["bytes_an_order"], 40.0, is_at_most=True, measured=measured),
     )  # fmt: skip
     return [row for row in both if row.name in wanted]
 
@@ -119,8 +119,8 @@ async def fill(owner: str, connection: Connection, orders: int, order_ids: str =
     with open_arrow(owner) as database:
         for first in range(1, numbers.stop, 50):
             group = [1 << 32 | number for number in range(first, min(first + 50, numbers.stop))]
-            found = read_rows(database, f"entry_{DAY:%Y%m%d}", dict.fromkeys(group, BATCH))
-            hashes, at = leaf_hashes(found, USCCS), 0
+            table = read_rows(database, f"entry_{DAY:%Y%m%d}", dict.fromkeys(group, BATCH))
+            hashes, at = leaf_hashes(table, USCCS), 0
             for batch in group:
                 count = min(BATCH, orders - ((batch & 0xFFFFFFFF) - 1) * BATCH)
                 leaves = [hashes[place * 32 : place * 32 + 32] for place in range(at, at + count)]
@@ -158,8 +158,8 @@ async def _archive(archive: Archive, connection: Connection) -> None:
 
 async def _timed(work: Any) -> tuple[float, Any]:
     began = time.perf_counter()
-    found = await work
-    return time.perf_counter() - began, found
+    result = await work
+    return time.perf_counter() - began, result
 
 
 def _nobody(_: int) -> None: ...

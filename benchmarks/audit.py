@@ -1,7 +1,7 @@
-"""The audit of a day of orders, beside reading every row's leaf columns and hashing its leaf once.
+"""Measure the audit of a day of orders against reading every row's leaf columns and hashing its leaf once.
 
 Audited is a closed day (`benchmarks/day.py`), by everything that grows with orders: rows rated, hashed and counted
-anew, manifests, assessments, settlements, the books, the counts of the close, statements. What grows with days only
+again, manifests, assessments, settlements, the books, the counts of the close, statements. What grows with days only
 (reports, checkpoints, the register, identities) is left out. The rival reads the same columns in the same way, row by
 row as they lie in the table, and hashes each leaf: one process, as the audit is.
 """
@@ -43,8 +43,8 @@ def rows(wanted: Collection[str] = NAMES, orders: int = ORDERS, targets: Mapping
     """The rows of the table: a day is made, closed, audited, and then billed as a month of such days."""
     with EmbeddedPostgres() as postgres:
         postgres.create_database("bench")
-        found = asyncio.run(_make_and_measure(postgres.url("bench"), orders))
-    return [_row(name, found, targets[name]) for name in NAMES if name in wanted]
+        measured = asyncio.run(_make_and_measure(postgres.url("bench"), orders))
+    return [_row(name, measured, targets[name]) for name in NAMES if name in wanted]
 
 
 _WHAT: Final = {
@@ -70,7 +70,7 @@ async def _make_and_measure(owner: str, orders: int) -> dict[str, Any]:
 
 
 async def measure(owner: str) -> dict[str, Any]:
-    """The same for a database in which the day is closed."""
+    """Measure a database in which the day is closed already."""
     async with open_pool(day.login(owner, "danbao_auditor"), size=1) as pool, pool.acquire() as connection:
         began = time.perf_counter()
         async with connection.transaction(isolation="repeatable_read", readonly=True):
@@ -84,7 +84,7 @@ async def measure(owner: str) -> dict[str, Any]:
         "reading_and_hashing_seconds": round(rival, 1),
         "audit_seconds": round(whole, 1),
         "audit": round(whole / rival, 2),
-        **{f"{name}_seconds": round(each, 1) for name, each in spans.items()},
+        **{f"{name}_seconds": round(seconds, 1) for name, seconds in spans.items()},
         "rival_memory_mb": before,
         "audit_memory_mb": _megabytes(),
     }

@@ -49,7 +49,7 @@ def measure() -> dict[str, float]:
     return {
         "decode, each with every check": _cost(lambda: [decode(value, LIMITS.max_event_bytes) for value in values]),
         "decode at a glance": _cost(lambda: decoder.decode(values)),
-        "read: decode, rate, hash, lay out": _cost(lambda: reader.read(records, 1)),
+        "read: decode, rate, hash, encode": _cost(lambda: reader.read(records, 1)),
         "sort": _cost(lambda: sorted(batch.rows)),
         "stream for COPY": _cost(lambda: copy_stream(rows)),
         "totals": _cost(lambda: sum_totals(batch.totals)),
@@ -70,7 +70,7 @@ def _all(reader: EventReader, records: list[Record]) -> Batch:
     batch = reader.read(records, 1)
     copy_stream(sorted(batch.rows))
     sum_totals(batch.totals)
-    Groups.of(batch.leaves).root  # noqa: B018 - worked out when asked for
+    Groups.of(batch.leaves).root  # noqa: B018 - a property that computes
     return batch
 
 

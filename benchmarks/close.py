@@ -1,8 +1,8 @@
-"""The close of a day, beside one plain `GROUP BY` with distinct workers over the same rows; and a month's statements.
+"""Measure the close of a day against one `GROUP BY` with distinct workers over the same rows; and a month's statements.
 
 The close is charging's whole answer to `days.closing.v1` (settle, re-sends, numbers, totals, workers, seal) and the
 ledger's part of it (freeze the cut, book what was settled, compare, close). Every worker of the day is met for the
-first time, which no later day is so dear in. The rival is told the day's totals and the distinct workers behind each,
+first time, which makes it the most expensive day. The rival computes the day's totals and the distinct workers of each,
 by the first eight bytes of their token. `benchmarks/day.py` says what day it is; it is vacuumed before anything is
 timed.
 
@@ -42,7 +42,7 @@ _OUT: Final = "select payload from {}.outbox where topic = $1 order by id desc l
 
 
 async def measure_close(owner: str, connection: Connection, rivals: int = RIVALS) -> dict[str, Any]:
-    """Seconds of each part of the close of the day that `make_day` made, beside the median of its rivals."""
+    """Seconds of each part of the close of the day that `make_day` made, with the median of its rivals."""
     orders = await connection.fetchval("select count(*) from charging.entry where kind = 1")
     times = sorted([await _time_rival(connection) for _ in range(rivals)])
     spans = await close(owner, connection)
@@ -52,7 +52,7 @@ async def measure_close(owner: str, connection: Connection, rivals: int = RIVALS
         "group_by_seconds": round(rival, 2),
         "close_seconds": round(whole, 2),
         "close": round(whole / rival, 2),
-        **{f"{name}_seconds": round(each, 2) for name, each in spans.items()},
+        **{f"{name}_seconds": round(seconds, 2) for name, seconds in spans.items()},
     }
 
 

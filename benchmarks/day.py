@@ -83,7 +83,7 @@ async def make_day(owner: str, orders: int) -> None:
 
 
 def write_run(owner: str, run: int, orders: int) -> None:
-    """Every second batch of the day, by a run of its own; in a process of its own."""
+    """Write every second batch of the day as a separate run; called in a separate process."""
     asyncio.run(_write_run(owner, run, orders))
 
 
@@ -107,16 +107,16 @@ def _polls(run: int, orders: int) -> Iterator[list[Record]]:
     offsets = dict.fromkeys((orders_topic(uscc) for uscc, _ in ENTERPRISES), 0)
     days = _Day(orders, run)
     for first in range(run * BATCH, orders, RUNS * BATCH):
-        found: dict[str, list[Record]] = {topic: [] for topic in offsets}
+        records: dict[str, list[Record]] = {topic: [] for topic in offsets}
         for number in range(first, min(first + BATCH, orders)):
             for topic, key, value, at_ms in days.events(number):
-                found[topic].append(Record(topic, run, offsets[topic], at_ms, key, value))
+                records[topic].append(Record(topic, run, offsets[topic], at_ms, key, value))
                 offsets[topic] += 1
-        yield [record for topic in sorted(found) for record in found[topic]]
+        yield [record for topic in sorted(records) for record in records[topic]]
 
 
 class _Day:
-    """What happens on the day, by an order's number; each run has series of its own, without a gap."""
+    """What happens on the day, by an order's number; each run has its own series, without a gap."""
 
     def __init__(self, orders: int, run: int) -> None:
         self._run, self._given = run, Counter[tuple[str, str]]()

@@ -1,4 +1,4 @@
-"""What evidence costs charging: the same orders with it and without it, turn about, in one run.
+"""Measure the cost of evidence to charging: equal orders with it and without it, alternating, in one run.
 
 `python -m benchmarks.evidence [ROUNDS]`. Compared are the medians of orders a second, and of the worker's CPU an order,
 which says more where others use the machine.
@@ -25,14 +25,14 @@ def rows(_: object = None) -> list[Row]:
 
 def measure(rounds: int = ROUNDS) -> dict[str, float]:
     """Medians of `rounds` runs of one worker each way, and the share by which evidence makes charging slower."""
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in WORKERS}
+    runs_of: dict[str, list[dict[str, float]]] = {name: [] for name in WORKERS}
     for _ in range(rounds):
         for name, module in WORKERS.items():
-            found[name].append(charging.run(orders=ORDERS, workers=1, module=module))
+            runs_of[name].append(charging.run(orders=ORDERS, workers=1, module=module))
     reported = {}
     for what in ("charging_orders_per_second", "worker_cpu_us_an_event"):
-        for name, runs in found.items():
-            reported[f"{name}_{what}"] = median(run[what] for run in runs)
+        for name, measured in runs_of.items():
+            reported[f"{name}_{what}"] = median(run[what] for run in measured)
     slower = reported["without_charging_orders_per_second"] / reported["with_charging_orders_per_second"] - 1
     dearer = reported["with_worker_cpu_us_an_event"] / reported["without_worker_cpu_us_an_event"] - 1
     return {**reported, "slower": round(slower, 3), "dearer_in_cpu": round(dearer, 3)}

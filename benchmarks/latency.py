@@ -3,10 +3,10 @@
 Two workers. First the top rate, over preloaded orders; then orders are offered at an even pace, 5,000 a second and 70 %
 of the top rate, by a producer on the same two cores that sends what has become due every 10 ms. An order's time counts
 from when it was due, so a producer that falls behind makes it longer, not shorter. Committed is what the stored
-position has passed, looked at every ten milliseconds.
+position has passed, polled every ten milliseconds.
 
-Each run has parts of its own, since a fetch costs the embedded broker more the more records it keeps, and acceptances
-of a stretch are later than those before it, as in a day: what is not later is looked up before it is written.
+Each run has new parts, since a fetch costs the embedded broker more the more records it keeps, and acceptances
+of a stretch are later than those before it, as in a day: an event that is not later costs a lookup before the write.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ SECONDS: Final = 6
 RUNS: Final = 5
 AHEAD_SECONDS: Final = 0.5
 """For the producer to connect."""
-LOOK_SECONDS: Final = 0.01
+POLL_SECONDS: Final = 0.01
 DRAIN_SECONDS: Final = 60.0
 NAMES: Final = ("latency_at_5000", "latency_at_70_percent")
 
@@ -49,8 +49,8 @@ class Watch:
     seen: dict[Place, list[tuple[float, int]]] = field(default_factory=lambda: defaultdict(list))
     positions: dict[Place, int] = field(default_factory=dict)
 
-    async def look(self, pool: Pool) -> None:
-        """Look once."""
+    async def poll(self, pool: Pool) -> None:
+        """Read all positions once."""
         rows = await pool.fetch("select topic, partition, next_offset from charging.position")
         now = time.monotonic()
         for topic, partition, position in rows:
@@ -61,17 +61,17 @@ class Watch:
 
 def rows(wanted: Any = NAMES) -> list[Row]:
     """The two rows of the table, in milliseconds."""
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in NAMES}
+    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in NAMES}
     for _ in range(RUNS):
         with embedded_parts() as (stack, folder):
             for name, one in asyncio.run(_measure(stack, folder)).items():
-                found[name].append(one)
+                runs[name].append(one)
     reported = {
         NAMES[0]: ("99th percentile, produced to committed, 5,000 orders/s offered", 250.0),
         NAMES[1]: ("99th percentile, produced to committed, 70 % of the top rate offered", 1_000.0),
     }
     return [
-        from_runs(name, reported[name][0], "ms", found[name], "p99", reported[name][1], is_at_most=True)
+        from_runs(name, reported[name][0], "ms", runs[name], "p99", reported[name][1], is_at_most=True)
         for name in NAMES
         if name in wanted
     ]
@@ -85,12 +85,12 @@ async def _measure(stack: EmbeddedStack, folder: Path) -> dict[str, dict[str, An
             house.start_worker()
         await house.wait_for(TOP_ORDERS)
         top = (await house.stretch(WORKERS, TOP_ORDERS)).rate
-        found = {}
+        offers = {}
         first, begin = TOP_ORDERS, BEGIN + SPAN
         for name, rate in zip(NAMES, (STEADY_RATE, round(TOP_SHARE * top)), strict=True):
-            found[name] = {**await offer(house, rate, first, begin), "top_rate": round(top)}
+            offers[name] = {**await offer(house, rate, first, begin), "top_rate": round(top)}
             first, begin = first + rate * SECONDS, begin + timedelta(seconds=SECONDS)
-        return found
+        return offers
 
 
 async def offer(house: House, rate: int, first: int, begin: datetime) -> dict[str, Any]:
@@ -100,14 +100,14 @@ async def offer(house: House, rate: int, first: int, begin: datetime) -> dict[st
     for number, event in enumerate(events):
         due[place_of(event)].append(number / rate)
     watch = Watch()
-    await watch.look(house.pool)
+    await watch.poll(house.pool)
     before = dict(watch.positions)
     gc.freeze()  # the producer's pauses are not the worker's
     used, began = _used(house), time.monotonic() + AHEAD_SECONDS
     async with asyncio.timeout(SECONDS + DRAIN_SECONDS):
         late, _ = await asyncio.gather(
             send_evenly(house.stack.kafka, events, rate, began),
-            _look_until(house, watch, {place: before[place] + len(times) for place, times in due.items()}),
+            _poll_until(house, watch, {place: before[place] + len(times) for place, times in due.items()}),
         )
     lasted = time.monotonic() - began
     taken = sorted(_latencies(watch, due, before, began))
@@ -124,15 +124,15 @@ async def offer(house: House, rate: int, first: int, begin: datetime) -> dict[st
 
 
 def _used(house: House) -> dict[str, float]:
-    """CPU seconds so far; the producer's with looking at positions."""
+    """CPU seconds so far; the producer's include polling positions."""
     return {**cpu_seconds(house.groups), "producer": time.process_time()}
 
 
-async def _look_until(house: House, watch: Watch, ends: dict[Place, int]) -> None:
+async def _poll_until(house: House, watch: Watch, ends: dict[Place, int]) -> None:
     while any(watch.positions[place] < end for place, end in ends.items()):
         house.check_workers()
-        await asyncio.sleep(LOOK_SECONDS)
-        await watch.look(house.pool)
+        await asyncio.sleep(POLL_SECONDS)
+        await watch.poll(house.pool)
 
 
 def _latencies(watch: Watch, due: dict[Place, list[float]], before: dict[Place, int], began: float) -> Iterator[float]:

@@ -81,18 +81,18 @@ async def _measure(owner_url: str, folder: Path, entries: int) -> dict[str, Any]
     async with open_engine(owner_url, size=1) as owner, open_engine(login) as engine:
         await open_books(engine, Month(2026, 10).first_day)
         await sign_due_checkpoint(engine, keys, 0.0)
-        found: dict[str, Any] = {"append_ms": await _appending(owner)}
+        measured: dict[str, Any] = {"append_ms": await _appending(owner)}
         await fill(owner, INTEGRATED)
-        found["sign_100000_new_s"] = await _seconds(lambda: sign_due_checkpoint(engine, keys, 0.0))
+        measured["sign_100000_new_s"] = await _seconds(lambda: sign_due_checkpoint(engine, keys, 0.0))
         await fill(owner, entries)
         await sign_due_checkpoint(engine, keys, 0.0)
         await fill(owner, entries + 8)
-        found["entries"] = entries + 8
-        found["sign_8_new_ms"] = round(1_000 * await _seconds(lambda: sign_due_checkpoint(engine, keys, 0.0)), 1)
+        measured["entries"] = entries + 8
+        measured["sign_8_new_ms"] = round(1_000 * await _seconds(lambda: sign_due_checkpoint(engine, keys, 0.0)), 1)
         async with engine.connect() as connection:
-            found["recompute_all_s"] = await _seconds(lambda: recompute_root(connection, entries))
-            found["bytes_a_manifest"] = round((await connection.scalar(_BYTES) or 0) / entries)
-        return found | await _proofs(engine, keys, entries)
+            measured["recompute_all_s"] = await _seconds(lambda: recompute_root(connection, entries))
+            measured["bytes_a_manifest"] = round((await connection.scalar(_BYTES) or 0) / entries)
+        return measured | await _proofs(engine, keys, entries)
 
 
 async def _appending(owner: AsyncEngine) -> float:
@@ -132,7 +132,9 @@ async def _each(api: httpx.AsyncClient, name: str, paths: list[str]) -> dict[str
         taken.append(time.perf_counter() - began)
         assert answer.status_code == 200, path
     taken.sort()
-    return {f"{name}_{each}_ms": round(1_000 * taken[int(len(taken) * share)], 2) for each, share in _SHARES.items()}
+    return {
+        f"{name}_{quantile}_ms": round(1_000 * taken[int(len(taken) * share)], 2) for quantile, share in _SHARES.items()
+    }
 
 
 _SHARES: Final = {"p50": 0.50, "p99": 0.99}

@@ -1,9 +1,9 @@
-"""Ten million orders in one open day: catching up with them, what they take on disk, and looking into them meanwhile.
+"""Ten million orders in one open day: catching up with them, what they take on disk, and queries meanwhile.
 
 The orders of most of a day wait in the topics, as after an outage, and two workers charge them. Then orders go on to
-be offered, as fast as charging takes them with a producer on the same cores, then at 80 % of that: first with nobody
-asking, then while three ask about orders drawn at random (`benchmarks/asking.py`): first of the open day, then of the
-same day sealed, while the next one is charged.
+be offered, as fast as charging takes them with a producer on the same cores, then at 80 % of that: first without
+queries, then while three clients query random orders (`benchmarks/order_requests.py`): first of the open day, then of
+that day sealed, while the next one is charged.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.asking import KINDS, Wanted, read_answer, start_asking
+from benchmarks.order_requests import KINDS, Wanted, read_answer, start_requests
 from benchmarks.orders import Event, acceptances, preload, send_evenly
 from benchmarks.table import Row
 from benchmarks.workers import House, embedded_parts, open_house, peak_megabytes
@@ -37,15 +37,15 @@ NAMES: Final = ("catching_up", "bytes_an_order", "lookups_unsealed", "lookups_se
 
 
 def rows(wanted: Any = NAMES, orders: int = ORDERS) -> list[Row]:
-    """The rows of the table; what is measured is the same whichever are wanted, but for the lookups."""
+    """The rows of the table; every measurement runs for any of them, except the lookups."""
     orders = min(orders, _affordable())
     with embedded_parts() as (stack, folder):
-        found = asyncio.run(_measure(stack, folder, orders, has_lookups=any("lookups" in name for name in wanted)))
-    return [row for row in _rows(found) if row.name in wanted]
+        measured = asyncio.run(_measure(stack, folder, orders, has_lookups=any("lookups" in name for name in wanted)))
+    return [row for row in _rows(measured) if row.name in wanted]
 
 
-def _rows(found: dict[str, dict[str, Any]]) -> list[Row]:
-    caught, disk = found["catching_up"], found["disk"]
+def _rows(measured: dict[str, dict[str, Any]]) -> list[Row]:
+    caught, disk = measured["catching_up"], measured["disk"]
     rate = caught["orders_per_second"]
     reported = [
         Row("catching_up", "minutes to catch up with an hour of the national peak, while new orders come",
@@ -54,8 +54,8 @@ def _rows(found: dict[str, dict[str, Any]]) -> list[Row]:
         Row("bytes_an_order", "all of charging's tables and indexes by orders, acceptances only, day sealed", "B",
             disk["bytes_sealed"], 240.0, is_at_most=True, measured=disk),
     ]  # fmt: skip
-    if "lookups" in found:
-        lookups = found["lookups"]
+    if "lookups" in measured:
+        lookups = measured["lookups"]
         reported += [
             Row("lookups_unsealed", "99th percentile of lookups and proofs in the open day while charging runs at 80 %",
                 "ms", _worst(lookups["open_day"]), 2_000.0, is_at_most=True, measured=lookups),
@@ -67,8 +67,8 @@ def _rows(found: dict[str, dict[str, Any]]) -> list[Row]:
     return reported
 
 
-def _worst(asked: dict[str, dict[str, float]]) -> float:
-    return max(asked[kind]["p99"] for kind in KINDS)
+def _worst(latencies: dict[str, dict[str, float]]) -> float:
+    return max(latencies[kind]["p99"] for kind in KINDS)
 
 
 def _affordable() -> int:
@@ -85,7 +85,7 @@ async def _measure(stack: EmbeddedStack, folder: Path, orders: int, *, has_looku
             house.start_worker()
         await house.wait_for(orders)
         stretch = await house.stretch(WORKERS, orders)
-        found: dict[str, dict[str, Any]] = {
+        measured: dict[str, dict[str, Any]] = {
             "catching_up": {
                 "orders": orders,
                 "orders_per_second": round(stretch.rate),
@@ -95,16 +95,16 @@ async def _measure(stack: EmbeddedStack, folder: Path, orders: int, *, has_looku
             "disk": {"orders": orders, "bytes_unsealed": await _bytes_an_order(house)},
         }
         if has_lookups:
-            found["lookups"] = await _lookups(house, orders, round(stretch.rate), found["disk"])
+            measured["lookups"] = await _lookups(house, orders, round(stretch.rate), measured["disk"])
         else:
-            await _seal(house, found["disk"])
-        return found
+            await _seal(house, measured["disk"])
+        return measured
 
 
 async def _lookups(house: House, orders: int, top_rate: int, disk: dict[str, Any]) -> dict[str, Any]:
     wanted = Wanted(
         house.ports, BEGIN, SPAN / orders / timedelta(microseconds=1), orders, OFFERED_SECONDS,
-        str(house.folder / "answer.json"), str(house.folder / "ask"),
+        str(house.folder / "answer.json"), str(house.folder / "start"),
     )  # fmt: skip
     # Of the same day, then of the next one.
     begins = [
@@ -115,10 +115,10 @@ async def _lookups(house: House, orders: int, top_rate: int, disk: dict[str, Any
     first, rate = orders + top_rate * OFFERED_SECONDS, round(OFFERED_SHARE * top)
     offers = [(first + place * rate * OFFERED_SECONDS, begin) for place, begin in enumerate(begins[1:])]
     alone = await _offer(house, offers[0], rate)
-    beside_open, open_day = await _offer_and_ask(house, offers[1], rate, wanted)
+    beside_open, open_day = await _offer_and_query(house, offers[1], rate, wanted)
     await _seal(house, disk)
     alone_again = await _offer(house, offers[2], rate)
-    beside_sealed, sealed_day = await _offer_and_ask(house, offers[3], rate, wanted)
+    beside_sealed, sealed_day = await _offer_and_query(house, offers[3], rate, wanted)
     return {
         "open_day": open_day,
         "sealed_day": sealed_day,
@@ -132,10 +132,10 @@ async def _lookups(house: House, orders: int, top_rate: int, disk: dict[str, Any
     }
 
 
-async def _offer_and_ask(
+async def _offer_and_query(
     house: House, offer: tuple[int, datetime], rate: int, wanted: Wanted
 ) -> tuple[float, dict[str, dict[str, float]]]:
-    child = start_asking(house, wanted)
+    child = start_requests(house, wanted)
     try:
         committed = await _offer(house, offer, rate, Path(wanted.signal).touch)
         return committed, read_answer(child, wanted)

@@ -1,4 +1,4 @@
-"""Events to charge, every order another one, and how they are laid into the topics before a measurement.
+"""Generate events to charge, every order a different one, and preload them into the topics before a measurement.
 
 Acceptances are spread over some 500 regions of the provinces that have joined, 16 series, three enterprises and
 200,000 workers, because a worker keeps what orders have in common.
@@ -162,7 +162,7 @@ async def preload(bootstrap: str, events: Iterable[Event]) -> None:
 
 
 class Sender:
-    """Sends batches of records laid out here, which costs a tenth of handing them to the client one by one."""
+    """Sends batches of records encoded here, which costs a tenth of handing them to the client one by one."""
 
     def __init__(self, bootstrap: str) -> None:
         self._producer = _producer(bootstrap)

@@ -30,12 +30,12 @@ def _of_family(stats: Mapping[int, tuple[int, float]], pid: int) -> float:
 
 def _stats() -> dict[int, tuple[int, float]]:
     """Parent and CPU seconds of every process; fields of proc(5), counted from behind the name's bracket."""
-    found = {}
+    stats = {}
     for entry in _PROC.iterdir():
         if entry.name.isdigit():
             try:
                 fields = (entry / "stat").read_text().rpartition(")")[2].split()
             except OSError:
                 continue  # it ended just now
-            found[int(entry.name)] = (int(fields[1]), sum(map(int, fields[11:15])) / _TICKS_PER_SECOND)
-    return found
+            stats[int(entry.name)] = (int(fields[1]), sum(map(int, fields[11:15])) / _TICKS_PER_SECOND)
+    return stats

@@ -106,13 +106,13 @@ async def _fill(connection: Connection, rows: int) -> None:
             stretch = await connection.fetchval("select charging.summarize_partition($1, $2)", DAY, stretch)
 
 
-async def _write_manifests(pool: Pool, asking: Pool, batches: set[int]) -> None:
+async def _write_manifests(pool: Pool, query_pool: Pool, batches: set[int]) -> None:
     """What a worker writes with each batch; here the leaves are read from the rows."""
     rows = entry_of_day("n")
     in_batch = select_entries(rows).where(rows.c.batch == bindparam("batch")).order_by(rows.c.leaf_index)
     of_batch = query(in_batch, EntryRow)
     for batch in sorted(batches):
-        async with asking.acquire() as connection:
+        async with query_pool.acquire() as connection:
             leaves = [
                 leaf_hash(entry_content(row)) for row in await fetch_of_days(connection, of_batch, [DAY], batch=batch)
             ]
@@ -139,13 +139,13 @@ async def _ask(pool: Pool, rows: int, drawn: list[int]) -> dict[str, dict[str, f
         (row, *more), took_ms = await _timed(prover.order(USCC, order_id, DAY))
         assert len(more) == (order % 10 == 8)
         took["proof"].append(took_ms)
-        found, took_ms = await _timed(orders.order(USCC, order_id, DAY))
-        assert len(found) == 1 + len(more)
+        rows_of_order, took_ms = await _timed(orders.order(USCC, order_id, DAY))
+        assert len(rows_of_order) == 1 + len(more)
         took["order"].append(took_ms)
         covers, took_ms = await _timed(orders.covers(row.worker_id, at))
         assert order_id in {cover.order_id for cover in covers}
         took["worker_and_instant"].append(took_ms)
-    return {name: _quantiles(sorted(each)) for name, each in took.items()}
+    return {name: _quantiles(sorted(times)) for name, times in took.items()}
 
 
 async def _timed(question: Awaitable[T]) -> tuple[T, float]:

@@ -1,6 +1,6 @@
 """One, two and four charging workers against one Kafka and one PostgreSQL: rate, and CPU an order of each part.
 
-Each as `benchmarks.charging` measures it, one after the other on parts of their own; the workers share partitions. On a
+Each as `benchmarks.charging` measures it, one after the other on new parts; the workers share partitions. On a
 machine whose cores are all busy the rate says little and the CPU an order everything: what grows with the workers is
 what a host more would not bring. Last, two deployments with a PostgreSQL and a worker each.
 `python -m benchmarks.scaling [orders]`.
@@ -21,8 +21,8 @@ _KEPT: Final = (
 
 def run(*, orders: int = 400_000) -> list[dict[str, Any]]:
     """A line for each number of workers, and one for two deployments. In the main thread."""
-    found = [charging.run(orders=orders, workers=workers) for workers in WORKERS]
-    lines: list[dict[str, Any]] = [{name: each[name] for name in _KEPT if name in each} for each in found]
+    runs = [charging.run(orders=orders, workers=workers) for workers in WORKERS]
+    lines: list[dict[str, Any]] = [{name: measured[name] for name in _KEPT if name in measured} for measured in runs]
     return [*lines, two_deployments.run(orders=orders)]
 
 

@@ -1,4 +1,4 @@
-"""Charging from Apache Kafka through SASL over TLS beside plain, turn about in one run: `python -m benchmarks.secured`.
+"""Measure charging from Apache Kafka over SASL and TLS against plain, alternating: `python -m benchmarks.secured`.
 
 One node with its log on disk; the worker logs in with charging's own principal. Needs Java and Kafka's jars as
 `make test-kafka` does, so it is not a row of `make bench`.
@@ -67,20 +67,22 @@ async def measure(kafka: ApacheKafka, stack: EmbeddedStack, folder: Path, orders
     async with open_house(cast("EmbeddedStack", Parts(stack, kafka)), folder) as house:
         house.extra = client_settings(kafka, "charging")
         house.start_worker()
-        looks = await house.wait_for(orders)
+        samples = await house.wait_for(orders)
         stretch = await house.stretch(1, orders)
-        return {"rate": round(stretch.rate), **cpu_an_event(looks, stretch)}
+        return {"rate": round(stretch.rate), **cpu_an_event(samples, stretch)}
 
 
 def main(orders: int) -> None:
     """Measure and print."""
-    found: dict[bool, list[dict[str, Any]]] = {False: [], True: []}
+    measured: dict[bool, list[dict[str, Any]]] = {False: [], True: []}
     for is_secured in TURNS:
         with ApacheKafka(is_secured=is_secured) as kafka, embedded_parts() as (stack, folder):
-            found[is_secured].append(asyncio.run(measure(kafka, stack, folder, orders)))
-        print("secured" if is_secured else "plain", json.dumps(found[is_secured][-1]), flush=True)
-    rates = {is_secured: median([run["rate"] for run in runs]) for is_secured, runs in found.items()}
-    print(json.dumps({"ratio": round(rates[True] / rates[False], 3), "plain": found[False], "secured": found[True]}))
+            measured[is_secured].append(asyncio.run(measure(kafka, stack, folder, orders)))
+        print("secured" if is_secured else "plain", json.dumps(measured[is_secured][-1]), flush=True)
+    rates = {is_secured: median([run["rate"] for run in runs]) for is_secured, runs in measured.items()}
+    print(
+        json.dumps({"ratio": round(rates[True] / rates[False], 3), "plain": measured[False], "secured": measured[True]})
+    )
 
 
 if __name__ == "__main__":

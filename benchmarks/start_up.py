@@ -23,31 +23,31 @@ from shared.runtime.settings import Settings
 
 ORDERS: Final = 10_000
 RUNS: Final = 5
-LOOK_SECONDS: Final = 0.005
+POLL_SECONDS: Final = 0.005
 TIME_OUT_SECONDS: Final = 60.0
 
 
 def rows(_: object = None) -> list[Row]:
     """The row of the table, in seconds."""
     with embedded_parts() as (stack, folder):
-        found = asyncio.run(_measure(stack, folder))
+        starts = asyncio.run(_measure(stack, folder))
     what = "start of a worker to its first commit, beyond the time that joining the group takes"
-    return [from_runs("start_up", what, "s", found, "beyond_joining", 2.0, is_at_most=True)]
+    return [from_runs("start_up", what, "s", starts, "beyond_joining", 2.0, is_at_most=True)]
 
 
 async def _measure(stack: EmbeddedStack, folder: Path) -> list[dict[str, Any]]:
     async with open_house(stack, folder) as house:
-        found = []
+        starts = []
         for number in range(RUNS):
             await preload(stack.kafka, acceptances(ORDERS, first=number * ORDERS))
             joining = median([await _join(stack.kafka, f"{number}-{attempt}") for attempt in range(3)])
             whole = await _first_commit(house)
-            found.append(
+            starts.append(
                 {"beyond_joining": round(whole - joining, 2), "whole": round(whole, 2), "joining": round(joining, 2)}
             )
             house.stop_workers()
             house.children.clear()
-        return found
+        return starts
 
 
 async def _join(bootstrap: str, group: str) -> float:
@@ -76,7 +76,7 @@ async def _first_commit(house: House) -> float:
     async with asyncio.timeout(TIME_OUT_SECONDS):
         while await house.pool.fetchval("select count(*) from charging.manifest") == known:
             house.check_workers()
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
     return time.perf_counter() - began
 
 

@@ -66,19 +66,19 @@ def run(names: Sequence[str], *, is_short: bool = False) -> tuple[list[Row], dic
     about, began = machine(), time.monotonic()
     rows: list[Row] = []
     failures: dict[str, str] = {}
-    for each in chosen:
-        wanted = [name for name in each.rows if not names or name in names]
-        _tell(f"{', '.join(wanted)}: about {each.seconds} s")
+    for measurement in chosen:
+        wanted = [name for name in measurement.rows if not names or name in names]
+        _report(f"{', '.join(wanted)}: about {measurement.seconds} s")
         try:
-            found = list(each.run(wanted))
-            rows += found
-            for row in found:
-                _tell(f"  {row.name}: {row.value:g} {row.unit}{'' if row.holds else ', missed'}")
-        except Exception as error:  # noqa: BLE001 - the others are measured all the same, and this is told
+            measured = list(measurement.run(wanted))
+            rows += measured
+            for row in measured:
+                _report(f"  {row.name}: {row.value:g} {row.unit}{'' if row.holds else ', missed'}")
+        except Exception as error:  # noqa: BLE001 - the others are still measured, and this one is reported
             failures |= dict.fromkeys(wanted, repr(error))
     return rows, {**about, "seconds": round(time.monotonic() - began), "failures": failures}
 
 
-def _tell(words: str) -> None:
+def _report(words: str) -> None:
     """Progress goes where it does not disturb what is printed."""
     print(words, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Two charging deployments on one Kafka, each with a PostgreSQL and a worker of its own, and the close of their day.
+"""Measure two charging deployments on one Kafka, each with its own PostgreSQL and worker, and the close of their day.
 
 Both charge at once; the rate is of the stretch in which both do, and CPU an order that of each part of each deployment.
 Then both count the day, and a reader joins their workers as the ledger does: streams, merge, and the questions about
@@ -36,7 +36,7 @@ _STRETCH: Final = """
 
 
 class OwnDatabase(EmbeddedStack):
-    """A PostgreSQL of its own beside another stack's broker."""
+    """A separate PostgreSQL with another stack's broker."""
 
     def __init__(self, other: EmbeddedStack) -> None:
         super().__init__()
@@ -69,9 +69,9 @@ async def _measure(stacks: dict[str, EmbeddedStack], folder: Path, orders: int) 
         for name, house in houses.items():
             house.extra = {"DANBAO_DEPLOYMENT": name, "DANBAO_DEPLOYMENTS": str(_file(folder, west))}
             house.start_worker()
-        looks = await asyncio.gather(*(house.wait_for(expected[name]) for name, house in houses.items()))
+        samples = await asyncio.gather(*(house.wait_for(expected[name]) for name, house in houses.items()))
         cpu: dict[str, float] = {}
-        for (name, house), seen in zip(houses.items(), looks, strict=True):
+        for (name, house), seen in zip(houses.items(), samples, strict=True):
             used = cpu_an_event(seen, await house.stretch(1, expected[name]))
             cpu |= {f"{name}_{part}_cpu_us_an_event": used[part] for part in ("worker", "database") if part in used}
         return {"deployments": 2, **await _together(houses), **cpu, **await _close(houses, west)}
@@ -86,9 +86,9 @@ def _file(folder: Path, west: frozenset[str]) -> Path:
 
 async def _together(houses: dict[str, House]) -> dict[str, Any]:
     """What both committed after the later one's first commit, up to the earlier one's last."""
-    found = [[(row["at"], row["events"]) for row in await house.pool.fetch(_STRETCH)] for house in houses.values()]
-    begin, end = max(min(each)[0] for each in found), min(max(each)[0] for each in found)
-    events = sum(count for each in found for at, count in each if begin < at <= end)
+    commits = [[(row["at"], row["events"]) for row in await house.pool.fetch(_STRETCH)] for house in houses.values()]
+    begin, end = max(min(committed)[0] for committed in commits), min(max(committed)[0] for committed in commits)
+    events = sum(count for committed in commits for at, count in committed if begin < at <= end)
     return {"charging_orders_per_second": round(events / (end - begin)), "events_counted": events}
 
 

@@ -1,7 +1,7 @@
-"""What it costs to unpack and hand out a full batch within limits, beside aiokafka's own way, in pairs.
+"""Measure unpacking and handing out a full batch within limits against aiokafka's own code, in pairs.
 
 `python -m benchmarks.unpacking`. Real order events, in batches as a producer writes them, in every codec; no broker.
-CPU microseconds an order, the median of the pairs' differences beside the medians of both.
+CPU microseconds an order, the median of the pairs' differences with the medians of both.
 """
 
 import time
@@ -83,7 +83,7 @@ def _take_bounded(raw: bytes) -> list[Any]:
 
 
 def _take_as_before(raw: bytes) -> list[Any]:
-    """aiokafka's way with lighter records, and a look at their size after every slice."""
+    """Unpack as aiokafka does, with lighter records and a size check after every slice."""
     records: Any = _PLAIN(TP, MemoryRecords(raw), None, 0, None, None, True, 1)
     records._consumer_record = _arrived
     slices, size = list[list[Any]](), 0

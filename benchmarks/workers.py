@@ -1,4 +1,4 @@
-"""Charging workers on the embedded parts, each a process of its own as in production, and what they commit and use."""
+"""Run charging workers on the embedded parts, each a separate process as in production; measure commits and usage."""
 
 import asyncio
 import sys
@@ -25,9 +25,9 @@ from shared.runtime.settings import HOUSE
 T = TypeVar("T")
 CHARGING: Final = "services.charging"
 KEY: Final = "bench"
-"""Of the services, for whoever asks a worker."""
+"""The services' access key, for requests to a worker."""
 TIME_OUT_SECONDS: Final = 900.0
-LOOK_SECONDS: Final = 0.25
+POLL_SECONDS: Final = 0.25
 LEAST_SHARE: Final = 0.4
 """A stretch with fewer of the events in it says too little: the rest was charged while not all workers were at it."""
 
@@ -45,8 +45,8 @@ def with_enough(measure: Callable[[int], T], events: int) -> T:
 
 
 @dataclass(frozen=True)
-class Look:
-    """What was used until an instant of the database's clock."""
+class UsageSample:
+    """Resources used until an instant of the database's clock."""
 
     at: float
     events: int
@@ -123,21 +123,21 @@ class House:
             "broker": [self.stack.broker.server.pid],
         }
 
-    async def wait_for(self, events: int, time_out_seconds: float = TIME_OUT_SECONDS) -> list[Look]:
-        """Look at what is used until so many events are committed."""
+    async def wait_for(self, events: int, time_out_seconds: float = TIME_OUT_SECONDS) -> list[UsageSample]:
+        """Sample resource usage until so many events are committed."""
         deadline = time.monotonic() + time_out_seconds
-        looks: list[Look] = []
-        while not looks or looks[-1].events < events:
+        samples: list[UsageSample] = []
+        while not samples or samples[-1].events < events:
             self.check_workers()
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{events} events were not committed within {time_out_seconds:g} s")
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
             row = await self.pool.fetchrow(
                 "select extract(epoch from clock_timestamp())::float8 as at, coalesce(sum(events), 0)::bigint as events"
                 " from charging.manifest"
             )
-            looks.append(Look(row["at"], row["events"], cpu_seconds(self.groups)))
-        return looks
+            samples.append(UsageSample(row["at"], row["events"], cpu_seconds(self.groups)))
+        return samples
 
     async def stretch(self, workers: int, expected: int) -> Stretch:
         """What was committed after the last worker's first commit, up to the first worker's last commit."""
@@ -177,9 +177,11 @@ async def open_house(stack: EmbeddedStack, folder: Path) -> AsyncIterator[House]
             house.stop_workers()
 
 
-def cpu_an_event(looks: Sequence[Look], stretch: Stretch) -> dict[str, float]:
-    """Microseconds of each group's CPU, between the first and the last look that lie in the stretch."""
-    within = [look for look in looks if stretch.begin <= look.at <= stretch.end and look.events < looks[-1].events]
+def cpu_an_event(samples: Sequence[UsageSample], stretch: Stretch) -> dict[str, float]:
+    """Microseconds of each group's CPU, between the first and the last sample within the stretch."""
+    within = [
+        sample for sample in samples if stretch.begin <= sample.at <= stretch.end and sample.events < samples[-1].events
+    ]
     if len(within) < 2:
         return {}
     first, last = within[0], within[-1]

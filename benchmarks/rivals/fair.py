@@ -29,7 +29,7 @@ CHARGED = Table(
 
 
 async def charge() -> None:
-    """Until it is told to end."""
+    """Charge until a stop signal."""
     engine, broker, progress = create_async_engine(database()), open_broker(), Progress()
     statement = insert(CHARGED).on_conflict_do_nothing()
 

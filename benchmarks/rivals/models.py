@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 Uscc = Annotated[str, Field(pattern=r"^[0-9A-Z]{18}$")]
 PREMIUM: Final = {"ride_hailing": 400, "instant_delivery": 600, "intracity_freight": 2_000}
-"""0.0001 yuan by industry: a rival knows one tariff line each, and looks up no province and no date."""
+"""0.0001 yuan by industry: a rival knows one tariff line each and ignores province and date."""
 
 
 class Acceptance(BaseModel):
@@ -56,7 +56,7 @@ class OrderAccepted(BaseModel):
 
 
 class Progress:
-    """One line a commit, its time and how many orders it held, for whoever measures; costs two microseconds."""
+    """One line a commit, its time and how many orders it held, for the benchmark to read; costs two microseconds."""
 
     def __init__(self) -> None:
         self._file = os.open(os.environ["RIVAL_PROGRESS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)

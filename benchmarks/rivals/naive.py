@@ -34,7 +34,7 @@ class Charged(Base):
 
 
 async def charge() -> None:
-    """Until it is told to end."""
+    """Charge until a stop signal."""
     broker, progress = open_broker(), Progress()
     sessions = async_sessionmaker(create_async_engine(database()))
 

@@ -1,8 +1,8 @@
-"""Asks charging workers about orders drawn at random, over HTTP, and tells how long each answer took.
+"""Request random orders from charging workers over HTTP and report the latency of each answer.
 
-A process of its own beside the workers; `BENCH_ASKING` holds what to ask as JSON. Three ask at once, one for each kind
-of question: the rows of an order by its id, a worker's covers at an instant, an order's proof. Each asks every
-EACH_SECONDS, or once the answer before is there, where that takes longer: so faster answers are no heavier a load.
+A separate process next to the workers; `BENCH_REQUESTS` has its settings as JSON. Three clients run at once, one for
+each kind of request: the rows of an order by its id, a worker's covers at an instant, an order's proof. Each sends one
+every EACH_SECONDS, or after the previous answer where that takes longer: so faster answers are no heavier a load.
 """
 
 import asyncio
@@ -30,9 +30,9 @@ KINDS: Final = ("order", "covers", "proof")
 
 
 class Wanted(msgspec.Struct):
-    """Which orders there are, and whom to ask for how long; the n-th order was accepted n steps after `begin`.
+    """Which orders exist, and which ports to query for how long; the n-th order was accepted n steps after `begin`.
 
-    Asking begins when the file `signal` is there: what this process takes to get ready is not part of it.
+    Requests begin when the file `signal` exists: the start of this process is not measured.
     """
 
     ports: list[int]
@@ -44,31 +44,31 @@ class Wanted(msgspec.Struct):
     signal: str
 
 
-def start_asking(house: House, wanted: Wanted) -> Child:
+def start_requests(house: House, wanted: Wanted) -> Child:
     """Begin; it ends by itself and leaves its answer in the file `wanted.answer`."""
-    environment = {"BENCH_ASKING": msgspec.json.encode(wanted).decode(), "PATH": os.environ.get("PATH", os.defpath)}
-    command = [sys.executable, "-m", "benchmarks.asking"]
-    return start_child("asking", command, env=environment, cwd=HOUSE, log=house.folder / "asking.log")
+    environment = {"BENCH_REQUESTS": msgspec.json.encode(wanted).decode(), "PATH": os.environ.get("PATH", os.defpath)}
+    command = [sys.executable, "-m", "benchmarks.order_requests"]
+    return start_child("order-requests", command, env=environment, cwd=HOUSE, log=house.folder / "order-requests.log")
 
 
 def read_answer(child: Child, wanted: Wanted) -> dict[str, dict[str, float]]:
     """Milliseconds by kind of question, once it has ended; it does so soon after the workers have."""
     if child.wait(PATIENCE_SECONDS) != 0:
-        raise RuntimeError(f"asking failed: {child.last_words()}")
-    found: dict[str, dict[str, float]] = json.loads(Path(wanted.answer).read_bytes())
-    return found
+        raise RuntimeError(f"order requests failed: {child.last_words()}")
+    latencies: dict[str, dict[str, float]] = json.loads(Path(wanted.answer).read_bytes())
+    return latencies
 
 
-async def ask(writer: Writer, wanted: Wanted) -> dict[str, dict[str, float]]:
-    """Ask until the time is over."""
+async def request_all(writer: Writer, wanted: Wanted) -> dict[str, dict[str, float]]:
+    """Send requests until the time is over."""
     until = time.monotonic() + wanted.seconds
     headers = {"Authorization": f"Bearer {KEY}"}
     async with httpx.AsyncClient(headers=headers, timeout=PATIENCE_SECONDS, trust_env=False) as api:
-        found = await asyncio.gather(*(_keep_asking(api, writer, wanted, kind, until) for kind in KINDS))
-    return dict(zip(KINDS, found, strict=True))
+        latencies = await asyncio.gather(*(_keep_requesting(api, writer, wanted, kind, until) for kind in KINDS))
+    return dict(zip(KINDS, latencies, strict=True))
 
 
-async def _keep_asking(
+async def _keep_requesting(
     api: httpx.AsyncClient, writer: Writer, wanted: Wanted, kind: str, until: float
 ) -> dict[str, float]:
     drawn = random.Random(kind)
@@ -88,7 +88,7 @@ async def _keep_asking(
     taken.sort()
     shares = {"p50": 0.5, "p99": 0.99}
     return {
-        "asked": len(taken),
+        "requests": len(taken),
         **{name: round(taken[int(share * len(taken))], 1) for name, share in shares.items()},
         "most": round(taken[-1], 1),
     }
@@ -109,8 +109,8 @@ def _question(writer: Writer, wanted: Wanted, kind: str, number: int) -> tuple[s
 
 
 if __name__ == "__main__":
-    asked = msgspec.json.decode(os.environ["BENCH_ASKING"], type=Wanted)
+    wanted = msgspec.json.decode(os.environ["BENCH_REQUESTS"], type=Wanted)
     ready = Writer()
-    while not Path(asked.signal).exists():
+    while not Path(wanted.signal).exists():
         time.sleep(0.01)
-    Path(asked.answer).write_text(json.dumps(asyncio.run(ask(ready, asked))))
+    Path(wanted.answer).write_text(json.dumps(asyncio.run(request_all(ready, wanted))))
