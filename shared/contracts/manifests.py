@@ -140,7 +140,7 @@ def sign_manifest(manifest: PremiumsCharged, key_id: bytes, sign: Callable[[byte
 
 
 class DayClosing(Struct, frozen=True, kw_only=True):
-    """The ledger froze a cut and requests charging to settle and count over exactly these batches.
+    """The ledger froze a cut; charging has to settle and count over exactly these batches.
 
     `previous_cut` is that of the day before; a late row is one in the cut but not in the previous one.
     """

@@ -42,8 +42,8 @@ def write(directory: Path, *lines: str, file: str = "enterprise-keys.csv", heade
     ("line", "reason"),
     [
         (f",{NEXT},2028-01-01,,", "uscc is empty"),
-        (f"91000000FAKE00003M,{NEXT},2028-01-01,,", "stands in no enterprises.csv"),
-        (f"rides,{NEXT},2028-01-01,,", "stands in no enterprises.csv"),
+        (f"91000000FAKE00003M,{NEXT},2028-01-01,,", "is in no enterprises.csv"),
+        (f"rides,{NEXT},2028-01-01,,", "is in no enterprises.csv"),
         (f"{ONE},,2028-01-01,,", "vkey is empty"),
         (f"{ONE},rides.example,2028-01-01,,", "is no verifier key: name+key id+base64"),
         (f"{ONE},{NEXT[:-4]},2028-01-01,,", "not a key for Ed25519 signatures or cosignatures"),

@@ -153,7 +153,7 @@ T, E, N, P, C = "tariff-2025-07.csv", "enterprises.csv", "enrolment.csv", "provi
         (T, 5, '4,31,ride_hailing,,2027-01-01,,0.01,"n,A,false,', "not CSV"),
         (T, 5, "4,31,food_delivery,,2025-07-01,,0.06,n,A,false,", "merged into instant_delivery"),
         (T, 5, "4,31,food_delivery,,2025-07-01,2025-07-02,0.06,n,A,false,", "merged into instant_delivery"),
-        (T, 5, f"4,31,ride_hailing,{BROKEN},2027-01-01,,0.01,n,A,false,", "stands in no enterprises.csv"),
+        (T, 5, f"4,31,ride_hailing,{BROKEN},2027-01-01,,0.01,n,A,false,", "is in no enterprises.csv"),
         # enterprises
         (E, 4, f"{ONE},again", f"enterprise {ONE} is given twice, first in …/{E}:2"),
         (E, 4, f"{BROKEN},broken", f"the check digit of USCC {BROKEN} is wrong"),
@@ -161,7 +161,7 @@ T, E, N, P, C = "tariff-2025-07.csv", "enterprises.csv", "enrolment.csv", "provi
         (E, 4, "91000000FAKO00001F,an O", "not a USCC of 18 signs"),
         (E, 4, "91000000FAKE00003M,", "name is empty"),
         # enrolments
-        (N, 4, "91000000FAKE00003M,ride_hailing,31,2025-07-01,,n", "stands in no enterprises.csv"),
+        (N, 4, "91000000FAKE00003M,ride_hailing,31,2025-07-01,,n", "is in no enterprises.csv"),
         (N, 4, f"{ONE},ride_hailing,31,2026-10-31,,n", f"overlaps the enrolment in …/{N}:2"),
         (N, 4, f"{ONE},ride_hailing,31,2025-01-01,2025-07-02,n", "overlaps the enrolment"),
         (N, 4, f"{ONE},ride_hailing,98,2026-10-31,,n", "unknown province '98'"),
