@@ -19,6 +19,7 @@ from shared.contracts.events import OrderAccepted, OrderCancelled, OrderComplete
 from shared.domain.evidence.leaf import RowKind
 from shared.intake.strict_decoder import DEEP_BYTES, may_be_deep
 
+OrderEvent = OrderAccepted | OrderCompleted | OrderCancelled
 CHUNK_EVENTS: Final = 64
 """Events decoded together; one that fails has its chunk decoded again, in halves."""
 CHECKED_TOGETHER: Final = frozenset({"order_id", "worker_id", "series"})
@@ -40,7 +41,7 @@ class DecodedEvents(NamedTuple):
     """
 
     indexes: list[int]
-    events: list[Any]
+    events: list[OrderEvent]
     tokens: bytes
 
 
@@ -57,14 +58,14 @@ class BulkDecoder:
             **dict.fromkeys(CHECKED_TOGETHER, str),
         }
         self.kinds = {_without_patterns(struct, known): int(kind) for struct, kind in _KINDS}
-        self._decode_one: Callable[[bytes], Any] = msgspec.json.Decoder(Union[tuple(self.kinds)]).decode  # noqa: UP007 - made here
+        self._decode_one: Callable[[bytes], OrderEvent] = msgspec.json.Decoder(Union[tuple(self.kinds)]).decode  # noqa: UP007 - made here
         self._acceptance = next(struct for struct, kind in self.kinds.items() if kind == RowKind.ACCEPTANCE)
         self._max_bytes = max_bytes
 
     def decode(self, values: Sequence[bytes | None]) -> DecodedEvents:
         """Decode the well-formed ones; the others need the strict decoder. Never raises."""
         indexes: list[int] = []
-        events: list[Any] = []
+        events: list[OrderEvent] = []
         tokens: list[bytes] = []
         for first in range(0, len(values), CHUNK_EVENTS):
             for start, decoded, token_bytes in self._decode_or_halve(first, values[first : first + CHUNK_EVENTS]):
@@ -73,7 +74,9 @@ class BulkDecoder:
                 tokens.append(token_bytes)
         return DecodedEvents(indexes, events, b"".join(tokens))
 
-    def _decode_or_halve(self, first: int, values: Sequence[bytes | None]) -> Iterator[tuple[int, list[Any], bytes]]:
+    def _decode_or_halve(
+        self, first: int, values: Sequence[bytes | None]
+    ) -> Iterator[tuple[int, list[OrderEvent], bytes]]:
         """Runs of well-formed events, each with the index of its first event and its tokens."""
         try:
             yield first, *self._decode_chunk(values)
@@ -83,7 +86,7 @@ class BulkDecoder:
                 yield from self._decode_or_halve(first, values[:middle])
                 yield from self._decode_or_halve(first + middle, values[middle:])
 
-    def _decode_chunk(self, values: Sequence[Any]) -> tuple[list[Any], bytes]:
+    def _decode_chunk(self, values: Sequence[Any]) -> tuple[list[OrderEvent], bytes]:
         longest = max(map(len, values))  # TypeError: a message without bytes
         if longest > self._max_bytes or (longest > DEEP_BYTES and any(map(may_be_deep, values))):
             raise NeedsStrictDecoderError
@@ -97,7 +100,7 @@ class BulkDecoder:
         _check_order_ids([data.order_id for data in datas])
         return events, _read_tokens([data.worker_id for data in datas])
 
-    def _check_no_field_twice(self, joined: bytes, events: Sequence[Any]) -> None:
+    def _check_no_field_twice(self, joined: bytes, events: Sequence[OrderEvent]) -> None:
         """Of a field that occurs twice only the last value is decoded; an escape could hide its name.
 
         Each event has its fields at least once, so counting is enough. Every scan of the bytes costs time.

@@ -6,7 +6,7 @@
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from aiokafka import ConsumerRebalanceListener, TopicPartition
@@ -170,7 +170,7 @@ class Consumer(ConsumerRebalanceListener):
 
     async def _commit_kafka_offsets(self, ends: dict[TopicPartition, int]) -> None:
         """Commit Kafka's own group offsets. Best effort; used only by lag monitoring."""
-        consumer: Any = self._positions.consumer
+        consumer = self._positions.consumer
         with suppress(KafkaError, IllegalStateError, AttributeError):
             await consumer.commit({tp: end for tp, end in ends.items() if tp in consumer.assignment()})
 

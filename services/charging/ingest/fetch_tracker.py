@@ -5,9 +5,8 @@ position is complete if the client had read from that position on, and the log w
 """
 
 from collections.abc import Mapping
-from typing import Any
 
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from services.charging.store.positions import Move
 from shared.adapters.kafka.batch_polling import Polled
@@ -35,7 +34,9 @@ class FetchTracker:
         self._since = {tp: self._end.get(tp) for tp in polled}
         self._end.update({tp: records[-1].offset + 1 for tp, records in polled.items() if records})
 
-    async def moves_of(self, consumer: Any, batch: Polled, held: Mapping[TopicPartition, int | None]) -> list[Move]:
+    async def moves_of(
+        self, consumer: AIOKafkaConsumer, batch: Polled, held: Mapping[TopicPartition, int | None]
+    ) -> list[Move]:
         """How far this batch moves the held positions; raises StaleBatch when it does not go on where they are."""
         moves, gaps = [], {}
         for tp, position in held.items():
@@ -51,7 +52,7 @@ class FetchTracker:
         return moves
 
     async def find_passed(
-        self, consumer: Any, held: Mapping[TopicPartition, int]
+        self, consumer: AIOKafkaConsumer, held: Mapping[TopicPartition, int]
     ) -> tuple[list[TopicPartition], list[Move]]:
         """Called after a poll without records, when all that came before was handled; clears `behind`.
 
@@ -66,7 +67,7 @@ class FetchTracker:
         return lost, [Move(tp.topic, tp.partition, held[tp], position, 0) for tp, position in passed.items()]
 
 
-async def _check_gaps(consumer: Any, gaps: Mapping[TopicPartition, int]) -> None:
+async def _check_gaps(consumer: AIOKafkaConsumer, gaps: Mapping[TopicPartition, int]) -> None:
     """Nothing came from these positions: markers, compaction; or the log was cut off above them."""
     if not gaps:
         return

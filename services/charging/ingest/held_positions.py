@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import IllegalStateError
 
 from services.charging.ingest.fetch_tracker import FetchTracker
@@ -53,9 +53,10 @@ class HeldPositions:
         self._subscriber = subscriber
 
     @property
-    def consumer(self) -> Any:
+    def consumer(self) -> AIOKafkaConsumer:
         """aiokafka's consumer, once the subscriber is started."""
-        return self._subscriber.consumer
+        consumer: AIOKafkaConsumer = self._subscriber.consumer
+        return consumer
 
     def held(self) -> dict[TopicPartition, int]:
         """A copy of the held positions; may be called without the lock."""

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
 
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from services.charging.store.positions import PartitionLog, StoredPosition
 from shared.adapters.kafka.admin.log_ends import LogEnds
@@ -20,7 +19,9 @@ class PartitionLogs:
     def __init__(self, client: Client) -> None:
         self._client, self._ends = client, LogEnds(client)
 
-    async def read(self, consumer: Any, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, PartitionLog]:
+    async def read(
+        self, consumer: AIOKafkaConsumer, partitions: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, PartitionLog]:
         """As the broker lists them; an end may lag, see `confirm`."""
         wanted = list(partitions)
         first, end = await consumer.beginning_offsets(wanted), await consumer.end_offsets(wanted)
