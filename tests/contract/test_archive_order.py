@@ -39,9 +39,9 @@ def test_rows_come_back_by_leaf(rows: list[Row]) -> None:
 
 
 def test_partitions_are_runs_and_only_gaps_are_skipped() -> None:
-    found = sort_by_time(table([(7, 0, 10), (7, 1, 12), (7, 2, 11), (7, 5, 13), (8, 4, 1), (8, 5, 1)]))
-    assert found[RUN].to_pylist() == [0, 1, 0, 1, 0, 0]
-    assert found[SKIPPED].to_pylist() == [0, 0, 0, 2, 4, 4]
+    ordered = sort_by_time(table([(7, 0, 10), (7, 1, 12), (7, 2, 11), (7, 5, 13), (8, 4, 1), (8, 5, 1)]))
+    assert ordered[RUN].to_pylist() == [0, 1, 0, 1, 0, 0]
+    assert ordered[SKIPPED].to_pylist() == [0, 0, 0, 2, 4, 4]
 
 
 def test_rows_of_the_first_version_are_as_they_are() -> None:

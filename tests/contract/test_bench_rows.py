@@ -30,13 +30,13 @@ def test_the_median_of_the_runs_is_told_with_their_spread_and_what_that_run_foun
 def test_a_row_is_measured_by_name_and_an_unknown_name_is_refused() -> None:
     names = [name for measurement in MEASUREMENTS for name in measurement.rows]
     assert len(names) == len(set(names))
-    assert [each.rows for each in choose(MEASUREMENTS, ["day_mix"])] == [("day_mix",)]
+    assert [measurement.rows for measurement in choose(MEASUREMENTS, ["day_mix"])] == [("day_mix",)]
     assert choose(MEASUREMENTS, []) == list(MEASUREMENTS)
     with pytest.raises(UnknownRowError, match="growht"):
         choose(MEASUREMENTS, ["day_mix", "growht"])
 
 
 def test_the_short_form_measures_rows_of_the_table() -> None:
-    assert {name for each in SHORT for name in each.rows} <= {
+    assert {name for measurement in SHORT for name in measurement.rows} <= {
         name for measurement in MEASUREMENTS for name in measurement.rows
     }

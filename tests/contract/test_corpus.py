@@ -65,21 +65,21 @@ def test_spoiled_samples_are_taken_by_both_or_by_neither() -> None:
 
 def test_none_takes_more_than_its_share_of_time() -> None:
     plain = seconds(PLAIN) / len(PLAIN)
-    found = {nasty.name: seconds(nasty.sent.value or b"") for nasty in CORPUS}
+    durations = {nasty.name: seconds(nasty.sent.value or b"") for nasty in CORPUS}
     sizes = {nasty.name: max(len(PLAIN), len(nasty.sent.value or b"")) for nasty in CORPUS}
-    times = {name: taken / sizes[name] / plain for name, taken in found.items()}
+    times = {name: taken / sizes[name] / plain for name, taken in durations.items()}
     assert {name: round(ratio, 1) for name, ratio in times.items() if ratio > MOST_TIMES} == {}
 
 
 def seconds(value: bytes) -> float:
     """The least of some attempts, so that what else runs on the machine does not count."""
     one, records = reader(), [Record(TOPIC, 0, 0, NOON_MS, b"k", value)]
-    found = []
+    durations = []
     for _ in range(15):
         began = time.perf_counter()
         one.read(records, 1)
-        found.append(time.perf_counter() - began)
-    return min(found)
+        durations.append(time.perf_counter() - began)
+    return min(durations)
 
 
 def test_none_takes_more_than_its_share_of_memory() -> None:

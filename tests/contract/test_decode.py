@@ -154,18 +154,18 @@ def records(*sent: Sent) -> list[Record]:
         return round(each.at.timestamp() * 1000) if each.time_ms is None else each.time_ms
 
     return [
-        Record(orders_topic(each.uscc), 0, offset, time_ms(each), each.key, each.value, each.headers)
-        for offset, each in enumerate(sent)
+        Record(orders_topic(order.uscc), 0, offset, time_ms(order), order.key, order.value, order.headers)
+        for offset, order in enumerate(sent)
     ]
 
 
 @pytest.mark.parametrize("name", [*BYTES, *SHAPE])
 def test_bytes_and_shape(name: str) -> None:
     value, reason = (BYTES | SHAPE)[name]
-    found = decode(value, LIMITS.max_event_bytes)
-    assert isinstance(found, Parked)
-    assert found.reason is reason, found.detail
-    assert 0 < len(found.detail) <= DETAIL_LENGTH
+    parked = decode(value, LIMITS.max_event_bytes)
+    assert isinstance(parked, Parked)
+    assert parked.reason is reason, parked.detail
+    assert 0 < len(parked.detail) <= DETAIL_LENGTH
 
 
 @pytest.mark.parametrize("name", CONTENT)
@@ -247,14 +247,14 @@ USUAL: Final = (
 
 
 def reported(batch: Batch) -> tuple[Any, ...]:
-    kept = [(each.leaf_index, each.reason, each.detail) for each in batch.parked]
+    kept = [(event.leaf_index, event.reason, event.detail) for event in batch.parked]
     return batch.rows, batch.leaves, batch.totals, batch.days, batch.declarations, kept
 
 
 def assert_same_both_ways(*sent: Sent) -> None:
     """A new reader has to look at each event alone, a primed one at hardly any: both lay out the same."""
-    for each in sent:
-        assert reported(primed(*USUAL).read(records(each), 7)) == reported(reader().read(records(each), 7))
+    for order in sent:
+        assert reported(primed(*USUAL).read(records(order), 7)) == reported(reader().read(records(order), 7))
 
 
 def test_an_answer_without_a_database_is_what_charging_books() -> None:
@@ -294,7 +294,7 @@ def test_no_record_time_is_seen_by_one_way_alone(usual: Sent, shift_ms: int) -> 
 
 def test_plain_events_are_laid_out_at_a_glance() -> None:
     """Else the two ways above would be one."""
-    values = [each.value for each in USUAL]
+    values = [order.value for order in USUAL]
     decoder = BulkDecoder(known_regions(), [SOURCE_PREFIX + RIDES], LIMITS.max_event_bytes)
     assert decoder.decode(values).indexes == list(range(len(values)))
     more = decoder.decode([*values, b"{", *values])

@@ -129,7 +129,7 @@ def test_the_demo_covers_three_industries_in_at_least_eight_provinces(demo: Sche
         if isinstance(demo.rate(uscc, province, industry, october, is_employee=False), Charged)
     }
     for industry in (Industry.RIDE_HAILING, Industry.INSTANT_DELIVERY, Industry.INTRACITY_FREIGHT):
-        assert len({province for each, province in charged if each is industry}) >= 8
+        assert len({province for charged_industry, province in charged if charged_industry is industry}) >= 8
     assert all(industry is not Industry.FOOD_DELIVERY for industry, _ in charged)
 
 

@@ -27,28 +27,30 @@ WEST = f'name = "west"\nurl = "http://west:8101"\nenterprises = ["{FIRST}"]'
 
 
 def test_without_a_file_one_deployment_reads_all() -> None:
-    (alone,) = found = load_deployments(Settings(charging_url="http://there:1"))
-    assert (alone.name, alone.url, found.of(FIRST)) == ("charging", "http://there:1", alone)
-    assert re.match(found.topics_pattern("charging"), orders_topic(FIRST))
+    (alone,) = deployments = load_deployments(Settings(charging_url="http://there:1"))
+    assert (alone.name, alone.url, deployments.of(FIRST)) == ("charging", "http://there:1", alone)
+    assert re.match(deployments.topics_pattern("charging"), orders_topic(FIRST))
 
 
 def test_a_file_says_whose_an_enterprise_is(tmp_path: Path) -> None:
-    found = load_deployments(write(tmp_path, EAST, WEST))
-    assert [found.of(uscc).name for uscc in (FIRST, SECOND)] == ["west", "charging"]
-    assert found.names == {"charging", "west"}
+    deployments = load_deployments(write(tmp_path, EAST, WEST))
+    assert [deployments.of(uscc).name for uscc in (FIRST, SECOND)] == ["west", "charging"]
+    assert deployments.names == {"charging", "west"}
     with pytest.raises(Refused, match="DANBAO_DEPLOYMENT is 'north'"):
-        found.topics_pattern("north")
+        deployments.topics_pattern("north")
 
 
 @given(st.lists(USCC, unique=True, min_size=2, max_size=6), USCC, st.integers(1, 5))
 def test_one_pattern_matches_a_topic_and_no_other_does(named: list[str], other: str, cut: int) -> None:
     lists = [frozenset(part) for part in (named[:cut], named[cut:]) if part]
-    found = Deployments([Deployment("rest", ""), *(Deployment(f"d{n}", "", part) for n, part in enumerate(lists))])
+    deployments = Deployments(
+        [Deployment("rest", ""), *(Deployment(f"d{n}", "", part) for n, part in enumerate(lists))]
+    )
     for uscc in (*named, other):
-        readers = {name for name in found.names if re.match(found.topics_pattern(name), orders_topic(uscc))}
-        assert readers == {found.of(uscc).name}
+        readers = {name for name in deployments.names if re.match(deployments.topics_pattern(name), orders_topic(uscc))}
+        assert readers == {deployments.of(uscc).name}
     for strange in ("orders.v1.", orders_topic(other) + "0", "x" + orders_topic(other), orders_topic(named[0]) + ".x"):
-        assert not [name for name in found.names if re.match(found.topics_pattern(name), strange)]
+        assert not [name for name in deployments.names if re.match(deployments.topics_pattern(name), strange)]
 
 
 @pytest.mark.parametrize(

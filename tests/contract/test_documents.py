@@ -42,7 +42,7 @@ def test_sample_of_a_closed_day_decodes() -> None:
     reported = msgspec.json.decode(body, type=DayClosed)
     assert msgspec.to_builtins(reported) == json.loads(body)
     ended = [total for total in reported.totals if total.outcome in {"charged", "excluded"}]
-    assert sum(each.orders for each in ended) == sum(sum(hour.orders) for hour in reported.hours)
+    assert sum(total.orders for total in ended) == sum(sum(hour.orders) for hour in reported.hours)
 
 
 def test_every_event_has_a_sample() -> None:

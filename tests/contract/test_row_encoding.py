@@ -119,14 +119,14 @@ def model_fields(index: int, order: dict[str, Any]) -> dict[str, bytes | None]:
 
 
 def model_stream(orders: list[dict[str, Any]]) -> bytes:
-    found = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+    stream = b"PGCOPY\n\xff\r\n\0" + bytes(8)
     for index, order in enumerate(orders):
         fields = model_fields(index, order)
-        found += struct.pack(">h", len(fields))
+        stream += struct.pack(">h", len(fields))
         for name in COPY_COLUMNS:
             value = fields[name]
-            found += struct.pack(">i", -1) if value is None else struct.pack(">i", len(value)) + value
-    return found + b"\xff\xff"
+            stream += struct.pack(">i", -1) if value is None else struct.pack(">i", len(value)) + value
+    return stream + b"\xff\xff"
 
 
 @given(st.lists(ORDERS, max_size=12))

@@ -101,12 +101,12 @@ def late_fee_day_by_day(debt: Debt, as_of: date) -> int:
     fee = Fraction(0)
     unpaid = debt.principal - sum(part.amount for part in debt.paid)
     for amount, on in [*((part.amount, part.on) for part in debt.paid), (unpaid, date.max)]:
-        borne = Fraction(0)
+        accrued = Fraction(0)
         day = debt.due_on + timedelta(days=1)
         while day <= as_of and day < on:
-            borne += Fraction(amount * 5, 10_000)
+            accrued += Fraction(amount * 5, 10_000)
             day += timedelta(days=1)
-        fee += min(borne, Fraction(amount))
+        fee += min(accrued, Fraction(amount))
     whole = fee / 100
     return int(whole + Fraction(1, 2)) * 100
 

@@ -64,12 +64,12 @@ def decoded(record: Record) -> Event | None:
 
 def acceptances(events: list[tuple[Record, Event]]) -> list[tuple[Record, OrderAccepted]]:
     """Good ones only, each once, without what bad input, conflicts and re-sends add."""
-    found: dict[tuple[str, str, int], tuple[Record, OrderAccepted]] = {}
+    first: dict[tuple[str, str, int], tuple[Record, OrderAccepted]] = {}
     for record, event in events:
         is_own = event.source == SOURCE_PREFIX + (enterprise_of(record.topic) or "")
         if isinstance(event, OrderAccepted) and is_own and not record.key.startswith(b"bad-"):
-            found.setdefault((event.source, event.data.series, event.data.sequence), (record, event))
-    return list(found.values())
+            first.setdefault((event.source, event.data.series, event.data.sequence), (record, event))
+    return list(first.values())
 
 
 def test_same_seed_gives_the_same_bytes(scheme: Scheme, records: Sequence[Record]) -> None:
@@ -100,10 +100,10 @@ def test_every_series_is_numbered_without_a_gap(events: list[tuple[Record, Event
 
 def test_three_industries_several_provinces_and_peaks(events: list[tuple[Record, Event]]) -> None:
     made = [event.data for _, event in acceptances(events)]
-    assert {each.industry for each in made} == {"ride_hailing", "instant_delivery", "intracity_freight"}
-    assert len({each.acceptance_region[:2] for each in made}) >= 6
+    assert {order.industry for order in made} == {"ride_hailing", "instant_delivery", "intracity_freight"}
+    assert len({order.acceptance_region[:2] for order in made}) >= 6
     hours = {
-        industry: Counter(each.accepted_at.astimezone(SHANGHAI).hour for each in made if each.industry == industry)
+        industry: Counter(order.accepted_at.astimezone(SHANGHAI).hour for order in made if order.industry == industry)
         for industry in ("ride_hailing", "instant_delivery")
     }
     meals, rides = hours["instant_delivery"], hours["ride_hailing"]
@@ -139,9 +139,9 @@ def test_completions_before_their_acceptances(events: list[tuple[Record, Event]]
 
 def test_cancellations_of_every_sort_and_reassignments(events: list[tuple[Record, Event]]) -> None:
     made = [event.data for _, event in events if isinstance(event, OrderCancelled)]
-    sorts = {(each.departed, _seconds(each) < 60) for each in made}
+    sorts = {(order.departed, _seconds(order) < 60) for order in made}
     assert len(sorts) == 4
-    assert {each.reason for each in made} == {"customer", "worker", "enterprise", "other"}
+    assert {order.reason for order in made} == {"customer", "worker", "enterprise", "other"}
     workers = defaultdict(set)
     for _, event in acceptances(events):
         workers[event.source, event.data.order_id].add(event.data.worker_id)

@@ -174,9 +174,9 @@ def node_of(hashes: list[bytes]) -> Callable[[int, int], bytes]:
     ],
 )  # fmt: skip
 def test_published_consistency_proofs(old: int, new: int, proof: list[str]) -> None:
-    found = roots_over(LEAVES[:new], merkle.consistency_ranges(old, new))
-    assert [hash_.hex() for hash_ in found] == proof
-    assert merkle.verify_consistency(old, bytes.fromhex(ROOTS[old]), new, bytes.fromhex(ROOTS[new]), found)
+    roots = roots_over(LEAVES[:new], merkle.consistency_ranges(old, new))
+    assert [hash_.hex() for hash_ in roots] == proof
+    assert merkle.verify_consistency(old, bytes.fromhex(ROOTS[old]), new, bytes.fromhex(ROOTS[new]), roots)
 
 
 @given(trees, st.data())

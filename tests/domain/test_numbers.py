@@ -36,10 +36,10 @@ def words_of(found: set[int]) -> dict[int, int]:
 
 @given(RANGES)
 def test_united_ranges_are_the_same_numbers_in_the_fewest_ranges(ranges: Ranges) -> None:
-    found = united(ranges)
-    assert numbers(found) == numbers(ranges)
-    assert count_of(found) == len(numbers(ranges))
-    assert all(one[1] + 1 < other[0] for one, other in pairwise(found))
+    ranges_united = united(ranges)
+    assert numbers(ranges_united) == numbers(ranges)
+    assert count_of(ranges_united) == len(numbers(ranges))
+    assert all(one[1] + 1 < other[0] for one, other in pairwise(ranges_united))
 
 
 @given(RANGES, RANGES)

@@ -114,13 +114,13 @@ def test_a_clean_quarter_raises_no_finding(seed: int) -> None:
     for _ in range(50):
         counts: dict[date, int] = {}
         shares: list[tuple[int, int]] = []
-        for each in place(rng, market):
-            count = plausible_count(counts, each.day, is_regular)
-            share = plausible_share(shares, each.orders)
-            if each.day >= FIRST + timedelta(days=WARM_UP):
-                assert count is None or not is_implausible_count(each.orders, count), each
-                assert share is None or not has_share_risen(each.excluded, each.orders, share), each
+        for worker in place(rng, market):
+            count = plausible_count(counts, worker.day, is_regular)
+            share = plausible_share(shares, worker.orders)
+            if worker.day >= FIRST + timedelta(days=WARM_UP):
+                assert count is None or not is_implausible_count(worker.orders, count), worker
+                assert share is None or not has_share_risen(worker.excluded, worker.orders, share), worker
                 judged += count is not None
-            counts[each.day] = each.orders
-            shares.append((each.excluded, each.orders))
+            counts[worker.day] = worker.orders
+            shares.append((worker.excluded, worker.orders))
     assert judged > 50 * 80

@@ -53,4 +53,4 @@ def test_the_highest_amount_of_the_enterprise_where_most_of_the_series_orders_ar
 
 def test_the_reason_names_the_series() -> None:
     assert series_of(assessed_reason("s-1")) == "s-1"
-    assert [series_of(each) for each in (None, "cancelled", "rerated", "assessed")] == [None] * 4
+    assert [series_of(reason) for reason in (None, "cancelled", "rerated", "assessed")] == [None] * 4

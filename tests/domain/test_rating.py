@@ -230,11 +230,11 @@ def model(
     if province not in joined or instant.astimezone(SHANGHAI).date() < joined[province]:
         return NOT_JOINED
     if not any(
-        each.uscc == uscc
-        and each.province in (None, province)
-        and each.enrolled_from <= instant
-        and (each.enrolled_to is None or instant < each.enrolled_to)
-        for each in enrolled
+        enrolment.uscc == uscc
+        and enrolment.province in (None, province)
+        and enrolment.enrolled_from <= instant
+        and (enrolment.enrolled_to is None or instant < enrolment.enrolled_to)
+        for enrolment in enrolled
     ):
         return NOT_ENROLLED
     for wanted in (uscc, None):

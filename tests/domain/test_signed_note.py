@@ -56,9 +56,13 @@ def test_the_specifications_note_verifies_under_its_key() -> None:
 
 def test_the_specifications_checkpoint_is_read_to_the_byte() -> None:
     note = Note.parse(CHECKPOINT.encode())
-    found = Checkpoint.parse(note.text)
-    assert (found.origin, found.size, found.root.hex()[:8]) == ("example.com/behind-the-sofa", 20_852_163, "0ac5186a")
-    assert found.text == note.text
+    checkpoint = Checkpoint.parse(note.text)
+    assert (checkpoint.origin, checkpoint.size, checkpoint.root.hex()[:8]) == (
+        "example.com/behind-the-sofa",
+        20_852_163,
+        "0ac5186a",
+    )
+    assert checkpoint.text == note.text
     assert bytes(note) == CHECKPOINT.encode()
     cosignature = note.signatures[1]
     assert int.from_bytes(cosignature.signature[:8], "big") == 1_679_315_147

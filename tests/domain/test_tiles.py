@@ -64,9 +64,9 @@ def test_no_other_spelling_of_a_path_is_taken(path: str) -> None:
 
 
 def test_the_specifications_examples() -> None:
-    found = [tile for tile in tiles_of(70_000) if tile.level != ENTRIES]
-    assert [(tile.level, tile.width) for tile in found if not tile.is_full] == [(0, 112), (1, 17), (2, 1)]
-    assert [sum(tile.is_full for tile in found if tile.level == level) for level in (0, 1, 2)] == [273, 1, 0]
+    tiles = [tile for tile in tiles_of(70_000) if tile.level != ENTRIES]
+    assert [(tile.level, tile.width) for tile in tiles if not tile.is_full] == [(0, 112), (1, 17), (2, 1)]
+    assert [sum(tile.is_full for tile in tiles if tile.level == level) for level in (0, 1, 2)] == [273, 1, 0]
     assert [tile.path for tile in tiles_of(256)] == ["tile/entries/000", "tile/0/000", "tile/1/000.p/1"]
     assert list(tiles_of(0)) == []
 

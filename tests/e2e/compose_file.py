@@ -57,7 +57,7 @@ def in_order(services: Mapping[str, Any], names: set[str]) -> Iterator[str]:
     """These services, each behind those it depends on."""
     done: list[str] = []
     while left := sorted(names.difference(done)):
-        name = next(each for each in left if names & services[each].get("depends_on", {}).keys() <= set(done))
+        name = next(service for service in left if names & services[service].get("depends_on", {}).keys() <= set(done))
         done.append(name)
         yield name
 

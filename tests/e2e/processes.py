@@ -74,10 +74,10 @@ def folders(temporary: Path) -> list[Path]:
 def pids_of(folder: Path) -> dict[str, int]:
     """Process ids by service, as the supervisor wrote them last."""
     try:
-        found: dict[str, int] = json.loads((folder / STATE_FILE).read_text())
+        state: dict[str, int] = json.loads((folder / STATE_FILE).read_text())
     except OSError:
         return {}
-    return found
+    return state
 
 
 def descendants(pid: int) -> set[int]:
@@ -89,10 +89,10 @@ def descendants(pid: int) -> set[int]:
         except OSError:
             continue
         parents[int(stat.parent.name)] = int(text.rpartition(")")[2].split()[1])
-    found = {pid}
-    while below := {child for child, parent in parents.items() if parent in found} - found:
-        found |= below
-    return found - {pid}
+    family = {pid}
+    while below := {child for child, parent in parents.items() if parent in family} - family:
+        family |= below
+    return family - {pid}
 
 
 def is_alive(pid: int) -> bool:

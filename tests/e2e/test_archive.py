@@ -55,13 +55,13 @@ async def fetch(month: Month, sql: str, *values: object) -> list[Any]:
 
 async def proofs_of(month: Month, days: list[date]) -> dict[Any, Any]:
     """A row of each kind and day, in batches that have rows of several days, with its proof as charging tells it."""
-    found = {}
+    proofs = {}
     for row in await fetch(month, PROOFS, days):
         path = f"/v1/orders/{row['uscc']}/{row['order_id']}/proof"
-        found[row["uscc"], row["order_id"], str(row["insured_on"])] = await month.system.apis.charging.get(
+        proofs[row["uscc"], row["order_id"], str(row["insured_on"])] = await month.system.apis.charging.get(
             path, day=str(row["insured_on"])
         )
-    return found
+    return proofs
 
 
 async def is_said_to_be_archived(month: Month, gone: list[Any], day: date) -> None:

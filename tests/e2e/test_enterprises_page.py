@@ -32,8 +32,8 @@ async def test_the_producer_of_the_page_has_its_order_charged(month: Month, danb
     rows: list[dict[str, Any]] = []
 
     async def is_charged() -> bool:
-        found = await month.system.apis.charging.get(path, day=insured_day(clock.now()).isoformat())
-        rows[:] = found["rows"]
+        answer = await month.system.apis.charging.get(path, day=insured_day(clock.now()).isoformat())
+        rows[:] = answer["rows"]
         return bool(rows)
 
     await eventually_async(is_charged, "the order is charged")

@@ -41,9 +41,12 @@ async def test_every_statement_of_the_month_is_worked_out_anew_from_its_evidence
         month.system.settings, [statement["statement_id"] for statement in month.summary.statements], tmp_path
     )
     keys = keys_of(month)
-    for each in month.summary.statements:
-        said = verify_statement((tmp_path / f"{each['statement_id']}.json").read_bytes(), keys)
-        assert f"{each['orders']} orders, {each['exact_yuan']} yuan exact, {each['amount_yuan']} yuan due" in said
+    for statement in month.summary.statements:
+        said = verify_statement((tmp_path / f"{statement['statement_id']}.json").read_bytes(), keys)
+        assert (
+            f"{statement['orders']} orders, {statement['exact_yuan']} yuan exact, {statement['amount_yuan']} yuan due"
+            in said
+        )
 
 
 @pytest.mark.parametrize(("kind", "end"), [("order.completed.v1", "completed"), ("order.cancelled.v1", "cancelled")])
@@ -55,8 +58,8 @@ async def test_a_worker_gets_a_receipt_for_an_order_and_for_an_instant(month: Mo
     said = verify_receipt(OrderReceipt.parse_text(str(reported["link"])), keys_of(month), expected)
     assert f" and {end} at " in said
     at = datetime.fromisoformat(order["accepted_at"]) + timedelta(microseconds=1)
-    found = await read_receipts(month.system.settings, {"worker": order["worker_id"], "at": at.isoformat()})
-    assert reported["receipt"] in [each["receipt"] for each in found["orders"]]
+    receipts = await read_receipts(month.system.settings, {"worker": order["worker_id"], "at": at.isoformat()})
+    assert reported["receipt"] in [order["receipt"] for order in receipts["orders"]]
 
 
 async def test_a_receipt_shown_for_another_order_or_worker_is_told_apart(month: Month) -> None:

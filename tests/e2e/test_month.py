@@ -48,16 +48,20 @@ def test_every_event_that_was_sent_is_counted_once(month: Month) -> None:
     assert reported["events"] == sum(reported[name] for name in outcomes)
     assert all(reported[name] > 0 for name in outcomes)
     last = since_epoch_ms(closes_at(OCTOBER.last_day, month.system.settings.close_after_hours))
-    sent = sum(each.time_ms <= last for each in generate(month.system.scheme, Wanted(ORDERS, SEED, OCTOBER)))
+    sent = sum(event.time_ms <= last for event in generate(month.system.scheme, Wanted(ORDERS, SEED, OCTOBER)))
     assert reported["events"] == sent
 
 
 def test_statements_bill_what_was_charged_and_not_reversed(month: Month) -> None:
     reported = month.summary.as_json()
-    assert sum(each["orders"] for each in reported["statements"]) == reported["charged"] - reported["reversed"]
+    assert (
+        sum(statement["orders"] for statement in reported["statements"]) == reported["charged"] - reported["reversed"]
+    )
     exact = sum(parse_yuan(statement["exact_yuan"]) for statement in month.summary.statements)
     assert parse_yuan(reported["premium_yuan"]) == exact
-    keys = [(each["enterprise"], each["province"], each["period"]) for each in reported["statements"]]
+    keys = [
+        (statement["enterprise"], statement["province"], statement["period"]) for statement in reported["statements"]
+    ]
     assert keys == sorted(keys)
     assert len(keys) == len(set(keys)) > 20
 
@@ -93,7 +97,7 @@ def test_orders_are_excluded_with_a_reason(month: Month) -> None:
 
 
 def test_the_audit_passes(month: Month) -> None:
-    assert [each for each in month.summary.audit if not each["passed"]] == []
+    assert [check for check in month.summary.audit if not check["passed"]] == []
     assert month.summary.has_passed
 
 

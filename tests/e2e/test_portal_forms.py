@@ -32,13 +32,13 @@ async def main_pages(visitors: Visitors) -> list[str]:
 async def test_axe_finds_nothing_serious(
     month: Month, browser: Browser, visitors: Visitors, theme: str, lang: str, size: dict[str, int]
 ) -> None:
-    found: dict[str, list[str]] = {}
+    faults: dict[str, list[str]] = {}
 
     async def examine(visit: Visit, path: str) -> None:
         await visit.page.add_script_tag(path=AXE)
-        for each in await visit.page.evaluate(RUN, TAGS):
-            if each["impact"] in {"serious", "critical"}:
-                found.setdefault(path, []).append(f"{each['id']}: {each['nodes'][0]['html'][:160]}")
+        for violation in await visit.page.evaluate(RUN, TAGS):
+            if violation["impact"] in {"serious", "critical"}:
+                faults.setdefault(path, []).append(f"{violation['id']}: {violation['nodes'][0]['html'][:160]}")
 
     # The test puts its own script into the page; the policy, which would refuse it, is held by other tests.
     more = {"color_scheme": theme, "viewport": size, "bypass_csp": True}
@@ -59,7 +59,7 @@ async def test_axe_finds_nothing_serious(
         await visit.go(f"/my-receipts?at={visitors.covered_at:%Y-%m-%dT%H:%M:%S}")
         assert await visit.page.locator(".qr").count() > 0
         await examine(visit, "/my-receipts")
-    assert found == {}
+    assert faults == {}
 
 
 async def a_parked_event(month: Month) -> str:

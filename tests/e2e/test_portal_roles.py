@@ -48,7 +48,7 @@ async def test_an_enterprise_sees_its_stream_and_tries_an_event(
 ) -> None:
     own = scope_of(visitors, "enterprise")
     name = month.system.scheme.names[own]
-    others = [each for uscc, each in month.system.scheme.names.items() if uscc != own]
+    others = [other for uscc, other in month.system.scheme.names.items() if uscc != own]
     async with visiting(browser, visitors, "enterprise") as visit:
         text = await visit.go("/")
         assert name in text

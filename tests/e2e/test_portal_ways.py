@@ -60,14 +60,14 @@ async def test_which_events_were_parked_and_why(month: Month, stranger: tuple[Vi
     visit, t = stranger
     parked = (await month.system.apis.charging.get("/v1/parked", limit="1000"))["parked"]
     uscc = enterprise_of(parked[0]["topic"])
-    own = [each for each in parked if enterprise_of(each["topic"]) == uscc]
+    own = [row for row in parked if enterprise_of(row["topic"]) == uscc]
     name = month.system.scheme.names[str(uscc)]
     await visit.go("/")
     await visit.follow(name)
     text = await visit.follow(t("own.parked"))
     assert await visit.page.locator("tbody tr").count() == len(own)
-    for each in own:
-        assert t.word("park", each["reason"]) in text
+    for row in own:
+        assert t.word("park", row["reason"]) in text
     await visit.follow(own[0]["cursor"])
     shown = await visit.text()
     assert t.word("park", own[0]["reason"]) in shown
@@ -104,7 +104,7 @@ async def test_every_figure_of_the_first_page_leads_to_what_it_is_made_of(browse
         assert len(marks) == 31
         tables = await visit.page.locator("tbody th a").evaluate_all("found => found.map(each => each.href)")
         # Without fragments: a way within the page that is open loads nothing.
-        for target in {re.sub(r"^https?://[^/]+|#.*", "", each) for each in (*targets, *marks[:2], *tables[:2])}:
+        for target in {re.sub(r"^https?://[^/]+|#.*", "", address) for address in (*targets, *marks[:2], *tables[:2])}:
             await visit.go(target)
 
 

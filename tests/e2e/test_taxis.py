@@ -38,8 +38,8 @@ async def outcomes(system: System) -> Counter[tuple[str, str | None]]:
     """Events in the books by outcome and reason, whatever the month."""
     counted: Counter[tuple[str, str | None]] = Counter()
     for period in ("2026-10", "2026-11"):
-        for each in (await system.apis.ledger.get("/v1/totals", period=period))["totals"]:
-            counted[each["outcome"], each["reason"]] += each["orders"]
+        for total in (await system.apis.ledger.get("/v1/totals", period=period))["totals"]:
+            counted[total["outcome"], total["reason"]] += total["orders"]
     return counted
 
 

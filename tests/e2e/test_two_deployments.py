@@ -54,17 +54,17 @@ class Both:
         self._apis = apis
 
     async def get(self, path: str) -> dict[str, Any]:
-        found = [await api.get(path) for api in self._apis]
+        answers = [await api.get(path) for api in self._apis]
         return {
-            "runs": {run: last for each in found for run, last in each["runs"].items()},
-            "positions": [position for each in found for position in each["positions"]],
-            "paused": {topic: why for each in found for topic, why in each["paused"].items()},
+            "runs": {run: last for answer in answers for run, last in answer["runs"].items()},
+            "positions": [position for answer in answers for position in answer["positions"]],
+            "paused": {topic: why for answer in answers for topic, why in answer["paused"].items()},
         }
 
     async def post(self, path: str) -> dict[str, Any]:
-        found = [await api.post(path) for api in self._apis]
-        state = "settled" if all(each["state"] == "settled" for each in found) else "busy"
-        return {"state": state, "reversed": sum(each["reversed"] for each in found)}
+        answers = [await api.post(path) for api in self._apis]
+        state = "settled" if all(answer["state"] == "settled" for answer in answers) else "busy"
+        return {"state": state, "reversed": sum(answer["reversed"] for answer in answers)}
 
 
 @dataclass
@@ -142,7 +142,7 @@ def events(system: System) -> list[Record]:
         return found[1] + b"%064x" % (int(found[2], 16) % PERSONS)
 
     pattern = re.compile(rb'("worker_id": *")([0-9a-f]{64})')
-    return [each._replace(value=pattern.sub(shared, each.value)) for each in generate(system.scheme, WANTED)]
+    return [record._replace(value=pattern.sub(shared, record.value)) for record in generate(system.scheme, WANTED)]
 
 
 async def play(system: System, apis: Apis, west: West | None) -> None:
@@ -190,7 +190,8 @@ async def read(url: str, *queries: str) -> list[list[tuple[Any, ...]]]:
 def in_no_order(days: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     """Closed days, their lists sorted."""
     return [
-        tuple(sorted(map(repr, json.loads(each))) if isinstance(each, str) else each for each in day) for day in days
+        tuple(sorted(map(repr, json.loads(field))) if isinstance(field, str) else field for field in day)
+        for day in days
     ]
 
 

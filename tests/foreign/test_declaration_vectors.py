@@ -36,11 +36,11 @@ def test_a_vector_is_what_charging_takes(vector: dict[str, Any]) -> None:
     assert made == vector["statement"].encode()
     keys = DeclarationKeys([EnterpriseKey(vector["uscc"], VerifierKey.parse(vector["vkey"]), day)], is_signed)
     event = msgspec.json.decode(value, type=DayDeclared)
-    found = find_signature(keys, vector["uscc"], event, value)
-    assert isinstance(found, Parked) is not vector["holds"]
-    if not isinstance(found, Parked):
-        assert found is not None
-        assert found.data == vector["data"].encode()
+    signature = find_signature(keys, vector["uscc"], event, value)
+    assert isinstance(signature, Parked) is not vector["holds"]
+    if not isinstance(signature, Parked):
+        assert signature is not None
+        assert signature.data == vector["data"].encode()
 
 
 @needs("go")

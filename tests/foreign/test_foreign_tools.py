@@ -57,9 +57,9 @@ async def export(house: LogHouse, folder: Path) -> tuple[Exported, list[bytes]]:
     assert await house.cosign() in {"cosigned", "nothing"}
     async with house.api() as api:
         api.base_url = httpx.URL("http://test/log/")
-        found = await export_log(api, folder, AUTHORS)
-    bottom = [folder / tile.path for tile in tiles_of(found.size) if tile.level == 0]
-    return found, [leaf for path in bottom for leaf in split_hashes(path.read_bytes())]
+        checkpoint = await export_log(api, folder, AUTHORS)
+    bottom = [folder / tile.path for tile in tiles_of(checkpoint.size) if tile.level == 0]
+    return checkpoint, [leaf for path in bottom for leaf in split_hashes(path.read_bytes())]
 
 
 async def proof_of(house: LogHouse, index: int, leaves: list[bytes]) -> Asked:
@@ -83,8 +83,8 @@ async def test_foreign_tools_read_the_log_at_every_edge(house: LogHouse, program
     folder, notes = tmp_path / "log", list[bytes]()
     for size in (0, 1, 255, 256, 257, 65_535, 65_536, 65_537, 65_793):
         await fill(house.ledger, size)
-        found, leaves = await export(house, folder)
-        assert found.size == size
+        checkpoint, leaves = await export(house, folder)
+        assert checkpoint.size == size
         note = (folder / "checkpoint").read_bytes()
         indexes = sorted({0, size // 2, size - 2, size - 1}) if size > 1 else range(size)
         inclusions = [await proof_of(house, index, leaves) for index in indexes]

@@ -248,15 +248,15 @@ def find_java() -> Path:
         EmbeddedError: There is none, or it is too old.
     """
     home = os.environ.get("JAVA_HOME")
-    found = shutil.which("java", path=str(Path(home) / "bin") if home else None)
+    java = shutil.which("java", path=str(Path(home) / "bin") if home else None)
     wanted = f"Apache Kafka needs Java {JAVA} or later (the rest of the tests does not)"
-    if found is None:
+    if java is None:
         raise EmbeddedError(f"{wanted}: no java in {'JAVA_HOME' if home else 'the path'}")
-    reported = subprocess.run([found, "-version"], capture_output=True, text=True, check=False, timeout=START_SECONDS)
+    reported = subprocess.run([java, "-version"], capture_output=True, text=True, check=False, timeout=START_SECONDS)
     version = re.search(r'version "(?:1\.)?(\d+)', reported.stderr)
     if version is None or int(version[1]) < JAVA:
-        raise EmbeddedError(f"{wanted}: {found} is {reported.stderr.partition(chr(10))[0] or 'silent'}")
-    return Path(found)
+        raise EmbeddedError(f"{wanted}: {java} is {reported.stderr.partition(chr(10))[0] or 'silent'}")
+    return Path(java)
 
 
 def complaint() -> str | None:

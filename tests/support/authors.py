@@ -46,7 +46,7 @@ ALL: Final = (
 )  # fmt: skip
 STRANGER: Final = author(Role.CHARGING, "charging", "stranger.example/charging")
 """Somebody who says that he is charging, and whom nobody knows."""
-AUTHORS: Final = Authors((each.author for each in ALL), is_signed)
+AUTHORS: Final = Authors((signer.author for signer in ALL), is_signed)
 
 
 def rightful(topic: str, body: bytes) -> AuthorSigner:
@@ -79,8 +79,8 @@ def write_author_files(folder: Path, signer: AuthorSigner) -> dict[str, str]:
     vkeys, private = folder / "vkeys", folder / f"{signer.author.key.name.replace('/', '-')}.pem"
     witness = author_key("witness.example").public_key().public_bytes_raw()
     add_vkey(vkeys, VerifierKey("witness.example", COSIGNATURE, witness))
-    for each in ALL:
-        add_author(vkeys, each.author)
+    for member in ALL:
+        add_author(vkeys, member.author)
     private.write_bytes(_pem(signer))
     return {"VKEYS": str(vkeys), "AUTHOR_KEY": str(private)}
 

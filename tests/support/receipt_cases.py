@@ -72,13 +72,13 @@ def receipt_of(
 
     `change` is done to the head of each row's batch.
     """
-    trees = [_batch(number, each, leaves) for number, each in enumerate(contents)]
+    trees = [_batch(number, content, leaves) for number, content in enumerate(contents)]
     heads = {5 + number * apart: change(number, head) for number, (head, _, _) in enumerate(trees)}
     log = [bytes(heads.get(index) or _head(index, leaves, sha256(b"%d" % index).digest())) for index in range(entries)]
     hashes = [leaf_hash(entry) for entry in log]
     rows = [
-        ReceiptRow(each, rank, tuple(proof), log[index], index, tuple(inclusion_proof(hashes, index)))
-        for each, (_, rank, proof), index in zip(contents, trees, sorted(heads), strict=True)
+        ReceiptRow(content, rank, tuple(proof), log[index], index, tuple(inclusion_proof(hashes, index)))
+        for content, (_, rank, proof), index in zip(contents, trees, sorted(heads), strict=True)
     ]
     return OrderReceipt(tuple(rows), sign(Checkpoint(ORIGIN, entries, root(hashes))))
 

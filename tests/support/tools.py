@@ -39,7 +39,7 @@ def _in_path(*programs: str) -> Callable[[], Path | None]:
 
     def find() -> Path | None:
         path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"])
-        return next((Path(found) for program in programs if (found := shutil.which(program, path=path))), None)
+        return next((Path(file) for program in programs if (file := shutil.which(program, path=path))), None)
 
     return find
 
@@ -87,9 +87,9 @@ def needs(*names: str) -> pytest.MarkDecorator:
 
 def tool(name: str) -> str:
     """Path of a tool that the running test has named with `needs`."""
-    found = TOOLS[name].find()
-    assert found is not None, f"{TOOLS[name].title} is missing, and the test is not marked needs({name!r})"
-    return str(found)
+    path = TOOLS[name].find()
+    assert path is not None, f"{TOOLS[name].title} is missing, and the test is not marked needs({name!r})"
+    return str(path)
 
 
 def leave_out(item: pytest.Item) -> None:

@@ -51,13 +51,13 @@ class Source:
         return len(lines - self._docstring_lines())
 
     def _docstring_lines(self) -> set[int]:
-        found: set[int] = set()
+        lines: set[int] = set()
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                 first = node.body[0] if node.body else None
                 if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-                    found.update(range(first.lineno, (first.end_lineno or first.lineno) + 1))
-        return found
+                    lines.update(range(first.lineno, (first.end_lineno or first.lineno) + 1))
+        return lines
 
 
 @cache

@@ -90,13 +90,13 @@ def test_a_strangers_image_can_be_held_to_a_digest(name: str) -> None:
 
 def test_no_secret_is_in_the_file() -> None:
     secret = re.compile(r"PASSWORD|_KEY$")
-    found = {
+    secrets = {
         f"{name} {variable}"
         for name, service in SERVICES.items()
         for variable, value in service.get("environment", {}).items()
         if secret.search(variable) and not str(value).startswith(("${", "/keys/"))
     }
-    assert found == set()
+    assert secrets == set()
     assert re.findall(r"postgresql://\w+:(?!\$\{)", COMPOSE.read_text()) == []
 
 
@@ -148,9 +148,9 @@ def test_make_env_gives_all_that_is_asked_for(tmp_path: Path, capsys: pytest.Cap
     assert new_env.main(tmp_path) == 0
     text = (tmp_path / ".env").read_text()
     given = dict(line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#"))
-    asked = {name for name, how in REFERENCE.findall(COMPOSE.read_text()) if how == ":?"}
-    assert asked <= given.keys()
-    assert all(re.fullmatch(r"[A-Za-z0-9_-]{12,}", given[name]) for name in asked)
+    required = {name for name, how in REFERENCE.findall(COMPOSE.read_text()) if how == ":?"}
+    assert required <= given.keys()
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]{12,}", given[name]) for name in required)
     assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
     assert new_env.main(tmp_path) == 1
     assert (tmp_path / ".env").read_text() == text

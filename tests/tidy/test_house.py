@@ -31,8 +31,8 @@ def test_the_required_top_level_is_there() -> None:
 
 
 def test_no_module_is_named_after_nothing() -> None:
-    found = [s.path for s in sources(*CODE, "tests") if ROOMS_WITHOUT_A_SUBJECT & set(s.path[:-3].split("/"))]
-    assert found == []
+    paths = [s.path for s in sources(*CODE, "tests") if ROOMS_WITHOUT_A_SUBJECT & set(s.path[:-3].split("/"))]
+    assert paths == []
 
 
 def test_package_files_are_empty() -> None:
@@ -46,24 +46,24 @@ def test_files_are_small() -> None:
 
 
 def test_importing_a_module_does_nothing() -> None:
-    found = [
+    places = [
         f"{s.path}:{node.lineno}"
         for s in sources(*CODE)
         if "/migrations/" not in s.path and s.path not in ENTRY_POINTS
         for node in s.tree.body
         if not (isinstance(node, IMPORTS + DEFINITIONS) or _is_docstring(node) or _is_guard(node))
     ]
-    assert found == []
+    assert places == []
 
 
 def test_every_lint_exception_gives_its_reason() -> None:
-    found = [
+    places = [
         f"{s.path}:{number}"
         for s in sources(*CODE, "tests", "benchmarks")
         for number, line in enumerate(s.text.splitlines(), start=1)
         if UNEXPLAINED.search(line)
     ]
-    assert found == []
+    assert places == []
 
 
 def _is_docstring(node: ast.stmt) -> bool:

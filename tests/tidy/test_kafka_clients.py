@@ -46,8 +46,8 @@ def _is_giver(value: ast.expr) -> bool:
 
 def test_every_client_is_made_with_the_settings() -> None:
     checked = sources("shared", "services", "deploy", "benchmarks", "tests")
-    found = [line for source in checked if source.path not in EXEMPT for line in offences(source)]
-    assert not found, f"make these with **client_options(settings), in tests with **client_of(broker): {found}"
+    lines = [line for source in checked if source.path not in EXEMPT for line in offences(source)]
+    assert not lines, f"make these with **client_options(settings), in tests with **client_of(broker): {lines}"
     assert {source.path for source in checked if any(offences(source))} == set(EXEMPT), "an exemption that nobody needs"
 
 

@@ -38,8 +38,8 @@ PAGES = [page for page in DOCUMENTS if page.name not in HISTORY]
 
 def _code(page: Path) -> str:
     """Code spans and code blocks of the page, a line each."""
-    found = CODE.finditer(page.read_text(encoding="utf-8"))
-    return "\n".join(" ".join(next(group for group in match.groups() if group).split(" ")) for match in found)
+    spans = CODE.finditer(page.read_text(encoding="utf-8"))
+    return "\n".join(" ".join(next(group for group in match.groups() if group).split(" ")) for match in spans)
 
 
 @pytest.mark.parametrize("path", MOST_LINES)

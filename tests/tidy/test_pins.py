@@ -16,8 +16,8 @@ HASH = re.compile(r"^    --hash=sha256:[0-9a-f]{64}( \\)?$")
 
 def pins(file: str) -> dict[str, str]:
     """Version by name."""
-    found = (PIN.match(line) for line in (ROOT / file).read_text().splitlines())
-    return {canonicalize_name(match[1]): match[2] for match in found if match}
+    pins = (PIN.match(line) for line in (ROOT / file).read_text().splitlines())
+    return {canonicalize_name(match[1]): match[2] for match in pins if match}
 
 
 def requirements(*extras: str) -> list[Requirement]:

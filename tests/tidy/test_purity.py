@@ -23,35 +23,35 @@ DOMAIN_MAY_NOT_IMPORT = {
 
 
 def test_only_the_clock_asks_what_time_it_is() -> None:
-    found = [
+    places = [
         f"{s.path}:{line} {use}"
         for s in sources(*CODE)
         if s.path != CLOCK and not s.path.startswith(COMMANDS)
         for line, use in s.uses()
         if use in WALL_CLOCK
     ]
-    assert found == []
+    assert places == []
 
 
 def test_the_domain_imports_the_standard_library_and_msgspec_only() -> None:
-    found = [
+    places = [
         f"{s.path}:{line} {name}"
         for s in sources("shared/domain")
         for line, name in s.imports()
         if not _may_be_in_domain(name)
     ]
-    assert found == []
+    assert places == []
 
 
 def test_the_domain_never_waits() -> None:
     waiting = (ast.AsyncFunctionDef, ast.Await, ast.AsyncFor, ast.AsyncWith)
-    found = [
+    places = [
         f"{s.path}:{node.lineno}"
         for s in sources("shared/domain")
         for node in ast.walk(s.tree)
         if isinstance(node, waiting)
     ]
-    assert found == []
+    assert places == []
 
 
 @pytest.mark.parametrize("module", MONEY)
@@ -69,13 +69,13 @@ def _may_be_in_domain(name: str) -> bool:
 
 def _floats(source: Source) -> list[str]:
     """Where a float is written, named, or made by dividing."""
-    found = []
+    places = []
     for node in ast.walk(source.tree):
         match node:
             case ast.Constant(value=float()) | ast.Name(id="float"):
-                found.append(f"{source.path}:{node.lineno}")
+                places.append(f"{source.path}:{node.lineno}")
             case ast.BinOp(op=ast.Div()) | ast.AugAssign(op=ast.Div()):
-                found.append(f"{source.path}:{node.lineno}")
+                places.append(f"{source.path}:{node.lineno}")
             case _:
                 pass
-    return found
+    return places

@@ -10,8 +10,8 @@ WAITING = {"tests/support/waiting.py", "tests/tidy/test_tests.py"}
 
 def test_no_test_sleeps() -> None:
     """Not by any name it may be imported under, nor in a child: one that has to live until it is killed pauses."""
-    found = [f"{s.path}:{line}" for s in sources("tests") if s.path not in WAITING for line in _sleeps(s)]
-    assert found == []
+    places = [f"{s.path}:{line}" for s in sources("tests") if s.path not in WAITING for line in _sleeps(s)]
+    assert places == []
 
 
 def _sleeps(source: Source) -> list[int]:
@@ -44,6 +44,6 @@ def test_the_look_for_sleeps_finds_them() -> None:
 
 
 def test_nothing_is_patched_by_name() -> None:
-    found = [f"{s.path}:{line}" for s in sources("tests") for line, name in s.imports() if name == "unittest.mock"]
-    found += [f"{s.path}:{line}" for s in sources("tests") for line, use in s.uses() if use == "monkeypatch.setattr"]
-    assert found == []
+    places = [f"{s.path}:{line}" for s in sources("tests") for line, name in s.imports() if name == "unittest.mock"]
+    places += [f"{s.path}:{line}" for s in sources("tests") for line, use in s.uses() if use == "monkeypatch.setattr"]
+    assert places == []

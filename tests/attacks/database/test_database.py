@@ -111,10 +111,14 @@ async def test_a_row_of_a_charge_alone_and_with_its_manifest_repaired(intruder: 
         if finding.startswith(f"charging.manifest {name}: stored")
     ]
     await intruder.repair_manifest(row["batch"])
-    found = findings(await audit(intruder))
-    assert not [each for each in found if each.startswith(f"charging.manifest {name}, payload")], "rows = manifest"
-    assert [each for each in found if each.startswith("ledger.log_entry") and f"({name})" in each]
-    assert [each for each in found if each.startswith(f"ledger.manifest_booked {name}")]
+    reported_findings = findings(await audit(intruder))
+    assert not [finding for finding in reported_findings if finding.startswith(f"charging.manifest {name}, payload")], (
+        "rows = manifest"
+    )
+    assert [
+        finding for finding in reported_findings if finding.startswith("ledger.log_entry") and f"({name})" in finding
+    ]
+    assert [finding for finding in reported_findings if finding.startswith(f"ledger.manifest_booked {name}")]
     expected = "none" if how == "removed" else "log proof of row 1"
     assert await proof_for_the_worker(intruder, row) == expected
 
@@ -143,17 +147,21 @@ async def test_a_manifest_altered_in_the_books_too(intruder: Intruder) -> None:
     )  # fmt: skip
     reported = await intruder.manifest(row["batch"])
     await intruder.repair_booking(reported)
-    found = findings(await audit(intruder))
+    audit_findings = findings(await audit(intruder))
     name = f"{reported.run}/{reported.number}"
-    assert [each for each in found if each.startswith(f"charging.manifest {name}: stored")]
-    assert [each for each in found if each.startswith("ledger.log_entry") and f"({name})" in each]
+    assert [finding for finding in audit_findings if finding.startswith(f"charging.manifest {name}: stored")]
+    assert [finding for finding in audit_findings if finding.startswith("ledger.log_entry") and f"({name})" in finding]
 
 
 async def test_a_journal_entry_altered_with_all_sums_above_it(intruder: Intruder, tmp_path: Path) -> None:
     """Line, postings, day and statement: noticed by the audit, and by whoever asks for the statement's evidence."""
     reported, statement = await intruder.lower_a_bill()
-    found = findings(await audit(intruder))
-    assert [each for each in found if each.startswith(f"ledger.day_line of {reported.run}/{reported.number}")]
+    audit_findings = findings(await audit(intruder))
+    assert [
+        finding
+        for finding in audit_findings
+        if finding.startswith(f"ledger.day_line of {reported.run}/{reported.number}")
+    ]
     with pytest.raises(CommandFailed, match="are not the totals in the log"):
         await write_evidence(intruder.system.settings, [statement], tmp_path)
 
@@ -165,6 +173,6 @@ async def test_a_batch_withheld_from_the_log(intruder: Intruder) -> None:
     await intruder.connection.execute(
         "delete from ledger.log_entry where (run, number) = ($1, $2)", reported.run, reported.number
     )
-    found = findings(await audit(intruder))
-    assert f"ledger.log_entry: manifest {reported.run}/{reported.number} is booked and not in the log" in found
+    audit_findings = findings(await audit(intruder))
+    assert f"ledger.log_entry: manifest {reported.run}/{reported.number} is booked and not in the log" in audit_findings
     assert await proof_for_the_worker(intruder, row) == "none"

@@ -114,7 +114,7 @@ eth1\t0000A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0
 
 def test_the_gateway_of_docker_is_no_proxy() -> None:
     gateways = list(gateways_of(ROUTES, is_container=True))
-    assert gateways == [ip_address(each) for each in ("172.18.0.1", "172.18.0.1", "192.168.0.1")]
+    assert gateways == [ip_address(address) for address in ("172.18.0.1", "172.18.0.1", "192.168.0.1")]
     assert list(gateways_of(ROUTES, is_container=False)) == [ip_address("172.18.0.1")]
     for named in ("172.18.0.1", "172.18.0.0/16", "192.168.0.1"):
         with pytest.raises(Refused, match="the gateway"):

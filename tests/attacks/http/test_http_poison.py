@@ -74,16 +74,20 @@ class Values:
 
 def addresses(path: str, operation: dict[str, Any], values: Values) -> Iterator[str]:
     """One for each parameter and value."""
-    names = {each["name"]: each for each in operation.get("parameters", []) if each["in"] in {"path", "query"}}
+    names = {
+        parameter["name"]: parameter
+        for parameter in operation.get("parameters", [])
+        if parameter["in"] in {"path", "query"}
+    }
     needed = "&".join(
         f"{name}={quote(GOOD.get(name, '1'), safe='')}"
-        for name, each in names.items()
-        if each["in"] == "query" and each.get("required")
+        for name, parameter in names.items()
+        if parameter["in"] == "query" and parameter.get("required")
     )
     yield f"{fill(path)}?{needed}"
-    for name, each in names.items():
-        for value in values.of(f"{path} {name}", each["schema"] | {"in": each["in"]}, VALUES):
-            if each["in"] == "path":
+    for name, parameter in names.items():
+        for value in values.of(f"{path} {name}", parameter["schema"] | {"in": parameter["in"]}, VALUES):
+            if parameter["in"] == "path":
                 yield f"{fill(path, name, value or '%20')}?{needed}"
             else:
                 yield f"{fill(path)}?{needed}&{name}={value}"
@@ -106,14 +110,14 @@ def bodies(document: dict[str, Any], operation: dict[str, Any], values: Values) 
 async def wishes(client: httpx.AsyncClient) -> list[tuple[str, str, bytes | None]]:
     """Method, address and body of everything to ask."""
     document = (await client.get("/openapi.json")).raise_for_status().json()
-    found: list[tuple[str, str, bytes | None]] = []
+    requests: list[tuple[str, str, bytes | None]] = []
     values = Values()
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            found += [(method.upper(), address, None) for address in addresses(path, operation, values)]
+            requests += [(method.upper(), address, None) for address in addresses(path, operation, values)]
             if method == "post":
-                found += [("POST", fill(path), body) for body in bodies(document, operation, values)]
-    return found
+                requests += [("POST", fill(path), body) for body in bodies(document, operation, values)]
+    return requests
 
 
 @pytest.mark.parametrize("name", SERVICES)

@@ -116,7 +116,7 @@ async def test_no_key_of_a_service_makes_an_operator_closes_a_day_or_rerates(
     folder: Path, caller: str, callee: str, method: str, path: str, body: dict[str, Any]
 ) -> None:
     async with client_of(callee, folder) as client:
-        for direction in (Direction(caller, each) for each in callees_of(caller)):
+        for direction in (Direction(caller, callee_name) for callee_name in callees_of(caller)):
             answer = await client.request(method, path, json=body, headers=shown(folder, direction))
             assert answer.status_code in {401, 403}, (direction.scope, answer.text)
 
@@ -189,9 +189,9 @@ def test_a_route_is_matched_whole(folder: Path, path: str) -> None:
     scope = {"type": "http", "method": request.method, "path": path, "query_string": b"", "headers": []}
     key = key_file(folder, Direction("reporting", "ledger")).read_text()
     scope["headers"] = [(b"authorization", f"Bearer {key}".encode())]
-    found = AccessKeys.load(folder / "access.toml", "ledger").find(Request(scope))
-    assert found is not None
-    assert found.scopes == frozenset()
+    caller = AccessKeys.load(folder / "access.toml", "ledger").find(Request(scope))
+    assert caller is not None
+    assert caller.scopes == frozenset()
 
 
 def test_two_keys_of_one_direction_work_side_by_side(folder: Path, tmp_path: Path) -> None:

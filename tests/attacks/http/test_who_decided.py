@@ -68,10 +68,10 @@ async def deciding_routes(target: Target) -> set[str]:
 
 async def stored(client: httpx.AsyncClient) -> list[dict[str, Any]]:
     """All of them, page by page: other tests of the same services decide, too."""
-    found: list[dict[str, Any]] = []
-    while page := await page_after(client, found[-1]["decision_id"] if found else 0):
-        found += page
-    return found
+    decisions: list[dict[str, Any]] = []
+    while page := await page_after(client, decisions[-1]["decision_id"] if decisions else 0):
+        decisions += page
+    return decisions
 
 
 async def page_after(client: httpx.AsyncClient, after: int) -> list[dict[str, Any]]:
@@ -90,7 +90,9 @@ async def test_every_deciding_route_stores_the_person_who_signed(targets: dict[s
             answer = await client.post(path, json=body, params=NAMED)
             assert answer.status_code in {200, 404, 409}, (route, answer.text)
             added = (await stored(client))[before:]
-            assert [(each["request"], each["person"]) for each in added] == [(f"POST {path}", "operator")], route
+            assert [(decision["request"], decision["person"]) for decision in added] == [
+                (f"POST {path}", "operator")
+            ], route
             assert "mallory" not in json.dumps(added)
             assert added[0]["content"].keys() >= (body or {}).keys(), route
 

@@ -41,17 +41,17 @@ class Intruder:
 
     async def row(self, where: str) -> Any:
         """The first row of charging that fits, with the place it stands in."""
-        found = await self.connection.fetchrow(
+        first = await self.connection.fetchrow(
             f"select tableoid, ctid::text, e.* from charging.entry e where {where} order by batch, leaf_index limit 1"
         )
-        assert found is not None, where
-        return found
+        assert first is not None, where
+        return first
 
     async def uscc(self, row: Any) -> str:
         """Whose order the row is of."""
         sql = "select uscc from charging.enterprise where id = $1"
-        found: str = await self.connection.fetchval(sql, row["enterprise"])
-        return found
+        uscc: str = await self.connection.fetchval(sql, row["enterprise"])
+        return uscc
 
     async def manifest(self, batch: int) -> PremiumsCharged:
         payload = await self.connection.fetchval("select payload from charging.manifest where batch = $1", batch)
@@ -64,9 +64,9 @@ class Intruder:
         rows = RowReader(facts, Check("", ""))
         async with self.connection.transaction():
             await rows.read(self.connection)
-        found = rows.batches[batch]
+        counted = rows.batches[batch]
         old = await self.manifest(batch)
-        reported = replace(old, leaves=found.count, root=found.root().hex(), totals=_totals(old, found))
+        reported = replace(old, leaves=counted.count, root=counted.root().hex(), totals=_totals(old, counted))
         more = sum(total.orders for total in reported.totals) - sum(total.orders for total in old.totals)
         await self.connection.execute(
             "update charging.manifest set leaves = $2, root = $3, payload = $4, events = events + $5 where batch = $1",
@@ -95,14 +95,17 @@ class Intruder:
         origin = self.system.settings.log_origin
         signer = NoteSigner(self.system.directory / "log.pem", origin, ED25519)
         for row in await self.connection.fetch("select size, root from ledger.checkpoint"):
-            found = Checkpoint(origin, row["size"], merkle.root(leaves[: row["size"]]))
-            if found.root == bytes(row["root"]):
+            checkpoint = Checkpoint(origin, row["size"], merkle.root(leaves[: row["size"]]))
+            if checkpoint.root == bytes(row["root"]):
                 continue
-            note = bytes(Note(found.text, (signer.sign(found.text),)))
+            note = bytes(Note(checkpoint.text, (signer.sign(checkpoint.text),)))
             await self.connection.execute(
-                "update ledger.checkpoint set root = $2, note = $3 where size = $1", found.size, found.root, note
+                "update ledger.checkpoint set root = $2, note = $3 where size = $1",
+                checkpoint.size,
+                checkpoint.root,
+                note,
             )
-            await self.connection.execute("delete from ledger.cosignature where size = $1", found.size)
+            await self.connection.execute("delete from ledger.cosignature where size = $1", checkpoint.size)
 
     async def _repair_nodes(self, leaves: list[bytes]) -> None:
         for place in range(len(leaves) // 256):

@@ -70,14 +70,14 @@ async def ask_of_topics(login: Login, topics: Iterable[str]) -> dict[Cell, Outco
     """Read, write, and ask for ends and settings, of each topic."""
     names = sorted(topics)
     got = await login.send(fetch.FetchRequest(1, 0, 1 << 20, 0, [(name, [(0, 0, 1 << 16)]) for name in names]))
-    found = {("read", name): parts[0][1] for name, parts in got.topics}
+    codes = {("read", name): parts[0][1] for name, parts in got.topics}
     put = await login.send(produce.ProduceRequest(None, -1, WAIT_MS, [(name, [(0, record(b"x"))]) for name in names]))
-    found |= {("write", name): parts[0][1] for name, parts in put.topics}
+    codes |= {("write", name): parts[0][1] for name, parts in put.topics}
     ends = await login.send(offset.OffsetRequest(-1, 0, [(name, [(0, -1)]) for name in names]))
-    found |= {("ask ends", name): parts[0][1] for name, parts in ends.topics}
+    codes |= {("ask ends", name): parts[0][1] for name, parts in ends.topics}
     reported = await login.send(admin.DescribeConfigsRequest([(TOPIC, name, None) for name in names]))
-    found |= {("ask settings", name): code for code, _, _, name, _ in reported.resources}
-    return {cell: outcome(code) for cell, code in found.items()}
+    codes |= {("ask settings", name): code for code, _, _, name, _ in reported.resources}
+    return {cell: outcome(code) for cell, code in codes.items()}
 
 
 async def change_topics(login: Login, topics: Iterable[str]) -> dict[Cell, Outcome]:
@@ -85,18 +85,18 @@ async def change_topics(login: Login, topics: Iterable[str]) -> dict[Cell, Outco
     names = sorted(topics)
     wanted: Any = [(NEW_TOPIC, 1, 1, [], [])]
     new = await login.send(admin.CreateTopicsRequest(wanted, WAIT_MS, False))
-    found = {("create", name): code for name, code, *_ in new.topic_errors}
+    codes = {("create", name): code for name, code, *_ in new.topic_errors}
     gone = await login.send(admin.DeleteTopicsRequest(names, WAIT_MS))
-    found |= {("delete", name): code for name, code, *_ in gone.topic_error_codes}
+    codes |= {("delete", name): code for name, code, *_ in gone.topic_error_codes}
     larger: Any = [(name, (9, None)) for name in names]
     more = await login.send(admin.CreatePartitionsRequest(larger, WAIT_MS, False))
-    found |= {("enlarge", name): code for name, code, *_ in more.topic_errors}
+    codes |= {("enlarge", name): code for name, code, *_ in more.topic_errors}
     cut = await login.send(admin.DeleteRecordsRequest([(name, [(0, 1)]) for name in names], WAIT_MS))
-    found |= {("truncate", name): parts[0][2] for name, parts, *_ in cut.topics}
+    codes |= {("truncate", name): parts[0][2] for name, parts, *_ in cut.topics}
     rows = [(TOPIC, name, [("retention.ms", 0, "1"), ("message.timestamp.type", 0, "CreateTime")]) for name in names]
     altered = await login.send(AdminRequest(protocol.ALTER_CONFIGS, rows, False))
-    found |= {("alter", name): code for code, _, _, name in altered.results}
-    return {cell: outcome(code) for cell, code in found.items()}
+    codes |= {("alter", name): code for code, _, _, name in altered.results}
+    return {cell: outcome(code) for cell, code in codes.items()}
 
 
 async def has_coordinators(login: Login) -> bool:
@@ -108,26 +108,26 @@ async def has_coordinators(login: Login) -> bool:
 
 async def ask_of_groups(login: Login, groups: Iterable[str], topic: str) -> dict[Cell, Outcome]:
     """Find, join, look into, commit in, and delete, each group."""
-    found: dict[Cell, int] = {}
+    codes: dict[Cell, int] = {}
     for name in sorted(groups):
-        found["find", name] = (await login.send(coordination.FindCoordinatorRequest(name, 0))).error_code
+        codes["find", name] = (await login.send(coordination.FindCoordinatorRequest(name, 0))).error_code
         join = group.JoinGroupRequest(name, 10_000, 10_000, "", cast("Any", None), *MEMBER)
-        found["join", name] = (await login.send(join)).error_code
+        codes["join", name] = (await login.send(join)).error_code
         done = await login.send(commit.OffsetCommitRequest(name, -1, "", -1, [(topic, [(0, 77, "stolen")])]))
-        found["commit", name] = done.topics[0][1][0][1]
+        codes["commit", name] = done.topics[0][1][0][1]
         reported = await login.send(admin.DescribeGroupsRequest([name]))
-        found["look into", name] = reported.groups[0][0]
+        codes["look into", name] = reported.groups[0][0]
         gone = await login.send(admin.DeleteGroupsRequest([name]))
-        found["delete group", name] = gone.results[0][1]
-    return {cell: outcome(code) for cell, code in found.items()}
+        codes["delete group", name] = gone.results[0][1]
+    return {cell: outcome(code) for cell, code in codes.items()}
 
 
 async def open_transactions(login: Login, ids: Iterable[str]) -> dict[Cell, Outcome]:
     """Begin a transaction under each id."""
-    found: dict[Cell, int] = {}
+    codes: dict[Cell, int] = {}
     for name in ids:
-        found["transaction", name] = (await login.send(transaction.InitProducerIdRequest(name, 900_000))).error_code
-    return {cell: outcome(code) for cell, code in found.items()}
+        codes["transaction", name] = (await login.send(transaction.InitProducerIdRequest(name, 900_000))).error_code
+    return {cell: outcome(code) for cell, code in codes.items()}
 
 
 async def rule(login: Login, victim: str) -> dict[Cell, Outcome]:
@@ -140,7 +140,7 @@ async def rule(login: Login, victim: str) -> dict[Cell, Outcome]:
     users = await login.send(AdminRequest(protocol.DESCRIBE_USERS, [], {}))
     rate = [([("user", victim)], [("producer_byte_rate", 1.0, False)])]
     quota = await login.send(AdminRequest(protocol.ALTER_QUOTAS, rate, False))
-    found: Mapping[str, int] = {
+    codes: Mapping[str, int] = {
         "add an ACL": made.results[0][0],
         "remove ACLs": gone.results[0][0],
         "see ACLs": seen.error_code,
@@ -148,4 +148,4 @@ async def rule(login: Login, victim: str) -> dict[Cell, Outcome]:
         "see users": users.error_code,
         "set a quota": quota.entries[0][0],
     }
-    return {(verb, "cluster"): outcome(code) for verb, code in found.items()}
+    return {(verb, "cluster"): outcome(code) for verb, code in codes.items()}

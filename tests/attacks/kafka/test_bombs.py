@@ -45,10 +45,10 @@ BOMB_BYTES: Final = {"gzip": 192 * MIB, "lz4": 192 * MIB, "zstd": 400 * MIB, "sn
 
 def read(raw: bytes, topic: str = orders_topic(RIDES)) -> list[Any]:
     records = BoundedRecords(raw)
-    records.limits, found = limits_of(topic), list[Any]()
+    records.limits, values = limits_of(topic), list[Any]()
     while records.has_next():
-        found += records.next_batch().parsed
-    return found
+        values += records.next_batch().parsed
+    return values
 
 
 def refusal(raw: bytes, topic: str = orders_topic(RIDES)) -> UnreadableBatch:
@@ -61,14 +61,14 @@ def refusal(raw: bytes, topic: str = orders_topic(RIDES)) -> UnreadableBatch:
 def test_what_fits_is_unpacked_as_it_was_packed(codec: str | None) -> None:
     values = [b"order %d" % n * (n + 1) for n in range(200)] + [b"x" * (2 * MIB)]
     pieces = [record(value, n) for n, value in enumerate(values)]
-    for found in (read(batch(pack(codec, pieces), codec=codec, count=len(values))),):
-        assert [each.value for each in found] == values
-        assert [each.offset for each in found] == list(range(len(values)))
+    for records in (read(batch(pack(codec, pieces), codec=codec, count=len(values))),):
+        assert [read_record.value for read_record in records] == values
+        assert [read_record.offset for read_record in records] == list(range(len(values)))
 
 
 def test_java_and_others_frame_snappy_in_two_ways() -> None:
     packed = bytes(cramjam.snappy.compress_raw(record(b"one block")))
-    assert [each.value for each in read(batch(packed, codec="snappy"))] == [b"one block"]
+    assert [read_record.value for read_record in read(batch(packed, codec="snappy"))] == [b"one block"]
     lie = b"\xff\xff\xff\xff\x0f" + packed[1:]  # a block that says it holds four gigabytes
     assert refusal(batch(lie, codec="snappy")).reason == Unreadable.TOO_LARGE
     block = pack("snappy", [b""]) + struct.pack(">i", -5) + b"aaaa"
@@ -224,11 +224,11 @@ async def test_the_search_for_an_unreadable_batch_keeps_nothing(broker: Broker) 
         tp = TopicPartition(topic, 0)
         consumer.assign([tp])
         first = (await consumer.getmany(tp, timeout_ms=10_000))[tp]
-        assert sum(len(each.value) for each in first) <= POLL_BYTES + ORDER_LIMITS.batch_bytes
+        assert sum(len(message.value) for message in first) <= POLL_BYTES + ORDER_LIMITS.batch_bytes
         assert await find_unreadable(consumer, {tp: 0}) == {}
-        found = (await find_unreadable(consumer, {tp: 12}))[tp]
-        assert isinstance(found, UnreadableBatch)
-        assert (found.reason, found.first, found.next) == (Unreadable.TOO_LARGE, 12, 13)
+        unreadable = (await find_unreadable(consumer, {tp: 12}))[tp]
+        assert isinstance(unreadable, UnreadableBatch)
+        assert (unreadable.reason, unreadable.first, unreadable.next) == (Unreadable.TOO_LARGE, 12, 13)
 
 
 async def test_an_operator_moves_on_past_a_bomb_and_what_follows_is_charged(field: Field) -> None:

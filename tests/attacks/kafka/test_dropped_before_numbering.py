@@ -33,12 +33,12 @@ NEEDED = [
 
 @pytest.mark.parametrize(("orders", "how", "hit", "share"), NEEDED)
 def test_the_share_of_workers_that_must_ask(orders: int, how: str, hit: int, share: float) -> None:
-    found = {
+    hits = {
         "one of a worker": round(orders * DROPPED),
         "at random": hit_at_random(orders, ORDERS_A_WORKER, DROPPED),
         "all of few workers": fewest_hit(orders, ORDERS_A_WORKER, DROPPED),
     }[how]
-    assert found == hit
+    assert hits == hit
     assert share_to_ask(hit, NOTICED) == pytest.approx(share, rel=2e-3)
     assert chance_noticed(share_to_ask(hit, NOTICED), hit) == pytest.approx(NOTICED)
 

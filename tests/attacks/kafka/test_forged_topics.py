@@ -77,7 +77,7 @@ async def refuse_all(readers: Readers, topic: str) -> None:
     body = msgspec.json.encode(sound(topic, 1))
     for name, (headers, reason) in forgeries(topic, body).items():
         assert await fault_of(readers, topic, body, headers) == reason, (topic, name)
-    assert sha256(body).hexdigest() in {each["sha256"] for each in await readers.kept()}, "a forgery is kept"
+    assert sha256(body).hexdigest() in {row["sha256"] for row in await readers.kept()}, "a forgery is kept"
     assert await readers.read(topic, sound(topic, 1)) is None, "the true one is taken after it"
 
 

@@ -92,7 +92,7 @@ async def secured(node: ApacheKafka) -> Secured:
 async def snapshot(secured: Secured) -> dict[str, Any]:
     """All that a refusal must leave as it is."""
     async with open_cluster(secured.settings("setup-a")) as cluster:
-        found: dict[str, Any] = {
+        state: dict[str, Any] = {
             "topics": await cluster.topics(),
             "settings": await cluster.settings_of(TOPICS),
             "acls": await cluster.acls(),
@@ -101,9 +101,9 @@ async def snapshot(secured: Secured) -> dict[str, Any]:
     async with cells.logged_in(secured.client("setup-a")) as login:
         for when, name in ((-2, "beginnings"), (-1, "ends")):
             answer = await login.send(offset.OffsetRequest(-1, 0, [(topic, [(0, when)]) for topic in TOPICS]))
-            found[name] = {topic: parts[0][3] for topic, parts in answer.topics}
-        found["offsets"] = {group: await _offsets(login, group) for group in GROUPS}
-    return found
+            state[name] = {topic: parts[0][3] for topic, parts in answer.topics}
+        state["offsets"] = {group: await _offsets(login, group) for group in GROUPS}
+    return state
 
 
 async def _offsets(login: Login, group: str) -> list[Any]:
@@ -138,15 +138,15 @@ async def test_everything_is_refused_but_what_the_table_says(secured: Secured, l
     principal = login.rpartition("-")[0]
     rights, before = TABLE[principal], await snapshot(secured)
     async with cells.logged_in(secured.client(login)) as asking:
-        found: dict[Cell, Outcome] = {
+        outcomes: dict[Cell, Outcome] = {
             **await cells.ask_of_topics(asking, TOPICS),
             **await cells.change_topics(asking, TOPICS),
             **await cells.ask_of_groups(asking, GROUPS, _committed(rights)),
             **await cells.open_transactions(asking, ("charging", "ledger", login, "of-my-own")),
             **await cells.rule(asking, "charging-a"),
         }
-    assert len(found) == len(TOPICS) * 8 + 1 + len(GROUPS) * 5 + 4 + 6
-    assert found == {cell: "allowed" if allowed(rights, cell) else "refused" for cell in found}
+    assert len(outcomes) == len(TOPICS) * 8 + 1 + len(GROUPS) * 5 + 4 + 6
+    assert outcomes == {cell: "allowed" if allowed(rights, cell) else "refused" for cell in outcomes}
     after = await snapshot(secured)
     written = {topic for topic in TOPICS if may(rights, Operation.WRITE, "topic", topic)}
     assert {topic for topic in TOPICS if after["ends"][topic] != before["ends"][topic]} == written

@@ -49,8 +49,8 @@ async def test_the_audit_fails_on(month: Month, name: str) -> None:
         await owner.execute("set session_replication_role = replica")
         await owner.execute(spoil)
         verdict = await audit_all(audit_sources(month.system))
-        found = [line for check in verdict.checks for line in check.findings]
-        assert any(said in line for line in found), found
+        findings = [line for check in verdict.checks for line in check.findings]
+        assert any(said in line for line in findings), findings
     finally:
         await owner.execute(mend)
         await owner.close()

@@ -106,10 +106,10 @@ def meant(total: Total, kind: str) -> Total:
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_the_ledger_books_every_manifest(ledger: Readers, seed: int) -> None:
     drawn = draw(PremiumsCharged, EXAMPLES, seed, deployment="charging")
-    await read_all(ledger, MANIFESTS, (signed(each) for each in drawn))
-    sound = [replace(each, totals=[meant(total, each.kind) for total in each.totals]) for each in drawn]
-    runs = [replace(each, run=f"{number:032x}", number=1) for number, each in enumerate(sound)]
-    waiting = [replace(each, run=f"{number:031x}f") for number, each in enumerate(sound)]
+    await read_all(ledger, MANIFESTS, (signed(message) for message in drawn))
+    sound = [replace(message, totals=[meant(total, message.kind) for total in message.totals]) for message in drawn]
+    runs = [replace(message, run=f"{number:032x}", number=1) for number, message in enumerate(sound)]
+    waiting = [replace(message, run=f"{number:031x}f") for number, message in enumerate(sound)]
     assert await read_all(ledger, MANIFESTS, map(signed, runs)) == len(runs)
     await read_all(ledger, MANIFESTS, map(signed, waiting))
     assert ledger.ledger is not None
@@ -132,7 +132,7 @@ async def test_the_ledger_keeps_every_count(ledger: Readers, seed: int) -> None:
     asked = await books.last_closing()
     place = {"day": asked.day, "attempt": asked.attempt, "cut": asked.cut, "question": msgspec.UNSET}
     nothing: dict[str, list[Any]] = {"totals": [], "workers": [], "first_time": [], "hours": []}
-    answers = [replace(each, **place) for each in drawn]
+    answers = [replace(message, **place) for message in drawn]
     differing = [answer for answer in answers if any(total.insured_on == asked.day for total in answer.totals)]
     await read_all(ledger, DAYS_COUNTED, differing[:1])
     await books.begin_close(OPENED_ON)
@@ -145,7 +145,7 @@ async def test_the_ledger_keeps_every_count(ledger: Readers, seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_reporting_keeps_what_it_hears(reporting: Readers, seed: int) -> None:
     heard: dict[str, list[Any]] = {
-        MANIFESTS: [signed(each) for each in draw(PremiumsCharged, EXAMPLES, seed, deployment="charging")],
+        MANIFESTS: [signed(message) for message in draw(PremiumsCharged, EXAMPLES, seed, deployment="charging")],
         DAYS_CLOSED: draw(DayClosed, EXAMPLES, seed),
         STATEMENTS: draw(StatementIssued, EXAMPLES, seed),
         REMITTANCES: draw(RemittanceReceived, EXAMPLES, seed),
@@ -161,14 +161,16 @@ async def test_charging_answers_or_refuses_every_question(house: House, seed: in
     readers = charging_readers(house, ClosingRules(by_clock=False))
     drawn = draw(DayClosing, EXAMPLES, seed)
     await read_all(readers, DAYS_CLOSING, drawn)
-    assert await read_all(readers, DAYS_CLOSING, (replace(each, cut={}, previous_cut={}) for each in drawn)) > 0
+    assert await read_all(readers, DAYS_CLOSING, (replace(message, cut={}, previous_cut={}) for message in drawn)) > 0
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_charging_keeps_and_closes_over_every_declaration(house: House, seed: int) -> None:
     worker = await house.worker()
     drawn = draw(Declaration, EXAMPLES, seed)
-    today = [replace(each, day=NOON.date(), declaration_id=f"d{number}") for number, each in enumerate(drawn)]
+    today = [
+        replace(declaration, day=NOON.date(), declaration_id=f"d{number}") for number, declaration in enumerate(drawn)
+    ]
     await worker.charge(*map(_sent, [*drawn, *today]))
     assert await house.value("select count(*) from charging.declaration") >= len(drawn)
     await house.close(f"{NOON:%Y-%m-%d}")

@@ -89,12 +89,12 @@ async def test_numbered_orders_that_are_dropped_are_a_gap_at_the_next_days_close
     gone = {value for value in range(1, ORDERS + 1) if DROPPED[which](value)}
     await day.send(*[order(value) for value in range(1, ORDERS + 1) if value not in gone], honest_manifest())
     assert of(await day.found(0), K.SEQUENCE_GAP) == []
-    found = await day.found(1)
-    (gap,) = of(found, K.SEQUENCE_GAP)
+    findings = await day.found(1)
+    (gap,) = of(findings, K.SEQUENCE_GAP)
     assert (gap.enterprise, gap.count) == (RIDES, len(gone))
-    assert sum(each.count for each in of(found, K.DECLARED_DIFFERENTLY) if each.province) == len(gone)
+    assert sum(finding.count for finding in of(findings, K.DECLARED_DIFFERENTLY) if finding.province) == len(gone)
     if which == "one province":
-        assert {each.province for each in of(found, K.DECLARED_DIFFERENTLY)} == {"11"}
+        assert {finding.province for finding in of(findings, K.DECLARED_DIFFERENTLY)} == {"11"}
 
 
 async def test_numbers_told_to_be_unused_are_noticed_by_their_workers_alone(day: Day) -> None:
@@ -102,8 +102,8 @@ async def test_numbers_told_to_be_unused_are_noticed_by_their_workers_alone(day:
     kept = [value for value in range(1, ORDERS + 1) if value != INJURED]
     await day.send(*map(order, kept), honest_manifest(kept, unused=[INJURED]))
     await day.found(0)
-    found = await day.found(1)
-    assert [*of(found, K.SEQUENCE_GAP), *of(found, K.DECLARED_DIFFERENTLY)] == []
+    findings = await day.found(1)
+    assert [*of(findings, K.SEQUENCE_GAP), *of(findings, K.DECLARED_DIFFERENTLY)] == []
     assert len(await day.covers(INJURED + 1)) == 1
     assert await day.covers(INJURED) == [], "the worker who asks is told at once that there is no such order"
 
@@ -111,9 +111,9 @@ async def test_numbers_told_to_be_unused_are_noticed_by_their_workers_alone(day:
 async def test_an_industry_without_enrolment_is_a_finding_at_the_days_own_close(day: Day) -> None:
     freight = order(2, industry="intracity_freight")
     await day.send(order(1), freight)
-    (found,) = of(await day.found(0), K.NOT_ENROLLED)
-    assert [each.order_id for each in found.orders] == ["o2"]
-    assert (found.enterprise, found.evidence["industry"]) == (RIDES, "intracity_freight")
+    (unenrolled,) = of(await day.found(0), K.NOT_ENROLLED)
+    assert [order.order_id for order in unenrolled.orders] == ["o2"]
+    assert (unenrolled.enterprise, unenrolled.evidence["industry"]) == (RIDES, "intracity_freight")
 
 
 async def test_orders_dropped_before_they_are_numbered_are_noticed_from_outside(
@@ -124,7 +124,7 @@ async def test_orders_dropped_before_they_are_numbered_are_noticed_from_outside(
     values = range(1, sent + 1)
     await day.send(*map(order, values), honest_manifest(values))
     closes = [await day.found(0), await day.found(1)]
-    assert [finding.kind for found in closes for finding in found.findings] == []
+    assert [finding.kind for findings in closes for finding in findings.findings] == []
     lost = worker(sent + 1)
     assert await day.covers(sent + 1) == []
     at = NOON + timedelta(minutes=1)

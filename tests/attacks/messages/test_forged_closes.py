@@ -88,7 +88,7 @@ async def test_a_forged_question_takes_neither_the_answer_nor_the_settlement_of_
     for _ in range(2):
         assert await charging.read(DAYS_CLOSING, true) is None
     answers = await answers_of(house)
-    assert [answer.question for answer in answers] == [question_hash(each) for each in (forged, half, true, true)]
+    assert [answer.question for answer in answers] == [question_hash(closing) for closing in (forged, half, true, true)]
     assert answers[2] == answers[3]
     assert answers[0].settlement is None
     settlements = [answer.settlement for answer in answers[1:3]]

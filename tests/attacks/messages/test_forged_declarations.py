@@ -15,8 +15,8 @@ CHARGED, RECORDED = {("charged", None): 1}, {("recorded", "declaration"): 1}
 async def held(house: House) -> dict[str, str]:
     """The manifest that holds, by day."""
     async with house.pool.acquire() as connection:
-        found = holding(await read_declared(connection, None, Batches([])))
-    return {str(day): each.reported.declaration_id for (_, day), each in found.items()}
+        declared = holding(await read_declared(connection, None, Batches([])))
+    return {str(day): declaration.reported.declaration_id for (_, day), declaration in declared.items()}
 
 
 async def parked(house: House, *forged: Sent) -> set[str | None]:
@@ -77,8 +77,8 @@ async def test_an_older_revision_that_was_held_back_does_not_hold_and_is_a_findi
     await house.close(DAY)
     assert await held(house) == {DAY: "d2"}
     async with house.pool.acquire() as connection:
-        found = await series_findings(connection, date.fromisoformat(DAY))
-    (changed,) = [each for each in found if each.kind == "manifest_changed"]
+        findings = await series_findings(connection, date.fromisoformat(DAY))
+    (changed,) = [finding for finding in findings if finding.kind == "manifest_changed"]
     assert changed.detail.endswith("and does not hold: revision 2 was there before it")
 
 
@@ -104,4 +104,4 @@ async def test_in_the_overlap_both_keys_sign(house: House) -> None:
     assert await held(house) == {day: "k2"}
     kept = await house.fetch("select signed_data from charging.declaration order by declaration_id")
     assert [data for (data,) in kept] == [data_of("k1", day), data_of("k2", day)], "the very bytes are kept"
-    assert {each.uscc for each in both} == {RIDES}
+    assert {row.uscc for row in both} == {RIDES}

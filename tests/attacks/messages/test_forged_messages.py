@@ -39,7 +39,7 @@ from tests.integration.ledger.test_ledger_billing import OPENED_ON, SEPTEMBER, b
 from tests.integration.ledger.test_statement_evidence import evidence_of
 from tests.support.authors import ALL, CHARGING, LEDGER, STRANGER, WEST
 
-DECEIVED = Authors([each.author for each in (*ALL, STRANGER)], is_signed)
+DECEIVED = Authors([signer.author for signer in (*ALL, STRANGER)], is_signed)
 """What a ledger and a witness take that let a stranger in, as all did when nobody asked for an author."""
 UNSIGNED: dict[str, None] = {"author": None, "signature": None}
 

@@ -68,8 +68,8 @@ def others() -> OtherServices:
 
 @pytest.fixture
 async def opened(database: str, platform_database: str, tmp_path: Path, others: OtherServices) -> AsyncIterator[Opened]:
-    async with poisoned_house(database, platform_database, tmp_path, others) as found:
-        yield found
+    async with poisoned_house(database, platform_database, tmp_path, others) as house:
+        yield house
 
 
 async def plant(owner: asyncpg.Connection, table: str, body: bytes, **columns: Any) -> None:
@@ -99,7 +99,7 @@ async def plant_statement(owner: asyncpg.Connection, enterprise: str, reported: 
 async def set_aside(house: House) -> dict[tuple[str, str], str]:
     """Step and item to reason, of everything that is set aside."""
     answer = (await house.client.get("/v1/set-aside")).raise_for_status().json()
-    return {(each["step"], each["item"]): each["reason"] for each in answer["items"]}
+    return {(item["step"], item["item"]): item["reason"] for item in answer["items"]}
 
 
 async def wait_for(house: House, expected: dict[tuple[str, str], str]) -> None:
@@ -131,7 +131,7 @@ async def unbuildable(house: House, state: str = "open") -> dict[str, dict[str, 
     """Findings of what is set aside, by key."""
     rows = (await house.client.get("/v1/discrepancies", params={"kind": "unbuildable"})).json()["discrepancies"]
     whole = [(await house.client.get(f"/v1/discrepancies/{row['id']}")).json() for row in rows]
-    return {each["key"]: each for each in whole if each["state"] == state}
+    return {discrepancy["key"]: discrepancy for discrepancy in whole if discrepancy["state"] == state}
 
 
 async def values(owner: asyncpg.Connection, query: str) -> set[Any]:
@@ -166,11 +166,11 @@ async def test_a_statement_that_no_report_can_hold_is_named_and_all_others_are_d
     declared = await values(owner, "select statement_id from reporting.report where kind = 'declaration'")
     assert declared == {f"2026-10.44.{GREEN}"}
     assert f"2026-10.44.{GREEN}" in await values(owner, "select statement_id from reporting.statement_sum")
-    found = await unbuildable(house)
-    assert found.keys() == {f"{step}.{name}" for step, name in expected}
-    assert {each["enterprise"] for each in found.values()} == {f"91110000FAKE{n:06}" for n in range(len(STATEMENTS))}
+    unbuilt = await unbuildable(house)
+    assert unbuilt.keys() == {f"{step}.{name}" for step, name in expected}
+    assert {item["enterprise"] for item in unbuilt.values()} == {f"91110000FAKE{n:06}" for n in range(len(STATEMENTS))}
     assert not [
-        each["detail"] for each in found.values() if "insert" in each["detail"] or "parameters" in each["detail"]
+        item["detail"] for item in unbuilt.values() if "insert" in item["detail"] or "parameters" in item["detail"]
     ]
     await eventually_async(lambda: shows_metric(house, "build_declaration", len(STATEMENTS)), "the metric")
 
@@ -224,9 +224,9 @@ async def test_a_day_that_cannot_be_used_is_named_and_the_days_after_it_are_done
     reports = await values(owner, "select report_id from reporting.report")
     assert reports == {"coverage.2026-10-20.44"}
     assert await values(owner, "select day from reporting.day_examined") == {GOOD}
-    found = await unbuildable(house)
-    assert "has a hole" in found["examine_day.2022-01-01"]["detail"]
-    assert "totals" in found["build_day.2026-10-05"]["detail"]
+    unbuilt = await unbuildable(house)
+    assert "has a hole" in unbuilt["examine_day.2022-01-01"]["detail"]
+    assert "totals" in unbuilt["build_day.2026-10-05"]["detail"]
 
 
 async def test_what_is_set_aside_is_done_once_it_is_mended_and_an_operator_asks(

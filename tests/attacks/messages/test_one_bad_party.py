@@ -60,8 +60,8 @@ async def as_owner(database: str, *statements: tuple[str, dict[str, Any]]) -> No
 
 async def alarms(ledger: Ledger) -> list[str]:
     async with ledger.engine.connect() as connection:
-        found = await read_alarms(connection, await read_books(connection), 60.0)
-    return [alarm for alarm in found if alarm.startswith("set_aside:")]
+        alarms = await read_alarms(connection, await read_books(connection), 60.0)
+    return [alarm for alarm in alarms if alarm.startswith("set_aside:")]
 
 
 def noon(day: date) -> datetime:

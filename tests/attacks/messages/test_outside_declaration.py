@@ -84,9 +84,9 @@ async def test_forged_orders_stay_billed_on_a_line_apart_with_a_finding(books: B
     await one.charge(*orders(1, 3), *orders(1, 5, series="evil"), declared("d1", [(1, 3)], 3))
     lines = await bill(books, JANUARY, FIRST)
     assert lines == [(LINE, "2027-01", 3, 300, 300), (OUTSIDE, "2027-01", 5, 500, 500)]
-    (found,) = await findings(books.house)
-    assert (found.count, found.enterprise, found.insured_on, len(found.orders)) == (5, RIDES, FIRST, 5)
-    assert found.evidence["revision"] == 1
+    (finding,) = await findings(books.house)
+    assert (finding.count, finding.enterprise, finding.insured_on, len(finding.orders)) == (5, RIDES, FIRST, 5)
+    assert finding.evidence["revision"] == 1
     assert await audited(books) == []
 
 
@@ -106,8 +106,8 @@ async def test_numbers_that_somebody_used_again_are_the_surplus(books: Books) ->
     await one.charge(declared("d1", [(1, 3)], 3), cancelled("omain3", NOON + timedelta(seconds=3), worker_id=worker(3)))
     await one.settle()
     assert await bill(books, JANUARY, FIRST) == [(LINE, "2027-01", 2, 200, 200), (OUTSIDE, "2027-01", 3, 300, 300)]
-    (found,) = await findings(books.house)
-    assert {order.order_id for order in found.orders} == {"evilmain1", "evilmain2", "evilmain3"}
+    (finding,) = await findings(books.house)
+    assert {order.order_id for order in finding.orders} == {"evilmain1", "evilmain2", "evilmain3"}
     assert await audited(books) == []
 
 
@@ -131,7 +131,7 @@ async def test_a_higher_revision_moves_them_back_and_ends_the_finding(books: Boo
     one = await books.house.worker()
     await one.charge(*orders(1, 5), declared("d1", [(1, 3)], 3))
     await bill(books, JANUARY, FIRST)
-    assert [found.count for found in await findings(books.house)] == [2]
+    assert [finding.count for finding in await findings(books.house)] == [2]
     await one.charge(declared("d2", [(1, 5)], 5, revision=2))
     lines = await bill(books, FEBRUARY)
     assert lines == [("adjustment", "2027-01", 2, 200, 200), (OUTSIDE, "2027-01", -2, -200, -200)]
@@ -176,7 +176,7 @@ async def test_two_persons_reverse_them_and_one_cannot(books: Books) -> None:
     with pytest.raises(Refused, match="no charged order"):
         await adjustments.propose(RIDES, FIRST, "once more", await person(house, "regulator-1"))
     assert await bill(books, FEBRUARY) == [(OUTSIDE, "2027-01", -5, -500, -500)]
-    assert [found.count for found in await findings(house, FEBRUARY.first_day)] == [0]
+    assert [finding.count for finding in await findings(house, FEBRUARY.first_day)] == [0]
     assert await audited(books) == []
 
 
@@ -245,13 +245,13 @@ async def test_the_audit_notices_every_change(books: Books) -> None:
     one = await books.house.worker()
     await one.charge(*orders(1, 3), *orders(1, 5, series="evil"), declared("d1", [(1, 3)], 3))
     await bill(books, JANUARY, FIRST)
-    found = await audited(books)
-    assert found == []
+    lines = await audited(books)
+    assert lines == []
     for said, sql in CHANGES.items():
-        assert not any(said in each for each in found), said
+        assert not any(said in line for line in lines), said
         await tamper(books, sql)
-        found = await audited(books)
-        assert any(said in each for each in found), said
+        lines = await audited(books)
+        assert any(said in line for line in lines), said
 
 
 async def test_the_audit_notices_a_reversal_that_nobody_decided(books: Books) -> None:
@@ -266,9 +266,9 @@ async def test_the_audit_notices_a_reversal_that_nobody_decided(books: Books) ->
     await books.close(LAST)
     assert await audited(books) == []
     await tamper(books, "update charging.adjustment_proposal set premium = 1")
-    assert any("adjustment_consent 1: stored" in found for found in await audited(books))
+    assert any("adjustment_consent 1: stored" in line for line in await audited(books))
     await tamper(books, "delete from charging.adjustment_consent")
-    assert any("a decision that nobody took" in found for found in await audited(books))
+    assert any("a decision that nobody took" in line for line in await audited(books))
 
 
 async def tamper(books: Books, sql: str) -> None:

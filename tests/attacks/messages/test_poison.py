@@ -43,7 +43,7 @@ async def read_poison(readers: Readers, topic: str) -> None:
         assert fault is not None, name
         assert fault.reason in WRONG, (name, fault)
     assert await readers.read(topic, sound(topic, 2)) is None
-    kept = {each["sha256"] for each in await readers.kept()}
+    kept = {row["sha256"] for row in await readers.kept()}
     assert kept == {hashlib.sha256(body).hexdigest() for body in poison(topic).values()}
 
 

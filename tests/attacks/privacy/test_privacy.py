@@ -119,16 +119,16 @@ def kept_kinds() -> list[Sent]:
 
 async def in_clear(house: House) -> set[str]:
     """The needles that stand anywhere in charging's tables, as text or as bytes."""
-    needles = {each: each.encode().hex() for each in (CITIZEN, OLD, MOBILE, NAME, PINYIN)}
+    needles = {needle: needle.encode().hex() for needle in (CITIZEN, OLD, MOBILE, NAME, PINYIN)}
     owner = await asyncpg.connect(house.owner_url)
     try:
         tables = await owner.fetch("select relname from pg_class where relnamespace = 'charging'::regnamespace"
                                    " and relkind = 'r'")  # fmt: skip
-        found = set()
+        needles_in_clear = set()
         for (table,) in tables:
             for (text,) in await owner.fetch(f'select t::text from charging."{table}" t'):
-                found |= {each for each, as_hex in needles.items() if each in text or as_hex in text}
-        return found
+                needles_in_clear |= {needle for needle, as_hex in needles.items() if needle in text or as_hex in text}
+        return needles_in_clear
     finally:
         await owner.close()
 
@@ -153,7 +153,7 @@ async def test_nothing_that_is_kept_can_be_read_without_its_key(house: House) ->
     assert await in_clear(house) == set()
     kept = await house.kept("parked")
     assert {record.value for record in kept.values()} == {kind.value for kind in kept_kinds()}, "with it, as it came"
-    mistaken = next(each for each in kept.values() if each.key == CITIZEN.encode())
+    mistaken = next(record for record in kept.values() if record.key == CITIZEN.encode())
     assert mistaken.headers == [("driver", NAME.encode()), (MOBILE, b"x")]
     redacted = [row[0] for row in await house.fetch("select redacted from charging.parked order by leaf_index")]
     assert '"industry":"ride_hailing"' in redacted[0]
@@ -275,10 +275,10 @@ async def test_order_ids_that_are_telephone_numbers_are_a_finding_by_their_share
     await one.charge(*chance, accepted("ord-77"))
     await one.charge(*(accepted(f"1380013{n:04}", uscc=OTHER_RIDES) for n in range(40)))
     await house.close("2026-10-03")
-    found = await DayFinder(house.pool, 3_600, 3).find(NOON.date())
-    assert found is not None
-    alike = [finding for finding in found.findings if finding.kind is FindingKind.IDENTITY_LIKE_ORDER_IDS]
-    assert [(each.enterprise, each.count, each.orders) for each in alike] == [(OTHER_RIDES, 40, [])]
+    findings = await DayFinder(house.pool, 3_600, 3).find(NOON.date())
+    assert findings is not None
+    alike = [finding for finding in findings.findings if finding.kind is FindingKind.IDENTITY_LIKE_ORDER_IDS]
+    assert [(finding.enterprise, finding.count, finding.orders) for finding in alike] == [(OTHER_RIDES, 40, [])]
     check = await audit_of(house)
     assert check.has_passed
     assert [note for note in check.notes if OTHER_RIDES in note] == check.notes != []

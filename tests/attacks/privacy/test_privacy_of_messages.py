@@ -32,7 +32,7 @@ from tests.integration.ledger.ledger_harness import Ledger
 from tests.support.authors import headers_of
 
 CITIZEN, MOBILE, NAME, PINYIN = "11010519491231002X", "13800138000", "张三", "ZhangSan.Beijing"
-NEEDLES: Final = {each: each.encode().hex() for each in (CITIZEN, MOBILE, NAME, PINYIN)}
+NEEDLES: Final = {needle: needle.encode().hex() for needle in (CITIZEN, MOBILE, NAME, PINYIN)}
 TOPICS: Final = {"ledger": REMITTANCES, "reporting": INJURIES, "charging": DAYS_CLOSING}
 """A topic that each service reads."""
 
@@ -82,7 +82,7 @@ class Place:
 
     async def in_clear(self) -> set[str]:
         """The needles that are anywhere in the schema's tables, as text or as bytes."""
-        found = set()
+        needles = set()
         owner = await asyncpg.connect(self.url)
         try:
             tables = await owner.fetch(
@@ -91,10 +91,10 @@ class Place:
             )
             for (table,) in tables:
                 for (text,) in await owner.fetch(f'select t::text from {self.schema}."{table}" t'):
-                    found |= {each for each, as_hex in NEEDLES.items() if each in text or as_hex in text}
+                    needles |= {needle for needle, as_hex in NEEDLES.items() if needle in text or as_hex in text}
         finally:
             await owner.close()
-        return found
+        return needles
 
 
 @pytest.fixture(params=["ledger", "reporting", "charging"])
@@ -112,12 +112,12 @@ async def test_nothing_of_a_quarantined_message_can_be_read_without_its_key(plac
     sent = await place.deliver()
     assert await place.in_clear() == set()
     kept = await place.readers.kept()
-    assert [each["sha256"] for each in kept] == [sha256(message.body).hexdigest() for message in sent]
-    assert [each["bytes"] for each in kept] == [len(message.body) for message in sent]
+    assert [row["sha256"] for row in kept] == [sha256(message.body).hexdigest() for message in sent]
+    assert [row["bytes"] for row in kept] == [len(message.body) for message in sent]
     assert kept[1]["redacted"].endswith("that are no JSON")
     assert not any(needle in str(kept) for needle in NEEDLES)
     store = place.readers.topics.store
-    assert [await store.read_message(each["refused_id"]) for each in kept] == sent
+    assert [await store.read_message(row["refused_id"]) for row in kept] == sent
     assert not {f"{place.schema}.refused_message."} - set(CLEAN), "the audit keeps it so"
 
 
@@ -127,7 +127,7 @@ async def test_when_the_time_is_over_the_message_is_gone_and_replay_says_so(plac
     keys = KeptKeys(pool, place.schema, 90)
     await place.age(90)
     await keys.rotate()
-    ids = [each["refused_id"] for each in await place.readers.kept()]
+    ids = [row["refused_id"] for row in await place.readers.kept()]
     assert isinstance(await store.read_message(ids[0]), Message), "ninety days are not over"
     destroyed = await pool.fetchval(f"select key from {place.schema}.kept_key order by day limit 1")
     await place.age(1)
@@ -139,7 +139,7 @@ async def test_when_the_time_is_over_the_message_is_gone_and_replay_says_so(plac
         assert isinstance(gone, Unavailable)
         assert gone.state == "erased"
         assert (await place.readers.topics.replay(number, "somebody")).startswith("erased: the key of ")
-    assert all(each["erased_at"] and each["sha256"] for each in await place.readers.kept())
+    assert all(row["erased_at"] and row["sha256"] for row in await place.readers.kept())
     assert await place.in_clear() == set()
     owner = await asyncpg.connect(place.url)
     try:
@@ -150,7 +150,7 @@ async def test_when_the_time_is_over_the_message_is_gone_and_replay_says_so(plac
     assert destroyed not in pages, "nor does an old version of the row hold the key"
     await place.deliver()
     again = (await place.readers.kept())[len(ids) :]
-    assert [each["erased_at"] for each in again] == [None] * len(ids), "what comes again is kept again"
+    assert [row["erased_at"] for row in again] == [None] * len(ids), "what comes again is kept again"
 
 
 async def test_a_sealed_message_that_was_changed_is_not_replayed(place: Place) -> None:
@@ -194,7 +194,7 @@ async def test_a_remittance_that_is_quarantined_is_booked_when_its_cause_is_gone
         for offset, headers in enumerate((headers_of(REMITTANCES, body), ())):
             message = Message(REMITTANCES, 0, offset, body + b" " * offset, RECORDED_AT, headers)
             await store.quarantine(message, reason, "a fault of the program", None)
-        signed, unsigned = [each["refused_id"] for each in await readers.kept()]
+        signed, unsigned = [row["refused_id"] for row in await readers.kept()]
         assert (await readers.topics.replay(unsigned, "somebody")).startswith("refused: unsigned")
         assert await readers.topics.replay(signed, "somebody") == "replayed"
         assert await ledger.value("select count(*) from ledger.remittance") == 1
