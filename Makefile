@@ -74,7 +74,7 @@ imports: install ## check who may import whom
 
 docs: install ## write the generated pages: contracts, table of commands, data model (ARGS=--check)
 	@$(PY) -m tools.contracts $(ARGS)
-	@$(PY) -m tools.data_model
+	@[ -n "$(ARGS)" ] || $(PY) -m tools.data_model
 	@$(PY) -m tools.command_table $(ARGS)
 
 env: ## write .env with new secrets for docker-compose.yml
