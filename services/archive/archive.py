@@ -25,7 +25,7 @@ from shared.domain.errors import Refused
 FILE_LEAVES: Final = 500_000
 """The size bound of a file: what a job holds in memory, some 400 MB, and about 20 MB on the disk."""
 LOCK: Final = 0x61726368697665
-"""Advisory lock of a session: one archive at a time."""
+"""Session-level advisory lock: one archive runs at a time."""
 Progress = Callable[[int], None]
 """Called with the number of rows done since the last call."""
 T = TypeVar("T")
@@ -41,15 +41,18 @@ class Archive:
         self._after, self._workers, self._leaves = after_days, workers, leaves
 
     async def due(self) -> list[date]:
-        """The days that may be archived now, oldest first."""
+        """Return the days that may be archived now, oldest first."""
         return (await table.read_days(self._connection)).due(self._after)
 
     async def count(self, day: date) -> int:
-        """Rows of a day that is in the table."""
+        """Count the rows of a day in the table."""
         return await table.count_rows(self._connection, day)
 
     async def archive(self, day: date, progress: Progress) -> files.Index:
-        """Write, check, record, take out, drop; goes on where it was cut short. `Refused` leaves the part as it is."""
+        """Write, check and record the day, detach and drop its partition; resumes an interrupted run.
+
+        `Refused` leaves the partition as it is.
+        """
         days = await table.read_days(self._connection)
         if day not in days.attached | days.leaving | days.detached:
             raise Refused(f"{day} is archived" if days.is_archived(day) else f"there are no rows of {day}")
@@ -72,7 +75,7 @@ class Archive:
         return await table.count_rows(self._connection, day) == record.rows
 
     async def write(self, day: date, progress: Progress) -> files.Index:
-        """The day's folder under its name, everything in it proved; only then the record."""
+        """Write and prove all files of the day, rename the folder to its final name, then record the day."""
         partial = self._of(day).with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
@@ -120,14 +123,14 @@ class Archive:
         return index
 
     async def verify(self, day: date, progress: Progress) -> files.Index:
-        """Every file of an archived day is what was archived, and gives the roots of the manifests as they are now."""
+        """Check every file of an archived day against its index and against the current roots of the manifests."""
         index, jobs = await self._archived_jobs(day)
         with _processes(self._workers) as pool:
             await _run(pool, check_again, jobs, progress)
         return index
 
     async def restore(self, day: date, progress: Progress) -> bool:
-        """Bring an archived day back into the table; False when it is there: its indexes are built if they were not."""
+        """Restore an archived day to the table; False when it is there already: missing indexes are built."""
         if day in (await table.read_days(self._connection)).attached:
             await table.seal(self._connection, day)
             return False
@@ -139,17 +142,17 @@ class Archive:
         return True
 
     async def _archived_jobs(self, day: date) -> tuple[files.Index, list[Job]]:
-        """The files of an archived day as the record has them, and a job for each; batches as the database has them."""
+        """Return the recorded files of an archived day and a job for each, with batches from the database."""
         days = await table.read_days(self._connection)
         record = days.records.get(day)
         if record is None or not days.is_archived(day):
             raise Refused(f"{day} is not archived")
         if record.what == "pruned":
-            raise Refused(f"the archive of {day} was given up after the time that it has to be kept")
+            raise Refused(f"the archive of {day} was pruned after its retention period")
         index = files.read_index(self._of(day), record.index_sha256)
         await asyncio.to_thread(files.check_files, self._of(day), index)
         jobs = await self._jobs(day, self._of(day))
-        whole = [entry for job in jobs for entry in job.batches]
+        whole = [batch for job in jobs for batch in job.batches]
         names = index.rows_files
         reported = {entry["batch"]: entry["file"] for entry in files.read_batches(self._of(day))}
         by_file = {name: [batch for batch in whole if reported.get(batch.batch) == name] for name in names}
@@ -157,7 +160,7 @@ class Archive:
         return index, [replace(one, name=name, batches=by_file[name]) for name in names]
 
     async def states(self) -> list[dict[str, Any]]:
-        """Each day that was ever archived: what became of it, its rows, the bytes of its files."""
+        """Return state, rows and file bytes of every day that was ever archived."""
         days = await table.read_days(self._connection)
         return [
             {
@@ -171,7 +174,7 @@ class Archive:
         ]
 
     async def past_retention(self, today: date, retention_days: int) -> list[date]:
-        """Archived days that need not be kept any more, and those whose files outlived their record."""
+        """Return archived days past their retention period, and days whose files outlived their record."""
         days = await table.read_days(self._connection)
         return sorted(
             day
@@ -182,7 +185,7 @@ class Archive:
         )
 
     async def prune(self, day: date) -> None:
-        """Record that the day is given up, then delete its files."""
+        """Record the day as pruned, then delete its files."""
         record = (await table.read_days(self._connection)).records[day]
         if record.what == "archived":
             await table.note(self._connection, day, "pruned", record.rows, record.bytes, record.index_sha256)
@@ -195,7 +198,7 @@ class Archive:
 async def _run(
     pool: ProcessPoolExecutor, work: Callable[[Job], T], jobs: Sequence[Job], done: Callable[[T], None]
 ) -> list[T]:
-    """All jobs, some at once, each in a process; the results in the jobs' order. The first failure ends it."""
+    """Run jobs in parallel processes; results are in the jobs' order. The first failure ends the run."""
     loop = asyncio.get_running_loop()
 
     async def one(job: Job) -> T:
@@ -208,7 +211,7 @@ async def _run(
 
 @contextmanager
 def _processes(count: int) -> Iterator[ProcessPoolExecutor]:
-    """Fresh processes, not copies of this one with its connections; what waits is given up when one fails.
+    """Start spawned processes, not forks of this one with its connections; a failure cancels waiting jobs.
 
     They start and import at once, while the caller still prepares their jobs.
     """
@@ -222,7 +225,7 @@ def _processes(count: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _sync(folder: Path) -> None:
-    """A name that was given is on the disk."""
+    """Flush a folder's entries to disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,4 +1,4 @@
-"""An archived day's rows one by one, in the words of the audit's own query."""
+"""Read an archived day's rows one by one, with the column names of the audit's query."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from shared.domain.evidence.leaf import RowKind
 from shared.domain.scheme.worker import split_token
 
 _MANY: Final = 10_000
-"""Rows that are Python objects at once."""
+"""Rows converted to Python objects at a time."""
 
 
 def own_kinds(folder: Path, index: files.Index) -> dict[tuple[Any, ...], int]:
@@ -25,7 +25,7 @@ def own_kinds(folder: Path, index: files.Index) -> dict[tuple[Any, ...], int]:
 
 
 def read_records(folder: Path, index: files.Index, least_kind: int = 0) -> Iterator[dict[str, Any]]:
-    """Each row of at least this kind; times are `accepted` and `ended` in microseconds, too."""
+    """Yield each row of at least this kind, with the times also as `accepted` and `ended` in microseconds."""
     tokens = files.read_tokens(folder)
     for name in index.rows_files:
         rows = files.read_rows_file(folder / name, tokens)

@@ -1,4 +1,4 @@
-"""Which days may be archived and what became of them, as the database says; and the DDL that lets a part go.
+"""Read which days may be archived and the state of each, and run the DDL that detaches and drops a partition.
 
 It runs as `danbao_archivist`, a member of the tables' owners: no service has a privilege to drop a partition.
 """
@@ -39,7 +39,7 @@ _RECORDS: Final = "select distinct on (day) * from charging.archive order by day
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """The last record of a day."""
+    """The latest record of a day."""
 
     day: date
     what: str
@@ -50,7 +50,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Days:
-    """Parts that are attached, on their way out, out and not dropped; records; the last closed day."""
+    """Days by state of their partition (attached, detaching, detached), their records, and the last closed day."""
 
     attached: frozenset[date]
     leaving: frozenset[date]
@@ -59,11 +59,11 @@ class Days:
     last_closed: date | None
 
     def is_archived(self, day: date) -> bool:
-        """Its rows are in files, and no longer in the table."""
+        """Whether the day's rows are in files and no longer in the table."""
         return day in self.records and self.records[day].what != "restored" and day not in self.attached
 
     def due(self, after_days: int) -> list[date]:
-        """Days that are old enough, and have a part; those whose archiving was cut short among them."""
+        """Return days that are old enough and have a partition, including interrupted ones."""
         if self.last_closed is None:
             return []
         last = self.last_closed - timedelta(days=after_days)
@@ -71,7 +71,7 @@ class Days:
 
 
 async def read_days(connection: Connection) -> Days:
-    """As the database has it now."""
+    """Read the current state from the database."""
     parts = await connection.fetch(_PARTS)
     records = [
         Record(row["day"], row["what"], row["rows"], row["bytes"], row["index_sha256"].hex())
@@ -98,7 +98,7 @@ async def check_day(connection: Connection, day: date, after_days: int, last_clo
 
 
 async def read_batches(connection: Connection, day: date) -> list[Batch]:
-    """Every batch that says it has rows of the day, with its manifest, ascending."""
+    """Read every batch recorded with rows of the day, with its manifest, ascending."""
     return [
         Batch(row["batch"], row["run"], row["number"], row["leaves"], row["root"], tuple(row["days"]))
         for row in await connection.fetch(_BATCHES, day)
@@ -106,12 +106,12 @@ async def read_batches(connection: Connection, day: date) -> list[Batch]:
 
 
 async def read_enterprises(connection: Connection) -> dict[int, str]:
-    """The small numbers that rows have for enterprises."""
+    """Read the numbers by which rows refer to enterprises."""
     return {row["id"]: row["uscc"] for row in await connection.fetch("select id, uscc from charging.enterprise")}
 
 
 async def count_rows(connection: Connection, day: date) -> int:
-    """The rows of a day's table, attached or not."""
+    """Count the rows of a day's table, attached or not."""
     return int(await connection.fetchval(f"select count(*) from charging.{part_of(day)}"))
 
 
@@ -122,7 +122,7 @@ async def index_late_rows(connection: Connection, day: date) -> None:
 
 
 async def exists(connection: Connection, table: str) -> bool:
-    """Whether there is a table of that name in charging's schema."""
+    """Return whether charging's schema has a table of that name."""
     return await connection.fetchval("select to_regclass('charging.' || $1)", table) is not None
 
 
@@ -137,7 +137,7 @@ async def note_archived(connection: Connection, index: Index, sha256: str, nodes
 
 
 async def note(connection: Connection, day: date, what: str, rows: int, size: int, sha256: str) -> None:
-    """One record of a day."""
+    """Append a record of a day."""
     await connection.execute(
         "insert into charging.archive (day, what, rows, bytes, index_sha256) values ($1, $2, $3, $4, $5)",
         day, what, rows, size, bytes.fromhex(sha256),
@@ -145,7 +145,7 @@ async def note(connection: Connection, day: date, what: str, rows: int, size: in
 
 
 async def let_go(connection: Connection, day: date, days: Days) -> bool:
-    """Take an archived day's part out of the table and drop it; False when it has other rows by now, and stays."""
+    """Detach and drop an archived day's partition; False when it has other rows by now, and stays."""
     part = part_of(day)
     if day in days.leaving:
         await connection.execute(f"alter table charging.entry detach partition charging.{part} finalize")
@@ -156,7 +156,7 @@ async def let_go(connection: Connection, day: date, days: Days) -> bool:
 
 
 async def begin_restoring(connection: Connection, day: date) -> None:
-    """An empty table for the day's rows; what an earlier attempt left is dropped."""
+    """Create an empty table for the day's rows; the table of an earlier attempt is dropped."""
     table = restoring_of(day)
     await connection.execute(f"drop table if exists charging.{table}")
     await connection.execute(f"create table charging.{table} (like charging.entry including all)")
@@ -166,7 +166,7 @@ async def begin_restoring(connection: Connection, day: date) -> None:
 
 
 async def end_restoring(connection: Connection, day: date) -> None:
-    """The table becomes the day's part; then what lookups need is built, as at the day's count."""
+    """Attach the table as the day's partition, then build the lookup indexes, as at the day's count."""
     async with connection.transaction():
         await connection.execute(f"drop index charging.{restoring_of(day)}_by_batch")
         await connection.execute("select charging.attach_restored($1)", day)
@@ -174,12 +174,12 @@ async def end_restoring(connection: Connection, day: date) -> None:
 
 
 async def seal(connection: Connection, day: date) -> None:
-    """The indexes of a day that is there; nothing where they are built."""
+    """Build the missing indexes of a day in the table."""
     await connection.execute("select charging.seal_partition($1)", day)
 
 
 def split(batches: Sequence[Batch], leaves: int) -> list[list[Batch]]:
-    """Batches in groups of about so many leaves, none divided."""
+    """Split batches into groups of about this many leaves; no batch is divided."""
     groups: list[list[Batch]] = []
     room = 0
     for batch in batches:

@@ -1,8 +1,9 @@
-"""An archived day as files: `index.json`, `workers.parquet`, `batches.parquet` and `rows-0001.parquet`, `rows-0002…`.
+"""Read and write an archived day as files.
 
-The index names every other file with its SHA-256; the hash of the index is stored in `charging.archive`. A file of rows
-has whole batches, each sorted by time (`services.archive.time_order`); `worker` is the place of the token in
-`workers.parquet`, which is sorted.
+The files are `index.json`, `workers.parquet`, `batches.parquet` and `rows-0001.parquet`, `rows-0002…`. The index
+names every other file with its SHA-256; the hash of the index is stored in `charging.archive`. A file of rows has whole batches,
+each sorted by time (`services.archive.time_order`); `worker` is the index of the token in `workers.parquet`, which is
+sorted.
 `batches.parquet` has a row for each batch of the day: what its manifest says, how many rows of the day it has, and the
 subtrees over its other leaves (`shared.domain.evidence.partial_tree.pack`).
 """
@@ -27,12 +28,12 @@ from shared.domain.errors import Refused
 
 VERSION: Final = 2
 _READ: Final = (1, 2)
-"""Versions that are read: the first had rows by leaf (`services.archive.time_order`) and no `recorded_at`."""
+"""Readable versions: the first had rows by leaf (`services.archive.time_order`) and no `recorded_at`."""
 INDEX: Final = "index.json"
 WORKERS: Final = "workers.parquet"
 BATCHES: Final = "batches.parquet"
 _RISING: Final = ("batch", "accepted_at", "ended_at", "sequence", "recorded_at")
-"""Runs on within a batch: differences are written."""
+"""Columns that rise within a batch, delta-encoded."""
 _RANDOM: Final = ("worker",)
 """Numbers below a bound that is far below their type's: first bytes apart from second ones, and so on."""
 _REPEATED: Final = (*(column.name for column in columns_of(Piece.TEMPLATE, Piece.VARIABLE)), "region", RUN, SKIPPED)
@@ -42,7 +43,7 @@ _LEVEL: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file: its name, SHA-256 in hex, and how much it holds."""
+    """Name, SHA-256 in hex, bytes and rows of a file."""
 
     name: str
     sha256: str
@@ -52,7 +53,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """What a day's folder holds; `enterprises` are the small numbers that rows have for them."""
+    """Contents of a day's folder; `enterprises` maps the numbers in rows to USCCs."""
 
     day: date
     rows: int
@@ -60,13 +61,13 @@ class Index:
     files: tuple[File, ...]
 
     def encode(self) -> bytes:
-        """As it is written."""
+        """Return the JSON text of `index.json`."""
         reported = asdict(self) | {"version": VERSION, "day": self.day.isoformat()}
         return json.dumps(reported, indent=1).encode() + b"\n"
 
     @classmethod
     def decode(cls, text: bytes) -> "Index":
-        """What `encode` made; `Refused` for anything else."""
+        """Parse the result of `encode`; `Refused` for anything else."""
         try:
             reported = json.loads(text)
             if reported["version"] not in _READ:
@@ -79,7 +80,7 @@ class Index:
 
     @property
     def bytes(self) -> int:
-        """All files together."""
+        """Total bytes of all files."""
         return sum(file.bytes for file in self.files)
 
     @property
@@ -89,12 +90,12 @@ class Index:
 
 
 def digest(text: bytes) -> str:
-    """SHA-256 in hex."""
+    """Return the SHA-256 in hex."""
     return sha256(text).hexdigest()
 
 
 def measure(folder: Path, name: str) -> File:
-    """A written file as the index names it; it is on the disk when this returns."""
+    """Flush a written file to disk and return its index entry."""
     path = folder / name
     with path.open("rb") as stream:
         os.fsync(stream.fileno())
@@ -103,7 +104,7 @@ def measure(folder: Path, name: str) -> File:
 
 
 def read_index(folder: Path, expected: str) -> Index:
-    """The index of a day whose SHA-256 is `expected`; `Refused` where it is missing or another one."""
+    """Read a day's index; `Refused` when it is missing or its SHA-256 is not `expected`."""
     try:
         text = (folder / INDEX).read_bytes()
     except OSError as error:
@@ -114,7 +115,7 @@ def read_index(folder: Path, expected: str) -> Index:
 
 
 def check_files(folder: Path, index: Index) -> None:
-    """Every file has the SHA-256 that the index names; `Refused` names the first that has not."""
+    """Check every file against its SHA-256 in the index; `Refused` names the first that differs."""
     for file in index.files:
         try:
             with (folder / file.name).open("rb") as stream:
@@ -126,17 +127,17 @@ def check_files(folder: Path, index: Index) -> None:
 
 
 def write_tokens(folder: Path, tokens: pa.ChunkedArray) -> None:
-    """The day's workers; they are random, so nothing makes them smaller."""
+    """Write the day's worker tokens; they are random, so no encoding makes them smaller."""
     _write(folder / WORKERS, pa.table({"worker": tokens}), (), ())
 
 
 def read_tokens(folder: Path) -> pa.ChunkedArray:
-    """The day's workers, by their places."""
+    """Read the day's worker tokens, in the order of their indexes."""
     return pq.read_table(folder / WORKERS)["worker"]
 
 
 def write_rows(path: Path, rows: pa.Table, tokens: pa.ChunkedArray) -> None:
-    """Rows with whole tokens; `Refused` for a worker who is not among the day's."""
+    """Write rows, each token replaced by its index; `Refused` for a token that is not among the day's."""
     places = pc.index_in(rows["worker"], tokens.combine_chunks())
     if places.null_count:
         raise Refused(f"{path.name}: {places.null_count} rows of workers who were not there before")
@@ -145,7 +146,7 @@ def write_rows(path: Path, rows: pa.Table, tokens: pa.ChunkedArray) -> None:
 
 
 def read_rows_file(path: Path, tokens: pa.ChunkedArray) -> pa.Table:
-    """The rows with whole tokens, as `services.archive.rows.read_rows` gives them."""
+    """Read rows with whole tokens, in the schema and order of `services.archive.read_archive.read_rows`."""
     rows = sort_by_leaf(pq.read_table(path))
     if (late := SCHEMA.field("recorded_at")).name not in rows.column_names:
         rows = rows.append_column(late, pa.nulls(rows.num_rows, late.type))
@@ -154,7 +155,7 @@ def read_rows_file(path: Path, tokens: pa.ChunkedArray) -> pa.Table:
 
 
 def write_batches(folder: Path, batches: Sequence[dict[str, Any]]) -> None:
-    """A row for each batch: batch, run, number, leaves, root, rows, others, file."""
+    """Write a row for each batch: batch, run, number, leaves, root, rows, others, file."""
     schema = pa.schema(
         [
             ("batch", pa.int64()), ("run", pa.string()), ("number", pa.int32()), ("leaves", pa.int32()),
@@ -165,7 +166,7 @@ def write_batches(folder: Path, batches: Sequence[dict[str, Any]]) -> None:
 
 
 def read_batches(folder: Path) -> list[dict[str, Any]]:
-    """What `write_batches` wrote."""
+    """Read the rows that `write_batches` wrote."""
     batches: list[dict[str, Any]] = pq.read_table(folder / BATCHES).to_pylist()
     return batches
 

@@ -28,7 +28,7 @@ _HASH: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A manifest as the database has it, and the insured days its rows are of."""
+    """A manifest in the database, with the insured days of its rows."""
 
     batch: int
     run: str
@@ -40,7 +40,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One file of a day: these batches, in this folder."""
+    """One file of a day: its folder and its batches."""
 
     url: str
     day: date
@@ -52,7 +52,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A file that was written and proved; `nodes`: by batch of several days, the subtrees over this day's rows."""
+    """A written and proved file; `nodes`: by batch of several days, the subtrees over this day's rows."""
 
     file: files.File
     batches: list[dict[str, Any]]
@@ -60,7 +60,7 @@ class Written:
 
 
 def write_file(job: Job) -> Written:
-    """Rows from the database to a file, and back: every root is worked out from what the file says."""
+    """Write rows from the database to a file, read them back, and compute every root from the file."""
     tokens = files.read_tokens(job.folder)
     with open_arrow(job.url) as database:
         rows = read_rows(database, part_of(job.day), {batch.batch: batch.leaves for batch in job.batches})
@@ -116,7 +116,7 @@ def check_file(
 
 
 def check_again(job: Job) -> int:
-    """Check a file of an archived day; the number of its rows."""
+    """Check a file of an archived day and return the number of its rows."""
     reported = [batch for batch in files.read_batches(job.folder) if batch["file"] == job.name]
     check_file(job, files.read_tokens(job.folder), reported)
     return sum(int(entry["rows"]) for entry in reported)
@@ -140,17 +140,17 @@ def bring_back(job: Job) -> int:
 
 
 def part_of(day: date) -> str:
-    """The name of a day's part."""
+    """Return the name of a day's partition."""
     return f"entry_{day:%Y%m%d}"
 
 
 def restoring_of(day: date) -> str:
-    """The name of the table that becomes the part again."""
+    """Return the name of the table that is attached as the partition after a restore."""
     return f"restoring_{day:%Y%m%d}"
 
 
 def _stored(rows: pa.Table) -> pa.Table:
-    """With the token as the table has it: its first eight bytes as a signed number, and the others."""
+    """Split the token into the table's two columns: its first eight bytes as a signed number, and the rest."""
     tokens = fixed_bytes(rows["worker"])
     key = pa.array(np.ascontiguousarray(tokens[:, :8]).view(">i8").reshape(-1).astype(np.int64))
     rest = pa.Array.from_buffers(
@@ -166,7 +166,7 @@ def _stored(rows: pa.Table) -> pa.Table:
 
 
 def _spans(batches: pa.ChunkedArray) -> dict[int, tuple[int, int]]:
-    """Where the rows of each batch begin and end, in a table that is sorted by them."""
+    """Return where the rows of each batch begin and end, in a table sorted by batch."""
     numbers = batches.to_numpy()
     first = np.flatnonzero(np.r_[True, numbers[1:] != numbers[:-1]]) if len(numbers) else np.zeros(0, np.int64)
     ends = [*first[1:].tolist(), len(numbers)]
@@ -174,7 +174,7 @@ def _spans(batches: pa.ChunkedArray) -> dict[int, tuple[int, int]]:
 
 
 def _leaf_indexes(rows: pa.Table, mixed: Sequence[Batch]) -> dict[int, list[int]]:
-    """The leaf indexes of the rows of these batches."""
+    """Return the leaf indexes of the rows of these batches."""
     wanted = {batch.batch for batch in mixed}
     indexes: dict[int, list[int]] = defaultdict(list)
     if wanted:

@@ -1,4 +1,4 @@
-"""A batch's leaves that are not rows of the day that is archived: of other days or kinds, or archived before."""
+"""Read a batch's leaves that are not rows of the archived day: of other days or kinds, or archived before."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,11 +21,11 @@ _WHY: Final = ("presumed", "declared_unused", "arrived")
 _HASH: Final = 32
 Nodes = dict[tuple[int, int], bytes]
 Leaves = dict[int, list[tuple[int, bytes]]]
-"""By batch: leaf index and hash."""
+"""Leaf index and hash, by batch."""
 
 
 class OtherLeaves:
-    """Reads them for the batches that have any."""
+    """Reads the other leaves of the batches that have any."""
 
     def __init__(
         self, database: ArrowDatabase, day: date, enterprises: Mapping[int, str], batches: Sequence["Batch"]
@@ -33,7 +33,7 @@ class OtherLeaves:
         self._database, self._day, self._enterprises, self._batches = database, day, enterprises, batches
 
     def read(self, own: Mapping[int, Sequence[int]]) -> dict[int, Nodes]:
-        """By batch the subtrees over all leaves but those with the `own` leaf indexes, which are the day's rows."""
+        """Return by batch the subtrees over all leaves except those of the day's rows, whose indexes are `own`."""
         if not self._batches:
             return {}
         archived, leaves = self._archived(), defaultdict(list)

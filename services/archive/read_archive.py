@@ -27,19 +27,19 @@ _NUMBERS: Final = {
     for column in columns_of(Piece.RECORD)
     if column.sql_type != "bytea"
 }
-"""SQL and element of what comes as an array. A missing one is the smallest of its width, as in a leaf."""
+"""SQL and element type of columns read as an array. Null is the smallest value of its width, as in a leaf."""
 _BYTES: Final = {column.name: column.size or 0 for column in columns_of(Piece.RECORD) if column.sql_type == "bytea"}
-"""Columns of fixed width that come as one text of bytes."""
+"""Fixed-width columns read as one byte string."""
 _HEAD_BYTES: Final = 20
 """Of an array of one dimension without nulls, before its elements, each behind its length in four bytes."""
 _EPOCH_US: Final = 946_684_800_000_000
-"""PostgreSQL counts time from 2000, everybody else from 1970."""
+"""PostgreSQL's epoch is 2000, that of Arrow 1970."""
 _KEY_BYTES: Final = 8
 """Bytes of a token in the first of its two columns."""
 LEAVES_AT_ONCE: Final = 16_384
-"""Of how many leaves the rows are put together: PostgreSQL has them in memory, some 200 bytes each."""
+"""Leaves of one aggregate query: PostgreSQL has them in memory, some 200 bytes each."""
 _SETTINGS: Final = "select set_config('work_mem', '64MB', false), set_config('enable_sort', 'off', false)"
-"""Put together as they come: to sort whole rows first costs half as much again."""
+"""Aggregate in scan order: sorting whole rows first costs half as much again."""
 Array = np.ndarray[Any, Any]
 
 
@@ -60,7 +60,7 @@ def read_rows(
 
 
 def among(batches: Collection[int]) -> str:
-    """SQL: the row is of one of these batches. The range is for an index that knows no lists."""
+    """SQL: the row is of one of these batches. The range is for BRIN, which does not use lists."""
     if not batches:
         return "false"
     wanted = ",".join(map(str, batches))
@@ -68,7 +68,7 @@ def among(batches: Collection[int]) -> str:
 
 
 def _parts(batches: Mapping[int, int], at_once: int) -> Iterator[list[int]]:
-    """The batches, ascending, some at a time."""
+    """Yield the batches in ascending groups."""
     part: list[int] = []
     leaves = 0
     for batch in sorted(batches):
@@ -96,7 +96,7 @@ _SQL: Final = _select()
 
 
 def _rows(alike: dict[str, Any]) -> pa.Table:
-    """The rows that were put together."""
+    """Decode the rows of one aggregate."""
     count = alike["rows"]
     columns = {name: pa.repeat(pa.scalar(alike[name], SCHEMA.field(name).type), count) for name in _ALIKE}
     numbers = {name: _numbers(alike[name], element, count) for name, (_, element) in _NUMBERS.items()}
@@ -130,7 +130,7 @@ def _unless_missing(values: Array, sent: Array) -> pa.Array:
 
 
 def _texts(sent: str | None, length: int | None, count: int) -> pa.Array:
-    """Texts of one length, or none at all."""
+    """Decode texts of one length, or nulls."""
     if length is None:
         return pa.nulls(count, pa.string())
     ends = np.arange(count + 1, dtype=np.int32) * np.int32(length)

@@ -19,7 +19,7 @@ from shared.domain.evidence.leaf import NO_INT64, VERSION
 _ROW_KEY: Final = ("batch", "leaf_index")
 ORDER: Final = [(name, "ascending") for name in _ROW_KEY]
 TOKEN_COLUMNS: Final = ("worker_key", "worker_rest")
-"""Two columns of the table that are one, `worker`, in files."""
+"""The table's two token columns, which are one, `worker`, in files."""
 _TYPES: Final = {
     "smallint": pa.int16(), "integer": pa.int32(), "bigint": pa.int64(), "boolean": pa.bool_(), "text": pa.string(),
     "timestamptz": pa.timestamp("us", "UTC"), "bytea": TOKEN,
@@ -28,7 +28,7 @@ _LEAF_NAMES: Final = [column.name for column in LEAF_COLUMNS]
 
 
 def _schema() -> pa.Schema:
-    """Batch and leaf index, the columns of the leaf in its order, the others."""
+    """Return the schema: batch and leaf index, the leaf's columns in its order, the others."""
     types = {column.name: _TYPES[column.sql_type] for column in ORDER_COLUMNS} | {"worker": TOKEN}
     key, rest = TOKEN_COLUMNS
     ordered = dict.fromkeys([*_ROW_KEY, *_LEAF_NAMES, *types])
@@ -45,21 +45,21 @@ _FIXED: Final = [
 ]  # fmt: skip
 _HASH: Final = 32
 _LONGEST: Final = 2**15
-"""No text is as long: an event is at most 64 kB and its texts are bounded far below."""
+"""Above every text's length: an event is at most 64 kB and its texts are bounded far below."""
 _AT_ONCE: Final = 16_384
 """Rows whose leaves are encoded together: some 5 MB, reused instead of new memory for a whole file."""
 Array = np.ndarray[Any, Any]
 
 
 def exact(rows: pa.Table) -> pa.Table:
-    """With tokens and hashes as 32 bytes, which they are; `ArrowInvalid` where one is not."""
+    """Cast tokens and hashes to 32 bytes; `ArrowInvalid` where one has another length."""
     for name in ("worker", "received"):
         rows = rows.set_column(rows.schema.get_field_index(name), name, rows[name].cast(TOKEN))
     return rows
 
 
 def leaf_hashes(rows: pa.Table, enterprises: Mapping[int, str]) -> bytes:
-    """32 bytes a row, in the rows' order: the hash of each one's leaf."""
+    """Return the leaf hash of every row, 32 bytes each, in the rows' order."""
     parts = range(0, rows.num_rows, _AT_ONCE)
     return b"".join([_leaf_hashes(rows.slice(at, _AT_ONCE), enterprises) for at in parts])
 
@@ -96,7 +96,7 @@ def _fixed(rows: pa.Table, enterprises: Mapping[int, str]) -> Array:
 
 
 def _numbers(column: pa.ChunkedArray) -> Array:
-    """A column as whole numbers; a missing one as the leaf has it."""
+    """Return a column as integers, nulls with the leaf's value for null."""
     if pa.types.is_boolean(column.type):
         numbers: Array = pc.fill_null(column.cast(pa.int8()), -1).to_numpy()
     elif pa.types.is_timestamp(column.type) or pa.types.is_int64(column.type):
@@ -107,7 +107,7 @@ def _numbers(column: pa.ChunkedArray) -> Array:
 
 
 def fixed_bytes(column: pa.ChunkedArray) -> Array:
-    """Columns of 32 bytes as they lie in memory: an array of rows by 32."""
+    """View a fixed-width binary column as an array of rows by width, without a copy."""
     array = column.combine_chunks()
     width = column.type.byte_width
     whole = np.frombuffer(array.buffers()[1], np.uint8).reshape(-1, width)
@@ -116,7 +116,7 @@ def fixed_bytes(column: pa.ChunkedArray) -> Array:
 
 
 class _Text:
-    """A column of texts: where each begins, and how long it is; -1 for one that is missing."""
+    """A text column: start and length of every text; -1 is the length of null."""
 
     def __init__(self, column: pa.ChunkedArray) -> None:
         array = column.combine_chunks()
@@ -128,7 +128,7 @@ class _Text:
         self._data = data if data is not None else b""
 
     def of(self, places: Array, length: int) -> Array:
-        """The bytes of texts that are all of this length."""
+        """Return the bytes of texts that all have this length."""
         windows = np.ndarray((len(self._data) - length + 1,), f"V{length}", self._data, strides=(1,))
         values: Array = windows[self.starts[places]]
         return values

@@ -20,7 +20,7 @@ Array = np.ndarray[Any, np.dtype[np.int64]]
 
 
 def sort_by_time(rows: pa.Table) -> pa.Table:
-    """Rows that are sorted by batch and leaf, by batch and time; `run` and `skipped` instead of `leaf_index`."""
+    """Sort rows from batch and leaf order to batch and time; `run` and `skipped` replace `leaf_index`."""
     at = rows["accepted_at"].cast(pa.int64()).to_numpy()
     starts = _starts(rows["batch"].to_numpy())
     falls = np.r_[False, at[1:] < at[:-1]][: len(at)].cumsum()
@@ -34,7 +34,7 @@ def sort_by_time(rows: pa.Table) -> pa.Table:
 
 
 def sort_by_leaf(rows: pa.Table) -> pa.Table:
-    """The rows as they were before `sort_by_time`; those of an older archive, which have no `run`, as they are."""
+    """Restore the order before `sort_by_time`; rows of an older archive, without `run`, are returned unchanged."""
     if RUN not in rows.column_names:
         return rows
     starts = _starts(rows["batch"].to_numpy())
