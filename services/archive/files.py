@@ -1,9 +1,9 @@
 """Read and write an archived day as files.
 
 The files are `index.json`, `workers.parquet`, `batches.parquet` and `rows-0001.parquet`, `rows-0002…`. The index
-names every other file with its SHA-256; the hash of the index is stored in `charging.archive`. A file of rows has whole batches,
-each sorted by time (`services.archive.time_order`); `worker` is the index of the token in `workers.parquet`, which is
-sorted.
+names every other file with its SHA-256; the hash of the index is stored in `charging.archive`. A file of rows has
+whole batches, each sorted by time (`services.archive.time_order`); `worker` is the index of the token in
+`workers.parquet`, which is sorted.
 `batches.parquet` has a row for each batch of the day: what its manifest says, how many rows of the day it has, and the
 subtrees over its other leaves (`shared.domain.evidence.partial_tree.pack`).
 """
