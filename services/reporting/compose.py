@@ -73,7 +73,7 @@ async def compose(service: Service[ReportingSettings]) -> AsyncIterator[None]:
     settings = service.settings
     url, waits = settings.database.get_secret_value(), Waits.of(settings)
     async with assemble(service) as intake, open_pool(url, size=3, waits=waits) as reading:
-        # Whoever starts first makes the topics.
+        # The first service to start makes the topics.
         wanted = dict.fromkeys(topics_used_by("reporting"), 1)
         service.background("topics", until_done("topics", lambda: ensure_topics(settings, wanted)))
         topics = read_topics(intake, reading, settings, load_authors(settings, Role.CHARGING, Role.LEDGER))
@@ -269,7 +269,7 @@ def _public_keys(vkeys: Path) -> list[str]:
 
 
 def _open_gate(service: Service[ReportingSettings], access: Access) -> tuple[str, str]:
-    """Have the gate ask for keys and sessions, and serve pages under the published address; returns it and /receipt's.
+    """Make the gate require keys and sessions, and serve pages under the published address; returns it and /receipt's.
 
     Raises Refused where a proxy is named and no address: links would lead past it.
     """

@@ -1,4 +1,4 @@
-"""Taking in what is told: closed days, statements, injury notices, others' totals; each kept once, as it came."""
+"""Take in messages: closed days, statements, injury notices, others' totals; each is stored once, as received."""
 
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -60,12 +60,12 @@ class Intake:
             raise
 
     async def take_day_closed(self, body: bytes) -> None:
-        """Keep a closed day; the same day with other content is a discrepancy, and the first stands."""
+        """Keep a closed day; a second message with other content is a discrepancy, and the first is kept."""
         closed = msgspec.json.decode(body, type=DayClosed)
         await self._keep(DAY_CLOSED, body, {"day": closed.day}, {"as_of": closed.as_of})
 
     async def take_statement(self, body: bytes) -> None:
-        """Keep an issued statement; the same id with other content is a discrepancy, and the first stands."""
+        """Keep an issued statement; a second message with other content is a discrepancy, and the first is kept."""
         statement = msgspec.json.decode(body, type=StatementIssued)
         share = {"period": statement.period, "province": statement.province, "enterprise": statement.enterprise}
         await self._keep(STATEMENT_ISSUED, body, {"statement_id": statement.statement_id}, share)
@@ -86,7 +86,7 @@ class Intake:
         await self._keep(REPORTED_TOTAL, body, key, {"count": total.count})
 
     async def take_remittance(self, body: bytes) -> None:
-        """Keep money that arrived, for the pages; the first message of an id stands."""
+        """Keep money that arrived, for the pages; the first message of an id is kept."""
         remittance = msgspec.json.decode(body, type=RemittanceReceived)
         _refuse_identity(remittance_id=remittance.remittance_id)
         amount = parse_yuan(remittance.amount_yuan)
@@ -127,8 +127,10 @@ class Intake:
         self, connection: AsyncConnection, table: Table, key: Mapping[str, str | date], held: str | None, digest: str
     ) -> str:
         named = " ".join(map(str, key.values()))
-        detail = f"{table.name} {named}: held as {held or 'another statement of this month'}, told again as {digest}"
-        log.error("told again with other content", detail=detail)
+        detail = (
+            f"{table.name} {named}: held as {held or 'another statement of this month'}, received again as {digest}"
+        )
+        log.error("received again with other content", detail=detail)
         day, enterprise = key.get("day"), key.get("enterprise")
         discrepancy = Discrepancy(
             kind=FindingKind.DIFFERENT_CONTENT,

@@ -1,4 +1,4 @@
-"""What of the country a reader may ask about, and which days: the parts of addresses that several routes take."""
+"""Provinces, enterprises and days that a reader may query: the parameters that several routes take."""
 
 from datetime import date, timedelta
 from typing import Annotated, Final
@@ -28,7 +28,7 @@ Limit = Annotated[int, Query(ge=1, le=1_000, description="at most so many; `next
 def place_of(
     viewer: Viewer, province: str | None = None, enterprise: str | None = None, industry: Industry | None = None
 ) -> Where:
-    """The place that is asked about, narrowed to the reader's own; 403 for somebody else's."""
+    """The requested place, narrowed to the reader's own; 403 for somebody else's."""
     own: dict[str, str | None] = {"province": province, "enterprise": enterprise}
     if viewer.role in {Role.PROVINCE, Role.ENTERPRISE}:
         name = viewer.role.value

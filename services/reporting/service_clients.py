@@ -1,4 +1,4 @@
-"""What reporting asks of the other services' HTTP APIs. Every failure is `Retry`, of which `WrongAnswer` is one."""
+"""Query the other services' HTTP APIs. Every failure is `Retry`, of which `WrongAnswer` is one."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -20,7 +20,7 @@ from shared.domain.errors import WrongAnswer
 from shared.runtime.deployments import Deployment, Deployments, load_deployments
 
 PATIENCE_SECONDS: Final = 300.0
-"""How long charging may look through a whole day."""
+"""How long charging may take to read a whole day."""
 
 
 T = TypeVar("T")
@@ -73,7 +73,7 @@ class InternalApi:
 
     @property
     def client(self) -> httpx.AsyncClient:
-        """What it asks with."""
+        """The HTTP client of the requests."""
         return self._client
 
     async def get(self, path: str, **params: str | int) -> JsonObject:
@@ -81,17 +81,17 @@ class InternalApi:
         return self._read(path, await send_request(self._client, self._name, "GET", path, params=params))
 
     async def get_patiently(self, path: str) -> JsonObject:
-        """The same, of what may take PATIENCE_SECONDS."""
+        """The answer's object, where charging may take PATIENCE_SECONDS."""
         return self._read(
             path, await send_request(self._client, self._name, "GET", path, timeout_seconds=PATIENCE_SECONDS)
         )
 
     async def post(self, path: str, body: Mapping[str, JsonValue]) -> JsonObject:
-        """The answer to an object that is asked about; nothing is tried twice."""
+        """The answer to a posted object; nothing is retried."""
         return self._read(path, await send_request(self._client, self._name, "POST", path, json=body))
 
     async def find(self, path: str, **params: str | int) -> JsonObject | None:
-        """The same; None where there is none (404), `Refused` where things do not agree (409) or are archived (410)."""
+        """The answer's object; None where there is none (404), `Refused` where it conflicts (409) or is archived (410)."""
         answer = await send_request(self._client, self._name, "GET", path, params=params)
         if answer.status == httpx.codes.NOT_FOUND:
             return None
@@ -132,7 +132,7 @@ class Charging:
         return [await api.get(path, **params) for api in self._apis.values()]
 
     async def get_all_patiently(self, path: str) -> list[JsonObject]:
-        """The same, of what may take PATIENCE_SECONDS."""
+        """Every deployment's object, where each may take PATIENCE_SECONDS."""
         return [await api.get_patiently(path) for api in self._apis.values()]
 
 
@@ -176,7 +176,7 @@ class Sources:
             raise WrongAnswer("charging: the covers of a worker are not of their type") from error
 
     async def payment_states(self, period: str, as_of: date) -> dict[str, list[PaymentItem]]:
-        """Where each statement of the month stands at the end of a day, by province."""
+        """Payment state of each statement of the month at the end of a day, by province."""
         answer = await self._ledger.get("/v1/payment-states", period=period, as_of=as_of.isoformat())
         states: dict[str, list[PaymentItem]] = {}
         try:
@@ -188,7 +188,7 @@ class Sources:
         return states
 
     async def is_closed(self, day: date) -> bool:
-        """Whether the books of the day stand."""
+        """Whether the books of the day are closed."""
         answer = await self._ledger.find(f"/v1/days/{day}")
         return answer is not None and answer.get("state") == "closed"
 

@@ -40,7 +40,7 @@ def browse(folder: Path, fragment: str, language: Language = "en") -> str:
 @needs("chromium")
 def test_a_browser_without_a_network_proves_a_receipt_and_shows_what_was_insured(tmp_path: Path) -> None:
     text = browse(tmp_path, CASES["completed"].receipt.text)
-    assert "Proved to stand in the log" in text
+    assert "Proved to be in the log" in text
     for shown in (
         ORDER,
         WORKER,

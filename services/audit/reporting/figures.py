@@ -125,7 +125,7 @@ def index_of(report: AnyReport) -> Facts:
 
 
 def day_content_of(message: DayClosed) -> tuple[date | datetime | Counter[str], ...]:
-    """The same whatever the order of the lists."""
+    """The content of a closed day, independent of the order of its lists."""
     return (
         message.day, message.as_of, Counter(map(repr, message.totals)), Counter(map(repr, message.workers)),
         Counter(map(repr, message.first_time)), Counter(map(repr, message.hours)),

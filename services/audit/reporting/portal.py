@@ -1,4 +1,4 @@
-"""The portal's read model against the books: what pages and API show is what the closed days and statements come to.
+"""Check the portal's read model against the books: pages and API show the sums of the closed days and statements.
 
 Worked out here from the ledger's own closed days, by other code than the projection's. A day that is not in the model
 yet is none of it (a rebuild may be under way), unless its time is long over.
@@ -79,7 +79,7 @@ async def check_read_model(
 async def check_shown_money(
     connection: Connection, statements: dict[str, StatementIssued], check: Check, patience: timedelta = PATIENCE
 ) -> None:
-    """The list of statements is the ledger's, and so is the money that both were told of."""
+    """Check the list of statements and the remittances that both services received against the ledger's."""
     for row in await connection.fetch("select * from reporting.statement_sum"):
         stated = statements.get(row["statement_id"])
         worked_out = None if stated is None else listed(stated)
@@ -115,7 +115,7 @@ def plain(value: Cell | list[int]) -> Cell:
 
 
 def placed(days: Iterable[DayClosed]) -> Iterable[tuple[date, Total]]:
-    """What is about orders of a day, a province and an industry, with the day whose close told it."""
+    """Totals about orders of a day, a province and an industry, with the day whose close reported them."""
     outcomes = (Outcome.CHARGED, Outcome.REVERSED, Outcome.EXCLUDED)
     for day in days:
         for total in day.totals:

@@ -104,8 +104,10 @@ class Reports:
         await self._check_held(platform, later)
 
     async def _check_copies(self, connection: Connection) -> None:
-        """Reporting keeps what it was told: a second copy of every closed day and statement."""
-        check = self._verdict.check("I5", "closed days and statements are what reporting was told when they were made")
+        """Check reporting's copies of every closed day and statement against the ledger."""
+        check = self._verdict.check(
+            "I5", "closed days and statements are those that reporting received when they were made"
+        )
         days = {closed.day: closed for closed in self._facts.closed}
         for row in await connection.fetch("select * from reporting.day_closed"):
             name = f"reporting.day_closed {row['day']}"
@@ -225,7 +227,7 @@ class Reports:
             check.find(f"reporting.share {report_id}: there is no such report")
 
     async def _check_held(self, platform: Connection, later: Connection) -> None:
-        """What the national platform holds, byte for byte, and the figures it keeps beside."""
+        """Check what the national platform holds, byte for byte, and the figures it derives from it."""
         check = self._verdict.check("I6", "the national platform holds what was reported, or a discrepancy names it")
         held = {row.report_id: row for row in await fetch_structs(platform, _HeldRow, _HELD)}
         for report_id, row in self._kept.items():
@@ -281,7 +283,7 @@ async def _check_platform(platform: Connection, held: dict[str, _HeldRow], verdi
 
 
 async def read_statements(connection: Connection) -> dict[str, StatementIssued]:
-    """The ledger's statements as the message told them."""
+    """Read the ledger's statements in the form of their messages."""
     lines: dict[str, list[Mapping[str, Figure]]] = defaultdict(list)
     for row in await connection.fetch("select * from ledger.statement_line order by statement_id, number"):
         lines[row["statement_id"]].append(dict(row))

@@ -32,7 +32,7 @@ class Patience:
     longest: int
 
     def seconds(self, failed: int) -> int:
-        """How long nothing is looked at after so many."""
+        """Seconds for which attempts are refused unread after so many failures."""
         return 0 if failed < self.free else min(2 ** min(failed - self.free, 20), self.longest)
 
 
@@ -101,7 +101,7 @@ class Account:
 
 
 class Throttled(Refused):
-    """Too many failed attempts: not even looked at, for so many seconds yet."""
+    """Too many failed attempts: refused unread for so many more seconds."""
 
     def __init__(self, seconds: int) -> None:
         super().__init__(f"too many failed attempts: try again in {seconds} s")
@@ -160,7 +160,7 @@ async def check_password(engine: AsyncEngine, passwords: Passwords, name: str, p
 async def is_password_of(engine: AsyncEngine, passwords: Passwords, name: str, password: str, address: str) -> bool:
     """Whether this is the password of an account that is not disabled; raises Throttled.
 
-    The attempt is written before the password is looked at, so that many at once are counted as many; what is throttled
+    The attempt is written before the password is checked, so that many at once are counted as many; what is throttled
     writes nothing, so that nobody fills the table.
     """
     name, network = name[:64], network_of(address)
@@ -175,7 +175,7 @@ async def is_password_of(engine: AsyncEngine, passwords: Passwords, name: str, p
 
 async def _subject_of(connection: AsyncConnection, name: str) -> str:
     """The name, where there is such an account. Anything else may be what somebody typed by mistake, a password or an
-    identity number: it is told apart by its HMAC under a key of the day, which is destroyed after a time."""
+    identity number: it is identified by its HMAC under a key of the day, which is destroyed after a time."""
     key = await read_day_key(connection, "reporting")
     masked = UNKNOWN + hmac.new(key.key, name.encode(), hashlib.sha256).hexdigest()[:32]
     return name if await connection.scalar(_IS_ACCOUNT, {"name": name}) else masked

@@ -15,7 +15,7 @@ from shared.domain.errors import Refused
 from shared.runtime.access import sha256_hex
 
 PREFIX: Final = "danbao_"
-"""What a key begins with, so that programs that look for leaked keys know one."""
+"""What a key begins with, so that scanners for leaked keys recognise one."""
 KEY_DAYS: Final = 90
 """A key is valid for so long where nobody says how long; a link likewise."""
 LINK_DAYS: Final = 7
@@ -72,7 +72,7 @@ class NewKey:
 async def add_key(engine: AsyncEngine, maker: Viewer, name: str, role: Role, scope: str | None, days: int) -> NewKey:
     """Make a key, or a link for role worker; raises Refused where the maker may not, or it is not of the form.
 
-    An enterprise makes keys of its own scope, and links to its own orders of a worker.
+    An enterprise makes keys for its own scope only, and links to a worker's orders with it.
     """
     check_scope(role, scope)
     most = LONGEST_LINK_DAYS if role is Role.WORKER else LONGEST_DAYS
@@ -139,5 +139,5 @@ async def note_opening(engine: AsyncEngine, key_id: int) -> None:
     async with engine.begin() as connection:
         await connection.execute(_ONE_OPENS, {"subject": subject})
         if await connection.scalar(_OPENINGS, {"subject": subject}) >= OPENINGS_A_DAY:
-            raise LinkUsedUp(f"this link was opened {OPENINGS_A_DAY} times within a day: wait, or ask for a new one")
+            raise LinkUsedUp(f"this link was opened {OPENINGS_A_DAY} times within a day: wait, or request a new one")
         await note(connection, "link_opened", subject)

@@ -1,8 +1,8 @@
-"""The door: who a request is from, by its session's cookie or its API key, and what every form must show.
+"""Authenticate requests by a session's cookie or an API key, and check the form token.
 
-A page without a session leads to /sign-in; a program without a key gets 401. Whatever changes something and comes with
-a cookie must show the form token, as the field `form_token` or the header `Danbao-Form-Token`: it is checked here, so
-that no route can forget it.
+A page without a session leads to /sign-in; a program without a key gets 401. A request that changes something and
+comes with a cookie must show the form token, as the field `form_token` or the header `Danbao-Form-Token`: it is
+checked here, so that no route can forget it.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ VISIT: Final = "danbao_visit"
 FIELD: Final = "form_token"
 HEADER: Final = "Danbao-Form-Token"
 LIVE: Final = "Danbao-Live"
-"""The header of what a page asks by itself, again and again: it keeps no session awake."""
+"""Header of the requests that a page repeats by itself: they do not extend the session."""
 MOST_FORM_BYTES: Final = 256 * 1024
 """A larger form is refused: the largest event, with every byte escaped, still fits."""
 OWN_PAGE: Final = "/my-password"
@@ -41,7 +41,7 @@ class Access:
         self._engine, self._keys = engine, keys
 
     async def viewer(self, request: Request) -> Viewer:
-        """Who asks; 401 for a program, the way to /sign-in for a person.
+        """The viewer of a request; 401 for a program, the way to /sign-in for a person.
 
         Whose password an operator knows gets nothing but the way to change it: 403 for a program.
         """
@@ -68,8 +68,8 @@ class Access:
             return viewer
         if request.url.path.startswith("/v1/") or key:
             raise HTTPException(401, "an API key is needed", {"WWW-Authenticate": "Bearer"})
-        asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        where = f"?next={quote(asked, safe='')}" if request.method in _READING and asked != "/" else ""
+        target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        where = f"?next={quote(target, safe='')}" if request.method in _READING and target != "/" else ""
         raise HTTPException(303, "sign in first", {"Location": f"/sign-in{where}", "Cache-Control": "no-store"})
 
     async def identify(self, request: Request) -> Caller | None:
@@ -81,7 +81,7 @@ class Access:
         return None if viewer is None else Caller(viewer.name)
 
     async def _find(self, request: Request) -> Viewer | None:
-        """The viewer of a key or session; asked of the database once for each request."""
+        """The viewer of a key or session; queried from the database once per request."""
         if not hasattr(request.state, "viewer"):
             key, session = _shown_key(request), cookie(request, SESSION)
             if key:
@@ -95,7 +95,7 @@ class Access:
         return viewer
 
     def require(self, *roles: Role) -> Callable[..., Awaitable[Viewer]]:
-        """A dependency: who asks, when of one of these roles; else 403."""
+        """A dependency: the viewer, if of one of these roles; else 403."""
 
         async def check(viewer: Annotated[Viewer, Depends(self.viewer)]) -> Viewer:
             if viewer.role not in roles:
@@ -143,7 +143,7 @@ async def form_fields(request: Request) -> dict[str, str]:
 
 
 def form_token(request: Request) -> str:
-    """What the forms of a page must show: it hangs on the cookie, and does not tell it."""
+    """The token that forms of a page must send: derived from the cookie without revealing it."""
     return hmac.new(_hung_on(request).encode(), b"danbao form", hashlib.sha256).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""A person's own password: /my-password and /v1/my-password change it; the old one is asked for, the new one twice."""
+"""Change one's own password: /my-password and /v1/my-password require the old one, and the new one twice."""
 
 from dataclasses import replace
 from typing import Annotated, Final

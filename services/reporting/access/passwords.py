@@ -15,9 +15,9 @@ from shared.domain.errors import Retry
 AT_ONCE: Final = 2
 """Who comes while so many are hashed waits: more would take the service's memory."""
 MOST_WAITING: Final = 8
-"""Who comes while so many wait is told to come again (503): a flood of passwords must not make a queue without end."""
+"""Requests beyond so many waiting get 503: a flood of passwords must not make a queue without end."""
 MOST_WAITING_OF_ADDRESS: Final = 4
-"""The same of one address, so that one cannot fill the queue for all."""
+"""Limit per address, so that one address cannot fill the queue for all."""
 
 
 class Passwords:

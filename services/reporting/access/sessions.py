@@ -12,7 +12,7 @@ from shared.runtime.access import sha256_hex
 LONGEST_HOURS: Final = 12
 """A session is over so long after the sign-in, used or not."""
 WORKER_HOURS: Final = 1
-"""The same for one that a worker's link opened."""
+"""Lifetime of a session that a worker's link opened."""
 
 _OPEN: Final = text("""
 insert into reporting.session (session_sha256, account, key_id, ends_at)
@@ -26,7 +26,7 @@ _FIND: Final = text("select name, role, scope, must_change from reporting.find_s
 async def open_session(
     engine: AsyncEngine, *, account: str | None = None, key_id: int | None = None, instead_of: str = ""
 ) -> str:
-    """A new session's token, of an account or of a link; the one it is in place of ends, and whatever is over.
+    """A new session's token, of an account or of a link; ends the session that it replaces and deletes expired ones.
 
     A link has one session: those that it opened before end.
     """
@@ -47,7 +47,7 @@ async def end_session(engine: AsyncEngine, token: str) -> None:
 
 
 async def find_session(engine: AsyncEngine, token: str, *, is_asked: bool = True) -> Viewer | None:
-    """Whose session this is; None where it is over or never was. What nobody asked for does not keep it from ending."""
+    """Whose session this is; None where it is over or never was. A request that no person made does not extend it."""
     digest = sha256_hex(token)
     async with engine.begin() as connection:
         row = (await connection.execute(_FIND, {"digest": digest, "is_asked": is_asked})).one_or_none()

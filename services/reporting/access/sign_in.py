@@ -39,7 +39,7 @@ class SignIn:
         return response
 
     async def sign_in(self, request: Request, form: dict[str, str]) -> Response:
-        """Where a right password leads: a new session, whatever cookie came, and the page that was wanted."""
+        """Answer a right password: a new session, for any cookie that came, and the page that was wanted."""
         name, wanted = form.get("name", "").strip().lower(), local_path(form.get("next", "/"))
         address = request.client.host if request.client else ""
         try:
@@ -57,7 +57,7 @@ class SignIn:
         return enter(request, "", "/sign-in")
 
     async def show_link(self, request: Request, link: str, status: int = 200) -> Response:
-        """A page with a button: whoever only follows a link has changed nothing. 404 for a link that has ended."""
+        """A page with a button: following the link alone changes nothing. 404 for a link that has ended."""
         await self._find_link(link)
         session = cookie(request, SESSION)
         viewer = await find_session(self._engine, session, is_asked=False) if session else None
@@ -84,7 +84,7 @@ class SignIn:
     async def _find_link(self, link: str) -> int:
         key_id = await find_link(self._engine, link)
         if key_id is None:
-            raise HTTPException(404, "this link has ended: ask for a new one")
+            raise HTTPException(404, "this link has ended: request a new one")
         return key_id
 
 

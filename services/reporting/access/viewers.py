@@ -1,4 +1,4 @@
-"""Who looks, and a connection that sees no more than that: the rows are cut by the database, not by the queries.
+"""Viewers, and connections limited to a viewer's rows: the database cuts the rows, not the queries.
 
 The portal's login sees nothing without a ticket, which the database gives for a session or key (docs/decisions/0021).
 """
@@ -20,7 +20,7 @@ from shared.runtime.access import FULL, Reader
 
 
 class Role(StrEnum):
-    """Kinds of readers; each has a role of its own in the database, `danbao_view_<role>`."""
+    """Kinds of readers; each has its own database role, `danbao_view_<role>`."""
 
     NATIONAL = "national"
     PROVINCE = "province"
@@ -57,7 +57,7 @@ class Viewer:
     credential: str = field(default="", repr=False, compare=False)
 
     def sees(self, province: str | None, enterprise: str | None, worker: str | None = None) -> bool:
-        """Whether a row of this enterprise, province and worker is the viewer's: for what other services tell."""
+        """Whether a row of this enterprise, province and worker is the viewer's: for what other services answer."""
         match self.role:
             case Role.NATIONAL | Role.OPERATOR:
                 return True
@@ -75,7 +75,7 @@ _VIEW: Final = text(
 )
 _ENDED: Final = "DNB01"
 """The state of SQL with which the functions of the database refuse a credential."""
-_ASK_AGAIN: Final = "the session or key has ended meanwhile: ask again"
+_TRY_AGAIN: Final = "the session or key has ended meanwhile: try again"
 
 
 @asynccontextmanager
@@ -87,7 +87,7 @@ async def viewing(engine: AsyncEngine, viewer: Viewer) -> AsyncIterator[AsyncCon
     async with engine.connect() as connection:
         row = {"credential": viewer.credential, "role": f"danbao_view_{viewer.role}"}
         if not (await connection.execute(_VIEW, row)).one()[0]:
-            raise Retry(_ASK_AGAIN)
+            raise Retry(_TRY_AGAIN)
         yield connection
 
 
@@ -97,7 +97,7 @@ async def act(connection: AsyncConnection, viewer: Viewer, call: TextClause, **v
         return await connection.execute(call, {"credential": viewer.credential} | values)
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) == _ENDED:
-            raise Retry(_ASK_AGAIN) from error
+            raise Retry(_TRY_AGAIN) from error
         raise
 
 

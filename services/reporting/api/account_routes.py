@@ -1,4 +1,4 @@
-"""Accounts, keys, links and the trail over HTTP: /v1/accounts, /v1/api-keys, /v1/worker-links, /v1/looks."""
+"""Accounts, keys, links and the access log over HTTP: /v1/accounts, /v1/api-keys, /v1/worker-links, /v1/looks."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,7 +59,7 @@ class NewLink(_Body):
 
 
 def make_account_router(engine: AsyncEngine, access: Access, passwords: Passwords, public_url: str) -> APIRouter:
-    """Operators make accounts, and keys for anybody; an enterprise keys and links of its own.
+    """Operators make accounts, and keys for anybody; an enterprise makes keys and links for itself.
 
     `public_url` is where people reach the pages: links are built from it.
     """

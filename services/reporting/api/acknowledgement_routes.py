@@ -17,9 +17,9 @@ KEY_PATH: Final = "/v1/acknowledgements/key"
 
 
 def make_acknowledgement_router(access: Access, sources: Sources, signer: NoteSigner) -> APIRouter:
-    """For operators, the national regulator, and an enterprise that asks for its own; the key to check them is open."""
+    """For operators, the national regulator, and an enterprise for its own; the key to check them is public."""
     router = APIRouter(prefix="/v1/acknowledgements")
-    asking = access.require(Role.NATIONAL, Role.ENTERPRISE, Role.OPERATOR)
+    readers = access.require(Role.NATIONAL, Role.ENTERPRISE, Role.OPERATOR)
 
     @router.get("/key")
     async def key() -> dict[str, str]:
@@ -27,7 +27,7 @@ def make_acknowledgement_router(access: Access, sources: Sources, signer: NoteSi
 
     @router.get("/{uscc}/{day}")
     async def acknowledgement(
-        viewer: Annotated[Viewer, Depends(asking)], uscc: PathUscc, day: PathDay
+        viewer: Annotated[Viewer, Depends(readers)], uscc: PathUscc, day: PathDay
     ) -> dict[str, str]:
         if not viewer.sees(None, uscc):
             raise HTTPException(403, f"{viewer.name} does not see {uscc}")

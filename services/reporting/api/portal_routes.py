@@ -1,6 +1,6 @@
 """The portal's questions over HTTP, version 1: figures, statements, remittances, arrivals, reports; for every reader.
 
-What a reader sees is cut by the database: every question is asked over `viewing`.
+The database limits what a reader sees: every query runs over `viewing`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -108,7 +108,7 @@ class Reports(Answer):
 
 @dataclass(frozen=True, slots=True)
 class PortalContext:
-    """What the routes ask. `joined` says when each province's first insured day began; `names` are enterprises'."""
+    """What the routes need. `joined` says when each province's first insured day began; `names` are enterprises'."""
 
     engine: AsyncEngine
     access: Access
@@ -129,18 +129,18 @@ def make_read_router(portal: PortalContext) -> APIRouter:
 
 
 def _add_figures(router: APIRouter, portal: PortalContext) -> None:
-    Asking = Annotated[Viewer, Depends(portal.access.require(*READERS))]  # noqa: N806 - a type that holds the engine
+    Allowed = Annotated[Viewer, Depends(portal.access.require(*READERS))]  # noqa: N806 - a type that holds the engine
     tables = Tables(portal.names)
 
     @router.get("/overview", tags=["figures"])
-    async def overview(viewer: Asking, day: AnyDay = None) -> Overview:
+    async def overview(viewer: Allowed, day: AnyDay = None) -> Overview:
         """The last closed day (or `day`) with the map of the country, thirteen months and what is open."""
         async with viewing(portal.engine, viewer) as connection:
             return await read_overview(connection, portal.joined, place_of(viewer), day)
 
     @router.get("/sheets", tags=["figures"], response_model=Sheet, responses=DOWNLOADS)
     async def sheet(
-        viewer: Asking,
+        viewer: Allowed,
         first: Annotated[
             date, Query(ge=FIRST_DAY, le=LAST_DAY, description="first insured day", examples=["2026-10-01"])
         ],
@@ -160,12 +160,12 @@ def _add_figures(router: APIRouter, portal: PortalContext) -> None:
 
 
 def _add_statements(router: APIRouter, portal: PortalContext) -> None:
-    Asking = Annotated[Viewer, Depends(portal.access.require(*READERS))]  # noqa: N806 - a type that holds the engine
+    Allowed = Annotated[Viewer, Depends(portal.access.require(*READERS))]  # noqa: N806 - a type that holds the engine
     tables = Tables(portal.names)
 
     @router.get("/statements", tags=["statements"], response_model=Statements, responses=DOWNLOADS)
     async def statements(
-        viewer: Asking,
+        viewer: Allowed,
         period: AnyPeriod = None,
         province: AnyProvince = None,
         enterprise: AnyUscc = None,
@@ -175,7 +175,7 @@ def _add_statements(router: APIRouter, portal: PortalContext) -> None:
         as_of: AnyDay = None,
         format: Format = "json",  # noqa: A002 - as above
     ) -> Statements | Response:
-        """By month (the newest first), enterprise and province, each with where it stands at the end of `as_of`."""
+        """By month (the newest first), enterprise and province, each with its payment state at the end of `as_of`."""
         where = place_of(viewer, province, enterprise)
         chosen = StatementFilter(
             period=period, province=where.province, enterprise=where.enterprise, after=after, limit=limit
@@ -197,7 +197,7 @@ def _add_statements(router: APIRouter, portal: PortalContext) -> None:
         "/statements/{statement_id}", tags=["statements"], response_model=StatementWhole, responses={**DOWNLOADS, **ONE}
     )
     async def statement(
-        viewer: Asking,
+        viewer: Allowed,
         statement_id: StatementId,
         as_of: AnyDay = None,
         format: Format = "json",  # noqa: A002 - as above
@@ -224,12 +224,12 @@ def _add_statements(router: APIRouter, portal: PortalContext) -> None:
 
 
 def _add_money_and_arrivals(router: APIRouter, portal: PortalContext) -> None:
-    Asking = Annotated[Viewer, Depends(portal.access.require(*READERS))]  # noqa: N806 - a type that holds the engine
+    Allowed = Annotated[Viewer, Depends(portal.access.require(*READERS))]  # noqa: N806 - a type that holds the engine
     tables = Tables(portal.names)
 
     @router.get("/remittances", tags=["statements"], response_model=Remittances, responses=DOWNLOADS)
     async def remittances(
-        viewer: Asking,
+        viewer: Allowed,
         province: AnyProvince = None,
         enterprise: AnyUscc = None,
         after: After = None,
@@ -245,7 +245,7 @@ def _add_money_and_arrivals(router: APIRouter, portal: PortalContext) -> None:
 
     @router.get("/arrivals", tags=["figures"])
     async def arrivals(
-        viewer: Asking,
+        viewer: Allowed,
         enterprise: AnyUscc = None,
         minutes: Annotated[int, Query(ge=1, le=MINUTES)] = 60,
     ) -> Arrivals:
@@ -256,21 +256,21 @@ def _add_money_and_arrivals(router: APIRouter, portal: PortalContext) -> None:
 
 
 def _add_evidence(router: APIRouter, portal: PortalContext) -> None:
-    Asking = Annotated[Viewer, Depends(portal.access.require(*READERS))]  # noqa: N806 - a type that holds the engine
+    Allowed = Annotated[Viewer, Depends(portal.access.require(*READERS))]  # noqa: N806 - a type that holds the engine
 
     @router.get("/evidence", tags=["evidence"], responses=problem_responses(503))
-    async def evidence(_: Asking) -> Evidence:
+    async def evidence(_: Allowed) -> Evidence:
         """The state of the log, from the books."""
         return Evidence(**msgspec.structs.asdict(await portal.sources.log_state()))
 
 
 def _add_reports(router: APIRouter, portal: PortalContext) -> None:
-    Asking = Annotated[Viewer, Depends(portal.access.require(*READERS))]  # noqa: N806 - a type that holds the engine
+    Allowed = Annotated[Viewer, Depends(portal.access.require(*READERS))]  # noqa: N806 - a type that holds the engine
     tables = Tables(portal.names)
 
     @router.get("/reports", tags=["reports"], response_model=Reports, responses=DOWNLOADS)
     async def reports(
-        viewer: Asking,
+        viewer: Allowed,
         kind: Kind = None,
         period: AnyPeriod = None,
         province: AnyProvince = None,
@@ -278,7 +278,7 @@ def _add_reports(router: APIRouter, portal: PortalContext) -> None:
         limit: Limit = 100,
         format: Format = "json",  # noqa: A002 - as above
     ) -> Reports | Response:
-        """What the national platform was told, the newest first, with its receipts. An enterprise sees its
+        """Reports sent to the national platform, the newest first, with its receipts. An enterprise sees its
         declarations; other reports hold several enterprises' rows."""
         async with viewing(portal.engine, viewer) as connection:
             listed = await list_reports(connection, kind, period, province, after, limit)
@@ -287,7 +287,7 @@ def _add_reports(router: APIRouter, portal: PortalContext) -> None:
 
     @router.get("/reports/{report_id}", tags=["reports"], response_model=AnyReport, responses={**DOWNLOADS, **ONE})
     async def report(
-        viewer: Asking,
+        viewer: Allowed,
         report_id: ReportId,
         format: Format = "json",  # noqa: A002 - as above
     ) -> AnyReport | Response:

@@ -38,12 +38,12 @@ class ReceiptRequest:
 
     @property
     def subject(self) -> str:
-        """As the trail of looks names it."""
+        """The subject as the access log names it."""
         return f"worker {self.worker} at {self.at}" if self.worker else f"order {self.enterprise} {self.order_id}"
 
 
 OrderShown = dict[str, str | int | datetime | None]
-"""An order as the API answers it; `qr_svg` is left out where no code was asked for."""
+"""An order as the API answers it; `qr_svg` is left out where no code was requested."""
 
 
 class _Party(Struct, frozen=True):

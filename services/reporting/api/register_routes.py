@@ -49,12 +49,12 @@ _REGULATORS = (Role.NATIONAL, Role.PROVINCE, Role.OPERATOR)
 def register_routes(access: Access, engine: AsyncEngine) -> APIRouter:
     """Every route under /v1/discrepancies."""
     router = APIRouter(prefix="/v1/discrepancies")
-    Asking = Annotated[Viewer, Depends(access.require(*_REGULATORS, Role.ENTERPRISE))]  # noqa: N806 - a type, made here
+    Allowed = Annotated[Viewer, Depends(access.require(*_REGULATORS, Role.ENTERPRISE))]  # noqa: N806 - a type, made here
     Regulator = Annotated[Viewer, Depends(access.require(*_REGULATORS))]  # noqa: N806 - since it holds the engine
 
     @router.get("", responses=DOWNLOADS)
     async def list_them(
-        asking: Asking,
+        viewer: Allowed,
         kind: FindingKind | None = None,
         state: State | None = None,
         enterprise: AnyUscc = None,
@@ -70,34 +70,34 @@ def register_routes(access: Access, engine: AsyncEngine) -> APIRouter:
             kind=kind, state=state, enterprise=enterprise, province=province, day=day, period=period, after=after,
             limit=limit,
         )  # fmt: skip
-        async with viewing(engine, asking) as connection:
+        async with viewing(engine, viewer) as connection:
             findings = await list_findings(connection, wanted)
         named = [str(finding["id"]) for finding in findings if names_orders(finding)]
         if named and format == "json":
-            await log_access(engine, asking, "evidence_of_findings", f"{named[0]} to {named[-1]}: {len(named)}")
+            await log_access(engine, viewer, "evidence_of_findings", f"{named[0]} to {named[-1]}: {len(named)}")
         page = {"discrepancies": findings, "next": findings[-1]["id"] if len(findings) == limit else None}
         return in_format(format, page, "discrepancies", lambda _: [Table("discrepancies", COLUMNS, findings)])
 
     @router.get("/{discrepancy_id}")
-    async def show_one(asking: Asking, discrepancy_id: Number) -> dict[str, Any]:
-        return await _find(engine, asking, discrepancy_id)
+    async def show_one(viewer: Allowed, discrepancy_id: Number) -> dict[str, Any]:
+        return await _find(engine, viewer, discrepancy_id)
 
     @router.post("/{discrepancy_id}/states")
-    async def change(asking: Regulator, discrepancy_id: Number, body: StateChange) -> dict[str, Any]:
-        await _find(engine, asking, discrepancy_id)
+    async def change(viewer: Regulator, discrepancy_id: Number, body: StateChange) -> dict[str, Any]:
+        await _find(engine, viewer, discrepancy_id)
         async with engine.begin() as connection:
-            if not await change_state(connection, discrepancy_id, body.state, body.comment, asking):
+            if not await change_state(connection, discrepancy_id, body.state, body.comment, viewer):
                 raise HTTPException(409, f"finding {discrepancy_id} is {body.state} already")
-        return await _find(engine, asking, discrepancy_id)
+        return await _find(engine, viewer, discrepancy_id)
 
     return router
 
 
-async def _find(engine: AsyncEngine, asking: Viewer, discrepancy_id: int) -> FindingRow:
-    async with viewing(engine, asking) as connection:
+async def _find(engine: AsyncEngine, viewer: Viewer, discrepancy_id: int) -> FindingRow:
+    async with viewing(engine, viewer) as connection:
         finding = await find_one(connection, discrepancy_id)
     if finding is None:
         raise HTTPException(404, f"no finding {discrepancy_id} within what this key sees")
     if names_orders(finding):
-        await log_access(engine, asking, "orders_of_finding", str(discrepancy_id))
+        await log_access(engine, viewer, "orders_of_finding", str(discrepancy_id))
     return finding

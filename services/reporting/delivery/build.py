@@ -124,7 +124,7 @@ class Builder:
         return self._count(added)
 
     async def _employees(self, coverage: Coverage) -> list[EmployeeExclusion]:
-        """Asked for only where the day's own exclusions name the reason; late ones are not told worker by worker."""
+        """Query them only where the day's own exclusions name the reason; late ones are not reported by worker."""
         reason = ExclusionReason.INSURED_AS_EMPLOYEE
         if any(
             exclusion.reason == reason and exclusion.insured_on == coverage.day for exclusion in coverage.exclusions

@@ -136,7 +136,7 @@ def filing_report(statement: StatementIssued) -> PreparedReport:
 
 
 def payment_report(period: str, province: str, as_of: date, items: Sequence[PaymentItem]) -> PreparedReport:
-    """Where the statements of one province and month stand at the end of a day."""
+    """Build the report of payment states of one province and month at the end of a day."""
     report = PaymentReport(
         report_id=f"payment.{period}.{province}.{as_of}",
         period=period,

@@ -1,4 +1,4 @@
-"""Reports and where their sending stands. A report is written with its delivery, in one transaction, once."""
+"""Store reports and the state of their delivery. A report is written once, in one transaction with its delivery."""
 
 import json
 from collections.abc import Collection, Iterable
@@ -29,7 +29,7 @@ from shared.contracts.reports import Receipt
 async def add_reports(connection: AsyncConnection, prepared: Iterable[PreparedReport]) -> list[str]:
     """Write reports that are not there yet, each with its delivery; returns the kinds of the new ones.
 
-    One that is there stays as it is, whatever is prepared now: what was published is never sent anew.
+    An existing report stays as it is even if the new one differs: a published report is never replaced.
     """
     added: list[str] = []
     for report in prepared:
@@ -146,7 +146,7 @@ async def keep_receipt(connection: AsyncConnection, receipt: Receipt) -> None:
 
 
 async def send_again(connection: AsyncConnection, report_id: str) -> bool:
-    """Let a refused or undeliverable report be tried anew, the same bytes; False where there is none such."""
+    """Queue a refused or undeliverable report for another try with identical bytes; False where there is none such."""
     statement = (
         update(DELIVERY)
         .where(DELIVERY.c.report_id == report_id, DELIVERY.c.state.in_(("refused", "undeliverable")))

@@ -16,10 +16,12 @@ DOWNLOADS: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": {CSV: {"schema": {"type": "string"}}, XLSX: {"schema": {"type": "string", "format": "binary"}}}}
 }
 """For `responses=` of a route that has the three forms."""
-Told = TypeVar("Told")
+Document = TypeVar("Document")
 
 
-def in_format(form: Format, document: Told, name: str, tables: Callable[[Told], Sequence[Table]]) -> Told | Response:
+def in_format(
+    form: Format, document: Document, name: str, tables: Callable[[Document], Sequence[Table]]
+) -> Document | Response:
     """The document itself, or a download under this name."""
     if form == "json":
         return document

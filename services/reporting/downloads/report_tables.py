@@ -50,7 +50,7 @@ class Tables:
         ]
 
     def rows(self, name: str, rows: Sequence[Mapping[str, Cell]]) -> Table:
-        """Rows that name an enterprise or a province by its code get the name beside it."""
+        """Rows that name an enterprise or a province by its code get a column with the name."""
         return _table(name, [self._with_names(row) for row in rows])
 
     def report(self, report: CoverageReport | RegistrationReport | DeclarationReport | PaymentReport) -> list[Table]:

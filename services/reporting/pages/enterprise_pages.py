@@ -50,11 +50,11 @@ TONES: Final = {"charged": "good", "recorded": "good", "excluded": "warn", "repe
 def make_router(context: PageContext) -> APIRouter:
     """`/enterprises/{uscc}/…`; national viewers see every enterprise's, a province's none."""
     router = APIRouter(include_in_schema=False)
-    Asking = Annotated[Viewer, Depends(context.access.require(*EVERYWHERE, Role.ENTERPRISE))]  # noqa: N806 - a type
+    Allowed = Annotated[Viewer, Depends(context.access.require(*EVERYWHERE, Role.ENTERPRISE))]  # noqa: N806 - a type
     _add_trials(router, context)
 
     @router.get("/enterprises/{uscc}/arriving")
-    async def arriving(request: Request, viewer: Asking, uscc: Uscc) -> Response:
+    async def arriving(request: Request, viewer: Allowed, uscc: Uscc) -> Response:
         check_enterprise(context, viewer, uscc)
         at, t = now(), context.renderer.translator(request)
         async with viewing(context.engine, viewer) as connection:
@@ -65,7 +65,7 @@ def make_router(context: PageContext) -> APIRouter:
         )  # fmt: skip
 
     @router.get("/enterprises/{uscc}/series")
-    async def series(request: Request, viewer: Asking, uscc: Uscc, day: AnyDay = None) -> Response:
+    async def series(request: Request, viewer: Allowed, uscc: Uscc, day: AnyDay = None) -> Response:
         check_enterprise(context, viewer, uscc)
         shown = day_of(day) or await _newest_day(context, viewer)
         path = f"/v1/enterprises/{uscc}/series"
@@ -136,15 +136,15 @@ def _reasons(arrivals: Sequence[Arrived]) -> list[ReasonShown]:
 
 
 def _add_trials(router: APIRouter, context: PageContext) -> None:
-    Asking = Annotated[Viewer, Depends(context.access.require(*EVERYWHERE, Role.ENTERPRISE))]  # noqa: N806 - a type
+    Allowed = Annotated[Viewer, Depends(context.access.require(*EVERYWHERE, Role.ENTERPRISE))]  # noqa: N806 - a type
 
     @router.get("/enterprises/{uscc}/trial")
-    async def form(request: Request, viewer: Asking, uscc: Uscc) -> Response:
+    async def form(request: Request, viewer: Allowed, uscc: Uscc) -> Response:
         check_enterprise(context, viewer, uscc)
         return _trial_page(context, request, viewer, uscc, _example(uscc))
 
     @router.post("/enterprises/{uscc}/trial")
-    async def try_it(request: Request, viewer: Asking, uscc: Uscc) -> Response:
+    async def try_it(request: Request, viewer: Allowed, uscc: Uscc) -> Response:
         check_enterprise(context, viewer, uscc)
         event, t = (await form_fields(request)).get("event", ""), context.renderer.translator(request)
         try:

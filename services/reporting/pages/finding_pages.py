@@ -44,13 +44,13 @@ MOST_COMMENT: Final = 2_000
 def make_router(context: PageContext) -> APIRouter:
     """`/discrepancies`, one of them, and the form that adds a state."""
     router = APIRouter(include_in_schema=False)
-    Asking = Annotated[Viewer, Depends(context.access.require(*OFFICES))]  # noqa: N806 - a type, it holds the engine
+    Allowed = Annotated[Viewer, Depends(context.access.require(*OFFICES))]  # noqa: N806 - a type, it holds the engine
     Changing = Annotated[Viewer, Depends(context.access.require(*EVERYWHERE, Role.PROVINCE))]  # noqa: N806 - as above
 
     @router.get("/discrepancies")
     async def register(
         request: Request,
-        viewer: Asking,
+        viewer: Allowed,
         state: Annotated[str | None, Query(pattern="^(" + "|".join(STATES) + ")?$")] = None,
         kind: Annotated[str | None, Query(pattern=r"^[a-z_]*$")] = None,
         province: AnyProvince = None,
@@ -61,12 +61,12 @@ def make_router(context: PageContext) -> APIRouter:
     ) -> Response:
         if kind and kind not in set(FindingKind):
             raise HTTPException(422, f"no kind of finding: {kind}")
-        asked = {"state": state or None, "kind": kind or None, "province": province or None}
-        asked |= {"enterprise": enterprise or None, "period": period or None}
-        wanted = FindingFilter(**asked, day=day_of(day), after=after, limit=SHOWN)  # type: ignore[arg-type]
+        criteria = {"state": state or None, "kind": kind or None, "province": province or None}
+        criteria |= {"enterprise": enterprise or None, "period": period or None}
+        wanted = FindingFilter(**criteria, day=day_of(day), after=after, limit=SHOWN)  # type: ignore[arg-type]
         async with viewing(context.engine, viewer) as connection:
             rows = await list_findings(connection, wanted)
-        here = asked | {"day": day}
+        here = criteria | {"day": day}
         more = address("/discrepancies", **here, after=rows[-1]["id"]) if len(rows) == SHOWN else None
         t = context.renderer.translator(request)
         return context.renderer.page(
@@ -83,7 +83,7 @@ def make_router(context: PageContext) -> APIRouter:
         )  # fmt: skip
 
     @router.get("/discrepancies/{discrepancy_id}")
-    async def finding(request: Request, viewer: Asking, discrepancy_id: PathInt8) -> Response:
+    async def finding(request: Request, viewer: Allowed, discrepancy_id: PathInt8) -> Response:
         return await _show(context, request, viewer, discrepancy_id)
 
     @router.post("/discrepancies/{discrepancy_id}/states")

@@ -30,7 +30,7 @@ def make_router(context: PageContext) -> APIRouter:
     _add_keys(router, context)
 
     @router.get("/looks")
-    async def looks(
+    async def access_log(
         request: Request,
         viewer: Annotated[Viewer, Depends(context.access.require(Role.NATIONAL, Role.OPERATOR))],
         before: Annotated[int, Query(ge=0, le=NEWEST)] = NEWEST,

@@ -32,11 +32,11 @@ AnyCursor = Annotated[str | None, Query(pattern=r"^([0-9]{1,18}\.[0-9]{1,9})?$")
 def make_router(context: PageContext) -> APIRouter:
     """`/enterprises/{uscc}/parked`, one event, and its bytes."""
     router = APIRouter(include_in_schema=False)
-    Asking = Annotated[Viewer, Depends(context.access.require(*EVERYWHERE, Role.ENTERPRISE))]  # noqa: N806 - a type
+    Allowed = Annotated[Viewer, Depends(context.access.require(*EVERYWHERE, Role.ENTERPRISE))]  # noqa: N806 - a type
 
     @router.get("/enterprises/{uscc}/parked")
     async def parked(
-        request: Request, viewer: Asking, uscc: Uscc, reason: str | None = None, after: AnyCursor = None
+        request: Request, viewer: Allowed, uscc: Uscc, reason: str | None = None, after: AnyCursor = None
     ) -> Response:
         check_enterprise(context, viewer, uscc)
         if reason and reason not in set(ParkReason):
@@ -60,7 +60,7 @@ def make_router(context: PageContext) -> APIRouter:
         )  # fmt: skip
 
     @router.get("/enterprises/{uscc}/parked/{cursor}")
-    async def event(request: Request, viewer: Asking, uscc: Uscc, cursor: Cursor) -> Response:
+    async def event(request: Request, viewer: Allowed, uscc: Uscc, cursor: Cursor) -> Response:
         parked_event = await _event(context, viewer, uscc, cursor)
         shown = _describe(parked_event)
         return context.renderer.page(
@@ -69,7 +69,7 @@ def make_router(context: PageContext) -> APIRouter:
         )  # fmt: skip
 
     @router.get("/enterprises/{uscc}/parked/{cursor}/bytes")
-    async def very_bytes(viewer: Asking, uscc: Uscc, cursor: Cursor) -> Response:
+    async def very_bytes(viewer: Allowed, uscc: Uscc, cursor: Cursor) -> Response:
         value = (await _event(context, viewer, uscc, cursor)).value_base64
         if value is None:
             raise HTTPException(410, f"the bytes of {cursor} are erased; hash and redacted form remain")
@@ -80,7 +80,7 @@ def make_router(context: PageContext) -> APIRouter:
 
 
 class ParkedEvent(Struct, frozen=True):
-    """A parked event as charging answers. Headers and value come in base64: whoever sent them chose their bytes."""
+    """A parked event as charging answers. Headers and value come in base64: the sender chose their bytes."""
 
     cursor: str
     topic: str

@@ -25,7 +25,7 @@ SAID: Final = frozenset({401, 403, 404, 409, 422, 503})
 
 
 def page_routers(context: PageContext) -> Sequence[APIRouter]:
-    """Every page, and the files beside them."""
+    """Routers of every page and of the static files."""
     rooms = (
         sheet_pages, statement_pages, finding_pages, evidence_pages, report_pages, enterprise_pages, parked_pages,
         key_pages,
@@ -34,7 +34,7 @@ def page_routers(context: PageContext) -> Sequence[APIRouter]:
 
 
 def is_page(request: Request) -> bool:
-    """Whether a person looks: what is under /v1/ is for programs, and what asks for no HTML."""
+    """Whether a person made the request: paths under /v1/ and requests that do not accept HTML are programs'."""
     return not request.url.path.startswith("/v1/") and "text/html" in request.headers.get("accept", "")
 
 
@@ -53,7 +53,7 @@ def show_error(renderer: PageRenderer, request: Request, error: HTTPException) -
 
 
 def install(app: FastAPI, context: PageContext, errors: ErrorAnswers) -> None:
-    """Add the pages to the app; people are told of errors in a page, programs in a problem."""
+    """Add the pages to the app; people get errors as a page, programs as a problem document."""
     for router in page_routers(context):
         app.include_router(router)
 

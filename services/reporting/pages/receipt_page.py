@@ -1,4 +1,4 @@
-"""The page /receipt: the same bytes for everybody, with everything it needs in it and no address that it could ask."""
+"""The page /receipt: identical bytes for everybody, self-contained, with no address that it could call."""
 
 import base64
 import hashlib
@@ -38,7 +38,7 @@ def make_page_router(vkeys: Sequence[str], names: Mapping[str, str]) -> APIRoute
 def render_page(
     vkeys: Sequence[str], names: Mapping[str, str], language: Language = "zh"
 ) -> tuple[str, dict[str, str]]:
-    """The page and its headers: it may run its own script and style, and may ask nobody anything."""
+    """The page and its headers: it may run its own script and style, and may make no request."""
     style = (STATIC / "portal.css").read_text(encoding="utf-8")
     script = "\n".join((RECEIPT / name).read_text(encoding="utf-8") for name in SCRIPTS)
     texts = read_texts()

@@ -1,4 +1,4 @@
-"""Addresses around a sheet: its own, those beside it and above it, and what may be downloaded."""
+"""Addresses around a sheet: its own, its neighbours', its parents', and its downloads."""
 
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
@@ -33,7 +33,7 @@ def name_of(t: Translator, place: Where) -> str:
 
 
 def _main(place: Where) -> str | None:
-    """What the page is about: the most telling of what is named."""
+    """The parameter that the page is about: the most specific one that is named."""
     for name in ("industry", "enterprise", "province"):
         if getattr(place, name) is not None:
             return name
@@ -58,12 +58,12 @@ def path_of(place: Where) -> str | None:
 
 def link_to(place: Where, *, period: str | None = None, day: date | None = None) -> str:
     """The page of a place and a time."""
-    path, beside = path_of(place), parameters_of(place)
+    path, parameters = path_of(place), parameters_of(place)
     if day is not None and place.enterprise is None and place.industry is None:
         return f"/days/{day}" + (f"/{place.province}" if place.province else "")
     if path is None:
         return f"/months/{period}"
-    return address(path, **beside, period=period, day=day)
+    return address(path, **parameters, period=period, day=day)
 
 
 def day_link(place: Where) -> Callable[[date], str]:
@@ -81,7 +81,7 @@ def breadcrumbs(t: Translator, place: Where, span: Span, viewer: Viewer) -> list
 
 
 def neighbours(t: Translator, place: Where, span: Span, known: Sequence[str]) -> list[tuple[str, str, str]]:
-    """To the days or months beside this one, as far as any is known."""
+    """Links to the days or months before and after this one, as far as any is known."""
     before, after = span.first - timedelta(days=1), span.last + timedelta(days=1)
     ways = [(before, "previous", "prev"), (after, "next", "next")]
     unit = "day" if span.is_day else "month"

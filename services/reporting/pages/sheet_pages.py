@@ -50,12 +50,12 @@ from shared.domain.scheme.province import PROVINCES
 def make_router(context: PageContext) -> APIRouter:
     """Every page that shows a sheet."""
     router = APIRouter(include_in_schema=False)
-    Asking = Annotated[Viewer, Depends(context.access.require(*OFFICES))]  # noqa: N806 - a type, it holds the engine
+    Allowed = Annotated[Viewer, Depends(context.access.require(*OFFICES))]  # noqa: N806 - a type, it holds the engine
     _add_first(router, context)
     _add_months(router, context)
 
     @router.get("/provinces/{code}")
-    async def province(request: Request, viewer: Asking, code: Province, period: AnyPeriod = None, day: AnyDay = None,
+    async def province(request: Request, viewer: Allowed, code: Province, period: AnyPeriod = None, day: AnyDay = None,
                        enterprise: AnyUscc = None) -> Response:  # fmt: skip
         if code not in PROVINCES:
             raise HTTPException(404, f"no province {code}")
@@ -63,7 +63,7 @@ def make_router(context: PageContext) -> APIRouter:
         return await show_sheet(context, request, viewer, place, period, day_of(day))
 
     @router.get("/enterprises/{uscc}")
-    async def enterprise(request: Request, viewer: Asking, uscc: Uscc, period: AnyPeriod = None, day: AnyDay = None,
+    async def enterprise(request: Request, viewer: Allowed, uscc: Uscc, period: AnyPeriod = None, day: AnyDay = None,
                          province: AnyProvince = None) -> Response:  # fmt: skip
         if uscc not in context.renderer.enterprises:
             raise HTTPException(404, f"no enterprise {uscc}")
@@ -71,7 +71,7 @@ def make_router(context: PageContext) -> APIRouter:
         return await show_sheet(context, request, viewer, place, period, day_of(day))
 
     @router.get("/industries/{name}")
-    async def industry(request: Request, viewer: Asking, name: Industry, period: AnyPeriod = None, day: AnyDay = None,
+    async def industry(request: Request, viewer: Allowed, name: Industry, period: AnyPeriod = None, day: AnyDay = None,
                        province: AnyProvince = None, enterprise: AnyUscc = None) -> Response:  # fmt: skip
         place = Where(industry=name.value, province=province or None, enterprise=enterprise or None)
         return await show_sheet(context, request, viewer, place, period, day_of(day))
@@ -81,25 +81,25 @@ def make_router(context: PageContext) -> APIRouter:
 
 
 def _add_days(router: APIRouter, context: PageContext) -> None:
-    Asking = Annotated[Viewer, Depends(context.access.require(*OFFICES))]  # noqa: N806 - a type, it holds the engine
+    Allowed = Annotated[Viewer, Depends(context.access.require(*OFFICES))]  # noqa: N806 - a type, it holds the engine
 
     @router.get("/days")
-    async def any_day(_: Asking, day: AnyDay = None, province: AnyProvince = None, enterprise: AnyUscc = None,
+    async def any_day(_: Allowed, day: AnyDay = None, province: AnyProvince = None, enterprise: AnyUscc = None,
                       industry: Industry | None = None) -> Response:  # fmt: skip
         place = Where(province=province or None, enterprise=enterprise or None, industry=industry)
         wanted = day_of(day)
         return see_other(link_to(place, day=wanted) if wanted else path_of(place) or "/months")
 
     @router.get("/days/{day}")
-    async def one_day(request: Request, viewer: Asking, day: PathDay) -> Response:
+    async def one_day(request: Request, viewer: Allowed, day: PathDay) -> Response:
         return await show_sheet(context, request, viewer, Where(), None, day)
 
     @router.get("/days/{day}/{code}")
-    async def day_in_province(request: Request, viewer: Asking, day: PathDay, code: Province) -> Response:
+    async def day_in_province(request: Request, viewer: Allowed, day: PathDay, code: Province) -> Response:
         return await show_sheet(context, request, viewer, Where(province=code), None, day)
 
     @router.get("/months/{period}")
-    async def one_month(request: Request, viewer: Asking, period: Period) -> Response:
+    async def one_month(request: Request, viewer: Allowed, period: Period) -> Response:
         return await show_sheet(context, request, viewer, Where(), period, None)
 
 
@@ -116,10 +116,10 @@ def _add_first(router: APIRouter, context: PageContext) -> None:
 
 
 def _add_months(router: APIRouter, context: PageContext) -> None:
-    Asking = Annotated[Viewer, Depends(context.access.require(*OFFICES))]  # noqa: N806 - a type, it holds the engine
+    Allowed = Annotated[Viewer, Depends(context.access.require(*OFFICES))]  # noqa: N806 - a type, it holds the engine
 
     @router.get("/months")
-    async def months(request: Request, viewer: Asking, period: AnyPeriod = None) -> Response:
+    async def months(request: Request, viewer: Allowed, period: AnyPeriod = None) -> Response:
         if period:
             return see_other(f"/months/{period}")
         async with viewing(context.engine, viewer) as connection:
@@ -171,7 +171,7 @@ def _span(day: date | None, period: str | None) -> Span:
 
 
 def _with_own(place: Where, viewer: Viewer) -> Where:
-    """What is asked, named as the viewer's own: worker counts of an enterprise differ from those of all."""
+    """The requested place, narrowed to the viewer's own: worker counts of an enterprise differ from those of all."""
     own = {name: value for name, value in own_place(viewer) if value is not None}
     return place.model_copy(update={name: value for name, value in own.items() if getattr(place, name) is None})
 

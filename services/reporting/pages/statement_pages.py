@@ -38,12 +38,12 @@ MOST: Final = 1_000
 def make_router(context: PageContext) -> APIRouter:
     """`/statements` and `/statements/{id}`."""
     router = APIRouter(include_in_schema=False)
-    Asking = Annotated[Viewer, Depends(context.access.require(*OFFICES))]  # noqa: N806 - a type, it holds the engine
+    Allowed = Annotated[Viewer, Depends(context.access.require(*OFFICES))]  # noqa: N806 - a type, it holds the engine
 
     @router.get("/statements")
     async def statements(
         request: Request,
-        viewer: Asking,
+        viewer: Allowed,
         period: AnyPeriod = None,
         province: AnyProvince = None,
         enterprise: AnyUscc = None,
@@ -73,7 +73,7 @@ def make_router(context: PageContext) -> APIRouter:
         )  # fmt: skip
 
     @router.get("/statements/{statement_id}")
-    async def statement(request: Request, viewer: Asking, statement_id: StatementId, as_of: AnyDay = None) -> Response:
+    async def statement(request: Request, viewer: Allowed, statement_id: StatementId, as_of: AnyDay = None) -> Response:
         async with viewing(context.engine, viewer) as connection:
             shown = await find_statement(connection, statement_id)
             declaration = await find_filing(connection, statement_id)
@@ -101,12 +101,12 @@ def make_router(context: PageContext) -> APIRouter:
 
 
 def _exports(**wanted: object) -> list[tuple[str, str]]:
-    """The same rows as on the page, as downloads."""
+    """Links to the rows of the page as downloads."""
     return [(kind.upper(), address("/v1/statements", **wanted, limit=MOST, format=kind)) for kind in ("xlsx", "csv")]
 
 
 def _row(statement: Statement, payment: PaymentItem | None) -> StatementRow:
-    """A statement with where its payment stands, for the templates."""
+    """A statement with its payment state, for the templates."""
     values: StatementRow = statement.model_dump(mode="json", by_alias=True) | {"orders": statement.orders}
     values |= {"remitted_yuan": None, "outstanding_yuan": None, "late_fee_yuan": None}
     if payment is not None:

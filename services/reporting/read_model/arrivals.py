@@ -1,7 +1,7 @@
 """What arrived in the last minutes, by enterprise, minute and outcome; kept for a day, and not part of a rebuild.
 
-Fed by the manifests of batches. The minute is that of the manifest's record, so a topic that is read again tells the
-same; what is older than a day when it is read is left out.
+Fed by the manifests of batches. The minute is that of the manifest's record, so a topic that is read again gives equal
+counts; what is older than a day when it is read is left out.
 """
 
 from collections import Counter
@@ -36,8 +36,8 @@ class Arrived(Answer):
 async def take_manifest(engine: AsyncEngine, body: bytes, recorded_at: datetime) -> None:
     """Count a batch of events, once; raises for one that cannot be read.
 
-    A record may name any time of its own. One that names a time to come is counted now: it would make all that
-    come until then look too old.
+    A record may name any time. One that names a future time is counted now: it would make all records until then
+    seem too old.
     """
     manifest = DECODER.decode(body)
     if manifest.kind != "orders":

@@ -1,4 +1,4 @@
-"""Where a statement stands: what the books say of its payment, beside what the read model holds of it."""
+"""Payment state of a statement: the ledger's answer, with what the read model holds of the statement."""
 
 from collections.abc import Iterable, Mapping
 from datetime import date

@@ -1,4 +1,4 @@
-"""From a closed day, or a statement, as it was told, to the rows that pages read: live and for a rebuild."""
+"""Project a closed day or a statement as received to the rows that pages read: live and for a rebuild."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -168,7 +168,7 @@ async def _add(connection: AsyncConnection, table: Table, rows: list[Row]) -> No
 
 
 async def _upsert(connection: AsyncConnection, table: Table, key: tuple[str, ...], rows: list[Row]) -> None:
-    """Add to what stands under the key."""
+    """Add to the rows under the key."""
     if not rows:
         return
     statement = insert_once(table)

@@ -1,4 +1,4 @@
-"""The step that keeps the read model up to what was told, and the rebuild, which empties it and lets the step run."""
+"""Project received messages into the read model; a rebuild empties the model and lets the step run."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -24,7 +24,7 @@ STATEMENTS_A_STEP: Final = 500
 
 
 class Projector:
-    """Projects what is not projected, a transaction a day; it can be run at any time and beside another one.
+    """Projects what is not projected, a transaction a day; it can run at any time and concurrently with another one.
 
     What cannot be projected is set aside, and the next one is projected.
     """

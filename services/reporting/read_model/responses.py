@@ -39,11 +39,11 @@ class Where(Answer):
 
 
 class Figures(Answer):
-    """Orders of insured days to date: what came late, was taken back or rated anew since is in them."""
+    """Orders of insured days to date: what came late, was taken back or re-rated since is in them."""
 
     charged: Count = 0
-    reversed: Annotated[int, Field(description="taken back: cancelled, sent again, rated anew", examples=[4])] = 0
-    presumed: Annotated[int, Field(description="of the orders: numbers that nothing bears", examples=[0])] = 0
+    reversed: Annotated[int, Field(description="taken back: cancelled, sent again, re-rated", examples=[4])] = 0
+    presumed: Annotated[int, Field(description="of the orders: numbers without an event", examples=[0])] = 0
     excluded: Annotated[int, Field(description="accepted, and owing nothing", examples=[3])] = 0
     premium: Annotated[Money, Field(serialization_alias="premium_yuan")] = 0
 
@@ -127,7 +127,7 @@ class Participation(Answer):
 
 
 class Amendment(Figures):
-    """What the close of `day` told of an earlier insured day."""
+    """What the close of `day` reported for an earlier insured day."""
 
     day: Day
     insured_on: Day
@@ -146,7 +146,7 @@ class Sheet(Answer):
     reasons: list[Reason]
     delays: Delays
     hours: Annotated[
-        tuple[int, ...] | None, Field(description="acceptances by hour in Asia/Shanghai; null where nobody told")
+        tuple[int, ...] | None, Field(description="acceptances by hour in Asia/Shanghai; null where none were reported")
     ]
     participation: Participation
     amendments: Annotated[
@@ -191,7 +191,7 @@ class Statement(Answer):
     amount: Annotated[Money, Field(serialization_alias="amount_yuan")]
     adjustments: Annotated[int, Field(description="lines for earlier months", examples=[1])]
     adjusted: Annotated[Money, Field(serialization_alias="adjusted_yuan", description="what they are of the amount")]
-    assessed: Annotated[int, Field(description="lines for numbers that nothing bears", examples=[0])]
+    assessed: Annotated[int, Field(description="lines for numbers without an event", examples=[0])]
     receipt_id: Annotated[str | None, Field(description="of the declaration")]
     declared_at: datetime | None
 

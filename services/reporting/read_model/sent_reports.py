@@ -48,7 +48,7 @@ async def list_reports(
             chosen = chosen.where(column == value)
     if after is not None:
         chosen = chosen.where(own.number < after)
-    # Before the joins, so that these few are looked up, and not all.
+    # Before the joins, so that only these few rows are joined.
     page = chosen.order_by(own.number.desc()).limit(limit).subquery()
     query = (
         select(page, DELIVERY.c.state, RECEIPT.c.receipt_id, RECEIPT.c.received_at)

@@ -1,6 +1,6 @@
-"""The questions behind the pages: a sheet for some days of some place. A handful of indexed queries, whatever there is.
+"""Query a sheet: the figures of some days of some place. A handful of indexed queries for any amount of data.
 
-They are asked over a connection whose role sees the rows of its scope only (row-level security), so nothing here cuts
+They run over a connection whose role sees the rows of its scope only (row-level security), so nothing here cuts
 to a scope; `Where` narrows further.
 """
 
@@ -157,7 +157,7 @@ async def _read_participation(
     connection: AsyncConnection, where: Where, span: Span
 ) -> tuple[Participation, dict[str, int]]:
     """The span's, and worker-days by code of province and of enterprise."""
-    if where.industry is not None:  # nobody tells workers by industry
+    if where.industry is not None:  # workers are not reported by industry
         return Participation(), {}
     sql = f"""
         select province, enterprise, sum(workers)::bigint as workers from reporting.participation
@@ -199,7 +199,7 @@ async def _read_reasons(connection: AsyncConnection, where: Where, span: Span) -
 
 
 async def _read_delays(connection: AsyncConnection, where: Where, span: Span) -> Delays:
-    """Nobody tells delays by industry: a sheet about one shows those of all."""
+    """Delays are not reported by industry: a sheet about one shows those of all."""
     own = _within(where, _NAMES[:2])
     sql = f"select {_DELAYS} from reporting.day_figure where insured_on between :first and :last{own}"
     row = (await connection.execute(text(sql), {"first": span.first, "last": span.last, **_values(where)})).one()
@@ -214,7 +214,7 @@ async def _read_hours(connection: AsyncConnection, where: Where, span: Span) -> 
 
 
 async def _read_amendments(connection: AsyncConnection, where: Where, span: Span) -> list[Amendment]:
-    # Two questions, each with an index of its own: for one, the planner may read all that an enterprise ever had.
+    # Two queries, each with its own index: for one, the planner may read all rows that an enterprise ever had.
     sql = f"""
         select day, insured_on, {_SUMS} from (
             select * from reporting.daily_sum
@@ -222,7 +222,7 @@ async def _read_amendments(connection: AsyncConnection, where: Where, span: Span
             union all
             select * from reporting.daily_sum
             where day <> insured_on and day between :first and :last and insured_on not between :first and :last
-                {_within(where)}) told
+                {_within(where)}) amended
         group by 1, 2 order by 1 desc, 2 desc limit {MOST_AMENDMENTS}"""
     rows = await _fetch(connection, sql, {"first": span.first, "last": span.last, **_values(where)})
     return [Amendment(day=row["day"], insured_on=row["insured_on"], **_counts(row)) for row in rows]

@@ -1,4 +1,4 @@
-"""Statements and remittances, as lists with a cursor and one by one. Where payment stands, the ledger says."""
+"""Statements and remittances, as lists with a cursor and one by one. The ledger answers for the state of payment."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,13 +50,13 @@ async def list_statements(connection: AsyncConnection, wanted: StatementFilter) 
             return []
         later = tuple_(own.enterprise, own.province) > (last.enterprise, last.province)
         query = query.where(own.period <= last.period, (own.period < last.period) | later)
-    # Before the joins, so that these few are looked up, and not all.
+    # Before the joins, so that only these few rows are joined.
     page = query.order_by(own.period.desc(), own.enterprise, own.province).limit(wanted.limit).subquery()
     return [_statement(row) for row in await _fetch_with_receipts(connection, page)]
 
 
 async def find_statement(connection: AsyncConnection, statement_id: str) -> StatementShown | None:
-    """One, with its lines as they were told; None where there is none to see."""
+    """One statement with its lines as received; None where the viewer sees none."""
     chosen = select(STATEMENT_SUM).where(STATEMENT_SUM.c.statement_id == statement_id).subquery()
     row = next(iter(await _fetch_with_receipts(connection, chosen)), None)
     body = await connection.scalar(select(STATEMENT_ISSUED.c.body).filter_by(statement_id=statement_id))
@@ -96,7 +96,7 @@ async def list_periods(connection: AsyncConnection) -> list[str]:
 
 
 async def _fetch_with_receipts(connection: AsyncConnection, chosen: Subquery) -> Sequence[RowMapping]:
-    """A statement has one report at most; each is looked up by itself, whatever the planner thinks of joins."""
+    """Join each statement with its report, one at most, by a lookup per row that the planner cannot reorder."""
     receipt = (
         select(RECEIPT.c.receipt_id, RECEIPT.c.received_at)
         .join(REPORT, REPORT.c.report_id == RECEIPT.c.report_id)

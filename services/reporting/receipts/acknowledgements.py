@@ -9,7 +9,7 @@ from shared.domain.evidence.signed_note import Note
 
 
 async def acknowledge(sources: Sources, uscc: str, day: date) -> Acknowledgement | None:
-    """The acknowledgement of a closed day, the same however often it is asked for; None for a day that is open."""
+    """The acknowledgement of a closed day, identical for every request; None for a day that is open."""
     if not await sources.is_closed(day):
         return None
     received = await sources.received(uscc, day)

@@ -61,7 +61,7 @@ class Order:
 
 
 class OrderReceipts:
-    """Asks charging and the ledger. `Retry` when one does not answer, `Refused` when rows no longer give their root."""
+    """Queries charging and the ledger. `Retry` when one does not answer, `Refused` when rows do not give their root."""
 
     def __init__(self, charging: Charging, ledger: InternalApi) -> None:
         self._charging, self._ledger = charging, ledger

@@ -1,6 +1,6 @@
 """Injury notices (一键报案) against orders: was there one, and was it sent before the notice?
 
-A notice is looked at when the day of the injury is examined, or at once when it is already, and again after each
+A notice is checked when the day of the injury is examined, or at once when it is already, and again after each
 further day while an order may still come. What an order's acceptance is known by is the earliest time at which it can
 have been sent: one that was sent after the notice was so for certain.
 """
@@ -66,7 +66,7 @@ async def check_injuries(
     record_all: Record,
     progressed: Callable[[], None] = lambda: None,
 ) -> int:
-    """Check what is due, each notice in a transaction of its own; returns how many. Raises `Retry` for one that waits.
+    """Check what is due, each notice in its own transaction; returns how many. Raises `Retry` for one that waits.
 
     A notice that cannot be checked is set aside; one that charging does not answer for does not hold up the others.
     """

@@ -42,7 +42,7 @@ class FindingFilter:
 
 
 async def list_findings(connection: AsyncConnection, wanted: FindingFilter) -> list[FindingRow]:
-    """Findings that the connection's viewer sees, by id, as they stand now."""
+    """Findings that the connection's viewer sees, by id, in their current state."""
     ids_query = select(DISCREPANCY.c.id).where(DISCREPANCY.c.id > wanted.after)
     for name in ("kind", "enterprise", "province", "day", "period"):
         value = getattr(wanted, name)
@@ -74,7 +74,7 @@ async def find_one(connection: AsyncConnection, discrepancy_id: int) -> FindingR
 
 
 def names_orders(finding: FindingRow) -> bool:
-    """Whether a finding, as it is told, names single orders or workers."""
+    """Whether a finding, as it is shown, names single orders or workers."""
     evidence = finding["evidence"]
     names = evidence if isinstance(evidence, dict) else {}
     return bool(finding.get("orders")) or not {"order_id", "worker_id"}.isdisjoint(names)

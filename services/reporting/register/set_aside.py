@@ -13,8 +13,8 @@ from shared.adapters.postgres.faults import Fault
 from shared.adapters.postgres.quarantine import Item, Quarantine, count_set_aside
 from shared.contracts.findings import FindingKind
 
-LOOK_SECONDS: Final = 2.0
-"""Pause between two looks at what is set aside."""
+CHECK_SECONDS: Final = 2.0
+"""Pause between two checks of what is set aside."""
 
 
 class Step(StrEnum):
@@ -61,7 +61,7 @@ class SetAsideGauge:
             counts = await count_set_aside(connection, SET_ASIDE)
         for step in Step:
             self._metrics.set_aside.labels(step.value).set(counts.get(step.value, 0))
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(CHECK_SECONDS)
         return 0
 
 

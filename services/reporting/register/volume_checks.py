@@ -41,7 +41,7 @@ History = dict[Place, dict[date, Figure]]
 
 
 async def keep_figures(connection: AsyncConnection, closed: DayClosed, delays: Iterable[Delays]) -> None:
-    """Remember what a close received, of its own day and of earlier ones; raises `Refused` for absurd figures."""
+    """Store what a close received, for its day and for earlier ones; raises `Refused` for absurd figures."""
     delays = list(delays)
     check_day(closed)
     check_delays(delays)

@@ -45,7 +45,7 @@ def line_of_days(marks: Sequence[Mark], *, every: int) -> Markup:
 
 
 def bars(marks: Sequence[Mark], *, every: int = 1) -> Markup:
-    """One bar a mark; peaks stand out."""
+    """One bar per mark; peaks are highlighted."""
     most = _ceiling([mark.value or 0 for mark in marks])
     slot = 100 / max(len(marks), 1)
     drawn: list[Markup] = []
@@ -63,7 +63,7 @@ def bars(marks: Sequence[Mark], *, every: int = 1) -> Markup:
 
 
 def meter(share: float) -> Markup:
-    """A share of one as a thin bar; it only repeats what stands beside it in figures."""
+    """A share of one as a thin bar; it only repeats the figure next to it."""
     width = min(100.0, max(0.0, share * 100))
     return Markup(
         '<svg aria-hidden="true" focusable="false"><rect class="meter-ground" width="100%" height="100%" rx="2"/>'
@@ -72,7 +72,7 @@ def meter(share: float) -> Markup:
 
 
 def spark(values: Sequence[int]) -> Markup:
-    """A small line without letters, beside a figure that is written."""
+    """A small line without letters, drawn next to a written figure."""
     most, count = max([*values, 1]), max(len(values) - 1, 1)
     points = " ".join(f"{100 * place / count:.1f},{30 - 28 * value / most:.1f}" for place, value in enumerate(values))
     return Markup(
@@ -94,7 +94,7 @@ def _chart(most: int, drawn: Iterable[Markup]) -> Markup:
 
 
 def _scaled(line: str, before: str, most: int) -> Markup:
-    """The lines in a box of their own, stretched to the chart's place."""
+    """The lines in a separate box, stretched to the chart's place."""
     high = HEIGHT - TOP - BOTTOM
     first, last = (
         (

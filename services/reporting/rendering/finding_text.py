@@ -1,7 +1,7 @@
-"""A finding in the reader's words: one sentence of its kind, and its evidence, declared beside received.
+"""A finding in the reader's words: one sentence of its kind, and its evidence, declared next to received.
 
-The register keeps a sentence in English, made where the finding was made; here it is said anew out of its figures. A
-kind that has no sentence here, or whose figures are not all there, is told as the register has it.
+The register keeps a sentence in English, made where the finding was made; here a sentence is built from its figures. A
+kind that has no sentence here, or whose figures are incomplete, is shown as the register has it.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ SIDES: Final = (
     ("reported", ("reported", "received_orders", "received_yuan", "received", "not_declared", "numbers", "excluded",
                   "recorded_at")),
 )  # fmt: skip
-"""What of the evidence stands on which side; the rest stands below."""
+"""Which evidence is shown on which side; the rest is shown below."""
 _SHARES: Final = frozenset({"usual_share", "most_share"})
 _TIMES: Final = frozenset({"noticed_at", "injured_at", "recorded_at"})
 
@@ -84,7 +84,7 @@ def _said(t: Translator, name: str, value: EvidenceValue) -> str:
 
 
 def _delays(lines: EvidenceValue | None) -> list[int]:
-    """Orders by bucket, out of "under 60 s: 31"; none where it is not told so."""
+    """Orders by bucket, out of "under 60 s: 31"; none where it has another form."""
     if not isinstance(lines, list) or len(lines) != BUCKETS:
         return []
     counts = [str(line).rpartition(": ")[2] for line in lines]

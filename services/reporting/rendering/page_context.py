@@ -59,7 +59,7 @@ def day_of(text: str | None) -> date | None:
 
 
 def check_seen(viewer: Viewer, province: str | None, enterprise: str | None) -> None:
-    """404 for what another service tells and this viewer does not see: whether it is there is not told either."""
+    """Raise 404 for another service's data that this viewer may not see, without revealing whether it exists."""
     if not viewer.sees(province, enterprise):
         raise HTTPException(404, "nothing by this name in your share")
 

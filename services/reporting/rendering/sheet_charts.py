@@ -38,7 +38,7 @@ def _in_a_row(days: Sequence[DayPart]) -> list[DayPart]:
 
 
 def draw_hours(sheet: Sheet, t: Translator) -> Markup | None:
-    """Acceptances by hour; None where nobody told."""
+    """Acceptances by hour; None where none were reported."""
     if sheet.hours is None or not any(sheet.hours):
         return None
     marks = [

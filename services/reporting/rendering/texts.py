@@ -1,7 +1,7 @@
-"""Everything the portal says, in two languages, one at a time: texts.toml holds both beside each other.
+"""Everything the portal says, in two languages, one at a time: texts.toml holds both side by side.
 
 A key is its section and its name: `t("state.open")`. Names that come from data (provinces, industries, enterprises)
-have functions of their own; an unknown code is shown as it is.
+have their own functions; an unknown code is shown as it is.
 """
 
 import tomllib
@@ -20,7 +20,7 @@ from shared.domain.scheme.province import PROVINCES
 Language = Literal["zh", "en"]
 LANGUAGES: Final[tuple[Language, ...]] = ("zh", "en")
 LARGEST_CHANGE: Final = 10
-"""More than so many times the period before compares with a beginning, and tells nothing."""
+"""More than so many times the period before is a comparison with a beginning, and means nothing."""
 TEXTS: Final = Path(__file__).with_name("texts.toml")
 
 

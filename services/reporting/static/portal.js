@@ -30,7 +30,7 @@
   for (const name of ["pointerleave", "focusout", "scroll", "blur"]) addEventListener(name, hide, true);
   addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
 
-  // --- choices that take effect at once: what a pointer chooses in a filter is sent; whoever types presses the button ---
+  // --- choices that take effect at once: what a pointer chooses in a filter is sent; typed text waits for the button ---
   for (const form of document.querySelectorAll("form[data-at-once]")) {
     let types = false;
     form.addEventListener("keydown", () => { types = true; });
@@ -38,7 +38,7 @@
     form.addEventListener("change", () => { if (!types) form.requestSubmit(); });
   }
 
-  // --- live parts: what `data-live` names is fetched again every so many seconds, while the page is looked at ----------
+  // --- live parts: what `data-live` names is fetched again every so many seconds, while the page is visible -----------
   for (const part of document.querySelectorAll("[data-live]")) {
     const seconds = Number(part.dataset.every) || 5;
     const renew = async () => {

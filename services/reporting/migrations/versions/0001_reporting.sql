@@ -884,8 +884,8 @@ create table reporting.look (
     what text not null,
     subject text not null
 );
-comment on table reporting.look is 'The access log: every look at data of single orders.';
-comment on column reporting.look.id is 'Number of the look.';
+comment on table reporting.look is 'The access log: one row per read of single-order data.';
+comment on column reporting.look.id is 'Number of the entry.';
 comment on column reporting.look.looked_at is 'When.';
 comment on column reporting.look.viewer is 'Name of the account or key.';
 comment on column reporting.look.role is 'The kind of reader.';
@@ -1145,7 +1145,7 @@ grant select on reporting.discrepancy_now to danbao_view_national, danbao_view_p
 
 -- access: functions of the portal's login (docs/decisions/0021) ------------------------------------------------------
 
--- Who shows a session; that somebody asked keeps it from ending, written once a minute at most.
+-- The holder of a session; a request by a person extends it, written once a minute at most.
 create function reporting.find_session(digest text, is_asked boolean)
 returns table (name text, role text, scope text, must_change boolean)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -1175,7 +1175,7 @@ begin
     end if;
 end $$;
 
--- Write down that the credential's holder looks at data of single orders.
+-- Log that the credential's holder reads single-order data.
 create function reporting.note_look(credential text, what text, subject text) returns void
 language sql security definer set search_path = pg_catalog, pg_temp as $$
     insert into reporting.look (viewer, role, scope, what, subject)
@@ -1263,7 +1263,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     where k.role <> 'worker' and (a.role = 'operator' or (k.role = a.role and k.scope = a.scope)) order by k.key_id
 $$;
 
--- No row where the holder may not make such a key: an enterprise makes keys of its own scope, and links to its
+-- No row where the holder may not make such a key: an enterprise makes keys for its own scope, and links to its
 -- orders.
 create function reporting.add_key(credential text, digest text, new_name text, new_role text, new_scope text, days int)
 returns table (new_id bigint, new_end timestamptz)

@@ -1,5 +1,5 @@
 // Checks an order's receipt: the same steps, in the same order and under the same names, as `danbao verify receipt`
-// (services/verify/receipt.py); tests/domain/receipt_vectors.json holds both together. Asks nobody anything.
+// (services/verify/receipt.py); tests/domain/receipt_vectors.json holds both together. Makes no request.
 const OrderReceipts = (() => {
   const VERSION = 1, ENTRY = { 1: 90, 2: 162 }, SIGNED = 98, HASH = 32, MOST_ROWS = 64, LARGEST = 262144;
   const ED25519 = 1, COSIGNATURE = 4;

@@ -2,7 +2,7 @@
 (() => {
   const known = JSON.parse(document.getElementById("known").textContent), words = known.words;
   const at = (id) => document.getElementById(id);
-  const told = (step) => {
+  const worded = (step) => {
     const [, name, row] = /^(.*?)(?: (\d+))?$/.exec(step);
     const said = words[`step_${name.replaceAll(" ", "_").replaceAll("'", "")}`];
     return said ? `${said}${row ? ` ${row}` : ""}` : step;
@@ -59,7 +59,7 @@
       list(facts(found));
       say("good", expected.worker && expected.order ? words.proved : words.proved_compare);
     } catch (error) {
-      say("bad", `${words.not_proved} ${told(error.step ?? "check")}: ${error.message}`);
+      say("bad", `${words.not_proved} ${worded(error.step ?? "check")}: ${error.message}`);
     }
     at("checked").textContent = "1";
   };
