@@ -91,7 +91,7 @@ class InternalApi:
         return self._read(path, await send_request(self._client, self._name, "POST", path, json=body))
 
     async def find(self, path: str, **params: str | int) -> JsonObject | None:
-        """The answer's object; None where there is none (404), `Refused` where it conflicts (409) or is archived (410)."""
+        """The answer's object; None where there is none (404), `Refused` for conflicts (409) or archived data (410)."""
         answer = await send_request(self._client, self._name, "GET", path, params=params)
         if answer.status == httpx.codes.NOT_FOUND:
             return None
