@@ -10,6 +10,7 @@ from services.reporting.rendering.finding_text import describe_finding, show_evi
 from services.reporting.rendering.sheet_charts import draw_days
 from services.reporting.rendering.texts import LANGUAGES, Language, Translator, read_texts
 from shared.contracts.findings import FindingKind
+from shared.contracts.parking import ParkReason
 
 UNTOLD = {FindingKind.UNBUILDABLE, FindingKind.DIFFERENT_CONTENT, FindingKind.UNREADABLE_MESSAGE}
 """Faults of ours for an operator: what the register says of them is what a machine said."""
@@ -28,6 +29,11 @@ def found(kind: FindingKind, evidence: dict[str, Any], **more: Any) -> dict[str,
 @pytest.mark.parametrize("kind", sorted(set(FindingKind) - UNTOLD))
 def test_every_kind_has_a_sentence_in_both_languages(kind: FindingKind) -> None:
     assert len(read_texts()[f"told.{kind}"]) == len(LANGUAGES)
+
+
+@pytest.mark.parametrize("reason", sorted(ParkReason))
+def test_every_park_reason_has_words_in_both_languages(reason: ParkReason) -> None:
+    assert len(read_texts()[f"park.{reason}"]) == len(LANGUAGES)
 
 
 def test_a_sentence_holds_the_figures() -> None:
