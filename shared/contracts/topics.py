@@ -8,7 +8,7 @@ from shared.domain.scheme.enterprise import USCC_FORM
 
 ORDERS_PREFIX: Final = "orders.v1."
 ORDERS_PATTERN: Final = rf"^orders\.v1\.{USCC_FORM}$"
-"""What charging subscribes to; a topic with another name is nobody's and is not read."""
+"""What charging subscribes to; a topic with another name is not read."""
 MANIFESTS: Final = "premiums.charged.v1"
 DAYS_CLOSING: Final = "days.closing.v1"
 DAYS_COUNTED: Final = "days.counted.v1"

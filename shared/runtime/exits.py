@@ -39,7 +39,7 @@ class Unavailable(CommandFailed):
 
 
 class OutOfOrder(CommandFailed):
-    """Our own error: a process of ours failed."""
+    """An internal error: a process of the project failed."""
 
     status = Exit.SOFTWARE
 

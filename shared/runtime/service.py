@@ -159,7 +159,7 @@ class Service(Generic[S]):
 
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop)
-        # uvicorn leaves by SystemExit when the start failed: the status is ours to say.
+        # uvicorn leaves by SystemExit when the start failed: the exit status is set here.
         with contextlib.suppress(asyncio.CancelledError, SystemExit):
             await self.server.serve()
 

@@ -58,18 +58,18 @@ def make_adjustment_router(
     return router
 
 
-def _shown(each: Proposal) -> dict[str, Any]:
+def _shown(proposal: Proposal) -> dict[str, Any]:
     return {
-        "id": each.id,
-        "enterprise": each.enterprise,
-        "insured_on": each.insured_on,
-        "orders": each.orders,
-        "premium_yuan": yuan(Amount(each.premium)),
-        "orders_sha256": each.orders_sha256.hex(),
-        "reason": each.reason,
-        "proposed_by": each.proposed_by,
-        "proposed_at": each.proposed_at,
-        "consented_by": each.consented_by,
-        "consented_at": each.consented_at,
-        "manifests": each.manifests,
+        "id": proposal.id,
+        "enterprise": proposal.enterprise,
+        "insured_on": proposal.insured_on,
+        "orders": proposal.orders,
+        "premium_yuan": yuan(Amount(proposal.premium)),
+        "orders_sha256": proposal.orders_sha256.hex(),
+        "reason": proposal.reason,
+        "proposed_by": proposal.proposed_by,
+        "proposed_at": proposal.proposed_at,
+        "consented_by": proposal.consented_by,
+        "consented_at": proposal.consented_at,
+        "manifests": proposal.manifests,
     }

@@ -29,7 +29,7 @@ _WORKERS: Final = """
     select null, province, count(*)
     from (select distinct province, worker_key, worker_rest from charged_worker where insured_on = $1) person group by 2
     order by 2, 1 nulls last"""
-# Whom an earlier day had counted is found by worker: the late ones are few, and their days are many and large.
+# Searches by worker whether an earlier day counted him: the late ones are few, and their days are many and large.
 _LATE_WORKERS: Final = f"""
     with late as materialized (
         select insured_on, enterprise, province, worker_key, worker_rest from charged_worker where insured_on < $5),

@@ -23,8 +23,8 @@ _LAST_NUMBERS: Final = """select run, coalesce((select max(number) from charging
 class ClosingRules:
     """How questions are judged.
 
-    `is_alone`: there is one deployment, so a run that it does not know is nobody's. `by_clock`: days are closed by the
-    clock, so a question about a day that is not over at its record time is refused; not where a month is simulated.
+    `is_alone`: there is one deployment, so a run that it does not know does not exist. `by_clock`: days are closed by
+    the clock, so a question about a day that is not over at its record time is refused; not where a month is simulated.
     """
 
     gap_days: int = 7

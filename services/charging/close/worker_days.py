@@ -1,4 +1,4 @@
-"""Whom a close counted, token by token, for joining the counts of several deployments (docs/decisions/0012).
+"""Workers that a close counted, token by token, for joining the counts of several deployments (docs/decisions/0012).
 
 Computed after the count, over exactly its rows, so that the same question always gets the same answer.
 """
@@ -50,7 +50,7 @@ class WorkerDays:
             return await read_counted_cut(connection, day) is not None
 
     async def blocks(self, day: date) -> AsyncIterator[bytes]:
-        """Whom the close of a counted day counted here, by day and province: sorted records, late ones first.
+        """Workers that the close of a counted day counted here, by day and province: sorted records, late ones first.
 
         Late ones are included whether or not an earlier close had counted them on that day.
         """

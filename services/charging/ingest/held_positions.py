@@ -110,7 +110,7 @@ class HeldPositions:
         await self.seek(self.consumer.assignment())
 
     def pause(self, tp: TopicPartition, fault: str) -> None:
-        """Stop reading the topic of this partition and say why; the others go on."""
+        """Stop reading the topic of this partition and record why; the others are still read."""
         self.pauses.add(tp.topic, f"partition {tp.partition}: {fault}")
         self._stop_reading_paused()
 
@@ -120,7 +120,7 @@ class HeldPositions:
             return
         await self.pauses.follow()
         self._stop_reading_paused()
-        # The client is queried, not what was resumed: the next round makes up for a failure here.
+        # The client is queried, not what was resumed: the next round repeats what fails here.
         waiting = [tp for tp in self.consumer.paused() if tp.topic not in self.pauses.reasons]
         if waiting:
             await self.seek(waiting)

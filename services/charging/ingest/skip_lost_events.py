@@ -69,11 +69,11 @@ class LostEventSkipper:
 
     async def find(self, topic: str) -> list[LostRange]:
         """What does not fit now; raises Refused when the topic is not there, or the cluster is not known yet."""
-        return [loss for loss, _ in await self._look(topic)]
+        return [loss for loss, _ in await self._read_losses(topic)]
 
     async def move(self, topic: str, decision: Decision, who: str) -> int:
         """Move the positions that were shown, all or none; raises Refused when something is otherwise by now."""
-        lost = await self._look(topic)
+        lost = await self._read_losses(topic)
         shown = sorted((item.partition, item.from_offset, item.to_offset) for item in decision.losses)
         if shown != [(loss.partition, loss.from_offset, loss.to_offset) for loss, _ in lost]:
             raise Refused(f"{topic} is not as it was shown; read the losses again")
@@ -88,7 +88,7 @@ class LostEventSkipper:
                     raise Refused(f"{topic}/{loss.partition} is no more at {loss.from_offset}; read the losses again")
         return len(lost)
 
-    async def _look(self, topic: str) -> list[tuple[LostRange, PartitionLog]]:
+    async def _read_losses(self, topic: str) -> list[tuple[LostRange, PartitionLog]]:
         rows = await self._pool.fetch(
             "select partition, next_offset, topic_id from charging.position where (cluster_id, topic) = ($1, $2)",
             self._cluster_id(),

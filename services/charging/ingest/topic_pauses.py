@@ -1,9 +1,9 @@
 """Topic pauses: which topics are not read, and why; above all those of which too many events were parked.
 
-One bad event is parked and the rest goes on. When more than a share of an enterprise's last events is parked, the fault
-lies in our release or in that enterprise's, and draining the topic would only hide it: the topic is paused. Its
-position stays behind the batch that went over the limit, the others are read on, and an operator resumes it after the
-fault is mended.
+One bad event is parked and the rest is charged. When more than a share of an enterprise's last events is parked, the
+fault lies in a release of charging or of that enterprise, and draining the topic would hide it: the topic is paused.
+Its position stays behind the batch that went over the limit, the others are read on, and an operator resumes it after
+the fault is mended.
 
 The pause is written in the transaction of that batch, so it holds for every worker and outlives all of them. The counts
 towards the limit are in memory: they begin at zero after a restart and after a resumption.
@@ -78,7 +78,7 @@ class ParkRateWindow:
 
 
 class TopicPauses:
-    """What is paused, as this worker knows it: by the limit (stored), or since a log does not fit its position."""
+    """The paused topics that this worker knows: by the limit (stored), or since a log does not fit its position."""
 
     def __init__(self, pool: Pool, limit: ParkRateLimit, metrics: Metrics) -> None:
         self._pool, self._metrics = pool, metrics
@@ -114,7 +114,7 @@ class TopicPauses:
             self._metrics.paused.labels(topic=topic).set(0)
 
     def set_unfit(self, reasons: Mapping[str, str]) -> None:
-        """Note the topics that are set so that they must not be read; those that were and are not any more go on."""
+        """Record the topics whose settings forbid reading; those whose settings were corrected are read again."""
         self.remove(self._unfit & self.reasons.keys() - reasons.keys())
         self._unfit.clear()
         self.add_unfit(reasons)

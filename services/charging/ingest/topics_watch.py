@@ -119,7 +119,7 @@ class TopicsWatch:
     async def _watch(self) -> None:
         """Check everything once; a check that fails is an alarm when it fails for long."""
         try:
-            await self._look()
+            await self._survey_topics()
         except Exception as error:
             self._note([(Alarm.NOT_LOOKED_AT, "", f"the broker or the database does not answer: {error!r}")])
             raise
@@ -130,7 +130,7 @@ class TopicsWatch:
         more = len(words) - MOST_SHOWN
         return "; ".join([*words[:MOST_SHOWN], *([f"and {more} more"] if more > 0 else [])]) or None
 
-    async def _look(self) -> None:
+    async def _survey_topics(self) -> None:
         cluster_id = self._positions.cluster_id
         survey = await self._survey.survey(self._is_ours)
         self._say_once(survey.unanswered)
@@ -198,7 +198,7 @@ class TopicsWatch:
             name = _CLIENT_ID.match(member.client_id)
             if name is None or name[1] not in runs:
                 who = f"{member.client_id!r} at {member.host}"
-                words = f"{who} is no worker of ours and holds {len(member.partitions)} partitions"
+                words = f"{who} is no charging worker and holds {len(member.partitions)} partitions"
                 yield Alarm.FOREIGN_MEMBER, who, words
             else:
                 held |= member.partitions
@@ -206,7 +206,7 @@ class TopicsWatch:
             yield Alarm.GROUP_UNSETTLED, "", f"the group is {survey.group.state}: nobody is given partitions"
         unheld = Counter(tp.topic for tp in survey.partitions - held)
         for topic, count in sorted(unheld.items()):
-            yield Alarm.PARTITION_UNHELD, topic, f"{topic}: {count} partitions are held by no worker of ours"
+            yield Alarm.PARTITION_UNHELD, topic, f"{topic}: {count} partitions are held by no charging worker"
 
     def _note(self, conditions: Iterable[Condition]) -> None:
         """Keep since when each condition is there; it is an alarm when that is long enough ago."""

@@ -1,7 +1,7 @@
 """Enterprises' own manifests of a day (`day.declared.v1`) as a close sees them: which came, when, and which one holds.
 
 Of signed ones the highest revision of a day holds, the first of it, and goes before any that is not signed; of unsigned
-ones the last received. That one says other than another before is a finding. Numbers are declared for the day on which
+ones the last received. One that differs from an earlier one is a finding. Numbers are declared for the day on which
 they were given, and an acceptance around midnight may be counted to the day before or after: comparing numbers needs
 the neighbouring days' manifests, too.
 """
@@ -136,5 +136,5 @@ def declared_numbers(held: Iterable[Declared], day: date) -> dict[tuple[int, str
 
 
 def _pairs(series: DeclaredSeries, what: str) -> list[Range]:
-    """What is declared upside down says nothing."""
+    """The declared ranges; one whose last number is below its first is ignored."""
     return [(part.first, part.last) for part in getattr(series, what) if part.first <= part.last]

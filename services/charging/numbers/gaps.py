@@ -46,7 +46,7 @@ _JUDGED: Final = """
 
 @dataclass(slots=True)
 class Stretch:
-    """What is known of a series around one day."""
+    """The known numbers of a series around one day."""
 
     mine: list[Range] = field(default_factory=list)
     """Seen on the day itself."""

@@ -206,7 +206,7 @@ def _late_or_changed(day: date, first_on: date | None, declared: list[Declared])
             text = f"manifest {name} of {declaration.day} was first there at the close of {day}"
             yield _of_manifest(FindingKind.MANIFEST_LATE, declaration.uscc, declaration.day, key, text)
         if before is not None and before.content != declaration.content:
-            text = f"manifest {name} says other than {before.reported.declaration_id} said of the same day"
+            text = f"manifest {name} differs from {before.reported.declaration_id} of the same day"
             if not holds:
                 text += f", and does not hold: revision {before.revision} was there before it"
             yield _of_manifest(FindingKind.MANIFEST_CHANGED, declaration.uscc, declaration.day, key, text)
@@ -260,7 +260,7 @@ def _declared_totals(declaration: Declared) -> dict[Place, Sum]:
     return sums
 
 
-def _other_totals(each: Declared, declared: dict[Place, Sum], received: dict[Place, Sum]) -> Iterator[Finding]:
+def _other_totals(declaration: Declared, declared: dict[Place, Sum], received: dict[Place, Sum]) -> Iterator[Finding]:
     for place in sorted(declared.keys() | received.keys()):
         said, came = declared.get(place, (0, 0)), received.get(place, (0, 0))
         if said == came:
@@ -269,14 +269,14 @@ def _other_totals(each: Declared, declared: dict[Place, Sum], received: dict[Pla
         amounts = yuan(Amount(said[1])), yuan(Amount(came[1]))
         yield Finding(
             kind=FindingKind.DECLARED_DIFFERENTLY,
-            key=f"{each.uscc}.{each.day}.{province}.{industry}",
-            enterprise=each.uscc,
-            insured_on=each.day,
+            key=f"{declaration.uscc}.{declaration.day}.{province}.{industry}",
+            enterprise=declaration.uscc,
+            insured_on=declaration.day,
             province=province,
             count=abs(said[0] - came[0]),
             detail=f"{said[0]} orders of {amounts[0]} yuan in {industry} were declared, {came[0]} of {amounts[1]} came",
             evidence={
-                **_named(each),
+                **_named(declaration),
                 "industry": industry, "declared_orders": said[0], "received_orders": came[0],
                 "declared_yuan": amounts[0], "received_yuan": amounts[1],
             },
@@ -301,29 +301,29 @@ async def _other_numbers(
     return findings
 
 
-def _numbers_differ(each: Declared, series: str, undeclared: Ranges, denied: Ranges) -> Finding:
+def _numbers_differ(declaration: Declared, series: str, undeclared: Ranges, denied: Ranges) -> Finding:
     count = count_of(united([*undeclared, *denied]))
     return Finding(
         kind=FindingKind.DECLARED_DIFFERENTLY,
-        key=f"{each.uscc}.{each.day}.series.{series}",
-        enterprise=each.uscc,
-        insured_on=each.day,
+        key=f"{declaration.uscc}.{declaration.day}.series.{series}",
+        enterprise=declaration.uscc,
+        insured_on=declaration.day,
         count=count,
         detail=f"{count} numbers of series {series} came that were not declared, or declared unused",
         evidence={
-            **_named(each), "series": series,
+            **_named(declaration), "series": series,
             "not_declared": reported(undeclared), "declared_unused": reported(denied),
         },
         orders=[],
     )  # fmt: skip
 
 
-def _named(each: Declared) -> dict[str, str | int]:
-    """Which manifest it is."""
+def _named(declaration: Declared) -> dict[str, str | int]:
+    """The evidence that names the manifest."""
     named: dict[str, str | int] = {
-        "declaration_id": each.reported.declaration_id, "received_sha256": each.received.hex(),
+        "declaration_id": declaration.reported.declaration_id, "received_sha256": declaration.received.hex(),
     }  # fmt: skip
-    return named if each.revision is None else named | {"revision": each.revision}
+    return named if declaration.revision is None else named | {"revision": declaration.revision}
 
 
 def reported(ranges: Ranges) -> list[str]:

@@ -133,8 +133,8 @@ def _scattered(seen: dict[tuple[date, Key], Ranges], most_ranges: int) -> dict[K
     return {key: [(min(ranges)[0], max(ranges)[1])] for key, ranges in scattered.items() if ranges}
 
 
-def _rows(state: str, day: date, found: dict[Key, Ranges]) -> list[tuple[Any, ...]]:
-    return [(*key, first, last, state, None, day, None) for key, ranges in found.items() for first, last in ranges]
+def _rows(state: str, day: date, numbers: dict[Key, Ranges]) -> list[tuple[Any, ...]]:
+    return [(*key, first, last, state, None, day, None) for key, ranges in numbers.items() for first, last in ranges]
 
 
 async def _read_words(connection: Connection, day: date, reach: Reach) -> dict[tuple[date, Key], _Words]:

@@ -127,7 +127,7 @@ class Adjustments:
             charges = await outside.charges(connection, min(left, self._chunk_rows))
             batches.append(await _write(connection, run, charges))
             left -= len(charges)
-            # What is reversed lies outside no more: the surplus of a place is smaller by it.
+            # Reversed orders lie outside no more: the surplus of a place is smaller by it.
             outside = await find_outside(connection, day, None, proposal.enterprise) if left else None
         return batches
 

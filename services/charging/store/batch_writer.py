@@ -35,7 +35,7 @@ class Overrun:
 
     @property
     def reason(self) -> str:
-        """What is wrong and how an operator resumes the topic."""
+        """The fault, and how an operator resumes the topic."""
         return (
             f"{self.parked} of the last {self.events} events were parked; mend, then danbao parked resume {self.topic}"
         )

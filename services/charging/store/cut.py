@@ -62,7 +62,7 @@ class Late(NamedTuple):
 
 
 async def resolve(connection: Connection, cut: Mapping[str, int]) -> Batches:
-    """Find the runs of a cut; those of another charging deployment are not ours to count."""
+    """Find the runs of a cut; another charging deployment counts its own."""
     rows = await connection.fetch("select id, run from charging.run where run = any($1)", list(cut))
     return Batches.of(row["id"] << RUN_SHIFT | cut[row["run"]] for row in rows)
 

@@ -68,7 +68,7 @@ async def fill_gaps(
     for run, number in missing:
         if run in unknown:
             continue
-        payload = await _ask(answering, f"/v1/manifests/{run}/{number}")
+        payload = await _fetch(answering, f"/v1/manifests/{run}/{number}")
         if payload is None:
             log.warning("manifest missing", run=run, number=number)
             if len(answering) == len(charging):
@@ -95,8 +95,8 @@ async def _expire(engine: AsyncEngine, run: str, number: int, wait_seconds: floa
             await connection.execute(_TAKE_OUT, {"run": run, "number": row.number})
 
 
-async def _ask(answering: list[httpx.AsyncClient], path: str) -> bytes | None:
-    """What the deployment that knows the run has, None where none does; one that does not answer is struck out."""
+async def _fetch(answering: list[httpx.AsyncClient], path: str) -> bytes | None:
+    """The manifest from the deployment that knows the run, None where none does; one without an answer is skipped."""
     for client in list(answering):
         try:
             answer = await client.get(path)

@@ -1,4 +1,4 @@
-"""Charging's count of a day, held against the books: equal closes the day, unequal leaves it open and is named.
+"""Compares charging's count of a day with the books: equal closes the day, unequal leaves it open and is named.
 
 Where charging is several deployments, each answers; all but the last are kept, and with the last all their settlements
 are booked and the sums compared.

@@ -28,14 +28,14 @@ class CloseRetry:
         self._engine = engine
         self._timeout = timeout_seconds
         self._wake = wake
-        self._asked: tuple[date, int] | None = None
-        self._asked_at = 0.0
+        self._sent: tuple[date, int] | None = None
+        self._sent_at = 0.0
 
     async def check(self) -> None:
         """Publish the question again if its answer is overdue."""
         overdue = await find_overdue(self._engine, self._timeout)
-        if overdue is None or (overdue == self._asked and time.monotonic() - self._asked_at < self._timeout):
+        if overdue is None or (overdue == self._sent and time.monotonic() - self._sent_at < self._timeout):
             return
         if await repeat_question(self._engine, overdue):
-            self._asked, self._asked_at = overdue, time.monotonic()
+            self._sent, self._sent_at = overdue, time.monotonic()
             self._wake()

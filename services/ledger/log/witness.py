@@ -68,13 +68,13 @@ async def _post(connection: AsyncConnection, witness: httpx.AsyncClient, size: i
 
 
 def _known_size(answer: httpx.Response, size: int) -> int | None:
-    """The size the witness knows, if ours can follow on it; a larger one means that our history was taken back."""
+    """The size the witness knows, if the log extends it; a larger one means that the log's history was taken back."""
     known = answer.text.removesuffix("\n")
     return int(known) if known.isascii() and known.isdigit() and int(known) <= size else None
 
 
 async def _keep(connection: AsyncConnection, keys: LogKeys, size: int, lines: str) -> None:
-    """Keep the lines that a witness of ours signed; `Retry` when there is none, or one does not hold."""
+    """Keep the lines that a configured witness signed; `Retry` when there is none, or one does not hold."""
     note = await connection.scalar(select(tables.checkpoint.c.note).where(tables.checkpoint.c.size == size))
     parsed = Note.parse(note or b"")
     try:

@@ -1,4 +1,4 @@
-"""What is due, worked out from the books: days to close, a month to bill, late fees to book.
+"""Computes from the books what is due: days to close, a month to bill, late fees to book.
 
 Nothing is remembered outside the books, so it can die and be run again at any time; it calls what a command calls.
 """

@@ -1,4 +1,4 @@
-"""The roster of workers insured as employees (工伤保险), which exclusions are held against.
+"""The roster of workers insured as employees (工伤保险), which exclusions are checked against.
 
 CSV, UTF-8, with the header `worker_id,employer_insurance_no,valid_from,valid_to`; days, both included, an empty
 `valid_to` means no end is known.

@@ -1,7 +1,7 @@
 """Check who made the new entries of a log before a checkpoint over them is cosigned (docs/decisions/0018).
 
-The entries are read from the log itself, the root is worked out from them, and each manifest among them has to be
-signed by charging. What was checked is remembered while the process runs, so that a request that timed out goes on.
+The entries are read from the log itself, the root is computed from them, and each manifest among them has to be
+signed by charging. What was checked is remembered while the process runs, so that a repeated request continues.
 """
 
 import asyncio

@@ -114,7 +114,7 @@ class NationalPlatform:
 async def open_national_platform(
     url: str, key: str, signer: Signer, timeout_seconds: float
 ) -> AsyncIterator[NationalPlatform]:
-    """A client with the key that the platform gave us; closed at the end."""
+    """A client with the key that the platform issued; closed at the end."""
     async with httpx.AsyncClient(
         base_url=url,
         headers={"Authorization": f"Bearer {key}"},

@@ -1,7 +1,7 @@
-"""Sending records with their own time, and remembering how far they went: an enterprise's producer, for replays.
+"""An enterprise's producer, for replays: sends records with their own time and remembers how far they went.
 
-Batches are large and acknowledged by all replicas; order within a key is kept. Nothing is sent twice by us: who calls
-again sends again, and charging counts it as a repeat.
+Batches are large and acknowledged by all replicas; order within a key is kept. The producer never repeats a record:
+a second call sends it again, and charging counts it as a repeat.
 """
 
 import asyncio

@@ -13,7 +13,7 @@ class ErrorKind(StrEnum):
     VALUE = "value"
     """A value does not fit: of its column, of the calendar, or of a limit of the program."""
     CONSTRAINT = "constraint"
-    """A constraint, or a trigger of ours, refuses a row."""
+    """A constraint, or a trigger of the schema, refuses a row."""
     TRANSIENT = "transient"
     """The database is away, full, locked, or ended the transaction."""
     UNKNOWN = "unknown"

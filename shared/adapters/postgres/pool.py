@@ -45,7 +45,7 @@ class Waits:
 
     After `silence_seconds` without a sign of life the kernel gives the connection up, on either side. A statement that
     takes `answer_seconds` is cancelled, and its connection is closed when even that is not answered: something on the
-    way may give signs of life and forward nothing. The server ends a transaction of ours in which it hears nothing for
+    way may give signs of life and forward nothing. The server ends a transaction in which it hears nothing for
     as long, so that what it had locked is free again.
     """
 

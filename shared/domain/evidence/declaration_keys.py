@@ -1,6 +1,6 @@
 """Keys of enterprises (企业密钥): who signed the manifest of a day, `day.declared.v1`, and what the signature is over.
 
-A signature is required from the first day of an enterprise's first key on, and for ever: a key that ended leaves the
+A signature is required from the first day of an enterprise's first key on, without an end: a key that ended leaves the
 enterprise without one, not without the duty. Which keys count is decided by the declared day, never by a clock.
 """
 

@@ -1,4 +1,4 @@
-"""Who made the entries of a log: each held against the authors, and what may follow on what."""
+"""Checks who made the entries of a log: each against the known authors, and which may follow on which."""
 
 from dataclasses import dataclass
 

@@ -77,7 +77,7 @@ class Cluster:
 
     async def acls(self) -> set[Acl]:
         """Every ACL of the cluster."""
-        answer = await self._ask(protocol.DESCRIBE_ACLS, _ANY, None, _ANY, None, None, _ANY, _ANY)
+        answer = await self._send(protocol.DESCRIBE_ACLS, _ANY, None, _ANY, None, None, _ANY, _ANY)
         _check(answer.error_code, answer.error_message)
         return {
             (kind, name, pattern, *acl) for kind, name, pattern, acls in answer.resources for acl in map(tuple, acls)
@@ -85,19 +85,19 @@ class Cluster:
 
     async def add_acls(self, acls: Iterable[Acl]) -> None:
         """Allow these."""
-        answer = await self._ask(protocol.CREATE_ACLS, sorted(acls))
+        answer = await self._send(protocol.CREATE_ACLS, sorted(acls))
         for code, message in answer.results:
             _check(code, message)
 
     async def remove_acls(self, acls: Iterable[Acl]) -> None:
         """Take exactly these away."""
-        answer = await self._ask(protocol.DELETE_ACLS, sorted(acls))
+        answer = await self._send(protocol.DELETE_ACLS, sorted(acls))
         for code, message, _ in answer.results:
             _check(code, message)
 
     async def users(self) -> set[str]:
         """Everybody who has a SCRAM password."""
-        answer = await self._ask(protocol.DESCRIBE_USERS, [], {})  # all; none at all is an error in Kafka
+        answer = await self._send(protocol.DESCRIBE_USERS, [], {})  # all; none at all is an error in Kafka
         _check(answer.error_code, answer.error_message)
         return {name for name, *_ in answer.results}
 
@@ -108,7 +108,7 @@ class Cluster:
             salt = secrets.token_bytes(24)
             salted = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, ITERATIONS)
             rows.append((name, _SHA_512, ITERATIONS, salt, salted, {}))
-        answer = await self._ask(protocol.ALTER_USERS, [(name, _SHA_512, {}) for name in sorted(removed)], rows, {})
+        answer = await self._send(protocol.ALTER_USERS, [(name, _SHA_512, {}) for name in sorted(removed)], rows, {})
         for name, code, message, _ in answer.results:
             if code != NO_SUCH_USER:
                 _check(code, f"{name}: {message}")
@@ -119,7 +119,7 @@ class Cluster:
             ([("user", name)], [(key, value or 0.0, value is None) for key, value in sorted(values.items())])
             for name, values in sorted(quotas.items())
         ]
-        answer = await self._ask(protocol.ALTER_QUOTAS, entries, False)
+        answer = await self._send(protocol.ALTER_QUOTAS, entries, False)
         for code, message, _ in answer.entries:
             _check(code, message)
 
@@ -150,11 +150,11 @@ class Cluster:
             (ConfigResourceType.TOPIC.value, topic, [(name, 0, value) for name, value in sorted(own.items())])
             for topic, own in sorted(settings.items())
         ]
-        answer = await self._ask(protocol.ALTER_CONFIGS, rows, False)
+        answer = await self._send(protocol.ALTER_CONFIGS, rows, False)
         for code, message, *_ in answer.results:
             _check(code, message)
 
-    async def _ask(self, api: Api, *values: Any) -> Any:
+    async def _send(self, api: Api, *values: Any) -> Any:
         client = self._admin._client
         return await client.send(client.get_random_node(), AdminRequest(api, *values))
 

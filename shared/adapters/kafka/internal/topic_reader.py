@@ -83,7 +83,7 @@ class TopicReader:
         self._state = _State()
 
     async def run(self) -> None:
-        """Read for ever; only Stop gets out."""
+        """Read until cancelled; only Stop is raised."""
         while True:
             try:
                 if self._is_sole:
@@ -137,7 +137,7 @@ class TopicReader:
         )  # fmt: skip
         await consumer.start()
         try:
-            topic = await self._look(consumer)
+            topic = await self._read_topic(consumer)
             if topic is None:
                 return
             await self._begin(consumer, topic)
@@ -148,7 +148,7 @@ class TopicReader:
         finally:
             await consumer.stop()
 
-    async def _look(self, consumer: AIOKafkaConsumer) -> "_Topic | None":
+    async def _read_topic(self, consumer: AIOKafkaConsumer) -> "_Topic | None":
         """What the broker says of the topic; None while it is not there."""
         loop = asyncio.get_running_loop()
         kafka: Any = consumer._client  # the public calls list topics, or the partitions of those that are read
@@ -160,7 +160,7 @@ class TopicReader:
         return _Topic(frozenset(partitions), ids.get(self.topic))
 
     async def _look_is_same(self, consumer: AIOKafkaConsumer, topic: "_Topic") -> bool:
-        topic_now = await self._look(consumer)
+        topic_now = await self._read_topic(consumer)
         self._state.is_gone = topic_now is None
         return topic_now == topic
 
