@@ -6,11 +6,12 @@ cancellations are settled and reversed meanwhile, as always.
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any, Final
 
-from benchmarks.charging import charge
+from benchmarks.charging import RATE_NOISE, charge
 from benchmarks.orders import Event, acceptances, day_mix
 from benchmarks.table import Row, Scale, from_runs
 from benchmarks.workers import embedded_parts, open_house, with_enough
@@ -21,20 +22,28 @@ FEEDS: Final[dict[str, Callable[[int], Iterator[Event]]]] = {"acceptances": acce
 
 
 def rows(_: object = None, scale: Scale = FULL) -> list[Row]:
-    """The row of the table."""
+    """Measure the row of the table."""
     what = f"a day's mix against acceptances alone, per event, workers: {scale.workers}"
     runs = [with_enough(lambda events: run(events, scale.workers), scale.events) for _ in range(scale.runs)]
-    return [from_runs("day_mix", what, "x", runs, "ratio", scale.targets["day_mix"])]
+    detail = f"CPU us an event {'; '.join(_cpu_in_words(name, runs) for name in FEEDS)}"
+    return [from_runs("day_mix", what, "x", runs, "ratio", scale.targets["day_mix"], detail=detail, noise=RATE_NOISE)]
+
+
+def _cpu_in_words(feed: str, runs: Sequence[dict[str, Any]]) -> str:
+    """Medians of each part's CPU."""
+    keys = {part: f"{part}_cpu_us_an_event" for part in ("worker", "database", "broker")}
+    cpu = {part: median(run[feed].get(key, 0.0) for run in runs) for part, key in keys.items()}
+    return f"{feed} {sum(cpu.values()):.1f} ({', '.join(f'{part} {used:.1f}' for part, used in cpu.items())})"
 
 
 def run(events: int, workers: int) -> dict[str, Any]:
-    """One pair; rates in events a second and their ratio. In the main thread."""
-    feeds = {}
+    """Measure one pair; returns rates in events a second and their ratio. In the main thread."""
+    figures = {}
     for name in FEEDS:
         with embedded_parts() as (stack, folder):
-            feeds[name] = asyncio.run(_measure(stack, folder, name, events, workers))
-    rates = {name: feed["events_per_second"] for name, feed in feeds.items()}
-    return {"ratio": round(rates["mix"] / rates["acceptances"], 3), "events": events, **feeds}
+            figures[name] = asyncio.run(_measure(stack, folder, name, events, workers))
+    rates = {name: feed["events_per_second"] for name, feed in figures.items()}
+    return {"ratio": round(rates["mix"] / rates["acceptances"], 3), "events": events, **figures}
 
 
 async def _measure(stack: EmbeddedStack, folder: Path, name: str, events: int, workers: int) -> dict[str, Any]:

@@ -178,15 +178,21 @@ async def open_house(stack: EmbeddedStack, folder: Path) -> AsyncIterator[House]
 
 
 def cpu_an_event(samples: Sequence[UsageSample], stretch: Stretch) -> dict[str, float]:
-    """Microseconds of each group's CPU, between the first and the last sample within the stretch."""
-    within = [
-        sample for sample in samples if stretch.begin <= sample.at <= stretch.end and sample.events < samples[-1].events
-    ]
-    if len(within) < 2:
-        return {}
-    first, last = within[0], within[-1]
-    events = last.events - first.events
-    return {name: round((last.cpu[name] - used) / events * 1e6, 2) for name, used in first.cpu.items()}
+    """Microseconds of each group's CPU an event of the stretch; {} where there is no /proc.
+
+    CPU time at both ends of the stretch is interpolated between two samples: the ends are commits, so hardly any begun
+    batch is counted on one side only.
+    """
+    begin, end = _cpu_at(samples, stretch.begin), _cpu_at(samples, stretch.end)
+    return {name: round((end[name] - used) / stretch.events * 1e6, 2) for name, used in begin.items()}
+
+
+def _cpu_at(samples: Sequence[UsageSample], at: float) -> dict[str, float]:
+    """CPU seconds of each group at an instant, from the samples before and after it."""
+    before = max((sample for sample in samples if sample.at <= at), key=lambda sample: sample.at, default=samples[0])
+    after = min((sample for sample in samples if sample.at > at), key=lambda sample: sample.at, default=samples[-1])
+    share = (at - before.at) / (after.at - before.at) if after.at > before.at else 0.0
+    return {name: used + share * (after.cpu[name] - used) for name, used in before.cpu.items()}
 
 
 def peak_megabytes(pids: Iterable[int]) -> float:
