@@ -1,4 +1,4 @@
-"""Rows that have left for files (docs/decisions/0009), as the audit reads all others: none is taken on trust."""
+"""Read archived rows (docs/decisions/0009) with the checks of all other rows: none is taken on trust."""
 
 from collections.abc import Iterator, Mapping
 from datetime import date
@@ -9,14 +9,14 @@ from shared.adapters.postgres.pool import Connection
 from shared.domain.errors import Refused
 
 ArchivedRow = dict[str, Any]
-"""A row of an archived day by the names of the audit's query of the table."""
+"""A row of an archived day with the column names of the audit's query."""
 _ARCHIVED: Final = "select day, what, index_sha256 from charging.archived_day order by day"
 _KEY: Final = ("accepted_at", "enterprise", "order_id", "worker_key")
 _RESENT: Final = "select accepted_at, enterprise, order_id, worker_key from charging.resend"
 
 
 async def read_archived(connection: Connection) -> Mapping[date, str]:
-    """The archived days, each with the SHA-256 of its index; `Refused` where rows were given up for good."""
+    """Return the archived days with the SHA-256 of their indexes; `Refused` where a day was pruned."""
     rows = await connection.fetch(_ARCHIVED)
     if pruned := [row["day"] for row in rows if row["what"] == "pruned"]:
         raise Refused(
@@ -27,7 +27,7 @@ async def read_archived(connection: Connection) -> Mapping[date, str]:
 
 
 async def archived_rows(connection: Connection, folder: Path, days: Mapping[date, str]) -> "Iterator[ArchivedRow]":
-    """Every row of these days with the names that the audit's query gives; `Refused` for files that are not those."""
+    """Yield every row of these days with the audit's column names; `Refused` for files that differ from the index."""
     if not days:
         return iter(())
     try:
@@ -46,7 +46,7 @@ async def archived_rows(connection: Connection, folder: Path, days: Mapping[date
 
 
 def _of_day(folder: Path, index: Any, resent: set[tuple[date | int | str, ...]]) -> Iterator[ArchivedRow]:
-    """A day's rows; an order's history is within its day, for its rows share their acceptance time."""
+    """Yield a day's rows; an order's history is within its day, because its rows share their acceptance time."""
     from services.archive.audited import own_kinds, read_records  # noqa: PLC0415 - as above
 
     last = own_kinds(folder, index)

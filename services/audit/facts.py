@@ -1,4 +1,4 @@
-"""What the checks read first: manifests, cuts and closed days. Small: it grows with batches and days, not orders."""
+"""Read the facts of all checks: manifests, cuts and closed days, which grow with batches and days, not orders."""
 
 import json
 from bisect import bisect_left
@@ -42,7 +42,7 @@ class Manifest:
 
     @property
     def name(self) -> str:
-        """How findings call it."""
+        """Name of the manifest in findings."""
         return f"charging.manifest {self.run}/{self.number}"
 
 
@@ -97,7 +97,7 @@ class Facts:
         return self.closed[index].day if index is not None else self.opened_on + timedelta(days=len(self.closed))
 
     def closed_on(self, day: date) -> ClosedDay | None:
-        """The closed day of that date."""
+        """Return the closed day of that date."""
         if self.opened_on is None:
             return None
         index = (day - self.opened_on).days
@@ -107,7 +107,7 @@ class Facts:
 async def read_facts(
     books: Connection, scheme: Scheme, check: Check, patience: timedelta = PATIENCE, charging: Connection | None = None
 ) -> Facts:
-    """Read them; what is not of the agreed shape is a finding of `check` and counts as empty.
+    """Read the facts; a message that does not parse is a finding of `check` and counts as empty.
 
     `charging` None: its schema is in the database of the books. Else it is read after
     the books: it may know more, never less.
@@ -152,7 +152,7 @@ class _ManifestRow(Struct, frozen=True):
 
 
 class _ClosedRow(Struct, frozen=True):
-    """A row of `ledger.day_closed`; what the message says lies in it as JSON."""
+    """A row of `ledger.day_closed`, with the message as JSON."""
 
     day: date
     as_of: datetime

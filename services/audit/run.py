@@ -1,4 +1,4 @@
-"""The audit: reads every schema as `danbao_auditor`, in one snapshot, and trusts no total.
+"""Run the audit: read every schema as `danbao_auditor`, in one snapshot, and trust no total.
 
 I1 to I8 as far as rows can show them. The national platform's database is read after the others, so that it may hold
 more than reporting knows of, never less.
@@ -79,7 +79,7 @@ def sources_from(settings: CommandSettings) -> Sources:
 
 
 async def audit_all(sources: Sources) -> Verdict:
-    """Every check; raises what the databases raise when they do not answer."""
+    """Run every check; raises what the databases raise when they do not answer."""
     verdict = Verdict()
     vkeys = read_vkeys(sources.vkeys) if sources.vkeys else None
     authors = Authors(read_authors(sources.vkeys) if sources.vkeys else (), is_signed)
@@ -114,7 +114,7 @@ async def audit_all(sources: Sources) -> Verdict:
 async def _read_charging(
     stack: AsyncExitStack, sources: Sources, books: Connection, verdict: Verdict
 ) -> list[Charging]:
-    """Every row of every deployment, each in one snapshot that is not older than the books'."""
+    """Read every row of every deployment, each in one snapshot that is not older than the books'."""
     scheme = load_scheme(sources.scheme)
     reads = verdict.check("I4", "every kept message reads as what it is")
     rates = verdict.check("I4", "every acceptance re-rated from the scheme files has the stored premium and line")
@@ -136,7 +136,7 @@ async def _read_charging(
 
 
 async def _check_charging(charging: Charging, verdict: Verdict) -> None:
-    """What one deployment's database says of itself."""
+    """Check one deployment's database against itself."""
     connection, facts = charging.connection, charging.facts
     for name, work in {
         "manifests": lambda: check_manifests(connection, facts, charging.rows, verdict),
@@ -154,7 +154,7 @@ def _listed(names: Iterable[str]) -> str:
 
 @asynccontextmanager
 async def _snapshot(url: str) -> AsyncIterator[Connection]:
-    """A connection inside one read-only snapshot."""
+    """Open a connection inside one read-only snapshot."""
     async with _connection(url) as connection, connection.transaction(isolation="repeatable_read", readonly=True):
         yield connection
 

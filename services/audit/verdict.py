@@ -1,4 +1,4 @@
-"""What an audit says: one line a check, and the rows that do not agree."""
+"""Collect an audit's verdict: one line a check, and the rows that do not agree."""
 
 import struct
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -45,23 +45,23 @@ class Check:
     notes: list[str] = field(default_factory=list)
 
     def note(self, note: str) -> None:
-        """Say what has to be known and is no fault of the books: it does not fail the audit."""
+        """Add a remark that is no fault of the books and does not fail the audit."""
         if len(self.notes) < MOST_FINDINGS:
             self.notes.append(note)
 
     def find(self, finding: str) -> None:
-        """Note a row that does not agree."""
+        """Add a finding for a row that does not agree."""
         self.count += 1
         if self.count <= MOST_FINDINGS:
             self.findings.append(finding)
 
     def compare(self, name: str, stored: object, worked_out: object) -> None:
-        """Note `name` when what is stored is not what was worked out."""
+        """Add a finding for `name` when the stored value differs from the computed one."""
         if stored != worked_out:
             self.find(f"{name}: stored {stored}, worked out {worked_out}")
 
     def read(self, name: str, payload: bytes | str, kind: type[T], empty: T) -> T:
-        """The message in `payload`; `empty` and a finding where it does not read."""
+        """Decode the message in `payload`; return `empty` and add a finding where it does not decode."""
         try:
             return msgspec.json.decode(payload, type=kind)
         except (msgspec.MsgspecError, ValueError) as error:
@@ -79,7 +79,7 @@ class Check:
 
 
 def shown(key: object) -> str:
-    """A key as a person reads it."""
+    """Format a key for a person."""
     return "/".join("-" if part is None else str(part) for part in key) if isinstance(key, tuple) else str(key)
 
 
@@ -99,7 +99,7 @@ class Verdict:
 
     @asynccontextmanager
     async def part(self, name: str) -> AsyncIterator[None]:
-        """A part of the audit; rows so wrong that it cannot go on are a finding, and the other parts go on."""
+        """Run a part of the audit; rows too wrong to continue are a finding, and the other parts continue."""
         try:
             yield
         except (LookupError, ValueError, TypeError, OverflowError, struct.error, msgspec.MsgspecError) as error:
@@ -110,7 +110,7 @@ class Verdict:
         return bool(self.checks) and all(check.has_passed for check in self.checks)
 
     def lines(self) -> Iterable[str]:
-        """For a person: a line a check, below it the first findings."""
+        """Format for a person: one line a check, with its first findings."""
         for check in self.checks:
             yield f"{check.invariant:<4} {'passed' if check.has_passed else 'FAILED'}  {check.what}"
             yield from (f"       {finding}" for finding in check.findings[:SHOWN])

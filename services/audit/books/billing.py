@@ -1,4 +1,4 @@
-"""Statements against day lines, and money against statements: I4's last half, I5, and what was paid."""
+"""Check statements against day lines, and money against statements: second half of I4, I5, and payments."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -106,7 +106,7 @@ class _OutsideRow(Struct, frozen=True):
 
 
 class _SumKey(NamedTuple):
-    """What a statement line sums up."""
+    """The booked sums behind a statement line."""
 
     enterprise: str
     province: str
@@ -141,7 +141,7 @@ async def check_billing(connection: Connection, facts: Facts, books: Books, verd
 
 
 def _sums(books: Books, month: Month, outside: list[_OutsideRow]) -> dict[Party, list[BookedSum]]:
-    """The booked sums of a posting month, by party, and what of them lies outside signed declarations."""
+    """Sum the bookings of a posting month by party, with the share outside signed declarations."""
     orders: Counter[tuple[_SumKey, str]] = Counter()
     premium: Counter[_SumKey] = Counter()
     bases: dict[_SumKey, set[int]] = defaultdict(set)
@@ -240,7 +240,7 @@ def _compare_bill(check: Check, month: Month, row: StatementRow, lines: list[_Li
 
 
 def _check_rounding(books: Books, statements: dict[str, StatementRow], verdict: Verdict) -> None:
-    """The difference of rounding is posted, for each statement."""
+    """Check that the rounding difference of each statement is posted."""
     check = verdict.check("I4", "what rounding added to a statement is posted to the account rounding")
     posted: Counter[str | None] = Counter()
     for entry in books.entries:
@@ -268,7 +268,7 @@ async def _check_money(
 
 
 def _moved(entry: JournalRow, kind: str, party: Party | None = None) -> int:
-    """What an entry moves on accounts of one kind (of one party)."""
+    """Sum an entry's postings on accounts of one kind (of one party)."""
     return sum(
         amount
         for account, uscc, province, amount in postings_of(entry)
@@ -279,7 +279,7 @@ def _moved(entry: JournalRow, kind: str, party: Party | None = None) -> int:
 def _check_allocations(
     check: Check, allocations: list[_AllocationRow], statements: dict[str, StatementRow], entries: dict[int, JournalRow]
 ) -> None:
-    """What an entry settles on receivables is what its allocations say, by party."""
+    """Check that an entry settles receivables as its allocations say, by party."""
     said: Counter[tuple[int, str, Party]] = Counter()
     for row in allocations:
         statement = statements[row.statement_id]
@@ -293,7 +293,7 @@ def _check_allocations(
 async def _check_remittances(
     connection: Connection, check: Check, books: Books, allocations: list[_AllocationRow]
 ) -> None:
-    """Each remittance is one entry that debits cash by its amount, for its party only."""
+    """Check that each remittance is one entry that debits cash by its amount, for its party only."""
     entries: dict[str, list[JournalRow]] = defaultdict(list)
     for entry in books.entries:
         if entry.remittance_id is not None:
@@ -345,7 +345,7 @@ def _check_fees(
 
 
 def _came_later(allocations: list[_AllocationRow], statement: str, as_of: date) -> bool:
-    """Whether something was set against the statement that a fee assessed before could not know."""
+    """Return whether the statement has a payment effective by `as_of`, which may be reported after the fee."""
     return any(row.statement_id == statement and row.effective_on <= as_of for row in allocations)
 
 

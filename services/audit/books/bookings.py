@@ -65,7 +65,7 @@ class _DayLineRow(Struct, frozen=True):
 
 
 class Books:
-    """Reads the journal and the day lines once, and holds them against the manifests."""
+    """Reads the journal and the day lines once and compares them with the manifests."""
 
     def __init__(self, facts: Facts, verdict: Verdict) -> None:
         self._facts, self._verdict = facts, verdict
@@ -74,7 +74,7 @@ class Books:
         self.entry_of: dict[tuple[str, int], set[int]] = defaultdict(set)
 
     async def check(self, connection: Connection) -> None:
-        """All of it."""
+        """Run all checks of the books."""
         self.entries = await fetch_structs(connection, JournalRow, _ENTRIES)
         self._check_balance()
         await self._check_append_only(connection)
@@ -163,7 +163,7 @@ class Books:
         )  # fmt: skip
 
     def _check_premium_entries(self) -> None:
-        """The journal's entries of manifests, posting by posting, from the manifests' totals."""
+        """Check the journal's entries of manifests, posting by posting, against the manifests' totals."""
         check = self._verdict.check("I4", "day lines = journal: receivable and income of every entry, by party")
         stored: dict[EntryKey, list[JournalRow]] = {}
         for entry in self.entries:
@@ -250,7 +250,7 @@ _CLOSINGS: Final = "select * from ledger.day_closing"
 
 
 def postings_of(entry: JournalRow) -> list[tuple[str, str, str, int]]:
-    """Account kind, enterprise, province ("" for none) and amount of each posting."""
+    """Return account kind, enterprise, province ("" for none) and amount of each posting."""
     listed = msgspec.json.decode(entry.postings) if entry.postings else []
     return [(kind, uscc or "", province or "", amount) for kind, uscc, province, amount in listed]
 

@@ -31,7 +31,7 @@ class _AnswerRow(Struct, frozen=True):
 
 
 async def check_counts(books: Connection, charging: Sequence[Charging], verdict: Verdict) -> None:
-    """Every closed day's counts from the rows of all deployments, and from what each of them answered."""
+    """Check every closed day's counts against the rows of all deployments and against their answers."""
     closed_days, workers = charging[0].facts.closed, join_workers([part.rows.workers for part in charging])
     hours = verdict.check("I4", "acceptances by hour of every closed day, recomputed from the rows")
     distinct = verdict.check("I4", "distinct and first-time workers of every closed day, recomputed from the rows")
@@ -59,7 +59,7 @@ def _first_time_counts(workers: Workers) -> dict[date, dict[str, int]]:
 
 
 async def _check_participants(connection: Connection, facts: Facts, workers: Workers, check: Check) -> None:
-    """Whom a deployment says it knows, and since when, until the last closed day."""
+    """Check a deployment's participants and their first days, up to the last closed day."""
     last = facts.closed[-1].day if facts.closed else date.min
     rows = await connection.fetch(
         "select province, worker, first_on from charging.participant where first_on <= $1", last
@@ -72,7 +72,7 @@ async def _check_participants(connection: Connection, facts: Facts, workers: Wor
 
 
 async def _check_answers(books: Connection, charging: Sequence[Charging], verdict: Verdict) -> None:
-    """Charging's kept answers, the ledger's kept answers and the closed day say the same."""
+    """Check that charging's kept answers, the ledger's kept answers and the closed day agree."""
     check = verdict.check(
         "I5", "charging's answers to the close, as both sides keep them, are what the days were closed on"
     )
@@ -105,7 +105,7 @@ def _read(rows: Sequence[_AnswerRow], check: Check, table: str) -> Answers:
 
 
 def _compare_day(check: Check, closed: ClosedDay, answers: Sequence[DayCounted]) -> None:
-    """Of several deployments the ledger joins the workers of a province itself; all else it adds up."""
+    """Compare a closed day with its answers: the ledger joins the workers of a province and sums all other counts."""
     is_joined = len(answers) > 1
 
     def texts(counts: Iterable[AcceptancesByHour | WorkerCount]) -> set[str]:

@@ -1,4 +1,4 @@
-"""The evidence log against the manifests, every checkpoint against the entries, and the witness against both (I7)."""
+"""Check the evidence log against the manifests, checkpoints against entries, and the witness against both (I7)."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ class Views:
 async def check_log(
     views: Views, facts: Facts, verdict: Verdict, vkeys: Sequence[VerifierKey] | None, authors: Authors
 ) -> None:
-    """All of it; without `vkeys` no signature is checked, and the line says so."""
+    """Run all checks of the log; without `vkeys` no signature is checked, and the verdict says so."""
     entries = await fetch_structs(views.ours, _EntryRow, _ENTRIES)
     await _check_entries(views.ours, facts, entries, verdict.check("I4", "log = booked manifests, each entry its head"))
     _check_authors(entries, authors, verdict)
@@ -80,7 +80,7 @@ class _Tree:
         return merkle.range_root((0, size), self.node) if size <= self.size else None
 
     def continues(self, old: Checkpoint, new: Checkpoint) -> bool:
-        """Whether one signed root is proved by the entries to go on from another."""
+        """Return whether the entries prove that one signed root extends another."""
         if new.size > self.size:
             return False
         proof = [merkle.range_root(wanted, self.node) for wanted in merkle.consistency_ranges(old.size, new.size)]
@@ -110,7 +110,7 @@ async def _check_entries(connection: Connection, facts: Facts, entries: Sequence
 
 
 def _check_authors(entries: Sequence[_EntryRow], authors: Authors, verdict: Verdict) -> None:
-    """Every entry is made by charging, or of version 1, from before manifests were signed."""
+    """Check that every entry is made by charging, or of version 1, from before manifests were signed."""
     if not authors.has(Role.CHARGING):
         verdict.check("I7", "every entry is made by charging (no author was checked: DANBAO_VKEYS names no key of it)")
         return
@@ -156,7 +156,7 @@ async def _check_tree(connection: Connection, entries: Sequence[_EntryRow], tree
 
 
 async def _check_days(connection: Connection, facts: Facts, entries: Sequence[_EntryRow], check: Check) -> None:
-    """The checkpoint of a day covers every manifest of its cut; the newest day may still wait for one."""
+    """Check that a day's checkpoint covers every manifest of its cut; the newest day may still wait for one."""
     place = {(row.run, row.number): row.index for row in entries}
     sizes = {row["day"]: row["size"] for row in await connection.fetch("select day, size from ledger.day_checkpoint")}
     for closed in facts.closed:
@@ -191,7 +191,7 @@ def _check_note(check: Check, name: str, note: Note, vkeys: Sequence[VerifierKey
 
 
 async def _check_witness(views: Views, tree: _Tree, check: Check) -> None:
-    """The witness was read after us: it may know a larger log, but then ours has grown to that by now."""
+    """Check the witness's log, read after ours: it may be larger, but then ours has grown to that by now."""
     origins = {row["origin"] for row in await views.ours.fetch("select distinct origin from ledger.checkpoint")}
     for row in await views.platform.fetch("select origin, size, root from national_platform.witnessed order by size"):
         if row["origin"] not in origins:

@@ -1,4 +1,4 @@
-"""Assessed numbers: each was presumed, at the right amount and place, and none that came stays charged."""
+"""Check assessed numbers: each was presumed, at the right amount and place, and is reversed once its order came."""
 
 from collections import Counter, defaultdict
 from datetime import date
@@ -102,7 +102,7 @@ async def check_assessments(connection: Connection, facts: Facts, verdict: Verdi
 
 
 async def _expected(connection: Connection, facts: Facts, gaps: list[_GapRow]) -> dict[GapKey, Basis]:
-    """What must be charged of these gaps, by the rule in force when the day began."""
+    """Return the numbers of these gaps to charge, by the rule in force when the day began."""
     by_day: dict[tuple[int, str, date], list[_GapRow]] = defaultdict(list)
     for gap in gaps:
         by_day[gap.enterprise, gap.series, gap.insured_on].append(gap)
@@ -137,7 +137,7 @@ async def _worked_out(
 
 
 def _check_taken_back(check: Check, rows: list[_AssessmentRow]) -> None:
-    """Within what it takes from, at its amount and place, and no number twice."""
+    """Check that a reversal lies within its assessment, at its amount and place, and takes no number twice."""
     charged: dict[tuple[int, int | None], _AssessmentRow] = {
         (row.batch, row.leaf_index): row for row in rows if row.of_batch is None
     }

@@ -13,7 +13,7 @@ TotalKey = tuple[date | None, str, str | None, str | None, str, str | None, int 
 
 @dataclass(slots=True)
 class Tally:
-    """Rows of one batch that count as the same."""
+    """Sums over the rows of one batch with equal key."""
 
     key: TotalKey
     orders: int = 0
@@ -33,7 +33,7 @@ class BatchContents:
     expected: int
     """Leaves that its manifest says it has."""
     tallies: dict[object, Tally] = field(default_factory=dict)
-    """By their key, or by what is at hand for each row and has the same key (`entries.py`)."""
+    """By key, or by an object that replaces the key (`_Alike` in `order_rows.py`)."""
     days: set[date] = field(default_factory=set)
     count: int = 0
     _indexes: list[int] = field(default_factory=list)
@@ -41,7 +41,7 @@ class BatchContents:
     _root: bytes | None = None
 
     def take_leaf(self, index: int, leaf: bytes) -> None:
-        """One more leaf, in any order; what comes after the last expected one makes `count` another."""
+        """Add a leaf, in any order; a leaf beyond the expected number makes `count` differ."""
         self.count += 1
         if self._root is None:
             self._indexes.append(index)
@@ -51,19 +51,19 @@ class BatchContents:
                 self._indexes, self._leaves = [], []
 
     def root(self) -> bytes:
-        """The root over the leaves, in the order of their indexes."""
+        """Compute the root over the leaves, in the order of their indexes."""
         if self._root is not None:
             return self._root
         return merkle_root([leaf for _, leaf in sorted(zip(self._indexes, self._leaves, strict=True))])
 
     def add(self, key: TotalKey, orders: int = 1, premium: int = 0) -> None:
-        """So many orders more that count as `key`."""
+        """Add orders and premium to the sums of `key`."""
         tally = self.tallies.setdefault(key, Tally(key))
         tally.orders += orders
         tally.premium += premium
 
     def sums(self) -> dict[TotalKey, tuple[int, int]]:
-        """Orders and premium."""
+        """Return orders and premium by key."""
         sums: dict[TotalKey, tuple[int, int]] = {}
         for tally in self.tallies.values():
             orders, premium = sums.get(tally.key, (0, 0))

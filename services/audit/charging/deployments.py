@@ -14,13 +14,13 @@ from services.audit.facts import Facts, Manifest
 from shared.adapters.postgres.pool import Connection
 
 _RUNS: Final = 32
-"""Bits of a run's id, which is a database's own: another deployment's ids begin above them."""
+"""Bits of a run's id, which is unique in one database: another deployment's ids begin above them."""
 _BATCHES: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Charging:
-    """One deployment: its database, what was read of it first, its rows."""
+    """One deployment: its database, facts and rows."""
 
     connection: Connection
     facts: Facts
@@ -28,7 +28,7 @@ class Charging:
 
 
 def join_facts(parts: Sequence[Facts]) -> Facts:
-    """What the books are held against: the manifests of all, under batch numbers that differ."""
+    """Merge the facts of all deployments, with batch numbers that are unique across them."""
     if len(parts) == 1:
         return parts[0]
     manifests: dict[int, Manifest] = {}

@@ -22,7 +22,7 @@ CLEAN: Final = (
     "charging.parked.", "charging.conflict.redacted", "charging.refused_message.", "ledger.refused_message.",
     "reporting.refused_message.", "reporting.access_note.",
 )  # fmt: skip
-"""Beginnings of columns in which nothing of a message is left in clear."""
+"""Prefixes of columns that hold no clear text of a message."""
 EXEMPT: Final = {
     "order_id": "the enterprise's own numbering: judged by share",
     "received": "a hash of 32 bytes",
@@ -59,7 +59,7 @@ TOKENS: Final = (
 
 
 async def check_identities(books: Connection, charging: Sequence[Connection], verdict: Verdict) -> None:
-    """Citizen's and mobile numbers in every column; order ids by their share; tokens that are not 32 bytes."""
+    """Search every column for identity and mobile numbers, check order ids by their share, and tokens for 32 bytes."""
     check = verdict.check("I8", "no identity is stored where a rule keeps it out, and workers are tokens of 32 bytes")
     for connection in charging:
         await _check_schemas(connection, check, ["charging"])

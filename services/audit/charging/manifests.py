@@ -1,4 +1,4 @@
-"""Rows against manifests and positions: I1, I2 and the first half of I4."""
+"""Check rows against manifests and positions: I1, I2 and the first half of I4."""
 
 from collections import Counter, defaultdict
 from typing import Final
@@ -16,7 +16,7 @@ _WITHOUT_PLACE = ("parked", "conflict")
 
 
 async def check_manifests(connection: Connection, facts: Facts, rows: RowReader, verdict: Verdict) -> None:
-    """Every batch's rows against its manifest."""
+    """Check every batch's rows against its manifest."""
     _check_sums(facts, verdict)
     await _check_positions(connection, facts, rows, verdict)
     leaves = verdict.check("I4", "every leaf and root recomputed from the rows is the manifest's")
@@ -33,7 +33,7 @@ async def check_manifests(connection: Connection, facts: Facts, rows: RowReader,
 
 
 def _check_sums(facts: Facts, verdict: Verdict) -> None:
-    """I2, and that numbers have no gaps."""
+    """Check I2 and that manifest numbers have no gaps."""
     check = verdict.check("I2", "events = charged + excluded + recorded + parked + repeats + conflicts, per manifest")
     last: dict[str, int] = defaultdict(int)
     for manifest in facts.manifests.values():
@@ -73,7 +73,7 @@ async def _check_positions(connection: Connection, facts: Facts, rows: RowReader
 
 
 def _events(manifest: Manifest) -> list[Total]:
-    """The totals that count events; settlements and corrections hold rows that charging made itself."""
+    """Return the totals that count events; settlements and corrections hold rows derived by charging."""
     return manifest.reported.totals if manifest.reported.kind == "orders" else []
 
 

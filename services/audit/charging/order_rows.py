@@ -1,4 +1,4 @@
-"""The rows of orders: each hashed again, counted again and, where it is a charge, rated again.
+"""Hash and count every row of an order again, and rate it again where it is a charge.
 
 What all rows of one day and kind in one place have in common is computed once (`_Alike`), and the sums of one batch's
 rows are kept in a `Tally` that a row reaches with one lookup: this code runs for every order ever charged.
@@ -44,7 +44,7 @@ def _read_sql(column: OrderColumn) -> str:
 
 
 ENTRY: Final = ", ".join(["batch", "leaf_index", *map(_read_sql, LEAF_COLUMNS)])
-"""The columns of a row that its leaf is made of."""
+"""The columns of a row that are in its leaf."""
 ENTRIES: Final = f"""
     with own as (
         select accepted_at, enterprise, order_id, worker_key, max(kind) as last
@@ -91,7 +91,7 @@ class EntryReader:
         self._stretches: dict[tuple[str, str, Industry], _Stretches] = {}
 
     def take(self, row: OrderRow) -> None:
-        """Hash, count and rate a row; what cannot be is a finding."""
+        """Hash, count and rate a row; an impossible row is a finding."""
         try:
             self._take(row)
         except (LookupError, ValueError, OverflowError, struct.error) as error:
@@ -126,9 +126,9 @@ class EntryReader:
         return alike
 
     def _begin(self, contents: BatchContents, alike: _Alike, row: OrderRow) -> Tally:
-        """The first row of its batch that is so: on which closed day such rows count, and what is noted of them.
+        """Begin the tally of a batch's first row of this kind, with the closed day that counts such rows.
 
-        That is their own day, or the first whose cut reached the batch.
+        They count on their own day, or on the first day whose cut reached the batch.
         """
         tally = contents.tallies[alike] = Tally(alike.key)
         contents.days.add(alike.day)
@@ -197,7 +197,7 @@ def _outcome(row: OrderRow) -> tuple[str, str | None]:
 
 
 def _of_employee(outcome: Outcome) -> Outcome:
-    """What an outcome becomes for a worker who is insured as an employee."""
+    """Return the outcome for a worker who is insured as an employee."""
     return outcome if isinstance(outcome, Excluded) else Excluded(ExclusionReason.INSURED_AS_EMPLOYEE)
 
 
@@ -219,17 +219,17 @@ def _fits(line: TariffLine, row: OrderRow, alike: _Alike) -> bool:
 
 
 def insured_on(accepted: int) -> date:
-    """The day in Asia/Shanghai of microseconds since 1970."""
+    """Convert microseconds since 1970 to the day in Asia/Shanghai."""
     return numbered_day((accepted + _SHANGHAI_US) // _DAY_US)
 
 
 def token_of(row: OrderRow) -> bytes:
-    """The worker's 32 bytes."""
+    """Return the worker's token of 32 bytes."""
     return join_token(row["worker_key"], bytes(row["worker_rest"]))
 
 
 def name_of(row: OrderRow, uscc: str) -> str:
-    """How findings call a row."""
+    """Return the name of a row in findings."""
     number = row["kind"]
     kind = RowKind(number).name.lower() if number < RowKind.RERATED else f"{RERATED} {number}"
     return f"charging.entry {kind} of order {row['order_id']} ({uscc}, insured {insured_on(row['accepted'])})"
@@ -241,7 +241,7 @@ def encoded_uscc(uscc: str) -> bytes:
 
 
 def entry_leaf(row: OrderRow, uscc: bytes, worker: bytes) -> bytes:
-    """The leaf's content, from the stored columns only."""
+    """Encode the leaf's content from the stored columns only."""
     return order_leaf(
         row["kind"], uscc, row["accepted"],
         NO_INT64 if row["ended"] is None else row["ended"], NO_INT64 if row["sequence"] is None else row["sequence"],

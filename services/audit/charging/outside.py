@@ -156,7 +156,7 @@ class _Versions:
     _cache: dict[int, tuple[Declared, Counter[Place]] | None] = field(default_factory=dict)
 
     def at(self, index: int) -> tuple[Declared, Counter[Place]] | None:
-        """None where no signed manifest of the day is there yet."""
+        """None where the day has no signed manifest yet."""
         if index not in self._cache:
             self._cache[index] = self._work_out(index)
         return self._cache[index]
@@ -180,7 +180,7 @@ class _Versions:
 
 
 async def check_outside(books: Connection, charging: Sequence[Charging], facts: Facts, verdict: Verdict) -> None:
-    """What the ledger keeps of orders outside, against rows and manifests, and against what charging answered."""
+    """Check the ledger's orders outside declarations against rows, manifests and charging's answers."""
     check = verdict.check("I10", "orders outside signed declarations, recomputed from the rows and the manifests")
     stored, by_key = Counter[PlaceKey](), Counter[LineKey]()
     archived: set[date] = {day for part in charging for day in part.facts.archived}
@@ -204,7 +204,7 @@ def _some(counts: Counter[Key]) -> dict[Key, int]:
 
 
 async def _answered(part: Charging, facts: Facts) -> Counter[LineKey]:
-    """What the answers that days were closed on say."""
+    """Sum the answers that days were closed on."""
     attempts = {closed.day: closed.attempt for closed in facts.closed}
     answers: dict[date, DayCounted] = {}
     for row in await fetch_structs(part.connection, _AnswerRow, _ANSWERS):
@@ -307,7 +307,7 @@ def _last(facts: Facts, order: list[_OrderRow], index: int) -> _OrderRow | None:
 
 
 async def check_decisions(connection: Connection, facts: Facts, verdict: Verdict) -> None:
-    """Every reversal by decision is one that two persons named, to the order."""
+    """Check that every reversal by decision was decided by two persons, order by order."""
     check = verdict.check(
         "I10", "orders outside are reversed by decisions of two persons, and exactly those that they name"
     )

@@ -1,4 +1,4 @@
-"""Quarantined messages that nobody has reviewed: something was sent that is in no book, and a person has to say why."""
+"""Check for quarantined messages without a review: a person has to explain a message that is in no book."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Every row of charging, read once: rated again, hashed again, counted again.
+"""Read every row of charging once: rate, hash and count it again.
 
 Rows come as they lie in the table, which is nearly in the order of batches: a batch's leaves are held until it has as
 many as its manifest says, and then only their root. So memory holds
@@ -33,7 +33,7 @@ ASSESSMENTS: Final = ("presumed", "declared_unused", "arrived")
 """What the codes in `why` mean; services/charging/migrations/versions/0001_charging.sql describes the columns."""
 FETCH_ROWS: Final = 5_000
 ARCHIVE: Final = Path("archive")
-"""Where archived days are, unless somebody says where."""
+"""Default folder of archived days."""
 _KEPT: Final = """
     select batch, leaf_index, topic, partition, record_offset, record_time_ms, received, 5 as kind, reason
     from charging.parked
@@ -57,7 +57,7 @@ class _KeptRow(Struct, frozen=True):
 
 
 class _DeclarationRow(Struct, frozen=True):
-    """A row of `charging.declaration`, as far as its leaf says."""
+    """The columns of `charging.declaration` that are in its leaf."""
 
     batch: int
     leaf_index: int
@@ -69,7 +69,7 @@ class _DeclarationRow(Struct, frozen=True):
 
 
 class _AssessmentRow(Struct, frozen=True):
-    """A row of `charging.assessment`, as far as its leaf says."""
+    """The columns of `charging.assessment` that are in its leaf."""
 
     batch: int
     leaf_index: int
@@ -95,7 +95,7 @@ class RowReader:
         self.kept: Counter[tuple[str, int, int]] = Counter()
 
     async def read(self, connection: Connection, archive: Path = ARCHIVE) -> None:
-        """Read all, archived days too, in a transaction; entries come last."""
+        """Read all rows, including archived days, in one transaction; entries come last."""
         # A join that does not fit gives its rows in another order, and leaves would wait for each other.
         await connection.execute("set local work_mem = '256MB'")
         async for kept in stream_structs(connection, _KeptRow, _KEPT, prefetch=FETCH_ROWS):

@@ -22,12 +22,12 @@ from shared.domain.scheme.cancellation import reverses
 
 
 def _is_charge(name: str) -> str:
-    """Kinds of row (docs/decisions/0005): charges 1, 8, 10 ..., the reversal of each 4, 9, 11 ..."""
+    """SQL: whether a row is a charge (docs/decisions/0005): charges 1, 8, 10 ..., the reversal of each 4, 9, 11 ..."""
     return f"({name}.kind = 1 or {name}.kind >= 8 and {name}.kind % 2 = 0)"
 
 
 def _order(name: str) -> str:
-    """Which order a row is of: the table's key but the kind."""
+    """SQL: the order of a row, which is the table's key without the kind."""
     return f"({name}.accepted_at, {name}.enterprise, {name}.order_id, {name}.worker_key)"
 
 
@@ -42,7 +42,7 @@ def _join_row_of_order(name: str, of: str, which: str) -> str:
 
 
 def _reversal(name: str, of: str) -> str:
-    """What took that charge back."""
+    """SQL: join the reversal of that charge."""
     return _join_row_of_order(name, of, f"e.kind = case {of}.kind when 1 then 4 else {of}.kind + 1 end")
 
 
@@ -52,7 +52,7 @@ def _last_charge(name: str, of: str) -> str:
 
 
 def _repeated(row: str) -> str:
-    """What a reversal or a re-rated charge repeats of the charge before it."""
+    """SQL: the columns that a reversal or a re-rated charge repeats from the charge before it."""
     return f"({', '.join(f'{row}.{name}' for name in INHERITED_COLUMNS)})"
 
 
@@ -138,7 +138,7 @@ class _DeclarationRow(Struct, frozen=True):
 
 
 async def check_settlements(connection: Connection, facts: Facts, verdict: Verdict) -> None:
-    """All of it, in a transaction."""
+    """Run all checks of reversals, in one transaction."""
     check = verdict.check("I4", "every reversal takes back its own charge, and every one that is due was written")
     async for reversal in stream_structs(connection, _ReversalRow, _REVERSALS, prefetch=FETCH_ROWS):
         if fault := _fault(facts, reversal):
@@ -221,14 +221,14 @@ async def _check_uncovered(connection: Connection, verdict: Verdict) -> None:
 
 
 def _signed_of(row: _DeclarationRow) -> Signed | None:
-    """The signature of a kept declaration with what it signs; None for one that is not signed."""
+    """Return the signature of a kept declaration with the signed bytes; None for an unsigned one."""
     if row.revision is None or row.key_id is None or row.signature is None or row.signed_data is None:
         return None
     return Signed(row.revision, row.key_id, row.signature, row.signed_data)
 
 
 def _signature_fault(keys: DeclarationKeys, facts: Facts, row: _DeclarationRow, signed: Signed) -> str | None:
-    """Why the enterprise's signature of a kept declaration is none, over the bytes that it sent."""
+    """Return why the enterprise's signature of a kept declaration does not hold over the bytes that it sent."""
     try:
         message = msgspec.json.decode(signed.data, type=Declaration)
     except msgspec.MsgspecError as error:

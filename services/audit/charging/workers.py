@@ -1,4 +1,4 @@
-"""Whom the rows charge, as the closed days count it: workers, those met for the first time, employees, hours."""
+"""Collect the charged workers by the closed day that counts them: distinct, first-time, employees, hours."""
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -23,11 +23,11 @@ class Workers:
     """Acceptances by hour."""
 
     def hours_of(self, counted_on: date, where: Where) -> list[int]:
-        """The 24 counts to which an acceptance there adds."""
+        """Return the 24 hourly counters of a day and place."""
         return self.hours[counted_on].setdefault(where, [0] * 24)
 
     def join(self, other: "Workers") -> None:
-        """Add another deployment's: its enterprises are others, its workers may be the same."""
+        """Add the workers of another deployment, which has other enterprises but may have these workers."""
         for key, workers in other.met.items():
             self.met[key] |= workers
         self.employees += other.employees
@@ -35,7 +35,7 @@ class Workers:
             self.hours[day] |= hours
 
     def distinct(self) -> Distinct:
-        """How many workers each day counts, each worker once an enterprise and once a province."""
+        """Count the workers of each day, each worker once an enterprise and once a province."""
         counts: Distinct = defaultdict(Counter)
         for (day, province), enterprises_of in self._by_province().items():
             known: dict[str | None, set[bytes]] = defaultdict(set)
@@ -48,7 +48,7 @@ class Workers:
         return counts
 
     def first_time(self) -> dict[tuple[date, str], set[bytes]]:
-        """Of each day that counts and each province the workers who were never charged there before."""
+        """Return by counting day and province the workers who were never charged there before."""
         new_workers: dict[tuple[date, str], set[bytes]] = defaultdict(set)
         known: dict[str, set[bytes]] = defaultdict(set)
         for counted_on, where in sorted(self.met):
@@ -59,7 +59,7 @@ class Workers:
         return new_workers
 
     def _by_province(self) -> dict[tuple[date, str], list[tuple[date, str]]]:
-        """Of each insured day and province, who counts when: days and enterprises."""
+        """Return by insured day and province the counting days and enterprises."""
         by_province: dict[tuple[date, str], list[tuple[date, str]]] = defaultdict(list)
         for counted_on, (day, uscc, province) in self.met:
             by_province[day, province].append((counted_on, uscc))
