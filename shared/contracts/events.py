@@ -1,4 +1,4 @@
-"""What an enterprise sends: CloudEvents 1.0, structured JSON, one definition for each type.
+"""Defines the events that an enterprise sends: CloudEvents 1.0, structured JSON, one definition for each type.
 
 Decoded by the thousand, hence msgspec (decision 0004). The envelope may carry extension attributes, as CloudEvents
 allows; `data` may not: an unknown field there is a misunderstanding, and the event is parked with its name.

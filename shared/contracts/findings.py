@@ -1,4 +1,4 @@
-"""What the discrepancy register (差异登记) may hold: a closed list of kinds, and a finding as charging hands it over.
+"""Defines the findings of the discrepancy register (差异登记): a closed list of kinds, and their form on the wire.
 
 A finding names something that does not agree; it does not say who is at fault. JSON, msgspec. Every field is bounded
 (shared/contracts/bounds.py), so the register can keep every finding that decodes.

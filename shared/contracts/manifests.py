@@ -1,4 +1,4 @@
-"""What the services exchange: batch manifests, the close of a day, statements, remittances.
+"""Defines the messages between services: batch manifests, the close of a day, statements, remittances.
 
 Amounts are integers of 0.0001 yuan, signed; counts are of events or orders. JSON, msgspec. Every field is
 bounded (shared/contracts/bounds.py).

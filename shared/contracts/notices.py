@@ -1,4 +1,4 @@
-"""What others report to the regulator's register: injury notices, and their own counts of an enterprise's orders.
+"""Defines what others report to the regulator's register: injury notices, and their own counts of orders.
 
 At least once; the first message of an id holds, another content under it is a finding. JSON, msgspec.
 """

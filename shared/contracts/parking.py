@@ -1,4 +1,4 @@
-"""Why an event is parked (搁置): a closed list. A parked event keeps its bytes and can be sent again after a mend."""
+"""Lists the reasons to park an event (搁置). A parked event keeps its bytes and can be sent again after a mend."""
 
 from enum import StrEnum
 

@@ -1,4 +1,4 @@
-"""Why a message of an internal topic is quarantined (隔离): kept whole, sealed, with one of these reasons; an alarm.
+"""Lists the reasons to quarantine (隔离) a message of an internal topic: it is kept whole, sealed, and is an alarm.
 
 A quarantined message is acknowledged, and the next one is handled. A person reviews it or has it handled again.
 """

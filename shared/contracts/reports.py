@@ -1,4 +1,4 @@
-"""What is reported to the national platform (全国信息平台), and what it answers.
+"""Defines the reports to the national platform (全国信息平台), and its answers.
 
 No public specification of its interface was found, so this profile is our own and carries a version; a real one
 would replace `shared/adapters/http/national_platform.py` and this module. Money is decimal strings in yuan; days are

@@ -1,4 +1,4 @@
-"""Who may do what on Kafka: the one table. ACLs, quotas, logins, docs and tests are made from it.
+"""Defines who may do what on Kafka: the one table. ACLs, quotas, logins, docs and tests are made from it.
 
 What is not in the table is refused. `setup`, the principal of the job that makes topics, logins and ACLs, is a super
 user of the cluster and therefore has no row. In Kafka, a principal that may read or write a topic may describe it, and

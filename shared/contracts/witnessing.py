@@ -1,4 +1,4 @@
-"""What a log sends its witness (C2SP tlog-witness, `add-checkpoint`): the size it knows, a proof, a new checkpoint."""
+"""Encodes a log's request to its witness (C2SP tlog-witness, `add-checkpoint`): known size, proof, new checkpoint."""
 
 import base64
 import binascii

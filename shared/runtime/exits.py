@@ -1,4 +1,4 @@
-"""What the exit status of `danbao` says; the one place that lists them.
+"""Lists the exit statuses of `danbao`, and what each means.
 
 0    done
 1    the requested work failed: an audit found something, a day was refused, documents differ

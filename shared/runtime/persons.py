@@ -1,4 +1,4 @@
-"""Who decides: assertions that a person signs for one service and one minute.
+"""Makes and checks assertions of persons who decide: each is signed for one service and one minute.
 
 A key says which program calls; it decides nothing. A decision (closing, billing, re-rating, resuming, reviewing) takes
 its person from an assertion in the header `Danbao-Person`: a JSON Web Token (RFC 7519) signed with Ed25519 under the

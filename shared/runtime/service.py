@@ -1,4 +1,4 @@
-"""How a service is put together and run: uvicorn owns the process, FastAPI the routes, tasks do the work.
+"""Composes and runs a service: uvicorn owns the process, FastAPI the routes, tasks do the work.
 
 Exit statuses: 0 a clean stop, 3 it could not start, 70 it had to stop (the reason is logged and was in /readyz), 78 its
 settings or data files are refused, with one line that says why.

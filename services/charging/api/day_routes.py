@@ -1,4 +1,4 @@
-"""What a day's close shows: its workers, those whom it excluded, its findings."""
+"""Serves what a day's close shows: its workers, those whom it excluded, its findings."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""How far charging is, manifests that were missed, and a settling step out of turn."""
+"""Serves charging's progress and missed manifests, and runs a settling step on request."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated

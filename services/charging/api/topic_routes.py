@@ -1,4 +1,4 @@
-"""What an operator decides about a topic of orders."""
+"""Resumes a paused topic of orders on an operator's decision."""
 
 from typing import Annotated
 

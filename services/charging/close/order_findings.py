@@ -1,4 +1,4 @@
-"""What a day's close shows about single orders: conflicts, re-sends, ends without acceptance, late and stray ones.
+"""Finds what a day's close shows about single orders: conflicts, re-sends, ends without acceptance, late ones, strays.
 
 Computed after the count, over exactly its rows, so that the same question always gets the same answer. Set-wise: each
 kind is one statement over the day's part or less; a finding is one enterprise, province and insured day.

@@ -1,4 +1,4 @@
-"""What the broker says of the logs that positions lie in: where they begin and end, and which topic they are of."""
+"""Reads from the broker where the logs of positions begin and end, and which topic they are of."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What a close finds odd in the numbers and manifests of an enterprise: findings for the regulator's register.
+"""Finds faults in an enterprise's numbers and manifests at a close, for the regulator's register.
 
 The day's own close checks whether it has a manifest; the next close compares the manifest with what arrived: numbers
 given around midnight may be counted to either day.

@@ -1,4 +1,4 @@
-"""What was received from an enterprise for a counted day: the facts of its acknowledgement (接收确认)."""
+"""Reads what was received from an enterprise for a counted day: the facts of its acknowledgement (接收确认)."""
 
 from collections import Counter
 from datetime import date

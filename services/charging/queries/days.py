@@ -1,4 +1,4 @@
-"""What a counted day says of workers: whom it registered, and whom it excluded as employees. Reads only."""
+"""Reads the workers of a counted day: those whom it registered, and those whom it excluded as employees."""
 
 from datetime import date
 from typing import Final

@@ -1,4 +1,4 @@
-"""How far charging is: committed manifests, positions, and what waits for a person. Reads only."""
+"""Reads charging's progress: committed manifests, positions, and what waits for a person."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""What the scheme says of one day, as a table for the database: a few spans of time for each place. Pure."""
+"""Tabulates the scheme of one day for the database: a few spans of time for each place. Pure."""
 
 from collections.abc import Iterable
 from datetime import datetime

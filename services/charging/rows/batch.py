@@ -1,4 +1,4 @@
-"""What one batch will write. Pure."""
+"""Holds what one batch will write. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

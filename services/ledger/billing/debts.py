@@ -1,4 +1,4 @@
-"""What each party owes, read from the rows, and how money and advances are set against it."""
+"""Reads what each party owes, and sets money and advances against it."""
 
 from collections import defaultdict
 from datetime import date

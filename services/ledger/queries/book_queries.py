@@ -1,4 +1,4 @@
-"""What the ledger's API answers from the books; money leaves as decimal strings in yuan."""
+"""Answers the ledger's API from the books; money leaves as decimal strings in yuan."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""How this process connects to Kafka: protocol, mechanism, login and certificates, from settings and files.
+"""Builds this process's connection to Kafka: protocol, mechanism, login and certificates, from settings and files.
 
 Every client of the project is made with `client_options`; FastStream, which wraps the same options into objects, with
 `broker_options`. A secret is read from a file or comes from a command, never from a variable. Any fault in

@@ -1,4 +1,4 @@
-"""What an error of a handler means for its message: refuse it for good, wait, or try again."""
+"""Maps an error of a handler to the fate of its message: refuse it for good, wait, or try again."""
 
 import re
 from typing import Final, Literal

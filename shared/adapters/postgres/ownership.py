@@ -1,4 +1,4 @@
-"""Who owns a schema and what everybody else may do in its database.
+"""Sets who owns a schema and what all others may do in its database.
 
 Migrations run as the administrator, who may be a superuser. Nothing keeps belonging to the administrator: after each
 migration the schema and all that is in it go to `danbao_<schema>_owner`, a role that cannot log in and is no superuser.

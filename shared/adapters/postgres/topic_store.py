@@ -1,4 +1,4 @@
-"""How far a service has read each internal topic, and what it quarantined, in the service's own database.
+"""Stores how far a service has read each internal topic, and what it quarantined, in the service's own database.
 
 Tables of each schema: `topic_position`, `refused_message` (the quarantine, sealed by `sealed_messages`) and
 `refused_review`. A position is moved by compare-and-set, so of two readers one notices that the other was quicker; a

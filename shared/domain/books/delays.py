@@ -1,4 +1,4 @@
-"""How late acceptances are sent: fixed buckets, so that distributions of enterprises, days and months compare."""
+"""Defines fixed buckets for the delays of acceptances, so that enterprises, days and months compare."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""What a day's figures could plausibly be, from their own history: medians and typical deviations, nothing else.
+"""Estimates a day's plausible figures from their own history: medians and typical deviations, nothing else.
 
 Expected is the median of the same weekday in the weeks before. How far days usually lie from such medians, over all
 weekdays of these weeks, is the spread; a day is implausible when it lies further away than TIMES_SPREAD of it. Days

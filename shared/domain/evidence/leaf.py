@@ -1,4 +1,4 @@
-"""What of a row is hashed: the leaf of the evidence. One function a kind of row, with checked-in vectors.
+"""Encodes the hashed content of a row: the leaf of the evidence. One function a kind of row, with checked-in vectors.
 
 A leaf's content is a version byte, a byte for the kind of row, the fixed columns big-endian, then each variable column
 behind its length in two bytes. A missing number is the smallest of its width, a missing text has length 0xFFFF. Nothing

@@ -1,4 +1,4 @@
-"""Who takes part, and since when: provinces join, enterprises are enrolled by province and industry."""
+"""Defines who takes part, and since when: provinces join, enterprises are enrolled by province and industry."""
 
 from dataclasses import dataclass
 from datetime import date, datetime

@@ -1,4 +1,4 @@
-"""How routes answer with structs."""
+"""Encodes structs as JSON answers of routes."""
 
 import msgspec
 from fastapi import Response

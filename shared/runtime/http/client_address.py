@@ -1,4 +1,4 @@
-"""Where a request came from: the peer's address, or what named proxies say of it in X-Forwarded-For.
+"""Finds where a request came from: the peer's address, or what named proxies say of it in X-Forwarded-For.
 
 A caller that reaches a port that Docker publishes has the address of the network's gateway, so a gateway is never
 taken for a proxy: a caller could write any address into the header.

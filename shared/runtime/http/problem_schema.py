@@ -1,4 +1,4 @@
-"""How the description of the interface shows errors: application/problem+json (RFC 9457)."""
+"""Describes errors in the OpenAPI document: application/problem+json (RFC 9457)."""
 
 from http import HTTPStatus
 from typing import Any, Final

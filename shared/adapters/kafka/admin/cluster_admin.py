@@ -1,4 +1,4 @@
-"""What the setup job reads and changes in a cluster: ACLs, SCRAM users, quotas, topics and their settings."""
+"""Reads and changes a cluster for the setup job: ACLs, SCRAM users, quotas, topics and their settings."""
 
 import hashlib
 import secrets

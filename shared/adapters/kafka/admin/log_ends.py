@@ -1,4 +1,4 @@
-"""Where a log really ends.
+"""Finds where a log really ends.
 
 A broker's list of end offsets may lag behind it: the embedded one names the base of the last batch. Behind a held
 position that would indicate a recreated log, so a suspicion is confirmed by a fetch, whose high watermark is right on

@@ -1,4 +1,4 @@
-"""What a service measures of the internal topics that it reads, named alike in every service."""
+"""Measures the internal topics that a service reads, by names that all services share."""
 
 from typing import Final
 

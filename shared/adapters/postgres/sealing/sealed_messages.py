@@ -1,4 +1,4 @@
-"""What stays of a quarantined message: hash, length and a redacted form to read; its bytes and headers are sealed.
+"""Reduces a quarantined message to hash, length and a redacted form to read; its bytes and headers are sealed.
 
 The table is `refused_message` of each schema that has a quarantine. A message can be opened, and so replayed, for as
 long as the key of its day lives (docs/decisions/0019). The headers are sealed with it, so its signature is not lost.
