@@ -29,9 +29,9 @@ EVERYTHING = {
 }
 
 
-async def tell_a_month(house: House) -> None:
+async def receive_a_month(house: House) -> None:
     """Eight days of ten orders, and the statement over them."""
-    await house.tell(*(closed_day(day, [total(day, "charged", 10)]) for day in DAYS), statement(80))
+    await house.receive(*(closed_day(day, [total(day, "charged", 10)]) for day in DAYS), statement(80))
 
 
 async def times_taken(platform_database: str) -> dict[str, int]:
@@ -70,7 +70,7 @@ async def test_everything_at_once_and_each_report_is_held_once(
 ) -> None:
     keys = make_keys(tmp_path)
     async with reporting_house(database, platform_database, keys, OtherServices(), EVERYTHING) as house:
-        await tell_a_month(house)
+        await receive_a_month(house)
         refusals = 0
         while sent_again := await send_refused_again(house):
             refusals += sent_again
@@ -86,7 +86,7 @@ async def test_a_platform_slower_than_our_patience_keeps_each_report_once(
     async with reporting_house(
         database, platform_database, keys, OtherServices(), slow, report_timeout_seconds=0.3
     ) as house:
-        await tell_a_month(house)
+        await receive_a_month(house)
 
         async def has_tried() -> bool:
             return (await house.status())["sent"] == len(DAYS) + 1

@@ -131,9 +131,9 @@ async def test_orders_dropped_before_they_are_numbered_are_noticed_from_outside(
     notice = InjuryNoticed(notice_id="n-1", worker_id=lost, injured_at=at, noticed_at=at, enterprise=RIDES)
     total = TotalReported(source="meters", enterprise=RIDES, day=DAY, count=ORDERS)
     async with reporting_house(database, platform_database, make_keys(tmp_path), OtherServices()) as reporting:
-        await reporting.tell(notice, total)
+        await reporting.receive(notice, total)
         reporting.others.findings[str(DAY)] = closes[0]
-        await reporting.tell(closed_day(DAY, []))
+        await reporting.receive(closed_day(DAY, []))
 
         async def has_both() -> bool:
             return {discrepancy["kind"] for discrepancy in await reporting.discrepancies()} == {

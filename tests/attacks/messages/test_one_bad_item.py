@@ -160,7 +160,7 @@ async def test_a_statement_that_no_report_can_hold_is_named_and_all_others_are_d
     for number, (reported, reasons) in enumerate(STATEMENTS):
         name = await plant_statement(owner, f"91110000FAKE{number:06}", reported)
         expected |= {(step, name): reason for step, reason in reasons.items()}
-    await house.tell(statement(9, GREEN), closed_day(GOOD, [total(GOOD, "charged", 9)]))
+    await house.receive(statement(9, GREEN), closed_day(GOOD, [total(GOOD, "charged", 9)]))
     await wait_for(house, expected)
     await wait_until_done(house, 2)
     declared = await values(owner, "select statement_id from reporting.report where kind = 'declaration'")
@@ -199,7 +199,7 @@ async def test_a_day_that_cannot_be_used_is_named_and_the_days_after_it_are_done
     )
     bad_place = total(october[4], "charged", 1, enterprise="x", province="zz")
     await plant_day(owner, october[4], None, bad_place, total(october[4], "charged", 2))
-    await house.tell(closed_day(GOOD, [total(GOOD, "charged", 9)]))
+    await house.receive(closed_day(GOOD, [total(GOOD, "charged", 9)]))
     await wait_for(
         house,
         {
@@ -234,7 +234,7 @@ async def test_what_is_set_aside_is_done_once_it_is_mended_and_an_operator_asks(
 ) -> None:
     house, owner = opened
     others.answers["/v1/days/2026-10-02/findings"] = {"findings": "none"}
-    await house.tell(closed_day(date(2026, 10, 2), []), closed_day(GOOD, []))
+    await house.receive(closed_day(date(2026, 10, 2), []), closed_day(GOOD, []))
     await wait_for(house, {("examine_day", "2026-10-02"): "wrong_answer"})
     assert (await house.client.post("/v1/set-aside/retry", json={"step": "examine_day"})).json() == {"items": 1}
 
@@ -271,8 +271,8 @@ async def test_notices_and_totals_that_cannot_be_checked_are_named_and_all_other
         row = (day, GOOD, BLUE, "44", [HUGE], HUGE + 1, 0)
         await owner.execute("insert into reporting.day_figure values ($1, $2, $3, $4, $5, $6, $7)", *row)
     for enterprise in (BLUE, GREEN):
-        await house.tell(TotalReported(source="bank", enterprise=enterprise, day=GOOD, count=5))
-    await house.tell(closed_day(GOOD, []))
+        await house.receive(TotalReported(source="bank", enterprise=enterprise, day=GOOD, count=5))
+    await house.receive(closed_day(GOOD, []))
     await wait_for(
         house,
         {
@@ -289,7 +289,7 @@ async def test_notices_and_totals_that_cannot_be_checked_are_named_and_all_other
 
     await eventually_async(are_checked, "all other notices and totals")
     sightings = "select count(*) from reporting.discrepancy_sighting"
-    await house.tell(closed_day(GOOD + timedelta(days=1), []))
+    await house.receive(closed_day(GOOD + timedelta(days=1), []))
 
     async def are_checked_again() -> bool:
         return await values(owner, "select count(*) from reporting.injury_check") == {402}
@@ -307,7 +307,7 @@ async def test_a_report_that_cannot_be_sent_is_named_and_all_others_are_sent(ope
         report = "insert into reporting.report (report_id, kind, period, province, as_of, body, body_sha256)"
         await owner.execute(f"{report} values ($1, $2, $3, $4, $5, $6, $7)", name, *row)
     await owner.execute("insert into reporting.delivery (report_id) select report_id from reporting.report")
-    await house.tell(closed_day(GOOD, [total(GOOD, "charged", 9)]))
+    await house.receive(closed_day(GOOD, [total(GOOD, "charged", 9)]))
     await wait_for(house, {("send_report", name): "undecodable" for name in names})
     await wait_until_done(house, 1)
 
@@ -337,7 +337,7 @@ async def test_a_service_that_is_away_sets_nothing_aside(opened: Opened, others:
     house, _ = opened
     others.is_away = True
     notice = InjuryNoticed(notice_id="n-1", worker_id=WORKER, injured_at=NOON, noticed_at=NOON)
-    await house.tell(notice, TotalReported(source="bank", enterprise=GREEN, day=GOOD, count=5), closed_day(GOOD, []))
+    await house.receive(notice, TotalReported(source="bank", enterprise=GREEN, day=GOOD, count=5), closed_day(GOOD, []))
 
     async def has_asked() -> bool:
         return others.turned_away > 3

@@ -1,4 +1,4 @@
-"""Who may ask what of reporting: every route, with the roles that get an answer. A route without a line fails the test.
+"""Access rules of reporting: every route, with the roles that get an answer. A route without a line fails the test.
 
 `NOBODY_TOO` is open; `SERVICES` is for keys of the file with the scope `service` or `operator`, and for no viewer.
 """
@@ -11,7 +11,7 @@ EVERYBODY: Final = frozenset(Role)
 NOBODY_TOO: Final = None
 SERVICES: Final[frozenset[Role]] = frozenset()
 PERSONS: Final[frozenset[Role]] = frozenset()
-"""Whoever is signed in to an account; no key, and no worker's link."""
+"""Anybody signed in to an account; no key, and no worker's link."""
 OFFICES: Final = EVERYBODY - {Role.WORKER}
 REGULATORS: Final = OFFICES - {Role.ENTERPRISE}
 OPERATOR: Final = frozenset({Role.OPERATOR})
@@ -90,7 +90,7 @@ RULES: Final[dict[str, frozenset[Role] | None]] = {
     "GET /v1/acknowledgements/{uscc}/{day}": OFFICES - {Role.PROVINCE},
     "GET /v1/order-receipts": EVERYBODY,
     "GET /v1/statements/{statement_id}/evidence": OFFICES,
-    # Accounts, keys, the trail of looks.
+    # Accounts, keys, the access log.
     "GET /v1/accounts": OPERATOR,
     "POST /v1/accounts": OPERATOR,
     "POST /v1/accounts/{name}/disable": OPERATOR,

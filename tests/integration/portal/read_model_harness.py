@@ -1,4 +1,4 @@
-"""What the tests of the read model and of its API stand on: played closed days, and the model's tables as they are."""
+"""Fixtures of the tests of the read model and of its API: generated closed days, and the model's current tables."""
 
 import random
 from collections.abc import Iterator
@@ -21,12 +21,12 @@ REVERSALS, EXCLUSIONS = ("cancelled", "resent"), ("insured_as_employee", "enterp
 
 
 def play(seed: int, first: date, days: int) -> Iterator[DayClosed]:
-    """Closed days in a row; each tells its own orders, and of earlier days what came late or was taken back."""
+    """Closed days in a row; each reports its own orders, and those of earlier days that came late or were reversed."""
     chance = random.Random(seed)
     for number in range(days):
         day = first + timedelta(days=number)
         about = {day} | {day - timedelta(days=chance.randint(1, 40)) for _ in range(chance.randint(0, 3))}
-        totals = [each for insured_on in sorted(about) for each in _totals(chance, insured_on)]
+        totals = [item for insured_on in sorted(about) for item in _totals(chance, insured_on)]
         places = [(on, p, e) for on in sorted(about) for p in PROVINCES for e in (BLUE, GREEN)]
         yield closed_day(
             day,
@@ -67,13 +67,13 @@ def _totals(chance: random.Random, insured_on: date) -> Iterator[Total]:
 
 
 async def projected(house: House) -> None:
-    """Wait until everything told is in the model."""
+    """Wait until everything received is in the model."""
 
     async def is_done() -> bool:
         left = (await house.client.get("/v1/read-model")).raise_for_status().json()
         return not (left["due_days"] or left["due_statements"])
 
-    await eventually_async(is_done, "the projection of what was told")
+    await eventually_async(is_done, "the projection of what was received")
 
 
 async def read_tables(owner_url: str) -> dict[str, list[str]]:
@@ -89,7 +89,7 @@ async def read_tables(owner_url: str) -> dict[str, list[str]]:
 
 
 async def misplaced_findings(owner_url: str) -> list[str]:
-    """Findings that do not stand where the newest state of their history says, in one snapshot."""
+    """Findings whose state differs from the newest one of their history, in one snapshot."""
     connection = await asyncpg.connect(owner_url)
     try:
         return [row[0] for row in await connection.fetch(_MISPLACED)]

@@ -14,7 +14,7 @@ ENTERPRISES: Final = (BLUE, GREEN, *(f"9131000000000000{number:02d}" for number 
 PLACES: Final = tuple(PROVINCES)[:31]
 INDUSTRIES: Final = {"instant_delivery": (7, 2_500), "ride_hailing": (8, 401)}
 AMENDED: Final = (1, 3)
-"""How many days before its own those lie of which a close tells something late, of a tenth of the places."""
+"""Days before its own for which a close reports late orders, in a tenth of the places."""
 FINDINGS_A_DAY: Final = 40
 OPEN_FINDINGS: Final = 60
 
@@ -38,15 +38,15 @@ def a_day(day: date) -> DayClosed:
 
 
 def _totals(insured_on: date, province: str, enterprise: str) -> list[Total]:
-    found = []
+    totals = []
     for industry, (line, base) in INDUSTRIES.items():
         known = {"province": province, "enterprise": enterprise, "industry": industry}
-        found += [
+        totals += [
             total(insured_on, "charged", 500, **known, tariff_line=line, premium=500 * base),
             total(insured_on, "reversed", 4, **known, tariff_line=line, premium=-4 * base, reason="cancelled"),
             total(insured_on, "excluded", 3, **known, reason="enterprise_not_enrolled"),
         ]
-    return found
+    return totals
 
 
 _DATED: Final = {
@@ -147,7 +147,7 @@ async def _differ(owner: asyncpg.Connection, one: str, other: str) -> bool:
 
 
 async def copy_back(owner: asyncpg.Connection, first: int, last: int) -> None:
-    """Days `first` to `last` before the newest, oldest first as they would come, with all that stands beside them."""
+    """Days `first` to `last` before the newest, oldest first as they would come, with all rows that belong to them."""
     async with owner.transaction():
         for part in filter(str.strip, _TOLD.split(";\n")):
             await _run(owner, part, first, last)
@@ -164,7 +164,7 @@ async def copy_back(owner: asyncpg.Connection, first: int, last: int) -> None:
 
 
 async def open_some(owner: asyncpg.Connection) -> None:
-    """So many findings are open again, whatever the register's length."""
+    """Reopen OPEN_FINDINGS findings, independent of the register's length."""
     await owner.execute(_OPENED, OPEN_FINDINGS)
 
 

@@ -1,5 +1,5 @@
-"""The portal's API: one form for errors, pages and money; three forms for a report, in which nothing runs; and whatever
-its own description allows, asked by every role, is answered without a failure and without a row of somebody else's."""
+"""The portal's API: one form for errors, pages and money; three forms for a report, in which nothing runs; and every
+request that its description allows, sent by every role, is answered without a failure or a row of somebody else's."""
 
 import csv
 import html
@@ -73,9 +73,9 @@ async def filled_house(database: str, platform_database: str, tmp_path: Path) ->
     async with reporting_house(
         database, platform_database, make_keys(tmp_path), OtherServices(), scheme=[folder]
     ) as house:
-        await house.tell(*play(4, date(2026, 9, 28), 8))
+        await house.receive(*play(4, date(2026, 9, 28), 8))
         for province in ("44", "11"):
-            await house.tell(statement(12_341, BLUE, province), statement(777, GREEN, province))
+            await house.receive(statement(12_341, BLUE, province), statement(777, GREEN, province))
         for number, enterprise in enumerate((BLUE, GREEN, BLUE)):
             reported = RemittanceReceived(
                 remittance_id=f"r.{number}", enterprise=enterprise, province="44", amount_yuan="12.30", received_on=DAY
@@ -88,7 +88,7 @@ async def filled_house(database: str, platform_database: str, tmp_path: Path) ->
 
 async def test_errors_are_problems(house: House) -> None:
     async with client_as(house, Role.ENTERPRISE) as client:
-        asked = {
+        expected = {
             "/v1/sheets?first=yesterday": 422,
             "/v1/sheets?first=2026-10-03&last=2026-10-02": 422,
             "/v1/sheets?first=2026-10-03&format=pdf": 422,
@@ -100,12 +100,12 @@ async def test_errors_are_problems(house: House) -> None:
             "/v1/accounts": 403,
             "/v1/nothing": 404,
         }
-        answers = {path: await client.get(path) for path in asked}
+        answers = {path: await client.get(path) for path in expected}
         answers["/v1/overview"] = await client.post("/v1/overview")
         async with client_as(house, None) as nobody:
             answers["nobody"] = await nobody.get("/v1/overview")
-    asked |= {"/v1/overview": 405, "nobody": 401}
-    assert {path: answer.status_code for path, answer in answers.items()} == asked
+    expected |= {"/v1/overview": 405, "nobody": 401}
+    assert {path: answer.status_code for path, answer in answers.items()} == expected
     for path, answer in answers.items():
         assert answer.headers["content-type"] == "application/problem+json", path
         problem = answer.json()
@@ -153,15 +153,15 @@ def read_xlsx(body: bytes) -> dict[str, list[list[Any]]]:
         strings = []
         if "xl/sharedStrings.xml" in book.namelist():
             root = ET.fromstring(book.read("xl/sharedStrings.xml"))  # noqa: S314 - we wrote it
-            strings = ["".join(each.itertext()) for each in root.iter(f"{space}si")]
-        names = [each.get("name", "") for each in ET.fromstring(book.read("xl/workbook.xml")).iter(f"{space}sheet")]  # noqa: S314 - as above
-        found: dict[str, list[list[Any]]] = {}
+            strings = ["".join(item.itertext()) for item in root.iter(f"{space}si")]
+        names = [sheet.get("name", "") for sheet in ET.fromstring(book.read("xl/workbook.xml")).iter(f"{space}sheet")]  # noqa: S314 - as above
+        sheets: dict[str, list[list[Any]]] = {}
         for number, name in enumerate(names, 1):
             root = ET.fromstring(book.read(f"xl/worksheets/sheet{number}.xml"))  # noqa: S314 - as above
             assert not list(root.iter(f"{space}f")), name
             assert not list(root.iter(f"{space}hyperlink")), name
-            found[name] = [[_cell(cell, strings, space) for cell in row] for row in root.iter(f"{space}row")]
-    return found
+            sheets[name] = [[_cell(cell, strings, space) for cell in row] for row in root.iter(f"{space}row")]
+    return sheets
 
 
 def _cell(cell: ET.Element, strings: list[str], space: str) -> Any:
@@ -172,16 +172,16 @@ def _cell(cell: ET.Element, strings: list[str], space: str) -> Any:
 
 
 def test_nothing_that_somebody_sent_runs_in_a_table() -> None:
-    table = Table("rows", ["order_id", "count", "paid_yuan"], [{"order_id": each, "count": 3} for each in EVIL])
+    table = Table("rows", ["order_id", "count", "paid_yuan"], [{"order_id": value, "count": 3} for value in EVIL])
     lines = list(csv.reader(io.StringIO(write_csv([table]).decode("utf-8-sig"))))
-    assert [line[1] for line in lines[1:]] == [guarded(each) for each in EVIL]
+    assert [line[1] for line in lines[1:]] == [guarded(value) for value in EVIL]
     assert not [line for line in lines if is_run(line[1])]
     assert guarded("a;=1+1") == "a;'=1+1"
     assert guarded("＝1+1") == "'＝1+1"
     assert guarded("-1.5") == "-1.5"
     assert visible("a\x00\x7f\u202e\u2028b 单") == "a␀␡\\u202e\\u2028b 单"
     rows = read_xlsx(write_xlsx([table]))["rows"]
-    assert [row[0] for row in rows[1:]] == [visible(each) for each in EVIL]
+    assert [row[0] for row in rows[1:]] == [visible(value) for value in EVIL]
     assert all(str(cell).isprintable() for row in rows for cell in row)
 
 
@@ -200,7 +200,7 @@ async def test_lists_are_read_page_by_page(house: House) -> None:
             cursor = answer["next"]
             if cursor is None:
                 break
-        assert [each[key] for each in seen] == [each[key] for each in whole[name]]
+        assert [row[key] for row in seen] == [row[key] for row in whole[name]]
         assert len(seen) > 2
 
 
@@ -210,7 +210,7 @@ async def test_a_statement_says_where_it_stands(house: House) -> None:
     assert (reported["statement"]["state"], reported["statement"]["outstanding_yuan"]) == ("declared", None)
     assert reported["statement"]["amount_yuan"] == "3085.25"
     assert reported["lines"][0]["base_yuan"] == "0.25"
-    assert {each["enterprise"] for each in reported["remittances"]} == {BLUE}
+    assert {remittance["enterprise"] for remittance in reported["remittances"]} == {BLUE}
     payment = {
         "enterprise": BLUE, "province": "44", "statement_id": f"2026-10.44.{BLUE}", "due_on": "2026-11-16",
         "due_yuan": "3085.25", "remitted_yuan": "24.60", "outstanding_yuan": "3060.65", "arrears_yuan": "3060.65",
@@ -266,16 +266,16 @@ SCOPES = {Role.PROVINCE: ("province", "44"), Role.ENTERPRISE: ("enterprise", BLU
 
 
 async def test_whatever_the_description_allows(house: House) -> None:
-    """Every operation asked by every role, as its description allows and as it does not: no failure, and nothing out
+    """Every operation called by every role, as its description allows and as it does not: no failure, and nothing out
     of scope."""
     document = (await house.client.get("/openapi.json")).json()
     schema: Any = schemathesis.openapi.from_dict(document)
-    asked = [case for operation in schema.get_all_operations() for case in cases(operation.ok())]
+    requests = [case for operation in schema.get_all_operations() for case in cases(operation.ok())]
     statuses = Counter[tuple[Role, int]]()
     for role in Role:
         async with client_as(house, role) as client:
-            for case in asked:
-                answer = await ask(client, case)
+            for case in requests:
+                answer = await send(client, case)
                 reported = f"{role} {case.method} {case.formatted_path} {case.query} {case.body}: {answer.text[:300]}"
                 statuses[role, answer.status_code] += 1
                 assert answer.status_code < 500, reported
@@ -293,7 +293,7 @@ def check_form(answer: httpx.Response, reported: str) -> None:
 
 def cases(operation: Any) -> Iterator[Any]:
     """A few requests that fit the operation's description, and a few that do not; the same in every run."""
-    found: list[Any] = []
+    collected: list[Any] = []
     for mode in schemathesis.GenerationMode:
 
         @seed(1)
@@ -303,14 +303,14 @@ def cases(operation: Any) -> Iterator[Any]:
         )  # fmt: skip
         @given(operation.as_strategy(generation_mode=mode))
         def collect(case: Any) -> None:
-            found.append(case)
+            collected.append(case)
 
         with suppress(Unsatisfiable):
             collect()
-    yield from found
+    yield from collected
 
 
-async def ask(client: httpx.AsyncClient, case: Any) -> httpx.Response:
+async def send(client: httpx.AsyncClient, case: Any) -> httpx.Response:
     arguments = case.as_transport_kwargs(base_url="http://test")
     return await client.request(
         arguments["method"],
@@ -322,7 +322,7 @@ async def ask(client: httpx.AsyncClient, case: Any) -> httpx.Response:
 
 
 def named(reported: Any, name: str) -> Iterator[Any]:
-    """Every value under this name, wherever it stands; the map's provinces without figures are on every map."""
+    """Every value under this name, at any depth; the map's provinces without figures are on every map."""
     if isinstance(reported, dict):
         if "is_in_pilot" in reported and reported["figures"] is None:
             return
@@ -331,5 +331,5 @@ def named(reported: Any, name: str) -> Iterator[Any]:
                 yield value
             yield from named(value, name)
     elif isinstance(reported, list):
-        for each in reported:
-            yield from named(each, name)
+        for item in reported:
+            yield from named(item, name)

@@ -42,7 +42,7 @@ async def found(owner: asyncpg.Connection, days: list[DayClosed]) -> list[str]:
 
 async def test_a_figure_altered_in_the_read_model_is_named(house: House, database: str) -> None:
     days = list(play(5, FIRST, 12))
-    await house.tell(*days, statement(12))
+    await house.receive(*days, statement(12))
     assert await house.read(STATEMENTS, b"not a message, so a finding") is not None
     await house.settled()
     await house.examined()
@@ -69,5 +69,5 @@ async def alter(owner: asyncpg.Connection, days: list[DayClosed], table: str, sq
     await owner.execute("set local session_replication_role = replica")
     assert (await owner.execute(sql))[-2:] == " 1", sql
     reported = await found(owner, days)
-    assert any(f"reporting.{table}" in each for each in reported), (sql, reported[:5])
+    assert any(f"reporting.{table}" in line for line in reported), (sql, reported[:5])
     await change.rollback()

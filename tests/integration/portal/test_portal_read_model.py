@@ -1,4 +1,4 @@
-"""The read model says what the closed days and the reports say, and made anew it is the same, row by row."""
+"""The read model agrees with the closed days and the reports, and a rebuild gives equal rows."""
 
 import asyncio
 from collections import Counter
@@ -55,15 +55,15 @@ async def house(database: str, platform_database: str, tmp_path: Path) -> AsyncI
 
 
 @asynccontextmanager
-async def asking(database: str) -> AsyncIterator[AsyncConnection]:
+async def connected(database: str) -> AsyncIterator[AsyncConnection]:
     async with open_engine(database, size=1) as engine, engine.connect() as connection:
         yield connection
 
 
 async def test_live_and_rebuilt_are_equal_row_by_row(house: House, database: str) -> None:
     for closed in play(1, FIRST, 40):
-        await house.tell(closed)
-    await house.tell(statement(12_341), statement(777, GREEN), statement(9, BLUE, "11", "2026-09"))
+        await house.receive(closed)
+    await house.receive(statement(12_341), statement(777, GREEN), statement(9, BLUE, "11", "2026-09"))
     assert await house.read(STATEMENTS, b"not a message, so a finding") is not None
     await projected(house)
     live = await read_tables(database)
@@ -78,16 +78,16 @@ async def test_live_and_rebuilt_are_equal_row_by_row(house: House, database: str
 async def test_a_rebuild_that_is_cut_off_and_begun_again_ends_the_same(house: House, database: str) -> None:
     """While pages are read and days come in; the database drops everybody in its middle, again and again."""
     reported = list(play(4, FIRST, 30))
-    await house.tell(*reported[:25], statement(12_341))
+    await house.receive(*reported[:25], statement(12_341))
     assert await house.read(STATEMENTS, b"not a message, so a finding") is not None
     await projected(house)
     owner = await asyncpg.connect(database)
     try:
         for number, closed in enumerate(reported[25:]):
-            asked = [house.client.post("/v1/read-model/rebuild"), house.client.post("/v1/read-model/rebuild")]
-            asked += [house.page(f"/days/{DAY}", "key-national"), house.page("/", "key-national")]
-            assert {answer.status_code for answer in await asyncio.gather(*asked)} == {200}, number
-            await house.tell(closed)
+            requests = [house.client.post("/v1/read-model/rebuild"), house.client.post("/v1/read-model/rebuild")]
+            requests += [house.page(f"/days/{DAY}", "key-national"), house.page("/", "key-national")]
+            assert {answer.status_code for answer in await asyncio.gather(*requests)} == {200}, number
+            await house.receive(closed)
             await owner.execute(CUT_OFF)
             await eventually_async(lambda: answers(house), "reporting to have a connection again")
     finally:
@@ -98,7 +98,7 @@ async def test_a_rebuild_that_is_cut_off_and_begun_again_ends_the_same(house: Ho
     (await house.client.post("/v1/read-model/rebuild")).raise_for_status()
     await projected(house)
     assert await read_tables(database) == model
-    async with asking(database) as connection:
+    async with connected(database) as connection:
         start, end = FIRST - timedelta(days=50), FIRST + timedelta(days=99)
         assert counted(await read_since_start(connection, Where())) == expected(reported, Where(), start, end)
 
@@ -111,9 +111,9 @@ async def answers(house: House) -> bool:
 
 async def test_sheets_are_the_sums_of_what_was_told(house: House, database: str) -> None:
     reported = list(play(2, FIRST, 40))
-    await house.tell(*reported)
+    await house.receive(*reported)
     await projected(house)
-    async with asking(database) as connection:
+    async with connected(database) as connection:
         for where, span in (
             (Where(), Span.of_month(Month(2026, 9))),
             (Where(province="44"), Span.of_month(Month(2026, 10))),
@@ -127,10 +127,10 @@ async def test_sheets_are_the_sums_of_what_was_told(house: House, database: str)
             assert counted(sheet.before) == expected(reported, where, *span.before), where
             parts: list[list[Part]] = [sheet.provinces, sheet.enterprises, sheet.industries]
             for part in parts:
-                assert sum((Counter(counted(each)) for each in part), Counter()) == +Counter(whole), where
+                assert sum((Counter(counted(row)) for row in part), Counter()) == +Counter(whole), where
             assert [day for day in sheet.days if span.first <= day.day <= span.last]
-            for each in sheet.days:
-                assert counted(each) == expected(reported, where, each.day, each.day), where
+            for day in sheet.days:
+                assert counted(day) == expected(reported, where, day.day, day.day), where
             excluded = sum(reason.orders for reason in sheet.reasons if reason.outcome == "excluded")
             reversed_ = sum(reason.orders for reason in sheet.reasons if reason.outcome == "reversed")
             assert (excluded, reversed_) == (whole["excluded"], whole["reversed"]), where
@@ -153,7 +153,7 @@ async def test_sheets_are_the_sums_of_what_was_told(house: House, database: str)
         assert [month.month for month in months] == ["2026-08", "2026-09", "2026-10"]
         assert counted(months[1]) == expected(reported, Where(), date(2026, 9, 1), date(2026, 9, 30))
         october = await read_sheet(connection, Where(province="44"), Span.of_month(Month(2026, 10)))
-        new = [(each.day, one.workers) for each in reported for one in each.first_time if one.province == "44"]
+        new = [(closed.day, one.workers) for closed in reported for one in closed.first_time if one.province == "44"]
         assert october.participation.since_start == sum(count for _, count in new)
         assert october.participation.first_time == sum(count for day, count in new if day >= date(2026, 10, 1))
 
@@ -164,17 +164,17 @@ def counted(figures: Any) -> dict[str, int]:
 
 def expected(reported: list[DayClosed], where: Where, first: date, last: date) -> dict[str, int]:
     """Added up the plain way."""
-    found = dict.fromkeys(("charged", "reversed", "presumed", "excluded", "premium"), 0)
-    for each in (each for closed in reported for each in closed.totals):
+    sums = dict.fromkeys(("charged", "reversed", "presumed", "excluded", "premium"), 0)
+    for item in (item for closed in reported for item in closed.totals):
         is_there = all(
-            getattr(where, name) in (None, getattr(each, name)) for name in ("province", "enterprise", "industry")
+            getattr(where, name) in (None, getattr(item, name)) for name in ("province", "enterprise", "industry")
         )
-        if each.insured_on is not None and first <= each.insured_on <= last and is_there:
-            found[each.outcome.value] += each.orders
-            found["premium"] += each.premium
-            if (each.reason or "").startswith("assessed:"):
-                found["presumed"] += each.orders
-    return found
+        if item.insured_on is not None and first <= item.insured_on <= last and is_there:
+            sums[item.outcome.value] += item.orders
+            sums["premium"] += item.premium
+            if (item.reason or "").startswith("assessed:"):
+                sums["presumed"] += item.orders
+    return sums
 
 
 def expected_workers(reported: list[DayClosed], where: Where, first: date, last: date) -> int:
@@ -190,10 +190,10 @@ def expected_workers(reported: list[DayClosed], where: Where, first: date, last:
 
 async def test_the_model_agrees_with_the_reports(house: House, database: str) -> None:
     """Built by other code from the same message: the sum of a day, enterprise and province is that of the report."""
-    await house.tell(*play(3, FIRST, 5))
+    await house.receive(*play(3, FIRST, 5))
     await house.settled()
     await projected(house)
-    async with asking(database) as connection:
+    async with connected(database) as connection:
         rows = (
             await connection.exec_driver_sql("""
             with model as (select day, province, enterprise, sum(charged - reversed) as orders, sum(premium) as premium
@@ -211,12 +211,12 @@ async def test_amendments_name_both_days(house: House, database: str) -> None:
     late = total(EARLIER, "charged", 5)
     back = total(EARLIER, "reversed", 2, reason="cancelled")
     reported = [worker_count(on, who, n) for on, n in ((DAY, 6), (EARLIER, 1)) for who in (BLUE, None)]
-    await house.tell(
+    await house.receive(
         closed_day(EARLIER, [total(EARLIER, "charged", 10)], workers=[worker_count(EARLIER, None, 4)]),
         closed_day(DAY, [total(DAY, "charged", 20), late, back], workers=reported, first_time=[first_time(3)]),
     )
     await projected(house)
-    async with asking(database) as connection:
+    async with connected(database) as connection:
         earlier = await read_sheet(connection, Where(), Span.of_day(EARLIER))
         today = await read_sheet(connection, Where(province="44"), Span.of_day(DAY))
         overview = await read_overview(
@@ -236,7 +236,7 @@ async def test_amendments_name_both_days(house: House, database: str) -> None:
 
 
 async def test_statements_with_their_state_and_money(house: House, database: str) -> None:
-    await house.tell(
+    await house.receive(
         statement(12_341), statement(777, GREEN), statement(3, BLUE, "11"), statement(5, BLUE, "44", "2026-09")
     )
     await house.settled()
@@ -248,16 +248,16 @@ async def test_statements_with_their_state_and_money(house: House, database: str
         for _ in range(2):
             await house.intake.take_remittance(msgspec.json.encode(reported))
     assert await house.read(REMITTANCES, b"{") is not None
-    async with asking(database) as connection:
-        found = await list_statements(connection, StatementFilter())
-        assert [(each.period, each.enterprise, each.province) for each in found] == [
+    async with connected(database) as connection:
+        statements = await list_statements(connection, StatementFilter())
+        assert [(statement.period, statement.enterprise, statement.province) for statement in statements] == [
             ("2026-10", BLUE, "11"), ("2026-10", BLUE, "44"), ("2026-10", GREEN, "44"), ("2026-09", BLUE, "44"),
         ]  # fmt: skip
-        assert all(each.declared_at and each.receipt_id for each in found)
+        assert all(statement.declared_at and statement.receipt_id for statement in statements)
         pages = [await list_statements(connection, StatementFilter(limit=1))]
         while pages[-1]:
             pages.append(await list_statements(connection, StatementFilter(limit=1, after=pages[-1][0].statement_id)))
-        assert [each for page in pages for each in page] == found
+        assert [statement for page in pages for statement in page] == statements
         shown = await find_statement(connection, f"2026-10.44.{BLUE}")
         assert shown is not None
         assert [(line.kind, line.orders, line.amount) for line in shown.lines] == [("line", 12_341, 12_341 * 2_500)]
@@ -287,17 +287,19 @@ async def test_what_arrives_is_counted_once_and_forgotten_after_a_day(house: Hou
     await arrive(5, now, 500, kind="settlement")
     await arrive(1, now - timedelta(hours=25), 50)
     assert await house.read(MANIFESTS, b"\xff", now) is not None
-    async with asking(database) as connection:
-        found = await read_arrivals(connection, now, minutes=60 * 24 * 30)
+    async with connected(database) as connection:
+        arrivals = await read_arrivals(connection, now, minutes=60 * 24 * 30)
         counts = {
-            (now - each.minute) // timedelta(minutes=1): each.events for each in found if each.outcome == "charged"
+            (now - arrival.minute) // timedelta(minutes=1): arrival.events
+            for arrival in arrivals
+            if arrival.outcome == "charged"
         }
         assert counts == {0: 12, 2: 8}
-        assert {(each.enterprise, each.reason, each.events) for each in found if each.outcome == "parked"} == {
+        assert {(row.enterprise, row.reason, row.events) for row in arrivals if row.outcome == "parked"} == {
             (GREEN, "no_tariff_line", 1), (GREEN, "no_tariff_line", 2),
         }  # fmt: skip
         assert await read_arrivals(connection, now, minutes=2, enterprise=BLUE) == [
-            each for each in found if each.enterprise == BLUE and each.minute.minute == 5
+            arrival for arrival in arrivals if arrival.enterprise == BLUE and arrival.minute.minute == 5
         ]
 
 

@@ -27,15 +27,15 @@ from tests.integration.reporting.reporting_harness import BLUE, House, make_keys
 from tests.integration.reporting.test_reporting_roles import client_as
 
 MOST_STATEMENTS: Final = 16
-"""A page's with its door: who asks, the connection's scope, and the questions."""
+"""Statements of a page with its authentication: the viewer, the connection's scope, and the queries."""
 MOST_GROWTH: Final = 1.5
 """Blocks touched with a year in the model over those with two months: indexes get deeper, and no more than that."""
 MONTHS_SHOWN: Final = 150
-"""Blocks more: thirteen months of sums are shown, and only three stand in the short model."""
+"""Blocks more: thirteen months of sums are shown, and the short model has only three."""
 LOOKED_UP: Final = 5
-"""Blocks more for each row that is shown: what lies beside it is looked up, where two months are quicker read whole."""
+"""Blocks more per row shown: its related rows are fetched by index, where two months are quicker read whole."""
 MOST_SCANNED: Final = 1_000
-"""Rows that may be read one after another: so small a table is quicker read than looked up."""
+"""Rows that may be read sequentially: a scan of so small a table is quicker than an index."""
 SHORT, LONG = 61, 365
 """Days in the model: the two months that the page of a month compares; a year."""
 PERIOD: Final = f"{LAST:%Y-%m}"
@@ -55,15 +55,15 @@ OF_ITS_OWN: Final = {
     "GET /v1/reports": ("", "?kind=declaration", f"?kind=coverage&period={PERIOD}", "?province=44", "?kind=payment"),
     "GET /v1/discrepancies": ("?limit=50", "?limit=50&state=open", "?limit=50&kind=undeliverable"),
 }  # fmt: skip
-"""Addresses of a route, where it has more than one way to ask."""
+"""Addresses of a route that has several forms."""
 ELSEWHERE: Final = re.compile(
     r"healthz|readyz|metrics|openapi|parked|/evidence|/series|acknowledgements|receipt|/w/|/static/"
 )
-"""What other services tell, or nobody."""
+"""Routes that other services answer, or that need no data."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Executed:
     """A statement as a page executed it, and what its connection took its role with (None: the portal's own)."""
 
     sql: str
@@ -71,8 +71,8 @@ class Asked:
     role: tuple[str, Any] | None
 
 
-PAGE: ContextVar[list[Asked] | None] = ContextVar("page", default=None)
-"""What the page of this context has asked so far; the service's loops run in others."""
+PAGE: ContextVar[list[Executed] | None] = ContextVar("page", default=None)
+"""Statements that the page of this context has executed so far; the service's loops run in others."""
 
 
 @contextmanager
@@ -85,7 +85,7 @@ def noticing() -> Iterator[None]:
 
     def note(connection: Any, _: Any, sql: str, values: Any, *__: Any) -> None:
         if (page := PAGE.get()) is not None:
-            page.append(Asked(sql, values, roles.get(id(connection))))
+            page.append(Executed(sql, values, roles.get(id(connection))))
             if "set_config('role'" in sql:
                 roles[id(connection)] = (sql, values)
 
@@ -117,7 +117,7 @@ async def owner(database: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 async def test_a_page_costs_the_same_with_a_year_in_the_model(house: House, owner: asyncpg.Connection) -> None:
-    await house.tell(*(a_day(LAST.replace(day=LAST.day - back)) for back in (1, 0)), statement(12_341))
+    await house.receive(*(a_day(LAST.replace(day=LAST.day - back)) for back in (1, 0)), statement(12_341))
     await house.settled()
     await house.examined()
     await projected(house)
@@ -149,29 +149,29 @@ def is_fair(short: Cost, long: Cost) -> bool:
 
 
 async def measure(house: House, owner: asyncpg.Connection) -> dict[str, Cost]:
-    """What every page that the read model fills costs, asked by each kind of office."""
+    """Measure every page that the read model fills, for each kind of office."""
     rows = await owner.fetch("select relname, reltuples from pg_class where relnamespace = 'reporting'::regnamespace")
     large = {row["relname"] for row in rows if row["reltuples"] > MOST_SCANNED}
-    found = {}
+    costs = {}
     login = house.service.settings.portal_database.get_secret_value()
     async with open_engine(login, size=1) as engine:
         for role in (Role.NATIONAL, Role.PROVINCE, Role.ENTERPRISE):
             async with client_as(house, role) as client:
                 for path in addresses(role):
-                    asked: list[Asked] = []
-                    token = PAGE.set(asked)
+                    executed: list[Executed] = []
+                    token = PAGE.set(executed)
                     with noticing():
                         answer = await client.get(path)
                     PAGE.reset(token)
                     expected = {200, 303} if role is Role.NATIONAL else {200, 303, 404}  # what is another's
                     assert answer.status_code in expected, (role, path, answer.text[:300])
                     async with engine.connect() as connection:
-                        found[f"{role} {path}"] = await cost_of(connection, asked, large)
-    return found
+                        costs[f"{role} {path}"] = await cost_of(connection, executed, large)
+    return costs
 
 
 def addresses(role: Role) -> Iterator[str]:
-    """Every page and question that the role may ask."""
+    """Every page and API path that the role may request."""
     for name, roles in RULES.items():
         method, _, path = name.partition(" ")
         if method == "GET" and roles and role in roles and not ELSEWHERE.search(path):
@@ -179,13 +179,13 @@ def addresses(role: Role) -> Iterator[str]:
             yield from (filled + query for query in OF_ITS_OWN.get(name, ("",)))
 
 
-async def cost_of(connection: AsyncConnection, asked: list[Asked], large: set[str]) -> Cost:
-    cost = Cost(len(asked), 0, 0, set())
-    for each in asked:
-        if each.role is not None:
-            await connection.exec_driver_sql(*each.role)
-        explained = f"explain (analyze, buffers, timing off, format json) {each.sql}"
-        reported = (await connection.exec_driver_sql(explained, each.values)).scalar_one()
+async def cost_of(connection: AsyncConnection, executed: list[Executed], large: set[str]) -> Cost:
+    cost = Cost(len(executed), 0, 0, set())
+    for query in executed:
+        if query.role is not None:
+            await connection.exec_driver_sql(*query.role)
+        explained = f"explain (analyze, buffers, timing off, format json) {query.sql}"
+        reported = (await connection.exec_driver_sql(explained, query.values)).scalar_one()
         (plan,) = json.loads(reported) if isinstance(reported, str) else reported
         await connection.rollback()
         cost.blocks += plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"]
@@ -197,5 +197,5 @@ async def cost_of(connection: AsyncConnection, asked: list[Asked], large: set[st
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield plan
-    for each in plan.get("Plans", ()):
-        yield from nodes(each)
+    for child in plan.get("Plans", ()):
+        yield from nodes(child)

@@ -1,4 +1,4 @@
-"""What the tests of the portal's door stand on: reporting for a whole file of them, and browsers."""
+"""Fixtures of the tests of the portal's authentication: reporting for a whole file of them, and browsers."""
 
 import hashlib
 import itertools
@@ -29,7 +29,7 @@ TOKEN = re.compile(r'name="form_token" value="([0-9a-f]{64})"')
 
 @asynccontextmanager
 async def access_house(postgres: Postgres, folder: Path, **settings: Any) -> AsyncIterator[Opened]:
-    """Reporting for a whole file of tests, and the owner of its schema: each test has accounts of its own."""
+    """Reporting for a whole file of tests, and the owner of its schema: each test makes its own accounts."""
     own, platform = await make_database(postgres), await make_database(postgres)
     urls, others = (postgres.url(own), postgres.url(platform)), OtherServices()
     async with reporting_house(*urls, make_keys(folder), others, **settings) as house:
@@ -65,7 +65,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @asynccontextmanager
 async def browser(house: House, scheme: str = "http") -> AsyncIterator[httpx.AsyncClient]:
-    """A client without a key, with cookies and an address of its own."""
+    """A client without a key, with its own cookies and address."""
     transport = httpx.ASGITransport(house.service.app, client=(f"2001:db8:0:{next(NETWORKS):x}::1", 1))
     async with httpx.AsyncClient(transport=transport, base_url=f"{scheme}://test.local", headers=HTML) as client:
         yield client

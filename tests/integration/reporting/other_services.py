@@ -1,4 +1,4 @@
-"""Charging and the ledger as far as reporting asks them."""
+"""Fakes of charging and the ledger, as far as reporting queries them."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from shared.contracts.findings import DayFindings
 
 @dataclass(slots=True)
 class OtherServices:
-    """Charging and the ledger as far as reporting asks them; a test says what they answer."""
+    """Charging and the ledger as far as reporting queries them; a test sets their answers."""
 
     tokens: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     exclusions: dict[tuple[str, str], list[dict[str, Any]]] = field(default_factory=dict)
@@ -28,7 +28,7 @@ class OtherServices:
     unknown_days: set[str] = field(default_factory=set)
     """Days that charging never counted: 404."""
     answers: dict[str, Any] = field(default_factory=dict)
-    """Path to whatever is answered there instead."""
+    """Path to the answer that replaces the usual one."""
 
     def app(self) -> FastAPI:
         app = FastAPI()
@@ -74,14 +74,14 @@ class OtherServices:
         @app.get("/v1/parked")
         async def parked(enterprise: str) -> dict[str, Any]:
             self._answers()
-            return {"parked": [each for each in self.parked if each["topic"].endswith(enterprise)]}
+            return {"parked": [event for event in self.parked if event["topic"].endswith(enterprise)]}
 
         @app.get("/v1/parked/{batch}/{leaf_index}")
         async def parked_event(batch: int, leaf_index: int) -> dict[str, Any]:
-            found = [each for each in self.parked if each["cursor"] == f"{batch}.{leaf_index}"]
-            if not found:
+            events = [event for event in self.parked if event["cursor"] == f"{batch}.{leaf_index}"]
+            if not events:
                 raise HTTPException(404, "nothing is parked there")
-            return found[0]
+            return events[0]
 
     async def _answer_otherwise(self, request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
         if request.url.path in self.answers:
@@ -99,12 +99,12 @@ class OtherServices:
 
 
 class Manifests(httpx.AsyncBaseTransport):
-    """Charging's answer to a manifest that is asked for, from its own tables."""
+    """Charging's answer to a request for a manifest, from its own tables."""
 
     def __init__(self, progress: ProgressQueries) -> None:
         self._progress = progress
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         run, number = request.url.path.split("/")[-2:]
-        found = await self._progress.manifest(run, int(number))
-        return httpx.Response(200, content=found) if found else httpx.Response(404)
+        manifest = await self._progress.manifest(run, int(number))
+        return httpx.Response(200, content=manifest) if manifest else httpx.Response(404)

@@ -1,4 +1,4 @@
-"""What the tests of reporting and of the national platform stand on: keys, databases, services, documents."""
+"""Fixtures of the tests of reporting and of the national platform: keys, databases, services, documents."""
 
 import asyncio
 import hashlib
@@ -41,7 +41,7 @@ from tests.support.authors import AUTHORS, headers_of
 from tests.support.waiting import eventually_async
 
 BLUE, GREEN = "91110000MA0BLUE021", "91440000MA0GREEN38"
-"""Two enterprises; nothing here looks at check digits."""
+"""Two enterprises; nothing here checks the check digits."""
 WORKER = "ab" * 32
 PLATFORM_KEY, SERVICE_KEY = "key-of-the-reporter", "key-of-the-services"
 READER_KEYS = {
@@ -241,7 +241,7 @@ async def serving(server: uvicorn.Server) -> AsyncIterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """Reporting (its client has the service key), the platform it sends to, and what it asks."""
+    """Reporting (its client has the service key), the platform it sends to, and the services it queries."""
 
     client: httpx.AsyncClient
     intake: Intake
@@ -250,7 +250,7 @@ class House:
     service: Service[ReportingSettings]
     topics: InternalTopics
 
-    async def tell(self, *messages: DayClosed | StatementIssued | InjuryNoticed | TotalReported) -> None:
+    async def receive(self, *messages: DayClosed | StatementIssued | InjuryNoticed | TotalReported) -> None:
         for message in messages:
             await self.read(TOPIC_OF[type(message)], msgspec.json.encode(message))
 
@@ -259,8 +259,8 @@ class House:
         return await self.topics.deliver(Message(topic, 0, 0, body, recorded_at, headers_of(topic, body)))
 
     async def status(self) -> dict[str, int]:
-        found: dict[str, int] = (await self.client.get("/v1/status")).raise_for_status().json()
-        return found
+        status: dict[str, int] = (await self.client.get("/v1/status")).raise_for_status().json()
+        return status
 
     async def settled(self) -> dict[str, int]:
         """The status once nothing is due any more."""
@@ -272,7 +272,7 @@ class House:
         return await self.status()
 
     async def examined(self) -> None:
-        """Wait until every closed day that was told is examined."""
+        """Wait until every closed day that was received is examined."""
 
         async def is_done() -> bool:
             return (await self.status())["unexamined_days"] == 0
@@ -280,8 +280,8 @@ class House:
         await eventually_async(is_done, "the examination of every day")
 
     async def discrepancies(self, state: str = "open") -> list[dict[str, Any]]:
-        found = (await self.client.get("/v1/discrepancies")).raise_for_status().json()["discrepancies"]
-        return [each for each in found if each["state"] == state]
+        rows = (await self.client.get("/v1/discrepancies")).raise_for_status().json()["discrepancies"]
+        return [row for row in rows if row["state"] == state]
 
     async def page(self, path: str, key: str) -> httpx.Response:
         return await self.client.get(path, headers=bearer(key) | {"Accept": "text/html"})

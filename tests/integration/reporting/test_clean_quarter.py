@@ -27,13 +27,13 @@ Found = tuple[str, str | None, date | None, int]
 async def play(house: House, register: Register, quarter: Quarter, days: int) -> list[Found]:
     """Charge each day what came until noon of the next, close it, examine it; all that charging finds."""
     one, finder = await house.worker(), DayFinder(house.pool, LATE_SECONDS, WAIT_DAYS)
-    found: list[Found] = []
+    findings: list[Found] = []
     coming: list[Sent] = []
     previous: dict[str, int] = {}
     for day, made in quarter.days(days):
         noon = day_start(day) + timedelta(hours=36)
         coming = sorted([*coming, *made.sent], key=lambda each: each.at)
-        due = [each for each in coming if each.at < noon]
+        due = [event for event in coming if event.at < noon]
         coming = coming[len(due) :]
         await one.charge(*due[: len(due) // 2])
         await one.charge(*due[len(due) // 2 :])
@@ -41,7 +41,7 @@ async def play(house: House, register: Register, quarter: Quarter, days: int) ->
         previous = await house.cut()
         reported = await finder.find(day)
         assert reported is not None
-        found += [
+        findings += [
             (finding.kind.value, finding.province, finding.insured_on, finding.count) for finding in reported.findings
         ]
         register.others.findings[str(day)] = reported
@@ -50,7 +50,7 @@ async def play(house: House, register: Register, quarter: Quarter, days: int) ->
             await register.intake.take_total(msgspec.json.encode(total))
         await register.intake.take_day_closed(msgspec.json.encode(closed_day(day, counted.totals)))
         await register.examiner.step()
-    return found
+    return findings
 
 
 @pytest.mark.parametrize("dropped", [None, DROPPED], ids=["clean", "one order dropped"])
@@ -59,18 +59,18 @@ async def test_a_quarter_raises_no_finding_unless_an_order_was_dropped(
 ) -> None:
     """The dropped one is named by its number, by the day's manifest and by another's total; nothing else is."""
     async with open_register(database) as register:
-        found = await play(house, register, Quarter(SEED, dropped), DAYS if dropped is None else 12)
+        findings = await play(house, register, Quarter(SEED, dropped), DAYS if dropped is None else 12)
         registered = await register.found()
     parked = await house.value("select count(*) from charging.parked")
     assert parked == 0
     if dropped is None:
         assert await house.value("select count(*) from charging.entry where kind = 1") > 50 * DAYS
-        assert (found, registered) == ([], set())
+        assert (findings, registered) == ([], set())
         return
-    day = min(insured_on for _, _, insured_on, _ in found if insured_on is not None)
-    assert sorted(found, key=str) == [
+    day = min(insured_on for _, _, insured_on, _ in findings if insured_on is not None)
+    assert sorted(findings, key=str) == [
         ("declared_differently", "44", day, 1),
         ("presumed_orders", None, day, 1),
         ("sequence_gap", None, day, 1),
     ]
-    assert {kind for kind, _, _ in registered} == {kind for kind, *_ in found} | {"independent_total"}
+    assert {kind for kind, _, _ in registered} == {kind for kind, *_ in findings} | {"independent_total"}

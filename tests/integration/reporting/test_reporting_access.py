@@ -55,7 +55,7 @@ async def test_a_session_begins_with_the_password_and_ends_with_the_sign_out(hou
         out = await client.post("/sign-out", data={"form_token": token})
         assert out.headers["location"] == "/sign-in"
         use(client, kept)
-        assert await status_of(client) == 401, "the session is over, whoever still has its cookie"
+        assert await status_of(client) == 401, "the session is over, even for a client that still has its cookie"
 
 
 async def test_what_comes_with_a_cookie_and_changes_something_shows_the_form_token(house: House, name: str) -> None:
@@ -226,7 +226,7 @@ async def test_every_answer_has_strict_headers(house: House) -> None:
 
 async def test_a_viewers_connection_sees_its_own_rows_and_writes_none(house: House, owner: asyncpg.Connection) -> None:
     green = total(DAY, "charged", 7, enterprise=GREEN, province="11")
-    await house.tell(closed_day(DAY, [total(DAY, "charged", 12), green]), statement(12), statement(7, GREEN, "11"))
+    await house.receive(closed_day(DAY, [total(DAY, "charged", 12), green]), statement(12), statement(7, GREEN, "11"))
     await house.settled()
     login = house.service.settings.portal_database.get_secret_value()
     query, seen = text("select kind, province from reporting.report order by number"), {}

@@ -1,4 +1,4 @@
-"""Reporting builds what is due once, sends it until there is an answer, and names whatever does not agree."""
+"""Reporting builds what is due once, sends it until there is an answer, and names every discrepancy."""
 
 from collections.abc import Callable
 from datetime import date
@@ -87,7 +87,7 @@ async def test_a_closed_day_is_reported_to_each_province(open_house: OPEN, datab
         first_time=[first_time(5)],
     )
     async with open_house(others, registration_tokens=2) as house:
-        await house.tell(reported)
+        await house.receive(reported)
         status = await house.settled()
         assert (status["reports"], status["sent"], status["receipts"], status["refused"]) == (5, 5, 5, 0)
         assert await held(house.platform) == [
@@ -119,9 +119,9 @@ async def test_a_closed_day_is_reported_to_each_province(open_house: OPEN, datab
 
 async def test_what_is_told_again_changes_nothing(open_house: OPEN) -> None:
     async with open_house(OtherServices()) as house:
-        await house.tell(plain_day(), statement(90), plain_day(), statement(90))
+        await house.receive(plain_day(), statement(90), plain_day(), statement(90))
         assert (await house.settled())["reports"] == 2
-        await house.tell(plain_day(orders=91), statement(91))
+        await house.receive(plain_day(orders=91), statement(91))
         status = await house.settled()
         assert (status["reports"], status["discrepancies"]) == (2, 2)
         assert [discrepancy["kind"] for discrepancy in await house.discrepancies()] == ["different_content"] * 2
@@ -133,7 +133,7 @@ async def test_an_unreadable_message_is_kept_and_holds_up_nothing(open_house: OP
     async with open_house(OtherServices()) as house:
         for body in (b"", b"\xff\x00", b'{"day": "2026-10-03"}'):
             assert await house.read(DAYS_CLOSED, body) is not None
-        await house.tell(plain_day())
+        await house.receive(plain_day())
         assert (await house.settled())["receipts"] == 1
         assert [discrepancy["kind"] for discrepancy in await house.discrepancies()] == ["unreadable_message"] * 3
         assert (await house.status())["refused_messages"] == 3
@@ -147,7 +147,7 @@ async def test_an_unreadable_message_is_kept_and_holds_up_nothing(open_house: OP
 async def test_faults_on_the_way_leave_exactly_one_report(open_house: OPEN, platform_database: str, knob: str) -> None:
     days = [date(2026, 10, number) for number in range(1, 11)]
     async with open_house(OtherServices(), faults={knob: 0.4, "fault_seed": 3}) as house:
-        await house.tell(*(plain_day(day) for day in days))
+        await house.receive(*(plain_day(day) for day in days))
         status = await house.settled()
         assert (status["reports"], status["receipts"], status["discrepancies"]) == (10, 10, 0)
         assert await held(house.platform) == [f"coverage.{day}.44" for day in days]
@@ -163,11 +163,11 @@ async def test_faults_on_the_way_leave_exactly_one_report(open_house: OPEN, plat
 
 async def test_a_refusal_is_a_discrepancy_until_it_is_mended(open_house: OPEN) -> None:
     async with open_house(OtherServices(), faults={"fault_refusal_share": 1.0}) as house:
-        await house.tell(plain_day(), plain_day(NEXT))
+        await house.receive(plain_day(), plain_day(NEXT))
         status = await house.settled()
         assert (status["sent"], status["receipts"], status["refused"]) == (2, 0, 2)
-        found = await house.discrepancies()
-        assert sorted((each["kind"], each["report_id"], each["province"]) for each in found) == [
+        rows = await house.discrepancies()
+        assert sorted((row["kind"], row["report_id"], row["province"]) for row in rows) == [
             ("refused", "coverage.2026-10-03.44", "44"),
             ("refused", "coverage.2026-10-04.44", "44"),
         ]
@@ -181,17 +181,17 @@ async def test_a_refusal_is_a_discrepancy_until_it_is_mended(open_house: OPEN) -
 
 async def test_attempts_have_a_limit(open_house: OPEN) -> None:
     async with open_house(OtherServices(), faults={"fault_error_share": 1.0}, report_attempts=3) as house:
-        await house.tell(plain_day())
+        await house.receive(plain_day())
         assert (await house.settled())["undeliverable"] == 1
-        found = await house.discrepancies()
-        assert [each["kind"] for each in found] == ["undeliverable"]
-        assert "3 attempts" in found[0]["detail"]
+        rows = await house.discrepancies()
+        assert [row["kind"] for row in rows] == ["undeliverable"]
+        assert "3 attempts" in rows[0]["detail"]
 
 
 async def test_nothing_is_lost_while_charging_is_away(open_house: OPEN) -> None:
     others = OtherServices(tokens={("2026-10-03", "44"): [WORKER]}, is_away=True)
     async with open_house(others) as house:
-        await house.tell(closed_day(DAY, [total(DAY, "charged", 1)], first_time=[first_time(1)]), plain_day(NEXT))
+        await house.receive(closed_day(DAY, [total(DAY, "charged", 1)], first_time=[first_time(1)]), plain_day(NEXT))
 
         async def other_day_is_built() -> bool:
             return bool((await house.status())["receipts"] == 1)
@@ -205,7 +205,7 @@ async def test_nothing_is_lost_while_charging_is_away(open_house: OPEN) -> None:
 async def test_what_was_built_is_sent_after_a_new_start(open_house: OPEN) -> None:
     unsent = {"fault_error_share": 1.0}
     async with open_house(OtherServices(), faults=unsent, report_retry_seconds=1.0) as house:
-        await house.tell(plain_day())
+        await house.receive(plain_day())
 
         async def was_tried() -> bool:
             return bool((await house.status())["sent"] == 1)
@@ -219,17 +219,15 @@ async def test_what_was_built_is_sent_after_a_new_start(open_house: OPEN) -> Non
 async def test_other_counts_of_first_time_workers_are_named(open_house: OPEN) -> None:
     others = OtherServices(tokens={("2026-10-03", "44"): [WORKER]})
     async with open_house(others) as house:
-        await house.tell(closed_day(DAY, [total(DAY, "charged", 2)], first_time=[first_time(2)]))
+        await house.receive(closed_day(DAY, [total(DAY, "charged", 2)], first_time=[first_time(2)]))
         await house.settled()
-        found = await house.discrepancies()
-        assert [(each["kind"], each["declared"], each["reported"]) for each in found] == [
-            ("registration_count", "2", "1")
-        ]
+        rows = await house.discrepancies()
+        assert [(row["kind"], row["declared"], row["reported"]) for row in rows] == [("registration_count", "2", "1")]
 
 
 async def test_a_day_that_no_report_can_hold_is_named_and_holds_up_no_other(open_house: OPEN) -> None:
     async with open_house(OtherServices()) as house:
-        await house.tell(closed_day(DAY, [total(DAY, "charged", 3, premium=100)]), plain_day(NEXT))
+        await house.receive(closed_day(DAY, [total(DAY, "charged", 3, premium=100)]), plain_day(NEXT))
 
         async def has_receipt() -> bool:
             return bool((await house.status())["receipts"] == 1)
@@ -251,11 +249,11 @@ async def test_unconfirmed_exclusions_become_discrepancies(open_house: OPEN, tmp
     ]
     others = OtherServices(exclusions={("2026-10-03", "44"): named})
     async with open_house(others, faults={"platform_roster": roster}) as house:
-        await house.tell(closed_day(DAY, [total(DAY, "excluded", 4, reason="insured_as_employee")]))
+        await house.receive(closed_day(DAY, [total(DAY, "excluded", 4, reason="insured_as_employee")]))
         await house.settled()
-        found = await house.discrepancies()
-        assert [(each["kind"], each["enterprise"]) for each in found] == [("unconfirmed_exclusion", BLUE)]
-        assert "E-2" in found[0]["detail"]
+        rows = await house.discrepancies()
+        assert [(row["kind"], row["enterprise"]) for row in rows] == [("unconfirmed_exclusion", BLUE)]
+        assert "E-2" in rows[0]["detail"]
         page = (await house.page("/reports/2026-10-03/44", "key-44")).text
         assert page.count('<span class="state bad">') == 1
 
@@ -271,7 +269,7 @@ async def test_the_interface_needs_the_service_key(open_house: OPEN, path: str) 
 
 async def test_what_was_published_is_never_changed(open_house: OPEN, database: str) -> None:
     async with open_house(OtherServices()) as house:
-        await house.tell(plain_day())
+        await house.receive(plain_day())
         await house.settled()
     as_service = await asyncpg.connect(f"postgresql://danbao_reporting:{ROLE_PASSWORD}@{database.rpartition('@')[2]}")
     as_owner = await asyncpg.connect(database)

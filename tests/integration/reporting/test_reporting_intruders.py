@@ -57,7 +57,9 @@ async def opened(
         green = total(DAY, "charged", 7, enterprise=GREEN, province="11")
         for number, (enterprise, province) in enumerate(((BLUE, "44"), (GREEN, "11"))):
             await owner.execute(FOUND, f"{number:064d}", enterprise, province)
-        await house.tell(closed_day(DAY, [total(DAY, "charged", 12), green]), statement(12), statement(7, GREEN, "11"))
+        await house.receive(
+            closed_day(DAY, [total(DAY, "charged", 12), green]), statement(12), statement(7, GREEN, "11")
+        )
         await house.settled()
         await projected(house)
         yield house, owner
@@ -100,9 +102,9 @@ OTHERS: dict[str, str] = {
     f"/enterprises/{GREEN}/series": "403 or 404",
     f"/enterprises/{GREEN}/arriving": "403 or 404",
 }
-"""What of Green's, in 11, is asked for by name; and what comes of it."""
+"""Requests that name Green's data, in 11, and the expected answers."""
 SECRETS = ("1.75", "17500", '"orders": 7', ">7<", ",7,")
-"""How Green's seven orders and their premium look in answers."""
+"""Forms of Green's seven orders and their premium in answers."""
 
 
 @pytest.mark.parametrize(("role", "scope"), [("enterprise", BLUE), ("province", "44")])
@@ -118,7 +120,7 @@ async def test_what_is_somebody_elses_is_not_told_by_whatever_name(house: House,
             wrong[path] = (answer.status_code, answer.text[:200])
     assert wrong == {}
     mine = (await house.client.get(f"/v1/statements/{BLUES}", headers=bearer(key))).raise_for_status()
-    assert "3.00" in mine.text, "its own it is told"
+    assert "3.00" in mine.text, "its own statement is shown"
 
 
 async def test_nothing_of_somebody_elses_is_changed(house: House, owner: asyncpg.Connection) -> None:
@@ -145,7 +147,7 @@ async def test_nothing_of_somebody_elses_is_changed(house: House, owner: asyncpg
             assert (await enterprise.post("/v1/api-keys", json=wish, headers=shown)).status_code == 409, wish
         link = await enterprise.post("/v1/worker-links", json={"worker_id": WORKER, "enterprise": GREEN}, headers=shown)
         scope = await owner.fetchval("select scope from reporting.api_key where key_id = $1", link.json()["key_id"])
-        assert scope == f"{WORKER}:{BLUE}", "a link to its own orders, whatever it asks for"
+        assert scope == f"{WORKER}:{BLUE}", "a link to its own orders, for any request"
         assert (await enterprise.get("/v1/accounts")).status_code == 403
     assert await owner.fetchval(states) == known
     assert (await house.client.get("/v1/statements", headers=bearer(theirs["key"]))).status_code == 200, "not revoked"
@@ -154,10 +156,10 @@ async def test_nothing_of_somebody_elses_is_changed(house: House, owner: asyncpg
 
 async def test_a_key_that_is_revoked_opens_nothing_from_then_on(house: House) -> None:
     made = (await house.client.post("/v1/api-keys", json={"name": "k", "role": "national"})).json()
-    asked = bearer(made["key"])
-    pages = [asyncio.create_task(house.client.get("/v1/overview", headers=asked)) for _ in range(4)]
+    headers = bearer(made["key"])
+    pages = [asyncio.create_task(house.client.get("/v1/overview", headers=headers)) for _ in range(4)]
     (await house.client.post(f"/v1/api-keys/{made['key_id']}/revoke")).raise_for_status()
-    assert (await house.client.get("/v1/overview", headers=asked)).status_code == 401
+    assert (await house.client.get("/v1/overview", headers=headers)).status_code == 401
     assert {answer.status_code for answer in await asyncio.gather(*pages)} <= {200, 401}
     link = (await house.client.post("/v1/worker-links", json={"worker_id": WORKER})).json()
     async with browser(house) as client:
@@ -202,7 +204,7 @@ async def test_nobodys_name_takes_as_long_as_a_wrong_password(house: House, name
             assert (await sign_in_with(client, page, tried)).status_code == 401
             return time.perf_counter() - began
 
-    turns = [(await once(name), await once(f"{name}-nobody")) for _ in range(6)]  # turn about: the machine is shared
+    turns = [(await once(name), await once(f"{name}-nobody")) for _ in range(6)]  # alternately: the machine is shared
     one, other = map(min, zip(*turns, strict=True))
     assert max(one, other) < MOST_SLOWER * min(one, other)
 
@@ -263,7 +265,7 @@ async def raise_in_between(_: AsyncConnection) -> None:
 async def test_no_connection_goes_back_with_a_role_or_a_view(
     house: House, owner: asyncpg.Connection, how: Break
 ) -> None:
-    """A pool of one: who comes next has the portal's own role, or that of his own kind, whatever befell before."""
+    """A pool of one: who comes next has the portal's own role, or that of the viewer's kind, after any failure before."""
     login = house.service.settings.portal_database.get_secret_value()
     reported = text(
         "select current_user, current_setting('danbao.view', true), current_setting('transaction_read_only')"
@@ -288,7 +290,7 @@ async def test_viewers_side_by_side_on_few_connections_see_their_own(house: Hous
     due = [(await viewer_with_key(owner, *who), rows) for who, rows in expected.items()]
     async with open_engine(login, size=2) as engine:
 
-        async def look(viewer: Viewer, rows: set[str], is_broken: bool) -> None:
+        async def read(viewer: Viewer, rows: set[str], is_broken: bool) -> None:
             with suppress(DBAPIError):
                 async with viewing(engine, viewer) as connection:
                     for _ in range(3):
@@ -296,7 +298,7 @@ async def test_viewers_side_by_side_on_few_connections_see_their_own(house: Hous
                     if is_broken:
                         await fail(connection)
 
-        await asyncio.gather(*(look(viewer, rows, n % 3 == 0) for n in range(20) for viewer, rows in due))
+        await asyncio.gather(*(read(viewer, rows, n % 3 == 0) for n in range(20) for viewer, rows in due))
 
 
 async def test_a_viewers_connection_cannot_be_talked_into_writing(house: House, owner: asyncpg.Connection) -> None:
@@ -331,4 +333,4 @@ async def test_a_session_that_is_chosen_for_somebody_is_not_his(house: House, na
         assert await status_of(victim) == 200
         assert await status_of(intruder) == 401, "it ended with the sign-in, so it is nobody's"
         reported = (await victim.get("/v1/statements", headers={"Accept": "application/json"})).json()
-        assert {each["enterprise"] for each in reported["statements"]} == {BLUE}
+        assert {statement["enterprise"] for statement in reported["statements"]} == {BLUE}

@@ -29,7 +29,7 @@ async def test_an_enterprise_makes_keys_of_its_own_and_revokes_them(house: House
     key, path = bearer(made["key"]), f"/v1/api-keys/{made['key_id']}/revoke"
     assert (await house.client.get("/v1/discrepancies", headers=key)).status_code == 200
     listed = (await house.client.get("/v1/api-keys", headers=own)).json()["api_keys"]
-    assert [each["key_id"] for each in listed if each["last_used_at"]] == [made["key_id"]]
+    assert [key["key_id"] for key in listed if key["last_used_at"]] == [made["key_id"]]
     assert made["key"] not in str(listed)
     assert (await house.client.get("/v1/api-keys", headers=bearer("key-green"))).json() == {"api_keys": []}
     assert (await house.client.post(path, headers=bearer("key-green"))).status_code == 404
@@ -54,16 +54,16 @@ async def test_a_workers_link_opens_receipts_and_nothing_else(house: House) -> N
         assert (await client.get("/w/danbao_made-up")).status_code == 404
         opened = await open_link(client, link["path"])
         assert (opened.status_code, opened.headers["location"]) == (303, "/my-receipts")
-        asked = {"worker": WORKER, "at": "2026-10-03T12:00:00+08:00"}
-        assert (await client.get("/v1/order-receipts", params=asked)).json() == {"orders": []}
+        params = {"worker": WORKER, "at": "2026-10-03T12:00:00+08:00"}
+        assert (await client.get("/v1/order-receipts", params=params)).json() == {"orders": []}
         assert (await client.get("/v1/discrepancies")).status_code == 403
-        (look,) = (await house.client.get("/v1/looks?limit=1", headers=bearer("key-national"))).json()["looks"]
-        assert (look["role"], look["scope"], look["what"]) == ("worker", f"{WORKER}:{BLUE}", "order_receipt")
-        assert look["subject"].startswith(f"worker {WORKER} at ")
+        (entry,) = (await house.client.get("/v1/looks?limit=1", headers=bearer("key-national"))).json()["looks"]
+        assert (entry["role"], entry["scope"], entry["what"]) == ("worker", f"{WORKER}:{BLUE}", "order_receipt")
+        assert entry["subject"].startswith(f"worker {WORKER} at ")
         as_a_key = {"Authorization": f"Bearer {link['link'].rpartition('/')[2]}"}
-        assert (await client.get("/v1/order-receipts", params=asked, headers=as_a_key)).status_code == 401
+        assert (await client.get("/v1/order-receipts", params=params, headers=as_a_key)).status_code == 401
         await house.client.post(f"/v1/api-keys/{link['key_id']}/revoke")
-        assert (await client.get("/v1/order-receipts", params=asked)).status_code == 401
+        assert (await client.get("/v1/order-receipts", params=params)).status_code == 401
         assert (await client.get(link["link"])).status_code == 404
 
 

@@ -79,7 +79,7 @@ async def house(database: str, platform_database: str, tmp_path: Path, scheme: P
         tokens={("2026-10-03", "44"): [WORKER]}, exclusions={("2026-10-03", "44"): named}, parked=[PARKED]
     )
     async with reporting_house(database, platform_database, make_keys(tmp_path), others, scheme=[scheme]) as house:
-        await house.tell(
+        await house.receive(
             closed_day(
                 DAY,
                 [
@@ -170,9 +170,9 @@ async def test_a_province_sees_itself_whole_and_no_other(house: House) -> None:
 async def test_looks_at_single_orders_are_written_down(house: House) -> None:
     await show(house, REPORT, "key-44")
     await show(house, f"{STREAM}/{CURSOR}", "key-blue")
-    _, trail = await show(house, "/looks", "key-national")
+    _, entries = await show(house, "/looks", "key-national")
     for said in ("不计费人员名单", "coverage.2026-10-03.44", "搁置事件原文", CURSOR):
-        assert said in trail
+        assert said in entries
 
 
 class Tags(HTMLParser):
@@ -201,12 +201,12 @@ async def test_pages_run_nothing_but_the_portals_script_and_name_no_other_host(h
     for path in (*pages, f"{STREAM}/{CURSOR}", f"/enterprises/{BLUE}/trial", "/evidence"):
         answer = await house.client.get(f"{path}?lang={language[:2]}", headers={"Accept": "text/html"})
         assert answer.status_code == 200, (path, answer.text[:300])
-        found = Tags()
-        found.feed(answer.text)
-        assert [script.partition("?")[0] for script in found.scripts if script] == ["/static/portal.js"], path
-        assert found.inline == set(), path
-        assert found.languages == {language}
-        assert all(target.startswith(("/", "#", "?")) and not target.startswith("//") for target in found.targets), path
+        tags = Tags()
+        tags.feed(answer.text)
+        assert [script.partition("?")[0] for script in tags.scripts if script] == ["/static/portal.js"], path
+        assert tags.inline == set(), path
+        assert tags.languages == {language}
+        assert all(target.startswith(("/", "#", "?")) and not target.startswith("//") for target in tags.targets), path
         policy = answer.headers["content-security-policy"]
         assert "unsafe" not in policy
         assert policy.startswith("default-src 'none'; ")
@@ -274,7 +274,7 @@ async def test_orders_outside_the_signed_declaration_have_a_table_of_their_own(h
     (line,) = issued.lines
     within = replace(line, orders=70, exact_amount=175_000, amount=175_000)
     outside = replace(line, number=2, kind="outside_declaration", orders=20, exact_amount=50_000, amount=50_000)
-    await house.tell(replace(issued, lines=[within, outside]))
+    await house.receive(replace(issued, lines=[within, outside]))
     await house.settled()
     await projected(house)
     path = f"/statements/2026-11.44.{BLUE}"
@@ -283,4 +283,4 @@ async def test_orders_outside_the_signed_declaration_have_a_table_of_their_own(h
         assert (status, text.count(f"<h2>{words}</h2>")) == (200, 1)
         assert "5.00" in text
     shown = (await house.client.get(f"/v1{path}", headers=bearer("key-blue"))).raise_for_status().json()
-    assert [each["kind"] for each in shown["lines"]] == ["line", "outside_declaration"]
+    assert [line["kind"] for line in shown["lines"]] == ["line", "outside_declaration"]

@@ -33,7 +33,7 @@ Sheet = dict[tuple[str, str], quarter_figures.Day]
 
 
 class Register:
-    """Reporting's examination over a database of its own, fed with closed days."""
+    """Reporting's examination over a separate database, fed with closed days."""
 
     def __init__(self, engine: AsyncEngine, others: OtherServices, sources: Sources) -> None:
         self.engine, self.others = engine, others
@@ -99,10 +99,10 @@ async def test_a_clean_quarter_raises_no_finding_and_what_is_left_out_then_does(
         del sheet[biggest]
         sheet[other] = quarter_figures.Day(last, sheet[other].orders, sheet[other].orders // 5)
         await register.close(last, sheet)
-        found = await register.found()
-    assert ("implausible_count", *biggest) in found
-    assert ("excluded_share", *other) in found
-    assert {(kind, enterprise) for kind, enterprise, _ in found} == {
+        findings = await register.found()
+    assert ("implausible_count", *biggest) in findings
+    assert ("excluded_share", *other) in findings
+    assert {(kind, enterprise) for kind, enterprise, _ in findings} == {
         ("implausible_count", biggest[0]),
         ("excluded_share", other[0]),
     }

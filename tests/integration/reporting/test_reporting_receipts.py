@@ -47,7 +47,7 @@ class EvidenceServices(OtherServices):
             if place + 1 not in self.covered or size != 21:
                 raise HTTPException(404, "not covered")
             row = RECEIPT.rows[place]
-            reported = [each.hex() for each in row.log_proof]
+            reported = [node.hex() for node in row.log_proof]
             return {"index": row.index, "size": 21, "proof": reported, "checkpoint": RECEIPT.note.decode()}
 
         return app
@@ -61,7 +61,7 @@ def _row(number: int) -> dict[str, Any]:
         "worker_id": WORKER,
         "content": row.content.hex(),
         "rank": row.rank,
-        "proof": [each.hex() for each in row.batch_proof],
+        "proof": [node.hex() for node in row.batch_proof],
         "run": head.run,
         "number": head.number,
         "entry": row.entry.hex(),
@@ -85,13 +85,13 @@ async def reporting(
         yield opened
 
 
-async def ask(house: House, path: str, key: str) -> httpx.Response:
+async def fetch(house: House, path: str, key: str) -> httpx.Response:
     return await house.client.get(path, headers=bearer(key))
 
 
 @pytest.mark.parametrize("path", [BY_ORDER, BY_WORKER, BY_ORDER + "&day=2026-10-03"], ids=["order", "worker", "day"])
 async def test_the_link_of_an_order_is_what_the_verifier_proves(reporting: House, path: str) -> None:
-    (order,) = (await ask(reporting, path, "key-44")).raise_for_status().json()["orders"]
+    (order,) = (await fetch(reporting, path, "key-44")).raise_for_status().json()["orders"]
     assert (order["state"], order["province"], order["rows_not_in_the_log_yet"]) == ("in the log", "44", 0)
     assert order["link"].startswith(f"{CommandSettings().reporting_url}/receipt#")
     receipt = OrderReceipt.parse_text(order["link"])
@@ -103,8 +103,8 @@ async def test_the_link_of_an_order_is_what_the_verifier_proves(reporting: House
 
 async def test_keys_see_the_orders_of_their_share(reporting: House) -> None:
     for key, status in (("key-national", 200), ("key-44", 200), ("key-11", 404), ("key-blue", 404), ("nobody", 401)):
-        assert (await ask(reporting, BY_ORDER, key)).status_code == status, key
-    elsewhere = await ask(reporting, BY_WORKER, "key-11")
+        assert (await fetch(reporting, BY_ORDER, key)).status_code == status, key
+    elsewhere = await fetch(reporting, BY_WORKER, "key-11")
     assert (elsewhere.status_code, elsewhere.json()["orders"]) == (200, [])
 
 
@@ -112,27 +112,27 @@ async def test_an_order_whose_batch_no_checkpoint_covers_is_told_without_a_recei
     reporting: House, others: EvidenceServices
 ) -> None:
     others.covered = set()
-    (order,) = (await ask(reporting, BY_WORKER, "key-44")).json()["orders"]
+    (order,) = (await fetch(reporting, BY_WORKER, "key-44")).json()["orders"]
     assert (order["order_id"], order["state"], order["receipt"]) == (ORDER, "waiting for the next checkpoint", None)
     others.covered = {1}
-    (order,) = (await ask(reporting, BY_WORKER, "key-44")).json()["orders"]
+    (order,) = (await fetch(reporting, BY_WORKER, "key-44")).json()["orders"]
     assert (len(OrderReceipt.parse_text(order["receipt"]).rows), order["rows_not_in_the_log_yet"]) == (1, 1)
 
 
 async def test_a_code_is_drawn_when_asked_for(reporting: House) -> None:
-    (order,) = (await ask(reporting, BY_ORDER + "&qr=true", "key-44")).json()["orders"]
+    (order,) = (await fetch(reporting, BY_ORDER + "&qr=true", "key-44")).json()["orders"]
     assert order["qr_svg"].startswith("<svg ")
     assert "viewBox" in order["qr_svg"]
 
 
 async def test_rows_that_no_longer_give_their_root_are_told_as_that(reporting: House, others: EvidenceServices) -> None:
     others.is_altered = True
-    answer = await ask(reporting, BY_ORDER, "key-44")
+    answer = await fetch(reporting, BY_ORDER, "key-44")
     assert answer.status_code == 409
     assert "do not give its root" in answer.text
     others.is_altered = False
-    assert (await ask(reporting, BY_ORDER.replace(ORDER, "order-6"), "key-44")).status_code == 404
-    assert (await ask(reporting, f"/v1/order-receipts?worker={WORKER}", "key-44")).status_code == 422
+    assert (await fetch(reporting, BY_ORDER.replace(ORDER, "order-6"), "key-44")).status_code == 404
+    assert (await fetch(reporting, f"/v1/order-receipts?worker={WORKER}", "key-44")).status_code == 422
 
 
 async def test_the_page_is_open_to_everybody_and_may_ask_nobody(reporting: House) -> None:

@@ -44,7 +44,7 @@ async def test_reconciliation_names_every_difference_and_settles_what_is_gone(
         return answer.status_code, answer.json()
 
     async with open_house(OtherServices()) as house:
-        await house.tell(plain_day(), statement(91), statement(4, GREEN))
+        await house.receive(plain_day(), statement(91), statement(4, GREEN))
         await house.settled()
         assert await reconcile(house) == (200, {"differences": 3})
         assert await reconcile(house) == (200, {"differences": 3})
@@ -54,20 +54,20 @@ async def test_reconciliation_names_every_difference_and_settles_what_is_gone(
             ("reports_missing", GREEN),
         ]
         # What was missing comes after all.
-        await house.tell(closed_day(NEXT, [total(NEXT, "charged", 1), total(NEXT, "charged", 4, enterprise=GREEN)]))
+        await house.receive(closed_day(NEXT, [total(NEXT, "charged", 1), total(NEXT, "charged", 4, enterprise=GREEN)]))
         await house.settled()
         assert await reconcile(house) == (200, {"differences": 0})
         assert await house.discrepancies() == []
         assert len(await house.discrepancies("corrected")) == 3
     async with open_house(OtherServices(is_away=True)) as house:
         last = date(2026, 10, 5)
-        await house.tell(closed_day(last, [total(last, "charged", 1)], first_time=[first_time(1)]))
+        await house.receive(closed_day(last, [total(last, "charged", 1)], first_time=[first_time(1)]))
         assert (await reconcile(house))[0] == 409
 
 
 async def test_reports_that_the_platform_no_longer_holds_are_named(open_house: OPEN, platform_database: str) -> None:
     async with open_house(OtherServices()) as house:
-        await house.tell(plain_day(), statement(90))
+        await house.receive(plain_day(), statement(90))
         await house.settled()
         owner = await asyncpg.connect(platform_database)
         try:
@@ -101,7 +101,7 @@ async def test_the_state_of_payment_is_reported_once_a_day(open_house: OPEN) -> 
     }
     others = OtherServices(payments=[item])
     async with open_house(others) as house:
-        await house.tell(statement(90))
+        await house.receive(statement(90))
         for new in (1, 0):
             answer = await house.client.post("/v1/payment-reports", json={"period": "2026-10", "as_of": "2026-11-20"})
             assert answer.json() == {"reports": 1, "new": new}

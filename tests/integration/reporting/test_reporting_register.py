@@ -1,4 +1,4 @@
-"""The register as its readers see it: what is examined, what is told by others, states, scopes."""
+"""The register as its readers see it: what is examined, what others report, states, scopes."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
@@ -61,9 +61,9 @@ def received(orders: int, day: date = DAY, insured_on: date | None = None, enter
 
 
 async def close(house: House, day: date, reported: DayFindings, **closed: Any) -> None:
-    """Tell of a closed day that charging answers so for, and wait until it is examined."""
+    """Send a closed day with charging's findings for it, and wait until it is examined."""
     house.others.findings[str(day)] = reported
-    await house.tell(closed_day(day, closed.pop("totals", []), **closed))
+    await house.receive(closed_day(day, closed.pop("totals", []), **closed))
     await house.examined()
 
 
@@ -75,7 +75,7 @@ async def register(house: House, key: str | None = None, **filters: Any) -> list
 
 
 async def kinds(house: House) -> dict[str, str]:
-    return {each["kind"]: each["state"] for each in await register(house)}
+    return {row["kind"]: row["state"] for row in await register(house)}
 
 
 async def one(house: House, row: dict[str, Any]) -> dict[str, Any]:
@@ -86,16 +86,16 @@ async def one(house: House, row: dict[str, Any]) -> dict[str, Any]:
 async def test_what_charging_names_is_registered_once_with_its_orders(house: House) -> None:
     findings = [found(), found(K.NOT_ENROLLED, GREEN, province="11")]
     await close(house, DAY, DayFindings(findings=findings, delays=[received(5)]))
-    await house.tell(closed_day(DAY, []))
+    await house.receive(closed_day(DAY, []))
     rows = await register(house)
     assert [(row["kind"], row["state"], row["times_seen"]) for row in rows] == [
         ("other_content", "open", 1),
         ("not_enrolled", "open", 1),
     ]
     whole = await one(house, rows[0])
-    assert [(each["order_id"], each["worker_id"]) for each in whole["orders"]] == [("o-1", WORKER)]
+    assert [(order["order_id"], order["worker_id"]) for order in whole["orders"]] == [("o-1", WORKER)]
     assert whole["evidence"] == {"close": str(DAY)}
-    assert [(each["state"], each["actor"]) for each in whole["history"]] == [("open", "danbao")]
+    assert [(entry["state"], entry["actor"]) for entry in whole["history"]] == [("open", "danbao")]
 
 
 async def test_orders_outside_a_declaration_are_corrected_once_none_is_left_and_open_again_after_that(
@@ -108,7 +108,7 @@ async def test_orders_outside_a_declaration_are_corrected_once_none_is_left_and_
     (row,) = await register(house)
     assert (row["kind"], row["state"], row["count"]) == ("outside_declaration", "open", 5)
     history = (await one(house, row))["history"]
-    assert [(each["state"], each["note"]) for each in history] == [
+    assert [(entry["state"], entry["note"]) for entry in history] == [
         ("open", "found"),
         ("corrected", "0 orders"),
         ("open", "found again"),
@@ -121,7 +121,7 @@ async def test_a_finding_of_a_later_close_is_seen_again_and_not_new(house: House
     await close(house, later, DayFindings(findings=[found(count=2, detail="2 events repeat an order")], delays=[]))
     (row,) = await register(house)
     whole = await one(house, row)
-    assert (row["count"], row["times_seen"], [each["count"] for each in whole["sightings"]]) == (1, 2, [2])
+    assert (row["count"], row["times_seen"], [sighting["count"] for sighting in whole["sightings"]]) == (1, 2, [2])
     assert row["found_at"] < row["last_seen_at"] == whole["sightings"][0]["seen_at"]
 
 
@@ -129,7 +129,7 @@ async def test_days_are_examined_in_their_order_when_charging_answers_again(open
     others = OtherServices(is_away=True)
     async with open_house(others) as house:
         others.findings[str(DAY)] = DayFindings(findings=[found()], delays=[])
-        await house.tell(closed_day(DAY + timedelta(days=1), []), closed_day(DAY, []))
+        await house.receive(closed_day(DAY + timedelta(days=1), []), closed_day(DAY, []))
         assert (await house.status())["unexamined_days"] == 2
         others.is_away = False
         await house.examined()
@@ -159,7 +159,7 @@ async def test_states_are_added_by_those_who_see_the_province_with_a_reason(hous
         assert (await house.client.post(path, json=body, headers=bearer(key))).status_code == status, (state, key)
     assert (await house.client.post(path, json={"state": "open", "comment": " "})).status_code == 422
     history = (await one(house, row))["history"]
-    assert [(each["state"], each["actor"], each["note"]) for each in history] == [
+    assert [(entry["state"], entry["actor"], entry["note"]) for entry in history] == [
         ("open", "danbao", "found"),
         ("explained", "province:44", "because of key-44"),
         ("confirmed", "national", "because of key-national"),
@@ -180,11 +180,11 @@ async def test_lists_are_filtered_paged_and_cut_to_the_scope(house: House) -> No
         assert len(rows) == count, key
         for row in await register(house):
             status = 200 if row["id"] in [row["id"] for row in rows] else 404
-            asked = f"/discrepancies/{row['id']}"
-            assert (await house.client.get(f"/v1{asked}", headers=bearer(key))).status_code == status, key
-            assert (await house.page(asked, key)).status_code == status, key
-    assert [each["kind"] for each in await register(house, enterprise=GREEN, province="44")] == ["late_acceptances"]
-    assert [each["kind"] for each in await register(house, kind="other_content", state="open")] == ["other_content"]
+            path = f"/discrepancies/{row['id']}"
+            assert (await house.client.get(f"/v1{path}", headers=bearer(key))).status_code == status, key
+            assert (await house.page(path, key)).status_code == status, key
+    assert [row["kind"] for row in await register(house, enterprise=GREEN, province="44")] == ["late_acceptances"]
+    assert [row["kind"] for row in await register(house, kind="other_content", state="open")] == ["other_content"]
     assert await register(house, day="2026-09-01") == []
     page = (await house.client.get("/v1/discrepancies?limit=3")).json()
     rest = (await house.client.get("/v1/discrepancies", params={"after": page["next"], "limit": 3})).json()
@@ -207,17 +207,17 @@ async def test_an_independent_total_is_held_against_what_was_received(house: Hou
     """Once the day is examined, and again when more of it was received."""
     counts = {"meters": 100, "unions": 101}
     reported = [TotalReported(source=source, enterprise=BLUE, day=DAY, count=count) for source, count in counts.items()]
-    await house.tell(*reported, reported[0])
+    await house.receive(*reported, reported[0])
 
     async def are(**states: str) -> bool:
-        return {each["evidence"]["source"]: each["state"] for each in await register(house)} == states
+        return {row["evidence"]["source"]: row["state"] for row in await register(house)} == states
 
     await close(house, DAY, DayFindings(findings=[], delays=[received(100)]))
     await eventually_async(partial(are, unions="open"), "a finding of one source")
     tomorrow = DAY + timedelta(days=1)
     await close(house, tomorrow, DayFindings(findings=[], delays=[received(1, tomorrow, DAY)]))
     await eventually_async(partial(are, unions="corrected", meters="open"), "the other way round")
-    assert {each["kind"] for each in await register(house)} == {"independent_total"}
+    assert {row["kind"] for row in await register(house)} == {"independent_total"}
 
 
 NOTICE = InjuryNoticed(
@@ -252,7 +252,7 @@ def test_a_notice_is_judged_by_when_its_order_was_sent(
 
 
 async def test_an_order_that_comes_after_the_notice_is_a_finding_and_its_absence_is_corrected(house: House) -> None:
-    await house.tell(NOTICE)
+    await house.receive(NOTICE)
     await close(house, DAY, DayFindings(findings=[], delays=[]))
 
     async def has(**states: str) -> bool:
@@ -268,12 +268,12 @@ async def test_an_order_that_comes_after_the_notice_is_a_finding_and_its_absence
     both = {"injury_without_order": "corrected", "order_after_injury": "open"}
     await eventually_async(partial(has, **both), "the late order")
     (row,) = await register(house, kind="order_after_injury")
-    assert [each["order_id"] for each in (await one(house, row))["orders"]] == ["o-1"]
+    assert [order["order_id"] for order in (await one(house, row))["orders"]] == ["o-1"]
 
 
 async def test_a_notice_told_again_with_other_content_is_a_finding(house: House) -> None:
     other = InjuryNoticed(notice_id="n-1", worker_id=WORKER, injured_at=NOON, noticed_at=NOON)
-    await house.tell(NOTICE, NOTICE, other)
+    await house.receive(NOTICE, NOTICE, other)
     assert await house.read(INJURIES, b'{"notice_id": 1}') is not None
     far = b'{"notice_id":"n","worker_id":"%s","injured_at":"9999-12-31T23:59:59Z","noticed_at":"2026-09-02T00:00:00Z"}'
     assert await house.read(INJURIES, far % WORKER.encode()) is not None

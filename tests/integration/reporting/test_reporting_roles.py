@@ -1,4 +1,4 @@
-"""Every route of reporting, asked by every role and by nobody: who has no right to it gets nothing but a refusal."""
+"""Every route of reporting, requested by every role and by nobody: without the right to it, there is only a refusal."""
 
 import re
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -33,12 +33,12 @@ async def house(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) ->
 
 def routes_of(house: House) -> dict[str, tuple[str, str]]:
     """`GET /v1/days/{day}` to its method and a path that names something; a mounted folder counts as one route."""
-    found = {}
+    routes = {}
     for path, methods in _walk(house.service.app.routes):
         for method in sorted(methods - {"HEAD"}):
             filled = re.sub(r"{(\w+)(:\w+)?}", lambda match: FILLED.get(match[1], "1"), path)
-            found[f"{method} {path}"] = (method, filled)
-    return found
+            routes[f"{method} {path}"] = (method, filled)
+    return routes
 
 
 def _walk(routes: Iterable[Any], prefix: str = "") -> Iterator[tuple[str, set[str]]]:
@@ -105,7 +105,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("number", range(len(HOSTILE)))
 async def test_no_address_makes_a_page_fail(house: House, number: int) -> None:
-    """Whatever stands in the address, asked by who sees everything: an answer or a refusal, never an error of ours."""
+    """Any address, requested by a viewer who sees everything: an answer or a refusal, never an error of ours."""
     odd = HOSTILE[number]
     known = odd | {"code": odd["province"], "uscc": odd["enterprise"], "name": "<script>", "back": odd["period"]}
     known |= {

@@ -41,7 +41,7 @@ DAY = date(2026, 10, 3)
 async def open_parts(
     broker: Broker, database: str, platform_database: str, folder: Path
 ) -> AsyncIterator[ReportingSettings]:
-    """The national platform, and what reporting is told of it."""
+    """The national platform, and reporting's settings for it."""
     keys = make_keys(folder)
     platform = make_service(
         "national_platform", platform_settings(await migrate_platform(platform_database), keys), compose_platform
@@ -81,7 +81,7 @@ async def test_topics_are_read_from_the_start_and_repeats_change_nothing(
         await ensure_topics(settings_of(client_settings(fresh_broker)), {DAYS_CLOSED: 1, STATEMENTS: 1})
         await make_topics_of(client_settings(fresh_broker))
         closed, issued = (
-            msgspec.json.encode(each) for each in (closed_day(DAY, [total(DAY, "charged", 90)]), statement(90))
+            msgspec.json.encode(message) for message in (closed_day(DAY, [total(DAY, "charged", 90)]), statement(90))
         )
         async with AIOKafkaProducer(**client_of(fresh_broker)) as producer:
             for _ in range(2):
