@@ -265,7 +265,7 @@ async def raise_in_between(_: AsyncConnection) -> None:
 async def test_no_connection_goes_back_with_a_role_or_a_view(
     house: House, owner: asyncpg.Connection, how: Break
 ) -> None:
-    """A pool of one: who comes next has the portal's own role, or that of the viewer's kind, after any failure before."""
+    """A pool of one: each user has the portal's own role, or that of the viewer's kind, after any failure before."""
     login = house.service.settings.portal_database.get_secret_value()
     reported = text(
         "select current_user, current_setting('danbao.view', true), current_setting('transaction_read_only')"
