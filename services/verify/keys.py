@@ -1,4 +1,4 @@
-"""Whose signatures count: the keys the reader brings, and a checkpoint held against them."""
+"""Read the verifier's keys, and check a checkpoint's signatures with them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from shared.domain.evidence.signed_note import COSIGNATURE, ED25519, Note, Verif
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """A log's own keys, one of which must have signed, its witnesses', one of which must have cosigned, and authors."""
+    """Keys of the log (one must have signed), of its witnesses (one must have cosigned) and of authors."""
 
     log: tuple[VerifierKey, ...]
     witnesses: tuple[VerifierKey, ...]
@@ -26,7 +26,7 @@ class Keys:
 
     @classmethod
     def read(cls, given: Iterable[str]) -> "Keys":
-        """From vkeys, or names of files with one a line (`#` begins a remark); `Refused` without a log's or charging's.
+        """Parse vkeys, or files with one a line (`#` begins a comment); `Refused` without a log's or charging's.
 
         An author's has its role behind it: `vkey charging charging`.
         """
@@ -46,14 +46,14 @@ class Keys:
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """A checkpoint whose signatures hold; `who` is half a sentence."""
+    """A checkpoint with verified signatures; `who` names the signers as part of a sentence."""
 
     checkpoint: Checkpoint
     who: str
 
 
 def check_checkpoint(data: bytes, keys: Keys) -> Signed:
-    """The checkpoint of a note, signed by a key of the log and, where witnesses are named, cosigned by one."""
+    """Check a note's signatures: a key of the log must have signed and, where witnesses are named, one cosigned."""
     with step("checkpoint"):
         note = Note.parse(data)
         checkpoint = Checkpoint.parse(note.text)
@@ -74,7 +74,7 @@ def check_checkpoint(data: bytes, keys: Keys) -> Signed:
 
 
 def is_signed(public: bytes, message: bytes, signature: bytes) -> bool:
-    """True when the Ed25519 signature is that of this key over the message."""
+    """Return whether the Ed25519 signature is valid for this key and message."""
     try:
         Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
     except (InvalidSignature, ValueError):
@@ -83,7 +83,7 @@ def is_signed(public: bytes, message: bytes, signature: bytes) -> bool:
 
 
 def shown_instant(microseconds: int) -> str:
-    """Microseconds since 1970 as a person in China reads them; beyond what a clock shows, as the number."""
+    """Format microseconds since 1970 in Asia/Shanghai; a value outside the calendar stays a number."""
     try:
         at = datetime.fromtimestamp(microseconds // 1_000_000, UTC).astimezone(SHANGHAI)
     except (OverflowError, ValueError, OSError):

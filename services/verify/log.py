@@ -1,4 +1,4 @@
-"""A copied log (C2SP tlog-tiles in a folder): entries against tiles, tiles against the checkpoint, signatures."""
+"""Verify a copied log (C2SP tlog-tiles in a folder): entries against tiles, tiles against the checkpoint, and keys."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,16 +19,16 @@ MOST_ENTRIES: Final = 2**32
 
 @dataclass(frozen=True, slots=True)
 class CopiedLog:
-    """The folder that holds `checkpoint` and `tile/`."""
+    """A folder with `checkpoint` and `tile/`."""
 
     folder: Path
 
     def checkpoint(self) -> bytes:
-        """The note."""
+        """Read the signed note."""
         return self._bytes("checkpoint", "checkpoint")
 
     def tile(self, tile: Tile) -> bytes:
-        """A tile as wide as wanted; a full one will do where a partial one was not kept."""
+        """Read a tile of the wanted width, cut from the full one where the partial one was not kept."""
         full = Tile(tile.level, tile.number)
         named = tile if (self.folder / tile.path).is_file() or tile.is_full else full
         data = self._bytes(named.path, named.path)
@@ -45,7 +45,7 @@ class CopiedLog:
 
 
 def verify_log(folder: Path, keys: Keys, older: bytes | None) -> str:
-    """The sentence of what was proved; `older` is a checkpoint that the reader kept. Raises `NotProved`."""
+    """Return the sentence of what was proved; `older` is a checkpoint that the reader kept. Raises `NotProved`."""
     log = CopiedLog(folder)
     signed = check_checkpoint(log.checkpoint(), keys)
     size = signed.checkpoint.size
@@ -68,7 +68,7 @@ def verify_log(folder: Path, keys: Keys, older: bytes | None) -> str:
 
 
 def _read_leaves(log: CopiedLog, size: int, authors: LogAuthors) -> list[bytes]:
-    """Leaf hashes of all entries, each bundle held against its tile; each entry is the head of another manifest."""
+    """Read the leaf hashes of all entries; check bundles against tiles, and that no manifest is entered twice."""
     leaves: list[bytes] = []
     last: dict[str, int] = {}
     for number in range(-(-size // WIDTH)):

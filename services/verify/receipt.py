@@ -1,4 +1,4 @@
-"""An order's receipt (参保凭证): what it shows, and whether that follows from a signed checkpoint."""
+"""Verify an order's receipt (参保凭证): what it shows has to follow from a signed checkpoint."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,7 +20,7 @@ _EXCLUSIONS: Final = {
     2: "the enterprise was not enrolled",
     3: "the worker is insured as an employee",
 }
-"""The codes in `reason` of a charge."""
+"""Meaning of the codes in `reason` of a charge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Expected:
 
 
 def verify_receipt(receipt: OrderReceipt, keys: Keys, expected: Expected) -> str:
-    """The sentence of what was proved; raises `NotProved` naming the step that failed."""
+    """Return the sentence of what was proved; raises `NotProved` naming the step that failed."""
     rows = [_read_row(row) for row in receipt.rows]
     _check_one_order(rows)
     _check_expected(rows[0], expected)
@@ -50,7 +50,7 @@ def _read_row(row: ReceiptRow) -> OrderRow:
 
 
 def _check_one_order(rows: list[OrderRow]) -> None:
-    """Rows in the order of their kinds, each once, of one order and worker, beginning with its acceptance."""
+    """Check that the rows are of one order and worker, begin with its acceptance, and ascend by kind."""
     if rows[0].kind != RowKind.ACCEPTANCE:
         raise NotProved("order", "the first row is not the acceptance")
     for before, row in pairwise(rows):
@@ -117,7 +117,7 @@ def _end(rows: list[OrderRow]) -> str:
 
 
 def _payer(rows: list[OrderRow]) -> str:
-    """What holds of the order's charges: the last one, unless it was taken back."""
+    """Describe the charge in force: the last one, unless it was taken back."""
     last = max((row for row in rows if is_charge(row.kind)), key=lambda row: row.kind)
     if any(is_reversal(row.kind) and row.kind > last.kind for row in rows):
         return f"its premium was charged to {last.uscc} and taken back"

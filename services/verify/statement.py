@@ -31,7 +31,7 @@ SPLIT: Final = (
 
 
 class StatementLine(TypedDict):
-    """A line as the statement shows it."""
+    """A line of the statement."""
 
     number: int
     kind: str
@@ -60,7 +60,7 @@ class Statement(TypedDict):
 
 
 class TotalWithProof(TypedDict):
-    """A total of a manifest: its content, and the way from its rank to the totals' root as places in `hashes`."""
+    """A total of a manifest: its content, its rank, and the proof to the totals' root as indexes into `hashes`."""
 
     content: str
     rank: int
@@ -85,7 +85,7 @@ class DayCut(TypedDict):
 
 
 class StatementEvidence(TypedDict):
-    """The file: a statement, and what its figures follow from."""
+    """The file: a statement with its evidence."""
 
     format: str
     statement: Statement
@@ -112,7 +112,7 @@ class ShownTotal:
 
 
 def verify_statement(data: bytes, keys: Keys) -> str:
-    """The sentence of what was proved; raises `NotProved` naming the step that failed."""
+    """Return the sentence of what was proved; raises `NotProved` naming the step that failed."""
     evidence = _read(data)
     try:
         return _verify(evidence, keys)
@@ -156,7 +156,7 @@ def _verify(evidence: StatementEvidence, keys: Keys) -> str:
 def _read_manifests(
     evidence: StatementEvidence, hashes: list[bytes], signed: Signed, authors: LogAuthors
 ) -> Iterator[ShownTotal]:
-    """The totals whose proofs hold, each once."""
+    """Yield the totals with valid proofs; a repeated one is refused."""
     seen: set[int] = set()
     own = (evidence["statement"]["enterprise"], evidence["statement"]["province"])
     for manifest in evidence["manifests"]:
@@ -206,7 +206,7 @@ def _name(head: ManifestHead) -> str:
 
 
 def _check_posting_days(evidence: StatementEvidence, totals: list[ShownTotal], period: Month) -> None:
-    """A total is posted to its insured day, or the first day whose close took its manifest if that is later."""
+    """Check that each total is posted in the month: on its insured day, or on the day whose close took it if later."""
     cuts = [(date.fromisoformat(row["day"]), row["cut"]) for row in evidence["cuts"]]
     _check_cuts(cuts, period)
     for total in totals:
@@ -220,7 +220,7 @@ def _check_posting_days(evidence: StatementEvidence, totals: list[ShownTotal], p
 
 
 def _check_cuts(cuts: list[tuple[date, dict[str, int]]], period: Month) -> None:
-    """One for each day up to the month's end without a gap, each reaching at least as far as the one before."""
+    """Check that there is a cut for each day to the month's end, each at least as far as the one before."""
     days = [day for day, _ in cuts]
     expected = [days[0] + timedelta(days=place) for place in range(len(days))] if days else []
     if not days or days != expected or days[-1] != period.last_day:
@@ -234,7 +234,7 @@ Place = tuple[Month, str, int, str | None, date | None]
 
 
 def _outside(statement: Statement) -> dict[Place, tuple[int, int]]:
-    """Orders that the statement says lie outside the signed declaration, and the amount of one (0.0001 yuan)."""
+    """Return the statement's orders outside the signed declaration, with the amount of one (0.0001 yuan)."""
     outside: dict[Place, tuple[int, int]] = {}
     for line in statement["lines"]:
         if line["kind"] == OUTSIDE_DECLARATION:

@@ -1,4 +1,4 @@
-"""What a verification says: one sentence of what was proved, or the step that failed."""
+"""Report a verification: one sentence of what was proved, or the step that failed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from shared.domain.errors import DanbaoError, Refused
 
 
 class NotProved(DanbaoError):  # noqa: N818 - an outcome, reported as it is
-    """`step` names what did not hold, `reason` why."""
+    """`step` names the failed step, `reason` says why it failed."""
 
     def __init__(self, step: str, reason: str) -> None:
         super().__init__(f"NOT proved: the {step} does not hold: {reason}")
@@ -17,7 +17,7 @@ class NotProved(DanbaoError):  # noqa: N818 - an outcome, reported as it is
 
 @contextmanager
 def step(name: str) -> Iterator[None]:
-    """What is refused within is a step that failed."""
+    """Turn a `Refused` raised inside into `NotProved` for this step."""
     try:
         yield
     except Refused as error:

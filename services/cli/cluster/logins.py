@@ -9,7 +9,7 @@ from shared.runtime.secret_file import read_secret
 
 
 def read_logins(folder: Path, principals: Iterable[str]) -> dict[str, str]:
-    """Login to password; `Refused` for a file that is named after nobody, or that holds no password."""
+    """Return passwords by login; `Refused` for a file of an unknown login or without a password."""
     known = {BROKER, *logins_of(SETUP), *(login for principal in principals for login in logins_of(principal))}
     files = {file.name: file for file in sorted(folder.rglob("*")) if file.is_file()}
     if not files:

@@ -1,4 +1,4 @@
-"""The table of rights as a page of the documentation: docs/kafka-rights.md is this text."""
+"""Render the table of rights as docs/kafka-rights.md."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -31,7 +31,7 @@ offsets, or has a transactional id. Reading or writing a topic includes describi
 
 
 def page() -> str:
-    """The whole page."""
+    """Render the whole page."""
     table = {**FIXED, "enterprise-<USCC>": rights_of([EXAMPLE])[f"enterprise-{EXAMPLE}"]}
     return HEAD + "".join(_row(name, rights) for name, rights in table.items()) + _foot()
 

@@ -1,4 +1,4 @@
-"""`danbao kafka setup` and `danbao kafka check`: the cluster is made to be what the table of rights says.
+"""`danbao kafka setup` and `danbao kafka check`: bring the cluster to the table of rights, or compare the two.
 
 Run again it changes nothing. It never deletes a topic: what is in it may be wanted.
 """
@@ -20,7 +20,7 @@ ORDERED: Final = 1_000
 
 @dataclass
 class Report:
-    """What was changed, or would have to be; and what is there though the table does not have it."""
+    """Changes made or needed, and what exists without being in the table."""
 
     changed: list[str] = field(default_factory=list)
     strange: list[str] = field(default_factory=list)
@@ -28,17 +28,17 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the table says about this deployment."""
+    """The table of rights for this deployment."""
 
     rights: Mapping[str, Rights]
     logins: Mapping[str, tuple[str, ...]]
     """Principal to the logins that it has now."""
     passwords: Mapping[str, str] | None
-    """None where somebody else keeps the users: with certificates, tokens, or a managed Kafka's own."""
+    """None where users are kept elsewhere: certificates, tokens, or a managed Kafka's user store."""
     topics: Mapping[str, int]
     timestamps: str
     own_login: str
-    """Whom the job itself logs in as: not to be removed by it."""
+    """The job's login, which it must not remove."""
 
     @classmethod
     def of(cls, settings: CommandSettings) -> "Wanted":
@@ -61,7 +61,7 @@ class Wanted:
         )
 
     def acls(self) -> set[Acl]:
-        """Every ACL that has to be there, and no other."""
+        """Return exactly the ACLs that have to exist."""
         return {
             acl_of(binding)
             for principal, rights in self.rights.items()
@@ -69,7 +69,7 @@ class Wanted:
         }
 
     def quotas(self) -> dict[str, dict[str, float | None]]:
-        """The quotas of every login."""
+        """Return the quotas of every login."""
         return {
             login: {
                 "producer_byte_rate": float(rights.produces_bytes) if rights.writes else None,
@@ -80,7 +80,7 @@ class Wanted:
         }
 
     def users(self) -> set[str]:
-        """Everybody who may have a password."""
+        """Return all logins that may have a password."""
         return {BROKER, self.own_login, *(self.passwords or {})}
 
 
@@ -126,7 +126,7 @@ async def _compare(cluster: Cluster, wanted: Wanted) -> Report:
 
 
 async def _drifted(cluster: Cluster, wanted: Wanted, topics: set[str]) -> dict[str, dict[str, str]]:
-    """Topics that are there with other settings than the table's; with those that they should have."""
+    """Return topics whose settings differ from the table's, with the settings that they should have."""
     current = await cluster.settings_of(wanted.topics.keys() & topics)
     drifted = {}
     for topic, has in current.items():
@@ -160,7 +160,7 @@ async def _grant(cluster: Cluster, wanted: Wanted) -> None:
 
 
 async def _remove(cluster: Cluster, wanted: Wanted, report: Report) -> Report:
-    """Take away what is strange, topics excepted; what was taken away is a change in the new report."""
+    """Remove what is not in the table, except topics; the new report lists the removals as changes."""
     kept = [line for line in report.strange if line.startswith("topic ")]
     if acls := await cluster.acls() - wanted.acls():
         await cluster.remove_acls(acls)

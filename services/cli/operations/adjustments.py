@@ -10,12 +10,12 @@ from services.demo.running.apis import open_apis
 from shared.runtime.command_settings import CommandSettings
 
 CONSENT_SECONDS: Final = 900.0
-"""How long charging may take to reverse the orders of a day."""
+"""Timeout of a consent: charging reverses the orders of a day within it."""
 _COLUMNS: Final = ("id", "enterprise", "day", "orders", "yuan", "proposed by", "reason", "consented by")
 
 
 async def read_adjustments(settings: CommandSettings, enterprise: str) -> Adjustments:
-    """`{"adjustments": [...]}`, the oldest first."""
+    """Return `{"adjustments": [...]}`, oldest first."""
     async with open_apis(settings) as apis:
         query = {"enterprise": enterprise} if enterprise else {}
         adjustments: Adjustments = await apis.charging.get("/v1/adjustments", **query)
@@ -23,14 +23,14 @@ async def read_adjustments(settings: CommandSettings, enterprise: str) -> Adjust
 
 
 async def propose_adjustment(settings: CommandSettings, wish: dict[str, str]) -> Adjustment:
-    """The proposal as charging keeps it."""
+    """Propose an adjustment; return the proposal as charging keeps it."""
     async with open_apis(settings) as apis:
         adjustment: Adjustment = await apis.charging.post("/v1/adjustments", wish)
     return adjustment
 
 
 async def consent_to(settings: CommandSettings, proposal: int) -> Adjustment:
-    """The proposal with its consent, and how many orders were reversed now."""
+    """Consent to a proposal; return it with the number of orders reversed now."""
     async with open_apis(settings) as apis:
         path = f"/v1/adjustments/{proposal}/consent"
         adjustment: Adjustment = await apis.charging.post(path, None, CONSENT_SECONDS)

@@ -1,4 +1,4 @@
-"""Lists the decisions that charging and the ledger have stored, for an operator."""
+"""List the decisions that charging and the ledger have stored, for an operator."""
 
 import json
 
@@ -10,7 +10,7 @@ from shared.runtime.command_settings import CommandSettings
 
 
 async def read_decisions(settings: CommandSettings, service: str, after: int, limit: int) -> DecisionPage:
-    """A page of one service's list; raises Refused for a service that stores none."""
+    """Read a page of one service's decisions; raises Refused for a service that stores none."""
     if service not in DECIDING:
         raise Refused(f"not a service that stores decisions: {service!r}; it is one of {', '.join(sorted(DECIDING))}")
     async with open_apis(settings) as apis:
@@ -20,7 +20,7 @@ async def read_decisions(settings: CommandSettings, service: str, after: int, li
 
 
 def print_decisions(decisions: list[Decision]) -> None:
-    """A line for each: number, instant, person, request and its body."""
+    """Print one line for each decision: number, instant, person, request and its body."""
     for row in decisions:
         body = json.dumps(row["content"], ensure_ascii=False) if row["content"] else ""
         print(f"{row['decision_id']}  {row['decided_at']}  {row['person']}  {row['request']}  {body}".rstrip())

@@ -1,4 +1,4 @@
-"""`danbao log export`: the log as plain files that any web server can serve and any tool for such logs can read.
+"""`danbao log export`: copy the log to plain files for any web server and any tool for tlog-tiles.
 
 If the process dies here: every file is whole or absent, and the checkpoint is written last, so what lies in the folder
 is always a log under the checkpoint that lies there. Run again, it goes on.
@@ -23,7 +23,7 @@ from shared.runtime.exits import CommandFailed, Unavailable
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """How large the copied log is, and how many files were new."""
+    """Size of the copied log and number of new files."""
 
     size: int
     files: int
@@ -57,7 +57,7 @@ async def export_log(log: httpx.AsyncClient, folder: Path, authors: Authors | No
 
 
 def _check_authors(folder: Path, checkpoint: Checkpoint, authors: Authors) -> str:
-    """What is proved of the authors; the bundles are held against the tiles, whose root was checked."""
+    """Check the authors of all entries, with bundles compared with tiles of the checked root; return the sentence."""
     checked = LogAuthors(authors)
     for number in range(-(-checkpoint.size // WIDTH)):
         bundle, tile = tile_at(ENTRIES, number, checkpoint.size), tile_at(0, number, checkpoint.size)
@@ -74,7 +74,7 @@ def _check_authors(folder: Path, checkpoint: Checkpoint, authors: Authors) -> st
 
 
 def _check(folder: Path, checkpoint: Checkpoint) -> None:
-    """The root, and that the log goes on from the checkpoint that was copied before."""
+    """Check the root, and that the log extends the checkpoint that was copied before."""
     ours = folder / "checkpoint"
     last = _read(ours.read_bytes()) if ours.exists() else Checkpoint(checkpoint.origin, 0, merkle.EMPTY_ROOT)
     if last.origin != checkpoint.origin or last.size > checkpoint.size:

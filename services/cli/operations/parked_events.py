@@ -17,7 +17,7 @@ GONE = "its bytes cannot be read any more; hash and redacted form remain"
 
 
 async def read_parked(settings: CommandSettings, reason: str, enterprise: str, after: str, limit: int) -> ParkedPage:
-    """A page of charging's list; empty texts mean any."""
+    """Read a page of parked events; empty texts mean any."""
     wanted = {"reason": reason, "enterprise": enterprise, "after": after, "limit": str(limit)}
     async with open_apis(settings) as apis:
         page: ParkedPage = await apis.charging.get("/v1/parked", **{k: v for k, v in wanted.items() if v})
@@ -25,7 +25,7 @@ async def read_parked(settings: CommandSettings, reason: str, enterprise: str, a
 
 
 async def read_event(settings: CommandSettings, cursor: str) -> JsonObject:
-    """One event with all its bytes; raises Refused for what is not a cursor."""
+    """Read one parked event with all its bytes; raises Refused for an invalid cursor."""
     batch, _, leaf_index = cursor.partition(".")
     if not (batch.isdigit() and leaf_index.isdigit()):
         raise Refused(f"not of the form BATCH.INDEX: {cursor!r}")
@@ -35,7 +35,7 @@ async def read_event(settings: CommandSettings, cursor: str) -> JsonObject:
 
 
 async def resend(settings: CommandSettings, reason: str, enterprise: str) -> str:
-    """Have them sent again; says how many."""
+    """Have parked events sent again; return a line with their number."""
     async with open_apis(settings) as apis:
         body = {"reason": reason, "enterprise": enterprise or None}
         answer = await apis.charging.post("/v1/parked/resend", body)
@@ -46,7 +46,7 @@ async def resend(settings: CommandSettings, reason: str, enterprise: str) -> str
 
 
 async def resume(settings: CommandSettings, topic: str) -> str:
-    """Have a paused topic read again; raises Refused for what is not the topic of an enterprise."""
+    """Resume a paused topic; raises Refused for a topic that is not an enterprise's."""
     if enterprise_of(topic) is None:
         raise Refused(f"not the topic of an enterprise: {topic!r}")
     async with open_apis(settings) as apis:
@@ -55,7 +55,7 @@ async def resume(settings: CommandSettings, topic: str) -> str:
 
 
 def print_parked(events: list[ParkedEvent]) -> None:
-    """A line an event."""
+    """Print one line for each event."""
     table = Table("event", "topic", "partition", "offset", "record time", "reason", "detail", "sent again", box=None)
     for event in events:
         table.add_row(
@@ -72,7 +72,7 @@ def print_parked(events: list[ParkedEvent]) -> None:
 
 
 def print_event(event: JsonObject) -> None:
-    """What is known of it, then the bytes; control characters and what is not UTF-8 are shown escaped."""
+    """Print the event's fields, then its bytes; control characters and invalid UTF-8 are escaped."""
     kept = event.pop("value_base64")
     value = GONE if kept is None else b64decode(str(kept)).decode("utf-8", "backslashreplace")
     for name, figure in event.items():

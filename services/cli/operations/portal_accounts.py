@@ -20,33 +20,33 @@ KeyField = Literal["key_id", "name", "role", "scope", "made_by", "ends_at", "rev
 
 
 async def list_accounts(settings: CommandSettings) -> Accounts:
-    """Every person's account."""
+    """List the accounts of all persons."""
     async with open_apis(settings, SHORT_PATIENCE_SECONDS) as apis:
         accounts: Accounts = await apis.reporting.get("/v1/accounts")
     return accounts
 
 
 async def list_keys(settings: CommandSettings) -> ApiKeys:
-    """Every program's key."""
+    """List the keys of all programs."""
     async with open_apis(settings, SHORT_PATIENCE_SECONDS) as apis:
         keys: ApiKeys = await apis.reporting.get("/v1/api-keys")
     return keys
 
 
 async def post(settings: CommandSettings, path: str, body: object = None) -> JsonObject:
-    """What reporting answers to a request that changes something."""
+    """Send a request that changes something; return reporting's answer."""
     async with open_apis(settings, SHORT_PATIENCE_SECONDS) as apis:
         answer: JsonObject = await apis.reporting.post(path, body)
     return answer
 
 
 def account_path(name: str) -> str:
-    """Where an account is."""
+    """Return the path of an account."""
     return f"/v1/accounts/{quote(name, safe='')}"
 
 
 def read_password(name: str) -> str:
-    """From a terminal twice, without echo; else the first line of standard input. Raises Refused where they differ."""
+    """Read a password: twice from a terminal, without echo, else the first line of stdin; Refused if they differ."""
     if not sys.stdin.isatty():
         return sys.stdin.readline().rstrip("\r\n")
     password = getpass.getpass(f"new password of {name}: ")
@@ -56,7 +56,7 @@ def read_password(name: str) -> str:
 
 
 def print_accounts(accounts: list[Account]) -> None:
-    """A line each."""
+    """Print one line for each account."""
     columns: tuple[AccountField, ...] = (
         "name", "role", "scope", "is_disabled", "must_change", "made_at", "last_sign_in_at",
     )  # fmt: skip
@@ -64,7 +64,7 @@ def print_accounts(accounts: list[Account]) -> None:
 
 
 def print_keys(keys: list[ApiKey]) -> None:
-    """A line each."""
+    """Print one line for each key."""
     columns: tuple[KeyField, ...] = (
         "key_id", "name", "role", "scope", "made_by", "ends_at", "revoked_at", "last_used_at",
     )  # fmt: skip

@@ -11,7 +11,7 @@ PAUSE_SECONDS: Final = 0.2
 
 
 async def rebuild_read_model(settings: CommandSettings) -> str:
-    """Have it done and wait for its end; says how much there was."""
+    """Request the rebuild, wait for its end, and return a line with its size."""
     async with open_apis(settings) as apis:
         due = await apis.reporting.post("/v1/read-model/rebuild")
         whole = due["due_days"] + due["due_statements"]

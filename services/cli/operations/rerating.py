@@ -17,7 +17,7 @@ from shared.runtime.command_settings import CommandSettings
 from shared.runtime.exits import CommandFailed
 
 DAY_SECONDS: Final = 900.0
-"""How long charging may take for one day."""
+"""Timeout of one day's request to charging."""
 UNCOVERED: Final = "no_tariff_line"
 
 
@@ -32,7 +32,7 @@ class Wish:
     is_booked: bool
 
     def days(self) -> Iterator[date]:
-        """Each day; raises Refused for a window that ends before it begins."""
+        """Yield each day; raises Refused for a window that ends before it begins."""
         if self.last_on < self.first_on:
             raise Refused(f"{self.last_on} is before {self.first_on}")
         for number in range((self.last_on - self.first_on).days + 1):
@@ -74,7 +74,7 @@ def _refuse_uncovered(differences: list[RatedDifference]) -> None:
 
 
 def print_rerating(rerating: Rerating, wish: Wish) -> None:
-    """A line for each month, place and change, and what was booked."""
+    """Print one line for each month, place and change, and what was booked."""
     table = Table(box=None)
     for name in ("month", "enterprise", "province", "industry", "was", "is"):
         table.add_column(name, no_wrap=True)

@@ -28,7 +28,7 @@ SHORT_PATIENCE_SECONDS: Final = 2.0
 
 
 def parse_day(text: str) -> date:
-    """A day such as 2026-10-01; raises Refused."""
+    """Parse a day such as 2026-10-01; raises Refused."""
     try:
         return date.fromisoformat(text)
     except ValueError as error:
@@ -36,7 +36,7 @@ def parse_day(text: str) -> date:
 
 
 def parse_instant(text: str) -> datetime:
-    """An aware instant; now for an empty text; raises Refused for one without an offset."""
+    """Parse an aware instant; an empty text is now; raises Refused for an instant without an offset."""
     try:
         instant = datetime.fromisoformat(text) if text else clock.now()
     except ValueError as error:
@@ -47,7 +47,7 @@ def parse_instant(text: str) -> datetime:
 
 
 async def read_status(settings: CommandSettings) -> dict[str, JsonObject]:
-    """Service name to what it says, or to {"error": why not}."""
+    """Return every service's status by name, or {"error": reason} where it does not answer."""
     async with open_apis(settings, SHORT_PATIENCE_SECONDS) as apis:
         services = (apis.charging, apis.ledger, apis.reporting, apis.national_platform)
         return {api.name: await _status_of(api) for api in services}
@@ -62,7 +62,7 @@ async def _status_of(api: Api) -> JsonObject:
 
 
 def print_status(states: dict[str, JsonObject]) -> None:
-    """A line for each figure."""
+    """Print one line for each figure."""
     table = Table(show_header=False, box=None)
     for service, figures in states.items():
         for number, (name, value) in enumerate(figures.items()):
@@ -71,7 +71,7 @@ def print_status(states: dict[str, JsonObject]) -> None:
 
 
 def _shown(name: str, value: JsonValue) -> str:
-    """A figure for a person; of positions only their sum."""
+    """Format a figure for a person; positions are summed."""
     if name == "positions" and isinstance(value, list):
         offsets = [position["next_offset"] for position in value if isinstance(position, dict)]
         return f"{sum(offset for offset in offsets if isinstance(offset, int)):,} events"
@@ -79,7 +79,7 @@ def _shown(name: str, value: JsonValue) -> str:
 
 
 async def close(settings: CommandSettings, day: date, as_of: datetime) -> str:
-    """Close the day; a line that says so."""
+    """Close the day and return a line that says so."""
     if as_of < datetime.combine(day + timedelta(days=1), datetime.min.time(), SHANGHAI):
         raise Refused(f"{day} is not over at {as_of.isoformat()}")
     async with open_apis(settings, SHORT_PATIENCE_SECONDS) as apis:
@@ -88,7 +88,7 @@ async def close(settings: CommandSettings, day: date, as_of: datetime) -> str:
 
 
 async def bill(settings: CommandSettings, period: Month, as_of: datetime) -> str:
-    """Issue the month's statements; a line that says what was done."""
+    """Issue the month's statements and return a line with the result."""
     async with open_apis(settings, SHORT_PATIENCE_SECONDS) as apis:
         answer = await apis.ledger.post("/v1/statements", {"period": str(period), "as_of": as_of.isoformat()})
     if answer["state"] == "refused":
@@ -98,7 +98,7 @@ async def bill(settings: CommandSettings, period: Month, as_of: datetime) -> str
 
 
 async def read_statements(settings: CommandSettings, period: Month, enterprise: str, province: str) -> Statements:
-    """`{"statements": [...]}` as the ledger answers."""
+    """Return the ledger's answer, `{"statements": [...]}`."""
     narrowed = {"enterprise": enterprise, "province": province}
     query = {"period": str(period)} | {name: value for name, value in narrowed.items() if value}
     async with open_apis(settings, SHORT_PATIENCE_SECONDS) as apis:
@@ -107,7 +107,7 @@ async def read_statements(settings: CommandSettings, period: Month, enterprise: 
 
 
 async def write_evidence(settings: CommandSettings, statement_ids: Iterable[str], folder: Path) -> None:
-    """A file for each statement, named by its id."""
+    """Write a file for each statement, named by its id."""
     folder.mkdir(parents=True, exist_ok=True)
     async with open_apis(settings, SHORT_PATIENCE_SECONDS) as apis:
         for statement_id in statement_ids:
@@ -117,7 +117,7 @@ async def write_evidence(settings: CommandSettings, statement_ids: Iterable[str]
 
 
 async def read_receipts(settings: CommandSettings, wish: dict[str, str]) -> Receipts:
-    """`{"orders": [...]}` as reporting answers."""
+    """Return reporting's answer, `{"orders": [...]}`."""
     async with open_apis(settings, SHORT_PATIENCE_SECONDS) as apis:
         query = {name: value for name, value in wish.items() if value}
         receipts: Receipts = await apis.reporting.get("/v1/order-receipts", **query)
@@ -139,7 +139,7 @@ def print_receipts(orders: list[OrderWithReceipt], *, has_qr: bool) -> None:
 
 
 def print_statements(statements: list[Statement]) -> None:
-    """Each statement with its lines."""
+    """Print each statement with its lines."""
     table = Table()
     for name in ("statement", "enterprise", "province", "line", "industry"):
         table.add_column(name, no_wrap=True)
@@ -164,7 +164,7 @@ def print_statements(statements: list[Statement]) -> None:
 
 
 async def read_acknowledgement(settings: CommandSettings, enterprise: str, day: date) -> str:
-    """The signed note; raises Refused for what is not a USCC, CommandFailed for a day that is not closed."""
+    """Fetch the signed note; raises Refused for an invalid USCC, CommandFailed for a day that is not closed."""
     if not is_uscc_shaped(enterprise):
         raise Refused(f"not a USCC of 18 signs: {enterprise!r}")
     async with open_apis(settings) as apis:
@@ -173,7 +173,7 @@ async def read_acknowledgement(settings: CommandSettings, enterprise: str, day: 
 
 
 def _what(line: Line) -> str:
-    """What a statement line is for."""
+    """Describe a statement line."""
     if line["kind"] == "assessed":
         return f"assessed: numbers of series {line['series']} missing on {line['insured_on']}"
     if line["kind"] == OUTSIDE_DECLARATION:

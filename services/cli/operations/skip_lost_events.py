@@ -12,7 +12,7 @@ Losses = list[LostRange]
 
 
 async def read_losses(settings: CommandSettings, topic: str) -> Losses:
-    """Each partition whose log does not fit; raises Refused for what is not the topic of an enterprise."""
+    """Read the partitions whose log does not fit the stored position; Refused for a topic of no enterprise."""
     if enterprise_of(topic) is None:
         raise Refused(f"not the topic of an enterprise: {topic!r}")
     async with open_apis(settings) as apis:
@@ -21,7 +21,7 @@ async def read_losses(settings: CommandSettings, topic: str) -> Losses:
 
 
 async def decide(settings: CommandSettings, topic: str, losses: Losses, why: str) -> str:
-    """Have the positions moved that were shown, all or none; says how many."""
+    """Have the shown positions moved, all or none; return a line with their number."""
     names: tuple[Literal["partition", "from_offset", "to_offset"], ...] = ("partition", "from_offset", "to_offset")
     agreed = [{name: lost[name] for name in names} for lost in losses]
     async with open_apis(settings) as apis:
@@ -30,7 +30,7 @@ async def decide(settings: CommandSettings, topic: str, losses: Losses, why: str
 
 
 def words(losses: Losses) -> str:
-    """A line a partition."""
+    """Format one line for each partition."""
     return "\n".join(map(_line, losses)) or "nothing is missing: every position fits its log"
 
 

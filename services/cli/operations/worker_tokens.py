@@ -1,4 +1,4 @@
-"""What `danbao token` reads: the scheme key, and identity documents that are never repeated to anybody."""
+"""Read the scheme key and identity documents for `danbao token`; documents are never printed or logged."""
 
 import getpass
 import os
@@ -12,7 +12,7 @@ KEY_VARIABLE = "DANBAO_SCHEME_KEY"
 
 
 def read_scheme_key(file: Path | None) -> bytes:
-    """The key's bytes, without a line end; raises Refused when neither file nor environment holds one."""
+    """Read the key's bytes, without a line end; raises Refused when neither file nor environment holds one."""
     if file is not None:
         try:
             return file.read_bytes().rstrip(b"\r\n")
@@ -24,7 +24,7 @@ def read_scheme_key(file: Path | None) -> bytes:
 
 
 def read_documents(stream: TextIO) -> Iterator[tuple[str, str]]:
-    """Type and number of each line; from a terminal one document, its number not shown. Numbers are never echoed."""
+    """Read type and number from each line, or one document from a terminal without echo."""
     if stream.isatty():
         id_type = input("type of the document: ")
         yield id_type, getpass.getpass("number (not shown): ")
