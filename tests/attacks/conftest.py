@@ -1,4 +1,4 @@
-"""Fixtures of the attacks: charging's database, and a played month of their own, which they leave in ruins."""
+"""Fixtures of the attacks: charging's database, and a separate played month, which the attacks damage."""
 
 from collections.abc import AsyncIterator
 

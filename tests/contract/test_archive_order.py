@@ -1,4 +1,4 @@
-"""An archive's rows lie by time within a batch and come back by leaf, whatever stood between, however times fell."""
+"""An archive's rows are sorted by time within a batch and restored by leaf, with any gaps and any times."""
 
 import pyarrow as pa
 from hypothesis import given

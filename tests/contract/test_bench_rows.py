@@ -1,4 +1,4 @@
-"""What `python -m benchmarks --json` promises of its rows, and that the rows of the table can be asked for by name."""
+"""What `python -m benchmarks --json` promises of its rows, and that the rows of the table can be requested by name."""
 
 import pytest
 

@@ -84,7 +84,7 @@ def seconds(value: bytes) -> float:
 
 def test_none_takes_more_than_its_share_of_memory() -> None:
     one = reader()
-    one.read([Record(TOPIC, 0, 0, NOON_MS, b"k", PLAIN)], 1)  # what is looked up once
+    one.read([Record(TOPIC, 0, 0, NOON_MS, b"k", PLAIN)], 1)  # fills the caches
     largest = [Record(orders_topic(FREIGHT), 0, 0, NOON_MS, b"k", b"{" * 20_000_000)]
     for records in [[nasty.record(TOPIC)] for nasty in CORPUS] + [largest]:
         tracemalloc.start()

@@ -1,4 +1,4 @@
-"""Bad input, each to its reason: the section "Bad input" as a table, and whatever else a machine can think of."""
+"""Bad input, each to its reason: the section "Bad input" as a table, and generated input."""
 
 import json
 from dataclasses import replace
@@ -85,7 +85,7 @@ SHAPE: dict[str, tuple[bytes, ParkReason]] = {
     "no token_key": (with_data(token_key=None), R.MISSING_FIELD),
     "no data": (GOOD.partition(b', "data"')[0] + b"}", R.MISSING_FIELD),
     "extra field": (with_data(tip="2.00"), R.UNKNOWN_FIELD),
-    "extra field with a telling name": (with_data(**{"missing required field": 1}), R.UNKNOWN_FIELD),
+    "extra field with a misleading name": (with_data(**{"missing required field": 1}), R.UNKNOWN_FIELD),
     "extra field with a zero": (with_data(**{"a\0": 1}), R.UNKNOWN_FIELD),
     "wrong type": (with_data(token_key="one"), R.WRONG_TYPE),
     "region as a number": (with_data(acceptance_region=440106), R.WRONG_TYPE),
@@ -231,7 +231,7 @@ def test_no_time_breaks_a_batch(at: Any) -> None:
 
 
 def primed(*usual: Sent) -> EventReader:
-    """A reader that has seen such orders, so that it lays out the next ones without a second look."""
+    """A reader with cached templates for such orders, so that it encodes the next ones by the fast path."""
     made = reader()
     made.read(records(*usual), 1)
     return made
@@ -252,13 +252,13 @@ def reported(batch: Batch) -> tuple[Any, ...]:
 
 
 def assert_same_both_ways(*sent: Sent) -> None:
-    """A new reader has to look at each event alone, a primed one at hardly any: both lay out the same."""
+    """A new reader takes the slow path, a primed one the fast path: both encode the same rows."""
     for order in sent:
         assert reported(primed(*USUAL).read(records(order), 7)) == reported(reader().read(records(order), 7))
 
 
 def test_an_answer_without_a_database_is_what_charging_books() -> None:
-    """`EventRater` alone, as an HTTP gateway calls it, beside batches by the fast path."""
+    """`EventRater` alone, as an HTTP gateway calls it, against batches by the fast path."""
     rater, usual = reader().rater, primed(*USUAL)
     corpus = [Sent(value) for value, _ in (BYTES | SHAPE).values()]
     for record in records(*USUAL, *corpus, *(sent for sent, _ in CONTENT.values())):

@@ -43,7 +43,7 @@ def amounts(scheme: Scheme, province: str, instant: datetime) -> dict[str, int]:
 def test_nothing_is_odd_in_the_files(official: Scheme, demo: Scheme) -> None:
     assert official.warnings == ()
     assert demo.warnings == ()
-    assert official.names == {}, "no real company is listed with a number nobody looked up"
+    assert official.names == {}, "no real company is listed with an unverified number"
 
 
 def test_provinces_joined_in_three_steps(official: Scheme) -> None:

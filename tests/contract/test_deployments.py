@@ -1,4 +1,4 @@
-"""Every topic is one deployment's, whatever enterprise comes; a file that would leave that open is refused."""
+"""Every topic of any enterprise belongs to one deployment; a file that would leave that open is refused."""
 
 import re
 from pathlib import Path

@@ -70,7 +70,7 @@ def test_every_field_of_an_order_event_says_what_it_is() -> None:
 
 
 def is_bounded(what: dict[str, Any], schema: dict[str, Any]) -> bool:
-    """Whether a field has a pattern, bounds, a format, a list of values, or a description of its own."""
+    """Whether a field has a pattern, bounds, a format, a list of values, or its own description."""
     if "$ref" in what:
         return True
     parts = what.get("anyOf", [what])

@@ -1,4 +1,4 @@
-"""Administrative codes that may stand on an order."""
+"""Administrative codes that an order may have."""
 
 import pytest
 from stdnum import numdb

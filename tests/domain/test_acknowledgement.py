@@ -11,7 +11,7 @@ from shared.domain.evidence.acknowledgement import Acknowledgement, check_acknow
 from shared.domain.evidence.checkpoint import Checkpoint
 from shared.domain.evidence.signed_note import ED25519, Note, VerifierKey, make_signature
 
-TOLD = Acknowledgement(
+ANSWER = Acknowledgement(
     enterprise="91000000FAKE00001F",
     day=date(2026, 10, 3),
     received=(("charged", 1_230), ("parked", 2)),
@@ -32,8 +32,8 @@ checkpoint danbao.example/log 17 {"00" * 32}
 
 
 def test_the_text_says_it_all_and_reads_back() -> None:
-    assert TOLD.text == TEXT
-    assert Acknowledgement.parse(TEXT) == TOLD
+    assert ANSWER.text == TEXT
+    assert Acknowledgement.parse(TEXT) == ANSWER
     bare = Acknowledgement("91000000FAKE00001F", date(2026, 10, 3), (), (), ())
     assert Acknowledgement.parse(bare.text) == bare
 
@@ -57,7 +57,7 @@ def test_a_note_holds_only_under_a_key_that_is_known() -> None:
     key = Ed25519PrivateKey.generate()
     verifier = VerifierKey("danbao.example/acknowledgements", ED25519, key.public_key().public_bytes_raw())
     note = bytes(Note(TEXT, (make_signature(verifier, TEXT, key.sign),)))
-    assert check_acknowledgement(note, [verifier], is_signed) == TOLD
+    assert check_acknowledgement(note, [verifier], is_signed) == ANSWER
     stranger = VerifierKey("danbao.example/acknowledgements", ED25519, bytes(32))
     with pytest.raises(Refused, match="none of the keys"):
         check_acknowledgement(note, [stranger], is_signed)

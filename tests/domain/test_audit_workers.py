@@ -1,4 +1,4 @@
-"""Whom the closed days count, worked out of who was met when, against a look at each worker on its own."""
+"""Whom the closed days count, computed from first dates, against a check of each worker alone."""
 
 from collections import Counter, defaultdict
 from datetime import date, timedelta

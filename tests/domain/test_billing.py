@@ -97,7 +97,7 @@ def debts(draw: st.DrawFn, number: int = 0) -> Debt:
 
 
 def late_fee_day_by_day(debt: Debt, as_of: date) -> int:
-    """A day at a time; each part of the principal bears at most itself."""
+    """A day at a time; each part of the principal accrues at most itself."""
     fee = Fraction(0)
     unpaid = debt.principal - sum(part.amount for part in debt.paid)
     for amount, on in [*((part.amount, part.on) for part in debt.paid), (unpaid, date.max)]:
@@ -138,7 +138,7 @@ def test_late_fee_never_falls_and_never_passes_the_principal(debt: Debt, as_of: 
         (1_000_000, 2_000, 1_000_000),
         (1_000_000, 20_000, 1_000_000),  # never more than the principal
         (0, 30, 0),
-        (-1_000_000, 30, 0),  # an advance bears nothing
+        (-1_000_000, 30, 0),  # an advance accrues nothing
     ],
 )
 def test_late_fee(principal: int, days: int, fee: int) -> None:

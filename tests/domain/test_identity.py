@@ -1,4 +1,4 @@
-"""What reads as a citizen's or a mobile number: the rule against the auditor's own, and chance as it is told."""
+"""What reads as a citizen's or a mobile number: the rule against the auditor's own, and chance as documented."""
 
 from random import Random
 

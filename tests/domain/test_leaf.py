@@ -51,7 +51,7 @@ def content_of(vector: dict[str, Any]) -> bytes:
 
 
 def model_order(kind: int, row: dict[str, Any]) -> bytes:
-    """The same layout, written out column by column."""
+    """Encode the leaf layout column by column."""
     numbers = (
         ("accepted_at_us", 8), ("ended_at_us", 8), ("sequence", 8), ("premium", 8), ("region", 4), ("tariff_line", 4),
     )  # fmt: skip

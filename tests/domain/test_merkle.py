@@ -147,7 +147,7 @@ def roots_over(hashes: list[bytes], ranges: list[merkle.Range]) -> list[bytes]:
 def node_of(hashes: list[bytes]) -> Callable[[int, int], bytes]:
     def node(height: int, index: int) -> bytes:
         under = hashes[index << height : (index + 1) << height]
-        assert len(under) == 1 << height, "only full subtrees are asked for"
+        assert len(under) == 1 << height, "only full subtrees are requested"
         return model_root(under)
 
     return node

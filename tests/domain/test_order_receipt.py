@@ -139,7 +139,7 @@ def test_a_leaf_is_read_back_as_it_was_made() -> None:
 
 
 def write() -> None:
-    """Write the vectors anew: `python -m tests.domain.test_order_receipt`."""
+    """Rewrite the vectors: `python -m tests.domain.test_order_receipt`."""
     reported = {"keys": [str(LOG_KEY), str(WITNESS_KEY)], "receipts": [vector(case) for case in CASES.values()]}
     VECTORS.write_text(json.dumps(reported, indent=1) + "\n", encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""Subtrees that stand for leaves kept elsewhere: they give the same root and the same proofs."""
+"""Subtrees in place of leaves kept elsewhere: they give the same root and the same proofs."""
 
 from hashlib import sha256
 

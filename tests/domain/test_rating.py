@@ -1,4 +1,4 @@
-"""Rating by the instant of acceptance, against a second model that asks each question anew for each order."""
+"""Rating by the instant of acceptance, against a second model that decides each question again for each order."""
 
 import itertools
 from bisect import bisect_right
@@ -93,7 +93,7 @@ def test_the_outcome_goes_by_the_acceptance(uscc: str, province: str, accepted_a
 @pytest.mark.parametrize(
     ("uscc", "accepted_at", "outcome"),
     [
-        (ONE, "2022-01-01", NOT_JOINED),  # the province is asked first, then the enrolment, then the worker
+        (ONE, "2022-01-01", NOT_JOINED),  # the province is checked first, then the enrolment, then the worker
         (ONE, "2023-01-01", NOT_ENROLLED),
         (ONE, "2026-01-01", EMPLOYEE),
         (ONE, "2027-06-01", EMPLOYEE),  # nothing is due, so no tariff line is missed
@@ -225,7 +225,7 @@ def model(
     enrolled: list[Enrolment],
     joined: dict[str, date],
 ) -> Outcome:
-    """The four questions in their order, each answered by looking through everything."""
+    """The four questions in their order, each answered by a scan of everything."""
     uscc, province = place
     if province not in joined or instant.astimezone(SHANGHAI).date() < joined[province]:
         return NOT_JOINED

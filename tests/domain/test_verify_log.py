@@ -31,7 +31,7 @@ def note_of(entries: list[bytes], size: int) -> bytes:
 
 
 def write_log(folder: Path, entries: list[bytes]) -> Path:
-    """The files of a log as C2SP tlog-tiles lays them out."""
+    """Write the files of a log as C2SP tlog-tiles specifies."""
     levels = {0: [merkle.leaf_hash(entry) for entry in entries]}
     for tile in tiles_of(len(entries)):
         if tile.level > 0 and tile.level not in levels:

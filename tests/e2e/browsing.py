@@ -16,7 +16,7 @@ PHONE, DESK = {"width": 360, "height": 780}, {"width": 1280, "height": 900}
 
 
 def chromium_environment(home: str) -> dict[str, str]:
-    """Environment of a browser with a home of its own: with none that it can write to, it does not start."""
+    """Environment of a browser with a separate, writable home, without which it does not start."""
     return {**os.environ, "HOME": home}
 
 
@@ -69,7 +69,7 @@ class Visit:
 async def visiting(
     browser: Browser, visitors: Visitors, name: str | None, *, lang: str = "zh", **more: Any
 ) -> AsyncIterator[Visit]:
-    """A visit of an account, in a context of its own; without faults at its end."""
+    """A visit of an account, in a separate context; without faults at its end."""
     context = await browser.new_context(**{"viewport": DESK} | more)
     await context.add_cookies([{"name": "danbao_language", "value": lang, "url": visitors.address}])
     page = await context.new_page()

@@ -66,7 +66,7 @@ def in_order(services: Mapping[str, Any], names: set[str]) -> Iterator[str]:
 class Outside:
     """How a container's command and environment are said outside of one.
 
-    `hosts` maps `name:port` inside to the same outside, `keys` is the folder that stands for the key volumes.
+    `hosts` maps `name:port` inside to the same outside, `keys` is the folder used for the key volumes.
     """
 
     services: Mapping[str, Any]

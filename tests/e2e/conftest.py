@@ -42,7 +42,7 @@ class Month:
 
 @pytest.fixture(scope="package")
 async def parts(postgres: Postgres, broker_kind: Kind, broker: Broker) -> AsyncIterator[dict[str, str]]:
-    """What a system of its own is to be told: nothing, or where empty databases and an empty cluster are."""
+    """Settings of a separate system: none, or the addresses of empty databases and an empty cluster."""
     if broker_kind == "embedded" and "DANBAO_DATABASE" not in os.environ:
         yield {}
         return
@@ -75,27 +75,27 @@ async def visitors(month: Month) -> Visitors:
 
 @pytest.fixture(scope="package")
 async def browser() -> AsyncIterator[Browser]:
-    """One browser for all tests of this room; each visit has a context of its own."""
+    """One browser for all tests of this room; each visit has a separate context."""
     async with open_browser() as opened:
         yield opened
 
 
 @asynccontextmanager
-async def played_month(asked: DemoRequest, parts: dict[str, str]) -> AsyncIterator[Month]:
-    """October, played in this process; the services are processes of their own."""
-    wanted = Wanted(asked.orders, asked.seed, OCTOBER)
+async def played_month(request: DemoRequest, parts: dict[str, str]) -> AsyncIterator[Month]:
+    """October, played in this process; the services are separate processes."""
+    wanted = Wanted(request.orders, request.seed, OCTOBER)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in parts.items():
             patch.setenv(name, value)
-        async with running_system(wishes_of(asked, wanted)) as system:
+        async with running_system(wishes_of(request, wanted)) as system:
             yield Month(system, await system.supervisor.guard(play_month(system, wanted, Silent())))
 
 
 @pytest.fixture
 def own_parts() -> None:
-    """For a test that starts a system of its own beside the month's: only the embedded parts allow two."""
+    """For a test that starts a second system next to the month's: only the embedded parts allow two."""
     if "DANBAO_DATABASE" in os.environ:
-        pytest.skip("needs a database and a cluster of its own: runs on the embedded parts")
+        pytest.skip("needs a separate database and cluster: runs on the embedded parts")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Draws docs/portal/ anew: `.venv/bin/python -m tests.e2e.pictures` plays a month and looks at its main pages."""
+"""Redraws docs/portal/: `.venv/bin/python -m tests.e2e.pictures` plays a month and opens its main pages."""
 
 import asyncio
 import tempfile
@@ -50,8 +50,8 @@ async def draw() -> None:
     FOLDER.mkdir(exist_ok=True)
     wanted = Wanted(ORDERS, SEED, OCTOBER)
     with tempfile.TemporaryDirectory() as folder:
-        asked = DemoRequest(ORDERS, SEED, Path(folder))
-        async with running_system(wishes_of(asked, wanted)) as system, open_browser() as browser:
+        request = DemoRequest(ORDERS, SEED, Path(folder))
+        async with running_system(wishes_of(request, wanted)) as system, open_browser() as browser:
             await system.supervisor.guard(play_month(system, wanted, Silent()))
             visitors = await invite(system, wanted)
             for name, (account, path, lang, more) in pages(visitors).items():

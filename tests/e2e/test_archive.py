@@ -54,7 +54,7 @@ async def fetch(month: Month, sql: str, *values: object) -> list[Any]:
 
 
 async def proofs_of(month: Month, days: list[date]) -> dict[Any, Any]:
-    """A row of each kind and day, in batches that have rows of several days, with its proof as charging tells it."""
+    """A row of each kind and day, in batches that have rows of several days, with its proof as charging returns it."""
     proofs = {}
     for row in await fetch(month, PROOFS, days):
         path = f"/v1/orders/{row['uscc']}/{row['order_id']}/proof"
@@ -65,10 +65,10 @@ async def proofs_of(month: Month, days: list[date]) -> dict[Any, Any]:
 
 
 async def is_said_to_be_archived(month: Month, gone: list[Any], day: date) -> None:
-    """Whatever is asked about an order or worker of that day, the answer is not that there was none."""
+    """No query about an order or worker of that day is answered as if there were none."""
     uscc, order_id, worker = gone[0]
     charging = month.system.apis.charging
-    for path, asked in (
+    for path, params in (
         (f"/v1/orders/{uscc}/{order_id}", {"day": str(day)}),
         (f"/v1/orders/{uscc}/{order_id}/proof", {"day": str(day)}),
         (f"/v1/orders/{uscc}/{order_id}/proof", {}),
@@ -77,7 +77,7 @@ async def is_said_to_be_archived(month: Month, gone: list[Any], day: date) -> No
         (f"/v1/days/{day}/findings", {}),
     ):
         with pytest.raises(CommandFailed, match=r"\(410\).* archived"):
-            await charging.get(path, **asked)
+            await charging.get(path, **params)
     with pytest.raises(CommandFailed, match="danbao archive restore"):
         await charging.post("/v1/rerate", {"first_on": str(day), "last_on": str(day), "apply": False})
     with pytest.raises(asyncpg.RaiseError, match=f"danbao archive restore {day}"):
@@ -85,7 +85,7 @@ async def is_said_to_be_archived(month: Month, gone: list[Any], day: date) -> No
 
 
 def nothing(_: int) -> None:
-    """Nobody looks at the progress."""
+    """Ignore the progress."""
 
 
 async def test_days_leave_prove_themselves_and_come_back(month: Month, tmp_path: Path) -> None:

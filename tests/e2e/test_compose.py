@@ -190,7 +190,7 @@ async def send(client: Client, order_id: str, payload: bytes) -> None:
         await producer.stop()
 
 
-async def ask(system: Running, service: str, path: str) -> Any:
+async def get_json(system: Running, service: str, path: str) -> Any:
     """A GET with the operator's key, which the key job has put on both lists."""
     headers = {"Authorization": f"Bearer {system.given['DANBAO_OPERATOR_KEY']}"}
     async with httpx.AsyncClient(base_url=system.address(service), headers=headers, trust_env=False) as client:
@@ -206,15 +206,15 @@ async def test_the_compose_files_commands_charge_an_order(fresh_broker: Broker, 
         where = f"/v1/orders/{ENTERPRISE}/{order_id}?day={insured_day(at)}"
 
         async def is_charged() -> bool:
-            rows = (await ask(system, "charging", where))["rows"]
+            rows = (await get_json(system, "charging", where))["rows"]
             return [(row["kind"], row["reason"], row["premium_yuan"]) for row in rows] == [("acceptance", None, "0.01")]
 
         async def is_booked() -> bool:
-            return bool((await ask(system, "ledger", "/v1/status"))["runs"])
+            return bool((await get_json(system, "ledger", "/v1/status"))["runs"])
 
         await eventually_async(is_charged, "the charge of the order")
         await eventually_async(is_booked, "the booking of its manifest")
-        assert (await ask(system, "national-platform", "/v1/reports"))["reports"] == []
+        assert (await get_json(system, "national-platform", "/v1/reports"))["reports"] == []
         status = system.run_tool("status", "--json")
         assert status.returncode == 0, status.stderr
         audit = system.run_tool("audit")

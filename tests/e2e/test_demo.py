@@ -76,7 +76,7 @@ def wait_for_close(demo: subprocess.Popen[str], folder: Path, day: int) -> None:
     eventually(is_closed, f"the close of day {day}")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads processes in /proc")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_no_process_is_left_however_the_demo_ends(open_folder: Path, number: signal.Signals, status: int) -> None:
     with running(*DEMO, temporary=open_folder) as demo:

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.exhaustive
 
 
 def keys_of(month: Month) -> Keys:
-    assert month.system.settings.vkeys is not None, "the system was told no keys"
+    assert month.system.settings.vkeys is not None, "the system has no keys"
     keys = Keys.read([str(month.system.settings.vkeys)])
     assert keys.witnesses
     return keys

@@ -102,12 +102,12 @@ def test_the_audit_passes(month: Month) -> None:
 
 
 async def test_the_portal_made_anew_is_what_it_became_day_by_day(month: Month) -> None:
-    """With the late days, reversals and findings of the month in it; told as `danbao portal rebuild` tells it."""
+    """With the late days, reversals and findings of the month in it; as `danbao portal rebuild` reports it."""
     url = month.system.variables["DANBAO_DATABASE"]
     before = await read_tables(url)
     assert all(before.values())
     sums = [row.strip("()").split(",") for row in before["daily_sum"]]
-    assert [row for row in sums if row[0] != row[4]], "told by a later close"
+    assert [row for row in sums if row[0] != row[4]], "reported by a later close"
     assert [row for row in sums if int(row[6])], "reversed"
     reported = await rebuild_read_model(month.system.settings)
     assert (

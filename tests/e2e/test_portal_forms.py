@@ -1,4 +1,4 @@
-"""How the pages look to everybody: no fault that axe finds, no page wider than a phone, one language at a time."""
+"""How the pages appear to everybody: no fault that axe finds, no page wider than a phone, one language at a time."""
 
 import re
 from pathlib import Path

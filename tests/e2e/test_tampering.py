@@ -38,7 +38,7 @@ NEXT_BYTE = "set_byte({0}, 0, (get_byte({0}, 0) + 1) % 256)"
 
 
 def other_bytes(column: str) -> str:
-    """The same bytes but the first."""
+    """Every byte but the first stays."""
     return NEXT_BYTE.format(column)
 
 

@@ -17,7 +17,7 @@ TAXIS = CHECKOUT.parent / "shared" / "data" / "nyc-taxis" / "taxis.csv"
 pytestmark = [
     pytest.mark.exhaustive,
     pytest.mark.usefixtures("own_parts"),
-    pytest.mark.skipif(not TAXIS.exists(), reason="the folder with the rides is not beside the checkout"),
+    pytest.mark.skipif(not TAXIS.exists(), reason="the folder with the rides is not next to the checkout"),
 ]
 ENTERPRISES = "VendorID=1:91000000FAKE00001F,2:91000000FAKE00002J,4:91000000FAKE00003M"
 MAPPING = (
@@ -35,7 +35,7 @@ async def system(tmp_path: Path) -> AsyncIterator[System]:
 
 
 async def outcomes(system: System) -> Counter[tuple[str, str | None]]:
-    """Events in the books by outcome and reason, whatever the month."""
+    """Events in the books by outcome and reason, for both months."""
     counted: Counter[tuple[str, str | None]] = Counter()
     for period in ("2026-10", "2026-11"):
         for total in (await system.apis.ledger.get("/v1/totals", period=period))["totals"]:

@@ -48,7 +48,7 @@ _ANSWERS = "select deployment, (answer -> 'workers')::text from ledger.day_count
 
 
 class Both:
-    """Both deployments, as the driver asks charging."""
+    """Both deployments behind the driver's charging client."""
 
     def __init__(self, apis: tuple[Api, ...]) -> None:
         self._apis = apis
@@ -130,13 +130,13 @@ async def migrated_west(system: System, database: str, url: str) -> West:
 async def is_ready(api: Api) -> bool:
     try:
         await api.probe("/readyz")
-    except Exception:  # noqa: BLE001 - whatever it says, it is not ready
+    except Exception:  # noqa: BLE001 - any error means not ready
         return False
     return True
 
 
 def events(system: System) -> list[Record]:
-    """October's, with few workers, who ride for whatever enterprise comes."""
+    """October's, with few workers, who ride for any enterprise."""
 
     def shared(found: re.Match[bytes]) -> bytes:
         return found[1] + b"%064x" % (int(found[2], 16) % PERSONS)

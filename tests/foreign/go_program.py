@@ -1,4 +1,4 @@
-"""Builds the Go program beside this file, once a run, with the machine's Go or with the one of a pinned wheel.
+"""Builds the Go program next to this file, once a run, with the machine's Go or with the one of a pinned wheel.
 
 Only few tests need Go, and its wheel has 70 MB: it is no part of the development requirements. `make tools` fetches it.
 """

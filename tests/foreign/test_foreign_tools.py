@@ -26,7 +26,7 @@ from tests.support.tools import needs
 
 pytestmark = pytest.mark.exhaustive
 
-Asked = dict[str, Any]
+Question = dict[str, Any]
 
 
 @pytest.fixture(scope="session")
@@ -40,13 +40,13 @@ async def house(database: str, platform_database: str, tmp_path: Path) -> AsyncI
         yield opened
 
 
-def ask(program: Path, folder: Path, question: Asked) -> tuple[int, str]:
+def run_program(program: Path, folder: Path, question: Question) -> tuple[int, str]:
     """What the foreign tools say of the log in the folder."""
     done = subprocess.run([program, folder], input=json.dumps(question), capture_output=True, text=True, check=False)
     return done.returncode, done.stdout
 
 
-def question_of(house: LogHouse, **more: Any) -> Asked:
+def question_of(house: LogHouse, **more: Any) -> Question:
     log, witness = (str(key) for key in house.vkeys)
     return {"origin": house.keys.origin, "log_vkey": log, "witness_vkey": witness, **more}
 
@@ -62,8 +62,8 @@ async def export(house: LogHouse, folder: Path) -> tuple[Exported, list[bytes]]:
     return checkpoint, [leaf for path in bottom for leaf in split_hashes(path.read_bytes())]
 
 
-async def proof_of(house: LogHouse, index: int, leaves: list[bytes]) -> Asked:
-    """An inclusion proof as the ledger's API tells it."""
+async def proof_of(house: LogHouse, index: int, leaves: list[bytes]) -> Question:
+    """An inclusion proof as the ledger's API returns it."""
     run = await house.ledger.value("select run from ledger.log_entry where index = :index", index=index)
     number = await house.ledger.value("select number from ledger.log_entry where index = :index", index=index)
     async with house.api() as api:
@@ -71,7 +71,7 @@ async def proof_of(house: LogHouse, index: int, leaves: list[bytes]) -> Asked:
     return {"index": reported["index"], "proof": reported["proof"], "leaf_hash": leaves[index].hex()}
 
 
-def consistency_of(note: bytes, size: int, leaves: list[bytes]) -> Asked:
+def consistency_of(note: bytes, size: int, leaves: list[bytes]) -> Question:
     """A consistency proof from an older note, made by our own tree."""
     old = Checkpoint.parse(note.partition(b"\n\n")[0].decode() + "\n")
     ranges = merkle.consistency_ranges(old.size, size)
@@ -90,7 +90,7 @@ async def test_foreign_tools_read_the_log_at_every_edge(house: LogHouse, program
         inclusions = [await proof_of(house, index, leaves) for index in indexes]
         consistencies = [consistency_of(note, size, leaves) for note in notes]
         question = question_of(house, inclusions=inclusions, consistencies=consistencies)
-        status, reported = ask(program, folder, question)
+        status, reported = run_program(program, folder, question)
         assert status == 0, reported
         assert f"{size} entries" in reported
         assert ("fsck: passed" in reported) == (size > 0)
@@ -105,9 +105,9 @@ async def test_they_refuse_what_was_changed(house: LogHouse, program: Path, tmp_
     await fill(house.ledger, 300)
     _, leaves = await export(house, folder)
     good = question_of(house, inclusions=[await proof_of(house, 7, leaves)], consistencies=[])
-    assert ask(program, folder, good)[0] == 0
+    assert run_program(program, folder, good)[0] == 0
     other = {**good["inclusions"][0], "index": 8}
-    assert "inclusion of 8" in ask(program, folder, {**good, "inclusions": [other]})[1]
+    assert "inclusion of 8" in run_program(program, folder, {**good, "inclusions": [other]})[1]
     changed: dict[str, Callable[[bytes], bytes]] = {
         "tile/entries/000": lambda data: data[:100] + bytes([data[100] ^ 1]) + data[101:],
         "tile/0/000": lambda data: data[32:64] + data[:32] + data[64:],
@@ -117,10 +117,10 @@ async def test_they_refuse_what_was_changed(house: LogHouse, program: Path, tmp_
     for path, change in changed.items():
         whole = (folder / path).read_bytes()
         (folder / path).write_bytes(change(whole))
-        status, reported = ask(program, folder, good)
+        status, reported = run_program(program, folder, good)
         assert (status, "refused: " in reported) == (1, True), path
         (folder / path).write_bytes(whole)
-    assert ask(program, folder, good)[0] == 0
+    assert run_program(program, folder, good)[0] == 0
 
 
 def unsigned(entries: int) -> str:

@@ -21,7 +21,7 @@ PYTEST_TESTS_FAILED: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One safety, where it stands, what stands there when it is off, and the tests that must notice."""
+    """One safety, its place in the code, the text that turns it off, and the tests that must notice."""
 
     what: str
     file: str

@@ -30,5 +30,5 @@ def caller_settings(key: str) -> dict[str, Any]:
 
 
 def caller_variables(key: str) -> dict[str, str]:
-    """The same as variables of the environment."""
+    """The caller's settings as environment variables."""
     return {f"DANBAO_{name.upper()}": value.get_secret_value() for name, value in caller_settings(key).items()}

@@ -61,7 +61,7 @@ share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
 # Enterprises send what is too large, and it has to come through to be parked.
 message.max.bytes=33554432
-# Records carry the times of their events, whatever the clock says: nothing expires or is refused for that, unless a
+# Records carry the times of their events, not the clock's: nothing expires or is refused for that, unless a
 # topic says otherwise; then retention is seen at work within a test.
 log.retention.ms=-1
 log.message.timestamp.after.max.ms=9223372036854775807
@@ -115,7 +115,7 @@ class ApacheKafka:
         return self
 
     def format(self) -> None:
-        """Make its log anew: an empty cluster with another id, on the same port if it had one."""
+        """Reformat its log: an empty cluster with another id, on the same port if it had one."""
         shutil.rmtree(self._log, ignore_errors=True)
         self.port = self.port if self.port and not is_listening(self.port) else free_port()
         self.cluster_id = urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
@@ -165,7 +165,7 @@ class ApacheKafka:
         _in_a_thread(grant(settings))
 
     def variables(self, principal: str = SETUP) -> dict[str, str]:
-        """What a process is told that logs in as this principal: DANBAO_ variables."""
+        """Settings of a process that logs in as this principal: DANBAO_ variables."""
         where = {"DANBAO_KAFKA": self.bootstrap}
         if not self.is_secured:
             return where

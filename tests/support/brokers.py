@@ -1,7 +1,7 @@
 """One suite, two brokers: which tests a run takes, and where Apache Kafka and the embedded broker differ.
 
-Every difference stands here with its reason. A test that shows one is marked `@differs(...)`: on that broker it has
-to fail, and is told of as soon as it does not.
+Every difference is listed here with its reason. A test that shows one is marked `@differs(...)`: on that broker it has
+to fail, and an unexpected pass is an error.
 """
 
 import os
@@ -18,11 +18,11 @@ NAMED: Final = pytest.StashKey[str | None]()
 USES_A_BROKER: Final = {"broker", "fresh_broker"}
 SAME_ON_BOTH: Final = {
     # file: why a run on the second broker would show nothing more
-    "test_crash_at_every_step.py": "its logs are in memory; the broker is asked for its cluster id only",
+    "test_crash_at_every_step.py": "its logs are in memory; the broker only returns its cluster id",
     "test_crash_while_closing.py": "likewise",
     "test_crash_while_reporting.py": "likewise",
-    "test_demo.py": "starts embedded parts of its own; the month on Apache Kafka is test_month.py",
-    "test_portal_forms.py": "looks at a month that is over; how it comes about is test_month.py",
+    "test_demo.py": "starts its own embedded parts; the month on Apache Kafka is test_month.py",
+    "test_portal_forms.py": "reads a month that is over; how it is made is test_month.py",
     "test_portal_roles.py": "likewise",
     "test_portal_ways.py": "likewise",
     "test_enterprises_page.py": "its program has no login; with one it is test_compose.py",
@@ -44,7 +44,9 @@ NO_TRANSACTIONS: Final = Difference(
 NOTHING_ON_DISK: Final = Difference(
     "embedded", "Tansu keeps everything in memory: a restart makes another cluster, at which workers must stop"
 )
-NO_CONFIGURED_TIMES: Final = Difference("embedded", "Tansu stamps records with its own time whatever the topic says")
+NO_CONFIGURED_TIMES: Final = Difference(
+    "embedded", "Tansu stamps records with its own time and ignores the topic's setting"
+)
 NO_SETTINGS: Final = Difference("embedded", "Tansu knows no settings of topics")
 NO_RETENTION: Final = Difference("embedded", "Tansu neither deletes records nor lets them expire")
 
@@ -55,7 +57,7 @@ def differs(difference: Difference) -> pytest.MarkDecorator:
 
 
 def choose(config: pytest.Config) -> None:
-    """Read once what is asked for: tests change the environment for the services they start."""
+    """Read the requested broker once: tests change the environment for the services they start."""
     config.stash[NAMED] = os.environ.get("DANBAO_KAFKA")
     if kind_of(config) == "apache" and not config.stash[NAMED] and (reason := complaint()):
         raise pytest.UsageError(reason)

@@ -68,7 +68,7 @@ def receipt_of(
     apart: int = 3,
     change: Callable[[int, ManifestHead], ManifestHead] = lambda _, head: head,
 ) -> OrderReceipt:
-    """A receipt of rows that stand `apart` entries from each other in a log, each in a batch of so many leaves.
+    """A receipt of rows `apart` entries from each other in a log, each in a batch of so many leaves.
 
     `change` is done to the head of each row's batch.
     """

@@ -33,7 +33,7 @@ def _exhaustive(value: Any) -> Any:
 
 
 def take_share(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the tests of the share that was asked for."""
+    """Keep the tests of the requested share."""
     share = config.getoption(OPTION)
     if share == "all":
         return

@@ -1,7 +1,7 @@
 """The servers a test runs against: the embedded ones, Apache Kafka (`--kafka=apache`), or those of the environment.
 
 `DANBAO_DATABASE` names a PostgreSQL server by the URL of a role that may make databases and roles; each test
-gets a database of its own there. `DANBAO_KAFKA` names an Apache Kafka cluster; tests that need an empty one erase all
+gets a separate database there. `DANBAO_KAFKA` names an Apache Kafka cluster; tests that need an empty one erase all
 its topics, which has to be allowed with `DANBAO_TEST_ERASE_KAFKA=yes`.
 """
 
@@ -29,11 +29,11 @@ from tests.support.apache_kafka import ApacheKafka
 from tests.support.waiting import PATIENCE_SECONDS, eventually_async
 
 Kind = Literal["embedded", "apache"]
-"""Which broker: the embedded one, or Apache Kafka, whoever runs it."""
+"""Which broker: the embedded one, or any Apache Kafka."""
 APACHE_KAFKA: Final = {
     # Records carry the times of their events here, and large ones have to come through (tests/support/apache_kafka.py).
     "DANBAO_ORDER_TIMESTAMPS": "",
-    # The shortest session a broker grants unless it is told otherwise; a zombie is waited for that long.
+    # The shortest session a broker grants unless configured otherwise; a zombie is waited for that long.
     "DANBAO_KAFKA_SESSION_TIMEOUT_MS": "6000",
     "DANBAO_KAFKA_HEARTBEAT_MS": "500",
     "DANBAO_KAFKA_METADATA_MAX_AGE_MS": "1000",
@@ -103,7 +103,7 @@ def kafka_broker(kind: Kind, named: str | None) -> Iterator[Broker]:
 
 
 def client_settings(broker: Broker, principal: str = SETUP) -> dict[str, str]:
-    """What a service has to be told to get on with this broker: DANBAO_ variables, its address among them.
+    """Settings that a service needs for this broker: DANBAO_ variables, its address among them.
 
     Where brokers have identities it logs in as the principal: that of the setup job, whom nothing is forbidden, unless
     a service's is given.
@@ -168,7 +168,7 @@ async def make_database(server: Postgres) -> str:
 
 
 async def drop_database(server: Postgres, name: str) -> None:
-    """Drop the database with whoever is still logged in to it."""
+    """Drop the database and end its open connections."""
     await _command(server, f'drop database if exists "{name}" with (force)')
 
 

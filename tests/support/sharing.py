@@ -1,7 +1,7 @@
 """How the suite is shared out among processes (`make test` is `pytest -n auto`): whole files, long ones first.
 
 A file stays in one process: its tests may share a system that took long to start, and may build on one another. So do
-the files that look at one month. Each process has a PostgreSQL and a broker of its own.
+the files that read one month. Each process has its own PostgreSQL and broker.
 """
 
 import os
@@ -16,11 +16,11 @@ ONE_MONTH: Final = {
     "test_demo.py": "its figures must come out again",
     "test_evidence.py": "what it proves is that month",
     "test_evidence_log.py": "the log is what it wrote",
-    "test_portal_forms.py": "it looks at that month's portal",
-    "test_portal_roles.py": "each role looks at that month",
+    "test_portal_forms.py": "it reads that month's portal",
+    "test_portal_roles.py": "each role reads that month",
     "test_portal_ways.py": "its answers are that month's",
     "test_enterprises_page.py": "its order is one more in that month",
-    "test_tampering.py": "what it changes, it changes when the others have looked",
+    "test_tampering.py": "what it changes, it changes after the others have read it",
 }
 
 

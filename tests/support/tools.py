@@ -27,7 +27,7 @@ MISSING: Final = "missing tool"
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A program: its name for people, how it is looked for, and the Debian package that has it (None: pip has it)."""
+    """A program: its name for people, how it is located, and the Debian package that has it (None: pip has it)."""
 
     title: str
     find: Callable[[], Path | None]
@@ -35,7 +35,7 @@ class Tool:
 
 
 def _in_path(*programs: str) -> Callable[[], Path | None]:
-    """Look for the first of these programs; servers are often outside of the path of ordinary users."""
+    """Find the first of these programs; servers are often outside of the path of ordinary users."""
 
     def find() -> Path | None:
         path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"])

@@ -29,7 +29,7 @@ class Source:
     tree: ast.Module
 
     def imports(self) -> Iterator[tuple[int, str]]:
-        """Line and full name of every module it imports, wherever in the file."""
+        """Line and full name of every module it imports, anywhere in the file."""
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Import):
                 yield from ((node.lineno, alias.name) for alias in node.names)
@@ -37,7 +37,7 @@ class Source:
                 yield node.lineno, node.module
 
     def uses(self) -> Iterator[tuple[int, str]]:
-        """Line and dotted text of every attribute that is looked up, such as `datetime.now`."""
+        """Line and dotted text of every attribute that is read, such as `datetime.now`."""
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Attribute):
                 yield node.lineno, ast.unparse(node)

@@ -1,4 +1,4 @@
-"""What the house looks like: names, sizes, empty package files, imports that do nothing."""
+"""Check the form of the code: names, sizes, empty package files, imports that do nothing."""
 
 import ast
 import re
@@ -21,7 +21,7 @@ UNEXPLAINED = re.compile(r"# noqa(: [A-Z0-9, ]+)?$")
 # Entry points put a program together; nobody imports them but to run it.
 ENTRY_POINTS = {"services/cli/__main__.py"}
 REQUIRED = ("pyproject.toml", "README.md", "services", "shared", "deploy", "tests", "docker-compose.yml")
-# What may stand at the top of a module: it declares, and does nothing.
+# Statements allowed at the top of a module: it declares, and does nothing.
 IMPORTS = (ast.Import, ast.ImportFrom)
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
 

@@ -15,14 +15,14 @@ GIVERS: Final = {"client_options", "broker_options", "client_of", "client"}
 HOLDERS: Final = ("client", "_client", "connection")
 EXEMPT: Final = {
     # file: why it speaks to a broker that has no identities
-    "deploy/embedded/broker.py": "asks the broker that it starts itself, on loopback",
+    "deploy/embedded/broker.py": "connects to the broker that it starts itself, on loopback",
     "tests/integration/adapters/test_embedded_stack.py": "likewise",
     "benchmarks/rivals/models.py": "the naive service that ours is held against, on the embedded broker",
 }
 
 
 def offences(source: Source) -> Iterator[str]:
-    """Lines that make a client of its own settings."""
+    """Lines that make a client with separate settings."""
     for node in ast.walk(source.tree):
         if not isinstance(node, ast.Call):
             continue

@@ -1,4 +1,4 @@
-"""The pinned versions fit what the project asks for, and the files hold nothing but versions and hashes."""
+"""The pinned versions fit what the project requires, and the files hold nothing but versions and hashes."""
 
 import re
 import tomllib
@@ -21,7 +21,7 @@ def pins(file: str) -> dict[str, str]:
 
 
 def requirements(*extras: str) -> list[Requirement]:
-    """What pyproject.toml asks for, with these extras."""
+    """What pyproject.toml requires, with these extras."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     texts = project["dependencies"] + [text for name in extras for text in project["optional-dependencies"][name]]
     return [Requirement(text) for text in texts]

@@ -5,7 +5,7 @@ import ast
 from tests.tidy.source import Source, sources
 
 WAITING = {"tests/support/waiting.py", "tests/tidy/test_tests.py"}
-"""Where a condition is waited for, and what looks for sleeps."""
+"""Where a condition is waited for, and what checks for sleeps."""
 
 
 def test_no_test_sleeps() -> None:

@@ -3,7 +3,7 @@
 `tests/e2e/test_tampering.py` changes one row of each kind and has the audit name it. Here he knows better: manifests
 say what the rows say, sums what their parts say. The audit still notices whenever it is run, at the first place that he
 left: the log; and where he re-signed that too, at what the national platform cosigned. Rows are not put back between
-the tests: each looks for what it did itself.
+the tests: each test checks only its own changes.
 """
 
 from collections.abc import AsyncIterator
@@ -98,7 +98,7 @@ CHANGES = {
 async def test_a_row_of_a_charge_alone_and_with_its_manifest_repaired(intruder: Intruder, how: str) -> None:
     """Noticed by the audit: the rows are not the manifest's; then, that log and ledger have the head of another.
 
-    And at once by the worker who asks for a receipt, or by whoever is shown the one that he got.
+    Also at once by the worker who requests a receipt, or by anyone who is shown that worker's receipt.
     """
     row = await intruder.row(f"{CHARGED} and extract(day from accepted_at) = 15")
     place = f"tableoid = {row['tableoid']} and ctid = '{row['ctid']}'"
@@ -124,7 +124,7 @@ async def test_a_row_of_a_charge_alone_and_with_its_manifest_repaired(intruder: 
 
 
 async def proof_for_the_worker(intruder: Intruder, row: Any) -> str:
-    """What becomes of asking for the order's receipt: none, or the step at which it fails."""
+    """Request the order's receipt: returns "none", or the step at which its proof fails."""
     wish = {"enterprise": await intruder.uscc(row), "order_id": row["order_id"]}
     try:
         (order,) = (await read_receipts(intruder.system.settings, wish))["orders"]
@@ -154,7 +154,7 @@ async def test_a_manifest_altered_in_the_books_too(intruder: Intruder) -> None:
 
 
 async def test_a_journal_entry_altered_with_all_sums_above_it(intruder: Intruder, tmp_path: Path) -> None:
-    """Line, postings, day and statement: noticed by the audit, and by whoever asks for the statement's evidence."""
+    """Line, postings, day and statement: noticed by the audit, and by the export of the statement's evidence."""
     reported, statement = await intruder.lower_a_bill()
     audit_findings = findings(await audit(intruder))
     assert [
@@ -167,7 +167,7 @@ async def test_a_journal_entry_altered_with_all_sums_above_it(intruder: Intruder
 
 
 async def test_a_batch_withheld_from_the_log(intruder: Intruder) -> None:
-    """Noticed by the audit, and by the worker who asks: his order is charged, and no checkpoint ever covers it."""
+    """Noticed by the audit, and by a worker's receipt: his order is charged, and no checkpoint ever covers it."""
     row = await intruder.row(f"{CHARGED} and extract(day from accepted_at) = 25")
     reported = await intruder.manifest(row["batch"])
     await intruder.connection.execute(

@@ -1,7 +1,7 @@
 """Somebody has the database login of the portal's pages, by injected SQL or by its password, and tries raw SQL.
 
 The login sees nothing without a session or key, nobody else's rows with one, and changes nothing but by functions that
-look up who acts (docs/decisions/0021).
+identify the actor (docs/decisions/0021).
 """
 
 import secrets

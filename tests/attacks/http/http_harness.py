@@ -1,4 +1,4 @@
-"""What the attacks over HTTP stand on: four services as processes, and sockets that say what a client would not."""
+"""Harness of the attacks over HTTP: four services as processes, and raw sockets that send invalid requests."""
 
 import asyncio
 import os
@@ -54,7 +54,7 @@ class Target:
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
     def forget_peak(self) -> None:
-        """Begin to look for the peak from now on."""
+        """Reset the peak memory of the process."""
         Path(f"/proc/{self.pid}/clear_refs").write_text("5")
 
 

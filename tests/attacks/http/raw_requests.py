@@ -1,16 +1,16 @@
-"""How many workers have to ask for the receipts of their day, so that orders dropped before numbering are noticed."""
+"""Compute the share of workers who must request receipts so that orders dropped before numbering are noticed."""
 
 from math import ceil, expm1, log1p
 from random import Random
 
 
-def chance_noticed(asking: float, hit: int) -> float:
-    """That at least one of `hit` workers who lack an order asks, each doing so with the chance `asking`."""
-    return -expm1(hit * log1p(-asking))
+def chance_noticed(request_rate: float, hit: int) -> float:
+    """Probability that at least one of `hit` affected workers requests receipts, at the rate `request_rate`."""
+    return -expm1(hit * log1p(-request_rate))
 
 
 def share_to_ask(hit: int, noticed: float) -> float:
-    """The share of workers that must ask: 1 - (1 - noticed)^(1 / hit)."""
+    """The share of workers that must request receipts: 1 - (1 - noticed)^(1 / hit)."""
     return -expm1(log1p(-noticed) / hit)
 
 
@@ -25,7 +25,7 @@ def fewest_hit(orders: int, a_worker: int, dropped: float) -> int:
     return ceil(orders * dropped / a_worker)
 
 
-def is_noticed(rng: Random, orders: int, a_worker: int, dropped: float, asking: float) -> bool:
-    """One day played: orders dropped at random, and each worker who lacks one asks or does not."""
+def is_noticed(rng: Random, orders: int, a_worker: int, dropped: float, request_rate: float) -> bool:
+    """One day played: orders dropped at random; each affected worker requests receipts or does not."""
     gone = rng.sample(range(orders), round(orders * dropped))
-    return any(rng.random() < asking for _ in {order // a_worker for order in gone})
+    return any(rng.random() < request_rate for _ in {order // a_worker for order in gone})

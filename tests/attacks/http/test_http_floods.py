@@ -43,7 +43,7 @@ class Slow:
     """A service with a route that answers when it is let, and a condition of readiness that counts its askers."""
 
     def __init__(self, **settings: Any) -> None:
-        self.may_answer, self.asked, self.waiting = asyncio.Event(), 0, 0
+        self.may_answer, self.checks, self.waiting = asyncio.Event(), 0, 0
         self.service = make_service("test", Settings(**settings), self._compose)
         self.service.keys = opened_by(KEY)
 
@@ -60,7 +60,7 @@ class Slow:
             return None
 
         async def ready() -> str | None:
-            self.asked += 1
+            self.checks += 1
             return "the database at postgresql://danbao:secret@10.0.0.7:5432/danbao is away"
 
         service.add_readiness("database", ready)
@@ -126,7 +126,7 @@ async def test_readiness_is_asked_once_a_second_for_everybody_and_names_no_addre
     async with slow.service.app.router.lifespan_context(slow.service.app), slow.client() as client:
         answers = await asyncio.gather(*(client.get("/readyz") for _ in range(100)))
         assert {answer.status_code for answer in answers} == {503}
-        assert slow.asked == 1
+        assert slow.checks == 1
         assert answers[0].json()["reasons"] == {"database": "the database at <address> is away"}
 
 
@@ -167,15 +167,15 @@ def test_what_was_noted_is_known_for_a_while() -> None:
 @pytest.mark.parametrize("path", ["/v1/slow", "/openapi.json"])
 async def test_a_key_of_nobody_is_looked_up_once(path: str) -> None:
     slow = Slow()
-    asked = 0
+    identified = 0
     known = slow.service.gate.identify
 
     async def counted(request: Any) -> Any:
-        nonlocal asked
-        asked += 1
+        nonlocal identified
+        identified += 1
         return await known(request)
 
     slow.service.gate.identify = counted
     async with slow.service.app.router.lifespan_context(slow.service.app), slow.client(key="nobodys") as client:
         assert {(await client.get(path)).status_code for _ in range(9)} == {401}
-    assert asked == 1
+    assert identified == 1

@@ -1,4 +1,4 @@
-"""Every route of every service, asked with values that no column takes: a reason each time, never an error of ours."""
+"""Call every route of every service with values that no column takes: a reason each time, never an internal error."""
 
 import json
 import re
@@ -35,7 +35,7 @@ VALUES = (
     "9999-12", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00", "%00", "a%00b", "%ff%fe", "%ed%a0%80", "%0d%0aX:y",
     "../../etc/passwd", "'; drop table x;--", "x" * 3_000, "%D9%A3", "%F0%9F%92%A9",
 )  # fmt: skip
-"""As they stand in an address; percent signs and all."""
+"""Values as written in a URL, percent-encoded."""
 IN_BODY: tuple[Any, ...] = (
     None, True, -1, 10**23, 2**31, 2**63, 1.5, "", "\x00", "a\x00b", "9999-12-31", "0001-01-01", "9999-12-31T23:59:59Z",
     "0001-01-01T00:00:00+14:00", "9999-12", "0001-01", "x" * 3_000, [], [[]], [None], {}, {"a": {}}, "\U0001f4a9",
@@ -108,7 +108,7 @@ def bodies(document: dict[str, Any], operation: dict[str, Any], values: Values) 
 
 
 async def wishes(client: httpx.AsyncClient) -> list[tuple[str, str, bytes | None]]:
-    """Method, address and body of everything to ask."""
+    """Method, address and body of every request to send."""
     document = (await client.get("/openapi.json")).raise_for_status().json()
     requests: list[tuple[str, str, bytes | None]] = []
     values = Values()
@@ -125,9 +125,9 @@ async def test_no_value_makes_a_route_fail(targets: dict[str, Target], name: str
     target, wrong = targets[name], list[str]()
     headers = {"Authorization": f"Bearer {target.key}"}
     async with httpx.AsyncClient(base_url=target.url, headers=headers, auth=target.person, timeout=20) as client:
-        asked = await wishes(client)
-        assert len(asked) > 200
-        for number, (method, address, body) in enumerate(asked):
+        requests = await wishes(client)
+        assert len(requests) > 200
+        for number, (method, address, body) in enumerate(requests):
             kind = "text/xml" if number % 7 == 0 else "application/json"
             request = client.build_request(method, "/", content=body, headers={"Content-Type": kind})
             request.url = request.url.copy_with(raw_path=address.encode())

@@ -34,7 +34,7 @@ pytestmark = needs("nginx")
 
 
 class Echo(BaseHTTPRequestHandler):
-    """Answers what it was asked, as JSON: method, path, headers, and how long the body was."""
+    """Echoes the request as JSON: method, path, headers, and how long the body was."""
 
     protocol_version = "HTTP/1.1"
 
@@ -71,7 +71,7 @@ class Proxy:
         plain = socket.create_connection(("127.0.0.1", port), timeout=20)
         return context.wrap_socket(plain, server_hostname=name)
 
-    def ask(
+    def request(
         self,
         path: str,
         method: str = "GET",
@@ -80,20 +80,20 @@ class Proxy:
         body: bytes = b"",
         headers: dict[str, str] | None = None,
     ) -> tuple[int, dict[str, Any], dict[str, str]]:
-        """Status, what the service behind was asked (nothing where it was not), and the answer's headers."""
+        """Status, the request that the service behind received (empty if none), and the answer's headers."""
         target = port or self.portal
-        asked = http.client.HTTPConnection(NAME, target)
-        asked.sock = self.connect(target)
-        asked.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+        connection = http.client.HTTPConnection(NAME, target)
+        connection.sock = self.connect(target)
+        connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
         given = {"Host": f"{NAME}:{target}", **(headers or {})}
         if body:
             given["Content-Length"] = str(len(body))
         for name, value in given.items():
-            asked.putheader(name, value)
-        asked.endheaders(body or None)
-        answer = asked.getresponse()
+            connection.putheader(name, value)
+        connection.endheaders(body or None)
+        answer = connection.getresponse()
         data = answer.read()
-        asked.close()
+        connection.close()
         reported = json.loads(data) if data.startswith(b"{") else {}
         return answer.status, reported, {name.lower(): value for name, value in answer.getheaders()}
 
@@ -147,9 +147,9 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
 
 def answers(port: int) -> bool:
     try:
-        asked = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-        asked.request("GET", "/")
-        return asked.getresponse().status == 204
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection.request("GET", "/")
+        return connection.getresponse().status == 204
     except OSError:
         return False
 
@@ -164,7 +164,7 @@ def test_who_asks_is_what_the_proxy_saw(proxy: Proxy) -> None:
         "X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "http", "X-Forwarded-Host": "evil.example",
         "X-Forwarded-Port": "1", "X-Real-IP": "203.0.113.9", "Forwarded": "for=203.0.113.9",
     }  # fmt: skip
-    status, reported, headers = proxy.ask("/statements?period=2026-10", headers=forged)
+    status, reported, headers = proxy.request("/statements?period=2026-10", headers=forged)
     assert status == 200
     assert reported["path"] == "/statements?period=2026-10"
     assert (values(reported, "x-forwarded-for"), values(reported, "x-forwarded-proto")) == (["127.0.0.1"], ["https"])
@@ -178,21 +178,21 @@ def test_who_asks_is_what_the_proxy_saw(proxy: Proxy) -> None:
 
 @pytest.mark.parametrize("host", ["evil.example", "", "127.0.0.1", f"{NAME}.evil.example", f"evil.{NAME}"])
 def test_another_host_is_not_served(proxy: Proxy, host: str) -> None:
-    status, reported, _ = proxy.ask("/", headers={"Host": host})
+    status, reported, _ = proxy.request("/", headers={"Host": host})
     assert (status in {400, 421}, reported) == (True, {})
 
 
 @pytest.mark.parametrize("path", HIDDEN)
 def test_what_operators_ask_is_not_passed_on(proxy: Proxy, path: str) -> None:
     for method in ("GET", "POST"):
-        status, reported, _ = proxy.ask(path, method)
+        status, reported, _ = proxy.request(path, method)
         assert (status, reported) == (404, {})
     if not path.startswith("/v1"):
-        assert proxy.ask(path, port=proxy.platform)[:2] == (404, {})
+        assert proxy.request(path, port=proxy.platform)[:2] == (404, {})
 
 
 def test_a_large_body_is_refused_before_it_is_sent(proxy: Proxy) -> None:
-    assert proxy.ask("/v1/trials", "POST", body=bytes(LARGEST))[1]["length"] == LARGEST
+    assert proxy.request("/v1/trials", "POST", body=bytes(LARGEST))[1]["length"] == LARGEST
     head = f"POST / HTTP/1.1\r\nHost: {NAME}:{proxy.portal}\r\nContent-Length: {64 * 1024 * 1024}\r\n\r\n"
     assert proxy.send(head.encode()).startswith(b"HTTP/1.1 413 ")
     body = b"\r\n".join([b"40001", bytes(0x40001), b"0", b"", b""])
@@ -202,8 +202,8 @@ def test_a_large_body_is_refused_before_it_is_sent(proxy: Proxy) -> None:
 
 def test_only_the_platforms_reports_may_be_larger(proxy: Proxy) -> None:
     large = bytes(1024 * 1024)
-    assert proxy.ask("/v1/reports", "POST", port=proxy.platform, body=large)[1]["length"] == len(large)
-    assert proxy.ask("/witness/add-checkpoint", "POST", port=proxy.platform, body=b"note")[0] == 200
+    assert proxy.request("/v1/reports", "POST", port=proxy.platform, body=large)[1]["length"] == len(large)
+    assert proxy.request("/witness/add-checkpoint", "POST", port=proxy.platform, body=b"note")[0] == 200
 
 
 def test_a_slow_client_is_cut_off(proxy: Proxy) -> None:
@@ -254,34 +254,34 @@ def test_only_tls_from_1_2_on(proxy: Proxy) -> None:
 
 def test_the_portals_cookie_and_key_go_to_the_portal_only(proxy: Proxy) -> None:
     secret = {"Cookie": "__Host-danbao_session=secret", "Authorization": "Bearer secret"}
-    reported = proxy.ask("/overview", headers=secret)[1]
+    reported = proxy.request("/overview", headers=secret)[1]
     assert (values(reported, "cookie"), values(reported, "authorization")) == (
         [secret["Cookie"]],
         [secret["Authorization"]],
     )
-    reported = proxy.ask("/log/checkpoint", headers=secret)[1]
+    reported = proxy.request("/log/checkpoint", headers=secret)[1]
     assert (values(reported, "cookie"), values(reported, "authorization")) == ([], [])
-    reported = proxy.ask("/v1/reports", port=proxy.platform, headers=secret)[1]
+    reported = proxy.request("/v1/reports", port=proxy.platform, headers=secret)[1]
     assert (values(reported, "cookie"), values(reported, "authorization")) == ([], [secret["Authorization"]])
 
 
 def test_methods_that_nothing_here_has_are_refused(proxy: Proxy) -> None:
     for method in ("PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"):
-        assert proxy.ask("/", method)[0] == 405
+        assert proxy.request("/", method)[0] == 405
 
 
 def test_the_log_has_no_token(proxy: Proxy) -> None:
-    proxy.ask("/w/danbSECRET?worker=SECRET")
+    proxy.request("/w/danbSECRET?worker=SECRET")
     eventually(lambda: '"/w/-"' in proxy.log.read_text(), "the request in the log")
     assert "SECRET" not in proxy.log.read_text()
 
 
 def test_many_attempts_to_sign_in_from_one_address_are_slowed_down(proxy: Proxy) -> None:
-    """The last test of the file: the address has used up what it may ask for."""
-    statuses = [proxy.ask("/sign-in", "POST", body=b"name=a")[0] for _ in range(60)]
+    """The last test of the file: the address has used up its requests."""
+    statuses = [proxy.request("/sign-in", "POST", body=b"name=a")[0] for _ in range(60)]
     assert statuses[:10] == [200] * 10
     assert statuses.count(429) > 20
-    assert proxy.ask("/overview")[0] == 200
+    assert proxy.request("/overview")[0] == 200
 
 
 @pytest.mark.parametrize("url", ["http://localhost:8443", "localhost", "https://", "https://a b", "https://a;b"])

@@ -62,7 +62,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def routers(callee: str, keys: AccessKeys, decisions: Decisions = NOTHING) -> Iterator[APIRouter]:
-    """Every router of the service that asks for a key of the file."""
+    """Every router of the service that requires a key of the file."""
     if callee in DECIDING:
         yield make_decisions_router(keys, decisions)
     yield make_quarantine_router(keys, NOTHING, decisions)
@@ -99,7 +99,7 @@ def client_of(callee: str, folder: Path) -> httpx.AsyncClient:
 
 
 def routes_of(callee: str) -> set[str]:
-    """`GET /v1/…` for every route that asks for a key."""
+    """`GET /v1/…` for every route that requires a key."""
     app = FastAPI()
     for router in routers(callee, AccessKeys([], callee)):
         app.include_router(router)
@@ -151,7 +151,7 @@ async def test_a_key_opens_its_routes_and_no_others(folder: Path, callee: str) -
 
 
 def is_question_of(callee: str, route: str) -> bool:
-    """Whether the route decides nothing: a decision needs a person beside the key."""
+    """Whether the route decides nothing: a decision needs a person as well as the key."""
     method, path = route.split(" ")
     return method == "GET" or is_question(callee, method, _filled(path))
 

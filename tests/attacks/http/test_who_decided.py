@@ -1,4 +1,4 @@
-"""Every decision is stored with its person: the one who signed the request, whoever else the request names."""
+"""Every decision is stored with its person: the one who signed the request, even if the request names another."""
 
 import json
 import re

@@ -40,7 +40,7 @@ class Intruder:
     connection: Any
 
     async def row(self, where: str) -> Any:
-        """The first row of charging that fits, with the place it stands in."""
+        """The first row of charging that fits, with its physical location."""
         first = await self.connection.fetchrow(
             f"select tableoid, ctid::text, e.* from charging.entry e where {where} order by batch, leaf_index limit 1"
         )
@@ -58,7 +58,7 @@ class Intruder:
         return msgspec.json.decode(payload, type=PremiumsCharged)
 
     async def repair_manifest(self, batch: int) -> PremiumsCharged:
-        """Let the batch's manifest say what its rows come to now: leaves, root, charged orders and premium."""
+        """Recompute the batch's manifest from its current rows: leaves, root, charged orders and premium."""
         facts = await read_facts(self.connection, self.system.scheme, Check("", ""))
         facts.manifests.clear()  # of a batch that may have any number of leaves, all are kept
         rows = RowReader(facts, Check("", ""))
@@ -84,7 +84,7 @@ class Intruder:
         )  # fmt: skip
 
     async def repair_log(self, reported: PremiumsCharged) -> None:
-        """Put its head into the log, and sign every checkpoint anew with the log's own key."""
+        """Put its head into the log, and re-sign every checkpoint with the log's own key."""
         await self.connection.execute(
             "update ledger.log_entry set entry = $3 where (run, number) = ($1, $2)",
             reported.run, reported.number, bytes(head_of(reported)),

@@ -1,4 +1,4 @@
-"""Everything that a login can ask of Kafka, request by request: what comes back is `allowed` or `refused`.
+"""Send every Kafka request as a login and record whether it is `allowed` or `refused`.
 
 Requests are sent as they are on the wire, because clients hide refusals behind retries. Each either has no effect when
 it is allowed (only checked), or one that a snapshot shows.
@@ -18,7 +18,7 @@ from shared.adapters.kafka.security import Client
 
 Outcome = Literal["allowed", "refused"]
 Cell = tuple[str, str]
-"""What was asked, of which topic, group or transactional id."""
+"""The request, and its topic, group or transactional id."""
 ALLOWED: Final = {0, 79}
 """79: a member id is handed out, the group may be joined with it."""
 REFUSED: Final = {29, 30, 31, 53, 65}
@@ -36,7 +36,7 @@ class Login:
         self._client = client
 
     async def send(self, request: Any) -> Any:
-        """Ask the one node."""
+        """Send a request to the only node."""
         return await self._client.send(self._client.get_random_node(), request)
 
 
@@ -66,17 +66,17 @@ def outcome(code: int) -> Outcome:
     return "refused"
 
 
-async def ask_of_topics(login: Login, topics: Iterable[str]) -> dict[Cell, Outcome]:
-    """Read, write, and ask for ends and settings, of each topic."""
+async def probe_topics(login: Login, topics: Iterable[str]) -> dict[Cell, Outcome]:
+    """Read, write, list offsets and describe configs of each topic."""
     names = sorted(topics)
     got = await login.send(fetch.FetchRequest(1, 0, 1 << 20, 0, [(name, [(0, 0, 1 << 16)]) for name in names]))
     codes = {("read", name): parts[0][1] for name, parts in got.topics}
     put = await login.send(produce.ProduceRequest(None, -1, WAIT_MS, [(name, [(0, record(b"x"))]) for name in names]))
     codes |= {("write", name): parts[0][1] for name, parts in put.topics}
     ends = await login.send(offset.OffsetRequest(-1, 0, [(name, [(0, -1)]) for name in names]))
-    codes |= {("ask ends", name): parts[0][1] for name, parts in ends.topics}
+    codes |= {("list offsets", name): parts[0][1] for name, parts in ends.topics}
     reported = await login.send(admin.DescribeConfigsRequest([(TOPIC, name, None) for name in names]))
-    codes |= {("ask settings", name): code for code, _, _, name, _ in reported.resources}
+    codes |= {("describe configs", name): code for code, _, _, name, _ in reported.resources}
     return {cell: outcome(code) for cell, code in codes.items()}
 
 
@@ -100,14 +100,14 @@ async def change_topics(login: Login, topics: Iterable[str]) -> dict[Cell, Outco
 
 
 async def has_coordinators(login: Login) -> bool:
-    """Whether groups and transactions are looked after: their topics are made when somebody asks first."""
+    """Whether groups and transactions have coordinators: Kafka makes their topics at the first request."""
     codes = [(await login.send(coordination.FindCoordinatorRequest("x", kind))).error_code for kind in (0, 1)]
     codes.append((await login.send(commit.OffsetFetchRequest("x", None))).error_code)
     return codes == [0, 0, 0]
 
 
-async def ask_of_groups(login: Login, groups: Iterable[str], topic: str) -> dict[Cell, Outcome]:
-    """Find, join, look into, commit in, and delete, each group."""
+async def probe_groups(login: Login, groups: Iterable[str], topic: str) -> dict[Cell, Outcome]:
+    """Find, join, describe, commit in, and delete each group."""
     codes: dict[Cell, int] = {}
     for name in sorted(groups):
         codes["find", name] = (await login.send(coordination.FindCoordinatorRequest(name, 0))).error_code
@@ -116,7 +116,7 @@ async def ask_of_groups(login: Login, groups: Iterable[str], topic: str) -> dict
         done = await login.send(commit.OffsetCommitRequest(name, -1, "", -1, [(topic, [(0, 77, "stolen")])]))
         codes["commit", name] = done.topics[0][1][0][1]
         reported = await login.send(admin.DescribeGroupsRequest([name]))
-        codes["look into", name] = reported.groups[0][0]
+        codes["describe", name] = reported.groups[0][0]
         gone = await login.send(admin.DeleteGroupsRequest([name]))
         codes["delete group", name] = gone.results[0][1]
     return {cell: outcome(code) for cell, code in codes.items()}

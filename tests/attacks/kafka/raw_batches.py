@@ -62,7 +62,7 @@ def batch(
     time_ms: int = 0,
     magic: int = 2,
 ) -> bytes:
-    """A batch with a right checksum around whatever `records` is; it is packed already."""
+    """A batch with a right checksum around `records`, which may be anything and is already packed."""
     attributes = CODECS.get(codec or "", 0)
     last = count - 1 if last is None else last
     tail = struct.pack(">hiqqqhii", attributes, last, time_ms, time_ms, -1, -1, -1, count) + records

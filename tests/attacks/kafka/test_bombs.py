@@ -38,7 +38,7 @@ from tests.support.waiting import eventually_async
 MOST_MEMORY: Final = 300_000_000
 NOON_MS: Final = round(NOON.timestamp() * 1000)
 ENEMIES: Final = [f"91000000FAKE0009{n}X" for n in range(4)]
-"""Enterprises whose topics nobody has to be enrolled for: whoever may write one can send this."""
+"""Enterprises whose topics need no enrolment: any client with the right to write one can send this."""
 BOMB_BYTES: Final = {"gzip": 192 * MIB, "lz4": 192 * MIB, "zstd": 400 * MIB, "snappy": 20 * MIB}
 """What each codec brings out of less than the megabyte that a broker takes."""
 
@@ -109,7 +109,7 @@ LIES: Final = {
 
 @pytest.mark.parametrize("raw", LIES.values(), ids=LIES.keys())
 def test_counts_and_lengths_that_lie_are_refused(raw: bytes) -> None:
-    with pytest.raises(Exception) as refused:  # noqa: PT011 - the fetch makes an UnreadableBatch of whatever it is
+    with pytest.raises(Exception) as refused:  # noqa: PT011 - the fetch makes an UnreadableBatch of any error
         read(raw)
     assert not isinstance(refused.value, MemoryError)
 

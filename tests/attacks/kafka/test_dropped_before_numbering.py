@@ -1,13 +1,13 @@
 """An enterprise drops 1 % of its orders before it numbers them: series and manifest agree with what it sends.
 
-Noticed by a worker who asks for the receipts of the day, at once, and by an independent total, at the day's close
-(`test_enterprise.py` has both on real rows). Here: what share of workers has to ask so that it is noticed within a day
-with 99 %. With `hit` workers who lack an order and a share q of workers who ask, whoever they are,
+Noticed by a worker who requests the receipts of the day, at once, and by an independent total, at the day's close
+(`test_enterprise.py` has both on real rows). Here: the share of workers that must request them to notice within a day
+with 99 %. With `hit` workers who lack an order and a random share q of workers who request receipts,
 
     noticed = 1 - (1 - q)^hit,   so   q = 1 - 0.01^(1 / hit).
 
 `hit` is what the enterprise chooses: at random it hits nearly every order another worker, and at worst for us it leaves
-out all orders of few workers. An enterprise that knows who never asks is not caught by workers at all.
+out all orders of few workers. An enterprise that knows who never requests receipts is not caught by workers at all.
 """
 
 from math import sqrt
@@ -21,7 +21,7 @@ DROPPED, NOTICED = 0.01, 0.99
 ORDERS_A_WORKER = 20
 
 NEEDED = [
-    # orders a day, how they are dropped, workers hit, share of workers who must ask
+    # orders a day, how they are dropped, workers hit, share of workers who must request receipts
     (10_000, "one of a worker", 100, 0.0450),
     (10_000, "at random", 91, 0.0494),
     (10_000, "all of few workers", 5, 0.6019),
@@ -47,6 +47,6 @@ def test_the_share_of_workers_that_must_ask(orders: int, how: str, hit: int, sha
 @pytest.mark.parametrize("noticed", [0.5, NOTICED])
 def test_days_that_are_played_agree_with_the_formula(orders: int, days: int, noticed: float) -> None:
     """Seeded; within four standard errors."""
-    rng, asking = Random(20_261_123), share_to_ask(hit_at_random(orders, ORDERS_A_WORKER, DROPPED), noticed)
-    seen = sum(is_noticed(rng, orders, ORDERS_A_WORKER, DROPPED, asking) for _ in range(days)) / days
+    rng, request_rate = Random(20_261_123), share_to_ask(hit_at_random(orders, ORDERS_A_WORKER, DROPPED), noticed)
+    seen = sum(is_noticed(rng, orders, ORDERS_A_WORKER, DROPPED, request_rate) for _ in range(days)) / days
     assert abs(seen - noticed) <= 4 * sqrt(noticed * (1 - noticed) / days)

@@ -102,7 +102,7 @@ async def test_nothing_is_decoded_before_its_author_is_known(ledger: Readers) ->
 
 
 async def test_a_remittance_of_a_stranger_pays_nothing_and_takes_no_number(ledger: Readers) -> None:
-    """K2: the first message of an id stands among rightful authors only."""
+    """K2: the first message of an id counts among rightful authors only."""
     assert ledger.ledger is not None
     reported = RemittanceReceived(
         remittance_id="BANK-20261113-77", enterprise=ENTERPRISE, province="44", amount_yuan="9.25", received_on=DAY
@@ -148,7 +148,7 @@ async def test_a_forged_close_of_a_day_is_no_close(reporting: Readers) -> None:
 
 
 async def test_a_meter_counts_in_its_own_name_only(reporting: Readers) -> None:
-    """K15: whoever has the key of one source cannot accuse in the name of another."""
+    """K15: a client with the key of one source cannot accuse in the name of another."""
     reported = TotalReported(source="bank", enterprise=ENTERPRISE, day=DAY, count=999_999)
     fault = await reporting.read(TOTALS, reported, signer=METERS)
     assert fault is not None

@@ -1,4 +1,4 @@
-"""The table of rights on Apache Kafka: each login is asked for everything, and only what the table says is allowed.
+"""The table of rights on Apache Kafka: each login sends every request, and only what the table says is allowed.
 
 What is refused has no effect: topics, their settings and ends, groups' offsets, ACLs and users are as before.
 """
@@ -67,7 +67,7 @@ class Secured:
 
 @pytest.fixture(scope="module")
 def node(broker: Broker) -> Iterator[ApacheKafka]:
-    """A node of its own: it is taken apart here."""
+    """A separate node: the tests change its state."""
     if not isinstance(broker, ApacheKafka):
         pytest.skip("the embedded broker knows no identities: make test-kafka")
     with ApacheKafka() as kafka:
@@ -119,12 +119,12 @@ def allowed(rights: Rights, cell: Cell) -> bool:
     return {
         "read": reads,
         "write": writes,
-        "ask ends": reads or writes,
-        "ask settings": may(rights, Operation.DESCRIBE_CONFIGS, "topic", what),
+        "list offsets": reads or writes,
+        "describe configs": may(rights, Operation.DESCRIBE_CONFIGS, "topic", what),
         "find": in_group,
         "join": in_group,
         "commit": in_group and any(may(rights, Operation.READ, "topic", topic) for topic in [_committed(rights)]),
-        "look into": in_group,
+        "describe": in_group,
     }.get(verb, False)
 
 
@@ -137,13 +137,13 @@ def _committed(rights: Rights) -> str:
 async def test_everything_is_refused_but_what_the_table_says(secured: Secured, login: str) -> None:
     principal = login.rpartition("-")[0]
     rights, before = TABLE[principal], await snapshot(secured)
-    async with cells.logged_in(secured.client(login)) as asking:
+    async with cells.logged_in(secured.client(login)) as probe:
         outcomes: dict[Cell, Outcome] = {
-            **await cells.ask_of_topics(asking, TOPICS),
-            **await cells.change_topics(asking, TOPICS),
-            **await cells.ask_of_groups(asking, GROUPS, _committed(rights)),
-            **await cells.open_transactions(asking, ("charging", "ledger", login, "of-my-own")),
-            **await cells.rule(asking, "charging-a"),
+            **await cells.probe_topics(probe, TOPICS),
+            **await cells.change_topics(probe, TOPICS),
+            **await cells.probe_groups(probe, GROUPS, _committed(rights)),
+            **await cells.open_transactions(probe, ("charging", "ledger", login, "of-my-own")),
+            **await cells.rule(probe, "charging-a"),
         }
     assert len(outcomes) == len(TOPICS) * 8 + 1 + len(GROUPS) * 5 + 4 + 6
     assert outcomes == {cell: "allowed" if allowed(rights, cell) else "refused" for cell in outcomes}

@@ -143,7 +143,7 @@ async def test_nobody_in_a_group_swallows_messages_or_moves_positions(bench: Ben
 async def test_final_unknown_and_missing_end_in_quarantine_and_the_next_is_handled(bench: Bench) -> None:
     def handle(message: Message) -> None:
         if message.body == b"refused":
-            raise Quarantined(QuarantineReason.UNEXPECTED, "nobody asked")
+            raise Quarantined(QuarantineReason.UNEXPECTED, "no such request")
         if message.body == b"a bug":
             raise KeyError("a bug")
         if message.body == b"waits":

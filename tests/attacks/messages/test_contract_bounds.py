@@ -1,4 +1,4 @@
-"""Whatever a contract type takes, the database takes: messages at the ends of their bounds never end at a column.
+"""The database accepts every value that a contract type accepts, up to the ends of its bounds.
 
 A reader may refuse such a message as one that nobody can have meant; that the database refuses it (`unstorable`), or
 that its handling fails (`unprocessable`), would be a bound that is missing. The seed is in the name of the test.
@@ -129,11 +129,11 @@ async def test_the_ledger_keeps_every_count(ledger: Readers, seed: int) -> None:
     drawn = draw(DayCounted, EXAMPLES, seed, deployment="charging", settlement=None)
     await read_all(ledger, DAYS_COUNTED, drawn)
     await books.begin_close(OPENED_ON)
-    asked = await books.last_closing()
-    place = {"day": asked.day, "attempt": asked.attempt, "cut": asked.cut, "question": msgspec.UNSET}
+    closing = await books.last_closing()
+    place = {"day": closing.day, "attempt": closing.attempt, "cut": closing.cut, "question": msgspec.UNSET}
     nothing: dict[str, list[Any]] = {"totals": [], "workers": [], "first_time": [], "hours": []}
     answers = [replace(message, **place) for message in drawn]
-    differing = [answer for answer in answers if any(total.insured_on == asked.day for total in answer.totals)]
+    differing = [answer for answer in answers if any(total.insured_on == closing.day for total in answer.totals)]
     await read_all(ledger, DAYS_COUNTED, differing[:1])
     await books.begin_close(OPENED_ON)
     again = await books.last_closing()

@@ -35,7 +35,7 @@ def order(value: int, **more: Any) -> Sent:
 
 
 def honest_manifest(values: Iterable[int] = range(1, ORDERS + 1), unused: Iterable[int] = ()) -> Sent:
-    """Says that these numbers were used, and what they come to."""
+    """A manifest that truthfully declares these numbers and their totals."""
     kept = set(values)
     beijing = sum(value % 10 == 0 for value in kept)
     places = (("11", beijing), ("44", len(kept) - beijing))
@@ -62,7 +62,7 @@ class Day:
         return reported
 
     async def covers(self, value: int) -> list[Cover]:
-        """What the worker of this order is told who asks for a receipt of the time under way."""
+        """What the order's worker gets on requesting a receipt for the time under way."""
         at = NOON + timedelta(seconds=value + 1)
         return await OrderQueries(self.house.pool).covers(worker(value), at)
 
@@ -85,7 +85,7 @@ DROPPED: dict[str, Callable[[int], bool]] = {
 
 @pytest.mark.parametrize("which", sorted(DROPPED))
 async def test_numbered_orders_that_are_dropped_are_a_gap_at_the_next_days_close(day: Day, which: str) -> None:
-    """And, where the manifest tells the truth, a difference to it, in the province; both name how many."""
+    """And, where the manifest is true, a difference to it, in the province; both name how many."""
     gone = {value for value in range(1, ORDERS + 1) if DROPPED[which](value)}
     await day.send(*[order(value) for value in range(1, ORDERS + 1) if value not in gone], honest_manifest())
     assert of(await day.found(0), K.SEQUENCE_GAP) == []
@@ -105,7 +105,7 @@ async def test_numbers_told_to_be_unused_are_noticed_by_their_workers_alone(day:
     findings = await day.found(1)
     assert [*of(findings, K.SEQUENCE_GAP), *of(findings, K.DECLARED_DIFFERENTLY)] == []
     assert len(await day.covers(INJURED + 1)) == 1
-    assert await day.covers(INJURED) == [], "the worker who asks is told at once that there is no such order"
+    assert await day.covers(INJURED) == [], "the answer to the worker says at once that there is no such order"
 
 
 async def test_an_industry_without_enrolment_is_a_finding_at_the_days_own_close(day: Day) -> None:
@@ -119,7 +119,7 @@ async def test_an_industry_without_enrolment_is_a_finding_at_the_days_own_close(
 async def test_orders_dropped_before_they_are_numbered_are_noticed_from_outside(
     day: Day, database: str, platform_database: str, tmp_path: Path
 ) -> None:
-    """Series and manifest are sound; an independent total, an injury notice and a worker who asks are not fooled."""
+    """Series and manifest are sound; an independent total, an injury notice and a receipt request show it."""
     sent = ORDERS - ORDERS // 100
     values = range(1, sent + 1)
     await day.send(*map(order, values), honest_manifest(values))

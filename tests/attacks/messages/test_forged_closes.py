@@ -94,7 +94,7 @@ async def test_a_forged_question_takes_neither_the_answer_nor_the_settlement_of_
     settlements = [answer.settlement for answer in answers[1:3]]
     assert all(settlement is not None and settlement.totals[0].orders == 1 for settlement in settlements)
     reported = await published(house)
-    # Whichever of these cuts the ledger closes with, the other settlement reaches the books as an ordinary manifest.
+    # With either of these cuts in the ledger's close, the other settlement reaches the books as an ordinary manifest.
     assert all(settlement in reported for settlement in settlements)
     again = msgspec.structs.replace(true, attempt=2)
     assert await charging.read(DAYS_CLOSING, again) is None
@@ -111,8 +111,8 @@ async def test_an_answer_to_another_question_is_refused_and_the_day_can_still_be
     assert fault.reason == QuarantineReason.UNEXPECTED
     again = await ledger.begin_close(OPENED_ON)
     assert (again.state, again.reason) == ("closing", "attempt 2: an answer was refused")
-    asked = await ledger.last_closing()
-    answer = msgspec.structs.replace(ledger.charging.count(asked), question=question_hash(asked))
+    closing = await ledger.last_closing()
+    answer = msgspec.structs.replace(ledger.charging.count(closing), question=question_hash(closing))
     assert await readers.read(DAYS_COUNTED, answer) is None
     assert await ledger.value("select attempt from ledger.day_closed") == 2
 
@@ -121,8 +121,8 @@ async def test_a_wrong_first_answer_leaves_nothing_and_the_next_attempt_closes_t
     ledger = ledger_of(readers)
     await ledger.charge("a" * 32, total(orders=10))
     await ledger.begin_close(OPENED_ON)
-    asked = await ledger.last_closing()
-    right = ledger.charging.count(asked)
+    closing = await ledger.last_closing()
+    right = ledger.charging.count(closing)
     made_up = manifest("e" * 32, 1, [total(Outcome.REVERSED, 3)])
     wrong = msgspec.structs.replace(right, settlement=made_up, totals=[total(orders=1, enterprise=OTHER)])
     assert await readers.read(DAYS_COUNTED, wrong) is None
@@ -146,7 +146,7 @@ async def test_a_settlement_of_an_unknown_run_expires_and_the_true_answer_closes
     assert fault.reason == QuarantineReason.EXPIRED
     assert await readers.read(DAYS_COUNTED, right) is None
     assert await ledger.value("select count(*) from ledger.day_closed") == 1
-    # What had been laid into the inbox waits for numbers that nobody knows: it does not wait without end.
+    # Messages stored in the inbox wait for unknown numbers: the wait has an end.
     knows_nothing = httpx.MockTransport(lambda _: httpx.Response(404))
     async with httpx.AsyncClient(transport=knows_nothing, base_url="http://charging") as nobody:
         await fill_gaps(ledger.engine, AUTHORS, nobody, wait_seconds=3_600)

@@ -40,7 +40,7 @@ from tests.integration.ledger.test_statement_evidence import evidence_of
 from tests.support.authors import ALL, CHARGING, LEDGER, STRANGER, WEST
 
 DECEIVED = Authors([signer.author for signer in (*ALL, STRANGER)], is_signed)
-"""What a ledger and a witness take that let a stranger in, as all did when nobody asked for an author."""
+"""What a ledger and a witness take that let a stranger in, as all did before authors were required."""
 UNSIGNED: dict[str, None] = {"author": None, "signature": None}
 
 
@@ -77,7 +77,7 @@ FORGERS = {
 
 @pytest.mark.parametrize("forger", FORGERS)
 async def test_a_forged_manifest_is_not_booked_and_the_true_ones_are(ledger: Ledger, forger: str) -> None:
-    """K5 and K8: a run of his own, and the next number of a real one. The day closes on what charging wrote."""
+    """K5 and K8: a made-up run, and the next number of a real one. The day closes on what charging wrote."""
     signer, reason = FORGERS[forger]
     run = new_run()
     true = ledger.charging.write(run, total(orders=19))
@@ -127,7 +127,7 @@ async def test_a_settlement_within_a_count_needs_its_author_too(ledger: Ledger) 
 
 
 async def test_the_tables_take_no_entry_without_an_author(ledger: Ledger) -> None:
-    """Whoever gets past the ledger's own check meets the database's."""
+    """A row that passes the ledger's check is still refused by the database."""
     async with ledger.engine.connect() as connection:
         with pytest.raises(DBAPIError, match="has no author"):
             await append_log_entry(connection, head_of(manifest(new_run(), 1, [total()])).without_author())
@@ -179,7 +179,7 @@ async def test_the_witness_does_not_cosign_it(ledger: Ledger, platform_database:
 
 
 async def test_a_retired_key_says_nothing_new(ledger: Ledger) -> None:
-    """Whoever finds an old key: what it signed stays proved, and nothing more is taken of it."""
+    """A leaked old key: what it signed stays proved, and nothing more is taken of it."""
     old = ledger.charging.write(new_run(), total(orders=19))
     assert await ledger.take_signed(old) == "booked"
     after = Authors([replace(CHARGING.author, is_retired=True)], is_signed)

@@ -1,6 +1,6 @@
 """A log whose owner, with its real key, shows another history: to the witness, or to a party that he keeps apart.
 
-The witness notices at the next checkpoint; whoever kept a checkpoint or a copy notices when he looks.
+The witness notices at the next checkpoint; a party that kept a checkpoint or a copy notices at its next check.
 """
 
 from collections.abc import AsyncIterator
@@ -74,7 +74,7 @@ async def test_a_checkpoint_signed_anew_over_another_history(
 ) -> None:
     """The witness refuses it at once, keeps the signed proof, and nobody is shown a checkpoint without its line.
 
-    The audit names what was cosigned and is not in the log any more, whatever was signed since.
+    The audit names what was cosigned and is not in the log any more, regardless of later signatures.
     """
     for statement in (change, *FORGET):
         await forge(house.ledger, statement)
@@ -103,14 +103,14 @@ def test_two_histories_shown_to_two_parties(tmp_path: Path) -> None:
     (second / "checkpoint").write_bytes(sign(checkpoint, is_witnessed=False))
     assert refused_step(second, None) == "cosignature of the witness"
     alone = Keys((LOG_KEY,), (), AUTHORS)
-    assert verify_log(second, alone, None).startswith("Proved"), "with the log's signature alone it looks sound"
+    assert verify_log(second, alone, None).startswith("Proved"), "with the log's signature alone it seems sound"
     for folder, other in ((first, second), (second, first)):
         assert refused_step(folder, (other / "checkpoint").read_bytes(), alone) == "older checkpoint"
 
 
 @pytest.mark.parametrize("copied", [SIZE // 2, SIZE])
 def test_a_copied_log_outlives_what_the_log_and_its_witness_take_back_together(tmp_path: Path, copied: int) -> None:
-    """Both keys are used: only a party that kept a checkpoint can tell, for ever."""
+    """Both keys are used: only a party that kept a checkpoint detects it, at any later time."""
     kept = note_of(entries_of(SIZE), copied)
     folder = write_log(tmp_path, entries_of(SIZE + 9, b"x"))
     assert verify_log(folder, KEYS, None).startswith("Proved")
@@ -118,7 +118,7 @@ def test_a_copied_log_outlives_what_the_log_and_its_witness_take_back_together(t
 
 
 def test_a_batch_withheld_from_the_log(tmp_path: Path) -> None:
-    """Numbers of a run have no gaps: whoever copies the log notices at the next checkpoint.
+    """Numbers of a run have no gaps: a party that copies the log notices at the next checkpoint.
 
     The last batch of a run leaves no gap: `test_database.py` has who notices that.
     """

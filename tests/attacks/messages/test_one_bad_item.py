@@ -1,7 +1,7 @@
 """One day, statement, notice, total or report that cannot be worked on is set aside by name; all others are done.
 
-The poisoned items are written into reporting's tables as if they had come in before a bound was known: whatever the
-contract types refuse today, what is stored may be older, and the steps have to get past it.
+The poisoned items are written into reporting's tables as if they had come in before a bound was known: stored
+rows may be older than the contract types' refusals, and the steps have to get past them.
 """
 
 import hashlib

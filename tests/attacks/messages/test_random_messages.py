@@ -1,4 +1,4 @@
-"""Whatever lies in reporting's tables, every loop gets to its end, and every good item is done.
+"""Every loop ends and every good item is done, with random rows in reporting's tables.
 
 Random messages of the contract types, charging and the national platform that answer at random: each step is run until
 nothing is due. A step that raises, or is never done, fails the test; the seed is in its name.

@@ -1,4 +1,4 @@
-"""A receipt shown again for what it is not. Noticed at once by whoever checks it: the worker, or a third party."""
+"""A receipt shown again for what it is not. Noticed at once by its verifier: the worker, or a third party."""
 
 from dataclasses import replace
 
@@ -61,7 +61,7 @@ def test_rows_of_another_order_behind_an_acceptance() -> None:
 def test_a_receipt_from_before_the_cancellation_says_how_far_it_reaches() -> None:
     """Not caught, and not false: it proves what was recorded at its checkpoint, whose size and time it says.
 
-    Whoever needs to know what holds today asks for a new one.
+    A party that needs the current state requests a new one.
     """
     before = verify_receipt(receipt_of([ACCEPTED]), KEYS, MINE)
     assert "no end is in this receipt" in before

@@ -100,7 +100,7 @@ async def test_a_remittance_that_is_named_by_a_person_is_refused_with_an_alarm(l
 
 
 def sent_by_mistake(order_id: str = PINYIN) -> Sent:
-    """An order in which a person's name, number and telephone stand, in the bytes, the key and a header."""
+    """An order that holds a person's name, number and telephone in the bytes, the key and a header."""
     more: dict[str, Any] = {"driver": NAME, "phone": MOBILE, "card": CITIZEN, NAME: OLD}
     value = accepted(order_id, **more).value
     return Sent(value, key=CITIZEN.encode(), headers=[("driver", NAME.encode()), (MOBILE, b"x")])
@@ -118,7 +118,7 @@ def kept_kinds() -> list[Sent]:
 
 
 async def in_clear(house: House) -> set[str]:
-    """The needles that stand anywhere in charging's tables, as text or as bytes."""
+    """The needles that are anywhere in charging's tables, as text or as bytes."""
     needles = {needle: needle.encode().hex() for needle in (CITIZEN, OLD, MOBILE, NAME, PINYIN)}
     owner = await asyncpg.connect(house.owner_url)
     try:
@@ -241,7 +241,7 @@ async def audit_of(house: House) -> Check:
 
 
 async def test_the_audit_looks_at_every_place_and_says_what_it_is(house: House) -> None:
-    """What came before the rule is told and fails nothing; what the rule keeps clean fails; a new column is seen."""
+    """Older rows are reported and fail nothing; what the rule keeps clean fails; a new column is seen."""
     one = await house.worker()
     await one.charge(accepted("o1"), accepted(CITIZEN), *kept_kinds())
     check = await audit_of(house)
