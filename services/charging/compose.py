@@ -98,7 +98,7 @@ class _Pools:
 
 @dataclass(frozen=True, slots=True)
 class _Worker:
-    """What the parts of one worker share."""
+    """Objects that the parts of one worker share."""
 
     service: Service[ChargingSettings]
     pools: _Pools

@@ -65,7 +65,7 @@ LOG_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Connections:
-    """What the ledger opens once: two pools of its database for its work, one for requests, and the other services."""
+    """Connections opened once: two database pools for its work, one for requests, and other services."""
 
     engine: AsyncEngine
     requests: AsyncEngine

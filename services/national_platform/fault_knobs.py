@@ -16,7 +16,7 @@ _SPAN: Final = 2**64
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """What befalls one request."""
+    """Faults injected into one request."""
 
     delay_seconds: float
     is_unheard: bool

@@ -154,7 +154,7 @@ class EventRater:
         return None
 
     def _rating_of(self, uscc: str, province: str, data: Acceptance, accepted_us: int) -> tuple[Rating, int, int]:
-        """How the order is rated, and from when until before when the rating holds."""
+        """Rate the order; returns the rating, and from when until before when it holds."""
         key = (uscc, province, data.industry)
         timeline = self._timelines.get(key)
         if timeline is None:

@@ -12,7 +12,7 @@ from shared.domain.evidence.leaf import RowKind
 
 
 class TotalKey(NamedTuple):
-    """What a manifest sums up by; `insured_on` as a day number since 1970-01-01 (Shanghai), -1 for none."""
+    """Key by which a manifest sums; `insured_on` as a day number since 1970-01-01 (Shanghai), -1 for none."""
 
     insured_on: int
     enterprise: str

@@ -63,7 +63,7 @@ class Direction:
 
     @property
     def scope(self) -> str:
-        """As the file of access keys names it."""
+        """The scope as the file of access keys names it."""
         return f"{self.caller}{ARROW}{self.callee}"
 
 

@@ -53,7 +53,7 @@ S = TypeVar("S", bound=Settings)
 
 @dataclass(frozen=True, slots=True)
 class Adapters:
-    """What every service needs of the adapters, which this package does not know."""
+    """Functions of the adapters that every service needs; this package does not know the adapters."""
 
     read_authors: Callable[[Path], Iterable[Author]]
     """Known authors from a file of verifier keys; raises Refused."""

@@ -19,7 +19,7 @@ HOUSE = Path(__file__).resolve().parents[2]
 
 
 class Settings(BaseSettings):
-    """What every process may need; `services/<name>/settings.py` has what only that service reads."""
+    """Settings that any process may need; `services/<name>/settings.py` has what only that service reads."""
 
     model_config = SettingsConfigDict(env_prefix="DANBAO_", extra="ignore")
 

@@ -21,7 +21,7 @@ _LAST_NUMBERS: Final = """select run, coalesce((select max(number) from charging
 
 @dataclass(frozen=True, slots=True)
 class ClosingRules:
-    """How questions are judged.
+    """Rules that a closing question must satisfy.
 
     `is_alone`: there is one deployment, so a run that it does not know does not exist. `by_clock`: days are closed by
     the clock, so a question about a day that is not over at its record time is refused; not where a month is simulated.

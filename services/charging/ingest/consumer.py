@@ -150,7 +150,7 @@ class Consumer(ConsumerRebalanceListener):
         await until_done("positions", read_again)
 
     async def poll_failed(self, error: Exception) -> None:
-        """What a poll had taken of other partitions is lost when one of them raises: hold nothing, read all again."""
+        """Hold nothing and read all again: when one partition raises, records polled of the others are lost."""
         log.warning("poll failed", error=repr(error))
         self._progress.last_error = f"polls fail: {error!r}"
         positions = self._positions

@@ -37,7 +37,7 @@ class FetchTracker:
     async def moves_of(
         self, consumer: AIOKafkaConsumer, batch: Polled, held: Mapping[TopicPartition, int | None]
     ) -> list[Move]:
-        """How far this batch moves the held positions; raises StaleBatch when it does not go on where they are."""
+        """The moves of held positions by this batch; raises StaleBatch when it does not begin where they are."""
         moves, gaps = [], {}
         for tp, position in held.items():
             mine = batch[tp]

@@ -152,7 +152,7 @@ class HeldPositions:
                 self._hold({TopicPartition(move.topic, move.partition): move.next for move in moves})
 
     async def read_logs(self, positions: Mapping[TopicPartition, int]) -> dict[TopicPartition, PartitionLog]:
-        """What the broker says of the logs of these partitions, with true ends; may be called without the lock."""
+        """Read the logs of these partitions from the broker, with true ends; may be called without the lock."""
         return await self._logs.confirm(await self._logs.read(self.consumer, positions), positions)
 
     def check_logs(self, before: Mapping[TopicPartition, int], logs: Mapping[TopicPartition, PartitionLog]) -> int:

@@ -22,7 +22,7 @@ class PartitionLogs:
     async def read(
         self, consumer: AIOKafkaConsumer, partitions: Iterable[TopicPartition]
     ) -> dict[TopicPartition, PartitionLog]:
-        """As the broker lists them; an end may lag, see `confirm`."""
+        """Read the logs as the broker lists them; an end may lag, see `confirm`."""
         wanted = list(partitions)
         first, end = await consumer.beginning_offsets(wanted), await consumer.end_offsets(wanted)
         ids = await read_topic_ids(self._client, {tp.topic for tp in wanted})

@@ -68,7 +68,7 @@ class LostEventSkipper:
         self._logs = PartitionLogs(client)
 
     async def find(self, topic: str) -> list[LostRange]:
-        """What does not fit now; raises Refused when the topic is not there, or the cluster is not known yet."""
+        """Find the losses; raises Refused when the topic does not exist, or the cluster is not known yet."""
         return [loss for loss, _ in await self._read_losses(topic)]
 
     async def move(self, topic: str, decision: Decision, who: str) -> int:

@@ -48,7 +48,7 @@ def template_keys(
     kind: int, topics: Sequence[str], sources: Sequence[str], days: Sequence[int], provinces: Sequence[str],
     datas: Sequence[Any],
 ) -> Iterable[TemplateKey]:  # fmt: skip
-    """What decides about the template of each order; a template is kept under a key with its topic's own source."""
+    """Compute the key of each order's template; a template is cached under a key with its topic's own source."""
     more: tuple[list[object], ...] = ()
     if kind == RowKind.ACCEPTANCE:
         more = ([data.employer_insurance_no is None for data in datas],)

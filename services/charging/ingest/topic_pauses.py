@@ -89,7 +89,7 @@ class TopicPauses:
         self.reasons: dict[str, str] = {}
 
     def overruns(self, moves: Sequence[Move], parked: Iterable[KeptRecord]) -> list[Overrun]:
-        """What a batch that is about to be written takes over the limit."""
+        """Topics that a batch, before it is written, takes over the limit."""
         return self._windows.overruns(*_by_topic(moves, parked))
 
     def note(self, moves: Sequence[Move], parked: Iterable[KeptRecord], overruns: Iterable[Overrun]) -> None:

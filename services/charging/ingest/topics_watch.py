@@ -38,7 +38,7 @@ _LOG_APPEND: Final = "LogAppendTime"
 
 
 class Alarm(StrEnum):
-    """What can be wrong with order topics and their group."""
+    """Faults of order topics and of their group."""
 
     NOT_CHARGED = "not_charged"
     OPEN_TRANSACTION = "open_transaction"

@@ -106,7 +106,7 @@ async def assess(connection: Connection, scheme: Scheme, day: date, reach: Reach
 
 
 async def _presumed(connection: Connection, scheme: Scheme, day: date, reach: Reach) -> list[Assessed]:
-    """What this close has presumed, where there is a rule to charge it and something to charge it at."""
+    """Numbers that this close presumed, where a rule charges them and a basis exists."""
     gaps: dict[tuple[date, int, str, str], Ranges] = defaultdict(list)
     for row in await connection.fetch(_PRESUMED, day) if scheme.presumption_rules else ():
         gaps[row["insured_on"], row["enterprise"], row["uscc"], row["series"]].append((row["first"], row["last"]))
@@ -155,7 +155,7 @@ async def _taken_back(connection: Connection, day: date, reach: Reach) -> list[A
 
 
 def _pieces(row: Any, arrived: Ranges, unused: Ranges) -> Iterable[Assessed]:
-    """What of one assessed row is taken back now."""
+    """Parts of one assessed row that are taken back now."""
     left = without(
         [(row["first"], row["last"])], united((taken.lower, taken.upper - 1) for taken in row["taken_back"] or ())
     )

@@ -45,7 +45,7 @@ class Declared:
 
     @property
     def content(self) -> tuple[Any, ...]:
-        """What it says, under any id."""
+        """Its day, series and totals, without its id."""
         return self.reported.day, self.reported.series, self.reported.totals
 
 

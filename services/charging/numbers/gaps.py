@@ -100,7 +100,7 @@ def missing_of(stretch: Stretch, declared: DeclaredNumbers | None, judged: Itera
 async def read_stretches(
     connection: Connection, boxes: dict[Key, Range], day: date, found_by: date
 ) -> dict[Key, Stretch]:
-    """What the closes up to one found of each series between two numbers, and the last number below."""
+    """Read what closes up to one found of each series between two numbers, and the last number below."""
     stretches: dict[Key, Stretch] = defaultdict(Stretch)
     for row in await connection.fetch(_RANGES, *_columns(boxes), found_by):
         stretch, span = stretches[row["enterprise"], row["series"]], (row["first"], row["last"])

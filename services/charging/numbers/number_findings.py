@@ -81,7 +81,7 @@ Sum = tuple[int, int]
 
 
 async def series_findings(connection: Connection, day: date) -> list[Finding]:
-    """What the close of a counted day found; repeatable. Empty for a day that was not counted."""
+    """Findings of the close of a counted day; repeatable. Empty for a day that was not counted."""
     cut = await read_counted_cut(connection, day)
     if cut is None:
         return []

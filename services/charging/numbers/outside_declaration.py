@@ -169,7 +169,7 @@ def _surplus(held: dict[int, Declared], counts: Iterable[Any]) -> Iterable[tuple
 
 
 async def count_outside(connection: Connection, day: date, cut: Batches, previous: Batches) -> list[OutsideOrders]:
-    """What the close of a day says: all that lies outside on the day, and of earlier days what changed since."""
+    """Orders outside at the close of a day: all of that day, and of earlier days what changed since."""
     if not await connection.fetchval("select exists (select from charging.declaration where revision is not null)"):
         return []
     outside: list[OutsideOrders] = []

@@ -74,7 +74,7 @@ Key = tuple[int, str]
 
 
 class Reach(NamedTuple):
-    """What a close counts: its cut, the one before, and what came late."""
+    """Scope of a close: its cut, the one before, and late batches."""
 
     cut: Batches
     previous: Batches
@@ -126,7 +126,7 @@ async def account_numbers(connection: Connection, day: date, reach: Reach, most_
 
 
 def _scattered(seen: dict[tuple[date, Key], Ranges], most_ranges: int) -> dict[Key, Ranges]:
-    """From where to where the numbers of each such series lie."""
+    """First and last number of each series with more ranges than `most_ranges`."""
     scattered: dict[Key, list[Range]] = defaultdict(list)
     for (_, key), ranges in seen.items():
         scattered[key] += ranges if len(ranges) > most_ranges else []
@@ -176,7 +176,7 @@ async def _repeated(
 
 
 async def _earlier(connection: Connection, seen: dict[tuple[date, Key], Ranges]) -> dict[Key, Ranges]:
-    """What earlier closes saw of the stretches in which these numbers lie."""
+    """Ranges that earlier closes saw between the first and last of these numbers."""
     boxes = [(*key, ranges[0][0], ranges[-1][1]) for (_, key), ranges in seen.items()]
     if not boxes:
         return {}

@@ -44,7 +44,7 @@ from shared.domain.evidence.leaf import RowKind
 
 
 class OrderKey(Struct, frozen=True):
-    """Where an order is among those of its day."""
+    """Key of an order within its day."""
 
     accepted_at: datetime
     enterprise: int

@@ -14,7 +14,7 @@ from shared.intake.rated_events import TotalKey
 
 
 class Record(Protocol):
-    """What is read of a Kafka record; `timestamp` is milliseconds since 1970, the event's "now" (decision 0004)."""
+    """Fields read of a Kafka record; `timestamp` is milliseconds since 1970, the event's "now" (decision 0004)."""
 
     topic: str
     partition: int
@@ -57,7 +57,7 @@ class DeclarationRow:
 
 @dataclass(slots=True)
 class Batch:
-    """What one batch will write. Lists that are parallel are indexed by the record's number in the batch."""
+    """Rows that one batch will write. Parallel lists are indexed by the record's number in the batch."""
 
     events: int = 0
     rows: list[Row] = field(default_factory=list)

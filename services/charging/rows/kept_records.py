@@ -34,7 +34,7 @@ _KNOWN_HEADERS: Final = {
 
 
 class SealedRecord(msgspec.Struct, array_like=True):
-    """What is sealed, in MessagePack."""
+    """The sealed content, in MessagePack."""
 
     value: bytes | None
     key: bytes | None
@@ -47,7 +47,7 @@ class _Numbered(msgspec.Struct):
 
 
 class _Kept(msgspec.Struct):
-    """As much of an acceptance as its number needs; its other fields may be wrong."""
+    """The fields of an acceptance that its number needs; others may be wrong."""
 
     type: Annotated[str, msgspec.Meta(pattern=r"^order\.accepted\.v1$")]
     source: str

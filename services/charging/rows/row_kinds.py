@@ -54,14 +54,14 @@ def is_last_charge_sql(row: str, later: str = "true") -> str:
 
 
 def outcome_of(kind: int, reason: int) -> Outcome:
-    """As what a charge or reversal counts."""
+    """The outcome that a charge or reversal counts as."""
     if is_reversal(kind):
         return Outcome.REVERSED
     return Outcome.EXCLUDED if reason else Outcome.CHARGED
 
 
 def kind_word(kind: int) -> str:
-    """What a row is called for a reader."""
+    """The name of a row's kind for a reader."""
     if kind >= RowKind.RERATED:
         return "reversal" if is_reversal(kind) else "re-rated charge"
     return RowKind(kind).name.lower()

@@ -68,7 +68,7 @@ async def resolve(connection: Connection, cut: Mapping[str, int]) -> Batches:
 
 
 async def find_late(connection: Connection, cut: Batches, previous: Batches, day: date) -> Late:
-    """What came late for days before this one."""
+    """Find late batches of days before this one."""
     sql = f"""select batch, min(insured_on) as first_on from charging.batch_day
         where insured_on < $3 and {NEW_IN_CUT} group by batch"""
     rows = await connection.fetch(sql, cut.lasts, previous.lasts, day)
@@ -77,7 +77,7 @@ async def find_late(connection: Connection, cut: Batches, previous: Batches, day
 
 @asynccontextmanager
 async def planning_without(connection: Connection, *ways: str) -> AsyncIterator[None]:
-    """Statements of this transaction that the planner would get wrong go without some of its ways, like `seqscan`."""
+    """Disable plan types, like `seqscan`, for statements of this transaction that the planner would get wrong."""
     await connection.execute("; ".join(f"set local enable_{way} = off" for way in ways))
     yield
     await connection.execute("; ".join(f"set local enable_{way} = on" for way in ways))

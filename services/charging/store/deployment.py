@@ -8,12 +8,12 @@ from shared.domain.errors import Stop
 
 
 async def read_deployment(connection: Connection) -> str:
-    """Whose database this is."""
+    """Read which deployment owns this database."""
     return await connection.fetchval("select name from charging.deployment") or ALONE
 
 
 async def claim_database(connection: Connection, deployment: str) -> None:
-    """Write down whose database this is; raises Stop where it is another deployment's."""
+    """Record which deployment owns this database; raises Stop where another one does."""
     await connection.execute("insert into charging.deployment (name) values ($1) on conflict do nothing", deployment)
     if (owner := await read_deployment(connection)) != deployment:
         raise Stop(f"this database is of the deployment {owner!r}, and DANBAO_DEPLOYMENT is {deployment!r}")

@@ -38,7 +38,7 @@ IsWorkingDay = Callable[[date], bool]
 
 
 class _SumRow(Struct, frozen=True):
-    """What was booked of one statement line in a month."""
+    """The booked sum of one statement line in a month."""
 
     enterprise: str
     province: str
@@ -55,7 +55,7 @@ class _SumRow(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class IssueResult:
-    """What became of the wish to bill; `statements` counts those of the month, also when issued before."""
+    """Result of a request to bill; `statements` counts those of the month, also when issued before."""
 
     state: Literal["issued", "already_issued", "refused"]
     reason: str | None = None
@@ -155,7 +155,7 @@ async def _issue(
 
 
 async def _read_parties(connection: AsyncConnection, period: Month) -> dict[Party, list[BookedSum]]:
-    """What was charged and reversed on the closed days of the month, and what of it lies outside declarations."""
+    """Sums charged and reversed on the closed days of the month, and what of them lies outside declarations."""
     parties = await _read_booked(connection, period)
     for party, rows in (await read_outside(connection, period)).items():
         parties[party] = list(_with_outside(parties.get(party, []), rows))
@@ -270,7 +270,7 @@ async def _write(connection: AsyncConnection, issued: Sequence[StatementIssued])
 async def _post(
     connection: AsyncConnection, issued: StatementIssued, posting_day: date, advances: Mapping[Party, Amount]
 ) -> None:
-    """What a statement moves beyond its lines, and its message; `advances` are those held before."""
+    """Post what a statement moves beyond its lines, and write its message; `advances` are those held before."""
     party = Party(issued.enterprise, issued.province)
     balance = Balance()
     balance.move(receivable(party), ROUNDING, issued.amount - issued.exact_amount)

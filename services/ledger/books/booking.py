@@ -47,7 +47,7 @@ where enterprise = any(cast(:enterprises as text[])) and deployment <> :deployme
 
 @dataclass(frozen=True, slots=True)
 class BookingResult:
-    """What became of a manifest: `booked` counts those booked now, with the ones that had waited for it."""
+    """Result of booking a manifest: `booked` counts those booked now, with the ones that had waited for it."""
 
     state: str
     booked: int = 0

@@ -53,7 +53,7 @@ async def read_missing(connection: AsyncConnection) -> list[tuple[str, int]]:
 
 
 async def read_gap_seconds(connection: AsyncConnection) -> float:
-    """How long the oldest gap has been open; 0 without one."""
+    """Read how long the oldest gap has been open; 0 without one."""
     return float(await connection.scalar(_OLDEST) or 0)
 
 

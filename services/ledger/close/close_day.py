@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class CloseResult:
-    """What became of the wish to close: `closing` waits for charging's count, `refused` changed nothing."""
+    """Result of a request to close: `closing` waits for charging's count, `refused` changed nothing."""
 
     state: Literal["closing", "closed", "refused"]
     reason: str | None = None
@@ -120,7 +120,7 @@ async def repeat_question(engine: AsyncEngine, attempt: tuple[date, int]) -> boo
 
 
 async def read_waited_seconds(connection: AsyncConnection, day: date, attempt: int) -> float:
-    """How long ago the attempt was first requested, by the database's clock."""
+    """Read how long ago the attempt was first requested, by the database's clock."""
     closing = tables.day_closing.c
     query = select(func.extract("epoch", func.now() - closing.requested_at)).where(
         closing.day == day, closing.attempt == attempt

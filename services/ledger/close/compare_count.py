@@ -245,7 +245,7 @@ async def _whole_cut(connection: AsyncConnection, closing: Closing) -> dict[str,
 
 
 async def latest_differences(connection: AsyncConnection, closing: Closing) -> list[Difference]:
-    """What the last count of a day that is being closed differed in; empty while it is awaited."""
+    """Differences of the last count of a day that is being closed; empty while it is awaited."""
     counted = tables.day_count.c
     query = select(counted.differences).where(counted.day == closing.day, counted.attempt == closing.attempt)
     return next((differences for differences in await connection.scalars(query) if differences), [])

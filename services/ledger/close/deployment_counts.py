@@ -56,7 +56,7 @@ class CountingDeployments:
 
 
 async def read_answers(connection: AsyncConnection, day: date, attempt: int) -> list[DayCounted]:
-    """What the deployments answered to an attempt, by name."""
+    """Read the deployments' answers to an attempt, by name."""
     counted = tables.day_count.c
     query = select(counted.answer).where(counted.day == day, counted.attempt == attempt).order_by(counted.deployment)
     return [msgspec.convert(answer, DayCounted) for answer in await connection.scalars(query)]

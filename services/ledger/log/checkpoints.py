@@ -30,7 +30,7 @@ _LOCK: Final = text("select pg_advisory_xact_lock(hashtextextended('ledger.check
 
 
 class InconsistentError(DanbaoError):
-    """What is stored is not what was signed before: nothing is signed until a person has reviewed it."""
+    """The stored log is not the one that was signed before: nothing is signed until a person has reviewed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ class LogState:
 
 
 async def read_log_state(connection: AsyncConnection) -> LogState:
-    """How far the log is; `witness` is who cosigned last."""
+    """Read the sizes of the log that are committed, signed and cosigned; `witness` is who cosigned last."""
     line = tables.cosignature.c
     query = select(line.size, line.name).order_by(line.size.desc()).limit(1)
     last = (await connection.execute(query)).one_or_none()
@@ -151,7 +151,7 @@ async def read_log_state(connection: AsyncConnection) -> LogState:
 
 
 async def read_signed_size(connection: AsyncConnection) -> int:
-    """How many entries the newest signed checkpoint covers, cosigned or not; 0 without one."""
+    """Read how many entries the newest signed checkpoint covers, cosigned or not; 0 without one."""
     return await connection.scalar(select(func.max(tables.checkpoint.c.size))) or 0
 
 

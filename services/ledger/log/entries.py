@@ -30,7 +30,7 @@ async def append_log_entry(connection: AsyncConnection, head: ManifestHead) -> N
 
 
 async def read_size(connection: AsyncConnection) -> int:
-    """How many entries are committed."""
+    """Read how many entries are committed."""
     last: int | None = await connection.scalar(select(func.max(tables.log_entry.c.index)))
     return 0 if last is None else last + 1
 

@@ -58,7 +58,7 @@ async def do_duties_now(
 async def _do_duties(
     engine: AsyncEngine, as_of: datetime, close_after_hours: int, is_working_day: IsWorkingDay
 ) -> tuple[list[str], list[Exception]]:
-    """What was done, and what failed. A duty that its content makes impossible is an alarm until it ends well."""
+    """Do the duties; returns what was done, and errors. A duty that its content makes impossible stays an alarm."""
     duties: dict[str, Callable[[], Awaitable[list[str]]]] = {
         "close": lambda: _close(engine, as_of, close_after_hours),
         "bill": lambda: _bill(engine, as_of, is_working_day),

@@ -237,7 +237,7 @@ def _line(row: _LineRow) -> StatementLine:
 
 
 async def read_payment_states(connection: AsyncConnection, period: Month, as_of: date) -> list[PaymentState]:
-    """How far each statement of the month is paid at the end of `as_of`."""
+    """Read how far each statement of the month is paid at the end of `as_of`."""
     debts = await read_debts(connection, period=str(period))
     return [_payment(party, debt, as_of) for party in sorted(debts) for debt in debts[party]]
 

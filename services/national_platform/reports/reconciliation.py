@@ -44,7 +44,7 @@ async def reconcile(connection: AsyncConnection, period: str, provinces: Collect
 
 
 def _compare(declared: Figures | None, reported: Figures | None) -> Iterator[What]:
-    """What does not agree; no declaration over nothing, and none for reports that sum to nothing, is agreement."""
+    """Differences; a missing declaration or report equals one that sums to zero."""
     if declared is None or reported is None:
         if any(declared or reported or ()):
             yield "declaration_missing" if declared is None else "reports_missing"

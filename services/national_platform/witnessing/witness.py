@@ -34,7 +34,7 @@ Reason = Literal["forked", "smaller", "not_consistent", "author_not_proved"]
 
 @dataclass(frozen=True, slots=True)
 class WitnessAnswer:
-    """What became of a checkpoint: the cosignature line, the size known instead, or why not."""
+    """Result of a checkpoint: the cosignature line, the size known instead, or why not."""
 
     outcome: Outcome
     text: str

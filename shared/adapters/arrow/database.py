@@ -21,7 +21,7 @@ class ArrowDatabase:
         self._connection = connection
 
     def read(self, sql: str) -> pa.Table:
-        """What a query finds; it takes no parameters."""
+        """The rows of a query as a table; it takes no parameters."""
         with self._connection.cursor() as cursor:
             cursor.execute(sql)
             table: pa.Table = cursor.fetch_arrow_table()

@@ -28,7 +28,7 @@ def hash_rows(messages: NDArray[np.generic]) -> Hashes:
 
 
 def merkle_root(leaves: Hashes) -> bytes:
-    """What `shared.domain.evidence.merkle.root` gives for the same leaf hashes, of which there is at least one."""
+    """The root that `shared.domain.evidence.merkle.root` gives for these leaf hashes, at least one."""
     level = leaves
     while len(level) > 1:
         pairs = len(level) // 2

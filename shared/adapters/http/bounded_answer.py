@@ -84,7 +84,7 @@ def read_object(service: str, path: str, body: bytes) -> dict[str, Any]:
 
 
 def refusal(service: str, answer: BoundedAnswer) -> Refused:
-    """What a service says of a question that it refuses: its own words, cut to MOST_WORDS, tokens blanked."""
+    """The reason with which a service refuses a request: its own words, cut to MOST_WORDS, tokens blanked."""
     try:
         detail = msgspec.json.decode(answer.body, type=dict[str, Any]).get("detail")
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

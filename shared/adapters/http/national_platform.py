@@ -126,7 +126,7 @@ async def open_national_platform(
 
 
 def read_answer(answer: BoundedAnswer, report_id: str, body: bytes) -> Answer:
-    """What an answer says about the report; only a refusal in the platform's own words is a refusal."""
+    """Interpret an answer about a report; only a refusal in the platform's own words is a refusal."""
     try:
         if answer.status in (200, 201):
             return _checked(Receipt.model_validate_json(answer.body), report_id, body)

@@ -13,7 +13,7 @@ from shared.runtime.http.types import Cursor, PathInt8, Words
 
 
 class Review(BaseModel):
-    """What was done about a quarantined message."""
+    """A note on what was done about a quarantined message."""
 
     model_config = ConfigDict(extra="forbid")
     note: Annotated[Words, Field(min_length=1, max_length=1_000)]

@@ -57,7 +57,7 @@ class Allowance:
 
 
 class Arrived(msgspec.Struct, frozen=True, gc=False):
-    """What is read of a Kafka record. aiokafka's own, with four fields more, takes three times as long to make."""
+    """Fields read of a Kafka record. aiokafka's own, with four fields more, takes three times as long to make."""
 
     topic: str
     partition: int
@@ -187,7 +187,7 @@ def require_broker_times() -> None:
 
 
 class BoundedFetchResult(fetcher.FetchResult):
-    """What was fetched of one partition; the polling code sets the allowance of its poll."""
+    """The fetched records of one partition; the polling code sets the allowance of its poll."""
 
     allowance: Allowance | None = None
 

@@ -88,7 +88,7 @@ async def publish_signed(broker: KafkaBroker, author: AuthorSigner, topic: str, 
 
 
 class BatchHandler(Protocol):
-    """What a batch subscriber calls, one call after the other."""
+    """The handler that a batch subscriber calls, one call after the other."""
 
     async def polled(self, records: Polled) -> None:
         """A poll brought these records, or none; called before `take`, when all that came before was handled."""

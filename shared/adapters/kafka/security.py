@@ -29,7 +29,7 @@ _BY_PASSWORD: Final = {"SCRAM-SHA-512": SASLScram512, "SCRAM-SHA-256": SASLScram
 
 
 def client_options(settings: Settings) -> dict[str, Any]:
-    """Where the brokers are, how to speak to them, and who logs in: for any aiokafka client.
+    """Connection options (brokers, protocol, login) for any aiokafka client.
 
     Raises:
         Refused: A setting is missing or contradicts another one, or its file cannot be used.

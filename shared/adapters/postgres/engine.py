@@ -53,7 +53,7 @@ class DoorQueue(AsyncAdaptedQueuePool):
     """A pool for requests: raises Retry where no connection is free in time."""
 
     def connect(self) -> Any:
-        """As SQLAlchemy's."""
+        """Connect as SQLAlchemy does."""
         try:
             return super().connect()
         except PoolTimeoutError as error:

@@ -66,7 +66,7 @@ def _check_version(connection: Connection, schema: str, config: Config) -> None:
 
 
 def run_env() -> None:
-    """What each `env.py` calls: run the migrations on the connection and schema that `migrate` gave."""
+    """Run the migrations, for each `env.py`, on the connection and schema that `migrate` gave."""
     given: dict[str, Any] = context.config.attributes
     context.configure(connection=given["connection"], version_table_schema=given["schema"])
     with context.begin_transaction():

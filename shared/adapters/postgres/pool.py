@@ -64,7 +64,7 @@ class Waits:
 
     @property
     def options(self) -> dict[str, Any]:
-        """What a connection is opened with."""
+        """Options that a connection is opened with."""
         probe = max(1, self.silence_seconds // (_PROBES + 1))
         server = {
             "timezone": "UTC",
@@ -145,7 +145,7 @@ class DoorPool(asyncpg.Pool):
         self._wait_seconds = wait_seconds
 
     def acquire(self, *, timeout: float | None = None) -> Any:
-        """As asyncpg's, with the time-out."""
+        """Acquire a connection as asyncpg does, with the time-out."""
         return super().acquire(timeout=self._wait_seconds if timeout is None else timeout)
 
 

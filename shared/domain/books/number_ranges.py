@@ -56,12 +56,12 @@ def holes(ranges: Ranges) -> Ranges:
 
 
 def clipped(ranges: Ranges, first: int, last: int) -> Ranges:
-    """What lies within."""
+    """The parts of the ranges from `first` to `last`."""
     return [(max(a, first), min(b, last)) for a, b in ranges if a <= last and b >= first]
 
 
 def count_of(ranges: Iterable[Range]) -> int:
-    """How many numbers these are."""
+    """The number of numbers in the ranges."""
     return sum(last - first + 1 for first, last in ranges)
 
 

@@ -93,7 +93,7 @@ def check_acknowledgement(data: bytes, keys: Iterable[VerifierKey], is_signed: I
 
 
 def write_ranges(ranges: Ranges) -> str:
-    """Such as 1-99,101."""
+    """Encode ranges such as 1-99,101."""
     return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges)
 
 

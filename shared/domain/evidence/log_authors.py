@@ -43,7 +43,7 @@ class LogAuthors:
 
     @property
     def sentence(self) -> str:
-        """What was proved of the authors, for a person."""
+        """The proof of the authors in words, for a person."""
         parts = []
         if self.signed:
             parts.append(f"Charging made {self.signed} of these manifests: its keys have signed them.")

@@ -71,7 +71,7 @@ def pack(nodes: Nodes) -> bytes:
 
 
 def unpack(packed: bytes) -> dict[Place, bytes]:
-    """What `pack` made; `Refused` for other bytes."""
+    """Decode what `pack` encoded; `Refused` for other bytes."""
     if len(packed) % _NODE.size:
         raise Refused(f"{len(packed)} bytes are no list of subtrees")
     return {(height, index): node for height, index, node in _NODE.iter_unpack(packed)}

@@ -64,7 +64,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """At what a missing number is charged, and where."""
+    """Base amount, line and place at which a missing number is charged."""
 
     province: str
     industry: int

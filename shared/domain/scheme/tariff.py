@@ -85,7 +85,7 @@ def succession_faults(lines: Iterable[TariffLine]) -> Iterator[Fault]:
 
 
 def line_key(line: TariffLine) -> tuple[str, str, str]:
-    """What may have one amount at a time: province, industry, enterprise ("" for any)."""
+    """Key that has one amount at a time: province, industry, enterprise ("" for any)."""
     return line.province, line.industry.value, line.enterprise or ""
 
 

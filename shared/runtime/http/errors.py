@@ -46,7 +46,7 @@ def make_problem(error: HTTPException, faults: Sequence[dict[str, str]] | None =
 
 
 def list_faults(error: RequestValidationError) -> list[dict[str, str]]:
-    """What is wrong with a request, without the values that it came with."""
+    """List the faults of a request, without its values."""
     return [
         {"where": ".".join(map(str, fault["loc"])), "what": str(fault["msg"])} for fault in error.errors()[:MOST_FAULTS]
     ]

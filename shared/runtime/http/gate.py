@@ -37,7 +37,7 @@ Identify = Callable[[Request], Awaitable[Caller | None]]
 
 
 class Gate:
-    """What one service's requests have to pass. `open_paths` below /v1 need no key."""
+    """Checks that one service's requests have to pass. `open_paths` below /v1 need no key."""
 
     def __init__(
         self, service: str, settings: Settings, proxies: Proxies, identify: Identify, errors: ErrorAnswers
@@ -103,7 +103,7 @@ class Gate:
             self._under_way[network] += 1
 
     def leave(self, network: str, *, was_known: bool) -> None:
-        """It is answered."""
+        """Free the place of an answered request."""
         self._total -= 1
         if was_known:
             return

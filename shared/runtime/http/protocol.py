@@ -33,7 +33,7 @@ class ConnectionLimits:
 
     @classmethod
     def of(cls, settings: Settings) -> "ConnectionLimits":
-        """As set."""
+        """The limits of these settings."""
         return cls(
             settings.http_connections,
             settings.http_connections_of_address,
@@ -131,7 +131,7 @@ class LimitedProtocol(H11Protocol):
         self._write_timer = self.loop.call_later(self._limits.write_seconds, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """It reads again."""
+        """The client reads again."""
         if self._write_timer is not None:
             self._write_timer.cancel()
             self._write_timer = None

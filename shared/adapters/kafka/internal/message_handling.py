@@ -39,7 +39,7 @@ Verify = Callable[[Message], Fault | None]
 
 
 class MessageHandler:
-    """What one topic's messages go through, whether they are read or replayed."""
+    """Handles one topic's messages, read or replayed."""
 
     def __init__(self, topic: str, handle: Handle, store: TopicStore, settings: Settings, verify: Verify) -> None:
         self.topic = topic

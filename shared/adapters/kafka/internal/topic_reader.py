@@ -57,7 +57,7 @@ class _Partition:
 
 @dataclass
 class _State:
-    """What readiness is worked out from; times are the loop's."""
+    """State from which readiness is computed; times are the loop's."""
 
     partitions: list[_Partition] = field(default_factory=list)
     under_way_since: float | None = None
@@ -149,7 +149,7 @@ class TopicReader:
             await consumer.stop()
 
     async def _read_topic(self, consumer: AIOKafkaConsumer) -> "_Topic | None":
-        """What the broker says of the topic; None while it is not there."""
+        """Read the topic's metadata from the broker; None while it does not exist."""
         loop = asyncio.get_running_loop()
         kafka: Any = consumer._client  # the public calls list topics, or the partitions of those that are read
         partitions = (await kafka.fetch_all_metadata()).partitions_for_topic(self.topic)
@@ -181,7 +181,7 @@ class TopicReader:
         self._state.partitions, self._state.is_gone = partitions, False
 
     async def _fit(self, place: Place, stored: StoredPosition, first: int, end: int, topic_id: UUID | None) -> int:
-        """Where to go on; what is passed over, or read again from a new log, is an entry of the quarantine."""
+        """The offset to continue at; what is skipped, or read again from a new log, is an entry of the quarantine."""
         held = stored.next_offset
         if stored.topic_id is not None and topic_id not in {None, stored.topic_id}:
             why = f"recreated: the topic was {stored.topic_id} up to {held}, it is {topic_id} now"
@@ -275,7 +275,7 @@ class _Topic:
 
 
 def message_of(record: Any) -> Message:
-    """What is read of a Kafka record."""
+    """The message of a Kafka record."""
     recorded_at = instant_of(min(max(0, record.timestamp), LATEST_MS) * 1000).astimezone(UTC)
     headers = tuple((name, value or b"") for name, value in record.headers)
     return Message(record.topic, record.partition, record.offset, record.value or b"", recorded_at, headers)

@@ -23,7 +23,7 @@ _WITHOUT_MESSAGE: Final = frozenset({QuarantineReason.LOST, QuarantineReason.UNR
 
 
 class SealedMessage(msgspec.Struct, array_like=True):
-    """What is sealed, in MessagePack."""
+    """The sealed content, in MessagePack."""
 
     body: bytes
     headers: list[tuple[str, bytes]]
@@ -62,7 +62,7 @@ def row_without_place(
 
 
 def shorten_detail(detail: str) -> str:
-    """What is kept and logged of a detail: nothing that it quotes of the message."""
+    """Shorten a detail for storage and logs: without what it quotes of the message."""
     return redact_detail(detail)[:MOST_DETAIL].replace("\0", "")
 
 
