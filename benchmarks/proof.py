@@ -70,11 +70,11 @@ async def _measure(owner: str, orders: int, questions: int) -> dict[str, Any]:
         summed_up = await _bytes(connection)
         async with open_query_pool(with_login(owner, "danbao_charging", "bench-charging"), PATIENT) as ours:
             await _write_manifests(pool, ours, {1 << 32 | place // BATCH + 1 for place in drawn})
-            open_part = await _ask(ours, orders, drawn[: questions // 10])
+            open_part = await _measure_queries(ours, orders, drawn[: questions // 10])
             began = time.perf_counter()
             await connection.execute("select charging.seal_partition($1)", DAY)
             sealing = time.perf_counter() - began
-            sealed_part = await _ask(ours, orders, drawn)
+            sealed_part = await _measure_queries(ours, orders, drawn)
         key = int(await connection.fetchval(f"select pg_relation_size('charging.entry_{DAY:%Y%m%d}_pkey')"))
         heap = int(await connection.fetchval(f"select pg_table_size('charging.entry_{DAY:%Y%m%d}')"))
         return {
@@ -129,7 +129,7 @@ async def _write_manifests(pool: Pool, query_pool: Pool, batches: set[int]) -> N
             )  # fmt: skip
 
 
-async def _ask(pool: Pool, rows: int, drawn: list[int]) -> dict[str, dict[str, float]]:
+async def _measure_queries(pool: Pool, rows: int, drawn: list[int]) -> dict[str, dict[str, float]]:
     """Milliseconds from question to answer, for orders drawn at random: their proofs, their rows, their workers."""
     prover, orders = Proofs(pool), OrderQueries(pool)
     took: dict[str, list[float]] = {"proof": [], "order": [], "worker_and_instant": []}

@@ -1,4 +1,4 @@
-"""The files that a secured Kafka broker starts with: certificates, and settings with the brokers' own login.
+"""Write the files that a secured Kafka broker starts with: certificates, and settings with the brokers' own login.
 
 What exists is left as it is, so an operator's certificates go into the folders before the first start.
 """
@@ -45,7 +45,7 @@ def write_settings(broker: Path, seen_as: str, settings: str, password: str, use
 
 
 def make_password(file: Path) -> str:
-    """The password of this file, made when there is none."""
+    """Read the password of this file, or make one when it is missing."""
     if not file.exists():
         write_file(file, f"{secrets.token_urlsafe(24)}\n".encode(), SECRET)
     return file.read_text().strip()
@@ -59,7 +59,7 @@ def write_file(file: Path, content: bytes, mode: int) -> None:
 
 
 def replace_file(file: Path, content: bytes, mode: int) -> None:
-    """Put a file into the place of another at once."""
+    """Replace a file atomically."""
     fresh = file.with_suffix(".new")
     fresh.unlink(missing_ok=True)
     write_file(fresh, content, mode)

@@ -1,4 +1,4 @@
-"""A certificate authority for the inside of a deployment, and certificates that it signs: P-256, PEM, in memory.
+"""Make a deployment's internal certificate authority and the certificates that it signs: P-256, PEM, in memory.
 
 An operator with an own authority provides files instead, and this one is never made.
 """
@@ -29,7 +29,7 @@ class Pair:
 
 
 def make_authority(name: str, now: datetime) -> Pair:
-    """A self-signed authority that may sign certificates and nothing else."""
+    """Make a self-signed authority that may only sign certificates."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = _named(name)
     builder = _builder(subject, subject, key.public_key(), now, AUTHORITY_DAYS)
@@ -39,7 +39,7 @@ def make_authority(name: str, now: datetime) -> Pair:
 
 
 def issue(authority: Pair, name: str, hosts: Sequence[str], now: datetime) -> Pair:
-    """A certificate for a server at these hosts (names or addresses), or for a client where there are none."""
+    """Make a certificate for a server at these hosts (names or addresses), or for a client without hosts."""
     signer, issuer = (
         serialization.load_pem_private_key(authority.key, None),
         x509.load_pem_x509_certificate(authority.certificate),

@@ -51,7 +51,7 @@ def main(keys: Path, operator_key: str, public_url: str, kafka_published: str) -
 
 
 def make_log_keys(log: Path, witness: Path, vkeys: Path) -> dict[str, str]:
-    """The keys of the evidence log and of its witness, both in the file of vkeys; returns the settings that name them.
+    """Make the keys of the evidence log and its witness, both in the file of vkeys; return the settings that name them.
 
     Names are those of DANBAO_LOG_ORIGIN and DANBAO_WITNESS_NAME. A key that was replaced stays in the file.
     """
@@ -63,7 +63,7 @@ def make_log_keys(log: Path, witness: Path, vkeys: Path) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class AuthorFile:
-    """Where the private key of an author is."""
+    """An author with the path of its private key."""
 
     private: Path
     role: Role
@@ -71,7 +71,7 @@ class AuthorFile:
 
 
 def our_authors(deployments: Iterable[str], charging: Path, ledger: Path) -> list[AuthorFile]:
-    """The ledger and each deployment of charging, with their keys in these folders."""
+    """List the ledger and each deployment of charging, with their keys in these folders."""
     authors = [AuthorFile(charging / f"{name}.author.pem", Role.CHARGING, name) for name in sorted(deployments)]
     return [*authors, AuthorFile(ledger / "ledger.author.pem", Role.LEDGER)]
 
@@ -91,7 +91,7 @@ def first_operator(folder: Path) -> AuthorFile:
 
 
 def make_author_keys(authors: Iterable[AuthorFile], vkeys: Path) -> None:
-    """Make the missing keys, and let the file of vkeys name all of them."""
+    """Make the missing keys and add all of them to the file of vkeys."""
     domain = Settings().log_origin.partition("/")[0]
     for author in authors:
         name = "/".join(part for part in (domain, author.role, author.identity) if part)
@@ -99,7 +99,7 @@ def make_author_keys(authors: Iterable[AuthorFile], vkeys: Path) -> None:
 
 
 def write_readers(file: Path, key: str, scope: str) -> None:
-    """A file of access keys with one reader, unless there is one already."""
+    """Write a file of access keys with one reader, unless it exists."""
     if not file.exists():
         file.write_text(entry("operator", sha256_hex(key), scope))
 

@@ -38,7 +38,7 @@ def main() -> int:
 
 
 def fingerprint() -> str:
-    """A hash of all that decides what lies in the venv; the place too, because scripts name it."""
+    """Hash everything that decides the venv's contents, including its path, which scripts contain."""
     digest = hashlib.sha256()
     for part in (PINS, ROOT / "pyproject.toml", Path(__file__)):
         digest.update(part.read_bytes())
@@ -47,7 +47,7 @@ def fingerprint() -> str:
 
 
 def is_current(wanted: str) -> bool:
-    """Whether the venv was made whole from `wanted`."""
+    """Return whether the venv was completely installed from `wanted`."""
     try:
         return STAMP.read_text() == wanted and PYTHON.exists()
     except OSError:
@@ -70,7 +70,7 @@ def build(wanted: str) -> None:
 
 
 def has_pip() -> bool:
-    """Whether the venv is there, runs (its base may be gone) and can install."""
+    """Return whether the venv exists, runs (its base may be gone) and can install."""
     try:
         probe = [str(PYTHON), "-I", "-c", "import sys, pip; sys.exit(sys.version_info < (3, 11))"]
         return subprocess.run(probe, stderr=subprocess.DEVNULL, check=False).returncode == 0

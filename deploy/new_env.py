@@ -35,7 +35,7 @@ def filled(line: str) -> str:
 
 
 def cluster_id() -> str:
-    """What Kafka takes for an id: 16 bytes in base64 without padding, not to be mistaken for an option."""
+    """Make a Kafka id: 16 bytes in base64 without padding, which cannot be mistaken for an option."""
     while (text := base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")).startswith("-"):
         pass
     return text

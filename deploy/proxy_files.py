@@ -31,7 +31,7 @@ IN_COMPOSE: Final = {
     "LEDGER": "ledger:8102",
     "PLATFORM": "national-platform:8104",
 }
-"""Where things are within the containers, and how long a slow client is waited for."""
+"""Paths and addresses within the containers, and timeouts for slow clients."""
 _PLACE: Final = re.compile(r"\$\{([A-Z_]+)\}")
 _HOST: Final = re.compile(r"[A-Za-z0-9.-]{1,253}")
 
@@ -46,7 +46,7 @@ def make_proxy_files(keys: Path, public_url: str, now: datetime) -> None:
 
 
 def render(places: Mapping[str, str], public_url: str) -> str:
-    """The configuration for these places; raises Refused for an address that is none."""
+    """Render the configuration with these values; raises Refused for an invalid address."""
     name, netloc = _public(public_url)
     known = {**places, "NAME": name, "PORTAL_HOST": netloc, "PLATFORM_HOST": f"{name}:{places['PLATFORM_PORT']}"}
     return _PLACE.sub(lambda found: known[found[1]], TEMPLATE.read_text(encoding="utf-8"))
@@ -69,7 +69,7 @@ def make_certificate(folder: Path, authority_file: Path, name: str, now: datetim
 
 
 def _public(url: str) -> tuple[str, str]:
-    """Host, and host with port as browsers send it."""
+    """Return the host, and the host with port as browsers send it."""
     parts = urlsplit(url)
     if parts.scheme != "https" or not parts.hostname or not _HOST.fullmatch(parts.hostname):
         raise Refused(f"DANBAO_PUBLIC_URL: {url!r} is not the https:// address of a host")

@@ -24,18 +24,18 @@ def make_service_keys(keys: Path, access: Path) -> None:
 
 
 def key_file(keys: Path, direction: Direction) -> Path:
-    """Where the caller finds its key."""
+    """Return the path of a caller's key."""
     return keys / direction.caller / f"{direction.callee}.key"
 
 
 def key_settings(keys: Path, caller: str) -> dict[str, str]:
-    """The settings that name a caller's key files."""
+    """Return the settings that name a caller's key files."""
     files = {callee: key_file(keys, Direction(caller, callee)) for callee in callees_of(caller)}
     return {f"DANBAO_{callee.upper()}_KEY_FILE": str(file) for callee, file in files.items()}
 
 
 def entry(name: str, digest: str, scope: str) -> str:
-    """One key of a file of access keys."""
+    """Format one entry of a file of access keys."""
     return f'[[key]]\nname = "{name}"\nsha256 = "{digest}"\nscopes = ["{scope}"]\n\n'
 
 

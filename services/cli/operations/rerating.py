@@ -50,18 +50,18 @@ async def rerate_days(settings: CommandSettings, wish: Wish) -> Rerating:
         differences = [
             difference
             for day in wish.days()
-            for difference in (await _ask(apis, wish, day, apply=False))["differences"]
+            for difference in (await _request(apis, wish, day, apply=False))["differences"]
         ]
         booked, manifests = 0, 0
         if wish.is_booked:
             _refuse_uncovered(differences)
             for day in sorted({difference["insured_on"] for difference in differences}):
-                answer = await _ask(apis, wish, date.fromisoformat(day), apply=True)
+                answer = await _request(apis, wish, date.fromisoformat(day), apply=True)
                 booked, manifests = booked + answer["booked"], manifests + answer["manifests"]
     return {"differences": differences, "booked": booked, "manifests": manifests}
 
 
-async def _ask(apis: Apis, wish: Wish, day: date, *, apply: bool) -> Rerating:
+async def _request(apis: Apis, wish: Wish, day: date, *, apply: bool) -> Rerating:
     answer: Rerating = await apis.charging.post("/v1/rerate", wish.of_day(day, apply=apply), DAY_SECONDS)
     return answer
 

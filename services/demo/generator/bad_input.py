@@ -1,4 +1,4 @@
-"""Bad input, each kind by name: what a careless or hostile producer sends. All of it must be parked, with a reason."""
+"""Generate each kind of bad input of a careless or hostile producer; all of it must be parked, with a reason."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -14,7 +14,7 @@ OTHER_ENTERPRISE: Final = agency_of(999)
 
 
 def _changed(old: str, new: str) -> Callable[[Acceptance], bytes]:
-    """An acceptance in which one piece of text is another."""
+    """Make an acceptance with one piece of its text replaced."""
 
     def make(order: Acceptance) -> bytes:
         value = accepted(order).decode()
@@ -32,7 +32,7 @@ def _with_sequence(sequence: int) -> Callable[[Acceptance], bytes]:
 
 
 def _accepted_at(shift: int) -> Callable[[Acceptance], bytes]:
-    """An acceptance whose record comes `shift` microseconds away from it."""
+    """Make an acceptance whose record time is `shift` microseconds from its own."""
 
     def make(order: Acceptance) -> bytes:
         order.accepted += shift

@@ -1,4 +1,4 @@
-"""When orders come, how long they take, how late their events are: shares, not promises."""
+"""Draw when orders come, how long they take and how late their events are, from assumed shares."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -18,7 +18,7 @@ _HOURS: Final[Mapping[Industry, Sequence[int]]] = {
     Industry.INSTANT_DELIVERY: tuple(accumulate(_MEALS)),
     Industry.INTRACITY_FREIGHT: tuple(accumulate(_WORK)),
 }
-"""Orders by the hour of the day, added up: two meal peaks, two commuter peaks, a working day."""
+"""Cumulative orders by hour of the day: two meal peaks, two commuter peaks, a working day."""
 
 _MINUTES: Final[Mapping[Industry, tuple[int, int]]] = {
     Industry.RIDE_HAILING: (4, 60),
@@ -34,24 +34,24 @@ LATEST: Final = 28 * DAY
 
 
 def day_weights(days: Sequence[date]) -> list[float]:
-    """A week's pattern: more on Fridays and Saturdays."""
+    """Return the weight of each day: more on Fridays and Saturdays."""
     return [_WEEK[day.weekday()] for day in days]
 
 
 def time_of_day(rng: Random, industry: Industry) -> int:
-    """Microseconds after midnight."""
+    """Draw the time of an order in microseconds after midnight."""
     hour = rng.choices(_RANGE_24, cum_weights=_HOURS[industry])[0]
     return int((hour + rng.random()) * 3_600 * SECOND)
 
 
 def duration(rng: Random, industry: Industry) -> int:
-    """Microseconds from acceptance to completion."""
+    """Draw the microseconds from acceptance to completion."""
     least, most = _MINUTES[industry]
     return int((least + (most - least) * rng.random() ** 2) * 60 * SECOND)
 
 
 def delay(rng: Random) -> int:
-    """Microseconds from what happened to its record: nearly always a second, now and then hours, days, weeks."""
+    """Draw an event's delay in microseconds: nearly always about a second, sometimes hours, days or weeks."""
     kind, share = rng.random(), rng.random()
     if kind < 0.960:
         return int((0.05 + 1.5 * share) * SECOND)
@@ -63,6 +63,6 @@ def delay(rng: Random) -> int:
 
 
 def cancelled_after(rng: Random) -> int:
-    """Microseconds from acceptance to cancellation: under a minute as often as over."""
+    """Draw the microseconds from acceptance to cancellation: under a minute as often as over."""
     seconds = 4 + 55 * rng.random() if rng.random() < 0.5 else 61 + 600 * rng.random()
     return int(seconds * SECOND)

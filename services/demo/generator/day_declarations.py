@@ -1,4 +1,4 @@
-"""What each enterprise says of a day, in the morning after it: `day.declared.v1`."""
+"""Generate each enterprise's declaration of a day, sent the morning after: `day.declared.v1`."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -53,7 +53,7 @@ class Declarer:
             yield _record(day, uscc, series, totals, start_micros(day) + DAY + int(hours * 3_600 * SECOND))
 
     def _premium(self, day: date, uscc: str, province: str, industry: Industry, orders: int) -> Amount:
-        """What so many orders cost; nothing where they are not charged."""
+        """Return the premium of this many orders; zero where they are not charged."""
         outcome = self._scheme.rate(uscc, province, industry, day_start(day) + timedelta(hours=12), is_employee=False)
         return Amount(orders * outcome.line.base_amount) if isinstance(outcome, Charged) else Amount(0)
 

@@ -1,4 +1,4 @@
-"""A made-up month of order events, in order of record time: seeded, so the same seed gives the same bytes.
+"""Generate a month of order events in order of record time; equal seeds give equal bytes.
 
 No clock, no files. A day's acceptances are made first, numbered in their order (each series without a gap), and
 only then turned into events; what is sent late waits until its record time has come.
@@ -42,7 +42,7 @@ class Wanted:
 
 
 def generate(scheme: Scheme, wanted: Wanted) -> Iterator[Record]:
-    """Every record of the month and of what comes late after it, in order of record time.
+    """Yield every record of the month and the late ones after it, in order of record time.
 
     Raises Refused for fewer orders than FEWEST_ORDERS, and for a scheme that covers no enterprise in the month.
     """
@@ -67,7 +67,7 @@ class _Generator:
         self.made = 0
 
     def records(self) -> Iterator[Record]:
-        """Day by day, holding back what is sent later."""
+        """Yield records day by day, holding back those that are sent later."""
         self._late_of_the_month_before()
         self._bad_input()
         for day, count in zip(self.days, self._counts(), strict=True):
@@ -82,7 +82,7 @@ class _Generator:
         return ready
 
     def _counts(self) -> list[int]:
-        """Orders of each day; they add up to what is wanted."""
+        """Return the number of orders of each day; they sum to the wanted number."""
         sums = list(accumulate(curves.day_weights(self.days)))
         ends = [round(self.wanted.orders * total / sums[-1]) for total in sums]
         return [end - start for start, end in zip([0, *ends], ends, strict=False)]
@@ -98,7 +98,7 @@ class _Generator:
                 self.waiting.append(record._replace(time_ms=record.time_ms + 60_000))
 
     def _acceptances(self, start: int, count: int) -> list[tuple[Operation, Acceptance, bool]]:
-        """New orders of a day; a reassigned one is followed by its second worker's acceptance."""
+        """Make a day's new orders; a reassigned one is followed by its second worker's acceptance."""
         rng, made = self.rng, []
         for operation in rng.choices(self.plan.operations, cum_weights=self.weights, k=count):
             order = self._order(operation, start + curves.time_of_day(rng, operation.industry))
@@ -158,7 +158,7 @@ class _Generator:
             self._send(order, at, wire.completed(order, at))
 
     def _send(self, order: Acceptance, at: int, value: bytes) -> None:
-        """One event, perhaps late; now and then again, at once or after days, at times in a new envelope."""
+        """Send an event, perhaps late; sometimes repeat it, at once or days later, at times in a new envelope."""
         rng = self.rng
         sent = at + curves.delay(rng)
         key = order.order_id.encode()
@@ -172,7 +172,7 @@ class _Generator:
             self.waiting.append(Record(again // 1_000, order.topic, key, value.replace(b'"id":"', b'"id":"again-', 1)))
 
     def _oddities(self, operation: Operation, order: Acceptance) -> None:
-        """For a few orders: the same key with other content, or the same order under another time."""
+        """Send, for a few orders, a conflict: an equal key with other content, or the order with another time."""
         number, self.made = self.made, self.made + 1
         if number in self.conflicts:
             other = operation.regions[-1] if order.region != operation.regions[-1] else operation.regions[0]
@@ -186,7 +186,7 @@ class _Generator:
         self.waiting.append(Record(at // 1_000, order.topic, order.order_id.encode(), value))
 
     def _late_of_the_month_before(self) -> None:
-        """Orders of the month before whose acceptances arrive in this one: adjustments in the statement."""
+        """Send orders of the month before whose acceptances arrive in this one: adjustments in the statement."""
         first = wire.start_micros(self.days[0])
         picked = self.rng.choices(self.plan.operations, cum_weights=self.weights, k=self._few(1_500))
         ages = [int((0.1 + 24 * self.rng.random()) * DAY) for _ in picked]
@@ -204,7 +204,7 @@ class _Generator:
         return max(5, self.wanted.orders // each)
 
     def _bad_input(self) -> None:
-        """Every kind of bad input, at any time of the month."""
+        """Send every kind of bad input, at random times of the month."""
         length = len(self.days) * DAY
         for make in BAD_INPUT.values():
             for operation in self.rng.choices(self.plan.operations, k=max(1, self.wanted.orders // 40_000)):

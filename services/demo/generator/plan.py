@@ -1,4 +1,4 @@
-"""Who works where in a generated month: worked out from the scheme, so that any scheme directory can be played."""
+"""Plan who works where in a generated month, from the scheme, so that any scheme directory can be played."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -77,7 +77,7 @@ class Plan:
 
 
 def make_plan(scheme: Scheme, month: Month, orders: int, seed: int) -> Plan:
-    """The operations of a month; raises Refused when the scheme covers no enterprise in it."""
+    """Plan the operations of a month; raises Refused when the scheme covers no enterprise in it."""
     covered = list(_places(scheme, month))
     if not covered:
         raise Refused(f"no enterprise of the scheme directories is enrolled in {month}")
@@ -95,14 +95,14 @@ def make_plan(scheme: Scheme, month: Month, orders: int, seed: int) -> Plan:
 
 @cache
 def regions_of(province: str) -> tuple[str, ...]:
-    """Some codes of counties and districts of a province, the same each time."""
+    """Return some county and district codes of a province, equal in every run."""
     known = sorted(code for code in known_regions() if code[:2] == province and not code.endswith("00"))
     step = max(1, len(known) // REGIONS_OF_A_PROVINCE)
     return tuple(known[::step][:REGIONS_OF_A_PROVINCE]) or (f"{province}0000",)
 
 
 def agency_of(number: int) -> str:
-    """A made-up code of an agency with a valid check digit."""
+    """Return an invented agency code with a valid check digit."""
     first = f"91000000FAKE9{number:04d}"
     return first + check_digit(first)
 
@@ -111,7 +111,7 @@ Place = tuple[str, str, Industry]
 
 
 def _places(scheme: Scheme, month: Month) -> Iterator[Place]:
-    """Where each enterprise is covered at some time of the month, a few provinces of each industry."""
+    """Yield places where each enterprise is covered at some time of the month, a few provinces of each industry."""
     for uscc, industry in product(sorted(scheme.enterprises), Industry):
         covered = [code for code in _by_preference(scheme) if _is_charged(scheme, month, (uscc, code, industry))]
         shift = int(hashlib.sha256(uscc.encode()).hexdigest(), 16) % max(
@@ -123,7 +123,7 @@ def _places(scheme: Scheme, month: Month) -> Iterator[Place]:
 
 
 def _outside(scheme: Scheme, month: Month, covered: Sequence[Place]) -> Iterator[Place]:
-    """One place for each enterprise, where there is one, in which it is not enrolled."""
+    """Yield for each enterprise one place, if any, in which it is not enrolled."""
     for uscc in dict.fromkeys(place[0] for place in covered):
         industry = next(place[2] for place in covered if place[0] == uscc)
         not_yet = Excluded(ExclusionReason.ENTERPRISE_NOT_ENROLLED)
@@ -147,7 +147,7 @@ def _is_charged(scheme: Scheme, month: Month, place: Place) -> bool:
 
 
 def _weights(places: Sequence[Place]) -> list[float]:
-    """By industry, then falling from place to place; they add up to 1 less what goes outside."""
+    """Return each place's share of orders, by industry and falling; they sum to 1 minus OUTSIDE_SHARE."""
     raw = []
     for number, (_, _, industry) in enumerate(places):
         raw.append(SHARE[industry] / sum(place[2] is industry for place in places) * (1.0 + 0.15 * (number % 4)))
@@ -159,7 +159,7 @@ def _outside_weights(places: Sequence[Place]) -> list[float]:
 
 
 def _workers(place: Place, count: int, seed: int, employees: list[Employee]) -> list[Worker]:
-    """Made-up workers; every tenth also works for the next enterprise, and a few are insured as employees."""
+    """Invent workers; every tenth also works for the next enterprise, and a few are insured as employees."""
     uscc, province, industry = place
     workers = []
     for number in range(count):

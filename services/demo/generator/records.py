@@ -37,7 +37,7 @@ _ENCODER = msgspec.json.Encoder()
 
 
 def write_line(record: Record) -> bytes:
-    """One line with its end."""
+    """Encode a record as one line with its end."""
     line = _Line(record.topic, record.key.decode(), instant_of(record.time_ms * 1_000))
     try:
         line.value = record.value.decode()
@@ -47,14 +47,14 @@ def write_line(record: Record) -> bytes:
 
 
 def read_lines(lines: Iterable[bytes], name: str) -> Iterator[Record]:
-    """The records of lines that `write_line` wrote; raises RefusedLine naming `name` and the line."""
+    """Parse lines that `write_line` wrote; raises RefusedLine naming `name` and the line."""
     for number, line in enumerate(lines, 1):
         if line.strip():
             yield read_line(line, name, number)
 
 
 def read_line(line: bytes, name: str, number: int) -> Record:
-    """One record; raises RefusedLine."""
+    """Parse one record; raises RefusedLine."""
     try:
         read = _DECODER.decode(line)
         value = base64.b64decode(read.value_base64) if read.value_base64 is not None else (read.value or "").encode()

@@ -1,4 +1,4 @@
-"""The events as bytes, written by hand: a generated month holds hundreds of thousands.
+"""Encode events as bytes by string formatting: a generated month holds hundreds of thousands.
 
 Times are microseconds since 1970-01-01T00:00Z. What is written here decodes as `shared.contracts.events` says; a test
 holds that.
@@ -38,7 +38,7 @@ def _date_of(day_number: int) -> str:
 
 
 def rfc3339(micros: int) -> str:
-    """Wall time in Asia/Shanghai with offset, to the microsecond."""
+    """Format an instant in Asia/Shanghai with offset, to the microsecond."""
     day, rest = divmod(micros + _OFFSET, DAY)
     seconds, fraction = divmod(rest, SECOND)
     minutes, second = divmod(seconds, 60)
@@ -47,23 +47,23 @@ def rfc3339(micros: int) -> str:
 
 
 def start_micros(day: date) -> int:
-    """First microsecond of the day in Asia/Shanghai."""
+    """Return the first microsecond of the day in Asia/Shanghai."""
     return since_epoch_us(day_start(day))
 
 
 def accepted(order: Acceptance) -> bytes:
-    """`order.accepted.v1`"""
+    """Encode `order.accepted.v1`."""
     own = f',"series":"{order.series}","sequence":{order.sequence}'
     return _event("order.accepted.v1", "a", order, own)
 
 
 def completed(order: Acceptance, at: int) -> bytes:
-    """`order.completed.v1`"""
+    """Encode `order.completed.v1`."""
     return _event("order.completed.v1", "f", order, f',"completed_at":"{rfc3339(at)}"')
 
 
 def cancelled(order: Acceptance, at: int, reason: str, departed: bool) -> bytes:
-    """`order.cancelled.v1`"""
+    """Encode `order.cancelled.v1`."""
     own = f',"cancelled_at":"{rfc3339(at)}","reason":"{reason}","departed":{"true" if departed else "false"}'
     return _event("order.cancelled.v1", "c", order, own)
 

@@ -1,4 +1,4 @@
-"""Order events from a CSV file of rides: an acceptance and a completion for each row, by a mapping of columns.
+"""Read order events from a CSV file of rides: an acceptance and a completion for each row, by a column mapping.
 
 Wall times without an offset are read as Asia/Shanghai. The record time of an event is its own time. With a month to
 shift to, all dates move by whole days, so that the month with most rows begins with that month.
@@ -33,7 +33,7 @@ RegionRule = Literal["code", "spread"]
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """Which column says what. `order_id` may be "row", a part of `worker` may be "hour" (of the acceptance)."""
+    """The column of each field. `order_id` may be "row", a part of `worker` may be "hour" (of the acceptance)."""
 
     industry: Industry
     accepted_at: str
@@ -61,7 +61,7 @@ class _Ride:
 
 
 def parse_enterprises(text: str) -> tuple[str, dict[str, str]]:
-    """Column and codes of `VendorID=1:USCC1,2:USCC2`; raises Refused for another form or a broken code."""
+    """Parse column and codes of `VendorID=1:USCC1,2:USCC2`; raises Refused for another form or a broken code."""
     column, sign, pairs = text.partition("=")
     enterprises = dict(pair.partition(":")[::2] for pair in pairs.split(",") if pair)
     if not (column and sign and enterprises):
@@ -73,7 +73,7 @@ def parse_enterprises(text: str) -> tuple[str, dict[str, str]]:
 
 
 def read_csv(file: Path, mapped: Mapped, scheme: Scheme) -> list[Record]:
-    """All events of the file in order of their time; raises RefusedLine naming the row that cannot be read."""
+    """Read all events of the file in order of time; raises RefusedLine naming the row that cannot be read."""
     rides = list(_rides(file, mapped))
     if mapped.shift_to is not None and rides:
         _shift(rides, mapped.shift_to)
@@ -114,7 +114,7 @@ def _instant(text: str) -> datetime:
 
 
 def _shift(rides: Iterable[_Ride], month: Month) -> None:
-    """Move everything by whole days."""
+    """Shift all times by whole days."""
     rides = list(rides)
     counted = Counter(Month.of(ride.accepted_at.astimezone(SHANGHAI).date()) for ride in rides)
     busiest = min(counted, key=lambda each: (-counted[each], each))
@@ -125,7 +125,7 @@ def _shift(rides: Iterable[_Ride], month: Month) -> None:
 
 
 class _Regions:
-    """Where an order was accepted: the column's code, or spread over the provinces where the enterprise is charged."""
+    """Return where an order was accepted: the column's code, or spread over the enterprise's charged provinces."""
 
     def __init__(self, scheme: Scheme, mapped: Mapped, instant: datetime | None) -> None:
         self._rule = mapped.region_rule
@@ -136,7 +136,7 @@ class _Regions:
         }  # fmt: skip
 
     def of(self, uscc: str, value: str) -> str:
-        """Six digits; raises Refused where nothing can be spread over."""
+        """Return a code of six digits; raises Refused when the enterprise is charged in no province."""
         if self._rule == "code":
             return value
         provinces = self._provinces[uscc]

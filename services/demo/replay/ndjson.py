@@ -1,4 +1,4 @@
-"""Records from NDJSON: lines as `danbao generate` writes them, or bare CloudEvents."""
+"""Read records from NDJSON: lines as `danbao generate` writes them, or bare CloudEvents."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -23,7 +23,7 @@ _DECODER = msgspec.json.Decoder(Event)
 
 
 def read_ndjson(file: Path) -> Iterator[Record]:
-    """Every line as a record; raises RefusedLine naming the first that is neither of both."""
+    """Yield every line as a record; raises RefusedLine naming the first that has neither form."""
     with file.open("rb") as stream:
         for number, line in enumerate(stream, 1):
             if line.strip():
@@ -31,7 +31,7 @@ def read_ndjson(file: Path) -> Iterator[Record]:
 
 
 def _bare(line: bytes, file: Path, number: int) -> Record:
-    """An event without its record: the topic from its source, the key from its order, the time its own."""
+    """Make the record of a bare event: the topic from its source, the key from its order, its own time."""
     try:
         event: Event = _DECODER.decode(line)
     except (msgspec.DecodeError, ValueError) as error:
@@ -56,6 +56,6 @@ def _key_and_time(event: Event) -> tuple[str, datetime | None]:
 
 
 def count_lines(file: Path) -> int:
-    """How many lines the file has, for a progress bar."""
+    """Count the file's lines, for a progress bar."""
     with file.open("rb") as stream:
         return sum(block.count(b"\n") for block in iter(lambda: stream.read(1 << 20), b""))

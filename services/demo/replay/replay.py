@@ -1,4 +1,4 @@
-"""`danbao replay`: a file's events, sent with their own times to a running system."""
+"""`danbao replay`: send a file's events with their own times to a running system."""
 
 from collections.abc import Iterable
 
@@ -15,7 +15,7 @@ from shared.runtime.command_settings import CommandSettings
 async def replay(
     settings: CommandSettings, scheme: Scheme, records: Iterable[Record], watcher: Watcher, is_waited_for: bool
 ) -> int:
-    """Send everything and return how many; with `is_waited_for`, until it is charged and booked."""
+    """Send all events and return their number; `is_waited_for` waits until they are charged and booked."""
     topics = {orders_topic(uscc): settings.order_partitions for uscc in scheme.enterprises}
     await ensure_topics(settings, topics)
     async with open_apis(settings) as apis, open_stream(settings, apis, watcher) as stream:

@@ -19,13 +19,13 @@ from shared.runtime.exits import CommandFailed, Unavailable
 
 PATIENCE_SECONDS: Final = 60.0
 ANSWER_SECONDS: Final = 30.0
-"""How long one answer may take."""
+"""Timeout of one answer."""
 PAUSE_SECONDS: Final = 0.05
 LONGEST_PAUSE_SECONDS: Final = 1.0
 
 
 class Api:
-    """One service; answers are decoded JSON."""
+    """Client of one service; answers are decoded JSON."""
 
     def __init__(self, name: str, client: httpx.AsyncClient, patience_seconds: float) -> None:
         self.name = name
@@ -33,12 +33,12 @@ class Api:
         self._patience = patience_seconds
 
     async def get(self, path: str, **params: str) -> Any:
-        """GET; raises Unavailable, or CommandFailed with the service's own words for a refusal."""
-        return await self._ask("GET", path, params=params)
+        """Send a GET; raises Unavailable, or CommandFailed with the service's reason for a refusal."""
+        return await self._send("GET", path, params=params)
 
     async def post(self, path: str, body: object = None, timeout_seconds: float = ANSWER_SECONDS) -> Any:
-        """POST, again when the answer got lost: every POST of ours may be repeated."""
-        return await self._ask("POST", path, json=body, timeout=timeout_seconds)
+        """Send a POST, with a retry when the answer is lost: every POST of the services is idempotent."""
+        return await self._send("POST", path, json=body, timeout=timeout_seconds)
 
     async def probe(self, path: str) -> None:
         """Send one GET without a retry; raises Unavailable with the answer when it is not a success."""
@@ -49,7 +49,7 @@ class Api:
         if not answer.is_success:
             raise Unavailable(f"{self.name}: {answer.text[:300]}")
 
-    async def _ask(self, method: str, path: str, **rest: Any) -> Any:
+    async def _send(self, method: str, path: str, **rest: Any) -> Any:
         deadline, pause = time.monotonic() + self._patience, PAUSE_SECONDS
         while True:
             try:
@@ -77,7 +77,7 @@ def _taken(name: str, answer: httpx.Response) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Apis:
-    """All four."""
+    """Clients of all four services."""
 
     charging: Api
     ledger: Api
@@ -87,7 +87,7 @@ class Apis:
 
 @asynccontextmanager
 async def open_apis(settings: CommandSettings, patience_seconds: float = PATIENCE_SECONDS) -> AsyncIterator[Apis]:
-    """Clients, each with the operator's key for that service; raises Refused when no key is given.
+    """Open clients, each with the operator's key for that service; raises Refused when no key is given.
 
     A command needs the keys of the services that it calls; another one may be missing.
     """
@@ -118,7 +118,7 @@ async def open_apis(settings: CommandSettings, patience_seconds: float = PATIENC
 
 
 def _load_person(settings: CommandSettings) -> AuthorSigner | None:
-    """The person who decides; without a key services refuse decisions, and say so."""
+    """Load the key of the person who decides; without it services refuse decisions with a reason."""
     if settings.person_key is None or settings.vkeys is None:
         return None
     return AuthorSigner.load_person(settings.person_key, read_authors(settings.vkeys))

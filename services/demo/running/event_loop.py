@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def run_work(work: Coroutine[None, None, T]) -> T:
-    """The result; SIGINT and SIGTERM cancel the work, and what it started is stopped before the error is raised."""
+    """Run the work and return its result; SIGINT and SIGTERM cancel it and stop what it started before the error."""
 
     async def with_signals() -> T:
         task = asyncio.ensure_future(work)
@@ -41,7 +41,7 @@ def run_work(work: Coroutine[None, None, T]) -> T:
 
 @contextmanager
 def state_directory(purpose: str) -> Iterator[Path]:
-    """A private folder, removed at the end; kept, and named in the error, when something failed."""
+    """Make a private folder that is removed at the end, or kept and named in the error after a failure."""
     folder = Path(tempfile.mkdtemp(prefix=f"danbao-{purpose}-"))
     try:
         yield folder

@@ -1,4 +1,4 @@
-"""All four histories of migrations, run as the administrator; each service gets its role."""
+"""Run the migrations of all four services as the administrator, and give each service its role."""
 
 import os
 import secrets
@@ -66,17 +66,17 @@ async def migrate_all(settings: CommandSettings, passwords: Mapping[str, str]) -
 
 
 def new_passwords() -> dict[str, str]:
-    """A random one for each role."""
+    """Make a random password for each role."""
     return {role: secrets.token_urlsafe(24) for role in ROLES}
 
 
 def password_variable(role: str) -> str:
-    """The name in the environment under which a role's password is given."""
+    """Return the environment variable of a role's password."""
     return f"DANBAO_ROLE_PASSWORD_{role.upper()}"
 
 
 def given_passwords(file: Path) -> tuple[dict[str, str], list[str]]:
-    """The passwords from the environment, else from the file of an earlier run, else new ones.
+    """Return passwords from the environment, else from the file of an earlier run, else new ones.
 
     Returns them and the roles whose passwords are new. Raises Refused for one that is too short.
     """
@@ -94,7 +94,7 @@ def given_passwords(file: Path) -> tuple[dict[str, str], list[str]]:
 
 
 def write_env_file(file: Path, values: Mapping[str, str]) -> None:
-    """`NAME=value` lines that a shell and docker compose can read; for its owner only."""
+    """Write `NAME=value` lines for a shell and docker compose, readable by the owner only."""
     file.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "w", encoding="utf-8") as stream:
@@ -102,7 +102,7 @@ def write_env_file(file: Path, values: Mapping[str, str]) -> None:
 
 
 def read_env_file(file: Path) -> dict[str, str]:
-    """What `write_env_file` wrote; raises Refused naming the line that is not of the form."""
+    """Read a file of `write_env_file`; raises Refused naming a malformed line."""
     values = {}
     for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
         name, sign, value = line.partition("=")

@@ -1,4 +1,4 @@
-"""The environment of a system that `danbao up --state DIRECTORY` runs, for the commands of an operator."""
+"""Read the environment of a system run by `danbao up --state DIRECTORY`, for an operator's commands."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ ENV_FILE = "danbao.env"
 
 
 def settings_from(state: Path | None) -> CommandSettings:
-    """The settings; those of the directory, where one is named, go over the environment's."""
+    """Read the settings; those of a named directory override the environment's."""
     if state is not None:
         file = state / ENV_FILE
         if not file.exists():

@@ -1,4 +1,4 @@
-"""The services as child processes: started, watched, started again when they die, stopped.
+"""Run the services as child processes: start, watch, restart and stop them.
 
 A service that ends by a signal, or with a status other than 0 and 70, is started again, a few times a minute; 70 says
 that going on would damage the books, so it and everything else ends the whole. Everything here runs in the main
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Managed:
-    """One service: how to start it, its process now, and when it was started again."""
+    """One service: its command's environment, its current process, and the times of its restarts."""
 
     name: str
     env: Mapping[str, str]
@@ -56,17 +56,17 @@ class Supervisor:
         self._spawn(managed)
 
     def pid(self, name: str) -> int:
-        """The process id of a service now."""
+        """Return the current process id of a service."""
         child = self._managed[name].child
         assert child is not None
         return child.pid
 
     def watch(self) -> None:
-        """Begin to watch, in the running loop."""
+        """Start watching the services, in the running loop."""
         self._watch = asyncio.get_running_loop().create_task(self._run(), name="supervisor")
 
     async def guard(self, work: Coroutine[None, None, T]) -> T:
-        """The result of `work`, unless the watch ends first: then work is cancelled and OutOfOrder raised."""
+        """Return the result of `work`; if the watch ends first, cancel the work and raise OutOfOrder."""
         assert self._watch is not None
         task = asyncio.ensure_future(work)
         try:
@@ -79,7 +79,7 @@ class Supervisor:
             await asyncio.gather(task, return_exceptions=True)
 
     async def stop(self) -> None:
-        """Stop the watch and every service: a clean stop first, SIGKILL for who does not end."""
+        """Stop the watch and every service: SIGTERM first, then SIGKILL for those that do not end."""
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
@@ -94,7 +94,7 @@ class Supervisor:
             child.stop()
 
     def last_words(self) -> str:
-        """The end of each log, a line a service."""
+        """Return the end of each log, one line for each service."""
         return "\n".join(f"{m.name}: {m.child.last_words()}" for m in self._managed.values() if m.child is not None)
 
     async def _run(self) -> None:

@@ -1,4 +1,4 @@
-"""One running system: databases, broker, keys, topics and the four services, as `demo`, `up` and the tests use it.
+"""Run one system, with databases, broker, keys, topics and the four services, for `demo`, `up` and the tests.
 
 Everything private lies in one state directory (mode 0700): keys, `danbao.env` for other commands, `processes.json`,
 `logs/`. The embedded parts are used unless both DANBAO_KAFKA and DANBAO_DATABASE name others.
@@ -61,7 +61,7 @@ EMBEDDED_KAFKA: Final = {
     "DANBAO_KAFKA_IDEMPOTENT": "false",
 }
 OPERATORS_KEYS: Final = {f"DANBAO_{callee.upper()}_KEY": Direction(OPERATOR, callee) for callee in callees_of(OPERATOR)}
-"""What a command shows to each service."""
+"""Environment names of the operator's keys, by the service that each opens."""
 SECRETS: Final = (
     "DANBAO_PERSON_KEY",
     "DANBAO_DATABASE",
@@ -74,7 +74,7 @@ SECRETS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """How the system is to be; `extra` are further DANBAO_ variables for the services."""
+    """Options of the system; `extra` has further DANBAO_ variables for the services."""
 
     directory: Path
     scheme: str = DEMO_SCHEME
@@ -86,7 +86,7 @@ class Wishes:
 
 @dataclass(slots=True)
 class System:
-    """What runs, and how to reach it. `variables` is the environment for commands of an operator."""
+    """A running system and its addresses; `variables` is the environment for an operator's commands."""
 
     directory: Path
     variables: dict[str, str]
@@ -133,12 +133,12 @@ async def running_system(wishes: Wishes) -> AsyncIterator[System]:
 
 
 def settings_of(variables: Mapping[str, str]) -> CommandSettings:
-    """The settings that a command with these variables would read."""
+    """Return the settings of a command with these variables."""
     return read_settings(CommandSettings, variables)
 
 
 def read_settings(kind: type[S], variables: Mapping[str, str]) -> S:
-    """The settings that a process with these variables would read."""
+    """Return the settings of a process with these variables."""
     return kind(
         **{
             name.removeprefix("DANBAO_").lower(): value  # type: ignore[arg-type]
@@ -149,13 +149,13 @@ def read_settings(kind: type[S], variables: Mapping[str, str]) -> S:
 
 
 def topics_of(settings: CommandSettings, scheme: Scheme) -> dict[str, int]:
-    """Every topic and its partitions: one for each internal one, one topic for each enterprise (decision 0004)."""
+    """Return partitions by topic: one for each internal topic, and a topic for each enterprise (decision 0004)."""
     orders = {orders_topic(uscc): settings.order_partitions for uscc in sorted(scheme.enterprises)}
     return dict.fromkeys(INTERNAL, 1) | orders
 
 
 def service_environment(service: str, variables: Mapping[str, str], passwords: Mapping[str, str]) -> dict[str, str]:
-    """What one service gets: its own login, and of the keys only those that concern it."""
+    """Return the environment of one service: its own login, and only the keys that concern it."""
     history = next(history for history in HISTORIES if history.service == service)
     theirs = {name: value for name, value in variables.items() if name not in SECRETS}
     theirs.pop("DANBAO_OPERATOR_KEY", None)
@@ -182,7 +182,7 @@ def service_environment(service: str, variables: Mapping[str, str], passwords: M
 
 
 def _logged_in(service: str, environment: dict[str, str]) -> dict[str, str]:
-    """The environment with this service's own login at Kafka, where there is a folder of them."""
+    """Add this service's Kafka login to its environment, where there is a folder of logins."""
     logins = environment.pop("DANBAO_KAFKA_LOGINS", None)
     if logins is not None and service in SERVICES:
         login = logins_of(service)[0]
@@ -199,7 +199,7 @@ _URLS: Final = {
 
 
 def _parts(stack: ExitStack) -> tuple[dict[str, str], EmbeddedStack | None]:
-    """The database and broker: those of the environment when it names both, else embedded ones."""
+    """Return database and broker: those of the environment when it names both, else embedded ones."""
     named = {name: os.environ[name] for name in ("DANBAO_KAFKA", "DANBAO_DATABASE") if name in os.environ}
     if len(named) == 1:
         raise Refused(f"{next(iter(named))} is set alone: set DANBAO_KAFKA and DANBAO_DATABASE, or neither")
@@ -218,12 +218,12 @@ def _parts(stack: ExitStack) -> tuple[dict[str, str], EmbeddedStack | None]:
 
 
 def _places() -> dict[str, str]:
-    """A free port for each service; kept when one is started again."""
+    """Choose a free port for each service; a restarted service keeps its port."""
     return {name: f"http://127.0.0.1:{free_port()}" for name in _URLS.values()}
 
 
 def _keys(directory: Path) -> dict[str, str]:
-    """Make the keys and the files of who may read; nothing of it leaves the state directory."""
+    """Make the keys and access files; they stay in the state directory."""
     platform, operator = (secrets.token_urlsafe(24) for _ in range(2))
     private, public = directory / "signing.pem", directory / "signing.pub.pem"
     make_key_pair(private, public)
@@ -244,7 +244,7 @@ def _keys(directory: Path) -> dict[str, str]:
 
 
 def author_key(directory: Path, name: str) -> Path:
-    """The private key of an author: a deployment of charging, `ledger`, or a simulated outside source."""
+    """Return the path of an author's private key: a deployment of charging, `ledger`, or a simulated outside source."""
     return directory / AUTHORS / f"{name}.author.pem"
 
 

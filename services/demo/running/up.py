@@ -35,7 +35,7 @@ async def _serve(wishes: Wishes) -> None:
 
 
 def _print(system: System) -> None:
-    """Where everything is, for a person; flushed, because a script may wait for it."""
+    """Print the addresses for a person; flushed, because a script may wait for them."""
     reporting = system.settings.reporting_url
     lines = [
         f"portal             {reporting}/  (accounts: danbao user add)",
