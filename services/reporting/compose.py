@@ -1,4 +1,4 @@
-"""Puts reporting together."""
+"""Compose reporting from its parts."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager

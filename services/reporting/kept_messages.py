@@ -1,4 +1,4 @@
-"""Reads the closed days and statements that reporting keeps as they were published, as items of a step."""
+"""Read the closed days and statements that reporting keeps as they were published, as items of a step."""
 
 from datetime import date
 from typing import Final

@@ -1,4 +1,4 @@
-"""Names of everything that reporting measures."""
+"""Names of reporting's metrics."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 

@@ -1,4 +1,4 @@
-"""The figures of reports, taken apart so that they can be compared one by one."""
+"""Split the figures of reports so that they can be compared one by one."""
 
 from collections import Counter
 from datetime import date, datetime

@@ -1,4 +1,4 @@
-"""The register is whole: what charging's own tables, and the national platform's receipts, show is named in it."""
+"""Check that the register is complete: it names what charging's tables and the national platform's receipts show."""
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""What reporting built and what the national platform holds, against the books: I5's copies and I6."""
+"""Check what reporting built and what the national platform holds against the books: I5's copies and I6."""
 
 from collections import defaultdict
 from collections.abc import Mapping

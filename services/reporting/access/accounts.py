@@ -1,4 +1,4 @@
-"""Accounts of people (账户): made and ended by an operator; and how often one may try to sign in."""
+"""Manage accounts of people (账户), which an operator makes and ends, and limit attempts to sign in."""
 
 import hashlib
 import hmac

@@ -1,4 +1,4 @@
-"""API keys of programs (接口密钥) and links of workers: shown once, kept as hashes; each ends."""
+"""Manage API keys of programs (接口密钥) and links of workers: shown once, stored as hashes, with an end."""
 
 import secrets
 from dataclasses import dataclass

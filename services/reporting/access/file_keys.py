@@ -1,4 +1,4 @@
-"""Registers the keys of the file of access keys with the database, which gives a view for nothing else."""
+"""Register the keys of the access key file with the database, which opens a view for registered credentials only."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Change one's own password: /my-password and /v1/my-password require the old one, and the new one twice."""
+"""Change the viewer's own password: /my-password and /v1/my-password require the old one, and the new one twice."""
 
 from dataclasses import replace
 from typing import Annotated, Final

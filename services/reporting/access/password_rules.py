@@ -1,4 +1,4 @@
-"""Which passwords are refused, and by which rule. Pure: a rule finds what a guesser tries first, and it does not count.
+"""Decide which passwords are refused, and by which rule. Pure: what a guesser tries first does not count as length.
 
 What is left of a password without repetitions, the account's name, common words, rows of the keyboard, sequences and
 dates must still be long. The rules take time in proportion to the length, which a general estimator (zxcvbn) does not.

@@ -1,4 +1,4 @@
-"""Passwords as argon2id hashes. Hashing takes a core for some 50 ms and 64 MiB, so few at once, in threads."""
+"""Hash passwords with argon2id. A hash takes a core for some 50 ms and 64 MiB, so few run at once, in threads."""
 
 import asyncio
 from collections import Counter

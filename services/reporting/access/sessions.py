@@ -1,4 +1,4 @@
-"""Sessions of browsers: a random token in a cookie, its hash here; it ends when idle (30 minutes), and in any case."""
+"""Manage sessions of browsers: a random token in a cookie, stored as a hash; idle and absolute lifetimes end it."""
 
 import secrets
 from typing import Final

@@ -1,4 +1,4 @@
-"""Accounts, keys, links and the access log over HTTP: /v1/accounts, /v1/api-keys, /v1/worker-links, /v1/looks."""
+"""Serve accounts, keys, links and the access log over HTTP: /v1/accounts, /v1/api-keys, /v1/worker-links, /v1/looks."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

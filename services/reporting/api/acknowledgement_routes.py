@@ -1,4 +1,4 @@
-"""Signed acknowledgements (接收确认) over HTTP: what was received from an enterprise for a day."""
+"""Serve signed acknowledgements (接收确认) over HTTP: what was received from an enterprise for a day."""
 
 from typing import Annotated, Final
 

@@ -1,4 +1,4 @@
-"""The JSON interface for the other services and the command; all of it needs the service key."""
+"""Serve the JSON interface for the other services and the command; every route needs the service key."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""The portal's questions over HTTP, version 1: figures, statements, remittances, arrivals, reports; for every reader.
+"""Serve the portal's data over HTTP, version 1: figures, statements, remittances, arrivals, reports; for every reader.
 
 The database limits what a reader sees: every query runs over `viewing`.
 """

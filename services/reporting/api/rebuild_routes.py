@@ -1,4 +1,4 @@
-"""`danbao portal rebuild` over HTTP: empty the read model; the service then projects everything again."""
+"""Empty the read model for `danbao portal rebuild`; the service then projects everything again."""
 
 from collections.abc import Callable
 

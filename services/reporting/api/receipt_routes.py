@@ -1,4 +1,4 @@
-"""Evidence over HTTP within the scope of the reader's key: order receipts, a statement's; and the page /receipt."""
+"""Serve evidence within the scope of the reader's key: order receipts and a statement's; and the page /receipt."""
 
 from dataclasses import dataclass
 from datetime import datetime

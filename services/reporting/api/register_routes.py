@@ -1,4 +1,4 @@
-"""The register's JSON interface, for every viewer within its scope.
+"""Serve the register as JSON, to every viewer within its scope.
 
 The national regulator and provinces change states, each of what it sees; an enterprise reads its own.
 """

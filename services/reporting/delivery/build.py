@@ -1,4 +1,4 @@
-"""Building what is due: a day's reports for each province it says anything about, a declaration for each statement.
+"""Build the reports that are due: one per day and province with figures, and a declaration per statement.
 
 What is due is worked out from the tables, so this step can be run at any time and as often as one likes. A province's
 reports of a day are written in one transaction with the mark that they are; a province whose tokens cannot be

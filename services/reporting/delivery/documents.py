@@ -1,4 +1,4 @@
-"""Figures into documents: the same figures always give the same report, id and bytes included."""
+"""Turn figures into documents: equal figures always give an equal report, id and bytes included."""
 
 import hashlib
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Reconciliation (对账): what the national platform holds against what was sent, and what it finds itself (I6)."""
+"""Reconcile (对账) what the national platform holds with what was sent, and take over what it finds itself (I6)."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""Counts and lists reports, deliveries and receipts: for the status, and for a month's reconciliation."""
+"""Count and list reports, deliveries and receipts for the status and for a month's reconciliation."""
 
 from dataclasses import dataclass
 from datetime import date, datetime

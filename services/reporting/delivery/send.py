@@ -1,4 +1,4 @@
-"""Sending reports: several in flight, the same bytes until there is an answer, with limits on all of it.
+"""Send reports: several in flight, with identical bytes at each retry until there is an answer, within limits.
 
 If the process dies after the platform took a report and before its receipt is kept, the same bytes go again under the
 same key, and the same receipt comes back. A report that cannot be sent, or whose answer cannot be kept, is set aside.

@@ -1,4 +1,4 @@
-"""One report, three forms: JSON, CSV and XLSX, as `?format=` says."""
+"""Answer in one of three formats, JSON, CSV or XLSX, as `?format=` says."""
 
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Final, Literal, TypeVar

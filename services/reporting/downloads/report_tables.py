@@ -1,4 +1,4 @@
-"""The answers as tables for spreadsheets."""
+"""Convert answers to tables for spreadsheets."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""Tables as CSV and XLSX in which nothing runs: what somebody sent stays text, and its control characters are shown.
+"""Write tables as CSV and XLSX without formulas: received values stay text, and control characters are shown.
 
 CSV is UTF-8 with a byte order mark; a cell that a spreadsheet would take for a formula gets an apostrophe. In XLSX
 every text is a text cell. Counts are numbers in both, and money has all its places.

@@ -1,4 +1,4 @@
-"""For an enterprise about its own stream: what arrives, its numbers, and a dry run of an event."""
+"""Show an enterprise its own stream: what arrives, its numbers, and a dry run of an event."""
 
 import json
 from base64 import b64encode

@@ -1,4 +1,4 @@
-"""Evidence: how far the log is, its newest checkpoint with the signatures, how it grew; and a worker's own receipts."""
+"""Show evidence: the log's size, growth and newest checkpoint with its signatures; and a worker's own receipts."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta

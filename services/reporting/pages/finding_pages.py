@@ -1,4 +1,4 @@
-"""The register: filters, one finding with its evidence side by side, and changes of its state."""
+"""Show the register: filters, one finding with its evidence side by side, and changes of its state."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""API keys and the access log, for those who may see them."""
+"""Show API keys and the access log to those who may see them."""
 
 from typing import Annotated
 

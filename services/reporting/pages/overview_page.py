@@ -1,4 +1,4 @@
-"""The first page of those who see the whole country."""
+"""Show the first page to those who see the whole country."""
 
 from collections.abc import Collection, Sequence
 

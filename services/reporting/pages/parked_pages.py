@@ -1,4 +1,4 @@
-"""Parked events of an enterprise's own stream: a list by reason, one with its bytes, and a download of these."""
+"""Show an enterprise's parked events: a list by reason, one event with its bytes, and their download."""
 
 from base64 import b64decode
 from dataclasses import dataclass

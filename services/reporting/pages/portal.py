@@ -1,4 +1,4 @@
-"""Puts the pages together; a page that cannot be shown says so in the reader's language."""
+"""Compose the pages; a page that cannot be shown says so in the reader's language."""
 
 from collections.abc import Sequence
 from typing import Final

@@ -1,4 +1,4 @@
-"""The page /receipt: identical bytes for everybody, self-contained, with no address that it could call."""
+"""Serve the page /receipt: identical bytes for everybody, self-contained, with no address that it could call."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""A day's coverage report as it was sent, with its receipt: for those who see the province whole."""
+"""Show a day's coverage report as it was sent, with its receipt, to those who see the whole province."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Addresses around a sheet: its own, its neighbours', its parents', and its downloads."""
+"""Build the addresses around a sheet: its own, its neighbours', its parents', and its downloads."""
 
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta

@@ -1,4 +1,4 @@
-"""Overview, province, enterprise, industry, day and month: one shape each, out of one question."""
+"""Show provinces, enterprises, industries, days and months as sheets of one shape, from one query."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date

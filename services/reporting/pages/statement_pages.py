@@ -1,4 +1,4 @@
-"""Statements: the list with the state of each, and one with everything behind it."""
+"""Show statements: the list with the state of each, and one with everything behind it."""
 
 from collections.abc import Sequence
 from typing import Annotated, Final, get_args

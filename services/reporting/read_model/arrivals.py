@@ -1,4 +1,4 @@
-"""What arrived in the last minutes, by enterprise, minute and outcome; kept for a day, and not part of a rebuild.
+"""Count recent arrivals by enterprise, minute and outcome; kept for a day, and not part of a rebuild.
 
 Fed by the manifests of batches. The minute is that of the manifest's record, so a topic that is read again gives equal
 counts; what is older than a day when it is read is left out.

@@ -1,4 +1,4 @@
-"""The first page: the last closed day, the map of the country, the months, what is open."""
+"""Query the first page: the last closed day, the map of the country, the months, the open discrepancies."""
 
 from collections.abc import Mapping
 from datetime import date, datetime

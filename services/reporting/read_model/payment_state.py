@@ -1,4 +1,4 @@
-"""Payment state of a statement: the ledger's answer, with what the read model holds of the statement."""
+"""Join the ledger's payment state of a statement with what the read model holds of it."""
 
 from collections.abc import Iterable, Mapping
 from datetime import date

@@ -1,4 +1,4 @@
-"""What the questions answer, for pages and API alike: frozen documents.
+"""Response documents of the queries, for pages and API alike; frozen.
 
 Money is whole numbers of 0.0001 yuan inside; in JSON it is a decimal string under a name that ends in `_yuan`.
 """

@@ -1,4 +1,4 @@
-"""Reports to the national platform, as they were sent, with how far their sending is."""
+"""Query reports to the national platform, as they were sent, with the state of their delivery."""
 
 import json
 from dataclasses import dataclass

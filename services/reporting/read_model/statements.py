@@ -1,4 +1,4 @@
-"""Statements and remittances, as lists with a cursor and one by one. The ledger answers for the state of payment."""
+"""Query statements and remittances, as lists with a cursor and one by one. The ledger has the state of payment."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

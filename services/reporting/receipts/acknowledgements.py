@@ -1,4 +1,4 @@
-"""Acknowledgements (接收确认): what was received from an enterprise for a closed day; nothing is kept here."""
+"""Build acknowledgements (接收确认) of what was received from an enterprise for a closed day; none is stored."""
 
 from datetime import date
 

@@ -1,4 +1,4 @@
-"""Order receipts (参保凭证): put together from charging's proofs and the ledger's log; nothing is kept here."""
+"""Build order receipts (参保凭证) from charging's proofs and the ledger's log; nothing is stored here."""
 
 from collections import defaultdict
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Discrepancies (差异): what does not agree is named once and stays; sightings, and states as a history, are added.
+"""Register discrepancies (差异): each is named once and stays; sightings, and states as a history, are added.
 
 Found again with the same identity it is seen again. One that was corrected and is found again is opened again; what
 somebody has explained or confirmed stays so.

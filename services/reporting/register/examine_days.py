@@ -1,4 +1,4 @@
-"""Examining closed days, in their order, for the register: charging's findings, history, injuries, others' totals.
+"""Examine closed days, in their order, for the register: charging's findings, history, injuries, others' totals.
 
 What is due is worked out from the tables. A day is examined in one transaction with the mark that it is. Days are
 examined in their order, for each is judged by those before it: while charging does not answer, a day waits and those

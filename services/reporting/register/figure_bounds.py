@@ -1,4 +1,4 @@
-"""Bounds of the figures that are added up, far above what the whole country has in a day or a month.
+"""Bounds of figures before they are added up, far above what the whole country has in a day or a month.
 
 A column holds 2^63 - 1, and so does the sum of many rows: one absurd figure that fits its column would make the sum
 of the good ones overflow. Such a day or statement is set aside before anything of it is added.

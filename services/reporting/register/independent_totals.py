@@ -1,4 +1,4 @@
-"""Other people's counts of a day against what was received of it, once it is closed and again when more has come."""
+"""Compare independent counts of a day with the events received: at its close, and again when more have come."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import date

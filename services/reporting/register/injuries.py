@@ -1,4 +1,4 @@
-"""Injury notices (一键报案) against orders: was there one, and was it sent before the notice?
+"""Check injury notices (一键报案) against orders: was there one, and was it sent before the notice?
 
 A notice is checked when the day of the injury is examined, or at once when it is already, and again after each
 further day while an order may still come. What an order's acceptance is known by is the earliest time at which it can

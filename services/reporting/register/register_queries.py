@@ -1,4 +1,4 @@
-"""The register (差异登记) for its readers: lists with a cursor, one finding with its history, a change of state."""
+"""Query the register (差异登记): lists with a cursor, one finding with its history; and change a finding's state."""
 
 from dataclasses import dataclass
 from datetime import date, datetime

@@ -1,4 +1,4 @@
-"""Reporting's items that are set aside: each is the finding `unbuildable` in the register until it is done."""
+"""Set aside items that cannot be processed: each is the finding `unbuildable` in the register until it is done."""
 
 import asyncio
 from enum import StrEnum

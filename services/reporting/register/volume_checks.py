@@ -1,4 +1,4 @@
-"""What each day received, as the register's detectors remember it, and what its history makes of a day."""
+"""Store what each day received and judge a day's volume by its history."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping

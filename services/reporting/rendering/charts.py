@@ -1,4 +1,4 @@
-"""Drawings as SVG made by the server: they work without a script, print, and grow with their place.
+"""Draw charts as SVG on the server: they work without a script, print, and scale with their place.
 
 Places along x are per cent and along y pixels, so letters keep their size on a phone and on a desk screen. Nothing is
 inline style: the content policy allows none. Each mark has a <title>, which a screen reader says and a mouse shows.

@@ -1,4 +1,4 @@
-"""The map of China by province: every reporting unit is a link, shaded by its figure.
+"""Draw the map of China by province: every reporting unit is a link, shaded by its figure.
 
 The outlines were drawn by tools/draw_map.py. The Corps (66) has no outline and is listed in the table next to
 the map; Taiwan, Hong Kong and Macau are no reporting units and are drawn without a figure.

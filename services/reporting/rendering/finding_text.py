@@ -1,4 +1,4 @@
-"""A finding in the reader's words: one sentence of its kind, and its evidence, declared next to received.
+"""Write a finding in the reader's language: one sentence of its kind, and its evidence, declared next to received.
 
 The register keeps a sentence in English, made where the finding was made; here a sentence is built from its figures. A
 kind that has no sentence here, or whose figures are incomplete, is shown as the register has it.

@@ -1,4 +1,4 @@
-"""The frame of every page: language, navigation by role, the content policy; and the static files."""
+"""Render the frame of every page: language, navigation by role, content policy; and serve the static files."""
 
 import hashlib
 from collections.abc import Mapping, Sequence

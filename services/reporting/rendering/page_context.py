@@ -1,4 +1,4 @@
-"""What every page's route has at hand, and the parts of addresses that several of them take."""
+"""Dependencies of every page's route, and the parameters that several of them take."""
 
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass

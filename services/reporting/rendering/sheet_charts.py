@@ -1,4 +1,4 @@
-"""Sheets as drawings: the line of days, the bars of hours."""
+"""Draw the charts of a sheet: the line of days, the bars of hours."""
 
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta

@@ -1,4 +1,4 @@
-"""Everything the portal says, in two languages, one at a time: texts.toml holds both side by side.
+"""Translate the portal's texts: texts.toml holds both languages side by side, and a page shows one.
 
 A key is its section and its name: `t("state.open")`. Names that come from data (provinces, industries, enterprises)
 have their own functions; an unknown code is shown as it is.
