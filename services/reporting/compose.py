@@ -60,7 +60,7 @@ from shared.runtime.service import Service
 
 WORK_CONNECTIONS = 8
 POLL_SECONDS = 0.5
-"""How long news may go unnoticed when nobody wakes the work that is due."""
+"""Seconds between checks for due work when nothing wakes them."""
 REQUEST_CONNECTIONS = 4
 """Connections for signing in and for the other services."""
 PORTAL_CONNECTIONS = 8
@@ -95,7 +95,7 @@ def read_topics(intake: Intake, pool: Pool, settings: ReportingSettings, authors
 
 @dataclass(frozen=True, slots=True)
 class Connections:
-    """What reporting opens once: pools for its work, requests and the portal's own login; the other services."""
+    """Resources that reporting opens once: pools for work, requests and the portal login; clients of services."""
 
     engine: AsyncEngine
     requests: AsyncEngine

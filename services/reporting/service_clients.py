@@ -39,7 +39,7 @@ class Cover(Struct, frozen=True, kw_only=True):
 
 
 class LogState(Struct, frozen=True):
-    """How far the evidence log is, in entries; `witness` is who cosigned last."""
+    """State of the evidence log, in entries; `witness` cosigned last."""
 
     entries: int
     signed: int | None
@@ -55,7 +55,7 @@ class DayCheckpoint(Struct, frozen=True):
 
 
 class ReceivedDay(Struct, frozen=True):
-    """What charging received of an enterprise for a counted day."""
+    """Events that charging received from an enterprise for a counted day."""
 
     received: dict[str, int]
     series: dict[str, str]
@@ -156,7 +156,7 @@ class Sources:
             raise WrongAnswer(f"charging: employee exclusions of {day} in {province} are not of their type") from error
 
     async def findings(self, day: date) -> DayFindings:
-        """What charging names of a counted day; it goes over all rows of the day."""
+        """Charging's findings of a counted day; charging reads all rows of the day."""
         answers = await self._charging.get_all_patiently(f"/v1/days/{day}/findings")
         try:
             of_deployments = [msgspec.convert(answer, DayFindings) for answer in answers]
@@ -193,12 +193,12 @@ class Sources:
         return answer is not None and answer.get("state") == "closed"
 
     async def received(self, enterprise: str, day: date) -> ReceivedDay | None:
-        """What charging received of an enterprise for a counted day."""
+        """Events that charging received from an enterprise for a counted day."""
         answer = await self._charging.of(enterprise).find(f"/v1/enterprises/{enterprise}/received/{day}")
         return None if answer is None else read_as(ReceivedDay, "charging", answer)
 
     async def log_state(self) -> LogState:
-        """How far the evidence log is."""
+        """State of the evidence log."""
         return read_as(LogState, "ledger", (await self._ledger.get("/v1/status")).get("log"))
 
     async def checkpoint(self, day: date) -> DayCheckpoint | None:

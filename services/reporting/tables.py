@@ -135,7 +135,7 @@ _NAMED: Final = ("kind", "key", "report_id", "period", "province", "enterprise",
 
 
 _FINDING: Final = {**dict.fromkeys(_NAMED, Text), "day": Date, "count": BigInteger, "evidence": JSONB}
-"""What is said of a discrepancy when it is found."""
+"""Columns of a discrepancy that are set when it is found."""
 
 
 DISCREPANCY: Final = Table(

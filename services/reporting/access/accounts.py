@@ -44,7 +44,7 @@ OF_ADDRESS: Final = Patience(free=100, longest=4)
 """Attempts from one address at accounts that do not know it. A few seconds, and no more: others are behind it, too."""
 
 What = Literal["attempted", "signed_in", "password_changed", "link_opened"]
-"""What the service writes down itself; of accounts and keys that are made and ended the database's functions do."""
+"""Events that the service logs itself; the database's functions log the making and ending of accounts and keys."""
 NAME: Final = re.compile(r"^[a-z0-9][a-z0-9._@-]{0,63}$")
 _ADD: Final = text("select reporting.add_account(:credential, :name, :role, :scope, :hash)")
 _LIST: Final = text("select * from reporting.list_accounts(:credential)")
@@ -149,7 +149,7 @@ async def _change(engine: AsyncEngine, name: str, new_hash: str | None, actor: V
 
 
 async def check_password(engine: AsyncEngine, passwords: Passwords, name: str, password: str, address: str) -> bool:
-    """Whether somebody signs in with the password of an account that is not disabled; raises Throttled."""
+    """Check the password of an account that is not disabled and log the sign-in; raises Throttled."""
     if not await is_password_of(engine, passwords, name, password, address):
         return False
     async with engine.begin() as connection:

@@ -15,7 +15,7 @@ from shared.domain.errors import Refused
 from shared.runtime.access import sha256_hex
 
 PREFIX: Final = "danbao_"
-"""What a key begins with, so that scanners for leaked keys recognise one."""
+"""Prefix of a key, so that scanners for leaked keys recognise one."""
 KEY_DAYS: Final = 90
 """A key is valid for so long where nobody says how long; a link likewise."""
 LINK_DAYS: Final = 7
@@ -94,7 +94,7 @@ async def add_link(engine: AsyncEngine, maker: Viewer, worker: str, enterprise: 
 
 
 def address_of_link(place: str, link: NewKey) -> str:
-    """Where a worker opens it; `place` is any address of the portal."""
+    """The address at which a worker opens a link; `place` is any address of the portal."""
     return urljoin(place, f"/w/{link.key}")
 
 

@@ -35,7 +35,7 @@ _READING: Final = {"GET", "HEAD"}
 
 
 class Access:
-    """What routes depend on: `access.viewer`, `access.require(...)`, `access.form`."""
+    """Dependencies of routes: `access.viewer`, `access.require(...)`, `access.form`."""
 
     def __init__(self, engine: AsyncEngine, keys: AccessKeys) -> None:
         self._engine, self._keys = engine, keys
@@ -53,7 +53,7 @@ class Access:
         raise HTTPException(303, "change the password first", {"Location": OWN_PAGE, "Cache-Control": "no-store"})
 
     async def person(self, request: Request) -> Viewer:
-        """Who is signed in to an account, though it must change its password; 403 for a key and for a worker's link."""
+        """The viewer signed in to an account, even if it must change its password; 403 for a key or a worker's link."""
         viewer = await self._signed_in(request)
         if _shown_key(request) or viewer.role is Role.WORKER:
             raise HTTPException(403, "only an account has a password: sign in to it")
@@ -73,7 +73,7 @@ class Access:
         raise HTTPException(303, "sign in first", {"Location": f"/sign-in{where}", "Cache-Control": "no-store"})
 
     async def identify(self, request: Request) -> Caller | None:
-        """Who shows a known key or session, for the gate; it reads headers only."""
+        """The holder of a known key or session, for the gate; it reads headers only."""
         reader = self._keys.find(request)
         if reader is not None and reader.scopes & FULL:
             return Caller(reader.name, is_service=True)
@@ -126,7 +126,7 @@ def _shown_key(request: Request) -> str:
 
 
 async def form_fields(request: Request) -> dict[str, str]:
-    """What a form says, for a route whose viewer is known: that has checked the token of a session."""
+    """The fields of a form, for a route whose viewer is known: that dependency has checked the session's token."""
     if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         return {}
     length = request.headers.get("content-length", "")
@@ -178,7 +178,7 @@ def _full_name(request: Request, name: str) -> str:
 
 
 def local_path(wanted: str) -> str:
-    """Where to go after the sign-in: a path of ours, else the first page."""
+    """The page after the sign-in: a path of the portal, else the first page."""
     parts = urlsplit(wanted)
     is_ours = wanted.isprintable() and "\\" not in wanted and not parts.scheme and not parts.netloc
     return wanted if is_ours and wanted.startswith("/") and not wanted.startswith("//") else "/"

@@ -13,7 +13,7 @@ from services.reporting.access.password_rules import LONGEST, check_fit, normali
 from shared.domain.errors import Retry
 
 AT_ONCE: Final = 2
-"""Who comes while so many are hashed waits: more would take the service's memory."""
+"""Hashes at once; further requests wait, since more would take the service's memory."""
 MOST_WAITING: Final = 8
 """Requests beyond so many waiting get 503: a flood of passwords must not make a queue without end."""
 MOST_WAITING_OF_ADDRESS: Final = 4

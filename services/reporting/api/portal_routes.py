@@ -84,7 +84,7 @@ class Remittances(Answer):
 
 
 class Evidence(Answer):
-    """How far the evidence log is, in entries: all, those a checkpoint signs, those a witness has cosigned."""
+    """The evidence log's entries: all, those a checkpoint signs, those a witness has cosigned."""
 
     entries: Annotated[int, Field(examples=[912])]
     signed: int | None
@@ -249,7 +249,7 @@ def _add_money_and_arrivals(router: APIRouter, portal: PortalContext) -> None:
         enterprise: AnyUscc = None,
         minutes: Annotated[int, Query(ge=1, le=MINUTES)] = 60,
     ) -> Arrivals:
-        """What arrived in the last minutes, by enterprise, minute and outcome; a province is not shown any."""
+        """Events that arrived in the last minutes, by enterprise, minute and outcome; none for a province."""
         where, now = place_of(viewer, None, enterprise), clock.now()
         async with viewing(portal.engine, viewer) as connection:
             return Arrivals(as_of=now, arrivals=await read_arrivals(connection, now, minutes, where.enterprise))

@@ -70,7 +70,7 @@ select (select count(*) from reporting.report) as reports,
 
 
 async def count_all(connection: AsyncConnection) -> dict[str, int]:
-    """How much there is; `pending` is what is due and has no answer yet, built or not, and is not set aside."""
+    """Counts for the status; `pending` is what is due without an answer yet, built or not, and not set aside."""
     counts = dict((await connection.execute(_COUNTS)).mappings().one())
     due = counts["undelivered"] + counts["unbuilt_days"] + counts["undeclared"]
     return counts | {"pending": due - counts.pop("unreportable")}
@@ -93,7 +93,7 @@ select (select count(*) from reporting.delivery d join reporting.report r using 
 
 
 async def count_unfinished(connection: AsyncConnection, period: str) -> int:
-    """What of a month is still to be built or answered; what is set aside is a finding and holds up no other."""
+    """Items of a month still to be built or answered; an item set aside is a finding and holds up no other."""
     return int(await connection.scalar(_UNFINISHED, {"period": period}) or 0)
 
 

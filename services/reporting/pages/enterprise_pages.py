@@ -84,7 +84,7 @@ async def _newest_day(context: PageContext, viewer: Viewer) -> date | None:
 
 @dataclass(frozen=True, slots=True)
 class MinuteShown:
-    """What arrived in a minute, by outcome."""
+    """Events that arrived in a minute, by outcome."""
 
     at: str
     counts: dict[str, int]
@@ -183,7 +183,7 @@ class _Tried(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class TrialShown:
-    """What would become of an event, in the reader's language."""
+    """The result that an event would get, in the reader's language."""
 
     outcome: str
     tone: str

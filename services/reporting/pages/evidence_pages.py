@@ -106,7 +106,7 @@ def _draw(grown: list[GrowthShown], t: Translator) -> Markup:
 
 @dataclass(frozen=True, slots=True)
 class SignatureShown:
-    """Who signed a checkpoint, as the log or as a witness, and when the witness says that it did."""
+    """Signer of a checkpoint, as the log or as a witness, with the witness's time."""
 
     name: str
     role: str
@@ -114,7 +114,7 @@ class SignatureShown:
 
 
 def _signatures(note: str) -> list[SignatureShown]:
-    """Who signed; a witness's line says when, in its first eight bytes."""
+    """Signers of a note; a witness's signature has the time in its first eight bytes."""
     signatures: list[SignatureShown] = []
     for signature in Note.parse(note.encode()).signatures:
         is_witness = len(signature.signature) > 64

@@ -43,7 +43,7 @@ def _rank(part: MapPart) -> tuple[bool, int, str]:
 
 
 def _value(part: MapPart, shade: str) -> int:
-    """What the map is shaded by, as a whole number: workers, 0.0001 yuan, or ten-thousandths."""
+    """The figure that shades the map, as an integer: workers, 0.0001 yuan, or ten-thousandths."""
     if part.figures is None:
         return 0
     match shade:

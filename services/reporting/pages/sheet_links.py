@@ -41,7 +41,7 @@ def _main(place: Where) -> str | None:
 
 
 def parameters_of(place: Where) -> dict[str, str | None]:
-    """What narrows the page further: parameters of its address."""
+    """Parameters of the address that narrow the page further."""
     return {name: getattr(place, name) for name in PARTS if name != _main(place)}
 
 

@@ -13,7 +13,7 @@ from services.reporting.register.figure_bounds import check_day, check_statement
 from shared.contracts.manifests import DayClosed, Outcome, StatementIssued, Total
 
 ASSESSED = "assessed:"
-"""How the reason of a total starts whose orders are presumed (shared/contracts/manifests.py)."""
+"""Prefix of the reason of totals of presumed orders (shared/contracts/manifests.py)."""
 Row = dict[str, date | str | int | list[int] | None]
 Place = tuple[date, str, str, str]
 """Insured day, province, enterprise, industry."""
@@ -70,7 +70,7 @@ async def project_statement(connection: AsyncConnection, statement: StatementIss
 
 
 def place_of(total: Total) -> Place | None:
-    """Where a total belongs; None for one that no place can be given (an event without a province carries no money)."""
+    """The place of a total; None for a total without one (an event without a province carries no money)."""
     if total.insured_on is None or total.province is None or total.industry is None:
         return None
     return total.insured_on, total.province, total.enterprise, total.industry

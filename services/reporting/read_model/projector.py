@@ -68,7 +68,7 @@ class Projector:
         return await self.count_due()
 
     async def count_due(self) -> dict[str, int]:
-        """How many closed days and statements there are, and how many are not in the model yet and not set aside."""
+        """Count closed days and statements, and those that are neither in the model yet nor set aside."""
         async with self._engine.connect() as connection:
             row = (await connection.execute(_COUNTS)).mappings().one()
         return dict(row)

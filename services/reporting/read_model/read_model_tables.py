@@ -9,7 +9,7 @@ from services.reporting.tables import METADATA
 
 _PLACE: Final = ("province", "enterprise", "industry")
 COUNTS: Final = ("charged", "reversed", "presumed", "excluded", "premium")
-"""What is counted of a place: orders, and 0.0001 yuan of premium."""
+"""Figures of a place: orders, and premium in 0.0001 yuan."""
 
 
 def _table(name: str, dates: tuple[str, ...], texts: tuple[str, ...], numbers: tuple[str, ...]) -> Table:
@@ -54,7 +54,7 @@ PROJECTED: Final = (
     DAY_PROJECTED, DAILY_SUM, DAILY_REASON, PARTICIPATION, DAILY_HOURS, FIRST_TIME, MONTHLY_SUM, WHOLE_SUM,
     MONTHLY_FIRST_TIME, STATEMENT_SUM,
 )  # fmt: skip
-"""What a rebuild empties: all of it follows from the messages that reporting keeps."""
+"""Tables that a rebuild empties: all of them follow from the messages that reporting keeps."""
 REMITTANCE: Final = Table(
     "remittance",
     METADATA,

@@ -31,7 +31,7 @@ class Answer(BaseModel):
 
 
 class Where(Answer):
-    """What a sheet is about; what is not named is all of it."""
+    """Scope of a sheet; a name that is not set means all."""
 
     province: Province | None = None
     enterprise: Uscc | None = None

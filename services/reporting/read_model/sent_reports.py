@@ -67,7 +67,7 @@ async def find_report(connection: AsyncConnection, report_id: str) -> Report | N
 
 @dataclass(frozen=True, slots=True)
 class SentReport:
-    """How far a report is: the delivery's state and, once there is one, the receipt."""
+    """Progress of a report: the delivery's state and, once there is one, the receipt."""
 
     report_id: str
     kind: str

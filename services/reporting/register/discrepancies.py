@@ -25,7 +25,7 @@ from services.reporting.tables import (
 from shared.contracts.findings import Finding, FindingKind, OrderRef
 
 SYSTEM: Final = "danbao"
-"""Who opens and resolves what the program finds."""
+"""Actor that opens and resolves the program's own findings."""
 OF_RECONCILIATION: Final = (
     FindingKind.ORDERS,
     FindingKind.EXACT_YUAN,
@@ -37,8 +37,8 @@ OF_RECONCILIATION: Final = (
 )
 """Those that a later reconciliation of the month may find gone."""
 EvidenceValue = str | int | list[str]
-_BESIDE: Final = ("key", "count", "evidence", "orders")
-"""What is no part of the identity of a discrepancy without a key."""
+_OUTSIDE_IDENTITY: Final = ("key", "count", "evidence", "orders")
+"""Fields that are no part of the identity of a discrepancy without a key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ class Discrepancy:
 
     @classmethod
     def of(cls, finding: Finding) -> "Discrepancy":
-        """What charging names, as the register keeps it."""
+        """A finding of charging in the register's form."""
         return cls(
             kind=finding.kind,
             key=finding.key,
@@ -76,10 +76,10 @@ class Discrepancy:
 
     @property
     def identity(self) -> str:
-        """SHA-256 of what makes it this one, in hex."""
+        """SHA-256 of the identifying fields, in hex."""
         if self.key is not None:
             return identity_of(self.kind, self.key)
-        facts = {name: value for name, value in asdict(self).items() if name not in _BESIDE}
+        facts = {name: value for name, value in asdict(self).items() if name not in _OUTSIDE_IDENTITY}
         return _sha256(json.dumps(facts, default=str, sort_keys=True))
 
     @property

@@ -66,7 +66,7 @@ class SetAsideGauge:
 
 
 def key_of(step: str, name: str) -> str:
-    """What identifies the finding of an item that is set aside."""
+    """Identity of the finding of an item that is set aside."""
     return f"{step}.{name}"
 
 

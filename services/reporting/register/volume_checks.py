@@ -93,7 +93,7 @@ def _with_sums(history: History) -> History:
 
 
 def judge(days: list[date], history: History, is_regular: Callable[[date], bool]) -> Iterator[Discrepancy]:
-    """What of the last of the days is implausible, place by place; a place counts from its first order on."""
+    """Implausible figures of the last of the days, by place; a place counts from its first order on."""
     *before, day = days
     for place, figures in sorted(history.items(), key=str):
         known = [earlier for earlier in before if earlier >= min(figures)]

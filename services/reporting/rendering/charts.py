@@ -133,7 +133,7 @@ def _labels(marks: Sequence[Mark], every: int, x_of: Callable[[int], float]) -> 
 
 
 def _hit(mark: Mark, x: float, width: float) -> Markup:
-    """Where a pointer or the keyboard finds the mark."""
+    """The area in which a pointer or the keyboard finds the mark."""
     area = Markup('<rect class="hit" x="{:.2f}%" y="{}" width="{:.2f}%" height="{}"/>').format(
         x, TOP, width, HEIGHT - TOP - BOTTOM
     )

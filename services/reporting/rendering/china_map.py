@@ -24,7 +24,7 @@ _HATCH: Final = Markup(
 
 @dataclass(frozen=True, slots=True)
 class Shade:
-    """How one province is drawn: its value (None: not in the pilot), what is said of it, where it leads."""
+    """One province as drawn: its value (None: not in the pilot), its label, its link."""
 
     value: int | None
     said: str

@@ -26,7 +26,7 @@ _TIMES: Final = frozenset({"noticed_at", "injured_at", "recorded_at"})
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a finding rests on: (heading, facts) of two sides or of none, the rest, and orders by delay."""
+    """The evidence of a finding: (heading, facts) of two sides or of none, the rest, and orders by delay."""
 
     sides: list[tuple[str, list[tuple[str, str]]]]
     rest: list[tuple[str, str]]

@@ -81,7 +81,7 @@ class PageRenderer:
         }  # fmt: skip
 
     def translator(self, request: Request) -> Translator:
-        """What is said in the language of this request."""
+        """The texts in the language of this request."""
         return self._speech[language_of(request)]
 
     def page(self, request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
@@ -123,7 +123,7 @@ class PageRenderer:
 
 
 def language_of(request: Request) -> Language:
-    """As the address says, else as the cookie does, else Chinese."""
+    """The language that the address names, else the cookie's, else Chinese."""
     for wanted in (request.query_params.get("lang"), request.cookies.get(COOKIE)):
         for language in LANGUAGES:
             if wanted == language:
@@ -172,7 +172,7 @@ def _tabs(request: Request, viewer: Viewer, t: Translator) -> Sequence[Tab]:
 
 
 def home_of(viewer: Viewer) -> str:
-    """Where a viewer begins."""
+    """The first page of a viewer."""
     match viewer.role:
         case Role.PROVINCE:
             return f"/provinces/{viewer.scope}"

@@ -31,7 +31,7 @@ def read_texts(file: Path = TEXTS) -> dict[str, tuple[str, str]]:
 
 
 class Translator:
-    """What is said in one language."""
+    """The texts of one language."""
 
     def __init__(
         self, language: Language, texts: Mapping[str, tuple[str, str]], enterprises: Mapping[str, str]
