@@ -1,4 +1,4 @@
-"""What the portal says of findings, and how it draws days: out of texts and figures alone."""
+"""The portal's sentences of findings and its charts of days, from texts and figures alone."""
 
 from datetime import date
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a page costs does not grow with what there is: a few indexed queries, with a year in the model as with two
+"""The cost of a page does not grow with the data: a few indexed queries, with a year in the model as with two
 months, counted as blocks that PostgreSQL touches."""
 
 import json

@@ -1,4 +1,4 @@
-"""A quarter through charging and the register: nobody who leaves nothing out is ever named; one order dropped is.
+"""A quarter through charging and the register: complete data give no finding; one dropped order does.
 
 `test_reporting_quarter.py` holds larger days against their own history.
 """

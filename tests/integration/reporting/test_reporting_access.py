@@ -1,4 +1,4 @@
-"""Who gets in: accounts, passwords, sessions, form tokens; and what a viewer's connection sees."""
+"""Authentication: accounts, passwords, sessions, form tokens; and what a viewer's connection sees."""
 
 import hashlib
 import hmac

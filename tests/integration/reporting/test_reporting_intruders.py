@@ -1,4 +1,4 @@
-"""Somebody tries to see, change or stop what is not his: by guessed ids, cursors, others' scopes, wrong passwords."""
+"""An intruder tries to see, change or stop others' data: by guessed ids, cursors, others' scopes, wrong passwords."""
 
 import asyncio
 import time

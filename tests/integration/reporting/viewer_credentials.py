@@ -1,4 +1,4 @@
-"""Viewers whom the database knows, without the way through the door."""
+"""Make viewers that the database knows, without signing in."""
 
 import secrets
 
