@@ -33,7 +33,7 @@ def set_up(
     from shared.runtime.command_settings import CommandSettings
 
     report = run_work(work(CommandSettings(), removes=removes))
-    _tell(report.changed, report.strange)
+    _report(report.changed, report.strange)
     return Exit.FAILED if any(not line.startswith("topic ") for line in report.strange) else Exit.OK
 
 
@@ -44,7 +44,7 @@ def check() -> int:
     from shared.runtime.command_settings import CommandSettings
 
     report = run_work(work(CommandSettings()))
-    _tell(report.changed, report.strange)
+    _report(report.changed, report.strange)
     return Exit.FAILED if report.changed or report.strange else Exit.OK
 
 
@@ -56,7 +56,7 @@ def show_rights() -> int:
     return Exit.OK
 
 
-def _tell(changed: list[str], strange: list[str]) -> None:
+def _report(changed: list[str], strange: list[str]) -> None:
     for line in changed:
         print(line)
     for line in strange:
