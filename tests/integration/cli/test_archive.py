@@ -141,7 +141,7 @@ async def test_files_are_given_up_only_after_their_time(shelf: Shelf) -> None:
     await shelf.archive.prune(DAY)
     assert not shelf.day.exists()
     assert [state["state"] for state in await shelf.archive.states()] == ["pruned"]
-    with pytest.raises(Refused, match="given up"):
+    with pytest.raises(Refused, match="was pruned"):
         await shelf.archive.restore(DAY, nothing)
     assert await shelf.archive.past_retention(date(2040, 1, 1), 1826) == []
 
