@@ -9,7 +9,7 @@ def chance_noticed(request_rate: float, hit: int) -> float:
     return -expm1(hit * log1p(-request_rate))
 
 
-def share_to_ask(hit: int, noticed: float) -> float:
+def share_to_request(hit: int, noticed: float) -> float:
     """The share of workers that must request receipts: 1 - (1 - noticed)^(1 / hit)."""
     return -expm1(log1p(-noticed) / hit)
 

@@ -15,7 +15,7 @@ from random import Random
 
 import pytest
 
-from tests.attacks.http.raw_requests import chance_noticed, fewest_hit, hit_at_random, is_noticed, share_to_ask
+from tests.attacks.http.raw_requests import chance_noticed, fewest_hit, hit_at_random, is_noticed, share_to_request
 
 DROPPED, NOTICED = 0.01, 0.99
 ORDERS_A_WORKER = 20
@@ -39,14 +39,14 @@ def test_the_share_of_workers_that_must_ask(orders: int, how: str, hit: int, sha
         "all of few workers": fewest_hit(orders, ORDERS_A_WORKER, DROPPED),
     }[how]
     assert hits == hit
-    assert share_to_ask(hit, NOTICED) == pytest.approx(share, rel=2e-3)
-    assert chance_noticed(share_to_ask(hit, NOTICED), hit) == pytest.approx(NOTICED)
+    assert share_to_request(hit, NOTICED) == pytest.approx(share, rel=2e-3)
+    assert chance_noticed(share_to_request(hit, NOTICED), hit) == pytest.approx(NOTICED)
 
 
 @pytest.mark.parametrize(("orders", "days"), [(10_000, 4_000), (1_000_000, 200)])
 @pytest.mark.parametrize("noticed", [0.5, NOTICED])
 def test_days_that_are_played_agree_with_the_formula(orders: int, days: int, noticed: float) -> None:
     """Seeded; within four standard errors."""
-    rng, request_rate = Random(20_261_123), share_to_ask(hit_at_random(orders, ORDERS_A_WORKER, DROPPED), noticed)
+    rng, request_rate = Random(20_261_123), share_to_request(hit_at_random(orders, ORDERS_A_WORKER, DROPPED), noticed)
     seen = sum(is_noticed(rng, orders, ORDERS_A_WORKER, DROPPED, request_rate) for _ in range(days)) / days
     assert abs(seen - noticed) <= 4 * sqrt(noticed * (1 - noticed) / days)
