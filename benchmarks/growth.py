@@ -1,8 +1,8 @@
 """Measures whether an order costs more the more orders the table holds: one insured day, written from memory.
 
 Two writers, each a process with charging's own reader and writer: rows, key, leaves, root, manifest, positions and
-outbox in each transaction, fsync on. There is no broker. Orders are read from bytes beside the writing, and only the
-writing is timed.
+outbox in each transaction, fsync on. There is no broker. Orders are read from bytes in memory, and only the writing
+is timed.
 
 The first rows are left out: until the first checkpoint the disk has nothing to write but WAL, and no page is written
 whole. A checkpoint is requested after a tenth of the rows and at the beginning of the second and the last third of the

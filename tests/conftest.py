@@ -1,4 +1,4 @@
-"""Fixtures that every room of tests may ask for, and the choice of the broker they run on."""
+"""Fixtures of all tests, and the choice of the broker they run on."""
 
 import signal
 from collections.abc import AsyncIterator, Iterator
@@ -120,14 +120,14 @@ def broker_kind(pytestconfig: pytest.Config) -> Kind:
 
 @pytest.fixture(scope="session")
 def broker(broker_kind: Kind, pytestconfig: pytest.Config) -> Iterator[Broker]:
-    """One broker for the whole run; a test that uses it takes topic names of its own."""
+    """One broker for the whole run; a test that uses it takes names that no other test takes."""
     with kafka_broker(broker_kind, pytestconfig.stash[NAMED]) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def erased_kafka() -> Iterator[ApacheKafka]:
-    """An Apache Kafka beside `broker`, for tests one after the other: a new one each time would take too long."""
+    """A second Apache Kafka, for tests that empty it one after the other: a new one each time would take too long."""
     with ApacheKafka() as server:
         yield server
 

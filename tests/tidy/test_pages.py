@@ -24,14 +24,6 @@ SIGNED = re.compile(r"\bdanbao [a-z ]+/v\d")
 """First lines of signed texts, such as `danbao log entry/v2`."""
 MAKE = re.compile(r"^(?:\w+=\S+ )*make ([a-z][a-z-]*)", re.MULTILINE)
 TREE = re.compile(r"^```\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-VAGUE = re.compile(
-    r"\b(told|tells?|anew|whoever|whatever|wherever|whichever|comes? to|stands?(?!-)|bears?|lays?|laid|turn about"
-    r"|of its own|beside|asks|asked)\b|(?:^|[.!?:|] )(?-i:The same)\b",
-    re.IGNORECASE | re.MULTILINE,
-)
-"""Words for which the field has a clearer one (CONTRIBUTING, "How to write")."""
-GENERATED = {"data-model.md"}
-"""Pages whose sentences are comments of the schemas."""
 UNLISTED = {"__init__.py", "__pycache__", "README.md"}
 PAGES = [page for page in DOCUMENTS if page.name not in HISTORY]
 
@@ -86,12 +78,6 @@ def test_the_published_schemas_cite_files_that_exist() -> None:
     schemas = [path.read_text(encoding="utf-8") for path in ROOT.glob("docs/contracts/**/*.json")]
     cited = {path for schema in schemas for path in re.findall(r"docs/[\w/.-]*\w", schema)}
     assert [path for path in sorted(cited) if not (ROOT / path).exists()] == []
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_a_page_is_in_plain_words(page: Path) -> None:
-    lines = [] if page.name in GENERATED else page.read_text(encoding="utf-8").splitlines()
-    assert [f"{number}: {line}" for number, line in enumerate(lines, 1) if VAGUE.search(line)] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
