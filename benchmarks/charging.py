@@ -163,7 +163,7 @@ async def charge(
     await preload(house.stack.kafka, events)
     for _ in range(workers):
         house.start_worker(module)
-    looks = await house.wait_for(count)
+    samples = await house.wait_for(count)
     stretch = await house.stretch(workers, count)
     mean_batch = await house.pool.fetchval("select round(avg(events))::int from charging.manifest where events > 0")
     house.stop_workers()
@@ -172,7 +172,7 @@ async def charge(
         "events_counted": stretch.events,
         "workers": workers,
         "events_per_batch": mean_batch,
-        **{f"{name}_cpu_us_an_event": cost for name, cost in cpu_an_event(looks, stretch).items()},
+        **{f"{name}_cpu_us_an_event": cost for name, cost in cpu_an_event(samples, stretch).items()},
     }
 
 
