@@ -33,6 +33,7 @@ def test_the_demo_gives_the_figures_that_it_always_gave(month: Month) -> None:
     assert figures(month.summary.as_json()) == kept
 
 
+@pytest.mark.exhaustive
 def test_same_seed_gives_the_same_figures_and_one_object_only(month: Month, open_folder: Path) -> None:
     status, out, err = run(*DEMO, temporary=open_folder)
     assert status == 0, err
@@ -44,6 +45,7 @@ def test_same_seed_gives_the_same_figures_and_one_object_only(month: Month, open
     assert folders(open_folder) == []
 
 
+@pytest.mark.exhaustive
 def test_killing_each_service_in_the_middle_changes_no_figure(month: Month, open_folder: Path) -> None:
     with running(*DEMO, temporary=open_folder) as demo:
         folder = state_of(open_folder)
@@ -78,6 +80,7 @@ def wait_for_close(demo: subprocess.Popen[str], folder: Path, day: int) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads processes in /proc")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.exhaustive
 def test_no_process_is_left_however_the_demo_ends(open_folder: Path, number: signal.Signals, status: int) -> None:
     with running(*DEMO, temporary=open_folder) as demo:
         state_of(open_folder)

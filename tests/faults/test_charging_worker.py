@@ -23,6 +23,8 @@ from tests.integration.charging.charging_service import Field, open_field
 from tests.support.servers import Broker, client_settings
 from tests.support.waiting import PATIENCE_SECONDS, eventually_async
 
+pytestmark = pytest.mark.exhaustive
+
 GAPS = """select run_id from charging.manifest group by run_id having max(number) <> count(*) or min(number) <> 1"""
 
 

@@ -17,6 +17,8 @@ from tests.integration.charging.charging_service import open_field
 from tests.support.servers import Broker, client_settings
 from tests.support.waiting import eventually_async
 
+pytestmark = pytest.mark.exhaustive
+
 SHORT = Waits(answer_seconds=0.5, silence_seconds=4)
 
 

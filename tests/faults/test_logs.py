@@ -30,6 +30,8 @@ from tests.support.kafka_admin import bounds, delete_records, make_topic, set_to
 from tests.support.servers import Broker, client_settings
 from tests.support.waiting import eventually_async
 
+pytestmark = pytest.mark.exhaustive
+
 TOPIC = orders_topic(RIDES)
 NOON_MS = round(NOON.timestamp() * 1000)
 

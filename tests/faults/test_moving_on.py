@@ -11,8 +11,9 @@ import pytest
 
 from services.audit.charging.manifests import check_manifests
 from services.audit.charging.row_contents import RowReader
-from services.audit.facts import _MANIFESTS, PATIENCE, Facts, _manifest
+from services.audit.facts import _MANIFESTS, PATIENCE, Facts, _manifest, _ManifestRow
 from services.audit.verdict import Verdict
+from shared.adapters.postgres.typed_rows import fetch_structs
 from shared.contracts.topics import orders_topic
 from tests.integration.charging.charging_harness import OTHER_RIDES, RIDES, House, Sent, accepted, demo_scheme
 from tests.integration.charging.charging_service import KEY, Field, Process, open_field
@@ -22,6 +23,8 @@ from tests.support.brokers import NO_RETENTION, differs
 from tests.support.kafka_admin import delete_records
 from tests.support.servers import Broker, client_settings
 from tests.support.waiting import eventually_async
+
+pytestmark = pytest.mark.exhaustive
 
 TOPIC = orders_topic(RIDES)
 
@@ -62,7 +65,10 @@ async def audit_finds(house: House) -> list[str]:
             scheme=demo_scheme(),
             opened_on=None,
             enterprises={row["id"]: row["uscc"] for row in await owner.fetch("select * from charging.enterprise")},
-            manifests={row["batch"]: _manifest(row, check) for row in await owner.fetch(_MANIFESTS, PATIENCE)},
+            manifests={
+                row.batch: _manifest(row, check)
+                for row in await fetch_structs(owner, _ManifestRow, _MANIFESTS, PATIENCE)
+            },
             closed=[],
             run_ids={},
         )

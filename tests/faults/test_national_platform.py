@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import pytest
 
 from tests.integration.reporting.other_services import OtherServices
 from tests.integration.reporting.reporting_harness import (
@@ -17,6 +18,8 @@ from tests.integration.reporting.reporting_harness import (
     total,
 )
 from tests.support.waiting import eventually_async
+
+pytestmark = pytest.mark.exhaustive
 
 DAYS = [date(2026, 10, number) for number in range(1, 9)]
 EVERYTHING = {

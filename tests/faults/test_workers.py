@@ -27,6 +27,8 @@ from tests.integration.charging.charging_service import Field, open_field
 from tests.support.servers import Broker, client_settings
 from tests.support.waiting import eventually_async
 
+pytestmark = pytest.mark.exhaustive
+
 BLOCKED = """select count(*) > 0 from pg_locks join pg_database d on d.oid = database
     where not granted and datname = current_database()"""
 

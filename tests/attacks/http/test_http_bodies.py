@@ -7,6 +7,8 @@ import pytest
 from shared.runtime.http.limits import BODY_BYTES, KIB, MIB, MOST_BODY_BYTES, BodyLimits
 from tests.attacks.http.http_harness import SERVICES, Target, Wire, request, wire_to
 
+pytestmark = pytest.mark.exhaustive
+
 ROUTES = {
     "charging": "/v1/rerate",
     "ledger": "/v1/statements",

@@ -17,6 +17,8 @@ from tests.attacks.http.http_harness import SETTINGS, Target, request, wire_to
 from tests.support.access_keys import opened_by
 from tests.support.waiting import eventually_async
 
+pytestmark = pytest.mark.exhaustive
+
 KEY = "key-of-the-services"
 OF_ADDRESS, ALL = int(SETTINGS["DANBAO_HTTP_CONNECTIONS_OF_ADDRESS"]), int(SETTINGS["DANBAO_HTTP_CONNECTIONS"])
 

@@ -12,6 +12,8 @@ import pytest
 
 from tests.attacks.http.http_harness import SERVICES, Target
 
+pytestmark = pytest.mark.exhaustive
+
 GOOD = {
     "day": "2026-10-03", "period": "2026-10", "province": "44", "enterprise": "91110000MA0BLUE021",
     "as_of": "2026-10-03",

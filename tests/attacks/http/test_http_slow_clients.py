@@ -8,6 +8,8 @@ from shared.runtime.http.limits import MOST_HEADER_BYTES
 from tests.attacks.http.http_harness import SERVICES, Target, request, wire_to
 from tests.support.waiting import eventually_async
 
+pytestmark = pytest.mark.exhaustive
+
 SOON = 6.0
 """Seconds: the limit of the tests' services is 1, and the machine may be busy. Without a limit it is for ever."""
 

@@ -18,6 +18,8 @@ from tests.integration.reporting.access_harness import (
 )
 from tests.integration.reporting.reporting_harness import BLUE, WORKER, House, bearer
 
+pytestmark = pytest.mark.exhaustive
+
 OWN = "my own long one"
 
 

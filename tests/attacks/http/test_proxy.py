@@ -30,7 +30,7 @@ HIDDEN: Final = (
 )  # fmt: skip
 LARGEST: Final = 256 * 1024
 
-pytestmark = needs("nginx")
+pytestmark = [needs("nginx"), pytest.mark.exhaustive]
 
 
 class Echo(BaseHTTPRequestHandler):

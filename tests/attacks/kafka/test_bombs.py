@@ -35,6 +35,8 @@ from tests.support.kafka_admin import make_topic
 from tests.support.servers import Broker, client_of, client_settings
 from tests.support.waiting import eventually_async
 
+pytestmark = pytest.mark.exhaustive
+
 MOST_MEMORY: Final = 300_000_000
 NOON_MS: Final = round(NOON.timestamp() * 1000)
 ENEMIES: Final = [f"91000000FAKE0009{n}X" for n in range(4)]

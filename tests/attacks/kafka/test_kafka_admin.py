@@ -21,6 +21,8 @@ from tests.support.kafka_admin import make_topic, set_topic
 from tests.support.servers import Broker, client_settings
 from tests.support.waiting import eventually_async
 
+pytestmark = pytest.mark.exhaustive
+
 TOPIC: Final = orders_topic(RIDES)
 QUICK: Final[dict[str, Any]] = {"TOPIC_LOOK_SECONDS": "0.3", "READY_COMMIT_AGE_SECONDS": "2"}
 

@@ -25,6 +25,8 @@ from tests.support.brokers import NO_RETENTION, NO_TRANSACTIONS, differs
 from tests.support.servers import Broker, client_of, client_settings
 from tests.support.waiting import eventually_async
 
+pytestmark = pytest.mark.exhaustive
+
 OLD_GROUP = f"ledger-{REMITTANCES}"
 
 

@@ -9,6 +9,8 @@ from services.audit.run import audit_all
 from services.demo.demo import audit_sources
 from tests.e2e.conftest import Month
 
+pytestmark = pytest.mark.exhaustive
+
 STRANGER: Final = "f" * 32
 CASES: Final = {
     "a booked run that charging does not know": (

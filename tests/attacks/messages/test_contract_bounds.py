@@ -65,6 +65,8 @@ from tests.integration.reporting.reporting_harness import (
 )
 from tests.support.authors import METER
 
+pytestmark = pytest.mark.exhaustive
+
 SEEDS: Final = (1,)
 EXAMPLES: Final = 20
 """Of one type with one seed: more of them cost less than another database."""

@@ -252,6 +252,7 @@ async def test_what_is_set_aside_is_done_once_it_is_mended_and_an_operator_asks(
     assert await values(owner, "select day from reporting.day_examined") == {date(2026, 10, 2), GOOD}
 
 
+@pytest.mark.exhaustive
 async def test_notices_and_totals_that_cannot_be_checked_are_named_and_all_others_are_checked(
     opened: Opened, others: OtherServices
 ) -> None:
@@ -333,6 +334,7 @@ async def test_a_difference_that_cannot_be_registered_is_named_and_all_others_ar
             assert [tuple(row) for row in rows] == [("orders", "2"), ("unbuildable", None)]
 
 
+@pytest.mark.exhaustive
 async def test_a_service_that_is_away_sets_nothing_aside(opened: Opened, others: OtherServices) -> None:
     house, _ = opened
     others.is_away = True

@@ -41,6 +41,8 @@ from tests.integration.reporting.reporting_harness import (
     total,
 )
 
+pytestmark = pytest.mark.exhaustive
+
 GOOD: Final = date(2026, 10, 20)
 MESSAGES: Final = 30
 """Of each type, of which the database takes those whose columns it can hold."""

@@ -111,6 +111,7 @@ async def read(field: Field, topic: str, count: int) -> list[bytes]:
     return payloads
 
 
+@pytest.mark.exhaustive
 async def test_poison_on_the_topic_of_questions_leaves_charging_at_work(field: Field) -> None:
     """Five bytes once ended charging for good; it answers the next valid question after any poison."""
     async with field.worker() as worker:
@@ -207,6 +208,7 @@ async def needs_the_key(api: httpx.AsyncClient) -> None:
     assert open_pages == [200, 200]
 
 
+@pytest.mark.exhaustive
 async def test_an_order_without_a_tariff_line_is_charged_after_the_mend(field: Field) -> None:
     lacking = field.folder / "tariffs"
     lacking.mkdir()
@@ -243,6 +245,7 @@ async def test_an_order_without_a_tariff_line_is_charged_after_the_mend(field: F
         }
 
 
+@pytest.mark.exhaustive
 async def test_a_large_parked_event_is_sent_again_whole(field: Field) -> None:
     large = accepted("o1")
     padded = Sent((large.value or b"").replace(b'"data"', b'"note": "' + b"x" * 3_000_000 + b'", "data"'))

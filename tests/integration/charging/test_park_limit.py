@@ -16,6 +16,8 @@ from tests.support.access_keys import write_access_keys
 from tests.support.servers import Broker, client_settings
 from tests.support.waiting import eventually_async
 
+pytestmark = pytest.mark.exhaustive
+
 TOPIC = orders_topic(RIDES)
 LIMIT: dict[str, Any] = {
     "BATCH_EVENTS": "20",

@@ -57,6 +57,7 @@ def test_wrong_use_is_one_line_and_status_2(
     assert err.startswith("danbao: ")
 
 
+@pytest.mark.exhaustive
 def test_services_that_do_not_answer_are_status_69(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in caller_variables("a key of the operator").items():
         monkeypatch.setenv(name, value)

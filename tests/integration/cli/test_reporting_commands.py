@@ -16,6 +16,8 @@ from tests.integration.reporting.reporting_harness import BLUE, SERVICE_KEY, WOR
 from tests.support.access_keys import caller_variables
 from tests.support.servers import Postgres
 
+pytestmark = pytest.mark.exhaustive
+
 Danbao = Callable[..., Awaitable[tuple[int, str]]]
 
 

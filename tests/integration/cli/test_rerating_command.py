@@ -18,6 +18,8 @@ from tests.integration.charging.rerating_harness import DECISION, corrected
 from tests.support.authors import person_variables
 from tests.support.servers import Broker, client_settings
 
+pytestmark = pytest.mark.exhaustive
+
 
 @pytest.fixture
 async def field(house: House, fresh_broker: Broker) -> AsyncIterator[Field]:

@@ -75,6 +75,7 @@ async def test_a_history_that_was_found_once_stays_right(postgres: Postgres, tem
     await play(postgres, template, kept["steps"])
 
 
+@pytest.mark.exhaustive
 async def test_long_histories_with_everything_nasty_in_them(postgres: Postgres, template: str) -> None:
     """A few seeds; what ends they must meet between them is no matter of luck."""
     met: set[tuple[str, str]] = set()
@@ -104,6 +105,7 @@ def kinds_met(played: Play) -> set[tuple[str, str]]:
 
 @SETTINGS
 @given(random=RANDOM, steps=st.integers(1, 14), events=st.integers(1, 5))
+@pytest.mark.exhaustive
 def test_whole_histories(
     postgres: Postgres,
     template: str,

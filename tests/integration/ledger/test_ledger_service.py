@@ -194,6 +194,7 @@ async def close(process: Process, day: date) -> None:
     await eventually_async(is_closed, f"{day} is closed")
 
 
+@pytest.mark.exhaustive
 async def test_a_month_from_manifests_to_money_with_a_kill_in_between(ledger: Ledger, fresh_broker: Broker) -> None:
     charging, run = ledger.charging, new_run()
     written = [charging.write(run, total(orders=n, day=OPENED_ON), total(orders=1, day=LAST)) for n in (50, 60, 70)]
@@ -281,6 +282,7 @@ async def test_poison_on_the_ledgers_topics_leaves_it_at_work(ledger: Ledger, fr
         assert await process.ready()
 
 
+@pytest.mark.exhaustive
 async def test_a_message_that_nobody_gets_done_is_seen_in_readiness(ledger: Ledger, fresh_broker: Broker) -> None:
     manifest = ledger.charging.write(run := new_run(), total(orders=5, day=OPENED_ON))
     async with started(ledger, fresh_broker, READY_COMMIT_AGE_SECONDS="1") as process:
@@ -299,6 +301,7 @@ async def test_a_message_that_nobody_gets_done_is_seen_in_readiness(ledger: Ledg
         await eventually_async(process.ready, "the ledger is ready")
 
 
+@pytest.mark.exhaustive
 async def test_a_database_that_goes_silent_is_given_up_and_the_books_go_on(
     ledger: Ledger, fresh_broker: Broker
 ) -> None:

@@ -26,6 +26,8 @@ from tests.integration.reporting.other_services import OtherServices
 from tests.integration.reporting.reporting_harness import BLUE, House, make_keys, reporting_house, statement
 from tests.integration.reporting.test_reporting_roles import client_as
 
+pytestmark = pytest.mark.exhaustive
+
 MOST_STATEMENTS: Final = 16
 """Statements of a page with its authentication: the viewer, the connection's scope, and the queries."""
 MOST_GROWTH: Final = 1.5

@@ -16,6 +16,8 @@ from tests.integration.charging.charging_harness import House, Sent
 from tests.integration.reporting.reporting_harness import closed_day
 from tests.integration.reporting.test_reporting_quarter import Register, open_register
 
+pytestmark = pytest.mark.exhaustive
+
 SEED, DAYS = 11, 91
 DROPPED = 100
 """An order of the second day."""
