@@ -1,6 +1,7 @@
 """Row templates: the pre-encoded columns that orders with the same rating share (docs/decisions/0008). Pure."""
 
 from collections.abc import Sequence
+from itertools import compress
 from struct import Struct
 from typing import Final, NamedTuple
 
@@ -12,6 +13,7 @@ NULL: Final = b"\xff\xff\xff\xff"
 """A missing field of a binary COPY; any other is its length in four bytes, then its value."""
 _SHARED: Final = columns_of(Piece.TEMPLATE)
 VARIABLE_NAMES: Final = tuple(column.name for column in columns_of(Piece.VARIABLE))
+_IS_IN_LEAF: Final = tuple(column.leaf is not None for column in columns_of(Piece.VARIABLE))
 _LENGTH: Final = Struct(">i")
 
 
@@ -35,7 +37,7 @@ def encode_series(series: str | None) -> VariableFields:
 def _encode_texts(values: Sequence[str | None]) -> VariableFields:
     texts = [None if text is None else text.encode() for text in values]
     return VariableFields(
-        b"".join(map(text_leaf, texts)),
+        b"".join(map(text_leaf, compress(texts, _IS_IN_LEAF))),
         b"".join(NULL if text is None else _LENGTH.pack(len(text)) + text for text in texts),
     )
 
