@@ -18,7 +18,6 @@ from sqlalchemy import (
     LargeBinary,
     Text,
     and_,
-    any_,
     bindparam,
     cast,
     exists,
@@ -43,9 +42,6 @@ DAY: Final = bindparam("day", type_=Date)
 BEGIN: Final = bindparam("begin", type_=INSTANT)
 END: Final = bindparam("end", type_=INSTANT)
 """Bounds of the counted or requested day: from the first, up to before the second."""
-LATE_BATCHES: Final = bindparam("late_batches", type_=ARRAY(BigInteger))
-LATE_BEGIN: Final = bindparam("late_begin", type_=INSTANT)
-"""Of `Late`: batches in the cut, not in the one before, that hold earlier days, and where the earliest begins."""
 KEY: Final = ("accepted_at", "enterprise", "order_id", "worker_key")
 """Columns of an order's key; `kind` distinguishes its rows."""
 Instant = ColumnElement[datetime]
@@ -82,27 +78,10 @@ def on_day(row: FromClause) -> ColumnElement[bool]:
     return and_(between(row), reached(row))
 
 
-def late(row: FromClause) -> ColumnElement[bool]:
-    """The row is of an earlier day, and the close counts it."""
-    return and_(between(row, LATE_BEGIN, BEGIN), row.c.batch == any_(LATE_BATCHES))
-
-
-def counted(row: FromClause) -> ColumnElement[bool]:
-    """A day's close counts the row, be it of that day or late; partitions of older days are not read."""
-    came_late = and_(row.c.accepted_at < BEGIN, row.c.batch == any_(LATE_BATCHES))
-    return and_(between(row, LATE_BEGIN), or_(on_day(row), came_late))
-
-
 def is_charge(row: FromClause) -> ColumnElement[bool]:
     """The row is an acceptance or a re-rated charge; as `shared.domain.evidence.leaf.is_charge`."""
     kind = row.c.kind
     return or_(kind == RowKind.ACCEPTANCE, and_(kind >= RowKind.RERATED, kind % 2 == 0))
-
-
-def is_reversal(row: FromClause) -> ColumnElement[bool]:
-    """The row takes a charge back."""
-    kind = row.c.kind
-    return or_(kind == RowKind.REVERSAL, and_(kind > RowKind.RERATED, kind % 2 == 1))
 
 
 def same_order(row: FromClause, other: FromClause) -> ColumnElement[bool]:

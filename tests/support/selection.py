@@ -1,12 +1,10 @@
 """Which tests a run takes: `make test` a sample, `make test-all` all of them, CI the sample and then the rest.
 
 What is marked `exhaustive` (every crash place, ways through a browser, foreign tools, long histories) is not in the
-sample. Of a long list of cases, `sampled` leaves some in it, the same ones in every run.
+sample.
 """
 
-from collections.abc import Iterable
-from random import Random
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
@@ -16,20 +14,6 @@ EXHAUSTIVE: Final = "exhaustive"
 SEED: Final = 20221101
 LEFT_OUT: Final = pytest.StashKey[int]()
 """Number of tests that this process, or any of its workers, did not take."""
-
-
-def sampled(cases: Iterable[Any], size: int) -> list[Any]:
-    """Parameters of a test: `size` of the cases for every run, the others for exhaustive ones."""
-    values = list(cases)
-    chosen = set(Random(SEED).sample(range(len(values)), min(size, len(values))))
-    return [value if at in chosen else _exhaustive(value) for at, value in enumerate(values)]
-
-
-def _exhaustive(value: Any) -> Any:
-    if isinstance(value, type(pytest.param())):
-        return pytest.param(*value.values, marks=[*value.marks, pytest.mark.exhaustive], id=value.id)
-    values = value if isinstance(value, tuple) else (value,)
-    return pytest.param(*values, marks=pytest.mark.exhaustive)
 
 
 def take_share(config: pytest.Config, items: list[pytest.Item]) -> None:

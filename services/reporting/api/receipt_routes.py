@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Query
 from msgspec import Struct
@@ -18,9 +17,6 @@ from shared.adapters.qr_codes import receipt_code, svg_of
 from shared.domain.calendar import instant_of
 from shared.runtime.http.types import AnyDay, AnyInstant, AnyUscc, PathDocumentId
 
-TEMPLATES: Final = Path(__file__).parents[1] / "templates"
-SCRIPTS: Final = ("noble-ed25519.js", "check.js", "page.js")
-"""In the page's one script, in this order; the first is @noble/ed25519 as published (docs/dependencies.md)."""
 OrderId = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
 Token = Annotated[str | None, Query(pattern=r"^[0-9a-f]{64}$")]
 

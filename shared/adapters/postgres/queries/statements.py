@@ -12,7 +12,6 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 from sqlalchemy import (
-    ClauseElement,
     ColumnElement,
     Executable,
     FromClause,
@@ -25,7 +24,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql.asyncpg import PGCompiler_asyncpg, PGDialect_asyncpg
-from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import BindParameter
 from sqlalchemy.sql.selectable import CompoundSelect
@@ -61,20 +59,6 @@ class _Dialect(PGDialect_asyncpg):
 _DIALECT: Final = _Dialect()
 
 
-class TemporaryTableAs(Executable, ClauseElement):
-    """`create temporary table ... as`: unlike `insert ... select`, PostgreSQL runs it on parallel workers."""
-
-    inherit_cache = False
-
-    def __init__(self, name: str, rows: ClauseElement) -> None:
-        self.name, self.rows = name, rows
-
-
-@compiles(TemporaryTableAs)
-def _create(statement: TemporaryTableAs, compiler: SQLCompiler, **options: Any) -> str:
-    return f"CREATE TEMPORARY TABLE {statement.name} ON COMMIT DROP AS {compiler.process(statement.rows, **options)}"
-
-
 class Command:
     """A statement whose rows, if it has any, are not read."""
 
@@ -101,12 +85,6 @@ class Command:
         """Run the statement once."""
         text, parameters = self.bind(values)
         await connection.execute(text, *parameters)
-
-    async def execute_many(self, connection: Connection, rows: Iterable[Mapping[str, object]]) -> None:
-        """Run the statement for each of the rows, all in one exchange with the server."""
-        calls = [self.bind(row) for row in rows]
-        if calls:
-            await connection.executemany(calls[0][0], [parameters for _, parameters in calls])
 
 
 class Query(Command, Generic[T]):
