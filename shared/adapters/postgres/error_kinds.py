@@ -16,13 +16,16 @@ class ErrorKind(StrEnum):
     """A constraint, or a trigger of the schema, refuses a row."""
     TRANSIENT = "transient"
     """The database is away, full, locked, or ended the transaction."""
+    STATEMENT = "statement"
+    """The statement is wrong, or the login may not run it: a fault of the program."""
     UNKNOWN = "unknown"
-    """Anything else: a fault of the program."""
+    """Anything else, such as an internal error of the server."""
 
 
 _OF_CLASS: Final = {
     **dict.fromkeys(("22", "54"), ErrorKind.VALUE),
     **dict.fromkeys(("23", "44", "P0"), ErrorKind.CONSTRAINT),
+    "42": ErrorKind.STATEMENT,
     **dict.fromkeys(("08", "25", "28", "3D", "40", "53", "55", "57", "58"), ErrorKind.TRANSIENT),
 }
 """By class of SQLSTATE. Transient: connection, transaction state, login, database, rollback, resources, locks, an

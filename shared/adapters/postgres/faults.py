@@ -98,7 +98,8 @@ _OF_KIND: Final = {
     ErrorKind.VALUE: Reason.OUT_OF_RANGE,
     ErrorKind.CONSTRAINT: Reason.CONSTRAINT,
     ErrorKind.TRANSIENT: None,
-    ErrorKind.UNKNOWN: Reason.UNEXPECTED,
+    ErrorKind.STATEMENT: Reason.UNEXPECTED,
+    ErrorKind.UNKNOWN: None,  # it passes when the server is back
 }
 _OF_TYPE: Final[tuple[tuple[tuple[type[BaseException], ...], Reason | None], ...]] = (
     ((OSError, MemoryError, SQLAlchemyError), None),  # TimeoutError and ConnectionError are OSErrors
@@ -113,12 +114,7 @@ def _reason(error: BaseException) -> Reason | None:
         if isinstance(error, ours):
             return reason
     if (kind := kind_of(error)) is not None:
-        return None if kind is ErrorKind.UNKNOWN and not _is_wrong_statement(error) else _OF_KIND[kind]
+        return _OF_KIND[kind]
     if isinstance(error, StatementError) and error.orig is not None:  # a parameter that could not be encoded
         return _reason(error.orig)
     return next((reason for types, reason in _OF_TYPE if isinstance(error, types)), Reason.UNEXPECTED)
-
-
-def _is_wrong_statement(error: BaseException) -> bool:
-    """Whether the statement itself is at fault; a fault of the server or its connection passes when it comes back."""
-    return (sqlstate_of(error) or "").startswith("42")

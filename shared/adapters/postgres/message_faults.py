@@ -18,6 +18,7 @@ _OF_KIND: Final[dict[ErrorKind, Meaning]] = {
     ErrorKind.VALUE: QuarantineReason.UNSTORABLE,
     ErrorKind.CONSTRAINT: QuarantineReason.UNSTORABLE,
     ErrorKind.TRANSIENT: "transient",
+    ErrorKind.STATEMENT: "unknown",
     ErrorKind.UNKNOWN: "unknown",
 }
 _ARGUMENT: Final = re.compile(r"(for query argument \$[0-9]+):.*", re.DOTALL)

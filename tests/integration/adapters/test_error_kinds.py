@@ -19,12 +19,14 @@ ITEMS: Final = {
     ErrorKind.VALUE: Reason.OUT_OF_RANGE,
     ErrorKind.CONSTRAINT: Reason.CONSTRAINT,
     ErrorKind.TRANSIENT: None,
-    ErrorKind.UNKNOWN: Reason.UNEXPECTED,
+    ErrorKind.STATEMENT: Reason.UNEXPECTED,
+    ErrorKind.UNKNOWN: None,
 }
 MESSAGES: Final[dict[ErrorKind, Meaning]] = {
     ErrorKind.VALUE: QuarantineReason.UNSTORABLE,
     ErrorKind.CONSTRAINT: QuarantineReason.UNSTORABLE,
     ErrorKind.TRANSIENT: "transient",
+    ErrorKind.STATEMENT: "unknown",
     ErrorKind.UNKNOWN: "unknown",
 }
 
@@ -32,8 +34,7 @@ MESSAGES: Final[dict[ErrorKind, Meaning]] = {
 def assert_means(error: Exception, kind: ErrorKind) -> None:
     assert kind_of(error) is kind
     fault = content_fault(error)
-    is_of_server = kind is ErrorKind.UNKNOWN and not (sqlstate_of(error) or "").startswith("42")
-    assert (None if fault is None else fault.reason) is (None if is_of_server else ITEMS[kind])
+    assert (None if fault is None else fault.reason) is ITEMS[kind]
     assert meaning_of(error) == MESSAGES[kind]
 
 
@@ -46,7 +47,7 @@ def assert_means(error: Exception, kind: ErrorKind) -> None:
         ("08006", ErrorKind.TRANSIENT), ("25P02", ErrorKind.TRANSIENT), ("28P01", ErrorKind.TRANSIENT),
         ("3D000", ErrorKind.TRANSIENT), ("40001", ErrorKind.TRANSIENT), ("53100", ErrorKind.TRANSIENT),
         ("55P03", ErrorKind.TRANSIENT), ("57014", ErrorKind.TRANSIENT), ("58030", ErrorKind.TRANSIENT),
-        ("42P01", ErrorKind.UNKNOWN), ("42501", ErrorKind.UNKNOWN), ("XX000", ErrorKind.UNKNOWN),
+        ("42P01", ErrorKind.STATEMENT), ("42501", ErrorKind.STATEMENT), ("XX000", ErrorKind.UNKNOWN),
         ("26000", ErrorKind.UNKNOWN),
     ],
 )  # fmt: skip
