@@ -20,7 +20,7 @@ from shared.domain.evidence.tiles import split_hashes, tiles_of
 from shared.runtime.exits import CommandFailed
 from tests.foreign.go_program import build
 from tests.integration.ledger.ledger_harness import open_ledger
-from tests.integration.ledger.log_harness import LogHouse, fill, forge, open_log_house
+from tests.integration.ledger.log_harness import LogHouse, alter_entry, fill, forge, open_log_house
 from tests.support.authors import AUTHORS
 from tests.support.tools import needs
 
@@ -140,9 +140,7 @@ async def test_a_copy_only_grows(house: LogHouse, tmp_path: Path) -> None:
     # The ledger shows another history: the copy stays as it was.
     for table in ("cosignature", "checkpoint", "log_node"):
         await forge(house.ledger, f"delete from ledger.{table}")
-    await forge(
-        house.ledger, "update ledger.log_entry set entry = overlay(entry placing '\\xff' from 30) where index = 5"
-    )
+    await forge(house.ledger, alter_entry(5))
     await fill(house.ledger, 700)
     await house.sign()
     async with house.api(has_witness=False) as api:

@@ -21,13 +21,13 @@ from shared.domain.evidence.checkpoint import Checkpoint
 from tests.domain.test_verify_log import entries_of, note_of, write_log
 from tests.integration.charging.charging_harness import NOON, demo_scheme
 from tests.integration.ledger.ledger_harness import open_ledger
-from tests.integration.ledger.log_harness import LogHouse, fill, forge, open_log_house
+from tests.integration.ledger.log_harness import LogHouse, alter_entry, fill, forge, open_log_house
 from tests.support.authors import AUTHORS
 from tests.support.receipt_cases import LOG_KEY, ORIGIN, WITNESS_KEY, sign
 
 KEYS = Keys((LOG_KEY,), (WITNESS_KEY,), AUTHORS)
 SIZE = 300
-ALTERED = "update ledger.log_entry set entry = overlay(entry placing '\\xff' from 30) where index = 1"
+ALTERED = alter_entry(1)
 CUT_OFF = "delete from ledger.log_entry where index >= 3"
 FORGET = ("delete from ledger.cosignature", "delete from ledger.checkpoint")
 

@@ -1,5 +1,7 @@
 """A wrong setting of Kafka's security is one line that names it; no broker is needed to see it."""
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +61,8 @@ def test_mutual_tls(files: dict[str, Path]) -> None:
 
 
 async def test_a_token_is_what_the_command_prints(files: dict[str, Path]) -> None:
-    settings = scram(files, kafka_mechanism="OAUTHBEARER", kafka_token_command="printf 'to ken\\nmore'")
+    command = shlex.join([sys.executable, "-c", "print('to ken\\nmore')"])
+    settings = scram(files, kafka_mechanism="OAUTHBEARER", kafka_token_command=command)
     assert await client_options(settings)["sasl_oauth_token_provider"].token() == "to ken"
     assert isinstance(broker_options(settings)["security"], SASLOAuthBearer)
 

@@ -97,7 +97,7 @@ async def test_what_was_altered_is_named_and_what_was_added_is_not_dropped(shelf
 
     path = shelf.day / ROWS_FILE
     original, rows = path.read_bytes(), pq.read_table(path)
-    path.write_bytes(original[:-9] + b"x" + original[-8:])
+    path.write_bytes(original[:-9] + bytes([255 - original[-9]]) + original[-8:])
     with pytest.raises(Refused, match=f"{ROWS_FILE}: SHA-256"):
         await shelf.archive.restore(DAY, nothing)
     premium = pc.add(rows["premium"], pa.scalar(1, pa.int32()))

@@ -46,6 +46,11 @@ async def fill(ledger: Ledger, size: int) -> None:
     await fill_log(ledger.owner, size)
 
 
+def alter_entry(index: int) -> str:
+    """Write the SQL that gives a byte of an entry of the log another value."""
+    return f"update ledger.log_entry set entry = set_byte(entry, 29, 255 - get_byte(entry, 29)) where index = {index}"
+
+
 async def forge(ledger: Ledger, statement: str) -> None:
     """What somebody with all privileges does."""
     async with ledger.owner.begin() as connection:

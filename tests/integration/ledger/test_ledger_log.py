@@ -15,7 +15,16 @@ from shared.domain.evidence.checkpoint import Checkpoint
 from shared.domain.evidence.signed_note import Note
 from shared.domain.evidence.tiles import join_entries, split_entries, split_hashes, tiles_of
 from tests.integration.ledger.ledger_harness import OPENED_ON, Ledger, new_run, open_ledger, total
-from tests.integration.ledger.log_harness import ORIGIN, WITNESS_NAME, LogHouse, fill, forge, log_signer, open_log_house
+from tests.integration.ledger.log_harness import (
+    ORIGIN,
+    WITNESS_NAME,
+    LogHouse,
+    alter_entry,
+    fill,
+    forge,
+    log_signer,
+    open_log_house,
+)
 
 
 @pytest.fixture
@@ -163,7 +172,7 @@ async def test_only_one_signs_at_a_time(house: LogHouse) -> None:
 
 
 FORGERIES = {
-    "a leaf altered": "update ledger.log_entry set entry = overlay(entry placing '\\xff' from 30) where index = 3",
+    "a leaf altered": alter_entry(3),
     "entries dropped": "delete from ledger.log_entry where index >= 8",
     "two entries changed places": """update ledger.log_entry set index = case index when 2 then 4 else 2 end + 100
         where index in (2, 4); update ledger.log_entry set index = index - 100 where index > 100""",
@@ -187,9 +196,7 @@ async def test_what_does_not_continue_the_last_checkpoint_is_not_signed(house: L
 async def test_a_close_recomputes_the_whole_tree(house: LogHouse) -> None:
     await fill(house.ledger, 600)
     await house.sign()
-    await forge(
-        house.ledger, "update ledger.log_entry set entry = overlay(entry placing '\\xff' from 30) where index = 3"
-    )
+    await forge(house.ledger, alter_entry(3))
     await fill(house.ledger, 601)
     assert await house.sign() is not None  # the root of the first tile is kept, so the right edge shows nothing
     assert await house.ledger.close(OPENED_ON) == "closed"

@@ -124,7 +124,10 @@ CHANGES: dict[str, tuple[Callable[[Any], None], str]] = {
     ),
     "a manifest left out": (lambda reported: reported["manifests"].pop(), "line 2"),
     "a manifest twice": (lambda reported: reported["manifests"].append(reported["manifests"][0]), "log proof"),
-    "an entry": (_set("manifests", 1, "entry", to=lambda entry: entry[:-2] + "00"), "log proof of entry 1"),
+    "an entry": (
+        _set("manifests", 1, "entry", to=lambda entry: f"{entry[:-2]}{255 - int(entry[-2:], 16):02x}"),
+        "log proof of entry 1",
+    ),
     "an index": (_set("manifests", 1, "index", to=0), "log proof"),
     "a cut": (_set("cuts", 1, "cut", to={}), "posting day"),
     "a day's cut left out": (lambda reported: reported["cuts"].pop(), "posting day"),

@@ -22,7 +22,16 @@ from shared.domain.evidence.signed_note import Note, Signature
 from shared.domain.evidence.tiles import ENTRIES as TILE_OF_ENTRIES
 from shared.domain.evidence.tiles import join_entries, parse_path
 from tests.integration.ledger.ledger_harness import Ledger, open_ledger
-from tests.integration.ledger.log_harness import ORIGIN, WITNESS_NAME, LogHouse, fill, forge, log_signer, open_log_house
+from tests.integration.ledger.log_harness import (
+    ORIGIN,
+    WITNESS_NAME,
+    LogHouse,
+    alter_entry,
+    fill,
+    forge,
+    log_signer,
+    open_log_house,
+)
 from tests.support.authors import LEDGER, STRANGER
 from tests.support.receipt_cases import sign_head
 
@@ -226,9 +235,7 @@ async def test_the_ledger_finds_its_way_back_after_a_lost_answer(house: LogHouse
 async def test_a_ledger_that_re_signs_another_history_is_refused(house: LogHouse) -> None:
     await grow(house.ledger, house, 5)
     await house.cosign()
-    await forge(
-        house.ledger, "update ledger.log_entry set entry = overlay(entry placing '\\xff' from 30) where index = 1"
-    )
+    await forge(house.ledger, alter_entry(1))
     await forge(house.ledger, "delete from ledger.cosignature")
     await forge(house.ledger, "delete from ledger.checkpoint")
     await grow(house.ledger, house, 7)
@@ -269,7 +276,8 @@ def away(request: httpx.Request) -> httpx.Response:
 async def test_an_entry_that_charging_did_not_make_is_refused_and_an_alarm(log: Log, size: int) -> None:
     """The log's own key has signed it: the ledger was deceived, or deceives."""
     head = ManifestHead("orders", "ab" * 16, 1, 1, bytes(32), bytes(32))
-    for forged in (bytes(sign_head(head, STRANGER)), bytes(sign_head(head, LEDGER)), ENTRIES[0][:-1] + b"\0"):
+    altered = ENTRIES[0][:-1] + bytes([255 - ENTRIES[0][-1]])
+    for forged in (bytes(sign_head(head, STRANGER)), bytes(sign_head(head, LEDGER)), altered):
         entries = [*ENTRIES[: size - 1], forged]
         leaves = [merkle.leaf_hash(entry) for entry in entries]
         log.house.entries = serve(entries)
