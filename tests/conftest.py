@@ -1,7 +1,7 @@
 """Fixtures of all tests, and the choice of the broker they run on."""
 
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,6 +12,7 @@ from xdist.workermanage import WorkerController
 
 from tests.support.apache_kafka import ApacheKafka
 from tests.support.brokers import NAMED, choose, kind_of, select
+from tests.support.hangs import add_tasks
 from tests.support.selection import LEFT_OUT, OPTION, SHARES, name_exhaustive, take_share
 from tests.support.servers import (
     Broker,
@@ -63,6 +64,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     leave_out(item)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    add_tasks(report, call)
+    return report
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
