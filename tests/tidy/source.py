@@ -67,6 +67,7 @@ def sources(*rooms: str) -> tuple[Source, ...]:
     return tuple(_read(path) for path in paths)
 
 
+@cache
 def _read(path: Path) -> Source:
     text = path.read_text()
     return Source(path.relative_to(ROOT).as_posix(), text, ast.parse(text, str(path)))

@@ -192,7 +192,12 @@ class Scheme(RuleBasedStateMachine):
         self.step(self.workload.money())
 
 
-def test_any_step_at_any_time(postgres: Postgres, template: str, loop: asyncio.AbstractEventLoop) -> None:
+@pytest.mark.parametrize("examples", [8, pytest.param(EXAMPLES, marks=pytest.mark.exhaustive)])
+def test_any_step_at_any_time(
+    postgres: Postgres, template: str, loop: asyncio.AbstractEventLoop, examples: int
+) -> None:
     machine = type("Here", (Scheme,), {"server": postgres, "template": template, "loop": loop})
     phases = (Phase.explicit, Phase.generate, Phase.shrink)
-    run_state_machine_as_test(machine, settings=settings(SETTINGS, stateful_step_count=25, phases=phases))
+    run_state_machine_as_test(
+        machine, settings=settings(SETTINGS, max_examples=examples, stateful_step_count=25, phases=phases)
+    )
