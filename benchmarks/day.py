@@ -11,7 +11,8 @@ import multiprocessing
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from datetime import date, datetime, timedelta
+from dataclasses import replace
+from datetime import date, timedelta
 from hashlib import sha256
 from typing import Final
 
@@ -26,6 +27,7 @@ from services.charging.ingest.batch_reader import EventReader
 from services.charging.store.batch_writer import write_batch
 from services.charging.store.day_partitions import DayPartitions
 from services.charging.store.manifests import start_run
+from services.demo.generator.wire import SECOND, Acceptance, accepted, cancelled
 from services.ledger.books.booking import receive_manifest
 from services.ledger.books.open_days import open_books
 from shared.adapters.files.regions import known_regions
@@ -35,7 +37,7 @@ from shared.adapters.postgres.migrations import migrate
 from shared.adapters.postgres.pool import Pool, open_pool, with_login
 from shared.contracts.manifests import PremiumsCharged
 from shared.contracts.topics import orders_topic
-from shared.domain.calendar import day_number, day_start
+from shared.domain.calendar import day_number, day_start, since_epoch_us
 from shared.runtime.settings import HOUSE
 
 DAY: Final = date(2026, 10, 1)
@@ -128,34 +130,30 @@ class _Day:
         """Topic, key, value and record time of each event of an order."""
         at, worker = _BEGIN + number * self._step, number * 7919 % len(self._tokens)
         uscc, industry = ENTERPRISES[(worker + (number % 10 == 3)) % len(ENTERPRISES)]
-        topic, order = orders_topic(uscc), f"B{number:019}"
-        data = (
-            f'"order_id":"{order}","worker_id":"{self._tokens[worker]}","token_key":1,"industry":"{industry}",'
-            f'"acceptance_region":"{self._regions[worker * 31 % len(self._regions)]}"'
+        order = Acceptance(
+            accepted=since_epoch_us(at),
+            topic=orders_topic(uscc),
+            uscc=uscc,
+            order_id=f"B{number:019}",
+            worker=self._tokens[worker],
+            industry=industry,
+            region=self._regions[worker * 31 % len(self._regions)],
+            series=f"{self._run}-{number % 8}",
         )
-
-        def event(kind: str, at: datetime, sent: datetime, said: str) -> tuple[str, bytes, bytes, int]:
-            value = (
-                f'{{"specversion":"1.0","id":"{kind}-{number}","source":"urn:uscc:{uscc}","type":"order.{kind}.v1",'
-                f'"data":{{{data},"accepted_at":"{at.isoformat()}",{said}}}}}'
-            )
-            return topic, order.encode(), value.encode(), int(sent.timestamp() * 1000)
-
-        numbered = self._number(uscc, number)
-        yield event("accepted", at, at, numbered)
+        self._given[uscc, order.series] += 1
+        order.sequence = self._given[uscc, order.series]
+        yield _event(order, accepted(order), order.accepted)
         if number % 50 == 0:
-            end = at + timedelta(seconds=30 if number % 100 else 300)
-            yield event(
-                "cancelled", at, end, f'"cancelled_at":"{end.isoformat()}","reason":"customer","departed":false'
-            )
+            end = order.accepted + (30 if number % 100 else 300) * SECOND
+            yield _event(order, cancelled(order, end, "customer", departed=False), end)
         if number % 1000 == 7:
-            later = at + timedelta(seconds=1)
-            yield event("accepted", later, later, numbered)
+            again = replace(order, accepted=order.accepted + SECOND)
+            yield _event(again, accepted(again), again.accepted)
 
-    def _number(self, uscc: str, number: int) -> str:
-        series = f"{self._run}-{number % 8}"
-        self._given[uscc, series] += 1
-        return f'"series":"{series}","sequence":{self._given[uscc, series]}'
+
+def _event(order: Acceptance, value: bytes, sent: int) -> tuple[str, bytes, bytes, int]:
+    """Topic, key, value and record time; `sent` is microseconds since 1970."""
+    return order.topic, order.order_id.encode(), value, sent // 1000
 
 
 async def _settle_all(pool: Pool) -> None:

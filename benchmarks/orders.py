@@ -16,12 +16,13 @@ from zlib import crc32
 
 from aiokafka import AIOKafkaProducer
 
+from services.demo.generator import wire
 from shared.adapters.files.regions import known_regions
 from shared.adapters.files.scheme import load_scheme
 from shared.adapters.kafka.clients import ensure_topics
 from shared.adapters.kafka.security import client_options
 from shared.contracts.topics import orders_topic
-from shared.domain.calendar import SHANGHAI
+from shared.domain.calendar import SHANGHAI, since_epoch_us
 from shared.runtime.settings import HOUSE, Settings
 
 SCHEME: Final = (HOUSE / "deploy" / "tariffs", HOUSE / "deploy" / "demo")
@@ -46,7 +47,7 @@ REPEATED_LATER: Final = 10_000
 """Events between one and its repeat; of every other one that is repeated, none."""
 
 Event = tuple[str, bytes, bytes, int]
-"""Topic, key, value (380 bytes of an acceptance), and record time in milliseconds since 1970."""
+"""Topic, key, value (423 bytes of an acceptance), and record time in milliseconds since 1970."""
 
 
 def ride_hailing_enterprises() -> list[str]:
@@ -70,31 +71,33 @@ class Writer:
         self._regions = insured_regions()
         self._tokens = [sha256(f"worker {number}".encode()).hexdigest() for number in range(WORKERS)]
 
-    def accepted(self, number: int, at: datetime, sent_at: datetime | None = None, padding: str = "") -> Event:
-        """`order.accepted.v1`, sent at once if not said otherwise; `padding` is in an attribute that nobody reads."""
-        own = f'"series":"s{number % SERIES}","sequence":{number + 1}'
-        more = f'"padding":"{padding}",' if padding else ""
-        return self._event("order.accepted.v1", f"{number}", number, at, sent_at or at, own, more)
+    def accepted(self, number: int, at: datetime, sent_at: datetime | None = None) -> Event:
+        """`order.accepted.v1`, sent at once if not said otherwise."""
+        order = self._order(number, at)
+        return _event(order, wire.accepted(order), sent_at or at)
 
     def ended(self, number: int, at: datetime, sent_at: datetime) -> Event:
         """`order.completed.v1`; of each CANCELLED-th order `order.cancelled.v1`, early enough to be reversed."""
+        order = self._order(number, at)
         if number % CANCELLED == 0:
-            own = f'"cancelled_at":"{(at + CALLED_OFF).isoformat()}","reason":"customer","departed":false'
-            return self._event("order.cancelled.v1", f"{number}-c", number, at, sent_at, own)
-        own = f'"completed_at":"{(at + LASTING).isoformat()}"'
-        return self._event("order.completed.v1", f"{number}-f", number, at, sent_at, own)
+            value = wire.cancelled(order, since_epoch_us(at + CALLED_OFF), "customer", departed=False)
+        else:
+            value = wire.completed(order, since_epoch_us(at + LASTING))
+        return _event(order, value, sent_at)
 
-    def _event(
-        self, kind: str, name: str, number: int, at: datetime, sent_at: datetime, own: str, more: str = ""
-    ) -> Event:
-        place, order, token = number % ENTERPRISES, f"B{number:019}", self.token(number)
-        value = (
-            f'{{"specversion":"1.0","id":"{name}","source":"urn:uscc:{self._enterprises[place]}",'
-            f'"type":"{kind}",{more}"data":{{"order_id":"{order}","worker_id":"{token}",'
-            f'"token_key":1,"industry":"ride_hailing","acceptance_region":"{self.region(number)}",'
-            f'"accepted_at":"{at.isoformat()}",{own}}}}}'
+    def _order(self, number: int, at: datetime) -> wire.Acceptance:
+        place = number % ENTERPRISES
+        return wire.Acceptance(
+            accepted=since_epoch_us(at),
+            topic=self._topics[place],
+            uscc=self._enterprises[place],
+            order_id=f"B{number:019}",
+            worker=self.token(number),
+            industry="ride_hailing",
+            region=self.region(number),
+            series=f"s{number % SERIES}",
+            sequence=number + 1,
         )
-        return self._topics[place], order.encode(), value.encode(), int(sent_at.timestamp() * 1000)
 
     def region(self, number: int) -> str:
         """Where the order was accepted."""
@@ -107,6 +110,10 @@ class Writer:
     def uscc(self, number: int) -> str:
         """Whose order it is."""
         return self._enterprises[number % ENTERPRISES]
+
+
+def _event(order: wire.Acceptance, value: bytes, sent_at: datetime) -> Event:
+    return order.topic, order.order_id.encode(), value, int(sent_at.timestamp() * 1000)
 
 
 def acceptances(orders: int, begin: datetime = BEGIN, span: timedelta = SPAN, first: int = 0) -> Iterator[Event]:
