@@ -6,7 +6,7 @@ Each takes a table or an alias and gives a Core expression, to be compiled by
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -84,6 +84,12 @@ def is_charge(row: FromClause) -> ColumnElement[bool]:
     return or_(kind == RowKind.ACCEPTANCE, and_(kind >= RowKind.RERATED, kind % 2 == 0))
 
 
+def is_reversal(row: FromClause) -> ColumnElement[bool]:
+    """The row takes a charge back; as `shared.domain.evidence.leaf.is_reversal`."""
+    kind = row.c.kind
+    return or_(kind == RowKind.REVERSAL, and_(kind > RowKind.RERATED, kind % 2 == 1))
+
+
 def same_order(row: FromClause, other: FromClause) -> ColumnElement[bool]:
     """The two rows have the key of one order."""
     return and_(*(row.c[name] == other.c[name] for name in KEY))
@@ -117,6 +123,11 @@ def worker_token(row: FromClause) -> ColumnElement[bytes]:
 def worker_id(row: FromClause) -> ColumnElement[str]:
     """The row's worker in hex."""
     return func.encode(worker_token(row), literal_column("'hex'"), type_=Text)
+
+
+def key_of(row: FromClause) -> list[ColumnElement[Any]]:
+    """The columns of the row's order key, to select or to sort by."""
+    return [row.c[name] for name in KEY]
 
 
 def first_columns(count: int) -> list[ColumnElement[int]]:

@@ -10,24 +10,52 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any, Final
+from typing import Final
 
 import msgspec
+from sqlalchemy import Date, Text, any_, bindparam, or_, select, true
+from sqlalchemy.dialects.postgresql import ARRAY
 
-from services.charging.store.cut import Batches, reached_sql
+from services.charging.predicates import CUT, PREVIOUS, reached
+from services.charging.store.cut import Batches
+from services.charging.tables import declaration as stored
+from services.charging.tables import enterprise, manifest
 from shared.adapters.postgres.pool import Connection
-from shared.contracts.events import Declaration, DeclaredSeries
+from shared.adapters.postgres.queries.statements import query
+from shared.contracts.events import Declaration, DeclaredSeries, DeclaredTotal
 from shared.domain.books.number_ranges import Range, Ranges, united
 
-_DECLARED: Final = f"""
-    select d.enterprise, e.uscc, d.declaration_id, d.declared_day, d.body, d.received, d.revision,
-        ({reached_sql("d.batch", parameter=2)}) is not true as is_new
-    from charging.declaration d
-    join charging.enterprise e on e.id = d.enterprise
-    join charging.manifest m using (batch)
-    where ($3::date[] is null or d.declared_day = any($3)) and ($4::text is null or e.uscc = $4)
-        and ($1::bigint[] is null or {reached_sql("d.batch")})
-    order by m.turn, d.leaf_index"""
+_DAYS: Final = bindparam("days", type_=ARRAY(Date))
+_USCC: Final = bindparam("uscc", type_=Text)
+
+
+class _DeclaredRow(msgspec.Struct, frozen=True):
+    enterprise: int
+    uscc: str
+    declared_day: date
+    body: bytes
+    received: bytes
+    is_new: bool
+    revision: int | None
+
+
+_DECLARED: Final = query(
+    select(
+        stored.c.enterprise,
+        enterprise.c.uscc,
+        stored.c.declared_day,
+        stored.c.body,
+        stored.c.received,
+        reached(stored, PREVIOUS).is_not(true()).label("is_new"),
+        stored.c.revision,
+    )
+    .join_from(stored, enterprise, enterprise.c.id == stored.c.enterprise)
+    .join(manifest, manifest.c.batch == stored.c.batch)
+    .where(or_(_DAYS.is_(None), stored.c.declared_day == any_(_DAYS)))
+    .where(or_(_USCC.is_(None), enterprise.c.uscc == _USCC), or_(CUT.is_(None), reached(stored)))
+    .order_by(manifest.c.turn, stored.c.leaf_index),
+    _DeclaredRow,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +72,7 @@ class Declared:
     """Of a signed one; None: not signed, for the enterprise had no key on the day."""
 
     @property
-    def content(self) -> tuple[Any, ...]:
+    def content(self) -> tuple[date, list[DeclaredSeries], list[DeclaredTotal]]:
         """Its day, series and totals, without its id."""
         return self.reported.day, self.reported.series, self.reported.totals
 
@@ -57,16 +85,18 @@ async def read_declared(
     uscc: str | None = None,
 ) -> list[Declared]:
     """Those that the cut reaches (None: all there are), of some days or of all, in the order of their receipt."""
-    rows = await connection.fetch(_DECLARED, None if cut is None else cut.lasts, previous.lasts, days, uscc)
+    rows = await _DECLARED.fetch(
+        connection, cut=None if cut is None else cut.lasts, previous=previous.lasts, days=days, uscc=uscc
+    )
     return [
         Declared(
-            row["enterprise"],
-            row["uscc"],
-            row["declared_day"],
-            msgspec.json.decode(row["body"], type=Declaration),
-            row["received"],
-            row["is_new"],
-            row["revision"],
+            row.enterprise,
+            row.uscc,
+            row.declared_day,
+            msgspec.json.decode(row.body, type=Declaration),
+            row.received,
+            row.is_new,
+            row.revision,
         )
         for row in rows
     ]

@@ -11,37 +11,97 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import Any, Final
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import astuple
+from sqlalchemy import Boolean, Date, and_, bindparam, exists, func, not_, select, true
 
 from services.charging.numbers.day_declarations import DeclaredNumbers, around, declared_numbers, holding, read_declared
-from services.charging.numbers.seen_ranges import Key, Reach
+from services.charging.numbers.seen_ranges import Reach
+from services.charging.numbers.series_spans import BOXES, Key, SeriesSpan, box_parameters, by_series, overlaps
+from services.charging.predicates import DAY
+from services.charging.tables import accounted_day, judged_day, number_gap, number_range
 from shared.adapters.postgres.pool import Connection
+from shared.adapters.postgres.queries.statements import Selection, insert_into, query, values
 from shared.domain.books.number_ranges import Range, Ranges, common, holes, united, without
 
 NEXT_CLOSE: Final = 1
-_DUE: Final = """
-    select day from charging.accounted_day a where day <= $1
-        and not exists (select 1 from charging.judged_day j where (j.day, j.is_presumed) = (a.day, $2)) order by day"""
-_SPANS: Final = """
-    select enterprise, series, min(first), max(last) from charging.number_range
-    where insured_on = $1 group by 1, 2"""
-# The ranges of a series from the last number below a span up to its end.
-_RANGES: Final = """
-    select r.enterprise, r.series, r.first, r.last, r.state, r.insured_on
-    from unnest($1::smallint[], $2::text[], $3::bigint[], $4::bigint[]) as box (enterprise, series, first, last)
-    left join lateral (
-        select b.last from charging.number_range b
-        where b.enterprise = box.enterprise and b.series = box.series and b.last < box.first and b.state = 'seen'
-        order by b.last desc limit 1) as below on true
-    join charging.number_range r on r.enterprise = box.enterprise and r.series = box.series
-        and r.first <= box.last and r.last >= coalesce(below.last, box.first)
-    where r.state <> 'repeated' and r.found_on <= $5"""
-_JUDGED: Final = """
-    select g.enterprise, g.series, g.first, g.last
-    from unnest($1::smallint[], $2::text[], $3::bigint[], $4::bigint[]) as box (enterprise, series, first, last)
-    join charging.number_gap g on g.enterprise = box.enterprise and g.series = box.series
-        and g.first <= box.last and g.last >= box.first
-    where g.is_presumed = $5"""
+_JUDGEMENT: Final = bindparam("is_presumed", type_=Boolean)
+_FOUND_BY: Final = bindparam("found_by", type_=Date)
+
+
+class _Known(Struct, frozen=True):
+    enterprise: int
+    series: str
+    first: int
+    last: int
+    state: str
+    insured_on: date | None
+
+
+class Gap(Struct, frozen=True):
+    """A row of `charging.number_gap`."""
+
+    enterprise: int
+    series: str
+    first: int
+    last: int
+    insured_on: date
+    is_presumed: bool
+    is_declared: bool
+
+
+def _select_due() -> Selection:
+    is_judged = exists().where(judged_day.c.day == accounted_day.c.day, judged_day.c.is_presumed == _JUDGEMENT)
+    day = accounted_day.c.day
+    return select(day).where(day <= bindparam("until", type_=Date), not_(is_judged)).order_by(day)
+
+
+def _select_ranges() -> Selection:
+    """Select the ranges of a series from the last number below a span up to its end."""
+    box, below, known = BOXES.rows, number_range.alias("b"), number_range.alias("r")
+    last_below = (
+        select(below.c.last)
+        .where(below.c.enterprise == box.c.enterprise, below.c.series == box.c.series)
+        .where(below.c.last < box.c.first, below.c.state == "seen")
+        .order_by(below.c.last.desc())
+        .limit(1)
+        .lateral("below")
+    )
+    in_span = and_(
+        known.c.enterprise == box.c.enterprise,
+        known.c.series == box.c.series,
+        known.c.first <= box.c.last,
+        known.c.last >= func.coalesce(last_below.c.last, box.c.first),
+    )
+    return (
+        select(*(known.c[name] for name in _Known.__struct_fields__))
+        .select_from(box.outerjoin(last_below, true()).join(known, in_span))
+        .where(known.c.state != "repeated", known.c.found_on <= _FOUND_BY)
+    )
+
+
+_DUE: Final = values(_select_due(), date)
+_JUDGE: Final = insert_into(judged_day, "day", "is_presumed", "judged_on")
+_SPANS: Final = query(
+    select(
+        number_range.c.enterprise,
+        number_range.c.series,
+        func.min(number_range.c.first).label("first"),
+        func.max(number_range.c.last).label("last"),
+    )
+    .where(number_range.c.insured_on == DAY)
+    .group_by(number_range.c.enterprise, number_range.c.series),
+    SeriesSpan,
+)
+_RANGES: Final = query(_select_ranges(), _Known)
+_JUDGED: Final = query(
+    select(*(number_gap.c[name] for name in SeriesSpan.__struct_fields__))
+    .join_from(BOXES.rows, number_gap, overlaps(number_gap))
+    .where(number_gap.c.is_presumed == _JUDGEMENT),
+    SeriesSpan,
+)
 
 
 @dataclass(slots=True)
@@ -58,32 +118,33 @@ class Stretch:
 async def judge_days(connection: Connection, day: date, reach: Reach, gap_days: int) -> None:
     """At the close of `day`: write the gaps of every day whose time has come, each once."""
     for is_presumed, lag in ((False, NEXT_CLOSE), (True, max(gap_days, NEXT_CLOSE))):
-        for due in await connection.fetch(_DUE, day - timedelta(days=lag), is_presumed):
-            await connection.execute("insert into charging.judged_day values ($1, $2, $3)", due[0], is_presumed, day)
-            rows = await find_gaps(connection, due[0], day, reach, is_presumed=is_presumed)
-            await connection.copy_records_to_table("number_gap", schema_name="charging", records=rows)
+        for due in await _DUE.fetch(connection, until=day - timedelta(days=lag), is_presumed=is_presumed):
+            await _JUDGE.execute(connection, day=due, is_presumed=is_presumed, judged_on=day)
+            gaps = await find_gaps(connection, due, day, reach, is_presumed=is_presumed)
+            await connection.copy_records_to_table(
+                "number_gap",
+                schema_name="charging",
+                columns=Gap.__struct_fields__,
+                records=[astuple(gap) for gap in gaps],
+            )
 
 
-async def find_gaps(
-    connection: Connection, day: date, closing: date, reach: Reach, *, is_presumed: bool
-) -> list[tuple[Any, ...]]:
-    """Rows of `number_gap` for one day, as known at a close."""
+async def find_gaps(connection: Connection, day: date, closing: date, reach: Reach, *, is_presumed: bool) -> list[Gap]:
+    """The gaps of one day, as known at a close."""
     held = holding(await read_declared(connection, reach.cut, reach.previous, around(day))).values()
     declared = declared_numbers(held, day)
     boxes = await read_boxes(connection, day, declared)
     stretches = await read_stretches(connection, boxes, day, closing)
-    judged: dict[Key, list[Range]] = defaultdict(list)
     # A hole below the day's first number may have been judged as the end of a day before.
     reached = {key: (min([box[0], *(first for first, _ in stretches[key].seen)]), box[1]) for key, box in boxes.items()}
-    for row in await connection.fetch(_JUDGED, *_columns(reached), is_presumed):
-        judged[row[0], row[1]].append((row[2], row[3]))
-    rows: list[tuple[Any, ...]] = []
+    judged = by_series(await _JUDGED.fetch(connection, **box_parameters(reached), is_presumed=is_presumed))
+    gaps: list[Gap] = []
     for key in sorted(boxes):
         missing = missing_of(stretches[key], declared.get(key), judged.get(key, []))
         said = declared[key].used_around if key in declared else []
-        rows += [(*key, *gap, day, is_presumed, False) for gap in without(missing, said)]
-        rows += [(*key, *gap, day, is_presumed, True) for gap in common(missing, said)]
-    return rows
+        for is_declared, ranges in ((False, without(missing, said)), (True, common(missing, said))):
+            gaps += [Gap(*key, *gap, day, is_presumed, is_declared) for gap in ranges]
+    return gaps
 
 
 def missing_of(stretch: Stretch, declared: DeclaredNumbers | None, judged: Iterable[Range]) -> Ranges:
@@ -102,11 +163,11 @@ async def read_stretches(
 ) -> dict[Key, Stretch]:
     """Read what closes up to one found of each series between two numbers, and the last number below."""
     stretches: dict[Key, Stretch] = defaultdict(Stretch)
-    for row in await connection.fetch(_RANGES, *_columns(boxes), found_by):
-        stretch, span = stretches[row["enterprise"], row["series"]], (row["first"], row["last"])
-        if row["state"] == "seen":
+    for row in await _RANGES.fetch(connection, **box_parameters(boxes), found_by=found_by):
+        stretch, span = stretches[row.enterprise, row.series], (row.first, row.last)
+        if row.state == "seen":
             stretch.seen.append(span)
-            stretch.mine += [span] if row["insured_on"] == day else []
+            stretch.mine += [span] if row.insured_on == day else []
         else:
             stretch.kept.append(span)
     return stretches
@@ -114,15 +175,9 @@ async def read_stretches(
 
 async def read_boxes(connection: Connection, day: date, declared: dict[Key, DeclaredNumbers]) -> dict[Key, Range]:
     """From the first to the last number that the day has of a series, seen or declared used."""
-    spans = await connection.fetch(_SPANS, day)
-    boxes: dict[Key, Range] = {(row[0], row[1]): (row[2], row[3]) for row in spans}
+    boxes = {span.key: span.numbers for span in await _SPANS.fetch(connection, day=day)}
     for key, numbers in declared.items():
         if numbers.used:
             first, last = boxes.get(key, (numbers.used[0][0], 0))
             boxes[key] = (min(first, numbers.used[0][0]), max(last, numbers.used[-1][1]))
     return boxes
-
-
-def _columns(boxes: dict[Key, Range]) -> list[list[Any]]:
-    rows = [(*key, *box) for key, box in boxes.items()]
-    return [list(column) for column in zip(*rows, strict=True)] or [[], [], [], []]

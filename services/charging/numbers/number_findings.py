@@ -5,10 +5,10 @@ given around midnight may be counted to either day.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, timedelta
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -21,59 +21,34 @@ from services.charging.numbers.day_declarations import (
     replaces,
 )
 from services.charging.numbers.gaps import read_boxes, read_stretches
+from services.charging.numbers.number_queries import (
+    ANSWERS,
+    CHANGED_IDS,
+    FIRST_DAY,
+    GAPS,
+    NEW_DAYS,
+    REPEATED,
+    REPEATED_DAYS,
+    REPEATED_ORDERS,
+    SCATTERED,
+    UNDECLARED,
+    NamedSpan,
+)
+from services.charging.numbers.seen_queries import IS_ACCOUNTED
 from services.charging.numbers.seen_ranges import MOST_RANGES as MOST_STRETCHES
-from services.charging.numbers.seen_ranges import Key
-from services.charging.store.cut import NEW_IN_CUT, Batches, read_counted_cut, read_previous_cut
+from services.charging.numbers.series_spans import BOXES, Key, SeriesSpan
+from services.charging.store.cut import Batches, read_counted_cut, read_previous_cut
 from shared.adapters.postgres.pool import Connection
 from shared.contracts.findings import MOST_ORDERS, Finding, FindingKind, OrderRef
 from shared.contracts.manifests import DayCounted, Outcome
 from shared.domain.books.number_ranges import Ranges, common, count_of, united, without
 from shared.domain.calendar import day_bounds
-from shared.domain.evidence.leaf import RowKind
 from shared.domain.money import Amount, parse_yuan, yuan
 
 MOST_RANGES: Final = 100
 """Ranges of numbers that a finding names; its `count` is over all of them."""
 _UNTOLD: Final = frozenset({"cancelled"})
 """Reversals that a manifest does not subtract: it counts what was accepted and charged, cancelled later or not."""
-_REPEATED: Final = """
-    select r.enterprise, e.uscc, r.series, r.first, r.last from charging.number_range r
-    join charging.enterprise e on e.id = r.enterprise
-    where r.found_on = $1 and r.state = 'repeated' order by e.uscc, r.series, r.first"""
-_REPEATED_ORDERS: Final = """
-    select n.enterprise, n.series, n.order_id, n.accepted_at,
-        encode(int8send(n.worker_key) || n.worker_rest, 'hex') as worker
-    from unnest($1::smallint[], $2::text[], $3::bigint[], $4::bigint[]) as named (enterprise, series, first, last)
-    join charging.entry n using (enterprise, series)
-    where n.kind = 1 and n.sequence between named.first and named.last and n.accepted_at >= $5 and n.accepted_at < $6
-    order by n.enterprise, n.series, n.sequence, n.accepted_at limit $7"""
-_REPEATED_DAYS: Final = """
-    select min(r.insured_on) as first_on, max(r.insured_on) as last_on
-    from unnest($1::smallint[], $2::text[], $3::bigint[], $4::bigint[]) as n (enterprise, series, first, last)
-    join charging.number_range r on r.enterprise = n.enterprise and r.series = n.series
-        and r.last >= n.first and r.first <= n.last where r.state = 'seen'"""
-_GAPS: Final = """
-    select e.uscc, g.series, g.insured_on, g.is_presumed, g.first, g.last, g.is_declared
-    from charging.number_gap g join charging.judged_day j on (j.day, j.is_presumed) = (g.insured_on, g.is_presumed)
-    join charging.enterprise e on e.id = g.enterprise where j.judged_on = $1
-    order by e.uscc, g.insured_on, g.series, g.first"""
-_MISSING: Final = """
-    select e.uscc, sum(r.last - r.first + 1)::bigint as acceptances
-    from charging.number_range r join charging.enterprise e on e.id = r.enterprise
-    where r.insured_on = $1 and r.found_on = $1 and r.enterprise <> all($2::smallint[]) group by 1 order by 1"""
-_NEW_DAYS: Final = f"select distinct declared_day from charging.declaration where {NEW_IN_CUT}"
-_CHANGED_ID: Final = f"""
-    select e.uscc, c.order_id, d.declared_day
-    from (select enterprise, order_id from charging.conflict where kind = $3 and {NEW_IN_CUT}) c
-    join charging.enterprise e on e.id = c.enterprise
-    left join charging.declaration d on (d.enterprise, d.declaration_id) = (c.enterprise, c.order_id)
-    order by 1, 2"""
-
-_SCATTERED: Final = """
-    select e.uscc, r.series, r.first, r.last from charging.number_range r
-    join charging.enterprise e on e.id = r.enterprise
-    where r.found_on = $1 and r.state = 'scattered' order by e.uscc, r.series"""
-
 Place = tuple[str, str]
 """Province and industry."""
 Sum = tuple[int, int]
@@ -86,26 +61,26 @@ async def series_findings(connection: Connection, day: date) -> list[Finding]:
     if cut is None:
         return []
     cuts = cut, await read_previous_cut(connection, day)
-    new = await connection.fetch(_NEW_DAYS, *(cut.lasts for cut in cuts))
-    days = {*around(day - timedelta(days=1)), *(row[0] for row in new)}
+    new_days = await NEW_DAYS.fetch(connection, cut=cuts[0].lasts, previous=cuts[1].lasts)
+    days = {*around(day - timedelta(days=1)), *new_days}
     declared = await read_declared(connection, *cuts, sorted(days))
     return [
         *await _used_twice(connection, day),
         *await _gaps(connection, day),
-        *map(partial(_scattered, day), await connection.fetch(_SCATTERED, day)),
+        *map(partial(_scattered, day), await SCATTERED.fetch(connection, day=day)),
         *await _manifests(connection, day, cuts, declared),
         *await _differences(connection, day - timedelta(days=1), day, declared),
     ]
 
 
 async def _used_twice(connection: Connection, day: date) -> list[Finding]:
-    rows = await connection.fetch(_REPEATED, day)
-    if not rows:
+    spans = await REPEATED.fetch(connection, day=day)
+    if not spans:
         return []
-    orders = await _orders_behind(connection, rows)
-    repeated: dict[tuple[int, str, str], Ranges] = defaultdict(list)
-    for row in rows:
-        repeated[row["enterprise"], row["uscc"], row["series"]].append((row["first"], row["last"]))
+    orders = await _orders_behind(connection, spans)
+    repeated: dict[tuple[str, Key], Ranges] = defaultdict(list)
+    for span in spans:
+        repeated[span.uscc, span.key].append(span.numbers)
     return [
         Finding(
             kind=FindingKind.NUMBER_USED_TWICE,
@@ -115,34 +90,35 @@ async def _used_twice(connection: Connection, day: date) -> list[Finding]:
             count=count_of(ranges),
             detail=f"{count_of(ranges)} numbers of series {series} are on more than one order",
             evidence={"series": series, "numbers": reported(ranges)},
-            orders=orders.get((enterprise, series), []),
+            orders=orders.get((enterprise_id, series), []),
         )
-        for (enterprise, uscc, series), ranges in repeated.items()
+        for (uscc, (enterprise_id, series)), ranges in repeated.items()
     ]
 
 
-async def _orders_behind(connection: Connection, rows: list[Any]) -> dict[Key, list[OrderRef]]:
+async def _orders_behind(connection: Connection, spans: Sequence[SeriesSpan]) -> dict[Key, list[OrderRef]]:
     """Some of the orders that have the numbers."""
-    names = ("enterprise", "series", "first", "last")
-    columns = [[row[name] for row in rows[:MOST_RANGES]] for name in names]
-    days = await connection.fetchrow(_REPEATED_DAYS, *columns)
-    if days["first_on"] is None:
+    boxes = BOXES.parameters(spans[:MOST_RANGES])
+    days = await REPEATED_DAYS.fetch_one(connection, **boxes)
+    if days.first_on is None or days.last_on is None:
         return {}
-    bounds = (day_bounds(days["first_on"])[0], day_bounds(days["last_on"])[1])
     orders: dict[Key, list[OrderRef]] = defaultdict(list)
-    for row in await connection.fetch(_REPEATED_ORDERS, *columns, *bounds, MOST_ORDERS):
-        order = OrderRef(order_id=row["order_id"], accepted_at=row["accepted_at"], worker_id=row["worker"])
-        orders[row["enterprise"], row["series"]].append(order)
+    rows = await REPEATED_ORDERS.fetch(
+        connection, **boxes, begin=day_bounds(days.first_on)[0], end=day_bounds(days.last_on)[1], limit=MOST_ORDERS
+    )
+    for row in rows:
+        order = OrderRef(order_id=row.order_id, accepted_at=row.accepted_at, worker_id=row.worker)
+        orders[row.enterprise, row.series].append(order)
     return orders
 
 
 async def _gaps(connection: Connection, day: date) -> list[Finding]:
     gaps: dict[tuple[str, date, str, bool], Ranges] = defaultdict(list)
     declared: Counter[tuple[str, date, str, bool]] = Counter()
-    for row in await connection.fetch(_GAPS, day):
-        key = (row["uscc"], row["insured_on"], row["series"], row["is_presumed"])
-        gaps[key].append((row["first"], row["last"]))
-        declared[key] += (row["last"] - row["first"] + 1) * row["is_declared"]
+    for row in await GAPS.fetch(connection, day=day):
+        key = (row.uscc, row.insured_on, row.series, row.is_presumed)
+        gaps[key].append((row.first, row.last))
+        declared[key] += (row.last - row.first + 1) * row.is_declared
     return [_gap(*key, ranges, declared[key]) for key, ranges in gaps.items()]
 
 
@@ -161,16 +137,16 @@ def _gap(uscc: str, insured_on: date, series: str, is_presumed: bool, ranges: Ra
     )
 
 
-def _scattered(day: date, row: Any) -> Finding:
+def _scattered(day: date, span: NamedSpan) -> Finding:
     return Finding(
         kind=FindingKind.SEQUENCE_GAP,
-        key=f"{row['uscc']}.{row['series']}.{day}.scattered",
-        enterprise=row["uscc"],
+        key=f"{span.uscc}.{span.series}.{day}.scattered",
+        enterprise=span.uscc,
         insured_on=day,
         count=1,
-        detail=f"numbers of series {row['series']} are scattered over more than {MOST_STRETCHES} stretches: what is"
+        detail=f"numbers of series {span.series} are scattered over more than {MOST_STRETCHES} stretches: what is"
         " missing is unknown",
-        evidence={"series": row["series"], "numbers": reported([(row["first"], row["last"])])},
+        evidence={"series": span.series, "numbers": reported([span.numbers])},
         orders=[],
     )
 
@@ -179,16 +155,16 @@ async def _manifests(
     connection: Connection, day: date, cuts: tuple[Batches, Batches], declared: list[Declared]
 ) -> list[Finding]:
     """Manifests that the day lacks, and those that came late or changed one since the close before."""
-    first_on = await connection.fetchval("select min(day) from charging.accounted_day")
+    first_on = await FIRST_DAY.fetch_first(connection)
     findings = list(_late_or_changed(day, first_on, declared))
-    there = [declaration.enterprise for declaration in declared if declaration.day == day]
-    for row in await connection.fetch(_MISSING, day, there):
-        text = f"{row['acceptances']} numbered acceptances came, and no manifest of the day before its close"
-        findings.append(_of_manifest(FindingKind.MANIFEST_MISSING, row["uscc"], day, f"{row['uscc']}.{day}", text))
-    for row in await connection.fetch(_CHANGED_ID, cuts[0].lasts, cuts[1].lasts, int(RowKind.DECLARATION)):
-        uscc, name = row["uscc"], row["order_id"]
+    there = [manifest.enterprise for manifest in declared if manifest.day == day]
+    for row in await UNDECLARED.fetch(connection, day=day, enterprises=there):
+        text = f"{row.acceptances} numbered acceptances came, and no manifest of the day before its close"
+        findings.append(_of_manifest(FindingKind.MANIFEST_MISSING, row.uscc, day, f"{row.uscc}.{day}", text))
+    for changed in await CHANGED_IDS.fetch(connection, cut=cuts[0].lasts, previous=cuts[1].lasts):
+        uscc, name = changed.uscc, changed.order_id
         text = f"manifest {name} came again with other content; the first one holds"
-        findings.append(_of_manifest(FindingKind.MANIFEST_CHANGED, uscc, row["declared_day"], f"{uscc}.{name}", text))
+        findings.append(_of_manifest(FindingKind.MANIFEST_CHANGED, uscc, changed.declared_day, f"{uscc}.{name}", text))
     return findings
 
 
@@ -220,7 +196,7 @@ def _of_manifest(kind: FindingKind, uscc: str, insured_on: date | None, key: str
 
 async def _differences(connection: Connection, day: date, closing: date, declared: list[Declared]) -> list[Finding]:
     """A day's manifests against what had arrived at the close of the day after it."""
-    if not await connection.fetchval("select exists (select 1 from charging.accounted_day where day = $1)", day):
+    if not await IS_ACCOUNTED.fetch_one(connection, day=day):
         return []
     held = {key: declaration for key, declaration in holding(declared).items() if key[1] in around(day)}
     mine = {declaration.enterprise: declaration for (_, on), declaration in held.items() if on == day}
@@ -238,11 +214,9 @@ async def _received(connection: Connection, day: date, closing: date) -> dict[st
 
     Orders that were sent again count once, and re-rated ones as they are now; cancellations are not subtracted.
     """
-    sql = """select distinct on (day) payload from charging.day_count where day between $1 and $2
-        order by day, answered_at desc, attempt desc"""
     sums: dict[str, dict[Place, Sum]] = defaultdict(lambda: defaultdict(lambda: (0, 0)))
-    for row in await connection.fetch(sql, day, closing):
-        for total in msgspec.json.decode(row["payload"], type=DayCounted).totals:
+    for payload in await ANSWERS.fetch(connection, day=day, until=closing):
+        for total in msgspec.json.decode(payload, type=DayCounted).totals:
             if total.insured_on != day or total.outcome is Outcome.EXCLUDED or total.reason in _UNTOLD:
                 continue
             place = (total.province or "", total.industry or "")

@@ -1,28 +1,39 @@
 """Name what a close counted outside signed declarations, for the regulator's register (docs/decisions/0022)."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from datetime import date
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from msgspec import UNSET
+from sqlalchemy import select
 
 from services.charging.numbers.outside_declaration import OutsideOrdersOfDay, find_outside
+from services.charging.numbers.outside_queries import OutsideOrder, OutsidePlace
+from services.charging.predicates import DAY
 from services.charging.store.cut import Batches
+from services.charging.tables import day_count
 from shared.adapters.postgres.pool import Connection
+from shared.adapters.postgres.queries.statements import values
 from shared.contracts.findings import MOST_ORDERS, Finding, FindingKind, OrderRef
 from shared.contracts.manifests import DayCounted
 from shared.domain.money import Amount, yuan
 from shared.domain.scheme.industry import Industry
 
-_ANSWER: Final = "select payload from charging.day_count where day = $1 order by answered_at desc, attempt desc limit 1"
+_ANSWER: Final = values(
+    select(day_count.c.payload)
+    .where(day_count.c.day == DAY)
+    .order_by(day_count.c.answered_at.desc(), day_count.c.attempt.desc())
+    .limit(1),
+    bytes,
+)
 MOST_PLACES: Final = 100
 """Places that a finding names; its `count` is over all of them."""
 
 
 async def outside_findings(connection: Connection, day: date, cut: Batches) -> list[Finding]:
     """A finding for each enterprise and insured day of which the close changed what lies outside."""
-    payload = await connection.fetchval(_ANSWER, day)
+    payload = await _ANSWER.fetch_first(connection, day=day)
     counted = None if payload is None else msgspec.json.decode(payload, type=DayCounted)
     if counted is None or counted.outside is UNSET:
         return []
@@ -37,22 +48,27 @@ async def outside_findings(connection: Connection, day: date, cut: Batches) -> l
     ]
 
 
-async def _read(connection: Connection, outside: OutsideOrdersOfDay | None) -> tuple[dict[Any, int], list[Any]]:
+async def _read(
+    connection: Connection, outside: OutsideOrdersOfDay | None
+) -> tuple[Counter[OutsidePlace], list[OutsideOrder]]:
     if outside is None:
-        return {}, []
+        return Counter(), []
     return await outside.sums(connection), await outside.few(connection, MOST_ORDERS)
 
 
 def _finding(
-    uscc: str, insured_on: date, outside: OutsideOrdersOfDay | None, read: tuple[dict[Any, int], list[Any]]
+    uscc: str,
+    insured_on: date,
+    outside: OutsideOrdersOfDay | None,
+    read: tuple[Counter[OutsidePlace], list[OutsideOrder]],
 ) -> Finding:
     """One with a count of 0 says that none of the day's charged orders lies outside any more."""
     sums, few = read
     orders = sum(sums.values())
-    amount = yuan(Amount(sum(key[4] * count for key, count in sums.items())))
+    amount = yuan(Amount(sum(place.base_amount * count for place, count in sums.items())))
     places = [
-        f"{province:02} {Industry.of_code(industry).value}: {count}"
-        for (_, province, industry, _, _), count in sorted(sums.items())
+        f"{place.province:02} {Industry.of_code(place.industry).value}: {count}"
+        for place, count in sorted(sums.items())
     ]
     held = next(iter(outside.held.values())) if outside else None
     evidence: dict[str, str | int | list[str]] = {}
@@ -72,7 +88,6 @@ def _finding(
         detail=detail if orders else "no charged order lies outside what the enterprise signed for the day any more",
         evidence=evidence,
         orders=[
-            OrderRef(order_id=row["order_id"], accepted_at=row["accepted_at"], worker_id=row["worker_id"])
-            for row in few
+            OrderRef(order_id=order.order_id, accepted_at=order.accepted_at, worker_id=order.worker_id) for order in few
         ],
     )

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
 
-from services.charging.numbers.outside_declaration import Names, OutsideOrdersOfDay, find_outside
+from services.charging.numbers.outside_declaration import OutsideOrdersOfDay, find_outside
+from services.charging.numbers.outside_queries import Names
 from services.charging.rows.batch import Batch
 from services.charging.store.archived_days import refuse_archived
 from services.charging.store.derived_rows import (
