@@ -81,6 +81,13 @@ MUTANTS: Final = (
         'scopes=frozenset({"service"})',
         ("tests/attacks/http/test_service_keys.py",),
     ),
+    Mutant(
+        "mark of a replayed file",
+        "services/demo/replay/csv_orders.py",
+        "    mark = _mark_of(file)\n",
+        '    mark = "rides"\n',
+        ("tests/cases/test_files_people_hand_in.py",),
+    ),
 )
 
 

@@ -113,7 +113,9 @@ def generate(
 
 
 def replay(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="NDJSON of records or events, or CSV.")],
+    file: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help=".ndjson of records or events, .csv or .tsv; also .gz.")
+    ],
     state: State = None,
     wait: Annotated[bool, typer.Option("--wait", help="Return when all is charged and booked, not only sent.")] = False,
     as_json: Json = False,
@@ -125,9 +127,14 @@ def replay(
     region_rule: Annotated[
         str, typer.Option(help="CSV: 'code' (six digits) or 'spread' (a number, over the enterprise's provinces).")
     ] = "code",
-    order_id: Annotated[str, typer.Option(help="CSV: column of the order id, or 'row'.")] = "row",
+    order_id: Annotated[
+        str, typer.Option(help="CSV: column of the order id, or 'row' (of a file with this content).")
+    ] = "row",
     worker: Annotated[
-        str, typer.Option(help="CSV: columns that make up a worker; 'hour' is the acceptance's.")
+        str,
+        typer.Option(
+            help="CSV: columns that make up a worker; 'hour' is the acceptance's, 'row' a worker for each row."
+        ),
     ] = "row",
     shift_to: Annotated[str, typer.Option(help="CSV: month that the busiest month's dates are moved to.")] = "",
 ) -> int:
@@ -136,6 +143,7 @@ def replay(
 
     from services.demo.progress import progress_bar
     from services.demo.replay.csv_orders import Mapped, parse_enterprises, read_csv
+    from services.demo.replay.file_kinds import NDJSON, delimiter_of
     from services.demo.replay.ndjson import count_lines, read_ndjson
     from services.demo.replay.replay import replay as send
     from services.demo.running.event_loop import run_work
@@ -143,9 +151,10 @@ def replay(
     from shared.adapters.files.scheme import load_scheme
     from shared.domain.calendar import Month
 
+    delimiter = delimiter_of(file)
     settings = settings_from(state)
     scheme = load_scheme(settings.scheme)
-    if file.suffix == ".csv":
+    if delimiter is not NDJSON:
         column, enterprises = parse_enterprises(enterprise)
         mapped = Mapped(
             industry=_industry(industry),
@@ -159,7 +168,7 @@ def replay(
             worker=worker.split(","),
             shift_to=Month.parse(shift_to) if shift_to else None,
         )
-        listed = read_csv(file, mapped, scheme)
+        listed = read_csv(file, mapped, scheme, delimiter)
         records, total = iter(listed), len(listed)
     else:
         records, total = read_ndjson(file), count_lines(file)

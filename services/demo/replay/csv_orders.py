@@ -2,9 +2,13 @@
 
 Wall times without an offset are read as Asia/Shanghai. The record time of an event is its own time. With a month to
 shift to, all dates move by whole days, so that the month with most rows begins with that month.
+
+The series, and an order id or worker that is made from the row, have the file's mark in them: two files never share
+one. The same content, under any name, has the same mark, so sending it again only repeats.
 """
 
-import csv
+import hashlib
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,9 +21,12 @@ from services.demo.generator import wire
 from services.demo.generator.plan import DEMO_KEY
 from services.demo.generator.records import Record
 from services.demo.generator.wire import Acceptance
+from shared.adapters.files.csv import Record as FileRecord
+from shared.adapters.files.csv import read_intact_table
+from shared.adapters.files.text_lines import open_bytes
 from shared.contracts.topics import orders_topic
 from shared.domain.calendar import SHANGHAI, Month, since_epoch_us
-from shared.domain.errors import Refused, RefusedLine
+from shared.domain.errors import Refused
 from shared.domain.scheme.enterprise import is_uscc_shaped
 from shared.domain.scheme.industry import Industry
 from shared.domain.scheme.rating import Charged, Scheme
@@ -27,13 +34,16 @@ from shared.domain.scheme.worker import worker_token
 
 ROW: Final = "row"
 HOUR: Final = "hour"
-SERIES: Final = "replay"
+_LETTERS: Final = str.maketrans("0123456789", "ghijklmnop")
+"""Digits of a mark as letters: a row of digits could read as somebody's number."""
+_ORDER_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+_CODE: Final = re.compile(r"[0-9]{6}")
 RegionRule = Literal["code", "spread"]
 
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """The column of each field. `order_id` may be "row", a part of `worker` may be "hour" (of the acceptance)."""
+    """The column of each field. `order_id` and parts of `worker` may be "row", parts of `worker` "hour" (accepted)."""
 
     industry: Industry
     accepted_at: str
@@ -51,11 +61,16 @@ class Mapped:
         named = {self.accepted_at, self.completed_at or "", self.enterprise_column, self.region, self.order_id}
         return (named | set(self.worker)) - {"", ROW, HOUR}
 
+    @property
+    def identifiers(self) -> set[str]:
+        """The columns whose values are compared letter by letter."""
+        return {self.enterprise_column, self.region, self.order_id, *self.worker} - {ROW, HOUR}
+
 
 @dataclass(slots=True)
 class _Ride:
     row: int
-    fields: Mapping[str, str]
+    record: FileRecord
     accepted_at: datetime
     completed_at: datetime | None
 
@@ -72,40 +87,41 @@ def parse_enterprises(text: str) -> tuple[str, dict[str, str]]:
     return column, enterprises
 
 
-def read_csv(file: Path, mapped: Mapped, scheme: Scheme) -> list[Record]:
+def read_csv(file: Path, mapped: Mapped, scheme: Scheme, delimiter: str = ",") -> list[Record]:
     """Read all events of the file in order of time; raises RefusedLine naming the row that cannot be read."""
-    rides = list(_rides(file, mapped))
+    rides = [
+        _ride(number, record, mapped)
+        for number, record in enumerate(read_intact_table(file, mapped.columns, mapped.identifiers, delimiter), 1)
+    ]
     if mapped.shift_to is not None and rides:
         _shift(rides, mapped.shift_to)
     regions = _Regions(scheme, mapped, rides[0].accepted_at if rides else None)
+    mark = _mark_of(file)
     numbers: dict[str, int] = defaultdict(int)
     records: list[Record] = []
-    for ride in sorted(rides, key=lambda each: (each.accepted_at, each.row)):
-        order = _order(file, ride, mapped, regions)
+    for ride in sorted(rides, key=lambda ride: (ride.accepted_at, ride.row)):
+        order = _order(mark, ride, mapped, regions)
         numbers[order.uscc] = order.sequence = numbers[order.uscc] + 1
         records += _events(order, ride)
     return sorted(records)
 
 
-def _rides(file: Path, mapped: Mapped) -> Iterator[_Ride]:
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            missing = mapped.columns - set(reader.fieldnames or ())
-            if missing:
-                raise RefusedLine(str(file), 1, f"no column {', '.join(sorted(missing))}")
-            for number, fields in enumerate(reader, 1):
-                yield _ride(file, number, fields, mapped)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise RefusedLine(str(file), 0, f"cannot be read: {error}") from error
+def _mark_of(file: Path) -> str:
+    """Return ten letters that identify the file's content, as it is when unpacked."""
+    digest = hashlib.sha256()
+    with open_bytes(file) as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()[:10].translate(_LETTERS)
 
 
-def _ride(file: Path, number: int, fields: Mapping[str, str], mapped: Mapped) -> _Ride:
+def _ride(number: int, record: FileRecord, mapped: Mapped) -> _Ride:
     try:
-        completed = fields[mapped.completed_at] if mapped.completed_at else ""
-        return _Ride(number, fields, _instant(fields[mapped.accepted_at]), _instant(completed) if completed else None)
-    except (ValueError, TypeError) as error:
-        raise RefusedLine(str(file), number + 1, f"not a time: {error}") from error
+        completed = record.fields[mapped.completed_at] if mapped.completed_at else ""
+        accepted_at = _instant(record.fields[mapped.accepted_at])
+        return _Ride(number, record, accepted_at, _instant(completed) if completed else None)
+    except ValueError as error:
+        record.refuse(f"not a time: {error}")
 
 
 def _instant(text: str) -> datetime:
@@ -128,16 +144,19 @@ class _Regions:
     """Return where an order was accepted: the column's code, or spread over the enterprise's charged provinces."""
 
     def __init__(self, scheme: Scheme, mapped: Mapped, instant: datetime | None) -> None:
-        self._rule = mapped.region_rule
+        self._rule, self._column = mapped.region_rule, mapped.region
         self._provinces = {
             uscc: [code for code in sorted(scheme.joined_at) if instant is not None
                    and isinstance(scheme.rate(uscc, code, mapped.industry, instant, is_employee=False), Charged)]
             for uscc in mapped.enterprises.values()
         }  # fmt: skip
 
-    def of(self, uscc: str, value: str) -> str:
+    def of(self, uscc: str, record: FileRecord) -> str:
         """Return a code of six digits; raises Refused when the enterprise is charged in no province."""
+        value = record.text(self._column)
         if self._rule == "code":
+            if not _CODE.fullmatch(value):
+                record.refuse(f"{self._column} {value[:80]!r} is not a code of six digits (GB/T 2260)")
             return value
         provinces = self._provinces[uscc]
         if not provinces:
@@ -146,21 +165,27 @@ class _Regions:
         return f"{provinces[number % len(provinces)]}0000"
 
 
-def _order(file: Path, ride: _Ride, mapped: Mapped, regions: _Regions) -> Acceptance:
-    uscc = mapped.enterprises.get(ride.fields[mapped.enterprise_column])
+def _order(mark: str, ride: _Ride, mapped: Mapped, regions: _Regions) -> Acceptance:
+    fields = ride.record.fields
+    value = fields[mapped.enterprise_column]
+    uscc = mapped.enterprises.get(value)
     if uscc is None:
-        value = ride.fields[mapped.enterprise_column]
-        raise RefusedLine(str(file), ride.row + 1, f"{mapped.enterprise_column} {value!r} is mapped to no enterprise")
-    worker = "-".join(str(ride.accepted_at.hour) if part == HOUR else ride.fields[part] for part in mapped.worker)
+        ride.record.refuse(f"{mapped.enterprise_column} {value!r} is mapped to no enterprise")
+    made = {ROW: f"{mark}-{ride.row}", HOUR: str(ride.accepted_at.hour)}
+    order_id = made[ROW] if mapped.order_id == ROW else fields[mapped.order_id]
+    if not _ORDER_ID.fullmatch(order_id):
+        ride.record.refuse(f"{mapped.order_id} {order_id[:80]!r} is not an order id: 1 to 64 letters, digits, _ . : -")
     return Acceptance(
         accepted=since_epoch_us(ride.accepted_at),
         topic=orders_topic(uscc),
         uscc=uscc,
-        order_id=str(ride.row) if mapped.order_id == ROW else ride.fields[mapped.order_id],
-        worker=worker_token(DEMO_KEY, "REPLAY", worker),
+        order_id=order_id,
+        worker=worker_token(
+            DEMO_KEY, "REPLAY", "-".join(made.get(part, fields.get(part, "")) for part in mapped.worker)
+        ),
         industry=mapped.industry.value,
-        region=regions.of(uscc, ride.fields[mapped.region]),
-        series=SERIES,
+        region=regions.of(uscc, ride.record),
+        series=mark,
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from services.demo.generator.records import Record, read_line
+from shared.adapters.files.text_lines import MARK, open_bytes
 from shared.contracts.events import (
     SOURCE_PREFIX,
     DayDeclared,
@@ -24,8 +25,9 @@ _DECODER = msgspec.json.Decoder(Event)
 
 def read_ndjson(file: Path) -> Iterator[Record]:
     """Yield every line as a record; raises RefusedLine naming the first that has neither form."""
-    with file.open("rb") as stream:
-        for number, line in enumerate(stream, 1):
+    with open_bytes(file) as stream:
+        for number, raw in enumerate(stream, 1):
+            line = raw.removeprefix(MARK.encode())
             if line.strip():
                 yield _bare(line, file, number) if b'"specversion"' in line[:60] else read_line(line, str(file), number)
 
@@ -57,5 +59,5 @@ def _key_and_time(event: Event) -> tuple[str, datetime | None]:
 
 def count_lines(file: Path) -> int:
     """Count the file's lines, for a progress bar."""
-    with file.open("rb") as stream:
+    with open_bytes(file) as stream:
         return sum(block.count(b"\n") for block in iter(lambda: stream.read(1 << 20), b""))

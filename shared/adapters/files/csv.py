@@ -1,14 +1,16 @@
-"""Data files in CSV: UTF-8, a header, one record a line, and refusals that name file and line."""
+"""Read data files in CSV: UTF-8, a header, one record a line, and refusals that name file and line."""
 
 import csv
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, NoReturn, TextIO, TypeVar
+from typing import Final, NoReturn, TypeVar
 
+from shared.adapters.files.spreadsheets import changed_by_spreadsheet, shortened_by_spreadsheet
+from shared.adapters.files.text_lines import read_text_lines
 from shared.domain.calendar import day_start
 from shared.domain.errors import Refused, RefusedLine
 from shared.domain.money import Amount, parse_yuan
@@ -96,20 +98,45 @@ def read_records(path: Path, required: Sequence[str], optional: Sequence[str] = 
     Raises `RefusedLine` where the file cannot be read, is not UTF-8, lacks a required column, has one that is
     neither required nor optional, or has a line with more or fewer fields than the header.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            yield from _records(str(path), stream, required, optional)
-    except (OSError, UnicodeDecodeError) as error:
-        raise RefusedLine(str(path), 0, f"cannot be read: {error}") from error
+    for record in _records(path, required, {*required, *optional}, ","):
+        if record.line > MOST_LINES:
+            record.refuse(f"more than {MOST_LINES} lines")
+        yield record
 
 
-def _records(file: str, stream: TextIO, required: Sequence[str], optional: Sequence[str]) -> Iterator[Record]:
-    reader = csv.reader(stream, strict=True)
+def read_table(path: Path, required: Collection[str], delimiter: str = ",") -> Iterator[Record]:
+    """Yield the records of a file with these columns and any others; raises `RefusedLine` as `read_records` does."""
+    return _records(path, required, None, delimiter)
+
+
+def read_intact_table(
+    path: Path, required: Collection[str], identifiers: Collection[str], delimiter: str = ","
+) -> list[Record]:
+    """Read a table whose identifiers are as their writer wrote them.
+
+    Raises `RefusedLine` as `read_table` does, and naming the first line with an identifier that is empty or that a
+    spreadsheet has changed.
+    """
+    records = list(read_table(path, required, delimiter))
+    for record in records:
+        for column in identifiers:
+            if words := changed_by_spreadsheet(record.text(column)):
+                record.refuse(f"{column} {record.text(column)[:80]!r}: {words}")
+    for column in identifiers:
+        if shortened := shortened_by_spreadsheet(record.fields[column] for record in records):
+            index, words = shortened
+            records[index].refuse(f"{column} {records[index].fields[column][:80]!r}: {words}")
+    return records
+
+
+def _records(path: Path, required: Collection[str], known: set[str] | None, delimiter: str) -> Iterator[Record]:
+    file = str(path)
+    reader = csv.reader(read_text_lines(path), strict=True, delimiter=delimiter)
     header: list[str] = []
     try:
         for fields in reader:
             if not header:
-                header = _checked_header(file, reader.line_num, fields, required, optional)
+                header = _checked_header(file, reader.line_num, fields, required, known)
             elif fields:
                 yield _record(file, reader.line_num, header, fields)
     except csv.Error as error:
@@ -119,10 +146,12 @@ def _records(file: str, stream: TextIO, required: Sequence[str], optional: Seque
 
 
 def _checked_header(
-    file: str, line: int, header: list[str], required: Sequence[str], optional: Sequence[str]
+    file: str, line: int, header: list[str], required: Collection[str], known: set[str] | None
 ) -> list[str]:
     missing = [column for column in required if column not in header]
-    strange = [column for column in header if column not in (*required, *optional)]
+    strange = known is not None and set(header) - known
+    if known is None and missing:
+        raise RefusedLine(file, line, f"no column {', '.join(sorted(missing))}; the columns are {','.join(header)}")
     if missing or strange or len(set(header)) != len(header):
         raise RefusedLine(file, line, f"columns must be {','.join(required)}, not {','.join(header)}")
     return header

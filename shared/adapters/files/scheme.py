@@ -5,6 +5,7 @@ directories hold is added to what earlier ones hold. Everything is checked befor
 first fault ends the loading with a message of one line that begins with `file:line`.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from shared.adapters.files.csv import Record, read_records
+from shared.adapters.files.spreadsheets import changed_by_spreadsheet
 from shared.domain.calendar import SHANGHAI, day_start
 from shared.domain.errors import Refused, RefusedLine
 from shared.domain.evidence.declaration_keys import EnterpriseKey
@@ -55,7 +57,9 @@ FILES: Final[Mapping[str, Columns]] = {
     "cancellation.csv": Columns(("valid_from", "mode", "elapsed_seconds", "source"), ("is_assumption", "note")),
     "presumption.csv": Columns(("valid_from", "province", "mode", "source"), ("is_assumption", "note")),
 }
-"""The files that are read, in this order; any other CSV file in a directory is refused: it may be a slip."""
+"""The files that are read, in this order; any other table in a directory is refused: it may be a slip."""
+TABLE: Final = re.compile(r".*\.(csv|tsv|xlsx?|et|ods)(\.gz|\.zip)?")
+"""Names of tables in small letters: `TARIFF-2027.CSV` is read, `tariff-2027.xlsx` and `tariff-2027.tsv` are refused."""
 
 
 def load_scheme(directories: Sequence[Path]) -> Scheme:
@@ -73,7 +77,7 @@ def load_scheme(directories: Sequence[Path]) -> Scheme:
     paths = [path for directory in directories for path in _csv_files(directory)]
     reading = _Reading()
     for pattern, columns in FILES.items():
-        for path in (path for path in paths if fnmatchcase(path.name, pattern)):
+        for path in (path for path in paths if fnmatchcase(path.name.lower(), pattern)):
             for record in read_records(path, columns.required, columns.optional):
                 reading.take(pattern, record)
     return reading.scheme(", ".join(str(directory) for directory in directories))
@@ -82,9 +86,9 @@ def load_scheme(directories: Sequence[Path]) -> Scheme:
 def _csv_files(directory: Path) -> list[Path]:
     if not directory.is_dir():
         raise Refused(f"{directory}: no such directory of scheme files")
-    paths = sorted(directory.glob("*.csv"))
+    paths = sorted(path for path in directory.iterdir() if TABLE.fullmatch(path.name.lower()))
     for path in paths:
-        if not any(fnmatchcase(path.name, pattern) for pattern in FILES):
+        if not any(fnmatchcase(path.name.lower(), pattern) for pattern in FILES):
             raise RefusedLine(str(path), 0, f"no file of this name is read; known: {', '.join(FILES)}")
     return paths
 
@@ -154,7 +158,7 @@ class _Reading:
         if uscc in self.enterprises:
             record.refuse(f"enterprise {uscc} is given twice, first in {self.enterprises[uscc][0].place}")
         if not is_uscc_shaped(uscc):
-            record.refuse(f"not a USCC of 18 signs: {uscc!r}")
+            record.refuse(changed_by_spreadsheet(uscc) or f"not a USCC of 18 signs: {uscc!r}")
         if not is_valid_uscc(uscc):
             if not is_known:
                 record.refuse(f"the check digit of USCC {uscc} is wrong")
