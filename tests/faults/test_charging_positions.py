@@ -78,12 +78,13 @@ async def test_two_workers_with_overlapping_keys_do_not_deadlock(house: House) -
     assert await house.value("select sum(events) from charging.manifest") == 600
 
 
-async def test_a_sum_that_does_not_come_out_stops_and_leaves_nothing(house: House) -> None:
+@pytest.mark.parametrize("part", ["totals", "rows", "parked"])
+async def test_a_sum_that_does_not_come_out_stops_and_leaves_nothing(house: House, part: str) -> None:
     one = await house.worker()
     records = await house.place(MIXED)
     batch = one.reader.read(records, one.run.next_batch())
     await one.partitions.ensure(batch.days)
-    batch.totals.pop()
+    getattr(batch, part).pop()
     before = await everything(house)
     async with house.pool.acquire() as connection:
         with pytest.raises(Stop, match="5 events came in, 4 are accounted for"):

@@ -46,6 +46,13 @@ MUTANTS: Final = (
         ("tests/integration/charging/test_charging_outcomes.py",),
     ),
     Mutant(
+        "sum of outcomes",
+        "services/charging/store/batch_writer.py",
+        "    if became != batch.events or parked != len(batch.parked):\n",
+        "    if parked > batch.events:\n",
+        ("tests/faults/test_charging_positions.py",),
+    ),
+    Mutant(
         "outbox transaction",
         "shared/adapters/postgres/outbox.py",
         '            for row in rows:\n                await self._publish(row["topic"], row["key"], row["payload"])\n',

@@ -16,9 +16,10 @@ from services.charging.store.positions import Move, move_positions
 from shared.adapters.crypto.sealing import DayKey
 from shared.adapters.postgres.pool import Connection
 from shared.adapters.postgres.sealing.kept_keys import key_of, newest_key_sql
-from shared.contracts.manifests import PremiumsCharged
+from shared.contracts.manifests import Outcome, PremiumsCharged
 from shared.contracts.topics import MANIFESTS
 from shared.domain.calendar import instant_of
+from shared.domain.errors import Stop
 from shared.domain.evidence.declaration_keys import Signed
 from shared.domain.evidence.leaf import RowKind
 
@@ -80,8 +81,23 @@ async def write_batch(
         await _write_pauses(connection, overruns)
         resolved = duplicates.applied_to(batch)
         manifest = await write_manifest(connection, run, resolved, "orders", MANIFESTS)
+        _check_outcomes(batch, manifest)
     run.last += 1
     return WrittenBatch(resolved, manifest, written.has_collision)
+
+
+def _check_outcomes(batch: Batch, manifest: PremiumsCharged) -> None:
+    """Raise Stop unless each event became a row, a declaration or a parked record, and is counted as what it became.
+
+    A total starts as *parked*, so an event that nobody read would be counted as such without a record of it.
+    """
+    became = len(batch.rows) + len(batch.declarations) + len(batch.parked)
+    parked = sum(total.orders for total in manifest.totals if total.outcome is Outcome.PARKED)
+    if became != batch.events or parked != len(batch.parked):
+        raise Stop(
+            f"run {manifest.run} number {manifest.number}: {batch.events} events came in, {became} are accounted for;"
+            f" {parked} are counted as parked, {len(batch.parked)} were"
+        )
 
 
 async def _write_unsettled(connection: Connection, run: Run, rows: Sequence[Row], duplicates: set[int]) -> None:
