@@ -30,7 +30,7 @@ from services.charging.ingest.batch_reader import EventReader
 from services.charging.ingest.consumer import GROUP, Consumer
 from services.charging.ingest.held_positions import HeldPositions
 from services.charging.ingest.lag_watch import LagWatch, Progress
-from services.charging.ingest.skip_lost_events import LostEventSkipper, make_skip_router
+from services.charging.ingest.skip_lost_events import LostEventSkipper
 from services.charging.ingest.topic_pauses import ParkRateLimit, TopicPauses
 from services.charging.ingest.topics_watch import TopicSettings, TopicsWatch, client_id_of
 from services.charging.metrics import Metrics
@@ -296,13 +296,12 @@ def _add_routes(worker: _Worker, positions: HeldPositions, settler: Settler, clo
         make_day_router(keys, DayQueries(pools.requests), finder, WorkerDays(pools.whole_days)),
         make_order_router(keys, OrderQueries(pools.lookups), Proofs(pools.lookups)),
         make_parked_router(keys, parked, decisions),
-        make_topic_router(keys, positions, decisions),
+        make_topic_router(keys, positions, decisions, skipper),
         make_quarantine_router(keys, closings, decisions),
         make_dry_run_router(keys, DryRun(pools.requests, worker.make_reader)),
         make_series_router(keys, pools.requests),
         make_rerating_router(keys, decisions, rerater),
         make_adjustment_router(keys, decisions, Adjustments(pools.whole_days, worker.author), wake),
-        make_skip_router(keys, decisions, skipper),
     )
     for router in routers:
         worker.service.app.include_router(router)

@@ -7,7 +7,7 @@ leaves them out, so the next batch of that partition is dropped, its position re
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Protocol
 from uuid import UUID
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -29,6 +29,12 @@ async def find_none_unfit(topics: Collection[str]) -> Mapping[str, str]:  # noqa
     return {}
 
 
+class HasConsumer(Protocol):
+    """A subscriber of FastStream's; `consumer` is there once it is started."""
+
+    consumer: AIOKafkaConsumer
+
+
 class HeldPositions:
     """Holds positions of the assigned partitions; every method is called by the holder of `lock`, unless it says so."""
 
@@ -46,17 +52,17 @@ class HeldPositions:
         self._logs = PartitionLogs(client)
         self._held: dict[TopicPartition, int] = {}
         self._topic_ids: dict[str, UUID | None] = {}
-        self._subscriber: Any = None
+        self._subscriber: HasConsumer | None = None
 
-    def attach(self, subscriber: Any) -> None:
+    def attach(self, subscriber: HasConsumer) -> None:
         """Seek and pause with the consumer of this subscriber."""
         self._subscriber = subscriber
 
     @property
     def consumer(self) -> AIOKafkaConsumer:
         """aiokafka's consumer, once the subscriber is started."""
-        consumer: AIOKafkaConsumer = self._subscriber.consumer
-        return consumer
+        assert self._subscriber is not None
+        return self._subscriber.consumer
 
     def held(self) -> dict[TopicPartition, int]:
         """A copy of the held positions; may be called without the lock."""

@@ -5,29 +5,21 @@ is moved by compare-and-set to where its log begins now, and its old value is ke
 follow by themselves.
 """
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 
 from aiokafka import TopicPartition
-from fastapi import APIRouter, Depends, Path, Request
-from pydantic import BaseModel, ConfigDict, Field
 
 from services.charging.ingest.partition_logs import PartitionLogs, describe_log_fault
 from services.charging.store.positions import PartitionLog, StoredPosition
-from shared.adapters.http.decision_routes import store_decision
 from shared.adapters.kafka.admin.log_ends import open_onlooker
 from shared.adapters.kafka.batch_polling import find_unreadable_batches
 from shared.adapters.kafka.security import Client
-from shared.adapters.postgres.decisions import Decisions
 from shared.adapters.postgres.pool import Pool
-from shared.contracts.topics import ORDERS_PATTERN
 from shared.domain.errors import Refused
-from shared.runtime.access import AccessKeys
-from shared.runtime.http.types import Int4, Int8, Words
 
-OrdersTopic = Annotated[str, Path(pattern=ORDERS_PATTERN)]
-Said = Annotated[Words, Field(min_length=1, max_length=500)]
+OffsetSpan = tuple[int, int, int]
+"""A partition, the offset it was charged up to, and the one it is read on from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,23 +30,6 @@ class LostRange:
     from_offset: int
     to_offset: int
     reason: str
-
-
-class Shown(BaseModel):
-    """What an operator was shown of one partition and agrees to."""
-
-    model_config = ConfigDict(extra="forbid")
-    partition: Int4
-    from_offset: Int8
-    to_offset: Int8
-
-
-class Decision(BaseModel):
-    """Move on over these, and no others."""
-
-    model_config = ConfigDict(extra="forbid")
-    losses: Annotated[list[Shown], Field(min_length=1)]
-    why: Said
 
 
 class LostEventSkipper:
@@ -71,18 +46,17 @@ class LostEventSkipper:
         """Find the losses; raises Refused when the topic does not exist, or the cluster is not known yet."""
         return [loss for loss, _ in await self._read_losses(topic)]
 
-    async def move(self, topic: str, decision: Decision, who: str) -> int:
+    async def move(self, topic: str, shown: Iterable[OffsetSpan], why: str, who: str) -> int:
         """Move the positions that were shown, all or none; raises Refused when something is otherwise by now."""
         lost = await self._read_losses(topic)
-        shown = sorted((item.partition, item.from_offset, item.to_offset) for item in decision.losses)
-        if shown != [(loss.partition, loss.from_offset, loss.to_offset) for loss, _ in lost]:
+        if sorted(shown) != [(loss.partition, loss.from_offset, loss.to_offset) for loss, _ in lost]:
             raise Refused(f"{topic} is not as it was shown; read the losses again")
         async with self._pool.acquire() as connection, connection.transaction():
             for loss, log in lost:
                 moved = await connection.fetchval(
                     "select charging.move_on($1, $2, $3, $4, $5, $6, $7, $8, $9)",
                     self._cluster_id(), topic, loss.partition, loss.from_offset, loss.to_offset, log.topic_id,
-                    loss.reason, who, decision.why,
+                    loss.reason, who, why,
                 )  # fmt: skip
                 if not moved:
                     raise Refused(f"{topic}/{loss.partition} is no more at {loss.from_offset}; read the losses again")
@@ -117,24 +91,3 @@ class LostEventSkipper:
             for tp, batch in unreadable.items()
         ]
         return sorted(losses, key=lambda loss: loss[0].partition)
-
-
-def make_skip_router(keys: AccessKeys, decisions: Decisions, moving: LostEventSkipper) -> APIRouter:
-    """The routes; they need a service or operator key."""
-    router = APIRouter(prefix="/v1/topics/{topic}")
-    authorized = keys.require("service")
-
-    @router.get("/losses", dependencies=[Depends(authorized)])
-    async def losses(topic: OrdersTopic) -> dict[str, Any]:
-        return {"topic": topic, "losses": _shown(await moving.find(topic))}
-
-    @router.post("/move-on", dependencies=[Depends(authorized)])
-    async def move_on(topic: OrdersTopic, decision: Decision, request: Request) -> dict[str, Any]:
-        who = (await store_decision(decisions, request, decision)).person
-        return {"topic": topic, "moved": await moving.move(topic, decision, who)}
-
-    return router
-
-
-def _shown(losses: Sequence[LostRange]) -> list[dict[str, Any]]:
-    return [asdict(loss) for loss in losses]

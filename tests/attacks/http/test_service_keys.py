@@ -20,7 +20,6 @@ from services.charging.api.progress_routes import make_progress_router
 from services.charging.api.rerate_routes import make_rerating_router
 from services.charging.api.series_routes import make_series_router
 from services.charging.api.topic_routes import make_topic_router
-from services.charging.ingest.skip_lost_events import make_skip_router
 from services.ledger.api.evidence_routes import make_evidence_router
 from services.ledger.api.ledger_routes import make_router as make_ledger_router
 from services.ledger.api.log_routes import make_proof_router
@@ -72,11 +71,10 @@ def routers(callee: str, keys: AccessKeys, decisions: Decisions = NOTHING) -> It
             yield make_day_router(keys, NOTHING, NOTHING, NOTHING)
             yield make_order_router(keys, NOTHING, NOTHING)
             yield make_parked_router(keys, NOTHING, NOTHING)
-            yield make_topic_router(keys, NOTHING, NOTHING)
+            yield make_topic_router(keys, NOTHING, decisions, NOTHING)
             yield make_dry_run_router(keys, NOTHING)
             yield make_series_router(keys, NOTHING)
             yield make_rerating_router(keys, decisions, NOTHING)
-            yield make_skip_router(keys, decisions, NOTHING)
         case "ledger":
             yield make_ledger_router(keys, NOTHING, NOTHING, NOTHING, NOTHING, decisions)
             yield make_set_aside_router(keys, NOTHING, NOTHING, NOTHING, decisions)

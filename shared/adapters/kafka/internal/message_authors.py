@@ -1,6 +1,6 @@
 """Check who sent a message of an internal topic, before its handler decodes it (docs/decisions/0018)."""
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -27,7 +27,12 @@ class _OfSource(msgspec.Struct, frozen=True):
         return self.source
 
 
-_NAMING: Final[dict[str, Any]] = {MANIFESTS: _OfDeployment, DAYS_COUNTED: _OfDeployment, TOTALS: _OfSource}
+_Named = type[_OfDeployment] | type[_OfSource]
+_NAMING: Final[dict[str, _Named]] = {
+    MANIFESTS: _OfDeployment,
+    DAYS_COUNTED: _OfDeployment,
+    TOTALS: _OfSource,
+}
 """Topics whose messages name their author, and the one field that is read for it."""
 
 
