@@ -36,7 +36,7 @@ class ParkReason(StrEnum):
     # When
     IN_FUTURE = "in_future"
     TOO_OLD = "too_old"
-    COMPLETION_NOT_AFTER_ACCEPTANCE = "completion_not_after_acceptance"
+    COMPLETION_BEFORE_ACCEPTANCE = "completion_before_acceptance"
     CANCELLATION_BEFORE_ACCEPTANCE = "cancellation_before_acceptance"
     # The scheme
     NO_TARIFF_LINE = "no_tariff_line"

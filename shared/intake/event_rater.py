@@ -30,6 +30,7 @@ from shared.domain.evidence.leaf import RowKind
 from shared.domain.scheme.industry import FOOD_DELIVERY_CLOSED_ON, Industry
 from shared.domain.scheme.rating import Charged, Excluded, ExclusionReason, Scheme, Uncovered
 from shared.domain.scheme.rating import Outcome as Rating
+from shared.intake.content_modes import Headers, name_mode
 from shared.intake.declaration_signatures import find_signature
 from shared.intake.free_fields import find_declaration_fault, find_fault
 from shared.intake.limits import IntakeLimits, is_possible_record_time
@@ -41,6 +42,8 @@ NO_DAY: Final = -1
 FOREVER_US: Final = 2**63 - 1
 _FOOD_CLOSED_DAY: Final = day_number(FOOD_DELIVERY_CLOSED_ON)
 _EMPLOYEE: Final = Excluded(ExclusionReason.INSURED_AS_EMPLOYEE)
+_COMPLETED_BEFORE: Final = ParkReason.COMPLETION_BEFORE_ACCEPTANCE
+_CANCELLED_BEFORE: Final = ParkReason.CANCELLATION_BEFORE_ACCEPTANCE
 _KINDS: Final[Mapping[type, RowKind]] = {
     OrderAccepted: RowKind.ACCEPTANCE,
     OrderCompleted: RowKind.COMPLETION,
@@ -66,15 +69,17 @@ class EventRater:
         self._enterprises = frozenset(enterprises)
         self._timelines: dict[tuple[str, str, str], tuple[list[int], list[Rating]]] = {}
 
-    def rate(self, topic: str, recorded_ms: int, value: bytes | None) -> RatedEvent:
+    def rate(self, topic: str, recorded_ms: int, value: bytes | None, headers: Headers = ()) -> RatedEvent:
         """Rate the event in a record of an orders topic; `recorded_ms` is the record's time, the event's "now".
+
+        The headers of the record only help to name a form that is not read.
 
         Never raises for bad input: an event that fails a check is a `ParkedEvent`, by the first check that it fails.
         """
         uscc = enterprise_of(topic) or ""
         event = decode(value, self._limits.max_event_bytes)
         if isinstance(event, Parked):
-            return _park(event, uscc, None)
+            return _park(name_mode(event, value, headers), uscc, None)
         rated = self._rate_decoded(topic, uscc, recorded_ms, event, value or b"")
         return _park(rated, uscc, self._province_of(event.data)) if isinstance(rated, Parked) else rated
 
@@ -143,12 +148,10 @@ class EventRater:
         if isinstance(data, Acceptance):
             return None
         ended = _end_of(data)
-        if isinstance(data, Completion) and ended <= data.accepted_at:
-            reason = ParkReason.COMPLETION_NOT_AFTER_ACCEPTANCE
-            return Parked(reason, f"completed at {ended}, accepted at {data.accepted_at}")
-        if isinstance(data, Cancellation) and ended < data.accepted_at:
-            reason = ParkReason.CANCELLATION_BEFORE_ACCEPTANCE
-            return Parked(reason, f"cancelled at {ended}, accepted at {data.accepted_at}")
+        if ended < data.accepted_at:
+            words = f"ended at {ended}, accepted at {data.accepted_at}"
+            is_completion = isinstance(data, Completion)
+            return Parked(_COMPLETED_BEFORE if is_completion else _CANCELLED_BEFORE, words)
         if since_epoch_us(ended) > now_us + self._limits.max_skew_us:
             return Parked(ParkReason.IN_FUTURE, f"ended over {self._limits.max_skew_seconds} s after the record's time")
         return None

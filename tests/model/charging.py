@@ -164,7 +164,7 @@ class ModelCharging:
             "too_old": at < now - OLDEST,
             "unknown_industry": said["industry"] == "food_delivery" and day_of(at) >= date(2025, 7, 1),
             "unknown_region": said["acceptance_region"] not in self.regions,
-            "completion_not_after_acceptance": kind == "completed" and ended_at <= at,
+            "completion_before_acceptance": kind == "completed" and ended_at < at,
             "cancellation_before_acceptance": kind == "cancelled" and ended_at < at,
         }
         for reason, is_so in faults.items():

@@ -89,6 +89,20 @@ MUTANTS: Final = (
         ("tests/attacks/http/test_service_keys.py",),
     ),
     Mutant(
+        "no end before the acceptance",
+        "services/charging/ingest/template_cache.py",
+        "is_known &= (ended_us >= accepted_us) & (ended_us <= latest_us)",
+        "is_known &= ended_us <= latest_us",
+        ("tests/cases/test_ends_at_acceptance.py",),
+    ),
+    Mutant(
+        "name of an unread mode",
+        "services/charging/ingest/batch_reader.py",
+        "record.timestamp, record.value, record.headers)",
+        "record.timestamp, record.value)",
+        ("tests/cases/test_unread_modes_are_named.py",),
+    ),
+    Mutant(
         "mark of a replayed file",
         "services/demo/replay/csv_orders.py",
         "    mark = _mark_of(file)\n",

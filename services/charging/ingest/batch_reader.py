@@ -145,7 +145,7 @@ class BatchReader:
         """Slow path: rate one event with every check."""
         record = self.batch.records[index]
         self._reader.slow_path_events += 1
-        match self._reader.rater.rate(record.topic, record.timestamp, record.value):
+        match self._reader.rater.rate(record.topic, record.timestamp, record.value, record.headers):
             case RatedOrder() as order:
                 self._add_order(index, record, order, columns)
             case RecordedDeclaration() as declaration:

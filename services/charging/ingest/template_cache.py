@@ -119,7 +119,7 @@ class TemplateCache:
             columns.sequences, columns.recorded_us = [data.sequence for data in datas], now_us.tolist()
         else:
             ended_us = _end_times(kind, datas)
-            is_known &= (ended_us >= accepted_us + (kind == RowKind.COMPLETION)) & (ended_us <= latest_us)
+            is_known &= (ended_us >= accepted_us) & (ended_us <= latest_us)
             columns.ended_us = ended_us.tolist()
         columns.variable_fields, are_valid = self._with_free_fields(datas, series)
         if are_valid is not None:

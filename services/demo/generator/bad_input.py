@@ -56,7 +56,7 @@ BAD_INPUT: Final[Mapping[str, Callable[[Acceptance], bytes]]] = {
     "impossible_time": _changed('"accepted_at":"20', '"accepted_at":"20-13-45 '),
     "in_the_future": _accepted_at(2 * 3_600 * SECOND),
     "too_old": _accepted_at(-45 * DAY),
-    "completed_at_acceptance": lambda order: completed(order, order.accepted),
+    "completed_just_before_acceptance": lambda order: completed(order, order.accepted - 1),
     "completed_before_acceptance": lambda order: completed(order, order.accepted - 60 * SECOND),
     "unknown_region": lambda order: accepted(order).replace(order.region.encode(), b"990101"),
     "unknown_industry": lambda order: accepted(order).replace(order.industry.encode(), b"parcel_post"),

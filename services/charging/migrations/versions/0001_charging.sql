@@ -127,6 +127,7 @@ create table charging.entry (
     recorded_at timestamptz
         constraint entry_recorded_at check (recorded_at is null or kind = 1 and recorded_at > accepted_at),
     primary key (accepted_at, enterprise, order_id, worker_key, kind),
+    constraint entry_ended_at check (ended_at >= accepted_at),
     check (kind between 1 and 4 or kind between 8 and 255),
     check (case
         when kind = 1 or kind >= 8 and kind % 2 = 0
