@@ -30,7 +30,8 @@ def commands() -> dict[str, tuple[list[str], str]]:
 
 def _describe_command(name: str, described: tuple[list[str], str]) -> str:
     subcommands, meaning = described
-    words = " ".join([f"`{name}`", *(f"`{subcommand}`" for subcommand in subcommands)])
+    listed = ", ".join(f"`{subcommand}`" for subcommand in subcommands)
+    words = f"`{name}` ({listed})" if listed else f"`{name}`"
     return f"| {words} | {meaning.replace('|', '/')} |\n"
 
 

@@ -67,6 +67,12 @@ def test_every_alarm_has_a_row_among_the_incidents() -> None:
     assert [name for name in (*NAMES, *Alarm) if f"`{name}`" not in text] == []
 
 
+def test_every_decision_is_in_the_list() -> None:
+    folder = ROOT / "docs" / "decisions"
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    assert [path.name for path in folder.glob("0*.md") if f"({path.name})" not in text] == []
+
+
 @pytest.mark.parametrize("readme", sorted(ROOT.glob("services/*/README.md")), ids=lambda path: path.parent.name)
 def test_the_tree_of_a_service_is_its_folder(readme: Path) -> None:
     (tree,) = TREE.findall(readme.read_text(encoding="utf-8"))

@@ -22,7 +22,7 @@ State = Annotated[
 
 def add_commands(app: typer.Typer) -> None:
     """Give the application these commands."""
-    words = "Orders outside a signed declaration: one person proposes to reverse them, another one consents."
+    words = "Orders outside a signed declaration: one person proposes to reverse them, a second one approves."
     adjustment = typer.Typer(help=words, no_args_is_help=True)
     adjustment.command("list")(list_adjustments)
     adjustment.command("propose")(propose)

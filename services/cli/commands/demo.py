@@ -138,7 +138,7 @@ def replay(
     ] = "row",
     shift_to: Annotated[str, typer.Option(help="CSV: month that the busiest month's dates are moved to.")] = "",
 ) -> int:
-    """Send a file's events, with their own times, to a running system; a bar shows rate and time left."""
+    """Send a file's events, with their own times, to a running system, with a progress bar."""
     import time
 
     from services.demo.progress import progress_bar

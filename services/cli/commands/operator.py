@@ -33,7 +33,7 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def status(state: State = None, as_json: Json = False) -> int:
-    """Show how far each service is; 69 when one does not answer."""
+    """Show how far each service is; exits with 69 when one does not answer."""
     from services.cli.operations.service_requests import print_status, read_status
     from services.demo.running.event_loop import run_work
     from services.demo.running.state import settings_from
@@ -51,7 +51,7 @@ def close_day(
     as_of: AsOf = "",
     state: State = None,
 ) -> int:
-    """Close a day: freeze its cut, have it counted, and wait until the day's books are closed."""
+    """Close a day: freeze its cut, request the count, and wait until the day's books are closed."""
     from services.cli.operations.service_requests import close, parse_day, parse_instant
     from services.demo.running.event_loop import run_work
     from services.demo.running.state import settings_from
@@ -138,7 +138,7 @@ def receipt(
 
 
 def audit(state: State = None, as_json: Json = False) -> int:
-    """Recompute everything from the rows, trusting no total; 1 when something does not agree, naming the row."""
+    """Recompute everything from the rows, trusting no total; exits with 1 and names the row where something differs."""
     from services.audit.run import audit_all, sources_from
     from services.demo.running.event_loop import run_work
     from services.demo.running.state import settings_from

@@ -33,7 +33,7 @@ Name = Annotated[str, typer.Argument(help="The account: small letters, digits an
 
 def add_commands(app: typer.Typer) -> None:
     """Give the application these commands."""
-    portal = typer.Typer(help="The portal that people see.", no_args_is_help=True, rich_markup_mode=None)
+    portal = typer.Typer(help="Rebuild the tables that the portal shows.", no_args_is_help=True, rich_markup_mode=None)
     portal.callback()(lambda: None)  # typer drops the name of a single command without a callback
     portal.command("rebuild")(rebuild)
     app.add_typer(portal, name="portal")

@@ -30,7 +30,7 @@ def rerate(
     state: State = None,
     as_json: Json = False,
 ) -> int:
-    """Show what the scheme that charging runs with now would change of orders charged before; book it with --apply.
+    """Preview how re-rating past orders by the current scheme would change them; --apply books it.
 
     Correct the scheme files and restart every charging worker first. Closed months are corrected by adjustments on
     the next statement. Run again after a crash; when nothing differs, nothing is changed.

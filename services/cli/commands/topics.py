@@ -17,7 +17,7 @@ Topic = Annotated[str, typer.Argument(help="The topic, such as orders.v1.9100000
 
 def add_commands(app: typer.Typer) -> None:
     """Give the application these commands."""
-    topics = typer.Typer(help="Topics whose logs do not fit what was charged of them.", no_args_is_help=True)
+    topics = typer.Typer(help="Topics whose log no longer matches the offsets charged.", no_args_is_help=True)
     topics.command("losses")(show_losses)
     topics.command("move-on")(move_on)
     app.add_typer(topics, name="topics")
