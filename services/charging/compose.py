@@ -21,10 +21,10 @@ from services.charging.api.progress_routes import make_progress_router
 from services.charging.api.rerate_routes import Rerater, make_rerating_router
 from services.charging.api.series_routes import make_series_router
 from services.charging.api.topic_routes import make_topic_router
+from services.charging.close.count_workers import WorkerDays
 from services.charging.close.order_findings import DayFinder
 from services.charging.close.settlement import settle
 from services.charging.close.take_closing import ClosingRules, take_closing
-from services.charging.close.worker_days import WorkerDays
 from services.charging.ingest.batch_charger import BatchCharger
 from services.charging.ingest.batch_reader import EventReader
 from services.charging.ingest.consumer import GROUP, Consumer

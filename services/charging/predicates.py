@@ -9,16 +9,21 @@ from datetime import date, datetime
 from typing import Any, Final
 
 from sqlalchemy import (
+    CTE,
     BigInteger,
     ColumnElement,
     Date,
+    DateTime,
     FromClause,
     Integer,
     Interval,
     LargeBinary,
+    Select,
     Text,
     and_,
+    any_,
     bindparam,
+    case,
     cast,
     exists,
     func,
@@ -42,6 +47,10 @@ DAY: Final = bindparam("day", type_=Date)
 BEGIN: Final = bindparam("begin", type_=INSTANT)
 END: Final = bindparam("end", type_=INSTANT)
 """Bounds of the counted or requested day: from the first, up to before the second."""
+LATE_BATCHES: Final = bindparam("late_batches", type_=ARRAY(BigInteger))
+"""Batches in the cut, not in the one of the day before, that hold rows of earlier days."""
+LATE_BEGIN: Final = bindparam("late_begin", type_=INSTANT)
+"""Where the earliest of those days begins: older partitions are not scanned."""
 KEY: Final = ("accepted_at", "enterprise", "order_id", "worker_key")
 """Columns of an order's key; `kind` distinguishes its rows."""
 Instant = ColumnElement[datetime]
@@ -78,6 +87,17 @@ def on_day(row: FromClause) -> ColumnElement[bool]:
     return and_(between(row), reached(row))
 
 
+def late(row: FromClause) -> ColumnElement[bool]:
+    """The row is of a day before the closing one, and the close counts it."""
+    return and_(between(row, LATE_BEGIN, BEGIN), row.c.batch == any_(LATE_BATCHES))
+
+
+def counted(row: FromClause) -> ColumnElement[bool]:
+    """The row is of the closing day or late, and the close counts it."""
+    is_late = and_(row.c.accepted_at < BEGIN, row.c.batch == any_(LATE_BATCHES))
+    return and_(between(row, LATE_BEGIN, END), or_(on_day(row), is_late))
+
+
 def is_charge(row: FromClause) -> ColumnElement[bool]:
     """The row is an acceptance or a re-rated charge; as `shared.domain.evidence.leaf.is_charge`."""
     kind = row.c.kind
@@ -87,12 +107,23 @@ def is_charge(row: FromClause) -> ColumnElement[bool]:
 def is_reversal(row: FromClause) -> ColumnElement[bool]:
     """The row takes a charge back; as `shared.domain.evidence.leaf.is_reversal`."""
     kind = row.c.kind
-    return or_(kind == RowKind.REVERSAL, and_(kind > RowKind.RERATED, kind % 2 == 1))
+    return or_(kind == RowKind.REVERSAL, and_(kind >= RowKind.RERATED_REVERSAL, kind % 2 == 1))
+
+
+def is_premium_due(row: FromClause) -> ColumnElement[bool]:
+    """The row is a charge that was not excluded."""
+    return and_(is_charge(row), row.c.reason == 0)
 
 
 def same_order(row: FromClause, other: FromClause) -> ColumnElement[bool]:
     """The two rows have the key of one order."""
     return and_(*(row.c[name] == other.c[name] for name in KEY))
+
+
+def is_reversal_of(row: FromClause, charge: FromClause) -> ColumnElement[bool]:
+    """The row takes this charge back; as `shared.domain.evidence.leaf.reversal_of`."""
+    kind = case((charge.c.kind == RowKind.ACCEPTANCE, int(RowKind.REVERSAL)), else_=charge.c.kind + 1)
+    return and_(same_order(row, charge), row.c.kind == kind)
 
 
 def is_superseded(row: FromClause, later: ColumnElement[bool] = ALWAYS, by: FromClause = LATER) -> ColumnElement[bool]:
@@ -108,6 +139,11 @@ def is_last_charge(row: FromClause, later: ColumnElement[bool] = ALWAYS, by: Fro
 def insured_on(row: FromClause) -> ColumnElement[date]:
     """The day on which the row's order was accepted, in Shanghai."""
     return cast(func.timezone(SHANGHAI, row.c.accepted_at), Date)
+
+
+def day_begin(day: ColumnElement[date]) -> ColumnElement[datetime]:
+    """The instant at which a day begins in Shanghai."""
+    return func.timezone(SHANGHAI, cast(day, DateTime), type_=INSTANT)
 
 
 def province(row: FromClause) -> ColumnElement[int]:
@@ -128,6 +164,11 @@ def worker_id(row: FromClause) -> ColumnElement[str]:
 def key_of(row: FromClause) -> list[ColumnElement[Any]]:
     """The columns of the row's order key, to select or to sort by."""
     return [row.c[name] for name in KEY]
+
+
+def materialized(rows: Select[Any], name: str) -> CTE:
+    """A common table expression that is computed once: the planner misjudges how few rows it has."""
+    return rows.cte(name).prefix_with("materialized", dialect="postgresql")
 
 
 def first_columns(count: int) -> list[ColumnElement[int]]:

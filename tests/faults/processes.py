@@ -19,10 +19,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.charging.api.day_routes import make_day_router
 from services.charging.api.progress_routes import make_progress_router
+from services.charging.close.count_workers import WorkerDays
 from services.charging.close.order_findings import DayFinder
 from services.charging.close.settlement import settle
 from services.charging.close.take_closing import ClosingRules, take_closing
-from services.charging.close.worker_days import WorkerDays
 from services.charging.compose import intake_limits
 from services.charging.ingest.batch_charger import BatchCharger
 from services.charging.ingest.batch_reader import EventReader

@@ -6,8 +6,8 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from services.charging.close.count_workers import WorkerDays
 from services.charging.close.order_findings import DayFinder
-from services.charging.close.worker_days import WorkerDays
 from services.charging.queries.days import DayQueries
 from shared.adapters.http.charging_deployments import PAGE
 from shared.runtime.access import AccessKeys

@@ -5,90 +5,112 @@ stored answer is given again. An answer belongs to its question, and a settlemen
 earlier question about the day, even under the same attempt, can take their place.
 """
 
-from collections import Counter
-from datetime import date
 from typing import Any, Final
 
 import msgspec
+from sqlalchemy import Integer, Select, bindparam, exists, func, select
 
 from services.charging.close.count_workers import count_first_time, count_workers
+from services.charging.close.day_totals import hours_of, read_sums, totals_of
 from services.charging.close.settlement import settle_within
+from services.charging.cut import Batches, find_late, resolve
 from services.charging.numbers.assessment import assess, count_assessed
 from services.charging.numbers.gaps import judge_days
 from services.charging.numbers.outside_declaration import count_outside
 from services.charging.numbers.seen_ranges import Reach, account_numbers
-from services.charging.rows.row_kinds import is_charge_sql, is_reversal_sql, outcome_of, reason_of
-from services.charging.store.cut import Batches, fetch_counted, find_late, reached_sql, resolve
+from services.charging.predicates import DAY, END, reached, same_order
 from services.charging.store.day_partitions import seal_partition
-from services.charging.store.derived_rows import SETTLE_LOCK
+from services.charging.store.derived_rows import lock_settling
+from services.charging.tables import day_count, day_settlement, entry, manifest, outbox, resend, unsettled
 from shared.adapters.crypto.signing import AuthorSigner
 from shared.adapters.postgres.pool import Connection, Pool
-from shared.contracts.manifests import (
-    AcceptancesByHour,
-    DayClosing,
-    DayCounted,
-    PremiumsCharged,
-    Total,
-    cut_hash,
-    question_hash,
-)
+from shared.adapters.postgres.queries.statements import insert_into, query, values
+from shared.contracts.manifests import DayClosing, DayCounted, PremiumsCharged, cut_hash, question_hash
 from shared.contracts.topics import DAYS_COUNTED, MANIFESTS
-from shared.domain.calendar import SHANGHAI, day_bounds, insured_day
+from shared.domain.calendar import day_bounds
 from shared.domain.evidence.leaf import RowKind
-from shared.domain.scheme.industry import Industry
 from shared.domain.scheme.rating import Scheme
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    question: str
+    payload: bytes
+
+
+class _KnownSettlement(msgspec.Struct, frozen=True):
+    """A settlement of a day's close; without batch and payload, nothing was to settle."""
+
+    cut: str
+    batch: int | None
+    payload: bytes | None
+
+
+def _select_unmatched() -> Select[Any]:
+    """Count cancellations that wait for their acceptance."""
+    cancellation, acceptance = entry.alias("c"), entry.alias("a")
+    has_acceptance = exists().where(
+        same_order(acceptance, unsettled),
+        acceptance.c.kind == RowKind.ACCEPTANCE,
+        acceptance.c.worker_rest == cancellation.c.worker_rest,
+    )
+    return (
+        select(func.count())
+        .select_from(unsettled)
+        .join(cancellation, same_order(cancellation, unsettled))
+        .where(cancellation.c.kind == RowKind.CANCELLATION, unsettled.c.accepted_at < END, reached(unsettled))
+        .where(~has_acceptance)
+    )
+
 
 # For statements over a whole day: to sort and hash in memory, and to share the rows out among parallel workers, each of
 # which hands on its groups. There are far fewer of these than the planner can know: by its usual price it would not.
 _SETTINGS: Final = "set local work_mem = '128MB'; set local parallel_tuple_cost = 0.05"
-_TOTALS: Final = f"""
-    select accepted_in, e.uscc, province, industry, tariff_line, kind, reason, orders, premium
-    from (
-        select date_bin('1 hour', accepted_at, 'epoch') as accepted_in, enterprise, region / 10000 as province,
-            industry, tariff_line, kind, reason, count(*) as orders, sum(premium)::bigint as premium
-        from charging.entry where ({is_charge_sql("entry")} or {is_reversal_sql("entry")}) and {{scope}}
-        group by 1, 2, 3, 4, 5, 6, 7) counted
-    join charging.enterprise e on e.id = enterprise"""
-_UNMATCHED: Final = f"""
-    select count(*) from charging.unsettled u
-    join charging.entry c on (c.accepted_at, c.enterprise, c.order_id, c.worker_key, c.kind)
-        = (u.accepted_at, u.enterprise, u.order_id, u.worker_key, 3)
-    where u.accepted_at < $2 and {reached_sql("u.batch")}
-    and not exists (select 1 from charging.entry a where (a.accepted_at, a.enterprise, a.order_id, a.worker_key, a.kind)
-        = (u.accepted_at, u.enterprise, u.order_id, u.worker_key, 1) and a.worker_rest = c.worker_rest)"""
+_UNMATCHED: Final = values(_select_unmatched(), int)
+_RESENDS: Final = values(select(func.count()).where(resend.c.found_on == DAY), int)
+_ANSWERS: Final = query(
+    select(day_count.c.question, day_count.c.payload)
+    .where(day_count.c.day == DAY, day_count.c.attempt == bindparam("attempt", type_=Integer))
+    .order_by(day_count.c.question.desc()),
+    _Answer,
+)
+_UNNAMED_ANSWERS: Final = values(
+    select(day_count.c.payload).where(day_count.c.day == DAY, day_count.c.question == ""), bytes
+)
+_SETTLEMENTS: Final = query(
+    select(day_settlement.c.cut, day_settlement.c.batch, manifest.c.payload)
+    .outerjoin_from(day_settlement, manifest, manifest.c.batch == day_settlement.c.batch)
+    .where(day_settlement.c.day == DAY)
+    .order_by(day_settlement.c.cut.desc()),
+    _KnownSettlement,
+)
+_KEEP_ANSWER: Final = insert_into(day_count, "day", "attempt", "payload", "question")
+_KEEP_SETTLEMENT: Final = insert_into(day_settlement, "day", "batch", "cut")
+_SEND: Final = insert_into(outbox, "topic", "key", "payload")
 
 
 async def count_day(pool: Pool, scheme: Scheme, closing: DayClosing, author: AuthorSigner, gap_days: int = 7) -> None:
     """Answer a `days.closing.v1` through the outbox; numbers that are missing for `gap_days` are presumed orders."""
     async with pool.acquire() as connection:
         async with connection.transaction():
-            await connection.execute("select pg_advisory_xact_lock($1)", SETTLE_LOCK)
+            await lock_settling(connection)
             await connection.execute(_SETTINGS)
             payload = await _read_answer(connection, closing)
             if payload is None:
                 payload = msgspec.json.encode(await _count(connection, scheme, closing, author, gap_days))
-                await connection.execute(
-                    "insert into charging.day_count (day, attempt, payload, question) values ($1, $2, $3, $4)",
-                    closing.day, closing.attempt, payload, question_hash(closing),
-                )  # fmt: skip
-            await connection.execute(
-                "insert into charging.outbox (topic, key, payload) values ($1, $2, $3)",
-                DAYS_COUNTED, closing.day.isoformat(), payload,
-            )  # fmt: skip
+                question = question_hash(closing)
+                await _KEEP_ANSWER.execute(
+                    connection, day=closing.day, attempt=closing.attempt, payload=payload, question=question
+                )
+            await _SEND.execute(connection, topic=DAYS_COUNTED, key=closing.day.isoformat(), payload=payload)
         await seal_partition(connection, closing.day)
 
 
 async def _read_answer(connection: Connection, closing: DayClosing) -> bytes | None:
     """The stored answer to this question; to one from before answers named theirs, if it is over the same cut."""
-    rows = await connection.fetch(
-        "select question, payload from charging.day_count where (day, attempt) = ($1, $2) order by question desc",
-        closing.day, closing.attempt,
-    )  # fmt: skip
     question = question_hash(closing)
-    for row in rows:
-        if row["question"] == question or (not row["question"] and _answered(row["payload"]).cut == closing.cut):
-            payload: bytes = row["payload"]
-            return payload
+    for row in await _ANSWERS.fetch(connection, day=closing.day, attempt=closing.attempt):
+        if row.question == question or (not row.question and _answered(row.payload).cut == closing.cut):
+            return row.payload
     return None
 
 
@@ -111,21 +133,20 @@ async def _count(
     if await account_numbers(connection, closing.day, reach):
         await judge_days(connection, closing.day, reach, gap_days)
         await assess(connection, scheme, closing.day, reach, author)
-    rows = await fetch_counted(connection, _TOTALS, closing.day, cut, late)
+    sums = await read_sums(connection, closing.day, cut, late)
     workers = await count_workers(connection, closing.day, cut, late)
     outside = await count_outside(connection, closing.day, cut, previous)
-    resends = "select count(*) from charging.resend where found_on = $1"
     return DayCounted(
         day=closing.day,
         attempt=closing.attempt,
         cut=closing.cut,
         settlement=None if settlement is None else settlement[1],
-        totals=_totals(rows) + await count_assessed(connection, cut, previous),
+        totals=totals_of(sums) + await count_assessed(connection, cut, previous),
         workers=workers,
         first_time=await count_first_time(connection, closing.day),
-        resends=await connection.fetchval(resends, closing.day),
-        unmatched_cancellations=await connection.fetchval(_UNMATCHED, cut.lasts, day_bounds(closing.day)[1]),
-        hours=_hours(rows),
+        resends=await _RESENDS.fetch_one(connection, day=closing.day),
+        unmatched_cancellations=await _UNMATCHED.fetch_one(connection, cut=cut.lasts, end=day_bounds(closing.day)[1]),
+        hours=hours_of(sums),
         deployment=author.author.identity,
         question=question_hash(closing),
         outside=outside or msgspec.UNSET,
@@ -141,76 +162,25 @@ async def _settlement(
     are published as ordinary manifests, too, so that none is missing in the books.
     """
     day, name = closing.day, cut_hash(closing.cut)
-    known = await connection.fetch(
-        """select s.cut, s.batch, m.payload from charging.day_settlement s left join charging.manifest m using (batch)
-        where s.day = $1 order by s.cut desc""",
-        day,
-    )
+    known = await _SETTLEMENTS.fetch(connection, day=day)
     for row in known:
-        if row["cut"] == name or (not row["cut"] and await _is_counted_over(connection, closing)):
-            return None if row["batch"] is None else (row["batch"], _manifest(row["payload"]))
+        if row.cut == name or (not row.cut and await _is_counted_over(connection, closing)):
+            return None if row.batch is None or row.payload is None else (row.batch, _manifest(row.payload))
     written = await settle_within(connection, scheme, day, cut, author)
-    await connection.execute(
-        "insert into charging.day_settlement (day, batch, cut) values ($1, $2, $3)",
-        day, None if written is None else written[0], name,
-    )  # fmt: skip
+    await _KEEP_SETTLEMENT.execute(connection, day=day, batch=None if written is None else written[0], cut=name)
     if known:
-        settlements = [row["payload"] for row in known if row["payload"] is not None]
+        settlements = [row.payload for row in known if row.payload is not None]
         settlements += [msgspec.json.encode(written[1])] if written is not None else []
-        await connection.executemany(
-            "insert into charging.outbox (topic, key, payload) values ($1, $2, $3)",
-            [(MANIFESTS, _manifest(payload).run, payload) for payload in settlements],
-        )
+        for payload in settlements:
+            await _SEND.execute(connection, topic=MANIFESTS, key=_manifest(payload).run, payload=payload)
     return written
 
 
 async def _is_counted_over(connection: Connection, closing: DayClosing) -> bool:
     """Whether an answer from before questions were named is over this cut, and so is the day's settlement."""
-    rows = await connection.fetch(
-        "select payload from charging.day_count where day = $1 and question = ''", closing.day
-    )
-    return any(_answered(row["payload"]).cut == closing.cut for row in rows)
+    payloads = await _UNNAMED_ANSWERS.fetch(connection, day=closing.day)
+    return any(_answered(payload).cut == closing.cut for payload in payloads)
 
 
 def _manifest(payload: bytes) -> PremiumsCharged:
     return msgspec.json.decode(payload, type=PremiumsCharged)
-
-
-def _totals(rows: list[Any]) -> list[Total]:
-    """The rows, which are by hour, summed by day."""
-    orders: Counter[tuple[Any, ...]] = Counter()
-    premium: Counter[tuple[Any, ...]] = Counter()
-    for accepted_in, *place, kind, reason, count, amount in rows:
-        key = (insured_day(accepted_in), *place, outcome_of(kind, reason), reason_of(kind, reason))
-        orders[key] += count
-        premium[key] += amount
-    return [_total(key, orders[key], premium[key]) for key in sorted(orders, key=repr)]
-
-
-def _total(key: tuple[Any, ...], orders: int, premium: int) -> Total:
-    insured_on, uscc, province, industry, tariff_line, outcome, reason = key
-    return Total(
-        insured_on=insured_on,
-        enterprise=uscc,
-        province=f"{province:02}",
-        industry=Industry.of_code(industry).value,
-        outcome=outcome,
-        reason=reason,
-        tariff_line=tariff_line or None,
-        orders=orders,
-        premium=premium,
-    )
-
-
-def _hours(rows: list[Any]) -> list[AcceptancesByHour]:
-    """Acceptances, charged and excluded, by the hour of their day."""
-    hours: dict[tuple[date, str, int], list[int]] = {}
-    for row in rows:
-        if row["kind"] == RowKind.ACCEPTANCE:
-            at = row["accepted_in"].astimezone(SHANGHAI)
-            counts = hours.setdefault((at.date(), row["uscc"], row["province"]), [0] * 24)
-            counts[at.hour] += row["orders"]
-    return [
-        AcceptancesByHour(insured_on=on, enterprise=uscc, province=f"{province:02}", orders=counts)
-        for (on, uscc, province), counts in sorted(hours.items())
-    ]

@@ -5,18 +5,36 @@ from dataclasses import dataclass
 from typing import Final
 
 import msgspec
+from sqlalchemy import Text, any_, bindparam, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from services.charging.close.count_day import count_day
+from services.charging.tables import manifest, run
 from shared.adapters.crypto.signing import AuthorSigner
 from shared.adapters.postgres.pool import Pool
+from shared.adapters.postgres.queries.statements import query
 from shared.contracts.manifests import DayClosing
 from shared.contracts.quarantine import Message, Quarantined, QuarantineReason
 from shared.domain.calendar import day_bounds
 from shared.domain.scheme.rating import Scheme
 
 DECODER: Final = msgspec.json.Decoder(DayClosing)
-_LAST_NUMBERS: Final = """select run, coalesce((select max(number) from charging.manifest where run_id = id), 0) as last
-    from charging.run where run = any($1::text[])"""
+
+
+class _LastNumber(msgspec.Struct, frozen=True):
+    run: str
+    last: int
+
+
+_LAST_NUMBERS: Final = query(
+    select(
+        run.c.run,
+        func.coalesce(
+            select(func.max(manifest.c.number)).where(manifest.c.run_id == run.c.id).scalar_subquery(), 0
+        ).label("last"),
+    ).where(run.c.run == any_(bindparam("runs", type_=ARRAY(Text)))),
+    _LastNumber,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +61,7 @@ async def take_closing(pool: Pool, scheme: Scheme, message: Message, author: Aut
 
 async def _check_cut(pool: Pool, closing: DayClosing, *, is_alone: bool) -> None:
     """A cut reaches no further than what was written, and holds the one of the day before."""
-    last = {row["run"]: row["last"] for row in await pool.fetch(_LAST_NUMBERS, list(closing.cut))}
+    last = {row.run: row.last for row in await _LAST_NUMBERS.fetch(pool, runs=list(closing.cut))}
     if is_alone and (unknown := sorted(closing.cut.keys() - last.keys())):
         raise _absurd(closing, f"its cut names runs that are not charging's: {', '.join(unknown[:5])}")
     beyond = {run: number for run, number in closing.cut.items() if number > last.get(run, number)}

@@ -16,12 +16,12 @@ from msgspec.structs import astuple
 from sqlalchemy import BigInteger, FromClause, SmallInteger, and_, any_, bindparam, cast, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from services.charging.cut import Batches
 from services.charging.numbers.day_declarations import around, declared_numbers, not_outdated, read_declared
 from services.charging.numbers.seen_ranges import Reach
 from services.charging.numbers.series_spans import SeriesSpan, by_series
 from services.charging.predicates import DAY, first_columns, new_in_cut, on_day, province
 from services.charging.rows.batch import Batch
-from services.charging.store.cut import Batches
 from services.charging.store.manifests import start_run, write_manifest
 from services.charging.tables import assessment, enterprise, entry, judged_day, number_gap, number_range
 from shared.adapters.crypto.signing import AuthorSigner

@@ -16,8 +16,8 @@ import msgspec
 from sqlalchemy import Date, Text, any_, bindparam, or_, select, true
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from services.charging.cut import Batches
 from services.charging.predicates import CUT, PREVIOUS, reached
-from services.charging.store.cut import Batches
 from services.charging.tables import declaration as stored
 from services.charging.tables import enterprise, manifest
 from shared.adapters.postgres.pool import Connection

@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from services.charging.cut import Batches, read_counted_cut, read_previous_cut
 from services.charging.numbers.day_declarations import (
     Declared,
     around,
@@ -37,7 +38,6 @@ from services.charging.numbers.number_queries import (
 from services.charging.numbers.seen_queries import IS_ACCOUNTED
 from services.charging.numbers.seen_ranges import MOST_RANGES as MOST_STRETCHES
 from services.charging.numbers.series_spans import BOXES, Key, SeriesSpan
-from services.charging.store.cut import Batches, read_counted_cut, read_previous_cut
 from shared.adapters.postgres.pool import Connection
 from shared.contracts.findings import MOST_ORDERS, Finding, FindingKind, OrderRef
 from shared.contracts.manifests import DayCounted, Outcome

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
+from services.charging.cut import Batches, planning_without
 from services.charging.numbers.day_declarations import Declared, around, declared_numbers, holding, read_declared
 from services.charging.numbers.outside_queries import (
     ARCHIVED,
@@ -30,7 +31,6 @@ from services.charging.numbers.outside_queries import (
     Surplus,
     UsedNumbers,
 )
-from services.charging.store.cut import Batches, planning_without
 from services.charging.store.derived_rows import ChargeRow
 from shared.adapters.postgres.pool import Connection
 from shared.contracts.outside_declaration import OutsideOrders

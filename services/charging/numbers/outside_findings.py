@@ -4,37 +4,23 @@ from collections import Counter, defaultdict
 from datetime import date
 from typing import Final
 
-import msgspec
 from msgspec import UNSET
-from sqlalchemy import select
 
+from services.charging.cut import Batches, read_counted
 from services.charging.numbers.outside_declaration import OutsideOrdersOfDay, find_outside
 from services.charging.numbers.outside_queries import OutsideOrder, OutsidePlace
-from services.charging.predicates import DAY
-from services.charging.store.cut import Batches
-from services.charging.tables import day_count
 from shared.adapters.postgres.pool import Connection
-from shared.adapters.postgres.queries.statements import values
 from shared.contracts.findings import MOST_ORDERS, Finding, FindingKind, OrderRef
-from shared.contracts.manifests import DayCounted
 from shared.domain.money import Amount, yuan
 from shared.domain.scheme.industry import Industry
 
-_ANSWER: Final = values(
-    select(day_count.c.payload)
-    .where(day_count.c.day == DAY)
-    .order_by(day_count.c.answered_at.desc(), day_count.c.attempt.desc())
-    .limit(1),
-    bytes,
-)
 MOST_PLACES: Final = 100
 """Places that a finding names; its `count` is over all of them."""
 
 
 async def outside_findings(connection: Connection, day: date, cut: Batches) -> list[Finding]:
     """A finding for each enterprise and insured day of which the close changed what lies outside."""
-    payload = await _ANSWER.fetch_first(connection, day=day)
-    counted = None if payload is None else msgspec.json.decode(payload, type=DayCounted)
+    counted = await read_counted(connection, day)
     if counted is None or counted.outside is UNSET:
         return []
     changed: dict[date, set[str]] = defaultdict(set)

@@ -32,6 +32,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, INT8MULTIRANGE, aggregate_order_by, distinct_on
 
+from services.charging.cut import Batches
 from services.charging.predicates import (
     CUT,
     DAY,
@@ -48,7 +49,6 @@ from services.charging.predicates import (
     worker_id,
 )
 from services.charging.rows.row_kinds import CANCELLED, REVERSAL_REASONS
-from services.charging.store.cut import Batches
 from services.charging.store.derived_rows import ChargeRow
 from services.charging.tables import archived_day, batch_day, declaration, enterprise, entry, manifest
 from shared.adapters.postgres.queries.statements import ArrayTable, Expression, Selection, query, values

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import astuple
 
+from services.charging.cut import Batches, Late, reading_few
 from services.charging.numbers.seen_queries import (
     ACCOUNT,
     EARLIER,
@@ -34,7 +35,6 @@ from services.charging.numbers.seen_queries import (
     Word,
 )
 from services.charging.numbers.series_spans import BOXES, Key, SeriesSpan, by_series
-from services.charging.store.cut import Batches, Late, reading_few
 from shared.adapters.postgres.pool import Connection
 from shared.contracts.topics import enterprise_of
 from shared.domain.books.number_ranges import Range, Ranges, bitmap, common, ranges_of_words, united, without

@@ -8,9 +8,9 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import Text, bindparam, select
 
+from services.charging.cut import Batches, read_counted_cut, read_previous_cut
 from services.charging.numbers.day_declarations import read_declared
 from services.charging.predicates import DAY, new_in_cut
-from services.charging.store.cut import Batches, read_counted_cut, read_previous_cut
 from services.charging.tables import enterprise, manifest, number_range
 from shared.adapters.postgres.pool import Connection, Pool
 from shared.adapters.postgres.queries.statements import query, values

@@ -6,10 +6,10 @@ from typing import Final
 from msgspec import Struct
 from sqlalchemy import Integer, LargeBinary, SmallInteger, bindparam, func, literal_column, select
 
+from services.charging.cut import read_counted_cut
 from services.charging.predicates import DAY, first_columns, is_charge, on_day, province, worker_id
 from services.charging.rows.row_kinds import EXCLUSION_REASONS
 from services.charging.store.archived_days import refuse_archived
-from services.charging.store.cut import read_counted_cut
 from services.charging.tables import enterprise, entry, participant
 from shared.adapters.postgres.pool import Pool
 from shared.adapters.postgres.queries.statements import query, values

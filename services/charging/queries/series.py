@@ -8,8 +8,8 @@ from typing import Final
 from msgspec import Struct
 from sqlalchemy import BigInteger, Date, SmallInteger, Text, bindparam, func, or_, select, union_all
 
+from services.charging.cut import Batches
 from services.charging.numbers.day_declarations import Declared, holding, read_declared
-from services.charging.store.cut import Batches
 from services.charging.tables import accounted_day, enterprise, number_gap, number_range
 from shared.adapters.postgres.pool import Connection, Pool
 from shared.adapters.postgres.queries.statements import query, values

@@ -31,9 +31,9 @@ from services.charging.rows.batch import Batch
 from services.charging.rows.row_kinds import EXCLUSION_REASONS, RERATED
 from services.charging.store.archived_days import refuse_archived
 from services.charging.store.derived_rows import (
-    SETTLE_LOCK,
     DerivedRow,
     add_derived_rows,
+    lock_settling,
     reversal_row,
     write_derived_rows,
 )
@@ -159,7 +159,7 @@ class _CorrectionRun:
         """Correct the orders behind a key and up to another in one transaction; returns how many."""
         async with self._connection.transaction():
             # Under the lock they are read again: a cancellation may have been settled since the last chunk.
-            await self._connection.execute("select pg_advisory_xact_lock($1)", SETTLE_LOCK)
+            await lock_settling(self._connection)
             rows = await CHUNK.fetch(
                 self._connection, begin=bounds[0], end=bounds[1], **RATES.parameters(rates), **name_key("after", after),
                 **name_key("until", until),

@@ -4,55 +4,44 @@ One person proposes it with a reason, another one consents; then exactly the ord
 the transaction that keeps the consent. If the process dies here: the consent exists with all its reversals, or neither.
 """
 
-from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
 
+from msgspec import Struct
+from sqlalchemy import BigInteger, LargeBinary, Select, Text, bindparam, exists, func, or_, select
+from sqlalchemy.dialects.postgresql import Insert, insert
+
 from services.charging.numbers.outside_declaration import OutsideOrdersOfDay, find_outside
 from services.charging.numbers.outside_queries import Names
+from services.charging.predicates import DAY
 from services.charging.rows.batch import Batch
 from services.charging.store.archived_days import refuse_archived
 from services.charging.store.derived_rows import (
-    SETTLE_LOCK,
     ChargeRow,
     add_derived_rows,
+    lock_settling,
     reversal_row,
     write_derived_rows,
 )
 from services.charging.store.manifests import Run, read_last_number, start_run
+from services.charging.tables import adjustment_consent, adjustment_proposal, day_count, enterprise
 from shared.adapters.crypto.signing import AuthorSigner
 from shared.adapters.postgres.decisions import Decision
 from shared.adapters.postgres.pool import Connection, Pool
+from shared.adapters.postgres.queries.statements import Command, Expression, insert_into, query, values
 from shared.contracts.topics import MANIFESTS
 from shared.domain.books.billing import OUTSIDE_DECLARATION
 from shared.domain.errors import Refused
 
 CHUNK_ROWS: Final = 20_000
 """Orders reversed by one manifest."""
-_PROPOSALS: Final = """
-    select p.*, e.uscc, c.consented_by, c.consented_at, cardinality(c.batches) as manifests
-    from charging.adjustment_proposal p join charging.enterprise e on e.id = p.enterprise
-    left join charging.adjustment_consent c on c.id = p.id
-    where ($1::bigint is null or p.id = $1) and ($2::text is null or e.uscc = $2) order by p.id"""
-_PROPOSE: Final = """
-    insert into charging.adjustment_proposal
-        (enterprise, insured_on, orders, premium, orders_sha256, proposed_by, reason, decision_id)
-    select id, $2, $3, $4, $5, $6, $7, $8 from charging.enterprise where uscc = $1 on conflict do nothing"""
-_PROPOSED: Final = """
-    select p.id from charging.adjustment_proposal p join charging.enterprise e on e.id = p.enterprise
-    where (e.uscc, p.insured_on, p.orders_sha256) = ($1, $2, $3)"""
-_CONSENT: Final = """
-    insert into charging.adjustment_consent (id, proposed_by, consented_by, batches, decision_id)
-    values ($1, $2, $3, $4, $5)"""
-_IS_COUNTED: Final = "select exists (select from charging.day_count where day = $1)"
 
 
 class UnknownProposal(Refused):
     """Nobody has proposed it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Proposal:
+class Proposal(Struct, frozen=True):
     """A proposal with what became of it; `consented_by` None: nobody has consented, and nothing was reversed."""
 
     id: int
@@ -69,6 +58,52 @@ class Proposal:
     manifests: int
 
 
+_ENTERPRISE: Final = bindparam("uscc", type_=Text)
+_SHA256: Final = bindparam("orders_sha256", type_=LargeBinary)
+
+
+def _select_proposals() -> Select[Any]:
+    wanted = bindparam("proposal_id", type_=BigInteger)
+    columns: dict[str, Expression] = {
+        **{name: adjustment_proposal.c[name] for name in Proposal.__struct_fields__ if name in adjustment_proposal.c},
+        "enterprise": enterprise.c.uscc.label("enterprise"),
+        "consented_by": adjustment_consent.c.consented_by,
+        "consented_at": adjustment_consent.c.consented_at,
+        "manifests": func.coalesce(func.cardinality(adjustment_consent.c.batches), 0).label("manifests"),
+    }
+    return (
+        select(*(columns[name] for name in Proposal.__struct_fields__))
+        .join_from(adjustment_proposal, enterprise, enterprise.c.id == adjustment_proposal.c.enterprise)
+        .outerjoin(adjustment_consent, adjustment_consent.c.id == adjustment_proposal.c.id)
+        .where(or_(wanted.is_(None), adjustment_proposal.c.id == wanted))
+        .where(or_(_ENTERPRISE.is_(None), enterprise.c.uscc == _ENTERPRISE))
+        .order_by(adjustment_proposal.c.id)
+    )
+
+
+def _insert_proposal() -> Insert:
+    names = ("insured_on", "orders", "premium", "orders_sha256", "proposed_by", "reason", "decision_id")
+    of_proposal = [bindparam(name, type_=adjustment_proposal.c[name].type) for name in names]
+    proposal = select(enterprise.c.id, *of_proposal).where(enterprise.c.uscc == _ENTERPRISE)
+    return insert(adjustment_proposal).from_select(("enterprise", *names), proposal).on_conflict_do_nothing()
+
+
+_PROPOSALS: Final = query(_select_proposals(), Proposal)
+_PROPOSE: Final = Command(_insert_proposal())
+_PROPOSED: Final = values(
+    select(adjustment_proposal.c.id)
+    .join_from(adjustment_proposal, enterprise, enterprise.c.id == adjustment_proposal.c.enterprise)
+    .where(
+        enterprise.c.uscc == _ENTERPRISE,
+        adjustment_proposal.c.insured_on == DAY,
+        adjustment_proposal.c.orders_sha256 == _SHA256,
+    ),
+    int,
+)
+_CONSENT: Final = insert_into(adjustment_consent, "id", "proposed_by", "consented_by", "batches", "decision_id")
+_IS_COUNTED: Final = values(select(exists().where(day_count.c.day == DAY)), bool)
+
+
 class Adjustments:
     """Stores proposals and consents in one database, and reverses what was decided."""
 
@@ -77,22 +112,25 @@ class Adjustments:
 
     async def find(self, uscc: str | None = None) -> list[Proposal]:
         """All of them, or those of an enterprise, the oldest first."""
-        return [_proposal(row) for row in await self._pool.fetch(_PROPOSALS, None, uscc)]
+        return await _PROPOSALS.fetch(self._pool, proposal_id=None, uscc=uscc)
 
     async def propose(self, uscc: str, day: date, reason: str, decision: Decision) -> Proposal:
         """Propose to reverse what lies outside now; the same orders proposed again are the first proposal."""
         async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute("select pg_advisory_xact_lock($1)", SETTLE_LOCK)
+            await lock_settling(connection)
             await refuse_archived(connection, day)
-            if not await connection.fetchval(_IS_COUNTED, day):
+            if not await _IS_COUNTED.fetch_one(connection, day=day):
                 raise Refused(f"{day} is not counted yet: its close says first what lies outside")
             names = await _names(connection, await find_outside(connection, day, None, uscc))
             if not names.orders:
                 raise Refused(f"no charged order of {uscc} on {day} lies outside its signed declaration")
-            named = (names.orders, names.premium, names.sha256)
-            values = (uscc, day, *named, decision.person, reason, decision.decision_id)
-            await connection.execute(_PROPOSE, *values)
-            return await _read(connection, await connection.fetchval(_PROPOSED, uscc, day, names.sha256))
+            await _PROPOSE.execute(
+                connection, uscc=uscc, insured_on=day, orders=names.orders, premium=names.premium,
+                orders_sha256=names.sha256, proposed_by=decision.person, reason=reason,
+                decision_id=decision.decision_id,
+            )  # fmt: skip
+            proposed = await _PROPOSED.fetch_one(connection, uscc=uscc, day=day, orders_sha256=names.sha256)
+            return await _read(connection, proposed)
 
     async def consent(self, proposal_id: int, decision: Decision) -> tuple[Proposal, int]:
         """Reverse what was proposed, and how many orders that was; 0 where somebody has consented before.
@@ -100,7 +138,7 @@ class Adjustments:
         Raises Refused for the person who proposed it, and where other orders lie outside than were named.
         """
         async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute("select pg_advisory_xact_lock($1)", SETTLE_LOCK)
+            await lock_settling(connection)
             proposal = await _read(connection, proposal_id)
             person = decision.person
             if person == proposal.proposed_by:
@@ -109,7 +147,10 @@ class Adjustments:
                 return proposal, 0
             await refuse_archived(connection, proposal.insured_on)
             batches = await self._reverse(connection, proposal, decision)
-            await connection.execute(_CONSENT, proposal_id, proposal.proposed_by, person, batches, decision.decision_id)
+            await _CONSENT.execute(
+                connection, id=proposal_id, proposed_by=proposal.proposed_by, consented_by=person, batches=batches,
+                decision_id=decision.decision_id,
+            )  # fmt: skip
             return await _read(connection, proposal_id), proposal.orders
 
     async def _reverse(self, connection: Connection, proposal: Proposal, decision: Decision) -> list[int]:
@@ -147,24 +188,7 @@ async def _names(connection: Connection, outside: OutsideOrdersOfDay | None) -> 
 
 
 async def _read(connection: Connection, proposal_id: int) -> Proposal:
-    row = await connection.fetchrow(_PROPOSALS, proposal_id, None)
-    if row is None:
+    proposal = await _PROPOSALS.fetch_first(connection, proposal_id=proposal_id, uscc=None)
+    if proposal is None:
         raise UnknownProposal(f"there is no proposal {proposal_id}")
-    return _proposal(row)
-
-
-def _proposal(row: Any) -> Proposal:
-    return Proposal(
-        id=row["id"],
-        enterprise=row["uscc"],
-        insured_on=row["insured_on"],
-        orders=row["orders"],
-        premium=row["premium"],
-        orders_sha256=row["orders_sha256"],
-        proposed_by=row["proposed_by"],
-        reason=row["reason"],
-        proposed_at=row["proposed_at"],
-        consented_by=row["consented_by"],
-        consented_at=row["consented_at"],
-        manifests=row["manifests"] or 0,
-    )
+    return proposal

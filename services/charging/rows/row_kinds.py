@@ -23,34 +23,12 @@ CANCEL_REASONS: Final = ("", "customer", "worker", "enterprise", "other")
 EXCLUSION_REASONS: Final = ("", "province_not_in_pilot", "enterprise_not_enrolled", "insured_as_employee")
 """Position is the code in `reason` of an acceptance; 0 is charged."""
 CANCELLED: Final = "cancelled"
+RESENT: Final = "resent"
+"""Why an order is reversed that was received before under another acceptance time."""
 RERATED: Final = "rerated"
 """Why a re-rated order is reversed and charged once more."""
-REVERSAL_REASONS: Final = ("", CANCELLED, "resent", RERATED, OUTSIDE_DECLARATION)
+REVERSAL_REASONS: Final = ("", CANCELLED, RESENT, RERATED, OUTSIDE_DECLARATION)
 """Position is the code in `reason` of a reversal."""
-
-
-def is_charge_sql(row: str) -> str:
-    """SQL: the row is an acceptance or a re-rated charge; the same as `shared.domain.evidence.leaf.is_charge`."""
-    return f"({row}.kind = 1 or {row}.kind >= 8 and {row}.kind % 2 = 0)"
-
-
-def is_reversal_sql(row: str) -> str:
-    """SQL: the row takes a charge back."""
-    return f"({row}.kind = 4 or {row}.kind >= 9 and {row}.kind % 2 = 1)"
-
-
-def is_superseded_sql(row: str, later: str = "true") -> str:
-    """SQL: a charge was reversed or re-rated: something of the order came after it. `later` narrows row `n`."""
-    return f"""exists (select from charging.entry n
-        where (n.accepted_at, n.enterprise, n.order_id, n.worker_key)
-            = ({row}.accepted_at, {row}.enterprise, {row}.order_id, {row}.worker_key)
-        and n.kind >= 4 and n.kind > {row}.kind and {later})"""
-
-
-def is_last_charge_sql(row: str, later: str = "true") -> str:
-    """SQL: a charge, and the order was not re-rated after it; `row` is not called n. `later` says where n may lie."""
-    later_charge = f"{is_charge_sql('n')} and {later}"
-    return f"{is_charge_sql(row)} and not {is_superseded_sql(row, later_charge)}"
 
 
 def outcome_of(kind: int, reason: int) -> Outcome:

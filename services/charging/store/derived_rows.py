@@ -4,10 +4,10 @@ A derived row repeats what the charge before it says of the order; the event tha
 for a cancellation, the end.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Self
+from typing import Final
 
 import msgspec
 
@@ -25,8 +25,7 @@ from shared.domain.scheme.industry import Industry
 from shared.domain.scheme.worker import join_token
 from shared.intake.rated_events import TotalKey
 
-SETTLE_LOCK: Final = 0x736574746C65
-"""Advisory lock: one worker at a time settles, counts a day or corrects."""
+_SETTLE_LOCK: Final = 0x736574746C65
 _OF_CAUSE: Final = ("received", "ended_at", "departed")
 
 
@@ -54,17 +53,6 @@ class ChargeRow(msgspec.Struct, frozen=True):
     ended_at: datetime | None
     departed: bool | None
 
-    @classmethod
-    def of(cls, row: Mapping[str, Any]) -> Self:
-        """Take the fields from a database row that has the columns of `charge_sql`."""
-        return cls(*(row[name] for name in cls.__struct_fields__))
-
-
-def charge_sql(charge: str, enterprise: str, cause: str) -> str:
-    """SQL: the columns of a ChargeRow, from the charge's row, its enterprise and the row of the causing event."""
-    tables = dict.fromkeys(_OF_CAUSE, cause) | {"uscc": enterprise}
-    return ", ".join(f"{tables.get(name, charge)}.{name}" for name in ChargeRow.__struct_fields__)
-
 
 @dataclass(frozen=True, slots=True)
 class DerivedRow:
@@ -75,6 +63,16 @@ class DerivedRow:
     premium: int
     tariff_line: int
     reason: int
+
+
+async def lock_settling(connection: Connection) -> None:
+    """Wait until no other worker settles, counts a day or corrects, and keep others from it until COMMIT."""
+    await connection.execute("select pg_advisory_xact_lock($1)", _SETTLE_LOCK)
+
+
+async def try_lock_settling(connection: Connection) -> bool:
+    """Take that lock, or return False where another worker holds it."""
+    return bool(await connection.fetchval("select pg_try_advisory_xact_lock($1)", _SETTLE_LOCK))
 
 
 def reversal_row(charge: ChargeRow, reason: str) -> DerivedRow:

@@ -11,20 +11,21 @@ from typing import Final
 MOBILE_CHANCE: Final = 7 / 90
 CITIZEN_CHANCE: Final = 4.4e-4
 RAREST: Final = 1e-6
-_MOBILE_RUN: Final = "(^|[^0-9])[0-9]{11}([^0-9]|$)"
-_MOBILE: Final = "(^|[^0-9])1[3-9][0-9]{9}([^0-9]|$)"
-_CITIZEN_RUN: Final = "(^|[^0-9])[0-9]{17}[0-9Xx]([^0-9]|$)"
+MOBILE_RUN: Final = "(^|[^0-9])[0-9]{11}([^0-9]|$)"
+MOBILE: Final = "(^|[^0-9])1[3-9][0-9]{9}([^0-9]|$)"
+CITIZEN_RUN: Final = "(^|[^0-9])[0-9]{17}[0-9Xx]([^0-9]|$)"
 # Born so that they may work: an id that holds a region and the day of its order is not counted.
-_CITIZEN: Final = (
+CITIZEN: Final = (
     "(^|[^0-9])[1-9][0-9]{5}(19[0-9]{2}|200[0-9]|201[0-2])(0[1-9]|1[0-2])([0-2][0-9]|3[01])[0-9]{3}[0-9Xx]([^0-9]|$)"
 )
 COUNTS_SQL: Final = f"""
     count(*) as orders,
-    count(*) filter (where has_digits and order_id ~ '{_MOBILE_RUN}') as mobile_runs,
-    count(*) filter (where has_digits and order_id ~ '{_CITIZEN_RUN}') as citizen_runs,
-    count(*) filter (where has_digits and (order_id ~ '{_MOBILE}' or order_id ~ '{_CITIZEN}')) as alike"""
+    count(*) filter (where has_digits and order_id ~ '{MOBILE_RUN}') as mobile_runs,
+    count(*) filter (where has_digits and order_id ~ '{CITIZEN_RUN}') as citizen_runs,
+    count(*) filter (where has_digits and (order_id ~ '{MOBILE}' or order_id ~ '{CITIZEN}')) as alike"""
 """SQL: what `expected_by_chance` needs, over rows with `order_id` and HAS_DIGITS_SQL as `has_digits`."""
-HAS_DIGITS_SQL: Final = "order_id ~ '[0-9]{11}' as has_digits"
+HAS_DIGITS: Final = "[0-9]{11}"
+HAS_DIGITS_SQL: Final = f"order_id ~ '{HAS_DIGITS}' as has_digits"
 
 
 def expected_by_chance(mobile_runs: int, citizen_runs: int) -> float:

@@ -2,9 +2,9 @@
 
 from datetime import date
 
+from services.charging.cut import Batches
 from services.charging.numbers.day_declarations import holding, read_declared
 from services.charging.numbers.number_findings import series_findings
-from services.charging.store.cut import Batches
 from tests.integration.charging.charging_harness import OTHER_RIDES, RIDES, House, Sent, accepted, reported
 from tests.support.signed_declarations import FIRST_KEY, NEXT_KEY, data_of, sent, signature_of, signed
 

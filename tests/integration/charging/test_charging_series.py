@@ -7,9 +7,9 @@ from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 
 from services.charging.api.series_routes import make_series_router
+from services.charging.cut import Batches, find_late, resolve
 from services.charging.numbers.number_findings import series_findings
 from services.charging.numbers.seen_ranges import Reach, account_numbers
-from services.charging.store.cut import Batches, find_late, resolve
 from shared.contracts.findings import Finding
 from shared.runtime.access import AccessKeys, Reader, sha256_hex
 from tests.integration.charging.charging_harness import (

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer
 
-from services.charging.store.derived_rows import SETTLE_LOCK
+from services.charging.store.derived_rows import lock_settling
 from shared.contracts.manifests import DayClosing, DayCounted, PremiumsCharged, question_hash
 from shared.contracts.parking import ParkReason
 from shared.contracts.topics import DAYS_CLOSING, DAYS_COUNTED, MANIFESTS, orders_topic
@@ -170,7 +170,7 @@ async def test_settling_says_whether_it_looked(field: Field) -> None:
         await field.send(accepted("o1"), cancelled("o1"))
         await field.has_counted(2)
         async with field.house.pool.acquire() as counting, counting.transaction():
-            await counting.execute("select pg_advisory_xact_lock($1)", SETTLE_LOCK)
+            await lock_settling(counting)
             assert await worker.post("/v1/settle") == {"state": "busy", "reversed": 0}
         assert await worker.post("/v1/settle") == {"state": "settled", "reversed": 1}
         assert await worker.post("/v1/settle") == {"state": "settled", "reversed": 0}

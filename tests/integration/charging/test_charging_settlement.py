@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.charging.store.derived_rows import SETTLE_LOCK
+from services.charging.store.derived_rows import lock_settling
 from tests.integration.charging.charging_harness import FREIGHT, NOON, House, accepted, cancelled, reported, worker
 
 REVERSALS = "select order_id, premium, reason, ended_at, departed from charging.entry where kind = 4 order by 1, 2"
@@ -79,7 +79,7 @@ async def test_a_step_that_found_the_lock_taken_does_not_look_like_one_with_noth
     one = await house.worker()
     await one.charge(accepted("o1"), cancelled("o1"))
     async with house.pool.acquire() as counting, counting.transaction():
-        await counting.execute("select pg_advisory_xact_lock($1)", SETTLE_LOCK)
+        await lock_settling(counting)
         assert await one.settle() is None
     assert [await one.settle(), await one.settle()] == [1, 0]
 

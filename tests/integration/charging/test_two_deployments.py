@@ -13,8 +13,8 @@ from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.charging.api.day_routes import make_day_router
+from services.charging.close.count_workers import WorkerDays
 from services.charging.close.order_findings import DayFinder
-from services.charging.close.worker_days import WorkerDays
 from services.charging.queries.days import DayQueries
 from services.charging.store.deployment import claim_database
 from services.ledger.books.open_days import read_books

@@ -12,9 +12,11 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 from sqlalchemy import (
+    Column,
     ColumnElement,
     Executable,
     FromClause,
+    MetaData,
     Select,
     Table,
     bindparam,
@@ -141,6 +143,22 @@ def values(statement: Selection, kind: type[T]) -> Query[T]:
 def insert_into(table: Table, *columns: str) -> Command:
     """Insert a row with values for these columns, which are the names of the parameters, too."""
     return Command(insert(table).values({name: bindparam(name) for name in columns}))
+
+
+class TemporaryTable(Command):
+    """A table for the rest of the transaction, created from the rows of a query: these are read by parallel workers,
+    which an INSERT would not have."""
+
+    def __init__(self, name: str, statement: Selection) -> None:
+        super().__init__(statement)
+        self._name = name
+        columns = [Column(column.key, column.type) for column in statement.exported_columns]
+        self.table: Final = Table(name, MetaData(), *columns)
+
+    def bind(self, values: Mapping[str, object]) -> tuple[str, list[object]]:
+        """As `Command.bind`."""
+        text, parameters = super().bind(values)
+        return f"create temporary table {self._name} on commit drop as {text}", parameters
 
 
 class ArrayTable(Generic[RowT]):
