@@ -1,4 +1,8 @@
-"""Take in messages: closed days, statements, injury notices, others' totals; each is stored once, as received."""
+"""Take in messages: closed days, statements, injury notices, others' totals; each is stored once, as received.
+
+A message with the content of the one that is held under its key is a repeat, in any spelling. Another content is a
+finding, and the first one holds; a count of others is corrected by it instead.
+"""
 
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -6,7 +10,8 @@ from datetime import date
 
 import msgspec
 import structlog
-from sqlalchemy import Table, select
+from msgspec import Struct
+from sqlalchemy import Table, insert, select
 from sqlalchemy.dialects.postgresql import insert as insert_once
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -24,6 +29,7 @@ from shared.domain.calendar import insured_day
 from shared.domain.errors import Refused
 from shared.domain.money import parse_yuan
 from shared.domain.privacy.identity import reads_as_identity
+from shared.intake.message_content import content_hash
 
 log = structlog.get_logger(__name__)
 
@@ -62,28 +68,35 @@ class Intake:
     async def take_day_closed(self, body: bytes) -> None:
         """Keep a closed day; a second message with other content is a discrepancy, and the first is kept."""
         closed = msgspec.json.decode(body, type=DayClosed)
-        await self._keep(DAY_CLOSED, body, {"day": closed.day}, {"as_of": closed.as_of})
+        await self._keep(DAY_CLOSED, closed, body, {"day": closed.day}, {"as_of": closed.as_of})
 
     async def take_statement(self, body: bytes) -> None:
         """Keep an issued statement; a second message with other content is a discrepancy, and the first is kept."""
         statement = msgspec.json.decode(body, type=StatementIssued)
         share = {"period": statement.period, "province": statement.province, "enterprise": statement.enterprise}
-        await self._keep(STATEMENT_ISSUED, body, {"statement_id": statement.statement_id}, share)
+        await self._keep(STATEMENT_ISSUED, statement, body, {"statement_id": statement.statement_id}, share)
 
     async def take_injury(self, body: bytes) -> None:
         """Keep an injury notice; it is matched with orders by a later step."""
         notice = msgspec.json.decode(body, type=InjuryNoticed)
         _refuse_identity(notice_id=notice.notice_id)
-        await self._keep(
-            INJURY_NOTICE, body, {"notice_id": notice.notice_id}, {"injured_on": insured_day(notice.injured_at)}
-        )
+        injured_on = insured_day(notice.injured_at)
+        await self._keep(INJURY_NOTICE, notice, body, {"notice_id": notice.notice_id}, {"injured_on": injured_on})
 
     async def take_total(self, body: bytes) -> None:
-        """Keep somebody else's count of an enterprise's day."""
+        """Keep somebody else's count of an enterprise's day; another count of the same source corrects the last one."""
         total = msgspec.json.decode(body, type=TotalReported)
         _refuse_identity(source=total.source)
-        key: dict[str, str | date] = {"source": total.source, "enterprise": total.enterprise, "day": total.day}
-        await self._keep(REPORTED_TOTAL, body, key, {"count": total.count})
+        key = {"source": total.source, "enterprise": total.enterprise, "day": total.day}
+        row = {**key, "count": total.count, "body": body, "body_sha256": hashlib.sha256(body).hexdigest()}
+        last = select(REPORTED_TOTAL.c.count).filter_by(**key).order_by(REPORTED_TOTAL.c.number.desc()).limit(1)
+        async with self._engine.begin() as connection:
+            held = await connection.scalar(last)
+            if held != total.count:
+                await connection.execute(insert(REPORTED_TOTAL).values(row))
+        if held not in (None, total.count):
+            log.info("count corrected", source=total.source, day=str(total.day), held=held, count=total.count)
+        self._wake()
 
     async def take_remittance(self, body: bytes) -> None:
         """Keep money that arrived, for the pages; the first message of an id is kept."""
@@ -108,28 +121,26 @@ class Intake:
             raise Quarantined(QuarantineReason.DIFFERENT_CONTENT, detail)
 
     async def _keep(
-        self, table: Table, body: bytes, key: Mapping[str, str | date], more: Mapping[str, str | int | date]
+        self, table: Table, message: Struct, body: bytes, key: Mapping[str, str | date], more: Mapping[str, str | date]
     ) -> None:
         digest = hashlib.sha256(body).hexdigest()
         contradiction = None
         async with self._engine.begin() as connection:
             row = {**key, **more, "body": body, "body_sha256": digest}
             await connection.execute(insert_once(table).values(row).on_conflict_do_nothing())
-            query = select(table.c.body_sha256).filter_by(**key)
-            held = await connection.scalar(query)
-            if held != digest:
+            held = await connection.scalar(select(table.c.body).filter_by(**key))
+            if held is None or not _is_same(held, body, message):
                 contradiction = await self._keep_contradiction(connection, table, key, held, digest)
         self._wake()
         if contradiction is not None:
             raise Quarantined(QuarantineReason.DIFFERENT_CONTENT, contradiction)
 
     async def _keep_contradiction(
-        self, connection: AsyncConnection, table: Table, key: Mapping[str, str | date], held: str | None, digest: str
+        self, connection: AsyncConnection, table: Table, key: Mapping[str, str | date], held: bytes | None, digest: str
     ) -> str:
         named = " ".join(map(str, key.values()))
-        detail = (
-            f"{table.name} {named}: held as {held or 'another statement of this month'}, received again as {digest}"
-        )
+        before = "another statement of this month" if held is None else hashlib.sha256(held).hexdigest()
+        detail = f"{table.name} {named}: held as {before}, received again as {digest}"
         log.error("received again with other content", detail=detail)
         day, enterprise = key.get("day"), key.get("enterprise")
         discrepancy = Discrepancy(
@@ -146,6 +157,14 @@ class Intake:
         async with self._engine.begin() as connection:
             detail = f"{message.topic}: {error}; bytes kept under SHA-256 {digest}".replace("\0", "")
             await record(connection, Discrepancy(kind=FindingKind.UNREADABLE_MESSAGE, detail=detail))
+
+
+def _is_same(held: bytes, body: bytes, message: Struct) -> bool:
+    """Whether a held message says the same; one that cannot be read any more says the same in the same bytes only."""
+    try:
+        return held == body or content_hash(msgspec.json.decode(held, type=type(message))) == content_hash(message)
+    except (msgspec.MsgspecError, ValueError):
+        return False
 
 
 def _refuse_identity(**texts: str) -> None:

@@ -237,9 +237,10 @@ INJURY_CHECK: Final = Table(
 REPORTED_TOTAL: Final = Table(
     "reported_total",
     METADATA,
-    Column("source", Text, primary_key=True),
-    Column("enterprise", Text, primary_key=True),
-    Column("day", Date, primary_key=True),
+    Column("number", BigInteger, Identity(always=True), primary_key=True),
+    Column("source", Text),
+    Column("enterprise", Text),
+    Column("day", Date),
     Column("count", BigInteger),
     Column("body", LargeBinary),
     Column("body_sha256", Text),
@@ -248,9 +249,7 @@ REPORTED_TOTAL: Final = Table(
 TOTAL_CHECK: Final = Table(
     "total_check",
     METADATA,
-    Column("source", Text, primary_key=True),
-    Column("enterprise", Text, primary_key=True),
-    Column("day", Date, primary_key=True),
+    Column("number", BigInteger, primary_key=True),
     Column("checked_on", Date, primary_key=True),
     Column("received", BigInteger),
 )

@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 
 from shared.contracts.bounds import END, Count, IndustryName, Instant, Province, Series, Uscc, check_insured_days
 from shared.domain.evidence.declaration_keys import LARGEST_REVISION
+from shared.domain.money import YUAN_FORM
 from shared.domain.scheme.enterprise import USCC_FORM
 
 SOURCE_PREFIX: Final = "urn:uscc:"
@@ -51,7 +52,7 @@ InsuranceNo = Annotated[
     str,
     Meta(pattern=r"^[A-Za-z0-9-]{1,32}" + END, description="number under which an employer insures the worker"),
 ]
-Yuan = Annotated[str, Meta(pattern=r"^-?[0-9]{1,15}(\.[0-9]{1,4})?" + END, description="yuan, decimal, exact")]
+Yuan = Annotated[str, Meta(pattern="^" + YUAN_FORM + END, description="yuan, decimal, exact")]
 
 
 class Order(Struct, frozen=True, forbid_unknown_fields=True, gc=False, kw_only=True):

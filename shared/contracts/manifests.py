@@ -297,7 +297,7 @@ class RemittanceReceived(Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     enterprise: Uscc
     province: Province
     amount_yuan: Annotated[
-        str, Meta(pattern=r"^[0-9]{1,12}(\.[0-9]{1,2})?" + END, description="yuan, whole fen, above 0")
+        str, Meta(pattern=r"^(0|[1-9][0-9]{0,11})(\.[0-9]{1,2})?" + END, description="yuan, whole fen, above 0")
     ]
     received_on: date
 

@@ -1,6 +1,7 @@
 """Defines what others report to the regulator's register: injury notices, and their own counts of orders.
 
-At least once; the first message of an id holds, another content under it is a finding. JSON, msgspec.
+At least once; the first notice of an id holds, and another content under it is a finding. The last count of a source
+holds: another one corrects it. JSON, msgspec.
 """
 
 from datetime import date

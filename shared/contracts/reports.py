@@ -21,12 +21,13 @@ from shared.contracts.bounds import (
     MOST_TOTALS,
 )
 from shared.domain.calendar import FIRST_DAY, LAST_DAY
+from shared.domain.money import WHOLE_YUAN_FORM
 from shared.domain.scheme.enterprise import USCC_FORM
 
 PROFILE: Final = "danbao/1"
 MOST_ITEMS: Final = 1_000_000
 """Workers, exclusions of employees or states of payment in one report."""
-Yuan = Annotated[str, Field(pattern=r"^-?[0-9]{1,14}\.[0-9]{2,4}$")]
+Yuan = Annotated[str, Field(pattern=rf"^-?{WHOLE_YUAN_FORM}\.[0-9]{{2,4}}$")]
 """A bigint of 0.0001 yuan holds every amount of 14 digits, and not every one of 15."""
 Province = Annotated[str, Field(pattern=r"^[0-9]{2}$")]
 Uscc = Annotated[str, Field(pattern=f"^{USCC_FORM}$")]

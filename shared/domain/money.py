@@ -14,8 +14,11 @@ Amount = NewType("Amount", int)
 AMOUNT_PER_YUAN: Final = 10_000
 AMOUNT_PER_FEN: Final = 100
 
-_YUAN = re.compile(r"-?(?:0|[1-9][0-9]{0,13})(?:\.[0-9]{1,4})?")
-"""At most 14 digits before the point, so that every parsed amount fits 64 bits."""
+WHOLE_YUAN_FORM: Final = "(0|[1-9][0-9]{0,13})"
+"""Regular expression of whole yuan: no leading zero, and at most 14 digits, so that every amount fits 64 bits."""
+YUAN_FORM: Final = rf"-?{WHOLE_YUAN_FORM}(\.[0-9]{{1,4}})?"
+"""Regular expression of an amount in yuan. Every contract with money uses it, or a narrower one made of its parts."""
+_YUAN: Final = re.compile(YUAN_FORM)
 
 
 def round_to_fen(amount: Amount) -> Amount:

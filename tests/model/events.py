@@ -146,7 +146,7 @@ TOTAL: dict[str, Callable[[Any], Any]] = {
     "province": text(r"[0-9]{2}"),
     "industry": one_of(INDUSTRIES),
     "orders": whole(0, 10**12),
-    "premium_yuan": text(r"-?[0-9]{1,15}(\.[0-9]{1,4})?"),
+    "premium_yuan": text(r"-?(0|[1-9][0-9]{0,13})(\.[0-9]{1,4})?"),
 }
 
 
@@ -248,8 +248,40 @@ def read_event(value: bytes | None) -> tuple[str, str, dict[str, Any]]:
     said = event["data"]
     if "day" in said:
         said |= {name: event[name] for name in SIGNED}
-        said["said"] = json.dumps([str(said["day"]), said["series"], said["totals"]])
+        said["said"] = json.dumps([str(said["day"]), _numbers(said["series"]), _sums(said["totals"])])
     return _kind(reported), event["source"], said
+
+
+def _numbers(said: list[dict[str, Any]]) -> list[Any]:
+    """The numbers of each series in the one way of writing them: in order, none twice, neighbours joined."""
+    joined: dict[str, dict[str, list[list[int]]]] = {}
+    for of_series in said:
+        kinds = joined.setdefault(of_series["series"], {"used": [], "unused": []})
+        for kind, ranges in kinds.items():
+            ranges += [[part["first"], part["last"]] for part in of_series[kind] if part["first"] <= part["last"]]
+    for kinds in joined.values():
+        for kind, ranges in kinds.items():
+            edges = sorted([(first, 0, 1) for first, _ in ranges] + [(last + 1, 0, -1) for _, last in ranges])
+            depth, kinds[kind] = 0, []
+            for at, step in [
+                (at, sum(s for a, _, s in edges if a == at)) for at in sorted({edge[0] for edge in edges})
+            ]:
+                if depth == 0 and step > 0:
+                    kinds[kind].append([at, at])
+                depth += step
+                if depth == 0 and step < 0:
+                    kinds[kind][-1][1] = at - 1
+    return sorted(joined.items())
+
+
+def _sums(said: list[dict[str, Any]]) -> list[Any]:
+    """The sums of each place and industry; money as a fraction, so that 0.8 is 0.80."""
+    sums: dict[tuple[str, str], list[Any]] = {}
+    for total in said:
+        held = sums.setdefault((total["province"], total["industry"]), [0, Fraction()])
+        held[0] += total["orders"]
+        held[1] += Fraction(total["premium_yuan"])
+    return sorted([place, orders, str(yuan)] for place, (orders, yuan) in sums.items() if orders or yuan)
 
 
 def _kind(reported: JsonObject) -> str:

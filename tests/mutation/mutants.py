@@ -109,6 +109,13 @@ MUTANTS: Final = (
         '    mark = "rides"\n',
         ("tests/cases/test_files_people_hand_in.py",),
     ),
+    Mutant(
+        "content by meaning",
+        "shared/intake/message_content.py",
+        "return value.astimezone(UTC)",
+        "return value",
+        ("tests/cases/test_same_meaning.py::test_money_and_instants_count_by_their_value",),
+    ),
 )
 
 

@@ -22,8 +22,9 @@ from services.charging.tables import declaration as stored
 from services.charging.tables import enterprise, manifest
 from shared.adapters.postgres.pool import Connection
 from shared.adapters.postgres.queries.statements import query
-from shared.contracts.events import Declaration, DeclaredSeries, DeclaredTotal
+from shared.contracts.events import Declaration, DeclaredSeries
 from shared.domain.books.number_ranges import Range, Ranges, united
+from shared.intake.message_content import declared_content
 
 _DAYS: Final = bindparam("days", type_=ARRAY(Date))
 _USCC: Final = bindparam("uscc", type_=Text)
@@ -72,9 +73,9 @@ class Declared:
     """Of a signed one; None: not signed, for the enterprise had no key on the day."""
 
     @property
-    def content(self) -> tuple[date, list[DeclaredSeries], list[DeclaredTotal]]:
-        """Its day, series and totals, without its id."""
-        return self.reported.day, self.reported.series, self.reported.totals
+    def content(self) -> tuple[object, ...]:
+        """What it says, without its id, however it is spelled."""
+        return declared_content(self.reported)
 
 
 async def read_declared(

@@ -97,7 +97,7 @@ async def _mark_stored(connection: Connection, batch: Batch) -> None:
     for row in batch.declarations:
         known = await _DECLARED.fetch_first(connection, enterprise=row.enterprise, declaration_id=row.declaration_id)
         if known is not None:
-            same[row.leaf_index] = (known.body, known.revision) == row.content
+            same[row.leaf_index] = row.repeats(known.body, known.revision)
     for index, is_same in same.items():
         batch.totals[index] = batch.totals[index]._replace(
             outcome=Outcome.REPEAT if is_same else Outcome.CONFLICT, reason=None, tariff_line=None, base_amount=0

@@ -6,10 +6,14 @@ from datetime import date
 from hashlib import sha256
 from typing import Protocol
 
+import msgspec
+
 from services.charging.rows.row_kinds import Row
+from shared.contracts.events import Declaration
 from shared.domain.evidence.declaration_keys import Signed
 from shared.domain.evidence.leaf import RowKind, kept_leaf
 from shared.domain.evidence.merkle import leaf_hash
+from shared.intake.message_content import declared_content
 from shared.intake.rated_events import TotalKey
 
 
@@ -49,10 +53,12 @@ class DeclarationRow:
     signed: Signed | None = None
     """The enterprise's signature, where it has to sign."""
 
-    @property
-    def content(self) -> tuple[bytes, int | None]:
-        """What makes it a repeat or, if it is other under one id, a conflict."""
-        return self.body, self.signed.revision if self.signed else None
+    def repeats(self, body: bytes, revision: int | None) -> bool:
+        """Whether a stored manifest of the same id says the same, so that this one is a repeat and not a conflict."""
+        if revision != (self.signed.revision if self.signed else None):
+            return False
+        held, new = (msgspec.json.decode(text, type=Declaration) for text in (body, self.body))
+        return declared_content(held) == declared_content(new)
 
 
 @dataclass(slots=True)

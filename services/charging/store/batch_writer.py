@@ -131,7 +131,7 @@ async def _write_declarations(connection: Connection, run: Run, batch: Batch, du
             row.declaration_id,
         )
         key = (None, row.enterprise, row.declaration_id, None, int(RowKind.DECLARATION))
-        duplicates.add(row.leaf_index, is_same=tuple(known) == row.content, key=key)
+        duplicates.add(row.leaf_index, is_same=row.repeats(*known), key=key)
 
 
 def _signature_columns(signed: Signed | None) -> tuple[int | bytes | None, ...]:

@@ -14,7 +14,7 @@ from services.ledger import tables
 from services.ledger.billing.debts import read_debts, write_allocations
 from services.ledger.books.journal import Source, write_journal_entry
 from services.ledger.books.open_days import ledger_lock, read_books
-from services.ledger.books.refused_messages import content_hash, keep_if_refused
+from services.ledger.books.refused_messages import keep_if_refused
 from shared.contracts.manifests import RemittanceReceived
 from shared.contracts.quarantine import Quarantined, QuarantineReason
 from shared.contracts.topics import REMITTANCES
@@ -32,6 +32,7 @@ from shared.domain.books.journal import (
 from shared.domain.errors import Refused
 from shared.domain.money import Amount, parse_yuan
 from shared.domain.privacy.identity import reads_as_identity
+from shared.intake.message_content import content_hash
 
 DECODER: Final = msgspec.json.Decoder(RemittanceReceived)
 

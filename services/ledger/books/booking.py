@@ -16,13 +16,14 @@ from services.ledger.books.inbox import DECODER, booked_through, has_waiting, ne
 from services.ledger.books.journal import Source, write_journal_entry
 from services.ledger.books.manifest_checks import check_author, check_manifest
 from services.ledger.books.open_days import Books, ledger_lock, read_books
-from services.ledger.books.refused_messages import content_hash, keep_if_refused
+from services.ledger.books.refused_messages import keep_if_refused
 from services.ledger.log.entries import append_log_entry
 from shared.contracts.manifests import Outcome, PremiumsCharged, Total, head_of
 from shared.contracts.quarantine import Quarantined, QuarantineReason
 from shared.contracts.topics import MANIFESTS
 from shared.domain.books.journal import EntryKind, Party, posting_day, premium_entry, premium_kind
 from shared.domain.evidence.authors import Authors
+from shared.intake.message_content import content_hash
 
 _LINES = text("""
 insert into ledger.day_line (posting_day, insured_on, enterprise, province, industry, tariff_line, outcome, reason,

@@ -4,11 +4,9 @@ A handler raises `Quarantined`, or an error with that meaning; the reader of the
 over HTTP, which have no place in a log, are kept here.
 """
 
-import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-import msgspec
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -20,14 +18,6 @@ from shared.contracts.quarantine import QuarantineReason
 log = structlog.get_logger(__name__)
 State = TypeVar("State")
 SCHEMA: Final = "ledger"
-
-
-def content_hash(message: msgspec.Struct) -> bytes:
-    """SHA-256 of the message as this project encodes it, so spacing and field order do not count.
-
-    It distinguishes a repeated message from another one under the same key.
-    """
-    return hashlib.sha256(msgspec.json.encode(message)).digest()
 
 
 async def keep_refused(

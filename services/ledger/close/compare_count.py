@@ -24,12 +24,13 @@ from services.ledger.books.inbox import booked_through, next_in_inbox, put_into_
 from services.ledger.books.manifest_checks import check_author, check_manifest
 from services.ledger.books.open_days import Books, Closing, as_json, ledger_lock, read_books, write_to_outbox
 from services.ledger.books.outside_declaration import Difference, keep_outside, name_impossible
-from services.ledger.books.refused_messages import content_hash, keep_if_refused
+from services.ledger.books.refused_messages import keep_if_refused
 from services.ledger.close.deployment_counts import CountingDeployments, read_answers
 from shared.contracts.manifests import DayClosed, DayCounted, Outcome, PremiumsCharged, Total, question_hash
 from shared.contracts.quarantine import Quarantined, QuarantineReason
 from shared.contracts.topics import DAYS_CLOSED, DAYS_COUNTED
 from shared.domain.errors import Retry
+from shared.intake.message_content import content_hash
 
 log = structlog.get_logger(__name__)
 DECODER: Final = msgspec.json.Decoder(DayCounted)

@@ -17,17 +17,19 @@ from shared.adapters.postgres.quarantine import Item, Quarantine
 from shared.contracts.findings import FindingKind
 
 Record = Callable[[AsyncConnection, Iterable[Discrepancy]], Awaitable[None]]
-# Due: a total of an examined day that was never checked, or of which more was received since.
+# Due: a total of an examined day that was never checked, or of which more was received since; the last of a source.
 _DUE: Final = text("""
-with last as (select max(day) as day from reporting.day_examined)
-select concat_ws('.', t.source, t.enterprise, t.day) as name, t.source, t.enterprise, t.day, t.count as reported,
+with last as (select max(day) as day from reporting.day_examined), held as (
+    select distinct on (day, enterprise, source) number, source, enterprise, day, count
+    from reporting.reported_total order by day, enterprise, source, number desc)
+select concat_ws('.', t.source, t.enterprise, t.day) as name, t.number, t.source, t.enterprise, t.day,
+    t.count as reported,
     last.day as checked_on, coalesce(f.received, 0) as received
-from last cross join reporting.reported_total t
+from last cross join held t
 cross join lateral (select sum(f.received) as received from reporting.day_figure f
     where f.insured_on = t.day and f.enterprise = t.enterprise) f
 left join lateral (select c.received from reporting.total_check c
-    where (c.day, c.enterprise, c.source) = (t.day, t.enterprise, t.source)
-    order by c.checked_on desc limit 1) c on true
+    where c.number = t.number order by c.checked_on desc limit 1) c on true
 where exists (select from reporting.day_examined e where e.day = t.day)
     and (c.received is null or t.day >= last.day - 31 and c.received <> coalesce(f.received, 0))
     and not exists (select from reporting.set_aside a where a.step = 'check_total' and a.resolved_at is null
@@ -40,6 +42,7 @@ class _DueTotal(Struct, frozen=True):
     """A reported total, with what was received of its day so far."""
 
     name: str
+    number: int
     source: str
     enterprise: str
     day: date
@@ -68,13 +71,12 @@ def _item(row: _DueTotal) -> Item[_DueTotal]:
 
 async def _check(connection: AsyncConnection, total: _DueTotal, record_all: Record) -> None:
     received = int(total.received)
-    row = {"source": total.source, "enterprise": total.enterprise, "day": total.day}
-    row |= {"checked_on": total.checked_on, "received": received}
-    mark = insert_once(TOTAL_CHECK).values(row).on_conflict_do_nothing().returning(TOTAL_CHECK.c.day)
+    row = {"number": total.number, "checked_on": total.checked_on, "received": received}
+    mark = insert_once(TOTAL_CHECK).values(row).on_conflict_do_nothing().returning(TOTAL_CHECK.c.number)
     if await connection.scalar(mark) is None:  # another process was quicker
         return
     if total.reported == received:
-        note = f"by the close of {total.checked_on} as many were received"
+        note = f"by the close of {total.checked_on} {received} were received, as {total.source} counts now"
         await resolve(connection, FindingKind.INDEPENDENT_TOTAL, _key(total), note)
     else:
         await record_all(connection, [_differing(total, received)])

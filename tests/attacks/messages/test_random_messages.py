@@ -181,5 +181,8 @@ GOOD_ITEMS: Final = (
     f"select exists (select from reporting.day_projected where day = '{GOOD}')",
     f"select exists (select from reporting.statement_sum where enterprise = '{GREEN}')",
     "select exists (select from reporting.injury_check where notice_id = 'good')",
-    "select exists (select from reporting.total_check where source = 'good')",
+    (
+        "select exists (select from reporting.total_check join reporting.reported_total using (number)"
+        " where source = 'good')"
+    ),
 )

@@ -172,16 +172,19 @@ comment on column reporting.injury_notice.body_sha256 is 'SHA-256 of the body, i
 comment on column reporting.injury_notice.received_at is 'When it was received.';
 
 create table reporting.reported_total (
+    number bigint generated always as identity primary key,
     source text not null,
     enterprise text not null,
     day date not null,
     count bigint not null,
     body bytea not null,
     body_sha256 text not null,
-    received_at timestamptz not null default clock_timestamp(),
-    primary key (day, enterprise, source)
+    received_at timestamptz not null default clock_timestamp()
 );
-comment on table reporting.reported_total is 'Independent counts of an enterprise''s day, as received.';
+create index reported_total_by_key on reporting.reported_total (day, enterprise, source, number);
+comment on table reporting.reported_total is
+    'Independent counts of an enterprise''s day, as received; the last one of a source holds.';
+comment on column reporting.reported_total.number is 'Number in the order of receipt.';
 comment on column reporting.reported_total.source is 'Who reported the count.';
 comment on column reporting.reported_total.enterprise is 'USCC of the enterprise.';
 comment on column reporting.reported_total.day is 'The day that was counted.';
@@ -513,18 +516,13 @@ comment on column reporting.injury_check.is_final is 'Whether no later check can
 comment on column reporting.injury_check.checked_at is 'When it was checked.';
 
 create table reporting.total_check (
-    source text not null,
-    enterprise text not null,
-    day date not null,
+    number bigint not null references reporting.reported_total,
     checked_on date not null,
     received bigint not null,
-    primary key (day, enterprise, source, checked_on),
-    foreign key (day, enterprise, source) references reporting.reported_total
+    primary key (number, checked_on)
 );
 comment on table reporting.total_check is 'An independent count checked against what was received.';
-comment on column reporting.total_check.source is 'Who reported the count.';
-comment on column reporting.total_check.enterprise is 'USCC of the enterprise.';
-comment on column reporting.total_check.day is 'The day that was counted.';
+comment on column reporting.total_check.number is 'The count.';
 comment on column reporting.total_check.checked_on is 'The last closed day at the check.';
 comment on column reporting.total_check.received is 'Number of orders received of that day.';
 
