@@ -25,6 +25,7 @@ from services.archive.rows import SCHEMA, exact
 from services.archive.time_order import RUN, SKIPPED, sort_by_leaf, sort_by_time
 from services.charging.rows.order_columns import Piece, columns_of
 from shared.domain.errors import Refused
+from shared.domain.times import read_day
 
 VERSION: Final = 2
 _READ: Final = (1, 2)
@@ -74,7 +75,7 @@ class Index:
                 raise Refused(f"an archive of version {reported['version']}, and this program reads up to {VERSION}")
             enterprises = {int(number): str(uscc) for number, uscc in reported["enterprises"].items()}
             files = tuple(File(**file) for file in reported["files"])
-            return cls(date.fromisoformat(reported["day"]), int(reported["rows"]), enterprises, files)
+            return cls(read_day(reported["day"]), int(reported["rows"]), enterprises, files)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise Refused(f"an archive's index does not read: {error!r}") from error
 

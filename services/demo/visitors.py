@@ -15,6 +15,8 @@ from services.demo.running.apis import ANSWER_SECONDS
 from services.demo.running.system import System
 from shared.contracts.topics import enterprise_of
 from shared.domain.calendar import insured_day
+from shared.domain.errors import Refused
+from shared.domain.times import read_instant
 from shared.runtime.exits import CommandFailed
 
 PROVINCE: Final = "44"
@@ -91,8 +93,8 @@ def _acceptances(system: System, wanted: Wanted) -> Iterator[tuple[str, datetime
     for record in generate(system.scheme, wanted):
         try:
             event = msgspec.json.decode(record.value)
-            reported = event["data"]["worker_id"], datetime.fromisoformat(event["data"]["accepted_at"])
-        except (msgspec.MsgspecError, UnicodeDecodeError, LookupError, TypeError, ValueError):
+            reported = event["data"]["worker_id"], read_instant(event["data"]["accepted_at"])
+        except (msgspec.MsgspecError, UnicodeDecodeError, LookupError, TypeError, Refused):
             continue  # what is bad on purpose
         is_acceptance = enterprise_of(record.topic) and event.get("type") == "order.accepted.v1"
         if is_acceptance and wanted.month.contains(insured_day(reported[1])):

@@ -10,14 +10,14 @@ from services.reporting.read_model.responses import PROVINCE, Where
 from services.reporting.read_model.sheets import Span
 from shared.domain.calendar import FIRST_DAY, LAST_DAY, Month
 from shared.domain.scheme.industry import Industry
-from shared.runtime.http.types import USCC
+from shared.runtime.http.types import USCC, StrictDay
 
 MOST_DAYS: Final = 366
 READERS: Final = (Role.NATIONAL, Role.PROVINCE, Role.ENTERPRISE, Role.OPERATOR)
 AnyProvince = Annotated[str | None, Query(pattern=PROVINCE, description="two digits of GB/T 2260", examples=["44"])]
 AnyUscc = Annotated[str | None, Query(pattern=USCC, description="统一社会信用代码", examples=["91110000MA0BLUE021"])]
 AnyIndustry = Annotated[Industry | None, Query(examples=["instant_delivery"])]
-AnyDay = Annotated[date | None, Query(ge=FIRST_DAY, le=LAST_DAY, examples=["2026-10-03"])]
+AnyDay = Annotated[StrictDay | None, Query(ge=FIRST_DAY, le=LAST_DAY, examples=["2026-10-03"])]
 AnyPeriod = Annotated[
     str | None, Query(pattern=r"^20[2-9][0-9]-(0[1-9]|1[0-2])$", description="billing period", examples=["2026-10"])
 ]

@@ -12,11 +12,13 @@ from services.verify.keys import Keys, Signed, check_checkpoint
 from services.verify.verdict import NotProved, step
 from shared.domain.books.billing import OUTSIDE_DECLARATION, Bill, BookedSum, draw_up_bill
 from shared.domain.calendar import Month
+from shared.domain.errors import Refused
 from shared.domain.evidence.log_authors import LogAuthors
 from shared.domain.evidence.manifest_head import ManifestHead
 from shared.domain.evidence.merkle import leaf_hash, verify_inclusion
 from shared.domain.money import Amount, parse_yuan, yuan
 from shared.domain.scheme.presumption import series_of
+from shared.domain.times import read_day
 
 FORMAT: Final = "danbao.statement-evidence/1"
 NOT_PROVED: Final = (
@@ -116,7 +118,7 @@ def verify_statement(data: bytes, keys: Keys) -> str:
     evidence = _read(data)
     try:
         return _verify(evidence, keys)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, Refused) as error:
         raise NotProved("form of the file", f"{type(error).__name__}: {error}") from error
 
 
@@ -191,7 +193,7 @@ def _read_totals(
         yield ShownTotal(
             run=head.run,
             number=head.number,
-            insured_on=date.fromisoformat(total["insured_on"]),
+            insured_on=read_day(total["insured_on"]),
             industry=total["industry"],
             tariff_line=total["tariff_line"],
             outcome=total["outcome"],
@@ -207,7 +209,7 @@ def _name(head: ManifestHead) -> str:
 
 def _check_posting_days(evidence: StatementEvidence, totals: list[ShownTotal], period: Month) -> None:
     """Check that each total is posted in the month: on its insured day, or on the day whose close took it if later."""
-    cuts = [(date.fromisoformat(row["day"]), row["cut"]) for row in evidence["cuts"]]
+    cuts = [(read_day(row["day"]), row["cut"]) for row in evidence["cuts"]]
     _check_cuts(cuts, period)
     for total in totals:
         taken_on = next((day for day, cut in cuts if total.number <= cut.get(total.run, 0)), None)

@@ -52,6 +52,7 @@ InsuranceNo = Annotated[
     str,
     Meta(pattern=r"^[A-Za-z0-9-]{1,32}" + END, description="number under which an employer insures the worker"),
 ]
+Unread = Annotated[object, Meta(description="of CloudEvents; not read")]
 Yuan = Annotated[str, Meta(pattern="^" + YUAN_FORM + END, description="yuan, decimal, exact")]
 
 
@@ -133,15 +134,18 @@ class Declaration(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Envelope(Struct, frozen=True, tag_field="type", kw_only=True, gc=False):
-    """The attributes of CloudEvents that this project reads; `type` determines the type of `data`."""
+    """The attributes of CloudEvents that this project reads; `type` determines the type of `data`.
+
+    Attributes that decide nothing are not checked: an event is never parked for one of them.
+    """
 
     specversion: Literal["1.0"]
     id: EventId
     source: Source
-    time: Instant | None = None
-    subject: str | None = None
-    datacontenttype: str | None = None
-    dataschema: str | None = None
+    time: Unread = None
+    subject: Unread = None
+    datacontenttype: Unread = None
+    dataschema: Unread = None
 
 
 class OrderAccepted(Envelope, frozen=True, tag="order.accepted.v1", kw_only=True, gc=False):

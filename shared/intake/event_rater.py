@@ -30,6 +30,7 @@ from shared.domain.evidence.leaf import RowKind
 from shared.domain.scheme.industry import FOOD_DELIVERY_CLOSED_ON, Industry
 from shared.domain.scheme.rating import Charged, Excluded, ExclusionReason, Scheme, Uncovered
 from shared.domain.scheme.rating import Outcome as Rating
+from shared.domain.times import exact_time
 from shared.intake.content_modes import Headers, name_mode
 from shared.intake.declaration_signatures import find_signature
 from shared.intake.free_fields import find_declaration_fault, find_fault
@@ -149,7 +150,7 @@ class EventRater:
             return None
         ended = _end_of(data)
         if ended < data.accepted_at:
-            words = f"ended at {ended}, accepted at {data.accepted_at}"
+            words = f"ended at {exact_time(ended)}, accepted at {exact_time(data.accepted_at)}"
             is_completion = isinstance(data, Completion)
             return Parked(_COMPLETED_BEFORE if is_completion else _CANCELLED_BEFORE, words)
         if since_epoch_us(ended) > now_us + self._limits.max_skew_us:

@@ -8,6 +8,7 @@ import msgspec
 
 from shared.contracts.events import Event
 from shared.contracts.parking import ParkReason
+from shared.domain.times import explain_instant
 
 _decode: Final[Callable[[bytes], Event]] = msgspec.json.Decoder(Event).decode
 _WHERE: Final = re.compile(r" - at `(\$[^`]*)`\Z")
@@ -25,6 +26,8 @@ _BY_FIELD: Final = {
     "$.data.sequence": ParkReason.BAD_SEQUENCE,
     "$.data.acceptance_region": ParkReason.UNKNOWN_REGION,
 }
+_OF_TIMES: Final = frozenset({ParkReason.NAIVE_TIME, ParkReason.IMPOSSIBLE_TIME})
+_TIME_OF_DATA: Final = re.compile(r" - at `\$\.data\.([a-z]+_at)`\Z")
 DETAIL_LENGTH: Final = 300
 DEEPEST: Final = 500
 """Arrays and objects within each other; ours go to 7. The parser's own limit depends on how deep its caller is."""
@@ -32,6 +35,10 @@ DEEP_BYTES: Final = 2 * DEEPEST
 """Shorter values cannot nest deeply enough: each level opens and closes."""
 # Everything except brackets: texts (up to the end, where one does not end) and the rest.
 _FLAT: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[^]["{}]+', re.DOTALL)
+
+
+class _AnyData(msgspec.Struct):
+    data: object = None
 
 
 class Parked(msgspec.Struct, frozen=True):
@@ -56,7 +63,7 @@ def decode(value: bytes | None, max_bytes: int) -> Event | Parked:
     except UnicodeDecodeError as error:
         return Parked(ParkReason.NOT_UTF8, f"byte {error.start} is not UTF-8")
     except msgspec.ValidationError as error:
-        return _explain(str(error))
+        return _explain(str(error), value)
     except (msgspec.DecodeError, ValueError, OverflowError) as error:
         return Parked(ParkReason.NOT_JSON, str(error)[:DETAIL_LENGTH])
 
@@ -75,8 +82,22 @@ def _is_deep(value: bytes) -> bool:
     return False
 
 
-def _explain(message: str) -> Parked:
-    return Parked(_reason(message), message[:DETAIL_LENGTH])
+def _explain(message: str, value: bytes) -> Parked:
+    reason = _reason(message)
+    if reason in _OF_TIMES and (match := _TIME_OF_DATA.search(message)):
+        text = _read_text(value, match.group(1))
+        return Parked(reason, f"data.{match.group(1)}: {explain_instant(text)}"[:DETAIL_LENGTH])
+    return Parked(reason, message[:DETAIL_LENGTH])
+
+
+def _read_text(value: bytes, field: str) -> str:
+    """The text of a field of data; "" where it is none, or where what follows it is no JSON."""
+    try:
+        data = msgspec.json.decode(value, type=_AnyData).data
+    except (msgspec.DecodeError, ValueError, OverflowError):
+        return ""
+    text = data.get(field) if isinstance(data, dict) else None
+    return text if isinstance(text, str) else ""
 
 
 def _reason(message: str) -> ParkReason:

@@ -8,6 +8,9 @@ from typing import Final
 
 import structlog
 
+from shared.domain.times import exact_time
+from shared.runtime.clock import now
+
 QUIET_SECONDS: Final = 10.0
 """How long a library's line is not said again."""
 MOST_REMEMBERED: Final = 1_000
@@ -23,7 +26,7 @@ def configure_logging(service: str, level: str) -> None:
     stamps: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _stamp,
         structlog.processors.format_exc_info,
     ]
     structlog.configure(
@@ -40,6 +43,12 @@ def configure_logging(service: str, level: str) -> None:
     )
     handler.addFilter(SaidOnce())
     logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
+
+
+def _stamp(_: object, __: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Add the time to a line, in Asia/Shanghai."""
+    line["timestamp"] = exact_time(now())
+    return line
 
 
 def without_addresses(text: str) -> str:

@@ -120,14 +120,14 @@ T, E, N, P, C = "tariff-2025-07.csv", "enterprises.csv", "enrolment.csv", "provi
         (T, 5, "32768,31,ride_hailing,,2027-01-01,,0.01,n,A,false,", "number is not a whole number"),
         (T, 5, "x,31,ride_hailing,,2027-01-01,,0.01,n,A,false,", "number is not a whole number"),
         (T, 5, ",31,ride_hailing,,2027-01-01,,0.01,n,A,false,", "number is empty"),
-        (T, 5, "4,31,ride_hailing,,2027-02-29,,0.01,n,A,false,", "valid_from: '2027-02-29'"),
+        (T, 5, "4,31,ride_hailing,,2027-02-29,,0.01,n,A,false,", "valid_from: no such day: '2027-02-29'"),
         (
             T,
             5,
             "4,31,ride_hailing,,2027-01-01T08:00:00,,0.01,n,A,false,",
-            "neither a date nor a time with an offset",
+            "valid_from: the offset is missing",
         ),
-        (T, 5, "4,31,ride_hailing,,1.1.2027,,0.01,n,A,false,", "valid_from is neither a date"),
+        (T, 5, "4,31,ride_hailing,,1.1.2027,,0.01,n,A,false,", "valid_from: not a day of the form"),
         (T, 5, "4,31,ride_hailing,,,,0.01,n,A,false,", "valid_from is empty"),
         (
             T,

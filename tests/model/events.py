@@ -222,12 +222,6 @@ ENVELOPE: dict[str, Callable[[Any], Any]] = {
     "source": text(r"urn:uscc:[0-9A-Z]{18}"),
 }
 DATA = {"declared": fields_of(DECLARED, {})} | {kind: fields_of(fields, OPTIONAL) for kind, fields in FIELDS.items()}
-MAY_BE: dict[str, Callable[[Any], Any]] = {
-    "time": instant,
-    "subject": ANY_TEXT,
-    "datacontenttype": ANY_TEXT,
-    "dataschema": ANY_TEXT,
-}
 SIGNED: dict[str, Callable[[Any], Any]] = {"signature": ANY_TEXT, "revision": whole(0, 2**31 - 1)}
 
 
@@ -241,7 +235,7 @@ def read_event(value: bytes | None) -> tuple[str, str, dict[str, Any]]:
     if not isinstance(reported, JsonObject):
         raise Fault("wrong_type")
     needed = {**ENVELOPE, "data": DATA[_kind(reported)]}
-    may_be = MAY_BE | SIGNED if _kind(reported) == "declared" else MAY_BE
+    may_be = SIGNED if _kind(reported) == "declared" else {}
     attributes = JsonObject({name: reported[name] for name in reported.keys() & (needed.keys() | may_be.keys())})
     attributes.earlier = [(name, said) for name, said in reported.earlier if name in needed or name in may_be]
     event = fields_of(needed, may_be)(attributes)

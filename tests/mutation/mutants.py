@@ -61,6 +61,20 @@ MUTANTS: Final = (
         ("tests/integration/adapters/test_outbox.py",),
     ),
     Mutant(
+        "forms of a time in a file",
+        "shared/domain/times.py",
+        "    if not _LOCAL.fullmatch(text):\n",
+        "    if not text:\n",
+        ("tests/cases/test_times_are_read_strictly.py",),
+    ),
+    Mutant(
+        "offset of a time for people",
+        "shared/domain/times.py",
+        """    return instant.astimezone(SHANGHAI).isoformat(" ", timespec="seconds")""",
+        """    return f"{instant:%Y-%m-%d %H:%M:%S}\"""",
+        ("tests/cases/test_times_say_their_zone.py",),
+    ),
+    Mutant(
         "posting-day rule",
         "shared/domain/books/journal.py",
         "return oldest_open_day if insured_on is None else max(insured_on, oldest_open_day)",

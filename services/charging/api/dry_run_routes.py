@@ -4,14 +4,14 @@ from datetime import date
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, HTTPException, Response
-from pydantic import AwareDatetime, Base64Bytes, BaseModel, ConfigDict, Field
+from pydantic import Base64Bytes, BaseModel, ConfigDict, Field
 
 from services.charging.queries.dry_run import DryRun
 from shared.domain.calendar import FIRST_DAY, day_start
 from shared.runtime import clock
 from shared.runtime.access import AccessKeys
 from shared.runtime.http.answers import as_json
-from shared.runtime.http.types import USCC
+from shared.runtime.http.types import USCC, StrictInstant
 
 MOST_BYTES: Final = 256 * 1024
 """A larger body is refused here; on a topic it would be parked, like anything above DANBAO_MAX_EVENT_BYTES."""
@@ -23,7 +23,7 @@ class DryRunRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
     enterprise: Annotated[str, Field(pattern=USCC)]
     event: Base64Bytes
-    as_of: Annotated[AwareDatetime, Field(ge=day_start(FIRST_DAY), lt=day_start(date(2099, 1, 1)))] | None = None
+    as_of: Annotated[StrictInstant, Field(ge=day_start(FIRST_DAY), lt=day_start(date(2099, 1, 1)))] | None = None
 
 
 def make_dry_run_router(keys: AccessKeys, dry_run: DryRun) -> APIRouter:

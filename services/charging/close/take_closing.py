@@ -17,6 +17,7 @@ from shared.contracts.manifests import DayClosing
 from shared.contracts.quarantine import Message, Quarantined, QuarantineReason
 from shared.domain.calendar import day_bounds
 from shared.domain.scheme.rating import Scheme
+from shared.domain.times import shown_time
 
 DECODER: Final = msgspec.json.Decoder(DayClosing)
 
@@ -54,7 +55,7 @@ async def take_closing(pool: Pool, scheme: Scheme, message: Message, author: Aut
     """Answer through the outbox; raises for a question that is not of the agreed shape, or absurd."""
     closing = DECODER.decode(message.body)
     if rules.by_clock and message.recorded_at < day_bounds(closing.day)[1]:
-        raise _absurd(closing, f"requested at {message.recorded_at.isoformat()}, before the day was over")
+        raise _absurd(closing, f"requested at {shown_time(message.recorded_at)}, before the day was over")
     await _check_cut(pool, closing, is_alone=rules.is_alone)
     await count_day(pool, scheme, closing, author, rules.gap_days)
 

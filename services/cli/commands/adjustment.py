@@ -57,11 +57,11 @@ def propose(
     The finding `outside_declaration` of the day names the orders. Your person's key signs the proposal.
     """
     from services.cli.operations.adjustments import print_adjustments, propose_adjustment
-    from services.cli.operations.service_requests import parse_day
     from services.demo.running.event_loop import run_work
     from services.demo.running.state import settings_from
+    from shared.domain.times import read_day
 
-    wish = {"enterprise": enterprise, "day": parse_day(day).isoformat(), "reason": reason}
+    wish = {"enterprise": enterprise, "day": read_day(day).isoformat(), "reason": reason}
     adjustment = run_work(propose_adjustment(settings_from(state), wish))
     _print(adjustment, as_json, lambda: print_adjustments([adjustment]))
     return Exit.OK

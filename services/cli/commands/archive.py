@@ -56,15 +56,15 @@ def archive_days(context: typer.Context, state: State = None) -> int:
 
 def restore(day: Day, state: State = None) -> int:
     """Bring an archived day back into the table, every row checked."""
-    from services.cli.operations.service_requests import parse_day
     from services.demo.progress import progress_bar
     from services.demo.running.event_loop import run_work
     from services.demo.running.state import settings_from
+    from shared.domain.times import read_day
 
     async def work() -> bool:
         async with _open(settings_from(state)) as archive:
             with progress_bar(f"restoring {day}", None) as bar:
-                return await archive.restore(parse_day(day), bar.advance)
+                return await archive.restore(read_day(day), bar.advance)
 
     print(f"{day} is in the table again" if run_work(work()) else f"{day} is in the table")
     return Exit.OK
@@ -74,17 +74,17 @@ def verify(
     day: Annotated[str, typer.Argument(help="An archived day; all of them when not given.")] = "", state: State = None
 ) -> int:
     """Check archived files: their hashes, and every batch's root worked out from their rows. 1 names what is wrong."""
-    from services.cli.operations.service_requests import parse_day
     from services.demo.progress import progress_bar
     from services.demo.running.event_loop import run_work
     from services.demo.running.state import settings_from
     from shared.domain.errors import Refused
+    from shared.domain.times import read_day
 
     async def work() -> Exit:
         status = Exit.OK
         async with _open(settings_from(state)) as archive:
             kept = [row["day"] for row in await archive.states() if row["is_kept"]]
-            for archived_on in map(parse_day, [day] if day else kept):
+            for archived_on in map(read_day, [day] if day else kept):
                 with progress_bar(f"checking {archived_on}", None) as bar:
                     try:
                         index = await archive.verify(archived_on, bar.advance)

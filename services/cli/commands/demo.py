@@ -122,6 +122,9 @@ def replay(
     industry: Annotated[str, typer.Option(help="CSV: the industry of every row.")] = "ride_hailing",
     accepted_at: Annotated[str, typer.Option(help="CSV: column of the acceptance.")] = "accepted_at",
     completed_at: Annotated[str, typer.Option(help="CSV: column of the completion; empty for none.")] = "",
+    accepted_at_unit: Annotated[
+        str, typer.Option(help="CSV: how both are written: 'text', or 's' or 'ms' since 1970-01-01T00:00Z.")
+    ] = "text",
     enterprise: Annotated[str, typer.Option(help="CSV: COLUMN=value:USCC,value:USCC")] = "",
     region: Annotated[str, typer.Option(help="CSV: column of the place of acceptance.")] = "region",
     region_rule: Annotated[
@@ -150,6 +153,7 @@ def replay(
     from services.demo.running.state import settings_from
     from shared.adapters.files.scheme import load_scheme
     from shared.domain.calendar import Month
+    from shared.domain.times import parse_unit
 
     delimiter = delimiter_of(file)
     settings = settings_from(state)
@@ -167,6 +171,7 @@ def replay(
             order_id=order_id,
             worker=worker.split(","),
             shift_to=Month.parse(shift_to) if shift_to else None,
+            time_unit=parse_unit(accepted_at_unit),
         )
         listed = read_csv(file, mapped, scheme, delimiter)
         records, total = iter(listed), len(listed)

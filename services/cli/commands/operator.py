@@ -52,11 +52,12 @@ def close_day(
     state: State = None,
 ) -> int:
     """Close a day: freeze its cut, request the count, and wait until the day's books are closed."""
-    from services.cli.operations.service_requests import close, parse_day, parse_instant
+    from services.cli.operations.service_requests import close, parse_instant
     from services.demo.running.event_loop import run_work
     from services.demo.running.state import settings_from
+    from shared.domain.times import read_day
 
-    print(run_work(close(settings_from(state), parse_day(day), parse_instant(as_of))))
+    print(run_work(close(settings_from(state), read_day(day), parse_instant(as_of))))
     return Exit.OK
 
 
@@ -188,11 +189,12 @@ def acknowledgement(
     state: State = None,
 ) -> int:
     """Print the signed acknowledgement of what was received from an enterprise for a day: a note for it to keep."""
-    from services.cli.operations.service_requests import parse_day, read_acknowledgement
+    from services.cli.operations.service_requests import read_acknowledgement
     from services.demo.running.event_loop import run_work
     from services.demo.running.state import settings_from
+    from shared.domain.times import read_day
 
-    sys.stdout.write(run_work(read_acknowledgement(settings_from(state), enterprise, parse_day(day))))
+    sys.stdout.write(run_work(read_acknowledgement(settings_from(state), enterprise, read_day(day))))
     return Exit.OK
 
 

@@ -36,11 +36,11 @@ def rerate(
     the next statement. Run again after a crash; when nothing differs, nothing is changed.
     """
     from services.cli.operations.rerating import Wish, print_rerating, rerate_days
-    from services.cli.operations.service_requests import parse_day
     from services.demo.running.event_loop import run_work
     from services.demo.running.state import settings_from
+    from shared.domain.times import read_day
 
-    wish = Wish(parse_day(first), parse_day(last), enterprise, province, apply)
+    wish = Wish(read_day(first), read_day(last), enterprise, province, apply)
     rerating = run_work(rerate_days(settings_from(state), wish))
     if as_json:
         print(json.dumps(rerating, ensure_ascii=False))

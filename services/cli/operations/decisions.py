@@ -5,6 +5,7 @@ import json
 from services.demo.running.answers import Decision, DecisionPage
 from services.demo.running.apis import open_apis
 from shared.domain.errors import Refused
+from shared.domain.times import read_instant, shown_time
 from shared.runtime.access import DECIDING
 from shared.runtime.command_settings import CommandSettings
 
@@ -23,6 +24,7 @@ def print_decisions(decisions: list[Decision]) -> None:
     """Print one line for each decision: number, instant, person, request and its body."""
     for row in decisions:
         body = json.dumps(row["content"], ensure_ascii=False) if row["content"] else ""
-        print(f"{row['decision_id']}  {row['decided_at']}  {row['person']}  {row['request']}  {body}".rstrip())
+        decided_at = shown_time(read_instant(row["decided_at"]))
+        print(f"{row['decision_id']}  {decided_at}  {row['person']}  {row['request']}  {body}".rstrip())
     if not decisions:
         print("no decision is stored")

@@ -1,7 +1,6 @@
 """Read parked events for an operator."""
 
 from base64 import b64decode
-from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.table import Table
@@ -9,8 +8,9 @@ from rich.table import Table
 from services.demo.running.answers import JsonObject, ParkedEvent, ParkedPage
 from services.demo.running.apis import open_apis
 from shared.contracts.topics import enterprise_of
-from shared.domain.calendar import SHANGHAI
+from shared.domain.calendar import instant_of
 from shared.domain.errors import Refused
+from shared.domain.times import shown_time
 from shared.runtime.command_settings import CommandSettings
 
 GONE = "its bytes cannot be read any more; hash and redacted form remain"
@@ -86,6 +86,6 @@ def _escaped(text: str) -> str:
 
 def _instant(milliseconds: int) -> str:
     try:
-        return datetime.fromtimestamp(milliseconds / 1000, UTC).astimezone(SHANGHAI).isoformat(timespec="seconds")
-    except (OverflowError, OSError, ValueError):
+        return shown_time(instant_of(milliseconds * 1_000))
+    except OverflowError:
         return f"{milliseconds} ms"

@@ -13,6 +13,7 @@ from services.cli.operations.service_requests import SHORT_PATIENCE_SECONDS
 from services.demo.running.answers import Account, Accounts, ApiKey, ApiKeys, JsonObject
 from services.demo.running.apis import open_apis
 from shared.domain.errors import Refused
+from shared.domain.times import read_instant, shown_time
 from shared.runtime.command_settings import CommandSettings
 
 AccountField = Literal["name", "role", "scope", "is_disabled", "must_change", "made_at", "last_sign_in_at"]
@@ -76,6 +77,13 @@ def _print(columns: Sequence[str], rows: Iterable[Sequence[str | int | None]]) -
     for name in columns:
         table.add_column(name, no_wrap=True)
     for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row))
+        table.add_row(*(_shown(name, value) for name, value in zip(columns, row, strict=True)))
     console = Console(soft_wrap=True)
     (console if console.is_terminal else Console(width=240)).print(table)
+
+
+def _shown(name: str, value: str | int | None) -> str:
+    """Format a cell: a time in Asia/Shanghai, "" for none."""
+    if name.endswith("_at") and isinstance(value, str):
+        return shown_time(read_instant(value))
+    return "" if value is None else str(value)

@@ -13,6 +13,7 @@ from services.demo.running.answers import RatedDifference, Rerating
 from services.demo.running.apis import Apis, open_apis
 from shared.domain.errors import Refused
 from shared.domain.money import Amount, parse_yuan, yuan
+from shared.domain.times import read_day
 from shared.runtime.command_settings import CommandSettings
 from shared.runtime.exits import CommandFailed
 
@@ -56,7 +57,7 @@ async def rerate_days(settings: CommandSettings, wish: Wish) -> Rerating:
         if wish.is_booked:
             _refuse_uncovered(differences)
             for day in sorted({difference["insured_on"] for difference in differences}):
-                answer = await _request(apis, wish, date.fromisoformat(day), apply=True)
+                answer = await _request(apis, wish, read_day(day), apply=True)
                 booked, manifests = booked + answer["booked"], manifests + answer["manifests"]
     return {"differences": differences, "booked": booked, "manifests": manifests}
 

@@ -20,6 +20,7 @@ from shared.domain.errors import Refused
 from shared.domain.evidence.order_receipt import OrderReceipt
 from shared.domain.scheme.enterprise import is_uscc_shaped
 from shared.domain.scheme.province import PROVINCES
+from shared.domain.times import read_instant, shown_time
 from shared.runtime import clock
 from shared.runtime.command_settings import CommandSettings
 from shared.runtime.exits import CommandFailed
@@ -27,23 +28,9 @@ from shared.runtime.exits import CommandFailed
 SHORT_PATIENCE_SECONDS: Final = 2.0
 
 
-def parse_day(text: str) -> date:
-    """Parse a day such as 2026-10-01; raises Refused."""
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise Refused(f"not a day of the form 2026-10-01: {text!r}") from error
-
-
 def parse_instant(text: str) -> datetime:
-    """Parse an aware instant; an empty text is now; raises Refused for an instant without an offset."""
-    try:
-        instant = datetime.fromisoformat(text) if text else clock.now()
-    except ValueError as error:
-        raise Refused(f"not an instant of the form 2026-10-02T12:00:00+08:00: {text!r}") from error
-    if instant.tzinfo is None:
-        raise Refused(f"an instant needs its offset, such as +08:00: {text!r}")
-    return instant.astimezone(SHANGHAI)
+    """Parse an instant with its offset; an empty text is now; raises Refused for any other form."""
+    return (read_instant(text) if text else clock.now()).astimezone(SHANGHAI)
 
 
 async def read_status(settings: CommandSettings) -> dict[str, JsonObject]:
@@ -81,10 +68,10 @@ def _shown(name: str, value: JsonValue) -> str:
 async def close(settings: CommandSettings, day: date, as_of: datetime) -> str:
     """Close the day and return a line that says so."""
     if as_of < datetime.combine(day + timedelta(days=1), datetime.min.time(), SHANGHAI):
-        raise Refused(f"{day} is not over at {as_of.isoformat()}")
+        raise Refused(f"{day} is not over at {shown_time(as_of)}")
     async with open_apis(settings, SHORT_PATIENCE_SECONDS) as apis:
         state = await close_day(apis, day, as_of)
-        return f"{day} is closed as of {state['closed_as_of']}"
+        return f"{day} is closed as of {shown_time(read_instant(state['closed_as_of']))}"
 
 
 async def bill(settings: CommandSettings, period: Month, as_of: datetime) -> str:

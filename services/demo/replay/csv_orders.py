@@ -1,7 +1,8 @@
 """Read order events from a CSV file of rides: an acceptance and a completion for each row, by a column mapping.
 
-Wall times without an offset are read as Asia/Shanghai. The record time of an event is its own time. With a month to
-shift to, all dates move by whole days, so that the month with most rows begins with that month.
+Times are text, in Asia/Shanghai where they have no offset, or numbers of a declared unit (shared/domain/times.py).
+The record time of an event is its own time. With a month to shift to, all dates move by whole days, so that the
+month with most rows begins with that month.
 
 The series, and an order id or worker that is made from the row, have the file's mark in them: two files never share
 one. The same content, under any name, has the same mark, so sending it again only repeats.
@@ -31,6 +32,7 @@ from shared.domain.scheme.enterprise import is_uscc_shaped
 from shared.domain.scheme.industry import Industry
 from shared.domain.scheme.rating import Charged, Scheme
 from shared.domain.scheme.worker import worker_token
+from shared.domain.times import TimeUnit, read_in_unit
 
 ROW: Final = "row"
 HOUR: Final = "hour"
@@ -55,6 +57,7 @@ class Mapped:
     order_id: str
     worker: Sequence[str]
     shift_to: Month | None
+    time_unit: TimeUnit = "text"
 
     @property
     def columns(self) -> set[str]:
@@ -118,15 +121,10 @@ def _mark_of(file: Path) -> str:
 def _ride(number: int, record: FileRecord, mapped: Mapped) -> _Ride:
     try:
         completed = record.fields[mapped.completed_at] if mapped.completed_at else ""
-        accepted_at = _instant(record.fields[mapped.accepted_at])
-        return _Ride(number, record, accepted_at, _instant(completed) if completed else None)
-    except ValueError as error:
-        record.refuse(f"not a time: {error}")
-
-
-def _instant(text: str) -> datetime:
-    instant = datetime.fromisoformat(text)
-    return instant if instant.tzinfo is not None else instant.replace(tzinfo=SHANGHAI)
+        accepted_at = read_in_unit(record.fields[mapped.accepted_at], mapped.time_unit)
+        return _Ride(number, record, accepted_at, read_in_unit(completed, mapped.time_unit) if completed else None)
+    except Refused as error:
+        record.refuse(str(error))
 
 
 def _shift(rides: Iterable[_Ride], month: Month) -> None:

@@ -18,7 +18,8 @@ from shared.contracts.events import (
 )
 from shared.contracts.topics import orders_topic
 from shared.domain.calendar import since_epoch_ms
-from shared.domain.errors import RefusedLine
+from shared.domain.errors import Refused, RefusedLine
+from shared.domain.times import read_instant
 
 _DECODER = msgspec.json.Decoder(Event)
 
@@ -38,7 +39,10 @@ def _bare(line: bytes, file: Path, number: int) -> Record:
         event: Event = _DECODER.decode(line)
     except (msgspec.DecodeError, ValueError) as error:
         raise RefusedLine(str(file), number, f"neither a record nor an event: {error}") from error
-    key, instant = _key_and_time(event)
+    try:
+        key, instant = _key_and_time(event)
+    except Refused as error:
+        raise RefusedLine(str(file), number, str(error)) from error
     if instant is None:
         raise RefusedLine(str(file), number, "a declaration without the attribute time has no record time")
     topic = orders_topic(event.source.removeprefix(SOURCE_PREFIX))
@@ -54,7 +58,7 @@ def _key_and_time(event: Event) -> tuple[str, datetime | None]:
         case OrderCancelled(data=data):
             return data.order_id, data.cancelled_at
         case DayDeclared(data=data):
-            return data.declaration_id, event.time
+            return data.declaration_id, read_instant(event.time) if isinstance(event.time, str) else None
 
 
 def count_lines(file: Path) -> int:

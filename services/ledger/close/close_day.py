@@ -27,6 +27,7 @@ from shared.adapters.postgres.decisions import Decision
 from shared.contracts.manifests import DayClosing
 from shared.contracts.topics import DAYS_CLOSING, DAYS_COUNTED
 from shared.domain.calendar import day_start
+from shared.domain.times import shown_time
 
 log = structlog.get_logger(__name__)
 
@@ -66,7 +67,7 @@ def _objection(books: Books, day: date, as_of: datetime, close_after_hours: int)
         return CloseResult("refused", f"{books.first_open} has to be closed first")
     due = day_start(day) + timedelta(hours=close_after_hours)
     if as_of < due:
-        return CloseResult("refused", f"{day} can be closed from {due.isoformat()} on")
+        return CloseResult("refused", f"{day} can be closed from {shown_time(due)} on")
     return None
 
 

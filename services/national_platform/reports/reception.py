@@ -16,6 +16,7 @@ from services.national_platform.reports.roster import Roster
 from shared.adapters.crypto.signing import Verifier
 from shared.contracts.reports import REPORT, CoverageReport, Receipt, Refusal, RefusalReason
 from shared.domain.scheme.province import PROVINCES
+from shared.domain.times import shown_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Reception:
             if held.body_sha256 == delivery.sha256:
                 await report_store.keep_repeat(connection, delivery, checked.report_id)
                 return Taken(held, is_new=False)
-            detail = f"held since {held.received_at.isoformat()} with SHA-256 {held.body_sha256}"
+            detail = f"held since {shown_time(held.received_at)} with SHA-256 {held.body_sha256}"
             refusal = Refusal(report_id=checked.report_id, reason="different_content", detail=detail)
             await report_store.keep_refused(connection, delivery, refusal)
             return refusal

@@ -12,6 +12,8 @@ from typing import Final
 
 from shared.adapters.files.csv import Record, read_intact_table
 from shared.contracts.reports import CoverageReport, EmployeeExclusion
+from shared.domain.errors import Refused
+from shared.domain.times import read_day
 
 COLUMNS: Final = ("worker_id", "employer_insurance_no", "valid_from", "valid_to")
 _TOKEN: Final = re.compile(r"[0-9a-f]{64}")
@@ -50,11 +52,11 @@ class Roster:
 
 
 def _stretch(record: Record) -> Stretch:
+    first, last = record.text("valid_from"), record.optional_text("valid_to")
     try:
-        last = record.optional_text("valid_to")
-        stretch = date.fromisoformat(record.text("valid_from")), date.fromisoformat(last) if last else date.max
-    except ValueError as error:
-        record.refuse(f"not a day: {error}")
+        stretch = read_day(first), read_day(last) if last else date.max
+    except Refused as error:
+        record.refuse(str(error))
     if stretch[1] < stretch[0]:
         record.refuse("valid_to is before valid_from")
     return stretch

@@ -5,7 +5,7 @@ The database limits what a reader sees: every query runs over `viewing`.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import Annotated, Final
 
 import msgspec
@@ -48,6 +48,7 @@ from services.reporting.service_clients import Sources
 from shared.domain.calendar import FIRST_DAY, LAST_DAY, insured_day
 from shared.runtime import clock
 from shared.runtime.http.problem_schema import problem_responses
+from shared.runtime.http.types import StrictDay
 
 StatementId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.:-]{1,128}$", examples=["2026-10.44.91110000MA0BLUE021"])]
 ReportId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.:-]{1,128}$", examples=["coverage.2026-10-03.44"])]
@@ -142,9 +143,9 @@ def _add_figures(router: APIRouter, portal: PortalContext) -> None:
     async def sheet(
         viewer: Allowed,
         first: Annotated[
-            date, Query(ge=FIRST_DAY, le=LAST_DAY, description="first insured day", examples=["2026-10-01"])
+            StrictDay, Query(ge=FIRST_DAY, le=LAST_DAY, description="first insured day", examples=["2026-10-01"])
         ],
-        last: Annotated[date | None, Query(ge=FIRST_DAY, le=LAST_DAY, description="`first` when not given")] = None,
+        last: Annotated[StrictDay | None, Query(ge=FIRST_DAY, le=LAST_DAY, description="`first` by default")] = None,
         province: AnyProvince = None,
         enterprise: AnyUscc = None,
         industry: AnyIndustry = None,

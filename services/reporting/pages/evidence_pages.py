@@ -17,8 +17,10 @@ from services.reporting.rendering.layout import OFFICES
 from services.reporting.rendering.page_context import PageContext, answer_or_none
 from services.reporting.rendering.texts import Translator, grouped
 from shared.adapters.qr_codes import receipt_code, svg_of
-from shared.domain.calendar import FIRST_DAY, LAST_DAY, SHANGHAI, instant_of
+from shared.domain.calendar import FIRST_DAY, LAST_DAY, instant_of
+from shared.domain.errors import Refused
 from shared.domain.evidence.signed_note import Note
+from shared.domain.times import read_local_time
 
 DAYS: Final = 14
 
@@ -53,7 +55,7 @@ def make_router(context: PageContext) -> APIRouter:
         if at:
             try:
                 instant = _instant_of(at)
-            except ValueError:
+            except Refused:
                 refused = t("receipt.bad_instant")
             else:
                 orders = await _receipts(context, viewer, instant)
@@ -63,11 +65,11 @@ def make_router(context: PageContext) -> APIRouter:
 
 
 def _instant_of(text: str) -> datetime:
-    """An instant that a worker typed, in Shanghai where it names no zone; raises ValueError for one that is out."""
-    instant = datetime.fromisoformat(text)
+    """An instant that a worker typed, in Shanghai where it names no zone; raises Refused for one that is out."""
+    instant = read_local_time(text)
     if not FIRST_DAY <= instant.date() <= LAST_DAY:
-        raise ValueError(text)
-    return instant if instant.tzinfo else instant.replace(tzinfo=SHANGHAI)
+        raise Refused(f"not between {FIRST_DAY} and {LAST_DAY}: {text!r}")
+    return instant
 
 
 @dataclass(frozen=True, slots=True)

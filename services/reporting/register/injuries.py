@@ -26,6 +26,7 @@ from shared.contracts.findings import FindingKind, OrderRef
 from shared.contracts.notices import InjuryNoticed
 from shared.domain.calendar import insured_day
 from shared.domain.errors import Retry
+from shared.domain.times import exact_time, shown_time
 
 _DUE: Final = text("""
 with last as (select max(day) as day from reporting.day_examined)
@@ -130,7 +131,7 @@ async def _note(
         note = f"by the close of {checked_on} an order was there"
         await resolve(connection, FindingKind.INJURY_WITHOUT_ORDER, notice.notice_id, note)
     if judged.outcome == "covered_later":
-        await record_all(connection, [_order_after(notice, judged.orders)])
+        await record_all(connection, [order_after_finding(notice, judged.orders)])
 
 
 def _without_order(notice: InjuryNoticed) -> Discrepancy:
@@ -146,7 +147,8 @@ def _without_order(notice: InjuryNoticed) -> Discrepancy:
     )
 
 
-def _order_after(notice: InjuryNoticed, covers: list[Cover]) -> Discrepancy:
+def order_after_finding(notice: InjuryNoticed, covers: list[Cover]) -> Discrepancy:
+    """The finding of a notice whose order was sent after it."""
     first = min(cover.recorded_at for cover in covers)
     return Discrepancy(
         kind=FindingKind.ORDER_AFTER_INJURY,
@@ -155,8 +157,8 @@ def _order_after(notice: InjuryNoticed, covers: list[Cover]) -> Discrepancy:
         enterprise=covers[0].enterprise,
         province=covers[0].province,
         count=len(covers),
-        detail=f"injury notice {notice.notice_id}: the acceptance was sent after it, at {first.isoformat()}",
-        evidence=_evidence(notice) | {"recorded_at": first.isoformat()},
+        detail=f"injury notice {notice.notice_id}: the acceptance was sent after it, at {shown_time(first)}",
+        evidence=_evidence(notice) | {"recorded_at": exact_time(first)},
         orders=[
             OrderRef(order_id=cover.order_id, accepted_at=cover.accepted_at, worker_id=notice.worker_id)
             for cover in covers
@@ -168,8 +170,8 @@ def _evidence(notice: InjuryNoticed) -> dict[str, EvidenceValue]:
     facts = {
         "notice_id": notice.notice_id,
         "worker_id": notice.worker_id,
-        "injured_at": notice.injured_at.isoformat(),
-        "noticed_at": notice.noticed_at.isoformat(),
+        "injured_at": exact_time(notice.injured_at),
+        "noticed_at": exact_time(notice.noticed_at),
         "order_id": notice.order_id,
     }
     return {name: value for name, value in facts.items() if value is not None}

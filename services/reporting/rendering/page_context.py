@@ -18,12 +18,13 @@ from services.reporting.service_clients import Charging, InternalApi, Sources
 from shared.domain.calendar import FIRST_DAY, LAST_DAY
 from shared.domain.errors import Refused, Retry
 from shared.domain.scheme.enterprise import USCC_FORM
-from shared.runtime.http.types import USCC
+from shared.domain.times import read_day
+from shared.runtime.http.types import USCC, StrictDay
 
 T = TypeVar("T")
 Period = Annotated[str, Path(pattern=r"^20[2-9][0-9]-(0[1-9]|1[0-2])$")]
 AnyPeriod = Annotated[str | None, Query(pattern=r"^(20[2-9][0-9]-(0[1-9]|1[0-2]))?$")]
-PathDay = Annotated[date, Path(ge=FIRST_DAY, le=LAST_DAY)]
+PathDay = Annotated[StrictDay, Path(ge=FIRST_DAY, le=LAST_DAY)]
 Province = Annotated[str, Path(pattern=r"^[0-9]{2}$")]
 AnyProvince = Annotated[str | None, Query(pattern=r"^([0-9]{2})?$")]
 Uscc = Annotated[str, Path(pattern=USCC)]
@@ -50,9 +51,9 @@ class PageContext:
 def day_of(text: str | None) -> date | None:
     """A day of a form; an empty field is none, and what is no day is 422."""
     try:
-        day = date.fromisoformat(text) if text else None
-    except ValueError as error:
-        raise HTTPException(422, f"not a day: {text}") from error
+        day = read_day(text) if text else None
+    except Refused as error:
+        raise HTTPException(422, str(error)) from error
     if day is not None and not FIRST_DAY <= day <= LAST_DAY:
         raise HTTPException(422, f"not between {FIRST_DAY} and {LAST_DAY}: {day}")
     return day

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from shared.domain.books.delays import BOUNDS_SECONDS
-from shared.domain.calendar import SHANGHAI
 from shared.domain.money import Amount, yuan
 from shared.domain.scheme.industry import Industry
 from shared.domain.scheme.province import PROVINCES
+from shared.domain.times import read_instant, shown_time
 
 Language = Literal["zh", "en"]
 LANGUAGES: Final[tuple[Language, ...]] = ("zh", "en")
@@ -118,10 +118,10 @@ def grouped(number: int | str | Decimal | None) -> str:
 
 
 def shanghai_time(instant: datetime | str | None) -> str:
-    """Date and time in Asia/Shanghai, to the second."""
+    """Date and time in Asia/Shanghai, to the second, with the offset; "" for none."""
     if isinstance(instant, str):
-        instant = datetime.fromisoformat(instant)
-    return instant.astimezone(SHANGHAI).strftime("%Y-%m-%d %H:%M:%S") if instant else ""
+        instant = read_instant(instant) if instant else None
+    return shown_time(instant) if instant else ""
 
 
 def share_text(part: int, whole: int) -> str:

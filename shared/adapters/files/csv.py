@@ -14,13 +14,11 @@ from shared.adapters.files.text_lines import read_text_lines
 from shared.domain.calendar import day_start
 from shared.domain.errors import Refused, RefusedLine
 from shared.domain.money import Amount, parse_yuan
+from shared.domain.times import read_day, read_instant
 
 MOST_LINES: Final = 100_000
 """Far above any tariff; a file beyond it is some other file."""
 
-_INSTANT: Final = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2}))?"
-)
 _NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,8}")
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -80,13 +78,10 @@ class Record:
     def instant(self, column: str) -> datetime:
         """An aware instant: a date means its 00:00 in Asia/Shanghai, else RFC 3339 with an offset."""
         text = self.text(column)
-        if not _INSTANT.fullmatch(text):
-            self.refuse(f"{column} is neither a date nor a time with an offset: {text!r}")
         try:
-            instant = datetime.fromisoformat(text)
-        except ValueError as error:
-            self.refuse(f"{column}: {text!r}: {error}")
-        return instant if instant.tzinfo else day_start(instant.date())
+            return read_instant(text) if "T" in text else day_start(read_day(text))
+        except Refused as error:
+            self.refuse(f"{column}: {error}")
 
     def optional_instant(self, column: str) -> datetime | None:
         return self.instant(column) if self.optional_text(column) else None

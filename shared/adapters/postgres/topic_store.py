@@ -23,6 +23,7 @@ from shared.adapters.postgres.sealing.sealed_messages import (
     shorten_detail,
 )
 from shared.contracts.quarantine import Message, QuarantineReason
+from shared.domain.calendar import insured_day
 from shared.domain.errors import Refused
 
 log = structlog.get_logger(__name__)
@@ -131,7 +132,7 @@ class TopicStore:
         if row is None:
             return None
         if row["key"] is None:
-            since = "" if row["destroyed_at"] is None else f" on {row['destroyed_at']:%Y-%m-%d}"
+            since = "" if row["destroyed_at"] is None else f" on {insured_day(row['destroyed_at'])}"
             return Unavailable("erased", f"the key of {row['sealed_on']} was destroyed{since}, and the bytes with it")
         try:
             kept = open_message(row["key"], self.schema, row)

@@ -23,6 +23,7 @@ from shared.domain.errors import Refused
 from shared.domain.evidence.checkpoint import Checkpoint
 from shared.domain.evidence.signed_note import IsSigned, Note, VerifierKey, check_note
 from shared.domain.scheme.enterprise import USCC_FORM
+from shared.domain.times import read_day
 
 HEADER: Final = "danbao acknowledgement v1"
 _RANGE: Final = "[0-9]{1,16}(?:-[0-9]{1,16})?"
@@ -71,7 +72,7 @@ class Acknowledgement:
                            for origin, size, root in fields["checkpoint"]]  # fmt: skip
             reported = cls(
                 enterprise=enterprise,
-                day=date.fromisoformat(day),
+                day=read_day(day),
                 received=tuple((outcome, int(events)) for outcome, events in fields["received"]),
                 series=tuple((name, read_ranges(ranges)) for name, ranges in fields["series"]),
                 manifests=tuple((name, digest) for name, digest in fields["manifest"]),
