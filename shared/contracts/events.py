@@ -45,7 +45,7 @@ Signature = Annotated[
 ]
 Revision = Annotated[
     int,
-    Meta(ge=0, le=LARGEST_REVISION, description="of signed manifests of a day the highest holds; absent is 0"),
+    Meta(ge=0, le=LARGEST_REVISION, description="of the manifests of a day the highest holds; absent is 0"),
 ]
 Sequence = Annotated[int, Meta(ge=1, le=2**53 - 1, description="gapless number of the acceptance in its series")]
 InsuranceNo = Annotated[
@@ -120,8 +120,9 @@ class DeclaredTotal(Struct, frozen=True, forbid_unknown_fields=True):
 class Declaration(Struct, frozen=True, forbid_unknown_fields=True):
     """An enterprise's own manifest of a day, given before the day is closed (docs/decisions/0004).
 
-    Numbers are those given on the day. Of signed manifests of a day the highest revision holds, and goes before any
-    that is not signed; of unsigned ones the last received. Saying other than one before is a finding.
+    Numbers are those given on the day. Of the manifests of a day the highest revision holds, a signed one before any
+    that is not; of equal revisions the first signed or the last unsigned one, by record time. Saying other than one
+    before is a finding.
     """
 
     declaration_id: OrderId

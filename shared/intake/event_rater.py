@@ -103,7 +103,7 @@ class EventRater:
             return signed
         fault = find_declaration_fault(event.data)
         total = TotalKey(NO_DAY, uscc, None, None, Outcome.RECORDED, "declaration", None, 0)
-        return fault or RecordedDeclaration(event.data, signed, total)
+        return fault or RecordedDeclaration(event.data, event.revision or 0, signed, total)
 
     def _rate_order(
         self, uscc: str, now_us: int, kind: RowKind, data: Acceptance | Completion | Cancellation

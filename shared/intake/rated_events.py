@@ -44,6 +44,7 @@ class RecordedDeclaration(Struct, frozen=True):
     """A `day.declared.v1` that passed every check; `signed` is its signature where the enterprise has to sign."""
 
     data: Declaration
+    revision: int
     signed: Signed | None
     total: TotalKey
 

@@ -57,7 +57,7 @@ class ModelCharging:
             if end.outcome != "repeat" and (end.outcome != "recorded" or end.reason == "declaration"):
                 place = (end.insured_on, end.province, end.industry, end.outcome, end.line, end.base)
                 revision = self.revisions.get((end.enterprise, record.value or b""))
-                self.heard.append(Heard(run, number, end.enterprise, record.value, *place, revision))
+                self.heard.append(Heard(run, number, end.enterprise, record.value, *place, revision, record.timestamp))
         self.manifests[run, number] = Manifest(run, number, "orders", Counter(ends))
         return ends
 

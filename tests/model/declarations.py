@@ -74,10 +74,3 @@ def _next(text: str, at: int) -> int:
     while text[at] in WHITE:
         at += 1
     return at
-
-
-def replaces(new: int | None, held: int | None) -> bool:
-    """Whether a manifest received later holds in the place of another, by their revisions; None is not signed."""
-    if held is None:
-        return True
-    return new is not None and new > held

@@ -1,7 +1,7 @@
 """The auditor's numbers: which are missing of a day, and what is charged for them. Sets of numbers, one by one.
 
 A number counts from the close whose cut reaches its acceptance; the numbers of parked events and conflicts are not
-missing; of the manifests of a day the highest signed revision holds, without one the last received.
+missing; of the manifests of a day the highest revision holds, a signed one before any that is not.
 """
 
 import json
@@ -12,7 +12,6 @@ from datetime import date, timedelta
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from tests.model.declarations import replaces
 from tests.model.identity import names_a_person
 
 ONE = timedelta(days=1)
@@ -41,6 +40,9 @@ class Said(NamedTuple):
     used: dict[str, set[int]]
     unused: dict[str, set[int]]
     revision: int | None
+    stated: int
+    sent: tuple[int, str]
+    """Record time and id."""
 
 
 class Heard(NamedTuple):
@@ -58,6 +60,7 @@ class Heard(NamedTuple):
     base: Fraction
     revision: int | None
     """Of a signed manifest."""
+    recorded_ms: int
 
 
 class Missing(NamedTuple):
@@ -97,7 +100,7 @@ class Numbers:
                 self.used.append(Used(*number, *place, record.line, record.base))
                 came.add(number)
             elif record.outcome == "recorded":
-                new.append(said_in(record.value, record.enterprise, record.revision))
+                new.append(said_in(record))
             elif number:
                 self.kept.add(number)
         self.said += new
@@ -121,8 +124,7 @@ class Numbers:
     def settle(self, came: set[tuple[str, str, int]], new: list[Said]) -> set[Missing]:
         """What is taken back now: numbers that arrived, or that a new manifest of about their day declares unused."""
         reversed_numbers, held = set(), self._held()
-        new = [declared for declared in new if declared is held[declared.enterprise, declared.day]
-               or declared.revision is None is held[declared.enterprise, declared.day].revision]  # fmt: skip
+        new = [declared for declared in new if declared is held[declared.enterprise, declared.day]]
         for missing in self.charged - self.taken_back:
             number = missing[:3]
             is_unused = any(
@@ -137,12 +139,10 @@ class Numbers:
         return reversed_numbers
 
     def _held(self) -> dict[tuple[str, date], Said]:
-        latest: dict[tuple[str, date], Said] = {}
+        by_day: dict[tuple[str, date], list[Said]] = {}
         for declared in self.said:
-            key = (declared.enterprise, declared.day)
-            if key not in latest or replaces(declared.revision, latest[key].revision):
-                latest[key] = declared
-        return latest
+            by_day.setdefault((declared.enterprise, declared.day), []).append(declared)
+        return {key: _holding(of_day) for key, of_day in by_day.items()}
 
     def _missing(self, day: date) -> set[tuple[str, str, int]]:
         held, absent = self._held(), set()
@@ -192,9 +192,18 @@ def number_in(value: bytes | None, enterprise: str) -> tuple[str, str, int] | No
     return (enterprise, series, sequence) if is_number and is_series else None
 
 
-def said_in(value: bytes | None, enterprise: str, revision: int | None) -> Said:
+def _holding(of_day: list[Said]) -> Said:
+    """The first signed manifest of the highest revision; where none is signed, the last of the highest revision."""
+    signed = [said for said in of_day if said.revision is not None]
+    highest = max(said.stated for said in signed or of_day)
+    of_highest = [said for said in signed or of_day if said.stated == highest]
+    return min(of_highest, key=lambda said: said.sent) if signed else max(of_highest, key=lambda said: said.sent)
+
+
+def said_in(record: Heard) -> Said:
     """A manifest that was taken in."""
-    data: dict[str, Any] = json.loads(value or b"")["data"]
+    event: dict[str, Any] = json.loads(record.value or b"")
+    data = event["data"]
 
     def numbers(what: str) -> dict[str, set[int]]:
         by_series: dict[str, set[int]] = {}
@@ -204,4 +213,6 @@ def said_in(value: bytes | None, enterprise: str, revision: int | None) -> Said:
                 mine |= set(range(span["first"], min(span["last"], span["first"] + MOST) + 1))
         return by_series
 
-    return Said(enterprise, date.fromisoformat(data["day"]), numbers("used"), numbers("unused"), revision)
+    sent, day = (record.recorded_ms, data["declaration_id"]), date.fromisoformat(data["day"])
+    stated = int(event.get("revision") or 0)
+    return Said(record.enterprise, day, numbers("used"), numbers("unused"), record.revision, stated, sent)

@@ -110,6 +110,13 @@ MUTANTS: Final = (
         ("tests/cases/test_ends_at_acceptance.py",),
     ),
     Mutant(
+        "which declaration holds",
+        "services/charging/numbers/day_declarations.py",
+        "    return is_later != is_signed\n",
+        "    return not is_signed\n",
+        ("tests/cases/test_corrected_declarations.py",),
+    ),
+    Mutant(
         "name of an unread mode",
         "services/charging/ingest/batch_reader.py",
         "record.timestamp, record.value, record.headers)",

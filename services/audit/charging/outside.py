@@ -29,8 +29,8 @@ from shared.domain.evidence.leaf import is_charge, is_reversal
 from shared.domain.scheme.industry import Industry
 
 _DECLARATIONS: Final = """
-    select d.enterprise, d.declared_day, d.body, d.revision, d.batch from charging.declaration d
-    join charging.manifest m using (batch) where d.revision is not null order by m.turn, d.leaf_index"""
+    select enterprise, declared_day, body, revision, batch from charging.declaration
+    where revision is not null order by recorded_at, declaration_id"""
 _BATCHES: Final = """
     select distinct batch from charging.entry
     where enterprise = $1 and accepted_at >= $2 and accepted_at < $3 and (kind = 1 or kind >= 4)"""

@@ -26,6 +26,7 @@ from shared.adapters.crypto.signing import is_signed
 from shared.contracts.events import SOURCE_PREFIX, Acceptance, Cancellation
 from shared.contracts.manifests import Outcome
 from shared.contracts.topics import orders_topic
+from shared.domain.calendar import instant_of
 from shared.domain.evidence.declaration_keys import DeclarationKeys
 from shared.domain.evidence.leaf import NO_INT64, RowKind, declaration_leaf
 from shared.domain.evidence.merkle import leaf_hash
@@ -177,7 +178,10 @@ class BatchReader:
     def _add_declaration(self, index: int, record: Record, declaration: RecordedDeclaration) -> None:
         data, enterprise = declaration.data, self._reader.topics[record.topic].enterprise
         received, body = sha256(record.value or b"").digest(), msgspec.json.encode(data)
-        row = DeclarationRow(index, enterprise, data.declaration_id, data.day, body, received, declaration.signed)
+        row = DeclarationRow(
+            index, enterprise, data.declaration_id, data.day, declaration.revision,
+            instant_of(record.timestamp * 1_000), body, received, declaration.signed,
+        )  # fmt: skip
         uscc, body_hash = declaration.total.enterprise.encode(), sha256(body).digest()
         leaf = declaration_leaf(uscc, data.declaration_id, data.day.toordinal(), received, body_hash)
         self.batch.declarations.append(row)

@@ -1,15 +1,16 @@
 """Enterprises' own manifests of a day (`day.declared.v1`) as a close sees them: which came, when, and which one holds.
 
-Of signed ones the highest revision of a day holds, the first of it, and goes before any that is not signed; of unsigned
-ones the last received. One that differs from an earlier one is a finding. Numbers are declared for the day on which
-they were given, and an acceptance around midnight may be counted to the day before or after: comparing numbers needs
-the neighbouring days' manifests, too.
+Of a day the highest revision holds, and a signed one goes before any that is not signed. Of equal revisions the first
+of signed ones holds, for nobody may replace it, and the last of unsigned ones. First and last are by record time: two
+declarations lie in different partitions, which are read in any order. One that differs from another is a finding.
+Numbers are declared for the day on which they were given, and an acceptance around midnight may be counted to the day
+before or after: comparing numbers needs the neighbouring days' manifests, too.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -19,7 +20,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from services.charging.cut import Batches
 from services.charging.predicates import CUT, PREVIOUS, reached
 from services.charging.tables import declaration as stored
-from services.charging.tables import enterprise, manifest
+from services.charging.tables import enterprise
 from shared.adapters.postgres.pool import Connection
 from shared.adapters.postgres.queries.statements import query
 from shared.contracts.events import Declaration, DeclaredSeries
@@ -38,6 +39,8 @@ class _DeclaredRow(msgspec.Struct, frozen=True):
     received: bytes
     is_new: bool
     revision: int | None
+    stated_revision: int
+    recorded_at: datetime
 
 
 _DECLARED: Final = query(
@@ -49,12 +52,13 @@ _DECLARED: Final = query(
         stored.c.received,
         reached(stored, PREVIOUS).is_not(true()).label("is_new"),
         stored.c.revision,
+        stored.c.stated_revision,
+        stored.c.recorded_at,
     )
     .join_from(stored, enterprise, enterprise.c.id == stored.c.enterprise)
-    .join(manifest, manifest.c.batch == stored.c.batch)
     .where(or_(_DAYS.is_(None), stored.c.declared_day == any_(_DAYS)))
     .where(or_(_USCC.is_(None), enterprise.c.uscc == _USCC), or_(CUT.is_(None), reached(stored)))
-    .order_by(manifest.c.turn, stored.c.leaf_index),
+    .order_by(stored.c.recorded_at, stored.c.declaration_id),
     _DeclaredRow,
 )
 
@@ -69,8 +73,10 @@ class Declared:
     reported: Declaration
     received: bytes
     is_new: bool
-    revision: int | None = None
+    revision: int | None
     """Of a signed one; None: not signed, for the enterprise had no key on the day."""
+    stated_revision: int
+    recorded_at: datetime
 
     @property
     def content(self) -> tuple[object, ...]:
@@ -85,7 +91,7 @@ async def read_declared(
     days: Sequence[date] | None = None,
     uscc: str | None = None,
 ) -> list[Declared]:
-    """Those that the cut reaches (None: all there are), of some days or of all, in the order of their receipt."""
+    """Those that the cut reaches (None: all there are), of some days or of all, in the order of their record times."""
     rows = await _DECLARED.fetch(
         connection, cut=None if cut is None else cut.lasts, previous=previous.lasts, days=days, uscc=uscc
     )
@@ -98,13 +104,15 @@ async def read_declared(
             row.received,
             row.is_new,
             row.revision,
+            row.stated_revision,
+            row.recorded_at,
         )
         for row in rows
     ]
 
 
 def holding(declared: Iterable[Declared]) -> dict[tuple[int, date], Declared]:
-    """The one that holds for each enterprise and day, of those in the order of their receipt."""
+    """The one that holds for each enterprise and day, in any order of them."""
     held: dict[tuple[int, date], Declared] = {}
     for declaration in declared:
         key = (declaration.enterprise, declaration.day)
@@ -114,25 +122,19 @@ def holding(declared: Iterable[Declared]) -> dict[tuple[int, date], Declared]:
 
 
 def replaces(new: Declared, held: Declared) -> bool:
-    """Whether one received later holds in the place of the one that held until then."""
-    if new.revision is None:
-        return held.revision is None
-    return held.revision is None or new.revision > held.revision
+    """Whether one of a day holds in the place of another: a rule of their content and record times alone."""
+    is_signed = new.revision is not None
+    if is_signed != (held.revision is not None):
+        return is_signed
+    if new.stated_revision != held.stated_revision:
+        return new.stated_revision > held.stated_revision
+    is_later = (new.recorded_at, new.reported.declaration_id) > (held.recorded_at, held.reported.declaration_id)
+    return is_later != is_signed
 
 
 def not_outdated(declared: Iterable[Declared]) -> list[Declared]:
-    """Without those that a signed revision goes before."""
-    received = list(declared)
-    held = holding(received)
-    return [
-        declaration
-        for declaration in received
-        if _is_current(declaration, held[declaration.enterprise, declaration.day])
-    ]
-
-
-def _is_current(declaration: Declared, held: Declared) -> bool:
-    return declaration is held or declaration.revision is None is held.revision
+    """Those that hold."""
+    return list(holding(declared).values())
 
 
 def around(day: date) -> list[date]:

@@ -170,7 +170,7 @@ async def _manifests(
 
 def _late_or_changed(day: date, first_on: date | None, declared: list[Declared]) -> Iterator[Finding]:
     held: dict[tuple[int, date], Declared] = {}
-    for declaration in declared:
+    for declaration in sorted(declared, key=lambda declaration: declaration.is_new):
         name, before = declaration.reported.declaration_id, held.get((declaration.enterprise, declaration.day))
         holds = before is None or replaces(declaration, before)
         if holds:
@@ -184,7 +184,8 @@ def _late_or_changed(day: date, first_on: date | None, declared: list[Declared])
         if before is not None and before.content != declaration.content:
             text = f"manifest {name} differs from {before.reported.declaration_id} of the same day"
             if not holds:
-                text += f", and does not hold: revision {before.revision} was there before it"
+                order = "goes before it" if before.revision is None else "was there before it"
+                text += f", and does not hold: revision {before.stated_revision} {order}"
             yield _of_manifest(FindingKind.MANIFEST_CHANGED, declaration.uscc, declaration.day, key, text)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from hashlib import sha256
 from typing import Protocol
 
@@ -48,6 +48,8 @@ class DeclarationRow:
     enterprise: int
     declaration_id: str
     day: date
+    stated_revision: int
+    recorded_at: datetime
     body: bytes
     received: bytes
     signed: Signed | None = None

@@ -117,11 +117,11 @@ async def _write_declarations(connection: Connection, run: Run, batch: Batch, du
     for row in batch.declarations:
         stored = await connection.fetchval(
             """insert into charging.declaration
-                (enterprise, declaration_id, declared_day, body, received, batch, leaf_index,
-                revision, key_id, signature, signed_data)
-            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) on conflict do nothing returning body""",
-            row.enterprise, row.declaration_id, row.day, row.body, row.received, run.next_batch(), row.leaf_index,
-            *_signature_columns(row.signed),
+                (enterprise, declaration_id, declared_day, stated_revision, recorded_at, body, received,
+                batch, leaf_index, revision, key_id, signature, signed_data)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) on conflict do nothing returning body""",
+            row.enterprise, row.declaration_id, row.day, row.stated_revision, row.recorded_at, row.body, row.received,
+            run.next_batch(), row.leaf_index, *_signature_columns(row.signed),
         )  # fmt: skip
         if stored is not None:
             continue

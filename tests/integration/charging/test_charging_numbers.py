@@ -192,7 +192,7 @@ async def test_a_gap_is_told_at_the_next_close_and_presumed_when_its_days_have_p
     await close(DAY + timedelta(days=1))
     assert await gaps(house, is_presumed=False) == {(DAY, "main"): [(4, 6), (9, 11), (14, 14), (16, 20)]}
     await one.charge(*[number(n, NOON + timedelta(seconds=n)) for n in (4, 10)])
-    correction = manifest(DAY, [(1, 12), (15, 15)], [(13, 14), (16, 20)], name="corrected", at=NOON)
+    correction = manifest(DAY, [(1, 12), (15, 15)], [(13, 14), (16, 20)], name="corrected", at=NOON + timedelta(days=2))
     await one.charge(correction)
     await close(DAY + timedelta(days=2))
     assert await gaps(house, is_presumed=True) == {}

@@ -98,7 +98,7 @@ async def test_dropped_numbers_are_charged_and_taken_back_to_the_fen(house: Hous
         unused = manifest(DROPPED_ON, [(1, 11), (13, 14)], [(12, 12)], name="corrected", at=later)
         await both.send(late, unused)
         await both.close_through(NOVEMBER.first_day + timedelta(days=5))
-        await both.send(manifest(DROPPED_ON, [], [(5, 5), (12, 12)], name="again", at=later))
+        await both.send(manifest(DROPPED_ON, [], [(5, 5), (12, 12)], name="again", at=later + timedelta(hours=1)))
         await both.close_through(NOVEMBER.last_day)
         assert await both.bill(NOVEMBER) == [
             ("44", "adjustment", "2026-10", None, None, 234, 1, 100, 100),

@@ -415,6 +415,8 @@ create table charging.declaration (
     enterprise smallint not null,
     declaration_id text collate "C" not null,
     declared_day date not null,
+    stated_revision bigint not null check (stated_revision between 0 and 2147483647),
+    recorded_at timestamptz not null,
     body bytea not null,
     received bytea not null check (length(received) = 32),
     batch bigint not null references charging.manifest deferrable initially deferred,
@@ -424,13 +426,18 @@ create table charging.declaration (
     signature bytea check (length(signature) = 64),
     signed_data bytea,
     primary key (enterprise, declaration_id),
-    constraint declaration_signed check (num_nulls(revision, key_id, signature, signed_data) in (0, 4))
+    constraint declaration_signed check (num_nulls(revision, key_id, signature, signed_data) in (0, 4)),
+    constraint declaration_revision check (revision = stated_revision)
 );
 create index declaration_by_batch on charging.declaration (batch);
 comment on table charging.declaration is 'Day declarations of enterprises (day.declared.v1).';
 comment on column charging.declaration.enterprise is 'Id of the enterprise (enterprise.id).';
 comment on column charging.declaration.declaration_id is 'The enterprise''s id of the declaration.';
 comment on column charging.declaration.declared_day is 'The day that it declares.';
+comment on column charging.declaration.stated_revision is
+    'Revision that the event states, signed or not; 0 where it states none.';
+comment on column charging.declaration.recorded_at is
+    'Record time: decides between equal revisions, for partitions are read in any order.';
 comment on column charging.declaration.body is '`data` as canonical JSON.';
 comment on column charging.declaration.received is 'SHA-256 of the event as received.';
 comment on column charging.declaration.batch is 'The batch: run_id * 2^32 + number.';
