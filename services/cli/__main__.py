@@ -43,12 +43,14 @@ for part in (
 def main() -> int:
     """Run the command line and return the exit status; an error is one line on standard error."""
     try:
-        status = int(app(standalone_mode=False) or Exit.OK)
+        status = int(app(prog_name="danbao", standalone_mode=False) or Exit.OK)
         return _print_error("stopped", Exit.INTERRUPTED) if status == Exit.INTERRUPTED else status
     except BrokenPipeError:
         # Who read our output has gone; Python must not complain about it once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.OK
+    except typer.TyperException as error:
+        return _explain_use(error)
     except (KeyboardInterrupt, typer.Abort):
         return _print_error("stopped", Exit.INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - the outermost frame: each becomes a line and a status
@@ -60,8 +62,6 @@ def _explain(error: Exception) -> tuple[str, Exit]:
     match error:
         case CommandFailed():
             return str(error), error.status
-        case typer.TyperException():
-            return _usage_of(error), Exit.USAGE
         case DanbaoError():
             return str(error), Exit.USAGE
         case EmbeddedError() | OSError():
@@ -73,10 +73,14 @@ def _explain(error: Exception) -> tuple[str, Exit]:
     return f"{type(error).__name__}: {error} (DANBAO_TRACEBACK=1 shows where)", Exit.SOFTWARE
 
 
-def _usage_of(error: typer.TyperException) -> str:
-    words = error.format_message() if hasattr(error, "format_message") else str(error)
+def _explain_use(error: typer.TyperException) -> int:
+    """Print what is wrong with the arguments, or the help where there are none."""
+    words = str(error.format_message() if hasattr(error, "format_message") else error)
+    if words.startswith("Usage: "):
+        print(words)
+        return Exit.USAGE
     context = getattr(error, "ctx", None)
-    return f"{words} See: {context.command_path} --help" if context is not None else str(words)
+    return _print_error(f"{words} See: {context.command_path} --help" if context is not None else words, Exit.USAGE)
 
 
 def _print_error(line: str, status: Exit) -> int:

@@ -22,8 +22,9 @@ Day = Annotated[str, typer.Argument(help="An insured day, such as 2026-10-03.")]
 
 def add_commands(app: typer.Typer) -> None:
     """Give the application these commands."""
-    archive = typer.Typer(help="Sealed days as files that prove themselves, and back (docs/operating.md).")
-    archive.callback(invoke_without_command=True)(archive_days)
+    words = "Sealed days as files that prove themselves, and back (docs/operating.md)."
+    archive = typer.Typer(help=words, no_args_is_help=True)
+    archive.command("days")(archive_days)
     archive.command("restore")(restore)
     archive.command("verify")(verify)
     archive.command("list")(show)
@@ -31,14 +32,11 @@ def add_commands(app: typer.Typer) -> None:
     app.add_typer(archive, name="archive")
 
 
-def archive_days(context: typer.Context, state: State = None) -> int:
+def archive_days(state: State = None) -> int:
     """Archive every day that is old enough, oldest first; again, it goes on where it was cut short."""
     from services.demo.progress import progress_bar
     from services.demo.running.event_loop import run_work
     from services.demo.running.state import settings_from
-
-    if context.invoked_subcommand is not None:
-        return Exit.OK
 
     async def work() -> None:
         async with _open(settings_from(state)) as archive:
@@ -142,9 +140,11 @@ def prune(
 
 @asynccontextmanager
 async def _open(settings: "CommandSettings") -> "AsyncIterator[Archive]":
+    from services.demo.running.state import require_database
     from shared.adapters.postgres.pool import open_pool
     from shared.domain.errors import Refused
 
+    require_database(settings)
     try:
         from services.archive.archive import LOCK, Archive
     except ImportError as error:

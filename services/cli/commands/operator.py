@@ -142,9 +142,11 @@ def audit(state: State = None, as_json: Json = False) -> int:
     """Recompute everything from the rows, trusting no total; exits with 1 and names the row where something differs."""
     from services.audit.run import audit_all, sources_from
     from services.demo.running.event_loop import run_work
-    from services.demo.running.state import settings_from
+    from services.demo.running.state import require_database, settings_from
 
-    verdict = run_work(audit_all(sources_from(settings_from(state))))
+    settings = settings_from(state)
+    require_database(settings, "DANBAO_AUDIT_DATABASE")
+    verdict = run_work(audit_all(sources_from(settings)))
     print(json.dumps(verdict.as_json(), ensure_ascii=False) if as_json else "\n".join(verdict.lines()))
     return Exit.OK if verdict.has_passed else Exit.FAILED
 
@@ -157,10 +159,12 @@ def migrate(
     """As administrator, make every schema and each login (passwords: DANBAO_ROLE_PASSWORD_<ROLE>, or new)."""
     from services.demo.running.event_loop import run_work
     from services.demo.running.migrate import given_passwords, migrate_all, password_variable, write_env_file
-    from shared.runtime.command_settings import CommandSettings
+    from services.demo.running.state import require_database, settings_from
 
+    settings = settings_from(None)
+    require_database(settings)
     passwords, new = given_passwords(roles)
-    run_work(migrate_all(CommandSettings(), passwords))
+    run_work(migrate_all(settings, passwords))
     if new:
         write_env_file(roles, {password_variable(role): password for role, password in passwords.items()})
         print(f"new passwords of {', '.join(new)} are in {roles}")

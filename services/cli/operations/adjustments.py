@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from rich.console import Console
 from rich.table import Table
 
+from services.cli.wide_table import print_wide
 from services.demo.running.answers import Adjustment, Adjustments
 from services.demo.running.apis import open_apis
 from shared.runtime.command_settings import CommandSettings
@@ -47,6 +47,7 @@ def print_adjustments(adjustments: list[Adjustment]) -> None:
             str(row["id"]), row["enterprise"], row["insured_on"], f"{row['orders']:,}", row["premium_yuan"],
             row["proposed_by"], row["reason"], row["consented_by"] or "nobody yet",
         )  # fmt: skip
-    console = Console(markup=False, highlight=False)
-    wide = console if console.is_terminal else Console(width=200, markup=False, highlight=False)
-    wide.print(table if adjustments else "nothing was proposed")
+    if adjustments:
+        print_wide(table)
+    else:
+        print("nothing was proposed")

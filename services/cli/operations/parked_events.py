@@ -2,9 +2,9 @@
 
 from base64 import b64decode
 
-from rich.console import Console
 from rich.table import Table
 
+from services.cli.wide_table import print_wide
 from services.demo.running.answers import JsonObject, ParkedEvent, ParkedPage
 from services.demo.running.apis import open_apis
 from shared.contracts.topics import enterprise_of
@@ -68,7 +68,10 @@ def print_parked(events: list[ParkedEvent]) -> None:
             event["detail"],
             "yes" if event["was_resent"] else "",
         )
-    Console(soft_wrap=True, markup=False, highlight=False).print(table if events else "nothing is parked")
+    if events:
+        print_wide(table)
+    else:
+        print("nothing is parked")
 
 
 def print_event(event: JsonObject) -> None:

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 from urllib.parse import quote
 
-from rich.console import Console
 from rich.table import Table
 
 from services.cli.operations.service_requests import SHORT_PATIENCE_SECONDS
+from services.cli.wide_table import print_wide
 from services.demo.running.answers import Account, Accounts, ApiKey, ApiKeys, JsonObject
 from services.demo.running.apis import open_apis
 from shared.domain.errors import Refused
@@ -78,8 +78,7 @@ def _print(columns: Sequence[str], rows: Iterable[Sequence[str | int | None]]) -
         table.add_column(name, no_wrap=True)
     for row in rows:
         table.add_row(*(_shown(name, value) for name, value in zip(columns, row, strict=True)))
-    console = Console(soft_wrap=True)
-    (console if console.is_terminal else Console(width=240)).print(table)
+    print_wide(table)
 
 
 def _shown(name: str, value: str | int | None) -> str:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
 
-from rich.console import Console
 from rich.table import Table
 
+from services.cli.wide_table import print_wide
 from services.demo.running.answers import RatedDifference, Rerating
 from services.demo.running.apis import Apis, open_apis
 from shared.domain.errors import Refused
@@ -87,12 +87,14 @@ def print_rerating(rerating: Rerating, wish: Wish) -> None:
         figures = (f"{orders:,}", *(yuan(Amount(amount)) for amount in (old, new, new - old)))
         table.add_row(month, enterprise, province, industry, was, now, *figures)
         total += new - old
-    console = Console(soft_wrap=True, markup=False, highlight=False)
-    console.print(table if rerating["differences"] else "every order is rated as the scheme says now")
+    if rerating["differences"]:
+        print_wide(table)
+    else:
+        print("every order is rated as the scheme says now")
     if wish.is_booked:
-        console.print(f"{rerating['booked']:,} orders corrected in {rerating['manifests']} manifests")
+        print(f"{rerating['booked']:,} orders corrected in {rerating['manifests']} manifests")
     elif rerating["differences"]:
-        console.print(f"difference {yuan(Amount(total))} yuan; nothing was booked: --apply books it")
+        print(f"difference {yuan(Amount(total))} yuan; nothing was booked: --apply books it")
 
 
 MonthKey = tuple[str, str, str, str, str, str]

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Final
 
 from pydantic import JsonValue
-from rich.console import Console
 from rich.table import Table
 
+from services.cli.wide_table import print_wide
 from services.demo.driver import close_day
 from services.demo.running.answers import JsonObject, Line, OrderWithReceipt, Receipts, Statement, Statements
 from services.demo.running.apis import Api, open_apis
@@ -54,7 +54,7 @@ def print_status(states: dict[str, JsonObject]) -> None:
     for service, figures in states.items():
         for number, (name, value) in enumerate(figures.items()):
             table.add_row("" if number else service, name, _shown(name, value))
-    Console(soft_wrap=True).print(table)
+    print_wide(table)
 
 
 def _shown(name: str, value: JsonValue) -> str:
@@ -146,8 +146,7 @@ def print_statements(statements: list[Statement]) -> None:
                 "", "", "", what, line["industry"], f"{line['orders']:,}", line["exact_yuan"], line["amount_yuan"]
             )
         table.add_section()
-    console = Console()
-    (console if console.is_terminal else Console(width=160)).print(table)
+    print_wide(table)
 
 
 async def read_acknowledgement(settings: CommandSettings, enterprise: str, day: date) -> str:

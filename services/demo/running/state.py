@@ -18,3 +18,13 @@ def settings_from(state: Path | None) -> CommandSettings:
             raise Refused(f"{file} does not exist: is `danbao up --state {state}` running?")
         os.environ.update(read_env_file(file))
     return CommandSettings()
+
+
+def require_database(settings: CommandSettings, *instead: str) -> None:
+    """Raise Refused where neither DANBAO_DATABASE nor one of these variables names a database.
+
+    The default of a service, a server on this machine, would only be waited for.
+    """
+    if "database" not in settings.model_fields_set and not any(map(os.environ.get, instead)):
+        variables = " or ".join((*instead, "DANBAO_DATABASE"))
+        raise Refused(f"no database: name the directory with --state, or set {variables}")

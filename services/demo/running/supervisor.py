@@ -1,8 +1,8 @@
 """Run the services as child processes: start, watch, restart and stop them.
 
-A service that ends by a signal, or with a status other than 0 and 70, is started again, a few times a minute; 70 says
-that going on would damage the books, so it and everything else ends the whole. Everything here runs in the main
-thread: on Linux a child's life is tied to the thread that started it.
+A service that ends is started again, a few times a minute, also after SIGTERM (status 0). Status 70 says that going on
+would damage the books, so it ends the whole. Everything here runs in the main thread: on Linux a child's life is tied
+to the thread that started it.
 """
 
 import asyncio
@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from deploy.embedded.children import Child, EmbeddedError, start_child
-from shared.runtime.exits import OutOfOrder
+from shared.runtime.exits import Exit, OutOfOrder
 from shared.runtime.settings import HOUSE
 
-POLL_SECONDS: Final = 0.05
+POLL_SECONDS: Final = 0.25
 STARTS_A_MINUTE: Final = 5
-STOPPED_ON_PURPOSE: Final = (0, 70)
 STATE_FILE: Final = "processes.json"
 T = TypeVar("T")
 
@@ -112,7 +111,7 @@ class Supervisor:
         status = managed.child.poll()
         if status is None:
             return
-        if status in STOPPED_ON_PURPOSE:
+        if status == Exit.SOFTWARE:
             raise OutOfOrder(f"{managed.name} stopped with status {status}, see {managed.log}")
         now = time.monotonic()
         while managed.restarts and managed.restarts[0] < now - 60:

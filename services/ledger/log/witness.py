@@ -53,7 +53,7 @@ async def request_cosignature(engine: AsyncEngine, keys: LogKeys, witness: httpx
         detail = f"{answer.status_code}: {' '.join(answer.text.split())[:200]}"
         await keep_fault(engine, "refused_by_witness", size, detail)
         return "refused"
-    raise Retry(f"the witness answers {answer.status_code}")
+    raise Retry(f"the witness answers {answer.status_code}: {' '.join(answer.text.split())[:200]}")
 
 
 async def _post(connection: AsyncConnection, witness: httpx.AsyncClient, size: int, old: int) -> httpx.Response:

@@ -1,7 +1,7 @@
 """Sends requests to another service; an answer is bounded in size, typed, and repeats no addresses or tokens.
 
-What is raised goes to people outside: it names the service and the status, never a URL, a path or a token. The log has
-the path with tokens blanked.
+What is raised goes to people outside: it names the service, the status and the service's own words, never our URL, path
+or token. The log has the path with tokens blanked.
 """
 
 import re
@@ -69,8 +69,8 @@ def need_success(service: str, path: str, answer: BoundedAnswer) -> bytes:
         return answer.body
     log.warning("answer without success", service=service, path=blank_tokens(path), status=answer.status)
     if 400 <= answer.status < 500 and answer.status not in _MAY_PASS:
-        raise WrongAnswer(f"{service}: HTTP {answer.status}")
-    raise Retry(f"{service}: HTTP {answer.status}")
+        raise WrongAnswer(f"{service}: {describe_status(answer)}")
+    raise Retry(f"{service}: {describe_status(answer)}")
 
 
 def read_object(service: str, path: str, body: bytes) -> dict[str, Any]:
@@ -85,12 +85,22 @@ def read_object(service: str, path: str, body: bytes) -> dict[str, Any]:
 
 def refusal(service: str, answer: BoundedAnswer) -> Refused:
     """The reason with which a service refuses a request: its own words, cut to MOST_WORDS, tokens blanked."""
+    return Refused(f"{service}: {own_words(answer.body) or f'HTTP {answer.status}'}")
+
+
+def own_words(body: bytes) -> str:
+    """The `detail` of an answer without success, cut to MOST_WORDS, tokens blanked; "" where there is none."""
     try:
-        detail = msgspec.json.decode(answer.body, type=dict[str, Any]).get("detail")
+        detail = msgspec.json.decode(body, type=dict[str, Any]).get("detail")
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        detail = None
-    said = detail if isinstance(detail, str) else f"HTTP {answer.status}"
-    return Refused(f"{service}: {blank_tokens(said)[:MOST_WORDS]}")
+        return ""
+    return blank_tokens(detail)[:MOST_WORDS] if isinstance(detail, str) else ""
+
+
+def describe_status(answer: BoundedAnswer) -> str:
+    """The status of an answer without success, with the service's own words."""
+    words = own_words(answer.body)
+    return f"HTTP {answer.status}: {words}" if words else f"HTTP {answer.status}"
 
 
 def blank_tokens(text: str) -> str:

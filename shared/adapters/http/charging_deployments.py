@@ -15,7 +15,7 @@ import httpx
 import structlog
 from pydantic import JsonValue
 
-from shared.adapters.http.bounded_answer import BoundedAnswer, need_success, read_object, send_request
+from shared.adapters.http.bounded_answer import BoundedAnswer, describe_status, need_success, read_object, send_request
 from shared.domain.calendar import day_number, numbered_day
 from shared.domain.errors import Retry, WrongAnswer
 from shared.runtime.deployments import Deployments
@@ -28,6 +28,8 @@ RECORD_BYTES: Final = PLACE_BYTES + 32
 BLOCK_RECORDS: Final = 8_192
 PAGE: Final = 10_000
 """Tokens in one request or answer."""
+MOST_REFUSAL_BYTES: Final = 65_536
+"""Bytes of a refusal that are read for its words."""
 PATIENCE_SECONDS: Final = 300.0
 """How long a deployment may take until its stream begins: it sorts a day's workers first."""
 Place = tuple[date, str]
@@ -137,14 +139,14 @@ class ChargingWorkers:
         path = f"/v1/days/{day}/worker-days"
         try:
             async with self.clients[name].stream("GET", path, timeout=PATIENCE_SECONDS) as answer:
-                answer.raise_for_status()
+                if not answer.is_success:
+                    body = await anext(answer.aiter_bytes(MOST_REFUSAL_BYTES), b"")
+                    said = describe_status(BoundedAnswer(answer.status_code, body))
+                    raise Retry(f"{name}: worker-days of {day}: {said}")
                 yield _Stream(name, answer.aiter_bytes(BLOCK_RECORDS * RECORD_BYTES))
         except httpx.HTTPError as error:
-            said = type(error).__name__
-            if isinstance(error, httpx.HTTPStatusError):
-                said = f"HTTP {error.response.status_code}"
-            log.warning("worker-days break off", service=name, path=path, error=said)
-            raise Retry(f"{name}: worker-days of {day}: {said}") from error
+            log.warning("worker-days break off", service=name, path=path, error=type(error).__name__)
+            raise Retry(f"{name}: worker-days of {day}: {type(error).__name__}") from error
 
 
 @asynccontextmanager
