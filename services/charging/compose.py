@@ -130,10 +130,10 @@ async def compose(service: Service[ChargingSettings]) -> AsyncIterator[None]:
     check_hashing()
     async with _open_pools(service.settings) as pools:
         worker = await _start_worker(service, pools)
-        positions = _start_consumer(worker)
+        positions, orders = _start_consumer(worker)
         settler, closings = Settler(worker), _start_close(worker)
         _keep_database(worker, settler)
-        _add_routes(worker, positions, settler, closings)
+        _add_routes(worker, positions, orders, settler, closings)
         service.background("topics", _prepare_topics(service.settings, worker.scheme))
         worker.collector.take_over()
         async with running_broker(service, worker.broker):
@@ -224,7 +224,7 @@ async def _start_worker(service: Service[ChargingSettings], pools: _Pools) -> _W
     )
 
 
-def _start_consumer(worker: _Worker) -> HeldPositions:
+def _start_consumer(worker: _Worker) -> tuple[HeldPositions, TopicsWatch]:
     """Charge order events, and watch their topics, the lag and the partitions of the table."""
     service, settings, pool = worker.service, worker.service.settings, worker.pools.batches
     client, group = client_options(settings), own_group(GROUP, settings.deployment)
@@ -245,7 +245,7 @@ def _start_consumer(worker: _Worker) -> HeldPositions:
     service.add_readiness("order topics", topics.readiness)
     for work in (lag.periodic(), topics.periodic(), partitions.periodic()):
         service.repeat(work)
-    return positions
+    return positions, topics
 
 
 def _start_close(worker: _Worker) -> InternalTopics:
@@ -280,7 +280,9 @@ def _keep_database(worker: _Worker, settler: Settler) -> None:
         service.repeat(settler.periodic(settings.settle_seconds))
 
 
-def _add_routes(worker: _Worker, positions: HeldPositions, settler: Settler, closings: InternalTopics) -> None:
+def _add_routes(
+    worker: _Worker, positions: HeldPositions, orders: TopicsWatch, settler: Settler, closings: InternalTopics
+) -> None:
     settings, keys, pools = worker.service.settings, worker.service.keys, worker.pools
     decisions, wake = worker.decisions, worker.outbox.wake
     finder = DayFinder(pools.batches, settings.late_acceptance_seconds, settings.acceptance_wait_days)
@@ -292,7 +294,7 @@ def _add_routes(worker: _Worker, positions: HeldPositions, settler: Settler, clo
     )
     routers: tuple[APIRouter, ...] = (
         make_decisions_router(keys, decisions),
-        make_progress_router(keys, positions, progress, settler.settle, decisions),
+        make_progress_router(keys, positions, progress, settler.settle, decisions, orders.describe_alarms),
         make_day_router(keys, DayQueries(pools.requests), finder, WorkerDays(pools.whole_days)),
         make_order_router(keys, OrderQueries(pools.lookups), Proofs(pools.lookups)),
         make_parked_router(keys, parked, decisions),

@@ -137,6 +137,13 @@ MUTANTS: Final = (
         "return value",
         ("tests/cases/test_same_meaning.py::test_money_and_instants_count_by_their_value",),
     ),
+    Mutant(
+        "events behind a transaction",
+        "services/charging/ingest/topics_watch.py",
+        "if ends.end > ends.committed:",
+        "if ends.first > ends.committed:",
+        ("tests/cases/test_health_reports_it.py",),
+    ),
 )
 
 

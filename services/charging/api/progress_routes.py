@@ -22,6 +22,7 @@ def make_progress_router(
     progress: ProgressQueries,
     settle: Callable[[], Awaitable[int | None]],
     decisions: Decisions,
+    describe_topic_alarms: Callable[[], list[str]],
 ) -> APIRouter:
     """Make the routes; they need a service or operator key."""
     router = APIRouter(prefix="/v1", dependencies=[Depends(keys.require("service"))])
@@ -34,7 +35,7 @@ def make_progress_router(
             "paused": positions.pauses.reasons,
             "unpublished": await progress.unpublished(),
             "parked": await progress.parked_counts(),
-            "alarms": await progress.alarms(),
+            "alarms": [*await progress.alarms(), *describe_topic_alarms()],
         })  # fmt: skip
 
     @router.get("/manifests/{run}/{number}")

@@ -10,6 +10,7 @@ import asyncio
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -24,6 +25,8 @@ from shared.adapters.kafka.admin.topic_survey import TIMESTAMPS, Survey, TopicSu
 from shared.adapters.kafka.bounded_fetch import require_broker_times
 from shared.adapters.postgres.pool import Pool
 from shared.contracts.topics import orders_topic
+from shared.domain.calendar import SHANGHAI
+from shared.runtime.clock import now
 from shared.runtime.periodic import Periodic
 
 log = structlog.get_logger(__name__)
@@ -126,9 +129,17 @@ class TopicsWatch:
 
     async def readiness(self) -> str | None:
         """None, or the alarms."""
-        words = [f"{alarm}: {words}" for (alarm, _), words in sorted(self.alarms.items())]
+        return "; ".join(self.describe_alarms()) or None
+
+    def describe_alarms(self) -> list[str]:
+        """A line for each alarm: its name, what is the matter, and since when."""
+        words = [f"{key[0]}: {words}, since {self._began_at(key)}" for key, words in sorted(self.alarms.items())]
         more = len(words) - MOST_SHOWN
-        return "; ".join([*words[:MOST_SHOWN], *([f"and {more} more"] if more > 0 else [])]) or None
+        return [*words[:MOST_SHOWN], *([f"and {more} more"] if more > 0 else [])]
+
+    def _began_at(self, key: tuple[Alarm, str]) -> str:
+        age = asyncio.get_running_loop().time() - self._since[key]
+        return (now() - timedelta(seconds=age)).astimezone(SHANGHAI).isoformat(timespec="seconds")
 
     async def _survey_topics(self) -> None:
         cluster_id = self._positions.cluster_id
@@ -168,7 +179,8 @@ class TopicsWatch:
         for tp, position in sorted(positions.items()):
             ends, name = survey.ends[tp], f"{tp.topic}/{tp.partition}"
             if ends.end > ends.committed:
-                words = f"{name}: events from {ends.committed} to {ends.end - 1} wait for the end of a transaction"
+                waiting = ends.end - max(position, ends.committed)
+                words = f"{name}: {waiting} events from {ends.committed} on wait behind an open transaction"
                 yield Alarm.OPEN_TRANSACTION, f"{name} {ends.committed}", words
             if ends.committed > position and tp.topic not in self._positions.pauses.reasons:
                 words = f"{name}: {ends.committed - position} events wait at {position}"
@@ -210,13 +222,13 @@ class TopicsWatch:
 
     def _note(self, conditions: Iterable[Condition]) -> None:
         """Keep since when each condition is there; it is an alarm when that is long enough ago."""
-        now = asyncio.get_running_loop().time()
+        at = asyncio.get_running_loop().time()
         seen = {(alarm, subject): words for alarm, subject, words in conditions}
         is_blind = any(alarm is Alarm.NOT_LOOKED_AT for alarm, _ in seen)
         if is_blind:  # nothing is known of the others: they stay
             seen = {**self.alarms, **seen}
-        self._since = {key: self._since.get(key, now) for key in (*seen, *(self._since if is_blind else ()))}
-        raised = {key: words for key, words in seen.items() if now - self._since[key] >= self._patience(key[0])}
+        self._since = {key: self._since.get(key, at) for key in (*seen, *(self._since if is_blind else ()))}
+        raised = {key: words for key, words in seen.items() if at - self._since[key] >= self._patience(key[0])}
         for key, words in raised.items():
             if key not in self.alarms:
                 log.error("alarm about order topics", alarm=key[0].value, about=words)

@@ -26,6 +26,8 @@ from shared.runtime.command_settings import CommandSettings
 from shared.runtime.exits import CommandFailed
 
 SHORT_PATIENCE_SECONDS: Final = 2.0
+EVENTS_WAIT: Final = ("not_charged", "open_transaction", "topic_gone")
+"""Beginnings of charging's alarms that say that events wait which a close does not count."""
 
 
 def parse_instant(text: str) -> datetime:
@@ -71,7 +73,15 @@ async def close(settings: CommandSettings, day: date, as_of: datetime) -> str:
         raise Refused(f"{day} is not over at {shown_time(as_of)}")
     async with open_apis(settings, SHORT_PATIENCE_SECONDS) as apis:
         state = await close_day(apis, day, as_of)
-        return f"{day} is closed as of {shown_time(read_instant(state['closed_as_of']))}"
+        said = [f"{day} is closed as of {shown_time(read_instant(state['closed_as_of']))}"]
+        alarms: JsonValue = (await apis.charging.get("/v1/status"))["alarms"]
+        if isinstance(alarms, list):
+            said += [f"not all events may be counted: charging says {alarm}" for alarm in alarms if _is_waiting(alarm)]
+        return "\n".join(said)
+
+
+def _is_waiting(alarm: JsonValue) -> bool:
+    return isinstance(alarm, str) and alarm.startswith(EVENTS_WAIT)
 
 
 async def bill(settings: CommandSettings, period: Month, as_of: datetime) -> str:
@@ -81,7 +91,8 @@ async def bill(settings: CommandSettings, period: Month, as_of: datetime) -> str
     if answer["state"] == "refused":
         raise CommandFailed(f"the ledger does not bill {period}: {answer['reason']}")
     word = "issued" if answer["state"] == "issued" else "were issued before; nothing was changed"
-    return f"{answer['statements']} statements of {period} {word}"
+    aside = f"; {answer['reason']}" if answer["state"] == "issued" and answer["reason"] else ""
+    return f"{answer['statements']} statements of {period} {word}{aside}"
 
 
 async def read_statements(settings: CommandSettings, period: Month, enterprise: str, province: str) -> Statements:

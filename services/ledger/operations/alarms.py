@@ -7,12 +7,14 @@ message_refused        a message was kept aside: undecodable, absurd, unexpected
                            it goes when a person has reviewed the message
 set_aside              a statement, the late fees of an enterprise and province, or a duty of the clock that cannot
                            be done; the others are done, and it is tried again within an hour
+advance_unused         an enterprise and province owe money, and have money in advances that is not set against it
 remittance_unallocated money of an enterprise and province that the books do not know
 log_inconsistent       what is stored does not continue the checkpoint signed last: nothing is signed (I7)
 witness_refused        the witness did not cosign; both of these go when a later checkpoint is signed, or cosigned
 checkpoint_unwitnessed a checkpoint has been without a cosignature for longer than DANBAO_COSIGN_TIMEOUT_SECONDS
 """
 
+from collections.abc import Sequence
 from math import inf
 from typing import Final
 
@@ -21,7 +23,7 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.ledger import tables
-from services.ledger.billing.debts import read_advances
+from services.ledger.billing.debts import read_advances, read_debts
 from services.ledger.books.missing_manifests import read_gap_seconds, read_missing
 from services.ledger.books.open_days import Books, Closing
 from services.ledger.books.outside_declaration import Difference
@@ -29,8 +31,9 @@ from services.ledger.close.close_day import read_waited_seconds
 from services.ledger.close.compare_count import latest_differences
 from services.ledger.settings import LedgerSettings
 from shared.adapters.postgres.quarantine import list_set_aside
+from shared.domain.books.billing import Debt
 from shared.domain.books.journal import AccountKind, Party
-from shared.domain.money import yuan
+from shared.domain.money import Amount, yuan
 
 log = structlog.get_logger(__name__)
 GAP_SECONDS: Final = 10.0
@@ -39,7 +42,7 @@ MOST_NAMED: Final = 20
 """Items set aside that have an alarm each; `GET /v1/set-aside` lists them all."""
 NAMES: Final = (
     "close_overdue", "day_not_equal", "gap", "message_refused", "remittance_unallocated", "log_inconsistent",
-    "witness_refused", "checkpoint_unwitnessed", "set_aside",
+    "witness_refused", "checkpoint_unwitnessed", "set_aside", "advance_unused",
 )  # fmt: skip
 
 _REFUSED = text(
@@ -137,9 +140,19 @@ async def _of_remittances(connection: AsyncConnection) -> list[str]:
     account = tables.account.c
     query = select(account.enterprise, account.province).where(account.kind == AccountKind.RECEIVABLE.value)
     known = {Party(row.enterprise, row.province) for row in await connection.execute(query)}
-    held = await read_advances(connection)
-    return [
+    held = sorted((await read_advances(connection)).items())
+    unknown = [
         f"remittance_unallocated: {party.enterprise} in {party.province}: {yuan(amount)} yuan"
-        for party, amount in sorted(held.items())
+        for party, amount in held
         if party not in known
     ]
+    debts = await read_debts(connection) if len(unknown) < len(held) else {}
+    return unknown + [
+        f"advance_unused: {party.enterprise} in {party.province}: {yuan(amount)} yuan in advances, {yuan(owed)} owed"
+        for party, amount in held
+        if (owed := _owed(debts.get(party, []))) > 0
+    ]
+
+
+def _owed(debts: Sequence[Debt]) -> Amount:
+    return Amount(sum(max(debt.outstanding, 0) + max(debt.fee_outstanding, 0) for debt in debts))

@@ -78,7 +78,11 @@ async def test_a_transaction_left_open_is_an_alarm_and_holds_up_its_topic_alone(
             await producer.send_and_wait(TOPIC, b"open", b"k", timestamp_ms=round(NOON.timestamp() * 1000))
             await field.send(*orders(0, 10), *orders(0, 10, OTHER_RIDES))
             await field.has_counted(10)
-            await worker.wait_for_reason("open_transaction", f"{TOPIC}/0: events from 0 to 10", part="order topics")
+            await worker.wait_for_reason(
+                "open_transaction",
+                f"{TOPIC}/0: 11 events from 0 on wait behind an open transaction",
+                part="order topics",
+            )
             assert await lag(worker) == 11
             await producer.abort_transaction()
             await field.has_counted(20)
