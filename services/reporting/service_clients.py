@@ -16,7 +16,7 @@ from shared.adapters.http.charging_deployments import ChargingWorkers, open_char
 from shared.contracts.findings import DayFindings
 from shared.contracts.manifests import ALONE
 from shared.contracts.reports import EmployeeExclusion, PaymentItem
-from shared.domain.errors import WrongAnswer
+from shared.domain.errors import Archived, WrongAnswer
 from shared.runtime.deployments import Deployment, Deployments, load_deployments
 
 PATIENCE_SECONDS: Final = 300.0
@@ -77,7 +77,7 @@ class InternalApi:
         return self._client
 
     async def get(self, path: str, **params: str | int) -> JsonObject:
-        """The answer's object; raises `Retry` for none, `WrongAnswer` for anything else."""
+        """The answer's object; raises `Retry` for none, `Archived` for archived rows, else `WrongAnswer`."""
         return self._read(path, await send_request(self._client, self._name, "GET", path, params=params))
 
     async def get_patiently(self, path: str) -> JsonObject:
@@ -100,6 +100,8 @@ class InternalApi:
         return self._read(path, answer)
 
     def _read(self, path: str, answer: BoundedAnswer) -> JsonObject:
+        if answer.status == httpx.codes.GONE:
+            raise Archived(str(refusal(self._name, answer)))
         return read_object(self._name, path, need_success(self._name, path, answer))
 
 

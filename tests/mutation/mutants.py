@@ -144,6 +144,13 @@ MUTANTS: Final = (
         "if ends.first > ends.committed:",
         ("tests/cases/test_health_reports_it.py",),
     ),
+    Mutant(
+        "end of the patience with an item",
+        "shared/adapters/postgres/quarantine.py",
+        "(now - known.first_at >= patience)",
+        "(now - known.first_at < patience * 0)",
+        ("tests/cases/test_nobody_waits.py::test_an_item_that_goes_on_failing_is_an_alarm_by_its_name",),
+    ),
 )
 
 

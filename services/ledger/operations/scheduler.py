@@ -20,7 +20,7 @@ from services.ledger.billing.late_fees import book_late_fees
 from services.ledger.books.open_days import read_books
 from services.ledger.books.set_aside import Step, open_quarantine
 from services.ledger.close.close_day import close_day
-from shared.adapters.postgres.faults import content_fault, describe, place_of
+from shared.adapters.postgres.faults import describe, place_of
 from shared.adapters.postgres.quarantine import Item
 from shared.domain.calendar import insured_day
 from shared.runtime.clock import now
@@ -58,7 +58,7 @@ async def do_duties_now(
 async def _do_duties(
     engine: AsyncEngine, as_of: datetime, close_after_hours: int, is_working_day: IsWorkingDay
 ) -> tuple[list[str], list[Exception]]:
-    """Do the duties; returns what was done, and errors. A duty that its content makes impossible stays an alarm."""
+    """Do the duties; returns what was done, and errors. A duty that fails for long, or for its content, is an alarm."""
     duties: dict[str, Callable[[], Awaitable[list[str]]]] = {
         "close": lambda: _close(engine, as_of, close_after_hours),
         "bill": lambda: _bill(engine, as_of, is_working_day),
@@ -76,9 +76,8 @@ async def _do_duties(
         except Exception as error:  # noqa: BLE001 - on any error the other duties are done; raised by the callers
             log.warning("duty failed", duty=name, error=describe(error), where=place_of(error))
             failed.append(error)
-            if fault := content_fault(error):
-                async with engine.begin() as connection:
-                    await quarantine.set_aside(connection, Item(Step.DUTY, name, None), fault)
+            async with engine.begin() as connection:
+                await quarantine.fail(connection, Item(Step.DUTY, name, None), error)
     return done, failed
 
 

@@ -60,8 +60,8 @@ select (select count(*) from reporting.report) as reports,
        (select count(*) from reporting.statement_issued s
          where not exists (select from reporting.report r where r.statement_id = s.statement_id)) as undeclared,
        (select count(*) from reporting.discrepancy_standing where state = 'open') as discrepancies,
-       (select count(*) from reporting.set_aside where resolved_at is null) as set_aside,
-       (select count(*) from reporting.set_aside where resolved_at is null
+       (select count(*) from reporting.set_aside where resolved_at is null and next_at > last_at) as set_aside,
+       (select count(*) from reporting.set_aside where resolved_at is null and next_at > last_at
          and step in ('build_day', 'build_declaration', 'send_report')) as unreportable,
        (select count(*) from reporting.refused_message m
          where not exists (select from reporting.refused_review r where r.refused_id = m.refused_id))
@@ -77,7 +77,7 @@ async def count_all(connection: AsyncConnection) -> dict[str, int]:
 
 
 _UNFINISHED = text("""
-with aside as (select step, item from reporting.set_aside where resolved_at is null)
+with aside as (select step, item from reporting.set_aside where resolved_at is null and next_at > last_at)
 select (select count(*) from reporting.delivery d join reporting.report r using (report_id)
          where d.state = 'pending' and r.period = :period
            and ('send_report', r.report_id) not in (table aside))

@@ -2,8 +2,9 @@
 
 What is due is worked out from the tables. A day is examined in one transaction with the mark that it is. Days are
 examined in their order, for each is judged by those before it: while charging does not answer, a day waits and those
-after it. A day that charging answers and that cannot be examined (it does not know it, or its figures are absurd) is
-set aside by name; later days are judged by a history in which it is missing, which `unbuildable` says.
+after it, for as long as the quarantine is patient. A day that charging never answers, or that cannot be examined (it
+does not know it, or its figures are absurd), is set aside by name; later days are judged by a history in which it is
+missing, which `unbuildable` says.
 """
 
 from collections.abc import Awaitable, Callable, Iterable

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 
 from shared.adapters.postgres.error_kinds import ErrorKind, kind_of, sqlstate_of
-from shared.domain.errors import Refused, Retry, WrongAnswer
+from shared.domain.errors import Archived, Refused, Retry, WrongAnswer
 
 MOST_DETAIL: Final = 300
 """Characters of a detail that is shown; the log has the rest."""
@@ -34,6 +34,10 @@ class Reason(StrEnum):
     """A constraint of the database refuses a row of it."""
     WRONG_ANSWER = "wrong_answer"
     """Another service answered, and the answer cannot be used."""
+    ARCHIVED = "archived"
+    """The rows that it needs are archived; the detail says which day to restore."""
+    UNANSWERED = "unanswered"
+    """Another service or the database failed for this item again and again, and was expected to recover."""
     UNEXPECTED = "unexpected"
     """Every other error: a fault of the program, too, holds up nothing else."""
 
@@ -90,6 +94,7 @@ def place_of(error: BaseException) -> str:
 
 _OURS: Final[tuple[tuple[type[BaseException], Reason | None], ...]] = (
     (WrongAnswer, Reason.WRONG_ANSWER),
+    (Archived, Reason.ARCHIVED),
     (Refused, Reason.REFUSED),
     (Retry, None),
 )

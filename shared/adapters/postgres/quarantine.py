@@ -1,13 +1,18 @@
-"""Sets aside single items of work that their content makes impossible, so that the next item is done.
+"""Sets aside single items of work that cannot be done, so that the next item is done.
 
 One table in each schema that has background steps: a row names the step, the item, a reason from a closed list, and
 when the item is tried again (after a minute, then doubling up to an hour, or at once on an operator's request). A row
 is resolved in the transaction that does the item. While it is open it is an alarm.
+
+An item whose content makes it impossible is set aside at its first attempt. One that fails otherwise, for a service or
+the database may recover, is tried again at once; when that has gone on for PATIENCE_SECONDS it is set aside, too, and
+tried again every minute. Until then its row is no alarm: its next attempt is at its last one.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
 import structlog
@@ -17,6 +22,7 @@ from sqlalchemy import (
     DateTime,
     Integer,
     MetaData,
+    Row,
     Table,
     Text,
     any_,
@@ -31,12 +37,16 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from shared.adapters.postgres.faults import Fault, content_fault, place_of
+from shared.adapters.postgres.faults import MOST_DETAIL, Fault, Reason, content_fault, describe, place_of
 
 log = structlog.get_logger(__name__)
 FIRST_PAUSE_SECONDS: Final = 60.0
 MOST_PAUSE_SECONDS: Final = 3_600.0
 """A stored item does not change; what may change is the program, a limit, or another service's answer."""
+PATIENCE_SECONDS: Final = 300.0
+"""How long an item may fail for what is expected to pass, before it is set aside and named."""
+MOST_FAILED: Final = 3
+"""Items of a transaction that may fail for what is expected to pass, before the others wait, too."""
 MOST_LISTED: Final = 1_000
 """Items that a list names; their count is exact."""
 T = TypeVar("T")
@@ -96,31 +106,37 @@ class Quarantine:
         return exists().where(is_open, known.next_at > func.clock_timestamp())
 
     async def do(self, item: Item[T], work: Callable[[], Awaitable[int]]) -> int:
-        """Do one item; 0 where its content makes that impossible and it is set aside. Raises transient errors."""
+        """Do one item; 0 where it is set aside. Raises what is expected to pass."""
         try:
             return await work()
-        except Exception as error:  # classified in one place; what is transient goes on up
-            fault = content_fault(error)
-            if fault is None:
+        except Exception as error:  # classified in one place; what is expected to pass goes on up
+            async with self._engine.begin() as connection:
+                is_aside = await self.fail(connection, item, error)
+            if not is_aside:
                 raise
-            where = place_of(error)
-        async with self._engine.begin() as connection:
-            attempts = await self.set_aside(connection, item, fault)
-        _log(item, fault, attempts, where)
         return 0
 
     async def do_all(
         self, items: Sequence[Item[T]], work: Callable[[AsyncConnection, Sequence[Item[T]]], Awaitable[int]]
     ) -> int:
-        """Do items of one step in one transaction; where their content makes that impossible, each in its own."""
+        """Do items of one step in one transaction; where that fails, each in its own."""
         if not items:
             return 0
         try:
             return await self._do_together(items, work)
-        except Exception as error:  # classified in one place; what is transient goes on up
-            if content_fault(error) is None:
-                raise
-        return sum([await self.do(item, lambda item=item: self._do_together([item], work)) for item in items])  # type: ignore[misc]
+        except Exception as error:  # noqa: BLE001 - the items are done one by one, which finds the one at fault
+            log.info("items are done one by one", step=items[0].step, error=describe(error))
+        done, failed = 0, list[Exception]()
+        for item in items:
+            try:
+                done += await self.do(item, partial(self._do_together, [item], work))
+            except Exception as error:  # noqa: BLE001 - it holds up no other item; raised below
+                failed.append(error)
+                if len(failed) == MOST_FAILED:
+                    break
+        if failed:
+            raise failed[0]
+        return done
 
     async def _do_together(
         self, items: Sequence[Item[T]], work: Callable[[AsyncConnection, Sequence[Item[T]]], Awaitable[int]]
@@ -144,19 +160,14 @@ class Quarantine:
             return []
         try:
             return [await self._within(connection, items, work)]
-        except Exception as error:  # classified in one place; what is transient goes on up
-            if content_fault(error) is None:
-                raise
+        except Exception as error:  # noqa: BLE001 - the items are done one by one, which finds the one at fault
+            log.info("items are done one by one", step=items[0].step, error=describe(error))
         results = []
         for item in items:
             try:
                 results.append(await self._within(connection, [item], work))
-            except Exception as error:  # classified in one place; what is transient goes on up
-                fault = content_fault(error)
-                if fault is None:
-                    raise
-                attempts = await self.set_aside(connection, item, fault)
-                _log(item, fault, attempts, place_of(error))
+            except Exception as error:  # noqa: BLE001 - noted; where the connection is gone that raises
+                await self.fail(connection, item, error)
         return results
 
     async def _within(
@@ -180,6 +191,48 @@ class Quarantine:
         known = self.table.c
         query = select(known.item).where(known.step == step, known.resolved_at.is_(None))
         return set((await connection.execute(query.where(known.next_at <= func.clock_timestamp()))).scalars())
+
+    async def fail(self, connection: AsyncConnection, item: Item[T], error: Exception) -> bool:
+        """Note an attempt in vain; True where the item is set aside, False where it is to be tried again at once."""
+        fault = content_fault(error)
+        attempts = 1
+        if fault is not None:
+            attempts = await self.set_aside(connection, item, fault)
+        else:
+            said = describe(error)
+            row = await self._note_failing(connection, item, said)
+            if row.next_at == row.last_at:
+                return False
+            fault = Fault(Reason.UNANSWERED, f"{said}, again and again since {row.first_at.isoformat()}"[:MOST_DETAIL])
+            if row.is_new:
+                await self._note(connection, item, fault)
+            attempts = row.attempts
+        _log(item, fault, attempts, place_of(error))
+        return True
+
+    async def _note_failing(self, connection: AsyncConnection, item: Item[T], said: str) -> Row[Any]:
+        """Write down an attempt that failed for what is expected to pass; `is_new`: the patience has just ended."""
+        known, now = self.table.c, func.clock_timestamp()
+        is_open, pause = known.resolved_at.is_(None), func.make_interval(0, 0, 0, 0, 0, 0, FIRST_PAUSE_SECONDS)
+        patience = func.make_interval(0, 0, 0, 0, 0, 0, PATIENCE_SECONDS)
+        is_aside = is_open & ((known.next_at > known.last_at) | (now - known.first_at >= patience))
+        at = await connection.scalar(select(now))
+        was_aside = select(known.next_at > known.last_at).where(known.step == item.step, known.item == item.name)
+        is_new = not await connection.scalar(was_aside.where(is_open))
+        row = {"step": item.step, "item": item.name, "reason": Reason.UNANSWERED.value, "detail": said}
+        statement = insert(self.table).values(row | {"first_at": at, "last_at": at, "next_at": at})
+        changes = {
+            "reason": statement.excluded.reason,
+            "detail": statement.excluded.detail,
+            "attempts": case((is_open, known.attempts + 1), else_=1),
+            "first_at": case((is_open, known.first_at), else_=at),
+            "last_at": at,
+            "next_at": case((is_aside, at + pause), else_=at),
+            "resolved_at": None,
+        }
+        upsert = statement.on_conflict_do_update(index_elements=["step", "item"], set_=changes)
+        columns = (known.attempts, known.first_at, known.last_at, known.next_at, literal(is_new).label("is_new"))
+        return (await connection.execute(upsert.returning(*columns))).one()
 
     async def set_aside(self, connection: AsyncConnection, item: Item[T], fault: Fault) -> int:
         """Keep the item out of its step until it is time to try it again; returns how often it was tried in vain.
@@ -234,14 +287,19 @@ def _log(item: Item[T], fault: Fault, attempts: int, where: str) -> None:
 
 async def list_set_aside(connection: AsyncConnection, table: Table) -> list[dict[str, Any]]:
     """Open items, the oldest first, at most MOST_LISTED."""
-    query = select(table).where(table.c.resolved_at.is_(None)).order_by(table.c.first_at, table.c.step, table.c.item)
+    query = select(table).where(_is_aside(table)).order_by(table.c.first_at, table.c.step, table.c.item)
     return [dict(row) for row in (await connection.execute(query.limit(MOST_LISTED))).mappings()]
 
 
 async def count_set_aside(connection: AsyncConnection, table: Table) -> dict[str, int]:
     """Open items by step."""
-    query = select(table.c.step, func.count()).where(table.c.resolved_at.is_(None)).group_by(table.c.step)
+    query = select(table.c.step, func.count()).where(_is_aside(table)).group_by(table.c.step)
     return {row[0]: row[1] for row in await connection.execute(query)}
+
+
+def _is_aside(table: Table) -> ColumnElement[bool]:
+    """Open, and not only failing for what is expected to pass."""
+    return table.c.resolved_at.is_(None) & (table.c.next_at > table.c.last_at)
 
 
 def _pause(attempts: ColumnElement[int]) -> ColumnElement[timedelta]:

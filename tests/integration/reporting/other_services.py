@@ -29,6 +29,8 @@ class OtherServices:
     """Days that charging never counted: 404."""
     answers: dict[str, Any] = field(default_factory=dict)
     """Path to the answer that replaces the usual one."""
+    refusals: dict[str, tuple[int, str]] = field(default_factory=dict)
+    """Path to the status and the words that replace the usual answer."""
 
     def app(self) -> FastAPI:
         app = FastAPI()
@@ -86,6 +88,9 @@ class OtherServices:
     async def _answer_otherwise(self, request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
         if request.url.path in self.answers:
             return JSONResponse(self.answers[request.url.path])
+        if request.url.path in self.refusals:
+            status, words = self.refusals[request.url.path]
+            return JSONResponse({"detail": words}, status)
         return await go_on(request)
 
     def _know(self, day: str) -> None:

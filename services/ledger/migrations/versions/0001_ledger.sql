@@ -648,7 +648,8 @@ create table ledger.set_aside (
     step        text not null check (step in ('bill', 'late_fee', 'duty')),
     item        text not null,
     reason      text not null check (reason in
-                    ('refused', 'undecodable', 'out_of_range', 'constraint', 'wrong_answer', 'unexpected')),
+                    ('refused', 'undecodable', 'out_of_range', 'constraint', 'wrong_answer', 'archived', 'unanswered',
+                    'unexpected')),
     detail      text not null,
     attempts    integer not null default 1 check (attempts > 0),
     first_at    timestamptz not null default clock_timestamp(),
@@ -668,7 +669,8 @@ comment on column ledger.set_aside.detail is 'The failure in words.';
 comment on column ledger.set_aside.attempts is 'Number of attempts.';
 comment on column ledger.set_aside.first_at is 'Time of the first attempt.';
 comment on column ledger.set_aside.last_at is 'Time of the last attempt.';
-comment on column ledger.set_aside.next_at is 'Time of the next attempt.';
+comment on column ledger.set_aside.next_at is
+    'Time of the next attempt; equal to the last one while the item only fails for what is expected to pass.';
 comment on column ledger.set_aside.resolved_at is 'When it was done; null while it is open.';
 
 -- history is only added to ------------------------------------------------------------------------------------------

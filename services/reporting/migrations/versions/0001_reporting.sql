@@ -300,7 +300,8 @@ create table reporting.set_aside (
         'project_day', 'project_statement', 'send_report', 'reconcile')),
     item text not null,
     reason text not null check (reason in
-        ('refused', 'undecodable', 'out_of_range', 'constraint', 'wrong_answer', 'unexpected')),
+        ('refused', 'undecodable', 'out_of_range', 'constraint', 'wrong_answer', 'archived', 'unanswered',
+        'unexpected')),
     detail text not null,
     attempts int not null default 1 check (attempts > 0),
     first_at timestamptz not null default clock_timestamp(),
@@ -320,7 +321,8 @@ comment on column reporting.set_aside.detail is 'The failure in words.';
 comment on column reporting.set_aside.attempts is 'Number of attempts.';
 comment on column reporting.set_aside.first_at is 'Time of the first attempt.';
 comment on column reporting.set_aside.last_at is 'Time of the last attempt.';
-comment on column reporting.set_aside.next_at is 'Time of the next attempt.';
+comment on column reporting.set_aside.next_at is
+    'Time of the next attempt; equal to the last one while the item only fails for what is expected to pass.';
 comment on column reporting.set_aside.resolved_at is 'When it was done; null while it is open.';
 
 -- register: discrepancies, their sightings and states ----------------------------------------------------------------

@@ -1,0 +1,134 @@
+"""What cannot be done is set aside with a reason, named by an alarm, and its neighbours are done."""
+
+from collections.abc import AsyncIterator
+from datetime import date, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+import pytest
+
+from services.ledger.books.open_days import read_books
+from services.ledger.books.set_aside import Step, open_quarantine
+from services.ledger.operations.alarms import read_alarms
+from shared.adapters.postgres.quarantine import PATIENCE_SECONDS, Item
+from shared.contracts.notices import InjuryNoticed, TotalReported
+from shared.domain.calendar import SHANGHAI
+from shared.domain.errors import Retry
+from tests.attacks.messages.test_one_bad_item import unbuildable, values
+from tests.integration.ledger.ledger_harness import open_ledger
+from tests.integration.reporting.other_services import OtherServices
+from tests.integration.reporting.reporting_harness import (
+    GREEN,
+    WORKER,
+    House,
+    closed_day,
+    first_time,
+    make_keys,
+    reporting_house,
+    total,
+)
+from tests.support.waiting import eventually_async
+
+FIRST, SECOND, THIRD = (date(2026, 10, number) for number in (1, 2, 3))
+NOON: Final = datetime(2026, 10, 2, 12, tzinfo=SHANGHAI)
+Opened = tuple[House, asyncpg.Connection]
+
+
+@pytest.fixture
+async def opened(database: str, platform_database: str, tmp_path: Path) -> AsyncIterator[Opened]:
+    """Reporting, and a connection of the tables' owner."""
+    async with reporting_house(database, platform_database, make_keys(tmp_path), OtherServices()) as house:
+        owner = await asyncpg.connect(database)
+        try:
+            yield house, owner
+        finally:
+            await owner.close()
+
+
+async def wait_for(owner: asyncpg.Connection, query: str, expected: set[Any]) -> None:
+    async def is_so() -> bool:
+        return await values(owner, query) == expected
+
+    await eventually_async(is_so, query)
+
+
+async def end_patience(owner: asyncpg.Connection, *items: str) -> None:
+    """Let these items have failed for as long as they may."""
+    await wait_for(owner, "select item from reporting.set_aside where resolved_at is null", set(items))
+    earlier = timedelta(seconds=PATIENCE_SECONDS)
+    await owner.execute("update reporting.set_aside set first_at = first_at - $1::interval", earlier)
+
+
+async def test_a_day_that_charging_always_answers_with_an_error_holds_up_no_later_day(opened: Opened) -> None:
+    """Case 8's kind: behind such a day later days, totals and injuries waited for ever."""
+    house, owner = opened
+    house.others.refusals[f"/v1/days/{FIRST}/findings"] = (503, "away")
+    await house.receive(closed_day(FIRST, []), closed_day(SECOND, []))
+    await house.receive(TotalReported(source="tax-bureau", enterprise=GREEN, day=SECOND, count=0))
+    await wait_for(owner, "select item from reporting.set_aside", {str(FIRST)})
+    assert await values(owner, "select day from reporting.day_examined") == set(), "a day waits for the one before"
+    assert (await house.client.get("/v1/set-aside")).json()["count"] == 0, "what is expected to pass is no alarm yet"
+    await end_patience(owner, str(FIRST))
+    await wait_for(owner, "select day from reporting.day_examined", {SECOND})
+    await wait_for(owner, "select count(*) from reporting.total_check", {1})
+    finding = (await unbuildable(house))[f"examine_day.{FIRST}"]
+    assert "unanswered: charging: HTTP 503, again and again since" in finding["detail"]
+    house.others.refusals.clear()
+    await house.client.post("/v1/set-aside/retry", json={})
+    await wait_for(owner, "select day from reporting.day_examined", {FIRST, SECOND})
+    assert (await unbuildable(house, "corrected")).keys() == {f"examine_day.{FIRST}"}
+
+
+async def test_provinces_that_are_never_answered_hold_up_no_later_day(opened: Opened) -> None:
+    """The builder stopped at three days without an answer, and began with the same three at its next step."""
+    house, owner = opened
+    bad = [date(2026, 10, number) for number in (1, 2, 3, 4)]
+    for day in bad:
+        house.others.refusals[f"/v1/days/{day}/registrations"] = (500, "broken")
+        sums = [total(day, "charged", 9)]
+        await house.receive(closed_day(day, sums, first_time=[first_time(1)]))
+    good = date(2026, 10, 5)
+    await house.receive(closed_day(good, [total(good, "charged", 9)]))
+    await end_patience(owner, *map(str, bad[:3]))
+    await wait_for(owner, "select report_id from reporting.report", {f"coverage.{good}.44"})
+
+
+async def test_a_notice_about_an_archived_day_is_named_so_and_the_next_one_is_judged(opened: Opened) -> None:
+    """Case 8."""
+    house, owner = opened
+    old, new = "cd" * 32, WORKER
+    words = f"{FIRST} is archived: danbao archive restore {FIRST}"
+    house.others.refusals[f"/v1/workers/{old}/covers"] = (410, words)
+    notice = partial(InjuryNoticed, injured_at=NOON, noticed_at=NOON)
+    await house.receive(notice(notice_id="n-1-old", worker_id=old), notice(notice_id="n-2-new", worker_id=new))
+    await house.receive(closed_day(SECOND, []))
+    await wait_for(owner, "select notice_id from reporting.injury_check", {"n-2-new"})
+    (finding,) = (await unbuildable(house)).values()
+    assert finding["detail"] == f"injury notice n-1-old cannot be checked: archived: charging: {words}"
+    house.others.refusals.clear()
+    await house.client.post("/v1/set-aside/retry", json={})
+    await wait_for(owner, "select notice_id from reporting.injury_check", {"n-1-old", "n-2-new"})
+
+
+async def test_an_item_that_goes_on_failing_is_an_alarm_by_its_name(database: str) -> None:
+    """Kind A: also where what fails is expected to pass, and whatever the step is."""
+    async with open_ledger(database) as ledger:
+        quarantine, item = open_quarantine(ledger.engine), Item(Step.DUTY, "late fees", None)
+
+        async def fail(minutes_later: int) -> bool:
+            async with ledger.engine.begin() as connection:
+                earlier = f"update ledger.set_aside set first_at = first_at - interval '{minutes_later} min'"
+                await connection.exec_driver_sql(earlier)
+                return await quarantine.fail(connection, item, Retry("charging: HTTP 503"))
+
+        async def named() -> list[str]:
+            async with ledger.engine.connect() as connection:
+                return await read_alarms(connection, await read_books(connection), 60.0)
+
+        assert [await fail(0), await fail(1)] == [False, False]
+        assert await named() == []
+        assert [await fail(5), await fail(0)] == [True, True]
+        (alarm,) = await named()
+        assert alarm.startswith("set_aside: duty late fees: unanswered: charging: HTTP 503")
