@@ -113,7 +113,7 @@ async def test_a_notice_about_an_archived_day_is_named_so_and_the_next_one_is_ju
 
 
 async def test_an_item_that_goes_on_failing_is_an_alarm_by_its_name(database: str) -> None:
-    """Kind A: also where what fails is expected to pass, and whatever the step is."""
+    """Kind A: also where what fails is expected to pass, and of any step."""
     async with open_ledger(database) as ledger:
         quarantine, item = open_quarantine(ledger.engine), Item(Step.DUTY, "late fees", None)
 

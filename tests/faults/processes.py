@@ -159,7 +159,7 @@ class ChargingService:
         finder = DayFinder(self.pool, settings.late_acceptance_seconds, settings.acceptance_wait_days)
         progress, decisions = ProgressQueries(self.pool, CHARGING), Decisions(self.pool, "charging")
         days = make_day_router(keys, DayQueries(self.pool), finder, WorkerDays(self.pool))
-        return app_of(make_progress_router(keys, self.positions, progress, self._settle, decisions), days)
+        return app_of(make_progress_router(keys, self.positions, progress, self._settle, decisions, list), days)
 
     async def _settle(self) -> int | None:
         return await settle(self.pool, self.town.place.scheme, self.settlement_run)

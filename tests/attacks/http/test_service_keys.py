@@ -67,7 +67,7 @@ def routers(callee: str, keys: AccessKeys, decisions: Decisions = NOTHING) -> It
     yield make_quarantine_router(keys, NOTHING, decisions)
     match callee:
         case "charging":
-            yield make_progress_router(keys, NOTHING, NOTHING, NOTHING, NOTHING)
+            yield make_progress_router(keys, NOTHING, NOTHING, NOTHING, NOTHING, list)
             yield make_day_router(keys, NOTHING, NOTHING, NOTHING)
             yield make_order_router(keys, NOTHING, NOTHING)
             yield make_parked_router(keys, NOTHING, NOTHING)
