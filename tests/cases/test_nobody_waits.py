@@ -74,7 +74,7 @@ async def test_a_day_that_charging_always_answers_with_an_error_holds_up_no_late
     await wait_for(owner, "select day from reporting.day_examined", {SECOND})
     await wait_for(owner, "select count(*) from reporting.total_check", {1})
     finding = (await unbuildable(house))[f"examine_day.{FIRST}"]
-    assert "unanswered: charging: HTTP 503, again and again since" in finding["detail"]
+    assert "unanswered: charging: HTTP 503: away, again and again since" in finding["detail"]
     house.others.refusals.clear()
     await house.client.post("/v1/set-aside/retry", json={})
     await wait_for(owner, "select day from reporting.day_examined", {FIRST, SECOND})

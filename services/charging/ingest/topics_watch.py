@@ -25,7 +25,7 @@ from shared.adapters.kafka.admin.topic_survey import TIMESTAMPS, Survey, TopicSu
 from shared.adapters.kafka.bounded_fetch import require_broker_times
 from shared.adapters.postgres.pool import Pool
 from shared.contracts.topics import orders_topic
-from shared.domain.calendar import SHANGHAI
+from shared.domain.times import shown_time
 from shared.runtime.clock import now
 from shared.runtime.periodic import Periodic
 
@@ -139,7 +139,7 @@ class TopicsWatch:
 
     def _began_at(self, key: tuple[Alarm, str]) -> str:
         age = asyncio.get_running_loop().time() - self._since[key]
-        return (now() - timedelta(seconds=age)).astimezone(SHANGHAI).isoformat(timespec="seconds")
+        return shown_time(now() - timedelta(seconds=age))
 
     async def _survey_topics(self) -> None:
         cluster_id = self._positions.cluster_id

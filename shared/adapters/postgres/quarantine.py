@@ -38,6 +38,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.adapters.postgres.faults import MOST_DETAIL, Fault, Reason, content_fault, describe, place_of
+from shared.domain.times import shown_time
 
 log = structlog.get_logger(__name__)
 FIRST_PAUSE_SECONDS: Final = 60.0
@@ -203,7 +204,7 @@ class Quarantine:
             row = await self._note_failing(connection, item, said)
             if row.next_at == row.last_at:
                 return False
-            fault = Fault(Reason.UNANSWERED, f"{said}, again and again since {row.first_at.isoformat()}"[:MOST_DETAIL])
+            fault = Fault(Reason.UNANSWERED, f"{said}, again and again since {shown_time(row.first_at)}"[:MOST_DETAIL])
             if row.is_new:
                 await self._note(connection, item, fault)
             attempts = row.attempts
