@@ -26,12 +26,13 @@ from services.ledger.billing.issue_statements import issue_statements
 from services.ledger.close.close_day import close_day
 from services.ledger.close.compare_count import take_count
 from services.ledger.close.deployment_counts import CountingDeployments
+from shared.adapters.files.holiday_calendar import load_calendar
 from shared.adapters.files.scheme import load_scheme
 from shared.adapters.postgres.engine import open_engine
 from shared.adapters.postgres.pool import Connection, open_pool
-from shared.adapters.working_days import is_working_day
 from shared.contracts.manifests import DayClosing
 from shared.domain.calendar import Month, day_bounds
+from shared.runtime.settings import Settings
 
 RIVALS: Final = 3
 _RIVAL: Final = """
@@ -105,7 +106,7 @@ async def _bill_month(engine: AsyncEngine, connection: Connection) -> tuple[int,
     await _copy_days(connection, month)
     as_of = day_bounds(month.last_day)[1] + timedelta(hours=36)
     began = time.perf_counter()
-    answer = await issue_statements(engine, month, as_of, is_working_day)
+    answer = await issue_statements(engine, month, as_of, load_calendar(Settings().calendar))
     if answer.state != "issued":
         raise RuntimeError(f"{month}: {answer}")
     return answer.statements, time.perf_counter() - began

@@ -1,10 +1,11 @@
-"""Load the tariffs and enrolments of DANBAO_SCHEME and say what is wrong or odd: `python -m deploy.check_scheme`.
+"""Load the scheme and the calendar and say what is wrong or odd: `python -m deploy.check_scheme`.
 
 For an operator who has added a line, before the services are started with it: they refuse what this refuses.
 """
 
 import sys
 
+from shared.adapters.files.holiday_calendar import load_calendar
 from shared.adapters.files.scheme import load_scheme
 from shared.domain.errors import Refused
 from shared.runtime.settings import Settings
@@ -13,13 +14,17 @@ from shared.runtime.settings import Settings
 def main(settings: Settings) -> int:
     """Return 0 when the services would take the files, else print the first fault (`file:line: …`) and return 1."""
     try:
-        scheme = load_scheme(settings.scheme)
+        scheme, calendar = load_scheme(settings.scheme), load_calendar(settings.calendar)
     except Refused as error:
         print(error, file=sys.stderr)
         return 1
-    for warning in scheme.warnings:
+    warnings = (*scheme.warnings, *calendar.warnings)
+    for warning in warnings:
         print(f"warning: {warning}")
-    print(f"{len(scheme.enterprises)} enterprises, {len(scheme.warnings)} warnings: the services will take this")
+    print(
+        f"{len(scheme.enterprises)} enterprises, holidays published until {calendar.published_until}, "
+        f"{len(warnings)} warnings: the services will take this"
+    )
     return 0
 
 

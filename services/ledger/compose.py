@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.ledger.api.evidence_routes import make_evidence_router
 from services.ledger.api.ledger_routes import make_router
 from services.ledger.api.log_routes import make_proof_router, make_public_router
+from services.ledger.billing.due_dates import adopt_calendar
 from services.ledger.billing.remittances import handle_remittance
 from services.ledger.books.booking import book_all_waiting, handle_manifest
 from services.ledger.books.missing_manifests import QUERY_SECONDS, fill_gaps
@@ -26,6 +27,7 @@ from services.ledger.operations.readiness import check_progress
 from services.ledger.operations.scheduler import TICK_SECONDS, do_duties_now
 from services.ledger.settings import LedgerSettings
 from shared.adapters.crypto.author_keys import load_authors, load_signer
+from shared.adapters.files.holiday_calendar import load_calendar
 from shared.adapters.http.charging_deployments import ChargingWorkers, open_charging
 from shared.adapters.http.decision_routes import make_decisions_router
 from shared.adapters.http.quarantine_routes import make_quarantine_router
@@ -43,12 +45,12 @@ from shared.adapters.postgres.pool import Pool, Waits, open_pool
 from shared.adapters.postgres.sealing.kept_keys import KeptKeys
 from shared.adapters.postgres.topic_store import TopicStore
 from shared.adapters.run_service import running_broker
-from shared.adapters.working_days import is_working_day
 from shared.contracts.quarantine import Message
 from shared.contracts.topic_rights import topics_used_by
 from shared.contracts.topics import DAYS_COUNTED, MANIFESTS, REMITTANCES
 from shared.domain.calendar import insured_day
 from shared.domain.evidence.authors import Authors, Role
+from shared.domain.working_days import WorkingDays
 from shared.runtime.clock import now
 from shared.runtime.deployments import load_deployments
 from shared.runtime.periodic import Periodic, Step, until_done
@@ -79,19 +81,21 @@ class Connections:
 async def compose(service: Service[LedgerSettings]) -> AsyncIterator[None]:
     """Open the connections, start the background work, add the routes; raises `Refused` for a bad setting."""
     settings, log_keys = service.settings, load_log_keys(service.settings)
+    calendar = load_calendar(settings.calendar)
     signer, authors = load_signer(settings, Role.LEDGER), load_authors(settings, Role.CHARGING)
     async with AsyncExitStack() as stack:
         broker, metrics = open_broker(settings), Metrics.make(service.registry)
         connections = await _open_connections(stack, settings)
         await open_books(connections.engine, settings.books_open_on or insured_day(now()))
+        await adopt_calendar(connections.engine, calendar)
         outbox = Outbox(connections.outgoing, "ledger", functools.partial(publish_signed, broker, signer))
         topics = InternalTopics(TopicStore(connections.reading, "ledger"), settings, verify_by(authors))
         charging = connections.charging
         deployments = CountingDeployments(authors, frozenset(charging), ChargingWorkers(charging))
         subscribe(topics, connections.engine, metrics, outbox, deployments)
-        _add_routes(service, connections, log_keys, topics, outbox)
+        _add_routes(service, connections, log_keys, topics, outbox, calendar)
         _read_topics(service, topics, connections.engine)
-        _repeat_duties(service, connections, metrics, outbox, authors)
+        _repeat_duties(service, connections, metrics, outbox, authors, calendar)
         _keep_log(service, connections.engine, log_keys, connections.witness)
         _erase_in_time(service, KeptKeys(connections.reading, "ledger", settings.kept_bytes_days))
         async with running_broker(service, broker):
@@ -143,12 +147,13 @@ def _add_routes(
     log_keys: LogKeys,
     topics: InternalTopics,
     outbox: Outbox,
+    calendar: WorkingDays,
 ) -> None:
     requests, decisions = connections.requests, Decisions(connections.reading, "ledger")
     for router in (
         make_decisions_router(service.keys, decisions),
         make_quarantine_router(service.keys, topics, decisions),
-        make_router(service.keys, requests, service.settings, is_working_day, outbox.wake, decisions),
+        make_router(service.keys, requests, service.settings, calendar, outbox.wake, decisions),
         make_set_aside_router(service.keys, requests, open_quarantine(requests), outbox.wake, decisions),
         make_public_router(requests, log_keys),
         make_proof_router(requests, log_keys, service.keys),
@@ -172,7 +177,12 @@ async def _catch_up(engine: AsyncEngine) -> None:
 
 
 def _repeat_duties(
-    service: Service[LedgerSettings], connections: Connections, metrics: Metrics, outbox: Outbox, authors: Authors
+    service: Service[LedgerSettings],
+    connections: Connections,
+    metrics: Metrics,
+    outbox: Outbox,
+    authors: Authors,
+    calendar: WorkingDays,
 ) -> None:
     settings, engine = service.settings, connections.engine
     service.add_readiness("books", lambda: check_progress(engine, settings.ready_commit_age_seconds))
@@ -185,10 +195,10 @@ def _repeat_duties(
     duties: dict[str, tuple[Step, float]] = {
         "gaps": (fill, QUERY_SECONDS),
         "overdue": (retry.check, REFRESH_SECONDS),
-        "metrics": (lambda: refresh_gauges(engine, metrics, settings), REFRESH_SECONDS),
+        "metrics": (lambda: refresh_gauges(engine, metrics, settings, calendar), REFRESH_SECONDS),
     }
     if settings.scheduler:
-        tick = functools.partial(do_duties_now, engine, settings.close_after_hours, is_working_day, outbox.wake)
+        tick = functools.partial(do_duties_now, engine, settings.close_after_hours, calendar, outbox.wake)
         duties["scheduler"] = (tick, TICK_SECONDS)
     for name, (duty, pause_seconds) in duties.items():
         service.repeat(Periodic(name, duty, pause_seconds, describe=describe))

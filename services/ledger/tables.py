@@ -32,6 +32,11 @@ def _columns(kind: type[TypeEngine[T]] | TypeEngine[T], *names: str) -> list[Col
     return [Column(name, kind) for name in names]
 
 
+def _keys(kind: type[TypeEngine[T]], *names: str) -> list[Column[T]]:
+    """Columns of the primary key, of one type."""
+    return [Column(name, kind, primary_key=True) for name in names]
+
+
 turn = Table("turn", metadata, Column("one", Boolean))
 
 books = Table(
@@ -43,10 +48,7 @@ books = Table(
 )
 
 account = Table(
-    "account",
-    metadata,
-    Column("account_id", BigInteger, primary_key=True),
-    *_columns(Text, "kind", "enterprise", "province"),
+    "account", metadata, *_keys(BigInteger, "account_id"), *_columns(Text, "kind", "enterprise", "province")
 )
 
 manifest_inbox = Table(
@@ -80,8 +82,14 @@ decision = Table(
     Column("content", JSONB),
 )
 
+edition = Table(
+    "edition", metadata, *_keys(Text, "edition"), *_columns(Text, "subject"), *_columns(INSTANT, "taken_at")
+)
+
+edition_file = Table("edition_file", metadata, *_keys(Text, "edition", "name"), *_columns(LargeBinary, "content"))
+
 enterprise_deployment = Table(
-    "enterprise_deployment", metadata, Column("enterprise", Text, primary_key=True), Column("deployment", Text)
+    "enterprise_deployment", metadata, *_keys(Text, "enterprise"), *_columns(Text, "deployment")
 )
 
 day_closing = Table(
@@ -126,7 +134,20 @@ statement = Table(
     *_columns(Text, "enterprise", "province", "period"),
     Column("as_of", INSTANT),
     Column("due_on", Date),
+    Column("due_on_is_provisional", Boolean),
+    Column("calendar", Text),
     *_columns(BigInteger, "orders", "exact_amount", "amount"),
+    Column("recorded_at", INSTANT),
+)
+
+due_date_change = Table(
+    "due_date_change",
+    metadata,
+    Column("change_id", BigInteger, primary_key=True),
+    *_columns(Text, "statement_id", "calendar"),
+    Column("due_on", Date),
+    Column("due_on_is_provisional", Boolean),
+    Column("notice", Text),
     Column("recorded_at", INSTANT),
 )
 
@@ -263,9 +284,8 @@ refused_review = Table(
 topic_position = Table(
     "topic_position",
     metadata,
-    Column("cluster_id", Text, primary_key=True),
-    Column("topic", Text, primary_key=True),
-    Column("partition", Integer, primary_key=True),
+    *_keys(Text, "cluster_id", "topic"),
+    *_keys(Integer, "partition"),
     Column("next_offset", BigInteger),
     Column("topic_id", Uuid),
 )
@@ -290,11 +310,7 @@ log_entry = Table(
 )
 
 log_node = Table(
-    "log_node",
-    metadata,
-    Column("level", SmallInteger, primary_key=True),
-    Column("index", BigInteger, primary_key=True),
-    Column("hash", LargeBinary),
+    "log_node", metadata, *_keys(SmallInteger, "level"), *_keys(BigInteger, "index"), *_columns(LargeBinary, "hash")
 )
 
 checkpoint = Table(

@@ -35,6 +35,7 @@ from services.reporting.service_clients import Charging, InternalApi, Sources, o
 from services.reporting.settings import ReportingSettings
 from shared.adapters.crypto.author_keys import load_authors
 from shared.adapters.crypto.signing import NoteSigner, Signer
+from shared.adapters.files.holiday_calendar import load_calendar
 from shared.adapters.files.scheme import load_scheme
 from shared.adapters.files.vkeys import read_authors, read_vkeys
 from shared.adapters.http.national_platform import NationalPlatform, open_national_platform
@@ -49,12 +50,12 @@ from shared.adapters.postgres.faults import describe
 from shared.adapters.postgres.pool import Pool, Waits, open_pool
 from shared.adapters.postgres.sealing.kept_keys import KeptKeys
 from shared.adapters.postgres.topic_store import TopicStore
-from shared.adapters.working_days import is_regular_day
 from shared.contracts.topic_rights import topics_used_by
 from shared.domain.errors import Refused
 from shared.domain.evidence.authors import Authors, Role
 from shared.domain.evidence.signed_note import ED25519
 from shared.domain.scheme.rating import Scheme
+from shared.domain.working_days import WorkingDays
 from shared.runtime.periodic import Periodic, Step, until_done
 from shared.runtime.service import Service
 
@@ -129,6 +130,7 @@ async def assemble(service: Service[ReportingSettings]) -> AsyncIterator[Intake]
     if settings.signing_key is None:
         raise Refused("DANBAO_SIGNING_KEY is not set: reports could not be signed")
     signer, scheme = Signer(settings.signing_key), load_scheme(settings.scheme)
+    calendar = load_calendar(settings.calendar)
     note_signer = NoteSigner(settings.signing_key, settings.acknowledgement_name, ED25519)
     metrics = Metrics(service.registry)
     async with AsyncExitStack() as stack:
@@ -138,7 +140,7 @@ async def assemble(service: Service[ReportingSettings]) -> AsyncIterator[Intake]
             connections.engine, connections.platform, metrics, settings.report_attempts, settings.report_retry_seconds
         )
         stack.push_async_callback(sender.close)
-        work = _make_work(connections, settings, metrics, sender)
+        work = _make_work(connections, settings, metrics, sender, calendar)
         access = Access(connections.portal, service.keys)
         public, page = _open_gate(service, access)
         _add_api(service, connections, work, access, note_signer)
@@ -178,7 +180,9 @@ async def _open_portal(
     return await stack.enter_async_context(opening)
 
 
-def _make_work(connections: Connections, settings: ReportingSettings, metrics: Metrics, sender: Sender) -> Work:
+def _make_work(
+    connections: Connections, settings: ReportingSettings, metrics: Metrics, sender: Sender, calendar: WorkingDays
+) -> Work:
     engine, sources = connections.engine, connections.sources
     sending = _periodic("sending", sender.step)
     builder = Builder(engine, sources, metrics, settings.registration_tokens, lambda: building.beat())  # noqa: PLW0108  # made below
@@ -191,7 +195,7 @@ def _make_work(connections: Connections, settings: ReportingSettings, metrics: M
 
     building = _periodic("building", build)
     examiner = Examiner(
-        engine, sources, metrics, is_regular_day, settings.acceptance_wait_days,
+        engine, sources, metrics, calendar.is_regular_day, settings.acceptance_wait_days,
         lambda: examining.beat(),  # noqa: PLW0108  # made below
     )  # fmt: skip
     examining = _periodic("examining", examiner.step)

@@ -182,9 +182,9 @@ class Sources:
         answer = await self._ledger.get("/v1/payment-states", period=period, as_of=as_of.isoformat())
         states: dict[str, list[PaymentItem]] = {}
         try:
-            for item in msgspec.convert(answer["items"], list[dict[str, str]]):
-                known = {name: item[name] for name in PaymentItem.model_fields}
-                states.setdefault(item["province"], []).append(PaymentItem.model_validate(known))
+            for item in msgspec.convert(answer["items"], list[dict[str, str | bool]]):
+                known = {name: item[name] for name in PaymentItem.model_fields if name in item}
+                states.setdefault(str(item["province"]), []).append(PaymentItem.model_validate(known))
         except (ValidationError, msgspec.ValidationError, LookupError) as error:
             raise WrongAnswer(f"ledger: payment states of {period} are not of their type") from error
         return states

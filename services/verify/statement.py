@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from itertools import pairwise
 from typing import Final, TypedDict
 
+from services.verify.due_dates import ShownDueDate, check_due_dates
 from services.verify.keys import Keys, Signed, check_checkpoint
 from services.verify.verdict import NotProved, step
 from shared.domain.books.billing import OUTSIDE_DECLARATION, Bill, BookedSum, draw_up_bill
@@ -58,6 +59,9 @@ class Statement(TypedDict):
     exact_yuan: str
     amount_yuan: str
     rounding_yuan: str
+    due_on: str
+    due_on_is_provisional: bool
+    due_dates: list[ShownDueDate]
     lines: list[StatementLine]
 
 
@@ -91,6 +95,7 @@ class StatementEvidence(TypedDict):
 
     format: str
     statement: Statement
+    calendars: dict[str, dict[str, str]]
     checkpoint: str
     hashes: list[str]
     manifests: list[ManifestWithProof]
@@ -146,9 +151,14 @@ def _verify(evidence: StatementEvidence, keys: Keys) -> str:
         outside = _outside(statement)
         bill = draw_up_bill(period, _sums(totals, outside))
     _check_lines(statement, bill)
+    with step("due date"):
+        due = check_due_dates(statement["due_dates"], period, evidence["calendars"])
+    if due != (date.fromisoformat(statement["due_on"]), statement["due_on_is_provisional"]):
+        raise NotProved("due date", f"the statement is due on {statement['due_on']}, which is not its last due date")
     return (
         f"Proved: the statement of {statement['enterprise']} for province {statement['province']} and {period},"
-        f" {bill.orders} orders, {yuan(bill.exact_amount)} yuan exact, {yuan(bill.amount)} yuan due, line by line, from"
+        f" {bill.orders} orders, {yuan(bill.exact_amount)} yuan exact, {yuan(bill.amount)} yuan due"
+        f" {'provisionally ' if due.is_provisional else ''}on {due.due_on}, line by line, from"
         f" {len(totals)} totals of {len(evidence['manifests'])} manifests that are in the log"
         f" {signed.checkpoint.origin} of {signed.checkpoint.size} entries, {signed.who}."
         f" {authors.sentence} {NOT_PROVED}{SPLIT if outside else ''}"

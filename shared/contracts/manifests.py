@@ -273,7 +273,10 @@ class StatementLine(Struct, frozen=True, kw_only=True):
 
 
 class StatementIssued(Struct, frozen=True, kw_only=True):
-    """What one enterprise owes one province for one month (费款所属期)."""
+    """What one enterprise owes one province for one month (费款所属期).
+
+    While `due_on_is_provisional` a notice of holidays may still move the due date later, and nothing is late.
+    """
 
     statement_id: Name
     enterprise: Uscc
@@ -281,6 +284,8 @@ class StatementIssued(Struct, frozen=True, kw_only=True):
     period: Period
     as_of: Instant
     due_on: date
+    due_on_is_provisional: bool = False
+    calendar: Annotated[Sha256, Meta(description="edition of the working-day calendar")] | UnsetType = UNSET
     lines: Annotated[list[StatementLine], Meta(max_length=MOST_LINES)]
     orders: NetOrders
     exact_amount: SumAmount

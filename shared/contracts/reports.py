@@ -167,6 +167,7 @@ class DeclarationReport(Document):
     enterprise: Uscc
     statement_id: Name
     due_on: Day
+    due_on_is_provisional: bool = False
     orders: Orders
     exact_yuan: Yuan
     amount_yuan: Yuan
@@ -174,11 +175,12 @@ class DeclarationReport(Document):
 
 
 class PaymentItem(Document):
-    """How far one statement is paid. `arrears_yuan` is principal past its due date."""
+    """How far one statement is paid. `arrears_yuan` is principal past a due date that is not provisional."""
 
     enterprise: Uscc
     statement_id: Name
     due_on: Day
+    due_on_is_provisional: bool = False
     due_yuan: Yuan
     remitted_yuan: Yuan
     outstanding_yuan: Yuan

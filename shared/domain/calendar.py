@@ -1,7 +1,7 @@
 """Days, months and clocks of the scheme: everything in Asia/Shanghai, a day is cut at 00:00."""
 
 from calendar import monthrange
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from typing import Final
@@ -10,9 +10,6 @@ from shared.domain.errors import Refused
 
 SHANGHAI: Final = timezone(timedelta(hours=8), "Asia/Shanghai")
 """A fixed offset: China has kept +08:00 without summer time since 1991, so no time zone data are needed."""
-
-DUE_DAY: Final = 15
-"""Day of the next month on which a statement is due; no text read gives one, this is our default."""
 
 LATE_FEE_PER_10_000_A_DAY: Final = 5
 """0.05 % a day: Social Insurance Law, article 86. That it applies to this scheme is not confirmed."""
@@ -26,7 +23,6 @@ FIRST_DAY, LAST_DAY = date(2022, 1, 1), date(2099, 12, 31)
 
 _EPOCH_IN_SHANGHAI: Final = EPOCH.astimezone(SHANGHAI)
 _MILLISECOND: Final = timedelta(milliseconds=1)
-_LONGEST_HOLIDAY_DAYS: Final = 31
 
 
 def insured_day(instant: datetime) -> date:
@@ -117,12 +113,3 @@ class Month:
         """Every day of the month in order."""
         for number in range(self.last_day.day):
             yield self.first_day + timedelta(days=number)
-
-
-def due_on(period: Month, is_working_day: Callable[[date], bool]) -> date:
-    """The 15th of the month after the period, or the next working day."""
-    day = period.next().first_day.replace(day=DUE_DAY)
-    for later in range(_LONGEST_HOLIDAY_DAYS + 1):
-        if is_working_day(day + timedelta(days=later)):
-            return day + timedelta(days=later)
-    raise Refused(f"no working day within {_LONGEST_HOLIDAY_DAYS} days of {day.isoformat()}")

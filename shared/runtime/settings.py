@@ -54,6 +54,11 @@ class Settings(BaseSettings):
         description="directories of tariffs and enrolment, colon-separated; later ones add to the earlier",
     )
 
+    calendar: Path = Field(
+        HOUSE / "deploy" / "calendar",
+        description="directory of the working-day calendar: years.csv and days.csv, read at the start",
+    )
+
     # Who may send requests
     access_keys: Path | None = Field(None, description="TOML file of API keys (hashed) with their scopes")
     charging_key: SecretStr = Field(SecretStr(""), description="key this process shows charging")

@@ -22,12 +22,12 @@ from services.ledger.books.open_days import ledger_lock, read_books
 from services.ledger.operations.alarms import read_alarms
 from shared.adapters.kafka.admin.topic_survey import Ends, Survey, TopicSurvey
 from shared.adapters.postgres.pool import Pool
-from shared.adapters.working_days import is_working_day
 from shared.contracts.topics import ORDERS_PATTERN, orders_topic
 from shared.domain.books.journal import Party
 from shared.domain.calendar import Month, day_start
 from shared.domain.money import Amount
 from tests.integration.ledger.ledger_harness import ENTERPRISE, Ledger, new_run, open_ledger, total
+from tests.support.deployed_calendar import deployed_calendar
 
 OPENED_ON: Final = date(2026, 9, 30)
 NOON: Final = day_start(date(2026, 10, 2))
@@ -90,7 +90,7 @@ async def test_money_that_is_not_set_against_what_is_owed_is_an_alarm(ledger: Le
     """
     await ledger.charge(new_run(), total(orders=100, base=10_000, day=OPENED_ON))
     await ledger.close(OPENED_ON)
-    assert (await issue_statements(ledger.engine, Month(2026, 9), NOON, is_working_day)).statements == 1
+    assert (await issue_statements(ledger.engine, Month(2026, 9), NOON, deployed_calendar())).statements == 1
     assert await alarms(ledger) == []
     async with ledger_lock(ledger.engine) as connection:
         entry = remittance_entry(Party(ENTERPRISE, "44"), [], Amount(2_000_000))

@@ -1,5 +1,6 @@
 """Billing against second, stupid models: fractions for rounding, day by day for late fees, in turn for money."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 from fractions import Fraction
 
@@ -114,6 +115,13 @@ def late_fee_day_by_day(debt: Debt, as_of: date) -> int:
 @given(debts(), days)
 def test_late_fee_is_what_a_day_by_day_count_gives(debt: Debt, as_of: date) -> None:
     assert accrued_late_fee(debt, as_of) == late_fee_day_by_day(debt, as_of)
+
+
+@given(debts(), days)
+def test_nothing_is_late_while_the_due_date_is_provisional(debt: Debt, as_of: date) -> None:
+    provisional = replace(debt, due_on_is_provisional=True)
+    assert accrued_late_fee(provisional, as_of) == 0
+    assert payment_state(provisional, as_of).arrears == 0
 
 
 @given(debts(), days, st.integers(0, 5_000))

@@ -11,7 +11,6 @@ from shared.domain.calendar import (
     SHANGHAI,
     Month,
     day_bounds,
-    due_on,
     insured_day,
     since_epoch_us,
 )
@@ -100,28 +99,6 @@ def test_the_next_month_begins_when_this_one_ends(month: Month) -> None:
 def test_another_shape_of_month_is_refused(text: str) -> None:
     with pytest.raises(Refused, match="not a month"):
         Month.parse(text)
-
-
-def monday_to_friday(day: date) -> bool:
-    return day.weekday() < 5
-
-
-@pytest.mark.parametrize(
-    ("period", "due"),
-    [
-        ("2026-08", "2026-09-15"),  # a Tuesday
-        ("2026-10", "2026-11-16"),  # the 15th is a Sunday
-        ("2026-07", "2026-08-17"),  # the 15th is a Saturday
-        ("2026-12", "2027-01-15"),
-    ],
-)
-def test_a_statement_is_due_on_the_15th_or_the_next_working_day(period: str, due: str) -> None:
-    assert due_on(Month.parse(period), monday_to_friday) == date.fromisoformat(due)
-
-
-def test_a_calendar_without_working_days_is_refused() -> None:
-    with pytest.raises(Refused, match="no working day"):
-        due_on(Month(2026, 10), lambda _: False)
 
 
 DUE = date(2026, 11, 16)

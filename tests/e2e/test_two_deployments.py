@@ -248,7 +248,7 @@ async def test_two_deployments_report_what_one_reports(
     assert {deployment for deployment, _ in answers} == {"charging", "west"}
     apart, reported = of_provinces(workers for _, workers in answers), of_provinces(day[4] for day in days)
     assert apart > reported > 0, "nobody rode for both"
-    assert status["alarms"] == []
+    assert [alarm for alarm in status["alarms"] if not alarm.startswith("calendar_unpublished:")] == []
     assert in_no_order(days) == in_no_order(closed)
     assert len(one) > 100
     assert [name for name, _ in two] == [name for name, _ in one]

@@ -74,7 +74,6 @@ from shared.adapters.kafka.security import client_options
 from shared.adapters.postgres.decisions import Decisions
 from shared.adapters.postgres.outbox import Outbox
 from shared.adapters.postgres.pool import Pool
-from shared.adapters.working_days import is_regular_day, is_working_day
 from shared.contracts.quarantine import Message
 from shared.contracts.topics import (
     DAYS_CLOSED,
@@ -90,6 +89,7 @@ from tests.faults.logs import LogBroker, LogConsumer, Logs, LogSubscriber
 from tests.faults.steps import Process, Steps
 from tests.support.access_keys import opened_by
 from tests.support.authors import AUTHORS, CHARGING
+from tests.support.deployed_calendar import deployed_calendar
 
 ARRIVED_AT = datetime(2026, 11, 1, 5, tzinfo=UTC)
 """The record time of every manifest: logs in memory keep none."""
@@ -222,7 +222,7 @@ class LedgerService:
         settings, keys = self.town.place.settings("ledger", LedgerSettings), opened_by(SERVICE_KEY, "ledger")
         pool = cast("Pool", self.town.place.once("ledger's pool", LatestPool))
         decisions = Decisions(pool, "ledger")
-        app = app_of(ledger_api.make_router(keys, self.engine, settings, is_working_day, lambda: None, decisions))
+        app = app_of(ledger_api.make_router(keys, self.engine, settings, deployed_calendar(), lambda: None, decisions))
         app.include_router(make_public_router(self.engine, self.town.place.log_keys))
         return app
 
@@ -271,7 +271,7 @@ class ReportingService:
         self.intake = Intake(engine, lambda: None)
         self.may_show = False
         self.projector = Projector(engine)
-        self.examiner = Examiner(engine, self.sources, metrics, is_regular_day, wait_days=30)
+        self.examiner = Examiner(engine, self.sources, metrics, deployed_calendar().is_regular_day, wait_days=30)
 
     @classmethod
     async def start(cls, town: Town, process: Process) -> "ReportingService":

@@ -11,9 +11,9 @@ from services.ledger.billing.late_fees import book_late_fees
 from services.ledger.close.close_day import close_day
 from services.ledger.operations.scheduler import do_due_duties
 from shared.adapters.postgres.engine import open_engine
-from shared.adapters.working_days import is_working_day
 from shared.domain.calendar import Month
 from tests.integration.ledger.ledger_harness import Ledger, due, new_run, open_ledger, total
+from tests.support.deployed_calendar import deployed_calendar
 
 FIRST, SECOND, LAST = date(2026, 9, 28), date(2026, 9, 29), date(2026, 9, 30)
 SEPTEMBER = Month(2026, 9)
@@ -32,7 +32,7 @@ async def ledger(database: str) -> AsyncIterator[Ledger]:
 
 async def tick(ledger: Ledger, day: date) -> list[str]:
     """Do the duties that are due at the instant when a day may be closed."""
-    return await do_due_duties(ledger.engine, due(day), 36, is_working_day)
+    return await do_due_duties(ledger.engine, due(day), 36, deployed_calendar())
 
 
 async def test_a_clock_that_goes_back_undoes_nothing(ledger: Ledger) -> None:
@@ -68,12 +68,14 @@ async def test_two_ledgers_that_look_at_once(ledger: Ledger) -> None:
             assert {answer.state for answer in answers} == {"closing"}
             assert await ledger.value("select count(*) from ledger.day_closing") == number
             assert await ledger.answer() == "closed"
-        issued = await asyncio.gather(*(issue_statements(engine, SEPTEMBER, far, is_working_day) for engine in engines))
+        issued = await asyncio.gather(
+            *(issue_statements(engine, SEPTEMBER, far, deployed_calendar()) for engine in engines)
+        )
         assert sorted(answer.state for answer in issued) == ["already_issued"] * 5 + ["issued"]
         assert {answer.statements for answer in issued} == {1}
         fees = await asyncio.gather(*(book_late_fees(engine, date(2026, 12, 1)) for engine in engines))
         assert sorted(fee.booked for fee in fees) == [0] * 5 + [1]
-        done = await asyncio.gather(*(do_due_duties(engine, far, 36, is_working_day) for engine in engines))
+        done = await asyncio.gather(*(do_due_duties(engine, far, 36, deployed_calendar()) for engine in engines))
         assert sorted(done) == [[]] * 5 + [["close 2026-10-01"]]
     assert sum((await ledger.balances()).values()) == 0
 
@@ -86,13 +88,13 @@ async def test_billing_before_its_time_or_twice_changes_nothing_and_says_so(ledg
         Month(2026, 10): "2026-10 is not over on 2026-10-01",
     }
     for month, reason in wishes.items():
-        answer = await issue_statements(ledger.engine, month, due(LAST), is_working_day)
+        answer = await issue_statements(ledger.engine, month, due(LAST), deployed_calendar())
         assert (answer.state, answer.reason) == ("refused", reason)
     assert await ledger.rows(STATE) == before
     for day in (FIRST, SECOND, LAST):
         assert await ledger.close(day) == "closed"
-    assert (await issue_statements(ledger.engine, SEPTEMBER, due(LAST), is_working_day)).state == "issued"
+    assert (await issue_statements(ledger.engine, SEPTEMBER, due(LAST), deployed_calendar())).state == "issued"
     before = await ledger.rows(STATE)
-    again = await issue_statements(ledger.engine, SEPTEMBER, due(LAST), is_working_day)
+    again = await issue_statements(ledger.engine, SEPTEMBER, due(LAST), deployed_calendar())
     assert (again.state, again.reason) == ("already_issued", "2026-09 is billed already")
     assert await ledger.rows(STATE) == before

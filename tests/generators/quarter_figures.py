@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from functools import lru_cache
 from random import Random
 
-from shared.adapters.working_days import is_regular_day
+from tests.support.deployed_calendar import deployed_calendar
 
 FIRST = date(2026, 3, 2)
 WARM_UP = 56
@@ -20,7 +20,7 @@ QUARTER = 91
 @lru_cache
 def is_regular(day: date) -> bool:
     """Cached `is_regular_day`."""
-    return is_regular_day(day)
+    return deployed_calendar().is_regular_day(day)
 
 
 @dataclass(frozen=True, slots=True)

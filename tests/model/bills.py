@@ -10,6 +10,9 @@ import chinese_calendar
 
 Party = tuple[str, str]
 ZERO = Fraction(0)
+NOT_ANNOUNCED = 2027
+FIXED_BY_LAW = [date(2027, *day) for day in ((1, 1), (2, 5), (2, 8), (4, 5), (6, 9), (9, 15), (10, 1))]
+"""Weekdays off that the law itself fixes; which others there are, nobody has said."""
 
 
 def to_fen(yuan: Fraction) -> Fraction:
@@ -50,6 +53,7 @@ class Bill:
     due_on: date
     lines: list[BillLine]
     paid: list[tuple[Fraction, date]] = field(default_factory=list)
+    is_provisional: bool = False
     fee_booked: Fraction = ZERO
     fee_paid: Fraction = ZERO
     assessed_on: date = date.min
@@ -72,7 +76,7 @@ class Bill:
 
     def fee(self, as_of: date) -> Fraction:
         """0.05 % a day on what was not there at the end of the day, from the day after `due_on`, at most itself."""
-        if self.amount <= 0:
+        if self.amount <= 0 or self.is_provisional:
             return ZERO
         fee = ZERO
         for part, there_on in [*self.paid, (self.owed, date.max)]:
@@ -85,12 +89,13 @@ class Bill:
     def state(self, as_of: date) -> dict[str, Fraction]:
         """Amounts of the bill at the end of a day, from the payments received by then."""
         paid = [payment for payment in self.paid if payment[1] <= as_of]
-        known = Bill(self.party, self.period, self.due_on, self.lines, paid)
+        known = Bill(self.party, self.period, self.due_on, self.lines, paid, self.is_provisional)
+        is_late = as_of > self.due_on and not self.is_provisional
         return {
             "due_yuan": known.amount,
             "remitted_yuan": known.amount - known.owed,
             "outstanding_yuan": known.owed,
-            "arrears_yuan": known.owed if as_of > self.due_on and known.owed > 0 else ZERO,
+            "arrears_yuan": known.owed if is_late and known.owed > 0 else ZERO,
             "late_fee_yuan": known.fee(as_of),
         }
 
@@ -119,7 +124,8 @@ class Bills:
                     each.insured_on or date.min,
                 ),
             )
-            bill = Bill(party, period, due_on(period), ordered)
+            due_on, is_provisional = due_date(period)
+            bill = Bill(party, period, due_on, ordered, is_provisional=is_provisional)
             self.issued.append(bill)
             if bill.amount < 0:
                 self._add(party, -bill.amount)
@@ -174,13 +180,19 @@ class Bills:
         return amount
 
 
-def due_on(period: str) -> date:
-    """The 15th of the next month, or the next working day."""
+def due_date(period: str) -> tuple[date, bool]:
+    """The 15th of the next month, or the next working day; and whether a notice may still move it."""
     year, month = int(period[:4]), int(period[5:])
     day = date(year + month // 12, month % 12 + 1, 15)
-    while not chinese_calendar.is_workday(day):
+    while not _is_working(day):
         day += timedelta(days=1)
-    return day
+    return day, day.year == NOT_ANNOUNCED
+
+
+def _is_working(day: date) -> bool:
+    if day.year == NOT_ANNOUNCED:
+        return day.weekday() < 5 and day not in FIXED_BY_LAW
+    return bool(chinese_calendar.is_workday(day))
 
 
 def draw_up(

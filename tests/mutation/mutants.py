@@ -82,6 +82,27 @@ MUTANTS: Final = (
         ("tests/domain/test_journal.py", "tests/integration/ledger/test_ledger_booking.py"),
     ),
     Mutant(
+        "no late fee on a provisional due date",
+        "shared/domain/books/billing.py",
+        "    if debt.principal <= 0 or debt.due_on_is_provisional:\n",
+        "    if debt.principal <= 0:\n",
+        ("tests/domain/test_billing.py",),
+    ),
+    Mutant(
+        "a due date never comes earlier",
+        "shared/domain/working_days.py",
+        "DueDate(max(before.due_on, worked_out.due_on), ",
+        "DueDate(worked_out.due_on, ",
+        ("tests/domain/test_working_days.py",),
+    ),
+    Mutant(
+        "days of a provisional year are not judged",
+        "shared/domain/working_days.py",
+        "return not answer.is_provisional and answer.is_working",
+        "return answer.is_working",
+        ("tests/domain/test_working_days.py",),
+    ),
+    Mutant(
         "rounding place",
         "shared/domain/books/billing.py",
         "        amount=round_to_fen(one.premium),\n",

@@ -8,31 +8,18 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 
 from services.audit.books.bookings import Books, JournalRow, postings_of
+from services.audit.books.due_dates import DueDates, StatementRow, check_due_dates
 from services.audit.facts import Facts
 from services.audit.verdict import Check, Verdict
 from shared.adapters.postgres.pool import Connection
 from shared.adapters.postgres.typed_rows import fetch_structs
-from shared.adapters.working_days import is_working_day
 from shared.domain.books.billing import Bill, BookedSum, Debt, Paid, accrued_late_fee, draw_up_bill
-from shared.domain.calendar import Month, due_on
+from shared.domain.calendar import Month
 from shared.domain.errors import Refused
 from shared.domain.money import Amount
 
 Party = tuple[str, str]
 _LINES: Final = "select * from ledger.statement_line order by statement_id, number"
-
-
-class StatementRow(Struct, frozen=True):
-    """A row of `ledger.statement`."""
-
-    statement_id: str
-    enterprise: str
-    province: str
-    period: str
-    orders: int
-    exact_amount: int
-    amount: int
-    due_on: date
 
 
 class _LineRow(Struct, frozen=True):
@@ -126,6 +113,7 @@ async def check_billing(connection: Connection, facts: Facts, books: Books, verd
     for line in await fetch_structs(connection, _LineRow, _LINES):
         lines[line.statement_id].append(line)
     outside = await fetch_structs(connection, _OutsideRow, "select * from ledger.outside_declaration")
+    due_dates = await check_due_dates(connection, rows, verdict)
     issued = await fetch_structs(connection, _IssuedRow, "select * from ledger.period_issued order by period")
     for period in issued:
         month = Month.parse(period.period)
@@ -137,7 +125,7 @@ async def check_billing(connection: Connection, facts: Facts, books: Books, verd
         if row.period not in known:
             check.find(f"ledger.statement {name}: {row.period} is not billed")
     _check_rounding(books, statements, verdict)
-    await _check_money(connection, books, statements, verdict)
+    await _check_money(connection, books, statements, due_dates, verdict)
 
 
 def _sums(books: Books, month: Month, outside: list[_OutsideRow]) -> dict[Party, list[BookedSum]]:
@@ -214,13 +202,13 @@ def _check_month(
         except Refused as error:
             check.find(f"ledger.statement {row.statement_id}: {error}")
             continue
-        _compare_bill(check, month, row, lines[row.statement_id], bill)
+        _compare_bill(check, row, lines[row.statement_id], bill)
 
 
-def _compare_bill(check: Check, month: Month, row: StatementRow, lines: list[_LineRow], bill: Bill) -> None:
+def _compare_bill(check: Check, row: StatementRow, lines: list[_LineRow], bill: Bill) -> None:
     name = row.statement_id
-    stored = (row.orders, row.exact_amount, row.amount, row.due_on)
-    worked_out = (bill.orders, bill.exact_amount, bill.amount, due_on(month, is_working_day))
+    stored = (row.orders, row.exact_amount, row.amount)
+    worked_out = (bill.orders, bill.exact_amount, bill.amount)
     check.compare(f"ledger.statement {name}", stored, worked_out)
     kept = {
         line.number: (
@@ -251,7 +239,7 @@ def _check_rounding(books: Books, statements: dict[str, StatementRow], verdict: 
 
 
 async def _check_money(
-    connection: Connection, books: Books, statements: dict[str, StatementRow], verdict: Verdict
+    connection: Connection, books: Books, statements: dict[str, StatementRow], due_dates: DueDates, verdict: Verdict
 ) -> None:
     check = verdict.check(
         "I3", "every remittance, allocation and late fee is in the journal, and none is for more than is owed"
@@ -263,8 +251,9 @@ async def _check_money(
     entries = {entry.entry_id: entry for entry in books.entries}
     _check_allocations(check, allocations, statements, entries)
     await _check_remittances(connection, check, books, allocations)
-    _check_fees(check, fees, allocations, statements, entries)
-    _check_debts(check, allocations, statements)
+    debts = _debts(allocations, statements, due_dates)
+    _check_fees(check, fees, allocations, debts, due_dates, entries)
+    _check_debts(check, debts)
 
 
 def _moved(entry: JournalRow, kind: str, party: Party | None = None) -> int:
@@ -311,23 +300,34 @@ async def _check_remittances(
             check.find(f"{name}: {len(mine)} entries, also of {sorted(others)}")
 
 
-def _debts(allocations: list[_AllocationRow], statements: dict[str, StatementRow]) -> dict[str, Debt]:
+def _debts(
+    allocations: list[_AllocationRow], statements: dict[str, StatementRow], due_dates: DueDates
+) -> dict[str, Debt]:
     paid: dict[str, list[Paid]] = defaultdict(list)
     for row in allocations:
         if row.what == "principal":
             paid[row.statement_id].append(Paid(Amount(row.amount), row.effective_on))
-    return {name: Debt(name, Amount(row.amount), row.due_on, tuple(paid[name])) for name, row in statements.items()}
+    return {
+        name: Debt(
+            name,
+            Amount(row.amount),
+            due_dates[name][-1].due_on,
+            tuple(paid[name]),
+            due_on_is_provisional=due_dates[name][-1].is_provisional,
+        )
+        for name, row in statements.items()
+    }
 
 
 def _check_fees(
     check: Check,
     fees: list[_FeeRow],
     allocations: list[_AllocationRow],
-    statements: dict[str, StatementRow],
+    debts: dict[str, Debt],
+    due_dates: DueDates,
     entries: dict[int, JournalRow],
 ) -> None:
     """Recompute late fees: the last increment's total is the fee, increments add up to it and are posted."""
-    debts = _debts(allocations, statements)
     sums = Counter[str]()
     last: dict[str, _FeeRow] = {}
     for row in fees:
@@ -338,8 +338,9 @@ def _check_fees(
         last[row.statement_id] = row
     for statement, row in last.items():
         worked_out = accrued_late_fee(debts[statement], row.as_of)
-        # A remittance reported after the fee was booked lowers the fee only at the next assessment.
-        is_late_news = worked_out < row.total and _came_later(allocations, statement, row.as_of)
+        # A remittance reported, or a due date moved, after the fee was booked lowers it only at the next assessment.
+        is_news = len(due_dates[statement]) > 1 or _came_later(allocations, statement, row.as_of)
+        is_late_news = worked_out < row.total and is_news
         if not is_late_news:
             check.compare(f"ledger.late_fee {row.late_fee_id} of {statement}", row.total, worked_out)
 
@@ -349,7 +350,7 @@ def _came_later(allocations: list[_AllocationRow], statement: str, as_of: date) 
     return any(row.statement_id == statement and row.effective_on <= as_of for row in allocations)
 
 
-def _check_debts(check: Check, allocations: list[_AllocationRow], statements: dict[str, StatementRow]) -> None:
-    for name, debt in _debts(allocations, statements).items():
+def _check_debts(check: Check, debts: dict[str, Debt]) -> None:
+    for name, debt in debts.items():
         if debt.principal > 0 and debt.outstanding < 0:
             check.find(f"ledger.allocation of {name}: {-debt.outstanding} more than is owed")

@@ -17,7 +17,7 @@ from shared.contracts.manifests import Outcome
 APPEND_ONLY: Final = (
     "books", "account", "manifest_booked", "day_closing", "day_count", "day_closed", "statement", "statement_line",
     "period_issued", "remittance", "journal_entry", "posting", "day_line", "day_sum", "allocation", "late_fee",
-    "refused_message", "refused_review", "outside_declaration",
+    "refused_message", "refused_review", "outside_declaration", "edition", "edition_file", "due_date_change",
 )  # fmt: skip
 COMPARED: Final = ("charged", "excluded", "reversed")
 _ENTRIES: Final = """

@@ -73,7 +73,7 @@ def declared_of(report: DeclarationReport) -> tuple[Figure | list[Facts], ...]:
         )
         for line in report.lines
     ]  # fmt: skip
-    head = (report.enterprise, report.province, report.period, report.due_on)
+    head = (report.enterprise, report.province, report.period, report.due_on, report.due_on_is_provisional)
     return (*head, report.orders, report.exact_yuan, report.amount_yuan, lines)
 
 
@@ -86,7 +86,13 @@ def stated_of(statement: StatementIssued) -> tuple[Figure | list[Facts], ...]:
         )
         for line in statement.lines
     ]  # fmt: skip
-    head = (statement.enterprise, statement.province, statement.period, statement.due_on)
+    head = (
+        statement.enterprise,
+        statement.province,
+        statement.period,
+        statement.due_on,
+        statement.due_on_is_provisional,
+    )
     amounts = (yuan(Amount(statement.exact_amount)), yuan(Amount(statement.amount)))
     return (*head, statement.orders, *amounts, lines)
 

@@ -98,8 +98,8 @@ def listed(stated: StatementIssued) -> Key:
     """A statement as the model lists it, without its id."""
     adjusted = [line.amount for line in stated.lines if line.kind == "adjustment"]
     return (
-        stated.period, stated.province, stated.enterprise, stated.as_of, stated.due_on, stated.orders,
-        stated.exact_amount, stated.amount, len(adjusted), sum(adjusted),
+        stated.period, stated.province, stated.enterprise, stated.as_of, stated.due_on,
+        stated.due_on_is_provisional, stated.orders, stated.exact_amount, stated.amount, len(adjusted), sum(adjusted),
         len([line for line in stated.lines if line.kind == "assessed"]),
     )  # fmt: skip
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.ledger.billing.issue_statements import IssueResult, IsWorkingDay, issue_statements
+from services.ledger.billing.issue_statements import IssueResult, issue_statements
 from services.ledger.billing.late_fees import book_late_fees
 from services.ledger.close.close_day import CloseResult, close_day
 from services.ledger.operations.alarms import cosign_timeout
@@ -14,9 +14,11 @@ from services.ledger.queries import book_queries
 from services.ledger.settings import LedgerSettings
 from shared.adapters.http.decision_routes import store_decision
 from shared.adapters.postgres.decisions import Decisions
-from shared.domain.calendar import Month
+from shared.domain.calendar import Month, insured_day
 from shared.domain.money import yuan
+from shared.domain.working_days import WorkingDays
 from shared.runtime.access import AccessKeys
+from shared.runtime.clock import now
 from shared.runtime.http.types import (
     AnyPeriod,
     AnyProvince,
@@ -56,14 +58,14 @@ def make_router(
     keys: AccessKeys,
     engine: AsyncEngine,
     settings: LedgerSettings,
-    is_working_day: IsWorkingDay,
+    calendar: WorkingDays,
     wake: Callable[[], None],
     decisions: Decisions,
 ) -> APIRouter:
     """All routes; `wake` publishes at once what a command has written to the outbox."""
     router = APIRouter(prefix="/v1", dependencies=[Depends(keys.require("service"))])
-    _add_commands(router, engine, settings, is_working_day, wake, decisions)
-    _add_queries(router, engine, settings)
+    _add_commands(router, engine, settings, calendar, wake, decisions)
+    _add_queries(router, engine, settings, calendar)
     return router
 
 
@@ -71,7 +73,7 @@ def _add_commands(
     router: APIRouter,
     engine: AsyncEngine,
     settings: LedgerSettings,
-    is_working_day: IsWorkingDay,
+    calendar: WorkingDays,
     wake: Callable[[], None],
     decisions: Decisions,
 ) -> None:
@@ -85,7 +87,7 @@ def _add_commands(
     @router.post("/statements")
     async def bill(wish: BillRequest, request: Request) -> IssueResult:
         decision = await store_decision(decisions, request, wish)
-        answer = await issue_statements(engine, Month.parse(wish.period), wish.as_of, is_working_day, decision)
+        answer = await issue_statements(engine, Month.parse(wish.period), wish.as_of, calendar, decision)
         wake()
         return answer
 
@@ -96,11 +98,12 @@ def _add_commands(
         return {"booked": booked.booked, "amount_yuan": yuan(booked.amount)}
 
 
-def _add_queries(router: APIRouter, engine: AsyncEngine, settings: LedgerSettings) -> None:
+def _add_queries(router: APIRouter, engine: AsyncEngine, settings: LedgerSettings, calendar: WorkingDays) -> None:
     @router.get("/status")
     async def status() -> book_queries.LedgerStatus:
         async with engine.connect() as connection:
-            return await book_queries.read_status(connection, settings.close_timeout_seconds, cosign_timeout(settings))
+            timeouts = settings.close_timeout_seconds, cosign_timeout(settings)
+            return await book_queries.read_status(connection, calendar, insured_day(now()), *timeouts)
 
     @router.get("/days/{day}")
     async def day_state(day: PathDay) -> book_queries.DayState:

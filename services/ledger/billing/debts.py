@@ -7,6 +7,7 @@ from sqlalchemy import Select, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.ledger import tables
+from services.ledger.billing.due_dates import DUE_ON, IS_PROVISIONAL, WITH_DUE_DATES
 from services.ledger.books.journal import Source, write_journal_entry
 from shared.domain.books.billing import NOTHING, Allocation, Debt, Paid, allocate
 from shared.domain.books.journal import (
@@ -29,7 +30,8 @@ async def read_debts(
 ) -> dict[Party, list[Debt]]:
     """Every statement as a debt, of one party or period or all; by party, oldest due first."""
     statement = tables.statement.c
-    query = select(tables.statement).order_by(statement.due_on, statement.statement_id)
+    query = select(tables.statement, DUE_ON, IS_PROVISIONAL).select_from(WITH_DUE_DATES)
+    query = query.order_by(DUE_ON, statement.statement_id)
     if party:
         query = query.where(statement.enterprise == party.enterprise, statement.province == party.province)
     if period:
@@ -43,10 +45,11 @@ async def read_debts(
         debt = Debt(
             statement_id=row.statement_id,
             principal=Amount(row.amount),
-            due_on=row.due_on,
+            due_on=row.due_on_now,
             paid=tuple(Paid(Amount(amount), on) for what, amount, on in parts if what == "principal"),
             fee_booked=Amount(fees.get(row.statement_id, 0)),
             fee_paid=Amount(sum(amount for what, amount, _ in parts if what == "late_fee")),
+            due_on_is_provisional=row.is_provisional_now,
         )
         debts[Party(row.enterprise, row.province)].append(debt)
     return debts

@@ -5,7 +5,7 @@ cannot be drawn up is set aside with an alarm, the others are issued, and it is 
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.ledger import tables
 from services.ledger.billing.debts import credit_to_advance, read_advances, use_advances
+from services.ledger.billing.due_dates import store_edition
 from services.ledger.books.journal import Source, write_journal_entry
 from services.ledger.books.open_days import Books, as_json, ledger_lock, read_books, write_to_outbox
 from services.ledger.books.outside_declaration import OutsideSum, read_outside
@@ -29,12 +30,12 @@ from shared.contracts.manifests import Outcome, StatementIssued, StatementLine
 from shared.contracts.topics import STATEMENTS
 from shared.domain.books.billing import Allocation, Bill, BookedSum, draw_up_bill
 from shared.domain.books.journal import ROUNDING, Balance, EntryKind, Party, receivable
-from shared.domain.calendar import Month, due_on, insured_day
+from shared.domain.calendar import Month, insured_day
 from shared.domain.money import Amount
 from shared.domain.scheme.presumption import assessed_reason, series_of
+from shared.domain.working_days import DueDate, WorkingDays, due_date
 
 log = structlog.get_logger(__name__)
-IsWorkingDay = Callable[[date], bool]
 
 
 class _SumRow(Struct, frozen=True):
@@ -66,7 +67,7 @@ async def issue_statements(
     engine: AsyncEngine,
     period: Month,
     as_of: datetime,
-    is_working_day: IsWorkingDay,
+    calendar: WorkingDays,
     decision: Decision | None = None,
 ) -> IssueResult:
     """Bill a month: a statement for each enterprise and province with lines posted in it; again it changes nothing.
@@ -79,7 +80,7 @@ async def issue_statements(
         if answer := await _objection(connection, period, as_of):
             return answer
         parties = await _read_parties(connection, period)
-        issued = await _issue(engine, connection, period, as_of, due_on(period, is_working_day), parties)
+        issued = await _issue(engine, connection, period, as_of, calendar, parties)
         row = {"period": str(period), "as_of": as_of, "statements": len(parties)}
         decision_id = None if decision is None else decision.decision_id
         await connection.execute(insert(tables.period_issued).values(row | {"decision_id": decision_id}))
@@ -88,7 +89,7 @@ async def issue_statements(
     return IssueResult("issued", f"{aside} statements are set aside" if aside else None, issued)
 
 
-async def issue_set_aside(engine: AsyncEngine, as_of: datetime, is_working_day: IsWorkingDay) -> int:
+async def issue_set_aside(engine: AsyncEngine, as_of: datetime, calendar: WorkingDays) -> int:
     """Issue statements of billed months that were set aside, where it is time to try again; returns how many.
 
     They are due when their month is, for the audit works that out; what late fee the delay made is for a person.
@@ -99,7 +100,7 @@ async def issue_set_aside(engine: AsyncEngine, as_of: datetime, is_working_day: 
         for period in sorted({Month.parse(name[:7]) for name in names}):
             parties = await _read_parties(connection, period)
             chosen = {party: rows for party, rows in parties.items() if statement_id(period, party) in names}
-            issued += await _issue(engine, connection, period, as_of, due_on(period, is_working_day), chosen)
+            issued += await _issue(engine, connection, period, as_of, calendar, chosen)
     return issued
 
 
@@ -135,16 +136,21 @@ async def _issue(
     connection: AsyncConnection,
     period: Month,
     as_of: datetime,
-    due: date,
+    calendar: WorkingDays,
     parties: Mapping[Party, list[BookedSum]],
 ) -> int:
-    """Issue the statements of these parties; returns how many, without those that are set aside."""
+    """Issue the statements of these parties; returns how many, without those that are set aside.
+
+    In a year that the calendar does not have no due date is known: the statements are set aside until it has.
+    """
+    await store_edition(connection, calendar)
     posting_day = max(insured_day(as_of), (await read_books(connection)).oldest_open_day)
     advances = await read_advances(connection)
 
     async def issue(items: Sequence[Item[Party]]) -> int:
+        due = due_date(period, calendar.is_working_day)
         bills = {item.content: draw_up_bill(period, parties[item.content]) for item in items}
-        issued = [_statement(party, period, as_of, due, bill) for party, bill in bills.items()]
+        issued = [_statement(party, period, as_of, due, calendar.edition, bill) for party, bill in bills.items()]
         await _write(connection, issued)
         for statement in issued:
             await _post(connection, statement, posting_day, advances)
@@ -224,7 +230,7 @@ def _sum(row: _SumRow) -> BookedSum:
     )
 
 
-def _statement(party: Party, period: Month, as_of: datetime, due: date, bill: Bill) -> StatementIssued:
+def _statement(party: Party, period: Month, as_of: datetime, due: DueDate, edition: str, bill: Bill) -> StatementIssued:
     lines = [
         StatementLine(
             number=line.number,
@@ -247,7 +253,9 @@ def _statement(party: Party, period: Month, as_of: datetime, due: date, bill: Bi
         province=party.province,
         period=str(period),
         as_of=as_of,
-        due_on=due,
+        due_on=due.due_on,
+        due_on_is_provisional=due.is_provisional,
+        calendar=edition,
         lines=lines,
         orders=bill.orders,
         exact_amount=bill.exact_amount,

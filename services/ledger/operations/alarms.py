@@ -9,12 +9,15 @@ set_aside              a statement, the late fees of an enterprise and province,
                            be done; the others are done, and it is tried again within an hour
 advance_unused         an enterprise and province owe money, and have money in advances that is not set against it
 remittance_unallocated money of an enterprise and province that the books do not know
+calendar_unpublished   the holidays of this year, or from 1 December on of the next, are not published: due dates in it
+                       are provisional, and no day of it is compared with others
 log_inconsistent       what is stored does not continue the checkpoint signed last: nothing is signed (I7)
 witness_refused        the witness did not cosign; both of these go when a later checkpoint is signed, or cosigned
 checkpoint_unwitnessed a checkpoint has been without a cosignature for longer than DANBAO_COSIGN_TIMEOUT_SECONDS
 """
 
 from collections.abc import Sequence
+from datetime import date
 from math import inf
 from typing import Final
 
@@ -34,6 +37,7 @@ from shared.adapters.postgres.quarantine import list_set_aside
 from shared.domain.books.billing import Debt
 from shared.domain.books.journal import AccountKind, Party
 from shared.domain.money import Amount, yuan
+from shared.domain.working_days import WorkingDays
 
 log = structlog.get_logger(__name__)
 GAP_SECONDS: Final = 10.0
@@ -42,7 +46,7 @@ MOST_NAMED: Final = 20
 """Items set aside that have an alarm each; `GET /v1/set-aside` lists them all."""
 NAMES: Final = (
     "close_overdue", "day_not_equal", "gap", "message_refused", "remittance_unallocated", "log_inconsistent",
-    "witness_refused", "checkpoint_unwitnessed", "set_aside", "advance_unused",
+    "witness_refused", "checkpoint_unwitnessed", "set_aside", "advance_unused", "calendar_unpublished",
 )  # fmt: skip
 
 _REFUSED = text(
@@ -87,6 +91,15 @@ async def read_alarms(
         *await _of_log(connection, cosign_timeout_seconds),
         *await _of_set_aside(connection),
     ]
+
+
+def calendar_alarms(calendar: WorkingDays, today: date) -> list[str]:
+    """The alarm where the State Council's notice for the year is missing; it goes with a restart on the new lines."""
+    if not calendar.is_notice_missing(today):
+        return []
+    until = calendar.published_until
+    act = "enter the notice in years.csv and days.csv of DANBAO_CALENDAR, and restart"
+    return [f"calendar_unpublished: holidays are published until {until}: later due dates are provisional; {act}"]
 
 
 async def _of_set_aside(connection: AsyncConnection) -> list[str]:

@@ -11,9 +11,11 @@ from services.ledger import tables
 from services.ledger.books.missing_manifests import read_gap_seconds
 from services.ledger.books.open_days import read_books
 from services.ledger.log.checkpoints import read_log_state
-from services.ledger.operations.alarms import NAMES, cosign_timeout, read_alarms
+from services.ledger.operations.alarms import NAMES, calendar_alarms, cosign_timeout, read_alarms
 from services.ledger.settings import LedgerSettings
-from shared.domain.calendar import day_start
+from shared.domain.calendar import day_start, insured_day
+from shared.domain.working_days import WorkingDays
+from shared.runtime.clock import now
 
 REFRESH_SECONDS: Final = 2.0
 """Pause between two refreshes of the gauges."""
@@ -35,6 +37,7 @@ class Metrics:
     log_signed: Gauge
     log_cosigned: Gauge
     alarms: Gauge
+    published_until: Gauge
 
     @classmethod
     def make(cls, registry: CollectorRegistry) -> "Metrics":
@@ -58,20 +61,27 @@ class Metrics:
             log_entries=gauge("log_entries", "Entries of the evidence log"),
             log_signed=gauge("log_signed_entries", "Entries under the newest checkpoint"),
             log_cosigned=gauge("log_cosigned_entries", "Entries under the newest checkpoint that a witness cosigned"),
+            published_until=Gauge(
+                "danbao_calendar_published_until", "Last day with published holidays, Unix time", registry=registry
+            ),
             alarms=gauge("alarms", "Alarms, see services/ledger/operations/alarms.py", ("alarm",)),
         )
 
 
-async def refresh_gauges(engine: AsyncEngine, metrics: Metrics, settings: LedgerSettings) -> None:
-    """Set the gauges from the books."""
+async def refresh_gauges(
+    engine: AsyncEngine, metrics: Metrics, settings: LedgerSettings, calendar: WorkingDays
+) -> None:
+    """Set the gauges from the books, and from the calendar."""
     async with engine.connect() as connection:
         books = await read_books(connection)
         alarms = await read_alarms(connection, books, settings.close_timeout_seconds, cosign_timeout(settings))
+        alarms += calendar_alarms(calendar, insured_day(now()))
         state = await read_log_state(connection)
         inbox = await connection.scalar(select(func.count()).select_from(tables.manifest_inbox))
         unpublished = await connection.scalar(select(func.count()).select_from(tables.outbox))
         age = await connection.scalar(text("select extract(epoch from now() - min(written_at)) from ledger.outbox"))
         metrics.gap_seconds.set(await read_gap_seconds(connection))
+    metrics.published_until.set(day_start(calendar.published_until).timestamp())
     metrics.log_entries.set(state.entries)
     metrics.log_signed.set(state.signed or 0)
     metrics.log_cosigned.set(state.cosigned or 0)

@@ -11,7 +11,6 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.ledger.billing.issue_statements import (
-    IsWorkingDay,
     issue_set_aside,
     issue_statements,
     read_first_unbilled,
@@ -23,6 +22,7 @@ from services.ledger.close.close_day import close_day
 from shared.adapters.postgres.faults import describe, place_of
 from shared.adapters.postgres.quarantine import Item
 from shared.domain.calendar import insured_day
+from shared.domain.working_days import WorkingDays
 from shared.runtime.clock import now
 
 log = structlog.get_logger(__name__)
@@ -31,23 +31,23 @@ TICK_SECONDS: Final = 15.0
 
 
 async def do_due_duties(
-    engine: AsyncEngine, as_of: datetime, close_after_hours: int, is_working_day: IsWorkingDay
+    engine: AsyncEngine, as_of: datetime, close_after_hours: int, calendar: WorkingDays
 ) -> list[str]:
     """Do it, as of an aware instant, and say what was done. One day is closed at a time; the next tick takes the next.
 
     A duty that fails holds up no other: the rest is done, then the first failure is raised.
     """
-    done, failed = await _do_duties(engine, as_of, close_after_hours, is_working_day)
+    done, failed = await _do_duties(engine, as_of, close_after_hours, calendar)
     if failed:
         raise failed[0]
     return done
 
 
 async def do_duties_now(
-    engine: AsyncEngine, close_after_hours: int, is_working_day: IsWorkingDay, wake: Callable[[], None]
+    engine: AsyncEngine, close_after_hours: int, calendar: WorkingDays, wake: Callable[[], None]
 ) -> None:
     """The clock's only use: do what is due now."""
-    done, failed = await _do_duties(engine, now(), close_after_hours, is_working_day)
+    done, failed = await _do_duties(engine, now(), close_after_hours, calendar)
     if done:
         log.info("scheduler", done=done)
         wake()
@@ -56,13 +56,13 @@ async def do_duties_now(
 
 
 async def _do_duties(
-    engine: AsyncEngine, as_of: datetime, close_after_hours: int, is_working_day: IsWorkingDay
+    engine: AsyncEngine, as_of: datetime, close_after_hours: int, calendar: WorkingDays
 ) -> tuple[list[str], list[Exception]]:
     """Do the duties; returns what was done, and errors. A duty that fails for long, or for its content, is an alarm."""
     duties: dict[str, Callable[[], Awaitable[list[str]]]] = {
         "close": lambda: _close(engine, as_of, close_after_hours),
-        "bill": lambda: _bill(engine, as_of, is_working_day),
-        "bill what was set aside": lambda: _bill_again(engine, as_of, is_working_day),
+        "bill": lambda: _bill(engine, as_of, calendar),
+        "bill what was set aside": lambda: _bill_again(engine, as_of, calendar),
         "late fees": lambda: _book_fees(engine, as_of),
     }
     done: list[str] = []
@@ -91,18 +91,18 @@ async def _close(engine: AsyncEngine, as_of: datetime, close_after_hours: int) -
     return [f"close {books.first_open}"] if closed.state == "closing" and closed.reason is None else []
 
 
-async def _bill(engine: AsyncEngine, as_of: datetime, is_working_day: IsWorkingDay) -> list[str]:
+async def _bill(engine: AsyncEngine, as_of: datetime, calendar: WorkingDays) -> list[str]:
     async with engine.connect() as connection:
         books = await read_books(connection)
         period = await read_first_unbilled(connection, books)
     if books.first_open <= period.last_day:
         return []
-    issued = await issue_statements(engine, period, as_of, is_working_day)
+    issued = await issue_statements(engine, period, as_of, calendar)
     return [f"bill {period}: {issued.state}"]
 
 
-async def _bill_again(engine: AsyncEngine, as_of: datetime, is_working_day: IsWorkingDay) -> list[str]:
-    issued = await issue_set_aside(engine, as_of, is_working_day)
+async def _bill_again(engine: AsyncEngine, as_of: datetime, calendar: WorkingDays) -> list[str]:
+    issued = await issue_set_aside(engine, as_of, calendar)
     return [f"statements no longer set aside: {issued}"] if issued else []
 
 

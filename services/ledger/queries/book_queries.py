@@ -15,11 +15,20 @@ from services.ledger.books.open_days import read_booked_through, read_books
 from services.ledger.books.outside_declaration import Difference
 from services.ledger.close.compare_count import latest_differences
 from services.ledger.log.checkpoints import LogState, read_log_state
-from services.ledger.operations.alarms import read_alarms
+from services.ledger.operations.alarms import calendar_alarms, read_alarms
 from shared.domain.books.billing import Debt, payment_state
 from shared.domain.books.journal import Party
 from shared.domain.calendar import Month
 from shared.domain.money import Amount, yuan
+from shared.domain.working_days import WorkingDays
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarStatus:
+    """The calendar that due dates are worked out with: the last day of its published years, and its edition."""
+
+    published_until: date
+    edition: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +41,7 @@ class LedgerStatus:
     runs: dict[str, int]
     waiting: int
     alarms: list[str]
+    calendar: CalendarStatus
     log: LogState
     unpublished: int
 
@@ -69,8 +79,21 @@ class StatementLine:
 
 
 @dataclass(frozen=True, slots=True)
+class DueDateShown:
+    """A due date of a statement with the edition of the calendar that it was worked out with.
+
+    `notice`: the notice of holidays behind a later one; null for the one that the statement was issued with.
+    """
+
+    due_on: date
+    due_on_is_provisional: bool
+    calendar: str
+    notice: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Statement:
-    """An issued statement."""
+    """An issued statement. `due_on` is what holds now, the last of `due_dates`."""
 
     statement_id: str
     enterprise: str
@@ -81,6 +104,8 @@ class Statement:
     amount_yuan: str
     rounding_yuan: str
     due_on: date
+    due_on_is_provisional: bool
+    due_dates: list[DueDateShown]
     issued_as_of: datetime
     lines: list[StatementLine]
 
@@ -93,6 +118,7 @@ class PaymentState:
     province: str
     statement_id: str
     due_on: date
+    due_on_is_provisional: bool
     due_yuan: str
     remitted_yuan: str
     outstanding_yuan: str
@@ -122,6 +148,8 @@ class _StatementRow(Struct, frozen=True):
     exact_amount: int
     amount: int
     due_on: date
+    due_on_is_provisional: bool
+    calendar: str
     as_of: datetime
 
 
@@ -141,17 +169,23 @@ class _LineRow(Struct, frozen=True):
 
 
 async def read_status(
-    connection: AsyncConnection, close_timeout_seconds: float, cosign_timeout_seconds: float = inf
+    connection: AsyncConnection,
+    calendar: WorkingDays,
+    today: date,
+    close_timeout_seconds: float,
+    cosign_timeout_seconds: float = inf,
 ) -> LedgerStatus:
-    """Read the status of the books."""
+    """Read the status of the books, and of the calendar."""
     books = await read_books(connection)
+    alarms = await read_alarms(connection, books, close_timeout_seconds, cosign_timeout_seconds)
     return LedgerStatus(
         oldest_open_day=books.first_open,
         closing=books.closing.day if books.closing else None,
         last_closed_day=books.last_closed,
         runs=await read_booked_through(connection),
         waiting=await connection.scalar(select(func.count()).select_from(tables.manifest_inbox)) or 0,
-        alarms=await read_alarms(connection, books, close_timeout_seconds, cosign_timeout_seconds),
+        alarms=alarms + calendar_alarms(calendar, today),
+        calendar=CalendarStatus(calendar.published_until, calendar.edition),
         log=await read_log_state(connection),
         unpublished=await connection.scalar(select(func.count()).select_from(tables.outbox)) or 0,
     )
@@ -190,8 +224,21 @@ async def read_statements(
         if value is not None:
             query = query.where(column == value)
     lines = await _read_lines(connection, query.with_only_columns(own.statement_id))
+    changes = await _read_due_dates(connection, query.with_only_columns(own.statement_id))
     rows = await connection.execute(query.order_by(own.enterprise, own.province, own.period))
-    return [_statement(row, lines[row.statement_id]) for row in (_StatementRow(*values) for values in rows)]
+    return [
+        _statement(row, lines[row.statement_id], changes.get(row.statement_id, []))
+        for row in (_StatementRow(*values) for values in rows)
+    ]
+
+
+async def _read_due_dates(connection: AsyncConnection, wanted: Select[str]) -> dict[str, list[DueDateShown]]:
+    own = tables.due_date_change.c
+    query = select(own.statement_id, own.due_on, own.due_on_is_provisional, own.calendar, own.notice)
+    changes: dict[str, list[DueDateShown]] = {}
+    for name, *values in await connection.execute(query.where(own.statement_id.in_(wanted)).order_by(own.change_id)):
+        changes.setdefault(name, []).append(DueDateShown(*values))
+    return changes
 
 
 async def _read_lines(connection: AsyncConnection, wanted: Select[str]) -> dict[str, list[StatementLine]]:
@@ -204,7 +251,8 @@ async def _read_lines(connection: AsyncConnection, wanted: Select[str]) -> dict[
     return lines
 
 
-def _statement(row: _StatementRow, lines: Sequence[StatementLine]) -> Statement:
+def _statement(row: _StatementRow, lines: Sequence[StatementLine], changes: Sequence[DueDateShown]) -> Statement:
+    due_dates = [DueDateShown(row.due_on, row.due_on_is_provisional, row.calendar, None), *changes]
     return Statement(
         statement_id=row.statement_id,
         enterprise=row.enterprise,
@@ -214,7 +262,9 @@ def _statement(row: _StatementRow, lines: Sequence[StatementLine]) -> Statement:
         exact_yuan=yuan(Amount(row.exact_amount)),
         amount_yuan=yuan(Amount(row.amount)),
         rounding_yuan=yuan(Amount(row.amount - row.exact_amount)),
-        due_on=row.due_on,
+        due_on=due_dates[-1].due_on,
+        due_on_is_provisional=due_dates[-1].due_on_is_provisional,
+        due_dates=due_dates,
         issued_as_of=row.as_of,
         lines=list(lines),
     )
@@ -249,6 +299,7 @@ def _payment(party: Party, debt: Debt, as_of: date) -> PaymentState:
         province=party.province,
         statement_id=debt.statement_id,
         due_on=debt.due_on,
+        due_on_is_provisional=debt.due_on_is_provisional,
         due_yuan=yuan(state.due),
         remitted_yuan=yuan(state.remitted),
         outstanding_yuan=yuan(state.outstanding),

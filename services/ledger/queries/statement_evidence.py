@@ -60,10 +60,11 @@ class CutEvidence:
 
 @dataclass(frozen=True, slots=True)
 class StatementEvidence:
-    """The file: proofs name their hashes by place in `hashes`."""
+    """The file: proofs name their hashes by place in `hashes`, due dates their edition by name in `calendars`."""
 
     format: str
     statement: Statement
+    calendars: dict[str, dict[str, str]]
     checkpoint: str
     cuts: list[CutEvidence]
     manifests: list[ManifestEvidence]
@@ -102,11 +103,22 @@ async def read_evidence(connection: AsyncConnection, keys: LogKeys, statement_id
     return StatementEvidence(
         format=FORMAT,
         statement=statement,
+        calendars=await _read_calendars(connection, statement),
         checkpoint=note.decode(),
         cuts=await _read_cuts(connection, period, {run for run, _ in wanted}),
         manifests=manifests,
         hashes=[node.hex() for node in hashes.places],
     )
+
+
+async def _read_calendars(connection: AsyncConnection, statement: Statement) -> dict[str, dict[str, str]]:
+    """The files of every edition of the calendar that a due date of the statement names, by edition and file."""
+    own, editions = tables.edition_file.c, {due.calendar for due in statement.due_dates}
+    calendars: dict[str, dict[str, str]] = {edition: {} for edition in editions}
+    query = select(own.edition, own.name, own.content).where(own.edition.in_(editions))
+    for row in await connection.execute(query.order_by(own.edition, own.name)):
+        calendars[row.edition][row.name] = row.content.decode()
+    return calendars
 
 
 async def _read_named(connection: AsyncConnection, statement: Statement, period: Month) -> list[Named]:

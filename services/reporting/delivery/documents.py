@@ -108,6 +108,7 @@ def filing_report(statement: StatementIssued) -> PreparedReport:
         enterprise=statement.enterprise,
         statement_id=statement.statement_id,
         due_on=statement.due_on,
+        due_on_is_provisional=statement.due_on_is_provisional,
         orders=statement.orders,
         exact_yuan=yuan(Amount(statement.exact_amount)),
         amount_yuan=yuan(Amount(statement.amount)),

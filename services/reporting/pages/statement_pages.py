@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 from fastapi.responses import Response
 
 from services.reporting.access.viewers import Role, Viewer, viewing
-from services.reporting.read_model.payment_state import STATES, read_payments, state_of
+from services.reporting.read_model.payment_state import PAYMENT_FIELDS, STATES, read_payments, state_of
 from services.reporting.read_model.responses import Statement, StatementLineShown
 from services.reporting.read_model.sent_reports import find_filing
 from services.reporting.read_model.statements import StatementFilter, find_statement, list_periods, list_statements
@@ -29,7 +29,7 @@ from shared.domain.money import Amount, parse_yuan, yuan
 from shared.runtime.clock import now
 
 StatementId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.:-]{1,128}$")]
-StatementRow = dict[str, str | int | None]
+StatementRow = dict[str, str | int | bool | None]
 """A statement, or a line of one, for the templates."""
 MOST: Final = 1_000
 """Statements of a month on one page: 32 provinces of 31 enterprises; the API has a cursor."""
@@ -110,7 +110,7 @@ def _row(statement: Statement, payment: PaymentItem | None) -> StatementRow:
     values: StatementRow = statement.model_dump(mode="json", by_alias=True) | {"orders": statement.orders}
     values |= {"remitted_yuan": None, "outstanding_yuan": None, "late_fee_yuan": None}
     if payment is not None:
-        values |= payment.model_dump(include={"remitted_yuan", "outstanding_yuan", "late_fee_yuan"})
+        values |= payment.model_dump(mode="json", include=PAYMENT_FIELDS)
     return values | {"state": state_of(statement, payment)}
 
 

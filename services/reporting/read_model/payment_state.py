@@ -19,6 +19,12 @@ Payments = Mapping[str, PaymentItem]
 Yuan = Annotated[str | None, Field(description="null while the books do not answer", examples=["3085.25"])]
 
 
+PAYMENT_FIELDS: Final = {
+    "due_on", "due_on_is_provisional", "remitted_yuan", "outstanding_yuan", "arrears_yuan", "late_fee_yuan",
+}  # fmt: skip
+"""Figures that the ledger is queried for each time; its due date may be later than the one that was issued."""
+
+
 class Standing(Statement):
     """A statement with the state of its payment at the end of a day, as the books have it."""
 
@@ -58,5 +64,5 @@ def with_payment(statement: Statement, payments: Payments, as_of: date) -> Stand
     payment = payments.get(statement.statement_id)
     values = {name: getattr(statement, name) for name in Statement.model_fields}
     if payment is not None:
-        values |= payment.model_dump(include={"remitted_yuan", "outstanding_yuan", "arrears_yuan", "late_fee_yuan"})
+        values |= payment.model_dump(include=PAYMENT_FIELDS)
     return Standing(state=state_of(statement, payment), as_of=as_of, **values)

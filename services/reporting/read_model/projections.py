@@ -59,6 +59,7 @@ async def project_statement(connection: AsyncConnection, statement: StatementIss
         "enterprise": statement.enterprise,
         "issued_as_of": statement.as_of,
         "due_on": statement.due_on,
+        "due_on_is_provisional": statement.due_on_is_provisional,
         "orders": statement.orders,
         "exact_amount": statement.exact_amount,
         "amount": statement.amount,

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Date, DateTime, Integer, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Integer, Table, Text
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from services.reporting.tables import METADATA
@@ -43,6 +43,7 @@ STATEMENT_SUM: Final = Table(
     Column("enterprise", Text),
     Column("issued_as_of", DateTime(timezone=True)),
     Column("due_on", Date),
+    Column("due_on_is_provisional", Boolean),
     Column("orders", BigInteger),
     Column("exact_amount", BigInteger),
     Column("amount", BigInteger),

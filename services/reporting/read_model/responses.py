@@ -186,6 +186,7 @@ class Statement(Answer):
     enterprise: Uscc
     issued_as_of: datetime
     due_on: Day
+    due_on_is_provisional: Annotated[bool, Field(description="a notice of holidays may still move it later")]
     orders: Count
     exact_amount: Annotated[Money, Field(serialization_alias="exact_yuan")]
     amount: Annotated[Money, Field(serialization_alias="amount_yuan")]

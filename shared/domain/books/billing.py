@@ -166,6 +166,8 @@ class Debt:
     paid: tuple[Paid, ...] = ()
     fee_booked: Amount = NOTHING
     fee_paid: Amount = NOTHING
+    due_on_is_provisional: bool = False
+    """A notice of holidays may still move the due date: nothing is late before that is settled."""
 
     def remitted(self, as_of: date) -> Amount:
         """Principal settled by the end of `as_of`."""
@@ -189,7 +191,7 @@ def accrued_late_fee(debt: Debt, as_of: date) -> Amount:
     yet received, at most itself (Social Insurance Law, article 86; the cap is an assumption, see
     `shared.domain.calendar`). Money received on a day stops that day's fee. Never falls as `as_of` grows.
     """
-    if debt.principal <= 0:
+    if debt.principal <= 0 or debt.due_on_is_provisional:
         return NOTHING
     parts = [*debt.paid, Paid(debt.outstanding, as_of + timedelta(days=1))]
     return round_fraction_to_fen(sum(part.amount * _share(debt, part, as_of) for part in parts), FULL)
@@ -203,7 +205,7 @@ def _share(debt: Debt, part: Paid, as_of: date) -> int:
 
 @dataclass(frozen=True, slots=True)
 class PaymentState:
-    """How far a statement is paid at the end of a day. `arrears` (欠费) is principal past its due date."""
+    """How far a statement is paid at the end of a day. `arrears` (欠费) is principal past a settled due date."""
 
     due: Amount
     remitted: Amount
@@ -216,7 +218,7 @@ def payment_state(debt: Debt, as_of: date) -> PaymentState:
     """The state at the end of `as_of`, from what was received by then."""
     known = replace(debt, paid=tuple(part for part in debt.paid if part.on <= as_of))
     outstanding = known.outstanding
-    is_late = as_of > debt.due_on and outstanding > 0
+    is_late = as_of > debt.due_on and outstanding > 0 and not debt.due_on_is_provisional
     return PaymentState(
         due=debt.principal,
         remitted=known.remitted(as_of),

@@ -17,9 +17,9 @@ from services.ledger.books.set_aside import Step, open_quarantine
 from services.ledger.operations.alarms import read_alarms
 from services.ledger.operations.scheduler import do_due_duties
 from shared.adapters.postgres.engine import open_engine
-from shared.adapters.working_days import is_working_day
 from shared.domain.calendar import Month, day_start
 from tests.integration.ledger.ledger_harness import ENTERPRISE, OTHER, Ledger, new_run, open_ledger, total
+from tests.support.deployed_calendar import deployed_calendar
 
 OPENED_ON: Final = date(2026, 9, 29)
 SEPTEMBER, OCTOBER = Month(2026, 9), Month(2026, 10)
@@ -82,7 +82,7 @@ async def test_a_party_that_cannot_be_billed_is_set_aside_and_all_others_are_bil
 ) -> None:
     rows = [row for number, sums in enumerate(POISON.values()) for row in poison(number, *sums)]
     await closed_september(ledger, database, *rows)
-    answer = await issue_statements(ledger.engine, SEPTEMBER, noon(date(2026, 10, 2)), is_working_day)
+    answer = await issue_statements(ledger.engine, SEPTEMBER, noon(date(2026, 10, 2)), deployed_calendar())
     assert answer.state == "issued"
     billed = {row[0] for row in await ledger.rows("select enterprise from ledger.statement")}
     assert billed >= {ENTERPRISE, OTHER}
@@ -104,13 +104,13 @@ async def test_a_statement_that_was_set_aside_is_issued_once_it_can_be(ledger: L
     trigger = "create trigger refuse_one before insert on ledger.statement for each row execute function"
     await as_owner(database, (refuse, {}), (f"{trigger} ledger.refuse_one()", {}))
     as_of = noon(date(2026, 10, 2))
-    assert (await issue_statements(ledger.engine, SEPTEMBER, as_of, is_working_day)).statements == 1
+    assert (await issue_statements(ledger.engine, SEPTEMBER, as_of, deployed_calendar())).statements == 1
     assert len(await alarms(ledger)) == 1
-    assert await issue_set_aside(ledger.engine, as_of, is_working_day) == 0, "it is not time to try again"
+    assert await issue_set_aside(ledger.engine, as_of, deployed_calendar()) == 0, "it is not time to try again"
     await as_owner(database, ("drop trigger refuse_one on ledger.statement", {}))
     await open_quarantine(ledger.engine).try_again(Step.BILL)
-    assert await issue_set_aside(ledger.engine, as_of, is_working_day) == 1
-    assert await issue_set_aside(ledger.engine, as_of, is_working_day) == 0
+    assert await issue_set_aside(ledger.engine, as_of, deployed_calendar()) == 1
+    assert await issue_set_aside(ledger.engine, as_of, deployed_calendar()) == 0
     assert await alarms(ledger) == []
     assert await ledger.value("select count(*) from ledger.statement where amount = 1000000") == 2
 
@@ -119,7 +119,7 @@ async def test_late_fees_that_cannot_be_booked_are_set_aside_and_all_others_are_
     ledger: Ledger, database: str
 ) -> None:
     await closed_september(ledger, database)
-    await issue_statements(ledger.engine, SEPTEMBER, noon(date(2026, 10, 2)), is_working_day)
+    await issue_statements(ledger.engine, SEPTEMBER, noon(date(2026, 10, 2)), deployed_calendar())
     refuse = f"""create function ledger.refuse_one() returns trigger language plpgsql as $$ begin
         if new.statement_id like '%{OTHER}' then raise exception 'no' using errcode = 'check_violation'; end if;
         return new; end $$"""
@@ -138,15 +138,15 @@ async def test_late_fees_that_cannot_be_booked_are_set_aside_and_all_others_are_
 async def test_a_duty_of_the_clock_that_fails_holds_up_no_other(ledger: Ledger, database: str) -> None:
     """Billing as a whole is made impossible; closing goes on, late fees are booked, and the alarm names the duty."""
     await closed_september(ledger, database)
-    await issue_statements(ledger.engine, SEPTEMBER, noon(date(2026, 10, 2)), is_working_day)
+    await issue_statements(ledger.engine, SEPTEMBER, noon(date(2026, 10, 2)), deployed_calendar())
     refuse = """create function ledger.refuse_all() returns trigger language plpgsql as $$ begin
         raise exception 'refuse_all' using errcode = 'check_violation'; end $$"""
     trigger = "create trigger refuse_all before insert on ledger.day_closing for each row execute function"
     await as_owner(database, (refuse, {}), (f"{trigger} ledger.refuse_all()", {}))
     with pytest.raises(Exception, match="refuse_all"):
-        await do_due_duties(ledger.engine, noon(LATE), 36, is_working_day)
+        await do_due_duties(ledger.engine, noon(LATE), 36, deployed_calendar())
     assert await ledger.value("select count(*) from ledger.late_fee") == 2
     assert [alarm.split(": ")[1] for alarm in await alarms(ledger)] == ["duty close"]
     await as_owner(database, ("drop trigger refuse_all on ledger.day_closing", {}))
-    assert await do_due_duties(ledger.engine, noon(LATE), 36, is_working_day) == ["close 2026-10-01"]
+    assert await do_due_duties(ledger.engine, noon(LATE), 36, deployed_calendar()) == ["close 2026-10-01"]
     assert await alarms(ledger) == []

@@ -27,7 +27,6 @@ from services.reporting.register.examine_days import Examiner
 from services.reporting.service_clients import Charging, InternalApi, Sources
 from shared.adapters.http.national_platform import NationalPlatform
 from shared.adapters.postgres.engine import open_engine
-from shared.adapters.working_days import is_regular_day
 from shared.contracts.findings import DayFindings
 from shared.contracts.manifests import DayClosed, StatementIssued
 from shared.contracts.notices import InjuryNoticed, TotalReported
@@ -40,6 +39,7 @@ from tests.integration.reporting.reporting_harness import (
     statement,
     total,
 )
+from tests.support.deployed_calendar import deployed_calendar
 
 pytestmark = pytest.mark.exhaustive
 
@@ -155,7 +155,7 @@ async def test_every_loop_ends_and_every_good_item_is_done(database: str, tmp_pa
             to_send = NationalPlatform(to_platform, make_keys(tmp_path).signer)
             steps: dict[str, Step] = {
                 "building": Builder(engine, sources, metrics, 1_000).step,
-                "examining": Examiner(engine, sources, metrics, is_regular_day, 30).step,
+                "examining": Examiner(engine, sources, metrics, deployed_calendar().is_regular_day, 30).step,
                 "projecting": Projector(engine).step,
                 "sending": Sender(engine, to_send, metrics, 3, 0.0).step,
             }

@@ -28,7 +28,6 @@ from services.ledger.close.close_day import close_day
 from services.ledger.close.compare_count import take_count
 from shared.adapters.files.scheme import load_scheme
 from shared.adapters.postgres.pool import open_pool
-from shared.adapters.working_days import is_working_day
 from shared.contracts.manifests import DayClosing
 from shared.contracts.topics import DAYS_CLOSING, DAYS_COUNTED, MANIFESTS
 from shared.domain.calendar import Month, day_start
@@ -37,6 +36,7 @@ from tests.integration.charging.charging_harness import RIDES, ROOT, House
 from tests.integration.ledger.ledger_harness import COUNTERS, Ledger, due, open_ledger
 from tests.support.authors import AUTHORS
 from tests.support.decisions import store_decision
+from tests.support.deployed_calendar import deployed_calendar
 
 RUNNER = "91000000FAKE00005U"
 """Enrolled in Hainan (46) from 2026-11-01 by the demo's files."""
@@ -128,7 +128,7 @@ class Books:
 
     async def bill(self, period: Month) -> None:
         as_of = day_start(period.last_day + timedelta(days=3))
-        answer = await issue_statements(self.ledger.engine, period, as_of, is_working_day)
+        answer = await issue_statements(self.ledger.engine, period, as_of, deployed_calendar())
         assert answer.state == "issued", answer.reason
 
     async def lines(self, period: str) -> list[tuple[object, ...]]:

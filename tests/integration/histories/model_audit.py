@@ -128,14 +128,15 @@ class Audit:
             reported = await read_statements(connection, None, None, None)
         service = {
             (statement.enterprise, statement.province, statement.period): (
-                statement.orders, statement.due_on, Fraction(statement.amount_yuan), Fraction(statement.rounding_yuan),
+                statement.orders, statement.due_on, statement.due_on_is_provisional, Fraction(statement.amount_yuan),
+                Fraction(statement.rounding_yuan),
                 [_reported_line(line) for line in statement.lines],
             )
             for statement in reported
         }  # fmt: skip
         model = {
             (*bill.party, bill.period): (
-                sum(line.orders for line in bill.lines), bill.due_on, bill.amount, bill.rounding,
+                sum(line.orders for line in bill.lines), bill.due_on, bill.is_provisional, bill.amount, bill.rounding,
                 [
                     (number, line.kind, line.insured_month, line.industry, int(line.tariff_line), line.base,
                      line.orders, line.exact, line.amount, line.series or None,

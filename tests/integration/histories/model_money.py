@@ -11,13 +11,13 @@ from services.ledger.billing.issue_statements import issue_statements
 from services.ledger.billing.late_fees import book_late_fees
 from services.ledger.billing.remittances import take_remittance
 from shared.adapters.postgres.pool import Pool
-from shared.adapters.working_days import is_working_day
 from shared.domain.calendar import Month
 from tests.generators.workload_places import EVERYWHERE
 from tests.integration.histories.model_audit import Audit, same, units
 from tests.model.bills import to_fen
 from tests.model.model import CLOSE_AFTER, Model
 from tests.model.scheme import midnight
+from tests.support.deployed_calendar import deployed_calendar
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Money:
         period = Month.parse(periods[-1]).next() if periods else Month.of(self.model.opened_on)
         as_of = midnight(period.next().first_day) + CLOSE_AFTER
         for wish in (period.next(), period, period):
-            answer = await issue_statements(self.ledger, wish, as_of, is_working_day)
+            answer = await issue_statements(self.ledger, wish, as_of, deployed_calendar())
             same(f"the wish to bill {wish}", answer.state, self.model.bill(str(wish), as_of))
         await Audit(self.pool, self.ledger, self.model).same_bills()
 

@@ -16,10 +16,10 @@ from services.ledger.books.open_days import read_books
 from services.ledger.operations.alarms import read_alarms
 from services.ledger.operations.scheduler import do_due_duties
 from services.ledger.queries.book_queries import read_payment_states, read_statements, read_totals
-from shared.adapters.working_days import is_working_day
 from shared.contracts.manifests import Outcome, StatementIssued
 from shared.domain.calendar import Month, day_start
 from tests.integration.ledger.ledger_harness import ENTERPRISE, OTHER, Ledger, due, new_run, open_ledger, total
+from tests.support.deployed_calendar import deployed_calendar
 
 OPENED_ON = date(2026, 9, 29)
 SEPTEMBER, OCTOBER = Month(2026, 9), Month(2026, 10)
@@ -50,7 +50,7 @@ async def close_until(ledger: Ledger, last: date) -> None:
 
 async def bill(ledger: Ledger, period: Month, as_of: datetime | None = None) -> IssueResult:
     when = as_of or noon(period.last_day + timedelta(days=2))
-    return await issue_statements(ledger.engine, period, when, is_working_day)
+    return await issue_statements(ledger.engine, period, when, deployed_calendar())
 
 
 async def remit(ledger: Ledger, identity: str, amount: str, on: date, enterprise: str = ENTERPRISE) -> str:
@@ -281,7 +281,8 @@ async def test_a_statement_whose_sums_are_not_its_lines_is_refused(ledger: Ledge
     await september(ledger)
     copies = [
         """insert into ledger.statement select replace(statement_id, '2026-09', '2026-10'), enterprise, province,
-            '2026-10', as_of, due_on, orders, exact_amount, amount from ledger.statement""",
+            '2026-10', as_of, due_on, due_on_is_provisional, calendar, orders, exact_amount, amount
+            from ledger.statement""",
         """insert into ledger.statement_line select statement_id, number + 1, kind, insured_month, industry,
             tariff_line, base_amount, orders, exact_amount, amount from ledger.statement_line""",
     ]
@@ -307,7 +308,7 @@ async def test_the_scheduler_does_what_is_due_and_can_be_run_again(ledger: Ledge
     await ledger.charge(new_run(), total(orders=100, base=10_000, day=OPENED_ON))
 
     async def tick(as_of: datetime) -> list[str]:
-        return await do_due_duties(ledger.engine, as_of, 36, is_working_day)
+        return await do_due_duties(ledger.engine, as_of, 36, deployed_calendar())
 
     assert await tick(due(OPENED_ON) - timedelta(seconds=1)) == []
     assert await tick(due(OPENED_ON)) == ["close 2026-09-29"]

@@ -17,6 +17,7 @@ from services.ledger.operations.alarms import read_alarms
 from services.ledger.queries.book_queries import read_day, read_status
 from shared.contracts.manifests import DayClosed, Outcome
 from tests.integration.ledger.ledger_harness import COUNTERS, OPENED_ON, OTHER, Ledger, due, new_run, open_ledger, total
+from tests.support.deployed_calendar import deployed_calendar
 
 SECOND, THIRD = date(2026, 10, 2), date(2026, 10, 3)
 STATE = """select (select count(*) from ledger.day_closing), (select count(*) from ledger.day_count),
@@ -42,7 +43,7 @@ async def test_equal_counts_close_the_day_and_tell_it(ledger: Ledger) -> None:
     row = (await ledger.rows("select orders, premium, cut from ledger.day_closed"))[0]
     assert (row.orders, row.premium, row.cut) == (10, 7_000, {run: 2})
     async with ledger.engine.connect() as connection:
-        status = await read_status(connection, 60)
+        status = await read_status(connection, deployed_calendar(), SECOND, 60)
     assert (status.oldest_open_day, status.last_closed_day, status.alarms) == (SECOND, OPENED_ON, [])
 
 

@@ -12,10 +12,10 @@ import pytest
 
 from services.ledger.billing.issue_statements import issue_statements
 from services.ledger.books.booking import book_all_waiting
-from shared.adapters.working_days import is_working_day
 from shared.contracts.manifests import Outcome, PremiumsCharged, Total
 from shared.domain.calendar import Month, day_start
 from tests.integration.ledger.ledger_harness import ENTERPRISE, OTHER, Ledger, new_run, open_ledger, total
+from tests.support.deployed_calendar import deployed_calendar
 
 OPENED_ON, LAST = date(2026, 9, 24), date(2026, 9, 30)
 SEPTEMBER = Month(2026, 9)
@@ -112,7 +112,7 @@ async def test_whatever_the_order_every_close_is_equal_and_the_month_adds_up(led
         where outcome in ('charged', 'reversed') group by 1, 2, 3""")
     assert Counter({tuple(row[:3]): row[3] for row in sums}) == week.charged
     as_of = day_start(SEPTEMBER.last_day + timedelta(days=3))
-    answer = await issue_statements(ledger.engine, SEPTEMBER, as_of, is_working_day)
+    answer = await issue_statements(ledger.engine, SEPTEMBER, as_of, deployed_calendar())
     assert answer.state == "issued", answer.reason
     posted = "select coalesce(sum(premium), 0)::bigint from ledger.day_line where posting_day <= '2026-09-30'"
     assert await ledger.value(posted) == await ledger.value(

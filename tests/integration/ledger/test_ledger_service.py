@@ -183,6 +183,12 @@ async def publish(producer: AIOKafkaProducer, topic: str, *messages: object) -> 
         await producer.send_and_wait(topic, value, headers=[*headers_of(topic, value)])
 
 
+async def alarms_of(process: Process) -> list[str]:
+    """The alarms of the books; that of the calendar goes by the day on which the test runs."""
+    alarms: list[str] = (await process.get("/v1/status"))["alarms"]
+    return [alarm for alarm in alarms if not alarm.startswith("calendar_unpublished:")]
+
+
 async def close(process: Process, day: date) -> None:
     """Close a day through the API and wait until the books say so."""
     answer = await process.post(f"/v1/days/{day}/close", {"as_of": due(day).isoformat()})
@@ -233,14 +239,13 @@ async def test_a_month_from_manifests_to_money_with_a_kill_in_between(ledger: Le
                 return (item["outstanding_yuan"], item["arrears_yuan"]) == ("0.60", "0.60")
 
             await eventually_async(paid, "the remittance is booked")
-            status = await process.get("/v1/status")
-            assert status["alarms"] == ["message_refused: premiums.charged.v1: undecodable: 1"]
+            assert await alarms_of(process) == ["message_refused: premiums.charged.v1: undecodable: 1"]
             (message,) = (await process.get("/v1/refused"))["messages"]
             assert (message["redacted"], message["reviewer"]) == ("14 bytes that are no JSON", None)
             review = f"/v1/refused/{message['refused_id']}/review"
             assert await process.post(review, {"note": "a test"}) == {"state": "reviewed"}
             assert await process.post(review, {"note": "again"}) == {"state": "already_reviewed"}
-            assert (await process.get("/v1/status"))["alarms"] == []
+            assert await alarms_of(process) == []
             assert "danbao_ledger_manifests_total" in (await process.api.get("/metrics")).text
             assert await process.stop(signal.SIGTERM) == 0
     closed = [msgspec.json.decode(payload)["day"] for payload in await read_all(fresh_broker, DAYS_CLOSED)]

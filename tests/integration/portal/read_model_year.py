@@ -90,8 +90,8 @@ insert into reporting.statement_issued (statement_id, period, province, enterpri
         (select * from reporting.statement_issued order by statement_id limit 1) s
     on conflict do nothing;
 insert into reporting.statement_sum
-    select i.statement_id, i.period, i.province, i.enterprise, s.issued_as_of, s.due_on, s.orders, s.exact_amount,
-        s.amount, s.adjustments, s.adjusted, s.assessed
+    select i.statement_id, i.period, i.province, i.enterprise, s.issued_as_of, s.due_on,
+        s.due_on_is_provisional, s.orders, s.exact_amount, s.amount, s.adjustments, s.adjusted, s.assessed
     from reporting.statement_issued i, (select * from reporting.statement_sum order by statement_id limit 1) s
     on conflict do nothing;
 insert into reporting.report (report_id, kind, period, province, enterprise, statement_id, body, body_sha256)

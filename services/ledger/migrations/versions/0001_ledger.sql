@@ -102,6 +102,30 @@ comment on column ledger.decision.person is 'Account of the person whose signed 
 comment on column ledger.decision.request is 'Method and path of the request.';
 comment on column ledger.decision.content is 'Body of the request; empty where it had none.';
 
+-- editions of data files --------------------------------------------------------------------------------------------
+
+create table ledger.edition (
+    edition  text primary key check (edition ~ '^[0-9a-f]{64}$'),
+    subject  text not null check (subject in ('calendar')),
+    taken_at timestamptz not null default now()
+);
+comment on table ledger.edition is 'Editions of data files that the books rest on, each stored whole.';
+comment on column ledger.edition.edition is
+    'Name: SHA-256 of the list of its files'' hashes, as `sha256sum FILES | sha256sum` prints it.';
+comment on column ledger.edition.subject is 'What the files hold: calendar, the working days.';
+comment on column ledger.edition.taken_at is 'When it was first used.';
+
+create table ledger.edition_file (
+    edition text not null references ledger.edition,
+    name    text not null check (name ~ '^[a-z0-9.-]{1,64}$'),
+    content bytea not null,
+    primary key (edition, name)
+);
+comment on table ledger.edition_file is 'Files of an edition, as they were loaded.';
+comment on column ledger.edition_file.edition is 'The edition.';
+comment on column ledger.edition_file.name is 'Name of the file.';
+comment on column ledger.edition_file.content is 'Its bytes.';
+
 -- close -------------------------------------------------------------------------------------------------------------
 
 create table ledger.day_closing (
@@ -238,6 +262,8 @@ create table ledger.statement (
     period       text not null check (period ~ '^[0-9]{4}-[0-9]{2}$'),
     as_of        timestamptz not null,
     due_on       date not null,
+    due_on_is_provisional boolean not null,
+    calendar     text not null references ledger.edition,
     orders       bigint not null,
     exact_amount bigint not null,
     amount       bigint not null check (amount % 100 = 0),
@@ -250,11 +276,34 @@ comment on column ledger.statement.enterprise is 'USCC of the enterprise.';
 comment on column ledger.statement.province is 'Two digits of GB/T 2260.';
 comment on column ledger.statement.period is 'The billing period, YYYY-MM.';
 comment on column ledger.statement.as_of is 'The instant up to which facts count.';
-comment on column ledger.statement.due_on is 'Last day to pay without a late fee.';
+comment on column ledger.statement.due_on is 'Last day to pay without a late fee, as issued.';
+comment on column ledger.statement.due_on_is_provisional is
+    'Whether a notice of holidays may still move it; no late fee before that is settled.';
+comment on column ledger.statement.calendar is 'Edition of the calendar that it was worked out with.';
 comment on column ledger.statement.orders is 'Sum of its lines.';
 comment on column ledger.statement.exact_amount is 'Sum of its lines before rounding.';
 comment on column ledger.statement.amount is 'Sum of its lines, each rounded to the fen.';
 comment on column ledger.statement.recorded_at is 'When the row was written.';
+
+create table ledger.due_date_change (
+    change_id    bigint generated always as identity primary key,
+    statement_id text not null references ledger.statement,
+    calendar     text not null references ledger.edition,
+    due_on       date not null,
+    due_on_is_provisional boolean not null,
+    notice       text not null check (notice <> ''),
+    recorded_at  timestamptz not null default now(),
+    unique (statement_id, calendar)
+);
+comment on table ledger.due_date_change is
+    'What a later edition of the calendar changed about a due date: moved it later, or settled it. The newest row holds.';
+comment on column ledger.due_date_change.change_id is 'Number of the change.';
+comment on column ledger.due_date_change.statement_id is 'The statement.';
+comment on column ledger.due_date_change.calendar is 'Edition of the calendar that changed it.';
+comment on column ledger.due_date_change.due_on is 'Last day to pay without a late fee; never before the one it follows.';
+comment on column ledger.due_date_change.due_on_is_provisional is 'Whether a notice may still move it.';
+comment on column ledger.due_date_change.notice is 'The notice of holidays that says what the day before it is.';
+comment on column ledger.due_date_change.recorded_at is 'When the row was written.';
 
 create table ledger.statement_line (
     statement_id  text not null references ledger.statement,
@@ -685,9 +734,9 @@ do $$
 declare name text;
 begin
     foreach name in array array[
-        'books', 'account', 'decision', 'manifest_booked', 'enterprise_deployment', 'day_closing', 'day_count',
-        'day_closed', 'day_sum', 'outside_declaration', 'statement', 'statement_line', 'period_issued', 'remittance',
-        'journal_entry', 'posting', 'day_line', 'allocation', 'late_fee', 'log_entry', 'log_node',
+        'books', 'account', 'decision', 'edition', 'edition_file', 'manifest_booked', 'enterprise_deployment',
+        'day_closing', 'day_count', 'day_closed', 'day_sum', 'outside_declaration', 'statement', 'due_date_change',
+        'statement_line', 'period_issued', 'remittance', 'journal_entry', 'posting', 'day_line', 'allocation', 'late_fee', 'log_entry', 'log_node',
         'checkpoint', 'day_checkpoint', 'cosignature', 'log_fault', 'refused_message', 'refused_review']
     loop
         execute format('create trigger append_only before update or delete on ledger.%I
@@ -766,6 +815,43 @@ create constraint trigger statement_whole after insert on ledger.statement
     deferrable initially deferred for each row execute function ledger.check_statement_whole();
 create constraint trigger statement_line_whole after insert on ledger.statement_line
     deferrable initially deferred for each row execute function ledger.check_statement_whole();
+
+-- At commit: the name of an edition is that of its files, so none can be altered, left out or added.
+create function ledger.check_edition_whole() returns trigger language plpgsql as $$
+declare list text;
+begin
+    select string_agg(encode(sha256(content), 'hex') || '  ' || name || E'\n', '' order by name collate "C") into list
+    from ledger.edition_file where edition = new.edition;
+    if new.edition is distinct from encode(sha256(convert_to(coalesce(list, ''), 'utf8')), 'hex') then
+        raise exception 'edition %: its files have another name', new.edition using errcode = 'check_violation';
+    end if;
+    return null;
+end $$;
+create constraint trigger edition_whole after insert on ledger.edition
+    deferrable initially deferred for each row execute function ledger.check_edition_whole();
+create constraint trigger edition_file_whole after insert on ledger.edition_file
+    deferrable initially deferred for each row execute function ledger.check_edition_whole();
+
+-- A due date is moved later or settled; it never comes earlier, and what is settled stays so.
+create function ledger.check_due_date_change() returns trigger language plpgsql as $$
+declare before record;
+begin
+    select due_on, due_on_is_provisional into before from (
+        select 0 as change_id, due_on, due_on_is_provisional from ledger.statement
+        where statement_id = new.statement_id
+        union all
+        select change_id, due_on, due_on_is_provisional from ledger.due_date_change
+        where statement_id = new.statement_id) known
+    order by change_id desc limit 1;
+    if new.due_on < before.due_on or new.due_on_is_provisional > before.due_on_is_provisional
+       or (new.due_on, new.due_on_is_provisional) = (before.due_on, before.due_on_is_provisional) then
+        raise exception 'statement %: due on % is moved later or settled, not changed to %',
+            new.statement_id, before.due_on, new.due_on using errcode = 'check_violation';
+    end if;
+    return new;
+end $$;
+create trigger due_date_stands before insert on ledger.due_date_change
+    for each row execute function ledger.check_due_date_change();
 
 create function ledger.check_day_open() returns trigger language plpgsql as $$
 declare bad date;

@@ -700,6 +700,7 @@ create table reporting.statement_sum (
     enterprise text not null,
     issued_as_of timestamptz not null,
     due_on date not null,
+    due_on_is_provisional boolean not null,
     orders bigint not null,
     exact_amount bigint not null,
     amount bigint not null,
@@ -716,7 +717,8 @@ comment on column reporting.statement_sum.period is 'The billing period, YYYY-MM
 comment on column reporting.statement_sum.province is 'Two digits of GB/T 2260.';
 comment on column reporting.statement_sum.enterprise is 'USCC of the enterprise.';
 comment on column reporting.statement_sum.issued_as_of is 'The instant up to which the statement counts.';
-comment on column reporting.statement_sum.due_on is 'Last day to pay without a late fee.';
+comment on column reporting.statement_sum.due_on is 'Last day to pay without a late fee, as issued.';
+comment on column reporting.statement_sum.due_on_is_provisional is 'Whether a notice of holidays could still move it then.';
 comment on column reporting.statement_sum.orders is 'Number of orders.';
 comment on column reporting.statement_sum.exact_amount is 'Premium before rounding, in 0.0001 yuan.';
 comment on column reporting.statement_sum.amount is 'The same, each line rounded: what is owed.';
