@@ -49,7 +49,7 @@ from services.charging.store.partition_queries import open_query_pool
 from shared.adapters.crypto.author_keys import load_authors, load_signer
 from shared.adapters.crypto.hashing import check_hashing
 from shared.adapters.crypto.signing import AuthorSigner
-from shared.adapters.files.regions import known_regions
+from shared.adapters.files.regions import known_regions, load_regions
 from shared.adapters.files.scheme import load_scheme
 from shared.adapters.http.decision_routes import make_decisions_router
 from shared.adapters.http.quarantine_routes import make_quarantine_router
@@ -121,7 +121,7 @@ class _Worker:
     def make_reader(self) -> EventReader:
         """A reader with its own templates."""
         limits = intake_limits(self.service.settings)
-        return EventReader(self.scheme, known_regions(), self.enterprise_ids, limits)
+        return EventReader(self.scheme, known_regions(self.service.settings.regions), self.enterprise_ids, limits)
 
 
 @asynccontextmanager
@@ -286,7 +286,7 @@ def _add_routes(
     settings, keys, pools = worker.service.settings, worker.service.keys, worker.pools
     decisions, wake = worker.decisions, worker.outbox.wake
     finder = DayFinder(pools.batches, settings.late_acceptance_seconds, settings.acceptance_wait_days)
-    progress = ProgressQueries(pools.requests, worker.author)
+    progress = ProgressQueries(pools.requests, worker.author, known_regions(settings.regions))
     parked = ParkedEvents(pools.requests, worker.broker)
     rerater = Rerater(pools.whole_days, worker.scheme, worker.author, worker.metrics, wake)
     skipper = LostEventSkipper(
@@ -300,7 +300,7 @@ def _add_routes(
         make_parked_router(keys, parked, decisions),
         make_topic_router(keys, positions, decisions, skipper),
         make_quarantine_router(keys, closings, decisions),
-        make_dry_run_router(keys, DryRun(pools.requests, worker.make_reader)),
+        make_dry_run_router(keys, DryRun(pools.requests, worker.make_reader, load_regions(settings.regions))),
         make_series_router(keys, pools.requests),
         make_rerating_router(keys, decisions, rerater),
         make_adjustment_router(keys, decisions, Adjustments(pools.whole_days, worker.author), wake),

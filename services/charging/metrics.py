@@ -38,6 +38,9 @@ class Metrics:
             "danbao_charging_parts_ahead_days", "Days after today whose rows have a part", registry=registry
         )
         self.reversed = Counter("danbao_charging_reversed_total", "Orders reversed", registry=registry)
+        self.unlisted = Counter(
+            "danbao_charging_unlisted_region_orders_total", "Orders whose region code is in no list", registry=registry
+        )
         self.rerated = Counter("danbao_charging_rerated_total", "Orders corrected by a re-rating", registry=registry)
 
     def note_batch(self, manifest: PremiumsCharged) -> None:

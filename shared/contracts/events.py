@@ -34,7 +34,10 @@ WorkerId = Annotated[
 TokenKey = Annotated[int, Meta(ge=1, le=32_767, description="version of the scheme key the token was made with")]
 Region = Annotated[
     str,
-    Meta(pattern=r"^[0-9]{6}" + END, description="place of acceptance (接单地), GB/T 2260; its province is paid"),
+    Meta(
+        pattern=r"^[0-9]{6}" + END,
+        description="place of acceptance (接单地), GB/T 2260; its first two digits, a province, decide",
+    ),
 ]
 Signature = Annotated[
     str,

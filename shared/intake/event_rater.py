@@ -5,7 +5,7 @@ with the outcome that charging will book. Whether an event is a repeat or a conf
 """
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -28,6 +28,7 @@ from shared.domain.calendar import SHANGHAI_EPOCH, day_number, since_epoch_us
 from shared.domain.evidence.declaration_keys import DeclarationKeys
 from shared.domain.evidence.leaf import RowKind
 from shared.domain.scheme.industry import FOOD_DELIVERY_CLOSED_ON, Industry
+from shared.domain.scheme.province import PROVINCES
 from shared.domain.scheme.rating import Charged, Excluded, ExclusionReason, Scheme, Uncovered
 from shared.domain.scheme.rating import Outcome as Rating
 from shared.domain.times import exact_time
@@ -53,12 +54,11 @@ _KINDS: Final[Mapping[type, RowKind]] = {
 
 
 class EventRater:
-    """Rates events of these registered enterprises against one scheme; `regions` are the codes of GB/T 2260."""
+    """Rates events of these registered enterprises against one scheme."""
 
     def __init__(
         self,
         scheme: Scheme,
-        regions: Collection[str],
         enterprises: Iterable[str],
         limits: IntakeLimits,
         keys: DeclarationKeys,
@@ -66,7 +66,6 @@ class EventRater:
         self._scheme = scheme
         self._limits = limits
         self._keys = keys
-        self._regions = frozenset(regions)
         self._enterprises = frozenset(enterprises)
         self._timelines: dict[tuple[str, str, str], tuple[list[int], list[Rating]]] = {}
 
@@ -82,7 +81,7 @@ class EventRater:
         if isinstance(event, Parked):
             return _park(name_mode(event, value, headers), uscc, None)
         rated = self._rate_decoded(topic, uscc, recorded_ms, event, value or b"")
-        return _park(rated, uscc, self._province_of(event.data)) if isinstance(rated, Parked) else rated
+        return _park(rated, uscc, _province_of(event.data)) if isinstance(rated, Parked) else rated
 
     def _rate_decoded(
         self, topic: str, uscc: str, recorded_ms: int, event: Event, value: bytes
@@ -114,7 +113,7 @@ class EventRater:
         fault = (
             find_fault(data.agency_uscc, data.employer_insurance_no, series)
             or self._acceptance_time_fault(data, day, accepted_us, now_us)
-            or self._region_fault(data)
+            or _region_fault(data)
             or self._end_fault(data, now_us)
         )
         if fault is not None:
@@ -139,11 +138,6 @@ class EventRater:
         if data.industry == "food_delivery" and day >= _FOOD_CLOSED_DAY:
             return Parked(ParkReason.UNKNOWN_INDUSTRY, "food_delivery was merged into instant_delivery on 2025-07-01")
         return None
-
-    def _region_fault(self, data: Order) -> Parked | None:
-        if data.acceptance_region in self._regions:
-            return None
-        return Parked(ParkReason.UNKNOWN_REGION, f"{data.acceptance_region} is not in GB/T 2260")
 
     def _end_fault(self, data: Acceptance | Completion | Cancellation, now_us: int) -> Parked | None:
         if isinstance(data, Acceptance):
@@ -170,9 +164,17 @@ class EventRater:
             rating = _EMPLOYEE
         return rating, starts[following - 1], starts[following] if following < len(starts) else FOREVER_US
 
-    def _province_of(self, data: Any) -> str | None:
-        region = getattr(data, "acceptance_region", None)
-        return region[:2] if region in self._regions else None
+
+def _region_fault(data: Order) -> Parked | None:
+    """Only the province decides about money: a code that no list has yet is charged, with an alarm (`load_regions`)."""
+    if data.acceptance_region[:2] in PROVINCES:
+        return None
+    return Parked(ParkReason.UNKNOWN_REGION, f"{data.acceptance_region} begins with no province of GB/T 2260")
+
+
+def _province_of(data: Any) -> str | None:
+    province = getattr(data, "acceptance_region", "")[:2]
+    return province if province in PROVINCES else None
 
 
 def _end_of(data: Completion | Cancellation) -> datetime:

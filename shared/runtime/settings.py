@@ -59,6 +59,11 @@ class Settings(BaseSettings):
         description="directory of the working-day calendar: years.csv and days.csv, read at the start",
     )
 
+    regions: Path = Field(
+        HOUSE / "deploy" / "regions" / "regions.csv",
+        description="file of region codes; a code that is not in it is charged by its province, with an alarm",
+    )
+
     # Who may send requests
     access_keys: Path | None = Field(None, description="TOML file of API keys (hashed) with their scopes")
     charging_key: SecretStr = Field(SecretStr(""), description="key this process shows charging")

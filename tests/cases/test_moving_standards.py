@@ -12,6 +12,10 @@ from sqlalchemy.exc import DBAPIError
 
 from services.audit.books.due_dates import StatementRow, check_due_dates
 from services.audit.verdict import Verdict
+from services.charging.ingest.batch_reader import EventReader
+from services.charging.queries.dry_run import DryRun
+from services.charging.queries.progress import ProgressQueries
+from services.charging.rows.batch import Batch
 from services.ledger.billing.due_dates import adopt_calendar
 from services.ledger.billing.issue_statements import issue_set_aside, issue_statements
 from services.ledger.billing.late_fees import book_late_fees
@@ -19,16 +23,30 @@ from services.ledger.books.set_aside import Step, open_quarantine
 from services.ledger.operations.alarms import calendar_alarms
 from services.ledger.queries.book_queries import read_payment_states, read_statements
 from shared.adapters.files.holiday_calendar import load_calendar
+from shared.adapters.files.regions import DELIVERED, known_regions, load_regions
 from shared.adapters.postgres.pool import open_pool
 from shared.adapters.postgres.typed_rows import fetch_structs
+from shared.contracts.topics import orders_topic
 from shared.domain.books.plausibility import plausible_count
 from shared.domain.calendar import Month, day_start
 from shared.domain.errors import Refused
 from shared.domain.working_days import WorkingDays, due_date
 from shared.runtime.settings import HOUSE
+from tests.integration.charging.charging_harness import (
+    LIMITS,
+    NOON,
+    Record,
+    Sent,
+    accepted,
+    demo_scheme,
+    migrate_charging,
+    open_house,
+)
 from tests.integration.ledger.ledger_harness import ENTERPRISE, Ledger, new_run, open_ledger, total
+from tests.support.authors import CHARGING
 from tests.support.deployed_calendar import deployed_calendar
 
+COURIERS = "91000000FAKE00004Q"
 NOTICE = "国办发明电〔2026〕99号"
 SWAPPED = ("02-09", "02-10", "05-03", "05-04", "10-04", "10-05")
 """Weekdays off for the holidays of 2027 that fall on a weekend: with them a made-up notice is whole."""
@@ -242,3 +260,90 @@ def test_the_alarm_says_from_1_december_on_what_to_enter(renewed: Renewed) -> No
     assert alarm.startswith("calendar_unpublished: holidays are published until 2026-12-31: later due dates")
     assert calendar_alarms(renewed(), date(2026, 12, 1)) == []
     assert calendar_alarms(renewed(), date(2027, 12, 1)) != []
+
+
+# regions -----------------------------------------------------------------------------------------------------------
+
+
+def order(region: str, number: int) -> Sent:
+    """Acceptance of a courier in that region."""
+    return accepted(
+        f"T-{number}", uscc=COURIERS, acceptance_region=region, industry="instant_delivery", sequence=number + 1
+    )
+
+
+def read(*events: Sent) -> Batch:
+    """Read a batch as charging does, without a database."""
+    topic, now = orders_topic(COURIERS), round(NOON.timestamp() * 1_000)
+    records = [Record(topic, 0, number, now, event.key, event.value, []) for number, event in enumerate(events)]
+    return EventReader(demo_scheme(), known_regions(), {COURIERS: 1}, LIMITS).read(records, 1)
+
+
+@pytest.mark.parametrize("region", ["330113", "330114", "330199"])
+def test_case_5_a_region_is_charged_as_any_other_of_its_province(region: str) -> None:
+    """Case 5. Linping and Qiantang in Hangzhou since 2021, and a code that no list has yet: 0.07, as 330106 is."""
+    batch = read(order(region, 0), order("330106", 1))
+    one, other = batch.totals
+    assert one == other
+    assert (one.outcome, one.province, one.base_amount) == ("charged", "33", 700)
+    assert batch.unlisted_regions == ([330199] if region == "330199" else [])
+
+
+@pytest.mark.parametrize("region", ["133100", "320571", "320576", "410173", "620171", "500157", "131099"])
+def test_case_5_a_zone_or_a_new_code_parks_no_order(region: str) -> None:
+    """Case 5. Xiong'an, development zones, Liangjiang: their province decides whether they are charged or excluded."""
+    batch = read(order(region, 0))
+    assert batch.parked == []
+    assert batch.totals[0].province == region[:2]
+
+
+def test_case_5_only_a_code_of_no_province_is_parked() -> None:
+    """Case 5. An order that belongs to nobody's fund cannot be charged."""
+    batch = read(order("990101", 0))
+    detail = "990101 begins with no province of GB/T 2260"
+    assert [(kept.reason, kept.detail) for kept in batch.parked] == [("unknown_region", detail)]
+    assert batch.unlisted_regions == []
+
+
+def test_case_5_codes_of_the_file_take_the_fast_path() -> None:
+    topic, now = orders_topic(COURIERS), round(NOON.timestamp() * 1_000)
+    reader = EventReader(demo_scheme(), known_regions(), {COURIERS: 1}, LIMITS)
+    for batch in (1, 2):
+        events = [order(code, number) for number, code in enumerate(("330106", "330113", "330114", "330127"))]
+        reader.slow_path_events = 0
+        reader.read([Record(topic, 0, n, now, event.key, event.value, []) for n, event in enumerate(events)], batch)
+    assert reader.slow_path_events == 0
+
+
+async def test_case_5_an_operator_adds_a_region_by_a_line_and_the_alarm_ends(database: str, tmp_path: Path) -> None:
+    """Case 5. 150 of 200 orders from a district that no list has: all are charged, and one alarm names the code."""
+    await migrate_charging(database)
+    async with open_house(database) as house:
+        worker = await house.worker()
+        await worker.charge(*(order("330199" if number % 4 else "330106", number) for number in range(200)))
+        await worker.charge(order("330199", 200))
+        assert await house.value("select count(*) from charging.entry where reason = 0") == 201
+        assert await house.fetch("select region from charging.unlisted_region") == [(330199,)]
+        (alarm,) = await ProgressQueries(house.pool, CHARGING, known_regions()).alarms()
+        assert alarm.startswith("unlisted_region: 330199, first on ")
+        assert alarm.endswith("charged by its province; add its line to DANBAO_REGIONS and restart")
+        path = tmp_path / "regions.csv"
+        path.write_text(f"{DELIVERED.read_text('utf-8')}330199,a new district,gb2260,2026,\n", "utf-8")
+        assert await ProgressQueries(house.pool, CHARGING, known_regions(path)).alarms() == []
+
+
+async def test_case_5_a_trial_says_what_is_odd_about_a_code(database: str) -> None:
+    remarks = {
+        "330106": None,
+        "320571": "320571 (苏州工业园区) is a code of the statistics bureau and not of GB/T 2260",
+        "330103": "330103 (下城区) has not been valid since 2021-04-09",
+        "330199": "330199 is in no list of regions: its province decides, and we have an alarm",
+        "990101": "990101 begins with no province of GB/T 2260",
+    }
+    await migrate_charging(database)
+    async with open_house(database) as house:
+        ids = {row["uscc"]: row["id"] for row in await house.pool.fetch("select uscc, id from charging.enterprise")}
+        reader = EventReader(house.scheme, known_regions(), ids, LIMITS)
+        trial = DryRun(house.pool, lambda: reader, load_regions(DELIVERED))
+        results = {region: await trial.run(COURIERS, order(region, 0).value or b"", NOON) for region in remarks}
+    assert {region: result.detail for region, result in results.items()} == remarks

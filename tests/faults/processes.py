@@ -157,7 +157,7 @@ class ChargingService:
     def app(self) -> FastAPI:
         keys, settings = opened_by(SERVICE_KEY, "charging"), self.town.place.settings("charging", ChargingSettings)
         finder = DayFinder(self.pool, settings.late_acceptance_seconds, settings.acceptance_wait_days)
-        progress, decisions = ProgressQueries(self.pool, CHARGING), Decisions(self.pool, "charging")
+        progress, decisions = ProgressQueries(self.pool, CHARGING, known_regions()), Decisions(self.pool, "charging")
         days = make_day_router(keys, DayQueries(self.pool), finder, WorkerDays(self.pool))
         return app_of(make_progress_router(keys, self.positions, progress, self._settle, decisions, list), days)
 

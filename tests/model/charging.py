@@ -108,11 +108,15 @@ class ModelCharging:
         uscc, province = record.topic.removeprefix("orders.v1."), ""
         try:
             kind, source, said = read_event(record.value)
-            if said.get("acceptance_region") in self.regions:
-                province = said["acceptance_region"][:2]
+            province = self._province_of(said) or ""
             return self._take_event(record, uscc, kind, source, said, run, number)
         except Fault as fault:
             return Total(None, uscc, province, "", "parked", str(fault))
+
+    def _province_of(self, said: dict[str, Any]) -> str | None:
+        """Province of the place of acceptance: the first two digits, where some region begins with them."""
+        province = str(said.get("acceptance_region", ""))[:2]
+        return province if any(region.startswith(province) for region in self.regions) and province else None
 
     def _take_event(
         self, record: Received, uscc: str, kind: str, source: str, said: dict[str, Any], run: str, number: int
@@ -163,7 +167,7 @@ class ModelCharging:
             "in_future": at > now + SKEW,
             "too_old": at < now - OLDEST,
             "unknown_industry": said["industry"] == "food_delivery" and day_of(at) >= date(2025, 7, 1),
-            "unknown_region": said["acceptance_region"] not in self.regions,
+            "unknown_region": self._province_of(said) is None,
             "completion_before_acceptance": kind == "completed" and ended_at < at,
             "cancellation_before_acceptance": kind == "cancelled" and ended_at < at,
         }

@@ -103,6 +103,13 @@ MUTANTS: Final = (
         ("tests/domain/test_working_days.py",),
     ),
     Mutant(
+        "an unlisted region is an alarm",
+        "services/charging/ingest/batch_reader.py",
+        "        if data.acceptance_region not in self._reader.regions:\n",
+        '        if data.acceptance_region == "":\n',
+        ("tests/cases/test_moving_standards.py",),
+    ),
+    Mutant(
         "rounding place",
         "shared/domain/books/billing.py",
         "        amount=round_to_fen(one.premium),\n",

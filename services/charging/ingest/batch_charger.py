@@ -52,6 +52,7 @@ class BatchCharger:
         left = max(0, self._insert_batches_left - 1)
         self._insert_batches_left = INSERT_BATCHES_AFTER_COLLISION if written.has_collision else left
         self._metrics.note_batch(written.manifest)
+        self._metrics.unlisted.inc(len(batch.unlisted_regions))
 
     async def recover_number(self) -> None:
         """Read whether the last batch was committed, after an answer that did not come."""

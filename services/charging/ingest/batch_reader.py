@@ -65,7 +65,8 @@ class EventReader:
         }
         keys = DeclarationKeys(scheme.enterprise_keys, is_signed)
         self.decoder = BulkDecoder(regions, [topic.source for topic in self.topics.values()], limits.max_event_bytes)
-        self.rater = EventRater(scheme, regions, enterprise_ids, limits, keys)
+        self.rater = EventRater(scheme, enterprise_ids, limits, keys)
+        self.regions = regions
         self.templates = TemplateCache(regions, limits)
         self.duplicates = DuplicateFilter()
         self.slow_path_events = 0
@@ -159,6 +160,8 @@ class BatchReader:
         if isinstance(data, Acceptance):
             sequence, recorded_us = data.sequence, record.timestamp * 1000
             self._reader.templates.keep_series(data.series)
+        if data.acceptance_region not in self._reader.regions:
+            self.batch.unlisted_regions.append(int(data.acceptance_region))
         columns.append(
             index, self._template_of(self._reader.topics[record.topic], order), order.accepted_us, order.ended_us,
             sequence, int(data.acceptance_region), bytes.fromhex(data.worker_id), data.order_id,

@@ -1,7 +1,7 @@
 """Dry run: what would happen to an event if it were sent now. Read like a batch, and written nowhere."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final
@@ -16,10 +16,13 @@ from services.charging.store.duplicates import compare_rows, fill_inbox
 from services.charging.tables import declaration
 from shared.adapters.postgres.pool import Connection, Pool
 from shared.adapters.postgres.queries.statements import query
+from shared.contracts.events import DayDeclared
 from shared.contracts.manifests import Outcome
 from shared.contracts.topics import orders_topic
 from shared.domain.calendar import numbered_day, since_epoch_ms
 from shared.domain.money import Amount, yuan
+from shared.domain.scheme.region import Region
+from shared.intake.strict_decoder import Parked, decode
 
 
 class _Content(Struct, frozen=True):
@@ -52,7 +55,8 @@ class UnsentRecord:
 class DryRunResult(Struct, frozen=True):
     """What would happen to the event: an outcome, as manifests count it, with its reason and rate.
 
-    `reason`: why it is excluded or parked, or what is recorded; `detail`: where it is parked, the reason in words.
+    `reason`: why it is excluded or parked, or what is recorded; `detail`: where it is parked, the reason in words, else
+    what is odd about its region.
     """
 
     outcome: Outcome
@@ -68,8 +72,9 @@ class DryRunResult(Struct, frozen=True):
 class DryRun:
     """Runs events dry; `make_reader` makes a reader that no worker uses, for the first of them."""
 
-    def __init__(self, pool: Pool, make_reader: Callable[[], EventReader]) -> None:
+    def __init__(self, pool: Pool, make_reader: Callable[[], EventReader], regions: Mapping[str, Region]) -> None:
         self._pool = pool
+        self._regions = regions
         self._make_reader = make_reader
         self._reader: EventReader | None = None
         self._lock = asyncio.Lock()  # one at a time: dry runs must not take the workers' connections
@@ -82,7 +87,23 @@ class DryRun:
         if batch.rows or batch.declarations:
             async with self._lock, self._pool.acquire() as connection:
                 await _mark_stored(connection, batch)
-        return _result_of(batch)
+        return _result_of(batch, self._detail(batch, value))
+
+    def _detail(self, batch: Batch, value: bytes) -> str | None:
+        """Why it is parked, or what is odd about the code of its region."""
+        if batch.parked:
+            return batch.parked[0].detail
+        if batch.unlisted_regions:
+            return (
+                f"{batch.unlisted_regions[0]:06} is in no list of regions: its province decides, and we have an alarm"
+            )
+        event = decode(value, len(value))
+        if (
+            isinstance(event, Parked | DayDeclared)
+            or (region := self._regions.get(event.data.acceptance_region)) is None
+        ):
+            return None
+        return region.remark(numbered_day(batch.totals[0].insured_on))
 
 
 async def _mark_stored(connection: Connection, batch: Batch) -> None:
@@ -104,12 +125,12 @@ async def _mark_stored(connection: Connection, batch: Batch) -> None:
         )
 
 
-def _result_of(batch: Batch) -> DryRunResult:
+def _result_of(batch: Batch, detail: str | None) -> DryRunResult:
     (total,) = batch.totals
     return DryRunResult(
         outcome=total.outcome,
         reason=total.reason,
-        detail=batch.parked[0].detail if batch.parked else None,
+        detail=detail,
         insured_on=None if total.insured_on < 0 else numbered_day(total.insured_on),
         province=total.province,
         industry=total.industry,

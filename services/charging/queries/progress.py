@@ -1,15 +1,31 @@
 """Reads charging's progress: committed manifests, positions, and what waits for a person."""
 
+from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Final
 
 from msgspec import Struct
 from sqlalchemy import Integer, Text, and_, bindparam, exists, func, not_, select
 
 from services.charging.store.manifests import signed_payload
-from services.charging.tables import manifest, outbox, parked, position, refused_message, refused_review, resent, run
+from services.charging.tables import (
+    manifest,
+    outbox,
+    parked,
+    position,
+    refused_message,
+    refused_review,
+    resent,
+    run,
+    unlisted_region,
+)
 from shared.adapters.crypto.signing import AuthorSigner
 from shared.adapters.postgres.pool import Pool
 from shared.adapters.postgres.queries.statements import query, values
+from shared.domain.calendar import SHANGHAI
+
+MOST_NAMED: Final = 20
+"""Region codes that have an alarm each."""
 
 
 class LastNumber(Struct, frozen=True):
@@ -43,6 +59,13 @@ class RefusedCount(Struct, frozen=True):
     count: int
 
 
+class UnlistedRegion(Struct, frozen=True):
+    """A region code of orders that the file of regions did not have."""
+
+    region: int
+    first_seen: datetime
+
+
 _RUNS: Final = query(
     select(run.c.run, func.max(manifest.c.number).label("last"))
     .join_from(run, manifest, manifest.c.run_id == run.c.id)
@@ -71,6 +94,9 @@ _REFUSED: Final = query(
     .order_by(refused_message.c.topic, refused_message.c.reason),
     RefusedCount,
 )
+_UNLISTED: Final = query(
+    select(unlisted_region.c.region, unlisted_region.c.first_seen).order_by(unlisted_region.c.region), UnlistedRegion
+)
 _MANIFEST: Final = values(
     select(manifest.c.payload)
     .join_from(manifest, run, manifest.c.run_id == run.c.id)
@@ -82,8 +108,9 @@ _MANIFEST: Final = values(
 class ProgressQueries:
     """Answers over a pool."""
 
-    def __init__(self, pool: Pool, author: AuthorSigner) -> None:
+    def __init__(self, pool: Pool, author: AuthorSigner, regions: Collection[str]) -> None:
         self._pool = pool
+        self._regions = regions
         self._author = author
 
     async def runs(self) -> dict[str, int]:
@@ -103,9 +130,10 @@ class ProgressQueries:
         return {row.reason: row.count for row in await _PARKED.fetch(self._pool)}
 
     async def alarms(self) -> list[str]:
-        """List what a person has to handle: quarantined messages that nobody has reviewed, by topic and reason."""
+        """List what a person has to handle: quarantined messages that nobody has reviewed, and regions in no list."""
         rows = await _REFUSED.fetch(self._pool)
-        return [f"message_refused: {row.topic}: {row.reason}: {row.count}" for row in rows]
+        refused = [f"message_refused: {row.topic}: {row.reason}: {row.count}" for row in rows]
+        return refused + _unlisted_alarms(await _UNLISTED.fetch(self._pool), self._regions)
 
     async def manifest(self, run: str, number: int) -> bytes | None:
         """Read a manifest as it was published; one of a version before manifests were signed is signed now.
@@ -114,3 +142,14 @@ class ProgressQueries:
         """
         payload = await _MANIFEST.fetch_first(self._pool, run=run, number=number)
         return None if payload is None else signed_payload(payload, self._author)
+
+
+def _unlisted_alarms(seen: Sequence[UnlistedRegion], regions: Collection[str]) -> list[str]:
+    """One alarm for each code that the file still does not have, up to MOST_NAMED; then how many more there are."""
+    missing = [row for row in seen if f"{row.region:06}" not in regions]
+    alarms = [
+        f"unlisted_region: {row.region:06}, first on {row.first_seen.astimezone(SHANGHAI).date()}: charged by its"
+        " province; add its line to DANBAO_REGIONS and restart"
+        for row in missing[:MOST_NAMED]
+    ]
+    return alarms + ([f"unlisted_region: {len(missing) - MOST_NAMED} more"] if len(missing) > MOST_NAMED else [])

@@ -75,6 +75,8 @@ class Batch:
     totals: list[TotalKey] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
     days: set[int] = field(default_factory=set)
+    unlisted_regions: list[int] = field(default_factory=list)
+    """Region of each order whose code is in no list; it is charged by its province."""
     possible_duplicates: set[int] = field(default_factory=set)
     """Leaf indexes of rows that are queried before they are written: they may well be in the table already."""
 

@@ -3,7 +3,7 @@
 Raw asyncpg on purpose: COPY needs it, and a transaction opened here is open.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -79,6 +79,7 @@ async def write_batch(
         await _write_declarations(connection, run, batch, duplicates)
         await _write_kept(connection, run, batch.parked, duplicates.kept_records(batch))
         await _write_pauses(connection, overruns)
+        await _write_unlisted(connection, run, batch.unlisted_regions)
         resolved = duplicates.applied_to(batch)
         manifest = await write_manifest(connection, run, resolved, "orders", MANIFESTS)
         _check_outcomes(batch, manifest)
@@ -167,6 +168,17 @@ async def _write_kept(
 async def _sealing_key(connection: Connection) -> DayKey:
     row = await connection.fetchrow(_KEY_OF_KEPT)
     return key_of(None if row is None else (row["day"], row["key"]))
+
+
+async def _write_unlisted(connection: Connection, run: Run, regions: Collection[int]) -> None:
+    """Record region codes that no list has yet, once each: an alarm until the operator's file has them."""
+    if regions:
+        await connection.execute(
+            "insert into charging.unlisted_region (region, batch) select r, $2 from unnest($1::int[]) r"
+            " on conflict do nothing",
+            sorted(set(regions)),
+            run.next_batch(),
+        )
 
 
 async def _write_pauses(connection: Connection, overruns: Sequence[Overrun]) -> None:

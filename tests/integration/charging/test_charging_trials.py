@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from services.charging.api.dry_run_routes import MOST_BYTES, make_dry_run_router
 from services.charging.ingest.batch_reader import EventReader
 from services.charging.queries.dry_run import DryRun
-from shared.adapters.files.regions import known_regions
+from shared.adapters.files.regions import DELIVERED, known_regions, load_regions
 from shared.contracts.manifests import PremiumsCharged
 from shared.domain.money import Amount, yuan
 from tests.generators.corpus_files import NOON_MS, read_corpus
@@ -33,7 +33,7 @@ TABLES = """select relname from pg_class where relnamespace = 'charging'::regnam
 
 async def trials_of(house: House) -> DryRun:
     ids = {row["uscc"]: row["id"] for row in await house.pool.fetch("select uscc, id from charging.enterprise")}
-    return DryRun(house.pool, lambda: EventReader(house.scheme, known_regions(), ids, LIMITS))
+    return DryRun(house.pool, lambda: EventReader(house.scheme, known_regions(), ids, LIMITS), load_regions(DELIVERED))
 
 
 async def tried(trials: DryRun, sent: Sent) -> tuple[str, str]:

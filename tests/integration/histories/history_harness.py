@@ -239,7 +239,7 @@ class Play(Money):
             same("the settlement", reported_sums(manifest.totals), model_sums(expected))
 
     async def _manifest(self, run: str, number: int) -> PremiumsCharged:
-        payload = await ProgressQueries(self.pool, CHARGING).manifest(run, number)
+        payload = await ProgressQueries(self.pool, CHARGING, known_regions()).manifest(run, number)
         assert payload is not None, f"{run}/{number}"
         return msgspec.json.decode(payload, type=PremiumsCharged)
 
@@ -260,7 +260,7 @@ class Play(Money):
 
     async def do_fill(self) -> None:
         """Fetch every manifest that a later one waits for."""
-        transport = Manifests(ProgressQueries(self.pool, CHARGING))
+        transport = Manifests(ProgressQueries(self.pool, CHARGING, known_regions()))
         async with httpx.AsyncClient(transport=transport, base_url="http://charging") as client:
             while await fill_gaps(self.ledger, AUTHORS, client):
                 continue  # a pass fills the first gap of each run

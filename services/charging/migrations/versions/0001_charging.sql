@@ -374,6 +374,18 @@ comment on column charging.conflict.sealed_on is 'The day whose key seals it.';
 comment on column charging.conflict.series is 'Series of order numbers; null where the event has none.';
 comment on column charging.conflict.sequence is 'Number in the series; null where the event has none.';
 
+create table charging.unlisted_region (
+    region     integer primary key check (region between 0 and 999999),
+    batch      bigint not null,
+    first_seen timestamptz not null default now()
+);
+comment on table charging.unlisted_region is
+    'Region codes of orders that the operator''s file of regions did not have: charged by their province, and an alarm
+     until the file has them.';
+comment on column charging.unlisted_region.region is 'The code, six digits.';
+comment on column charging.unlisted_region.batch is 'Batch of the first order with it.';
+comment on column charging.unlisted_region.first_seen is 'When that batch was written.';
+
 create table charging.kept_key (
     day date primary key,
     key bytea,
@@ -979,7 +991,7 @@ declare t text;
 begin
     foreach t in array array[
         'decision', 'deployment', 'enterprise', 'run', 'manifest', 'batch_day', 'moved_on', 'pause', 'parked', 'resent',
-        'conflict', 'declaration', 'accounted_day', 'number_range', 'judged_day', 'number_gap',
+        'conflict', 'unlisted_region', 'declaration', 'accounted_day', 'number_range', 'judged_day', 'number_gap',
         'assessment', 'day_count', 'day_settlement', 'participant', 'resend', 'adjustment_proposal',
         'adjustment_consent', 'archive', 'archived_nodes', 'refused_message', 'refused_review']
     loop
