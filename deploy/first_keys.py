@@ -5,6 +5,7 @@ be run again. Portal users and API clients have separate accounts and keys: `dan
 """
 
 import os
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from shared.domain.evidence.signed_note import COSIGNATURE, ED25519
 from shared.runtime.access import sha256_hex
 from shared.runtime.clock import now
 from shared.runtime.deployments import load_deployments
+from shared.runtime.secret_file import find_secret
 from shared.runtime.settings import Settings
 
 METER: Final = "demo-meter"
@@ -105,9 +107,12 @@ def write_readers(file: Path, key: str, scope: str) -> None:
 
 
 if __name__ == "__main__":
+    operator_key = find_secret("DANBAO_OPERATOR_KEY")
+    if operator_key is None:
+        sys.exit("DANBAO_OPERATOR_KEY_FILE is not set")
     main(
         Path(os.environ.get("DANBAO_KEYS", KEYS)),
-        os.environ["DANBAO_OPERATOR_KEY"],
+        operator_key,
         os.environ["DANBAO_PUBLIC_URL"],
         os.environ["KAFKA_PUBLISHED"],
     )

@@ -4,7 +4,7 @@ I1 to I8 as far as rows can show them. The national platform's database is read 
 more than reporting knows of, never less.
 """
 
-import os
+import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -65,12 +65,15 @@ def sources_from(settings: CommandSettings) -> Sources:
     Raises Refused where that is not all of them: what some databases hold is not what the books say.
     """
     names = load_deployments(settings).names
-    charging = dict(part.partition("=")[::2] for part in os.environ.get(CHARGING_DATABASES, "").split())
+    parts = settings.audit_charging_databases.get_secret_value().split()
+    if not all(re.match(r"[\w-]+=", part) for part in parts):
+        raise Refused(f"{CHARGING_DATABASES} is not name=URL of each deployment, separated by spaces")
+    charging = dict(part.partition("=")[::2] for part in parts)
     if charging.keys() != (names if len(names) > 1 else set()):
         raise Refused(f"{CHARGING_DATABASES} names {_listed(charging)}; the deployments are {_listed(names)}")
     return Sources(
-        os.environ.get("DANBAO_AUDIT_DATABASE") or settings.database.get_secret_value(),
-        os.environ.get("DANBAO_AUDIT_PLATFORM_DATABASE") or settings.platform_database.get_secret_value(),
+        (settings.audit_database or settings.database).get_secret_value(),
+        (settings.audit_platform_database or settings.platform_database).get_secret_value(),
         tuple(settings.scheme),
         settings.vkeys,
         settings.archive,

@@ -15,6 +15,14 @@ class CommandSettings(Settings):
         SecretStr("postgresql://danbao@127.0.0.1:5432/national_platform"),
         description="administrator's URL of the national platform's database (migrate and up)",
     )
+    audit_database: SecretStr = Field(SecretStr(""), description="URL that `danbao audit` reads; `database` without it")
+    audit_platform_database: SecretStr = Field(SecretStr(""), description="the same; `platform_database` without it")
+    audit_charging_databases: SecretStr = Field(
+        SecretStr(""), description="of several charging deployments, `name=URL` of each, separated by spaces"
+    )
+    role_passwords: Path | None = Field(
+        None, description="folder of password files, one for each role, named after it (migrate)"
+    )
     reporting_url: str = "http://127.0.0.1:8103"
     reporting_key: SecretStr = Field(SecretStr(""), description="key this process shows reporting")
     person_key: Path | None = Field(

@@ -1,10 +1,11 @@
 """Settings that several processes read, from the environment with the prefix `DANBAO_`; each service adds its own.
 
 Each limit has a name here and a consequence in its description. Durations are seconds, sizes bytes. A secret (a setting
-of type `SecretStr`) may be in a file instead, which `DANBAO_<NAME>_FILE` names.
+of type `SecretStr`) is in a file that `DANBAO_<NAME>_FILE` names; shared/runtime/secret_file.py has the rule.
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,8 +13,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from shared.domain.errors import Refused
-from shared.runtime.secret_file import read_secret
+from shared.runtime.secret_file import find_secret
 
 HOUSE = Path(__file__).resolve().parents[2]
 
@@ -114,7 +114,7 @@ class Settings(BaseSettings):
         "SCRAM-SHA-512", description="how SASL proves who logs in"
     )
     kafka_user: str = Field("", description="who logs in (SCRAM, PLAIN)")
-    kafka_password_file: Path | None = Field(None, description="file with the password, one line (SCRAM, PLAIN)")
+    kafka_password: SecretStr = Field(SecretStr(""), description="its password (SCRAM, PLAIN)")
     kafka_token_command: str = Field(
         "", description="program with arguments, no shell, whose first line is a token (OAUTHBEARER)"
     )
@@ -173,8 +173,8 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's names
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments first, then the environment, then the files that the environment names."""
-        return init_settings, env_settings, _SecretFiles(settings_cls)
+        """Arguments first, then secrets and the files that the environment names for them, then the environment."""
+        return init_settings, _Secrets(settings_cls), env_settings
 
     @field_validator("scheme", mode="before")
     @classmethod
@@ -187,20 +187,20 @@ def split_paths(value: object) -> object:
     return [Path(part) for part in value.split(":") if part] if isinstance(value, str) else value
 
 
-class _SecretFiles(PydanticBaseSettingsSource):
+def find_secrets(kind: type[BaseSettings], variables: Mapping[str, str]) -> dict[str, str]:
+    """Every secret of these settings for which there is a file or a variable, by the name of its setting."""
+    names = (name for name, field in kind.model_fields.items() if field.annotation is SecretStr)
+    secrets = {name: find_secret(f"DANBAO_{name.upper()}", variables) for name in names}
+    return {name: secret for name, secret in secrets.items() if secret is not None}
+
+
+class _Secrets(PydanticBaseSettingsSource):
     """Secrets in files: what `docker inspect` and /proc do not show."""
 
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[str | None, str, bool]:
-        """The one line of the file; raises Refused when it cannot be read, is none, or is not alone."""
-        variable = f"DANBAO_{field_name.upper()}"
-        file = os.environ.get(f"{variable}_FILE")
-        if field.annotation is not SecretStr or file is None:
-            return None, field_name, False
-        if variable in os.environ:
-            raise Refused(f"{variable} and {variable}_FILE are both set: set one of them")
-        return read_secret(f"{variable}_FILE", Path(file)), field_name, False
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[None, str, bool]:  # noqa: ARG002 - pydantic's
+        """Nothing: all secrets are found at once."""
+        return None, field_name, False
 
     def __call__(self) -> dict[str, str]:
-        """Every secret that has a file."""
-        files = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
-        return {name: value for name, value in files.items() if value is not None}
+        """Every secret that there is."""
+        return find_secrets(self.settings_cls, os.environ)

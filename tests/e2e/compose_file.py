@@ -15,10 +15,11 @@ from tests.tidy.source import ROOT
 
 REFERENCE: Final = re.compile(r"\$(?:\$|\{(?P<name>[A-Z0-9_]+)(?:(?P<how>:-|:\?)(?P<rest>[^}]*))?\})")
 KEYS: Final = "/keys/"
+SECRETS: Final = "/run/secrets"
 
 
 def fill_env(folder: Path) -> dict[str, str]:
-    """What `make env` writes into `.env`, in another folder."""
+    """What `make env` writes into `.env`, in another folder; it has the secrets' files, too."""
     (folder / ".env.example").write_text((ROOT / ".env.example").read_text())
     assert new_env.main(folder) == 0
     lines = (folder / ".env").read_text().splitlines()
@@ -66,19 +67,22 @@ def in_order(services: Mapping[str, Any], names: set[str]) -> Iterator[str]:
 class Outside:
     """How a container's command and environment are said outside of one.
 
-    `hosts` maps `name:port` inside to the same outside, `keys` is the folder used for the key volumes.
+    `hosts` maps `name:port` inside to the same outside, `keys` is the folder used for the key volumes, `secrets` has
+    the secrets' files.
     """
 
     services: Mapping[str, Any]
     hosts: Mapping[str, str]
     keys: Path
+    secrets: Path
     extra: Mapping[str, str | None] = field(default_factory=dict)
     """Variables that are otherwise; those that are None are not set."""
 
     def environment(self, name: str) -> dict[str, str]:
-        """All that the process sees; a path under /keys that no volume of the service holds fails the test."""
+        """All that the process sees; a path under /keys or a secret that the service does not mount fails the test."""
         service = self.services[name]
         mounted = {volume.split(":")[1] for volume in service.get("volumes", [])}
+        mounted |= {f"{SECRETS}/{secret}" for secret in service.get("secrets", [])}
         theirs = service.get("environment", {}).items()
         values = {key: self._translated(str(value), mounted) for key, value in theirs if value is not None}
         if "DANBAO_PORT" in values:
@@ -96,6 +100,10 @@ class Outside:
         if value.startswith(KEYS):
             assert mounted & {value, str(Path(value).parent)}, f"{value} lies in no volume of the service"
             return value.replace(KEYS, f"{self.keys}/")
+        if value.startswith(f"{SECRETS}/"):
+            assert value in mounted, f"{value} is no secret of the service"
+        if value.startswith(SECRETS):
+            return value.replace(SECRETS, str(self.secrets))
         for inside, outside in self.hosts.items():
             value = re.sub(rf"(?<![\w-]){re.escape(inside)}\b", outside, value)
         return value.replace("/app/", f"{ROOT}/")

@@ -39,8 +39,8 @@ def compose_broker(files: Path, published: str, cluster_id: str, folder: Path) -
         text = text.replace(there, here)
     properties = folder / "server.properties"
     properties.write_bytes(text.encode("ascii", "backslashreplace"))  # Java reads it as Latin-1, with such escapes
-    users = (files / "users").read_text().split()
-    formatting = ["format", "--ignore-formatted", "--cluster-id", cluster_id, "--config", str(properties), *users]
+    users = f"@{files / 'users'}"
+    formatting = ["format", "--ignore-formatted", "--cluster-id", cluster_id, "--config", str(properties), users]
     done = subprocess.run(
         [*java_command("kafka.tools.StorageTool"), *formatting], capture_output=True, text=True, check=False
     )

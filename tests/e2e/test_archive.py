@@ -13,7 +13,8 @@ import pytest
 from services.archive.archive import Archive
 from services.audit.run import audit_all
 from services.demo.demo import audit_sources
-from services.demo.running.migrate import ARCHIVIST, password_variable, read_env_file
+from services.demo.running.migrate import ARCHIVIST
+from services.demo.running.system import ROLES
 from shared.adapters.postgres.pool import with_login
 from shared.domain.errors import Refused
 from shared.runtime.exits import CommandFailed
@@ -35,9 +36,9 @@ PROOFS = """
 @asynccontextmanager
 async def open_archive(month: Month, folder: Path, after_days: int = AFTER_DAYS) -> AsyncIterator[Archive]:
     """The archive as its own login, which is no superuser and owns nothing else, reaches it."""
-    passwords = read_env_file(month.system.directory / "roles.env")
+    password = (month.system.directory / ROLES / ARCHIVIST).read_text().strip()
     administrator = month.system.settings.database.get_secret_value()
-    url = with_login(administrator, ARCHIVIST, passwords[password_variable(ARCHIVIST)])
+    url = with_login(administrator, ARCHIVIST, password)
     connection = await asyncpg.connect(url)
     try:
         yield Archive(url, connection, folder, after_days, workers=2, leaves=400)

@@ -58,7 +58,6 @@ class Running:
     """The services of the compose file as processes of this machine, all of them healthy."""
 
     outside: Outside
-    given: Mapping[str, str]
     children: Mapping[str, Child]
     producer: Client
     """What the enterprise's own client is made with."""
@@ -90,11 +89,13 @@ def running(broker: Broker, folder: Path) -> Iterator[Running]:
         hosts = {"kafka:9092": broker.bootstrap}
         is_open = isinstance(broker, EmbeddedBroker)
         for name in sorted(DATABASES, key=len, reverse=True):
-            hosts[f"{name}:5432"] = stack.enter_context(database_server(services[name]["environment"]))
+            hosts[f"{name}:5432"] = stack.enter_context(
+                database_server(services[name]["environment"], folder / "secrets")
+            )
         hosts |= {f"{name}:{services[name]['environment']['DANBAO_PORT']}": free_address() for name in OURS}
         # The embedded broker needs what `danbao up` gives to a service on it, and knows no identities.
         extra: dict[str, str | None] = {**EMBEDDED_KAFKA, **WITHOUT_IDENTITIES} if is_open else {}
-        outside = Outside(services, hosts, keys, extra)
+        outside = Outside(services, hosts, keys, folder / "secrets", extra)
         children: dict[str, Child] = {}
         producer = client_of(broker)
         for name in in_order(services, JOBS | OURS):
@@ -112,14 +113,14 @@ def running(broker: Broker, folder: Path) -> Iterator[Running]:
                 stack.callback(children[name].stop)
         for name, child in children.items():
             wait_until_healthy(outside, name, child)
-        yield Running(outside, given, children, producer)
+        yield Running(outside, children, producer)
 
 
 @contextmanager
-def database_server(environment: Mapping[str, str]) -> Iterator[str]:
+def database_server(environment: Mapping[str, str], secrets_folder: Path) -> Iterator[str]:
     """A server with the owner, password and database that the image of PostgreSQL makes of these variables."""
     server = EmbeddedPostgres()
-    server.password = environment["POSTGRES_PASSWORD"]
+    server.password = (secrets_folder / Path(environment["POSTGRES_PASSWORD_FILE"]).name).read_text().strip()
     with server:
         server.create_database(environment["POSTGRES_DB"])
         assert f"/{environment['POSTGRES_DB']}" in server.url(environment["POSTGRES_DB"], environment["POSTGRES_USER"])
@@ -192,7 +193,7 @@ async def send(client: Client, order_id: str, payload: bytes) -> None:
 
 async def get_json(system: Running, service: str, path: str) -> Any:
     """A GET with the operator's key, which the key job has put on both lists."""
-    headers = {"Authorization": f"Bearer {system.given['DANBAO_OPERATOR_KEY']}"}
+    headers = {"Authorization": f"Bearer {(system.outside.secrets / 'operator_key').read_text().strip()}"}
     async with httpx.AsyncClient(base_url=system.address(service), headers=headers, trust_env=False) as client:
         answer = await client.get(path)
         return answer.raise_for_status().json()

@@ -65,7 +65,7 @@ def wait_for_close(demo: subprocess.Popen[str], folder: Path, day: int) -> None:
     """Wait until the demo has closed that day of the month; fail with its words when it has ended before."""
     known = read_env_file(folder / ENV_FILE)
     wanted = OCTOBER.first_day.replace(day=day).isoformat()
-    headers = {"Authorization": f"Bearer {known['DANBAO_LEDGER_KEY']}"}
+    headers = {"Authorization": f"Bearer {Path(known['DANBAO_LEDGER_KEY_FILE']).read_text().strip()}"}
 
     def is_closed() -> bool:
         assert demo.poll() is None, demo.communicate()[1]

@@ -24,8 +24,8 @@ from services.demo.generator.month import Wanted, generate
 from services.demo.generator.records import Record
 from services.demo.progress import Silent
 from services.demo.running.apis import Api, Apis, open_apis
-from services.demo.running.migrate import HISTORIES, given_passwords
-from services.demo.running.system import System, running_system, service_environment
+from services.demo.running.migrate import HISTORIES, read_passwords
+from services.demo.running.system import ROLES, System, running_system, service_environment, settings_of
 from shared.adapters.files.scheme import load_scheme
 from shared.adapters.postgres.migrations import migrate
 from shared.adapters.postgres.ownership import AUDITOR
@@ -117,7 +117,7 @@ async def two_deployments(folder: Path) -> AsyncIterator[tuple[System, West, Api
 
 
 async def migrated_west(system: System, database: str, url: str) -> West:
-    passwords, _ = given_passwords(system.directory / "roles.env")
+    passwords, _ = read_passwords(system.directory / ROLES)
     charging = HISTORIES[0]
     roles = {role: passwords[role] for role in (charging.role, AUDITOR)}
     await migrate(database, charging.schema, charging.scripts, roles)
@@ -207,17 +207,13 @@ async def on_one(folder: Path) -> list[list[tuple[Any, ...]]]:
         return await read(system.variables["DANBAO_AUDIT_DATABASE"], _REPORTS, _CLOSED)
 
 
-def audit_sources(system: System, west: West, monkeypatch: pytest.MonkeyPatch) -> Sources:
-    """As `danbao audit` has them from the environment; it refuses while a deployment is missing."""
+def audit_sources(system: System, west: West) -> Sources:
+    """As `danbao audit` has them; it refuses while a deployment is missing."""
     first = system.variables["DANBAO_AUDIT_DATABASE"]
-    monkeypatch.setenv("DANBAO_AUDIT_DATABASE", first)
-    monkeypatch.setenv("DANBAO_AUDIT_PLATFORM_DATABASE", system.variables["DANBAO_AUDIT_PLATFORM_DATABASE"])
     for databases in ("", f"charging={first}", f"charging={first} west={west.audited} east={west.audited}"):
-        monkeypatch.setenv(CHARGING_DATABASES, databases)
         with pytest.raises(Refused, match="the deployments are charging, west"):
-            sources_from(system.settings)
-    monkeypatch.setenv(CHARGING_DATABASES, f"charging={first} west={west.audited}")
-    return sources_from(system.settings)
+            sources_from(settings_of(system.variables | {CHARGING_DATABASES: databases}))
+    return sources_from(settings_of(system.variables | {CHARGING_DATABASES: f"charging={first} west={west.audited}"}))
 
 
 async def check_audit(sources: Sources, west: West) -> None:
@@ -237,14 +233,14 @@ async def check_audit(sources: Sources, west: West) -> None:
 
 
 async def test_two_deployments_report_what_one_reports(
-    own_parts: None, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    own_parts: None, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     one, closed = await on_one(tmp_path_factory.mktemp("one"))
     async with two_deployments(tmp_path_factory.mktemp("two")) as (system, west, apis):
         await system.supervisor.guard(play(system, apis, west))
         two, days, answers = await read(system.variables["DANBAO_AUDIT_DATABASE"], _REPORTS, _CLOSED, _ANSWERS)
         status = await apis.ledger.get("/v1/status")
-        await check_audit(audit_sources(system, west, monkeypatch), west)
+        await check_audit(audit_sources(system, west), west)
     assert {deployment for deployment, _ in answers} == {"charging", "west"}
     apart, reported = of_provinces(workers for _, workers in answers), of_provinces(day[4] for day in days)
     assert apart > reported > 0, "nobody rode for both"

@@ -9,6 +9,7 @@ import yaml
 
 from deploy import new_env
 from deploy.embedded.postgres import CONFIGURATION
+from services.demo.running.migrate import HISTORIES
 from shared.contracts.topic_rights import SERVICES as SERVICES_OF_KAFKA
 from shared.contracts.topic_rights import SUPER_USERS
 from tests.tidy.source import ROOT
@@ -88,20 +89,50 @@ def test_a_strangers_image_can_be_held_to_a_digest(name: str) -> None:
     assert re.fullmatch(r"[a-z/]+:\$\{[A-Z]+_VERSION:-[0-9a-z.-]+\}\$\{[A-Z]+_DIGEST:-\}", SERVICES[name]["image"])
 
 
-def test_no_secret_is_in_the_file() -> None:
-    secret = re.compile(r"PASSWORD|_KEY$")
-    secrets = {
-        f"{name} {variable}"
-        for name, service in SERVICES.items()
-        for variable, value in service.get("environment", {}).items()
-        if secret.search(variable) and not str(value).startswith(("${", "/keys/"))
-    }
-    assert secrets == set()
-    assert re.findall(r"postgresql://\w+:(?!\$\{)", COMPOSE.read_text()) == []
+def variables() -> list[tuple[str, str, str]]:
+    """Service, variable and value of every variable of the file."""
+    services = SERVICES.items()
+    return [(name, key, str(value)) for name, one in services for key, value in (one.get("environment") or {}).items()]
+
+
+def test_no_secret_is_in_a_variable() -> None:
+    """Every secret is a file: what a variable holds is in `docker inspect` and in /proc."""
+    secret = re.compile(r"PASSWORD|SECRET|_KEY(_FILE)?$")
+    assert [
+        one for one in variables() if secret.search(one[1]) and not re.match(r"(\$\{\w+:-)?/(keys|run/secrets)", one[2])
+    ] == []
+    assert re.findall(r"://[^/@\s]*:[^/@\s]*@", re.sub(r"\$\{[^}]*\}", "", COMPOSE.read_text())) == []
+    given = {name for name, how in REFERENCE.findall(COMPOSE.read_text())}
+    assert {name for name in given if re.search(r"PASSWORD|_KEY$", name)} <= {
+        "DANBAO_CHARGING_AUTHOR_KEY", "DANBAO_LEDGER_AUTHOR_KEY", "DANBAO_PERSON_KEY",  # paths
+    }  # fmt: skip
+
+
+def test_each_secret_has_a_file_and_who_reads_it() -> None:
+    declared = yaml.safe_load(COMPOSE.read_text())["secrets"]
+    assert set(declared) == set(new_env.SECRETS)
+    assert {one["file"] for one in declared.values()} == {f"${{DANBAO_SECRETS:-./secrets}}/{name}" for name in declared}
+    mounted = {secret for service in SERVICES.values() for secret in service.get("secrets", ())}
+    assert mounted == set(declared)
+    roles = [role for history in HISTORIES for role in (*history.logins, *history.second_logins)]
+    assert set(roles) | {"postgres", "platform_postgres"} == set(SERVICES["migrate"]["secrets"])
+
+
+def test_who_is_given_a_secret_mounts_it_and_nobody_mounts_another() -> None:
+    """A login may be either of two: `${LEDGER_DATABASE_LOGIN:-danbao_ledger}` names the first one."""
+    reading: dict[str, set[str]] = {}
+    for name, _, value in variables():
+        if value.startswith("/run/secrets/"):
+            login = re.sub(r"\$\{\w+:-(\w+)\}", r"\1", value.removeprefix("/run/secrets/"))
+            reading.setdefault(name, set()).update({login, f"{login}_2"} if "$" in value else {login})
+    mounted = {name: set(one["secrets"]) for name, one in SERVICES.items() if "secrets" in one}
+    reading["migrate"] = mounted["migrate"]
+    assert mounted == reading
 
 
 def test_only_who_changes_tables_knows_the_owners_passwords() -> None:
-    knowing = {name for name, service in SERVICES.items() if "POSTGRES_PASSWORD" in str(service.get("environment"))}
+    owners = {"postgres", "platform_postgres"}
+    knowing = {name for name, service in SERVICES.items() if owners & set(service.get("secrets", ()))}
     assert knowing == {"postgres", "platform-postgres", "migrate"}
 
 
@@ -149,10 +180,20 @@ def test_make_env_gives_all_that_is_asked_for(tmp_path: Path, capsys: pytest.Cap
     text = (tmp_path / ".env").read_text()
     given = dict(line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#"))
     required = {name for name, how in REFERENCE.findall(COMPOSE.read_text()) if how == ":?"}
-    assert required <= given.keys()
-    assert all(re.fullmatch(r"[A-Za-z0-9_-]{12,}", given[name]) for name in required)
+    assert required == {"KAFKA_CLUSTER_ID"}
+    assert re.fullmatch(r"[A-Za-z0-9_-]{22}", given["KAFKA_CLUSTER_ID"])
     assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
+    secrets = {file.name: file.read_text() for file in (tmp_path / "secrets").iterdir()}
+    assert secrets.keys() == set(new_env.SECRETS)
+    assert len(set(secrets.values())) == len(secrets)
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]{32}\n", secret) for secret in secrets.values())
+    assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700
+    assert not [name for name, secret in secrets.items() if secret.strip() in text + capsys.readouterr().out]
     assert new_env.main(tmp_path) == 1
+    (tmp_path / "secrets" / "danbao_ledger_2").unlink()
+    assert new_env.main(tmp_path) == 0
+    again = {file.name: file.read_text() for file in (tmp_path / "secrets").iterdir()}
+    assert {name for name in secrets if secrets[name] != again[name]} == {"danbao_ledger_2"}
     assert (tmp_path / ".env").read_text() == text
 
 

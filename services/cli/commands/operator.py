@@ -152,22 +152,23 @@ def audit(state: State = None, as_json: Json = False) -> int:
 
 
 def migrate(
-    roles: Annotated[
-        Path, typer.Option(help="File of the roles' passwords: read when there, and written with what is new.")
-    ] = Path("var/roles.env"),
+    passwords: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the roles' passwords, a file each; what is missing is made.", show_default=False),
+    ] = None,
 ) -> int:
-    """As administrator, make every schema and each login (passwords: DANBAO_ROLE_PASSWORD_<ROLE>, or new)."""
+    """As administrator, make every schema and each login (passwords: files in DANBAO_ROLE_PASSWORDS, or new)."""
     from services.demo.running.event_loop import run_work
-    from services.demo.running.migrate import given_passwords, migrate_all, password_variable, write_env_file
+    from services.demo.running.migrate import migrate_all, read_passwords
     from services.demo.running.state import require_database, settings_from
 
     settings = settings_from(None)
     require_database(settings)
-    passwords, new = given_passwords(roles)
-    run_work(migrate_all(settings, passwords))
+    folder = passwords or settings.role_passwords or Path("var/roles")
+    known, new = read_passwords(folder)
+    run_work(migrate_all(settings, known))
     if new:
-        write_env_file(roles, {password_variable(role): password for role, password in passwords.items()})
-        print(f"new passwords of {', '.join(new)} are in {roles}")
+        print(f"new passwords of {', '.join(new)} are in {folder}")
     print("every schema is at its newest version")
     return Exit.OK
 

@@ -1,24 +1,24 @@
 """Read the scheme key and identity documents for `danbao token`; documents are never printed or logged."""
 
 import getpass
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
 from shared.domain.errors import Refused
+from shared.runtime.secret_file import find_secret
 
 KEY_VARIABLE = "DANBAO_SCHEME_KEY"
 
 
 def read_scheme_key(file: Path | None) -> bytes:
-    """Read the key's bytes, without a line end; raises Refused when neither file nor environment holds one."""
+    """Read the key's bytes, without a line end; raises Refused when there is none."""
     if file is not None:
         try:
             return file.read_bytes().rstrip(b"\r\n")
         except OSError as error:
             raise Refused(f"{file}: the scheme key cannot be read: {error.strerror}") from error
-    if key := os.environ.get(KEY_VARIABLE):
+    if key := find_secret(KEY_VARIABLE):
         return key.encode()
     raise Refused(f"no scheme key: name a file with --key-file, or set {KEY_VARIABLE}")
 

@@ -10,6 +10,7 @@ from typing import Final
 from shared.adapters.postgres.ownership import AUDITOR, PORTAL, SECOND
 from shared.domain.errors import Refused
 from shared.runtime.command_settings import CommandSettings
+from shared.runtime.secret_file import read_secret
 from shared.runtime.settings import HOUSE
 
 ARCHIVIST: Final = "danbao_archivist"
@@ -65,32 +66,32 @@ async def migrate_all(settings: CommandSettings, passwords: Mapping[str, str]) -
         await migrate(administrator.get_secret_value(), history.schema, history.scripts, roles)
 
 
-def new_passwords() -> dict[str, str]:
-    """Make a random password for each role."""
-    return {role: secrets.token_urlsafe(24) for role in ROLES}
+def read_passwords(folder: Path) -> tuple[dict[str, str], list[str]]:
+    """Read the passwords of this folder, one file for each role, and make those of first logins that are missing.
 
-
-def password_variable(role: str) -> str:
-    """Return the environment variable of a role's password."""
-    return f"DANBAO_ROLE_PASSWORD_{role.upper()}"
-
-
-def given_passwords(file: Path) -> tuple[dict[str, str], list[str]]:
-    """Return passwords from the environment, else from the file of an earlier run, else new ones.
-
-    Returns them and the roles whose passwords are new. Raises Refused for one that is too short.
+    Returns them and the roles whose passwords are new. A second login has a password as long as it has a file. Raises
+    Refused for one that is too short.
     """
-    earlier = read_env_file(file) if file.exists() else {}
-    made, passwords = new_passwords(), {}
+    passwords, new = {}, []
     for role in (*ROLES, *(login for history in HISTORIES for login in history.second_logins)):
-        name = password_variable(role)
-        password = os.environ.get(name) or earlier.get(name) or made.get(role)
-        if password is None:
-            continue
-        if len(password) < SHORTEST_PASSWORD:
-            raise Refused(f"{name}: a password has at least {SHORTEST_PASSWORD} characters")
-        passwords[role] = password
-    return passwords, [role for role in ROLES if passwords[role] == made[role]]
+        file = folder / role
+        if not file.exists():
+            if role not in ROLES:
+                continue
+            write_secret(file, secrets.token_urlsafe(24))
+            new.append(role)
+        passwords[role] = read_secret("DANBAO_ROLE_PASSWORDS", file)
+        if len(passwords[role]) < SHORTEST_PASSWORD:
+            raise Refused(f"{file}: a password has at least {SHORTEST_PASSWORD} characters")
+    return passwords, new
+
+
+def write_secret(file: Path, secret: str) -> None:
+    """Write a secret's file, which its owner alone can read from its first byte on."""
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        stream.write(f"{secret}\n")
 
 
 def write_env_file(file: Path, values: Mapping[str, str]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from services.demo.running.migrate import read_env_file
 from shared.domain.errors import Refused
 from shared.runtime.command_settings import CommandSettings
+from shared.runtime.secret_file import ENDINGS, find_secret
 
 ENV_FILE = "danbao.env"
 
@@ -16,7 +17,11 @@ def settings_from(state: Path | None) -> CommandSettings:
         file = state / ENV_FILE
         if not file.exists():
             raise Refused(f"{file} does not exist: is `danbao up --state {state}` running?")
-        os.environ.update(read_env_file(file))
+        theirs = read_env_file(file)
+        for name in {name.removesuffix("_FILE") for name in theirs}:
+            for ending in ("", *ENDINGS):
+                os.environ.pop(name + ending, None)
+        os.environ.update(theirs)
     return CommandSettings()
 
 
@@ -25,6 +30,6 @@ def require_database(settings: CommandSettings, *instead: str) -> None:
 
     The default of a service, a server on this machine, would only be waited for.
     """
-    if "database" not in settings.model_fields_set and not any(map(os.environ.get, instead)):
+    if "database" not in settings.model_fields_set and not any(map(find_secret, instead)):
         variables = " or ".join((*instead, "DANBAO_DATABASE"))
         raise Refused(f"no database: name the directory with --state, or set {variables}")

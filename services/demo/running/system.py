@@ -27,7 +27,7 @@ from deploy.first_keys import (
 )
 from deploy.service_keys import key_file, key_settings, make_service_keys
 from services.demo.running.apis import Api, Apis, open_apis
-from services.demo.running.migrate import HISTORIES, given_passwords, migrate_all, write_env_file
+from services.demo.running.migrate import HISTORIES, migrate_all, read_passwords, write_env_file, write_secret
 from services.demo.running.state import ENV_FILE
 from services.demo.running.supervisor import Supervisor
 from shared.adapters.crypto.signing import AuthorSigner, make_key_pair
@@ -46,13 +46,16 @@ from shared.runtime.callers import OPERATOR, Direction, callees_of
 from shared.runtime.command_settings import CommandSettings
 from shared.runtime.deployments import load_deployments
 from shared.runtime.exits import CommandFailed, Unavailable
+from shared.runtime.secret_file import ENDINGS, find_secret
 from shared.runtime.service import S
-from shared.runtime.settings import HOUSE
+from shared.runtime.settings import HOUSE, find_secrets
 
 DEMO_SCHEME: Final = f"{HOUSE / 'deploy' / 'tariffs'}:{HOUSE / 'deploy' / 'demo'}"
 READY_SECONDS: Final = 60.0
 AUTHORS: Final = "authors"
 """Folder of the state directory with the private keys of authors."""
+ROLES: Final = "roles"
+"""Folder of the state directory with the passwords of the databases' roles."""
 EMBEDDED_KAFKA: Final = {
     # A join waits half the session time-out on the embedded broker (docs/decisions); idempotent producers fail on it.
     "DANBAO_KAFKA_SESSION_TIMEOUT_MS": "2000",
@@ -63,13 +66,18 @@ EMBEDDED_KAFKA: Final = {
 OPERATORS_KEYS: Final = {f"DANBAO_{callee.upper()}_KEY": Direction(OPERATOR, callee) for callee in callees_of(OPERATOR)}
 """Environment names of the operator's keys, by the service that each opens."""
 SECRETS: Final = (
-    "DANBAO_PERSON_KEY",
     "DANBAO_DATABASE",
     "DANBAO_PORTAL_DATABASE",
     "DANBAO_PLATFORM_DATABASE",
+    "DANBAO_AUDIT_DATABASE",
+    "DANBAO_AUDIT_PLATFORM_DATABASE",
     "DANBAO_PLATFORM_KEY",
+    "DANBAO_OPERATOR_KEY",
     *OPERATORS_KEYS,
 )
+"""Variables that are in no process's environment: each is in a file that it reads."""
+PRIVATE: Final = {name + ending for name in SECRETS for ending in ("", *ENDINGS)} | {"DANBAO_PERSON_KEY"}
+"""Variables of the operator that no service gets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,21 +116,19 @@ async def running_system(wishes: Wishes) -> AsyncIterator[System]:
         settings = settings_of(variables)
         variables["DANBAO_PERSON_KEY"] = _make_authors(wishes.directory, settings)
         settings = settings_of(variables)
-        passwords, _ = given_passwords(wishes.directory / "roles.env")
-        write_env_file(
-            wishes.directory / "roles.env", {f"DANBAO_ROLE_PASSWORD_{k.upper()}": v for k, v in passwords.items()}
-        )
+        passwords, _ = read_passwords(wishes.directory / ROLES)
         await migrate_all(settings, passwords)
         await ensure_topics(settings, topics_of(settings, scheme))
         supervisor = Supervisor(wishes.directory, embedded.check if embedded else lambda: None)
         try:
             for history in HISTORIES:
-                supervisor.start(history.service, service_environment(history.service, variables, passwords))
+                environment = service_environment(history.service, variables, passwords)
+                supervisor.start(history.service, in_files(wishes.directory / "secrets" / history.service, environment))
             variables["DANBAO_AUDIT_DATABASE"] = _login(variables["DANBAO_DATABASE"], AUDITOR, passwords)
             variables["DANBAO_AUDIT_PLATFORM_DATABASE"] = _login(
                 variables["DANBAO_PLATFORM_DATABASE"], AUDITOR, passwords
             )
-            write_env_file(wishes.directory / ENV_FILE, variables)
+            write_env_file(wishes.directory / ENV_FILE, in_files(wishes.directory / "secrets" / OPERATOR, variables))
             supervisor.watch()
             async with open_apis(settings) as apis:
                 await supervisor.guard(_all_ready(apis))
@@ -139,13 +145,19 @@ def settings_of(variables: Mapping[str, str]) -> CommandSettings:
 
 def read_settings(kind: type[S], variables: Mapping[str, str]) -> S:
     """Return the settings of a process with these variables."""
-    return kind(
-        **{
-            name.removeprefix("DANBAO_").lower(): value  # type: ignore[arg-type]
-            for name, value in variables.items()
-            if name.removeprefix("DANBAO_").lower() in kind.model_fields
-        }
-    )
+    named = {name.removeprefix("DANBAO_").lower(): value for name, value in variables.items()}
+    given = {name: value for name, value in named.items() if name in kind.model_fields}
+    return kind(**{**given, **find_secrets(kind, variables)})  # type: ignore[arg-type]
+
+
+def in_files(folder: Path, variables: Mapping[str, str]) -> dict[str, str]:
+    """Write each secret among these variables into a file of the folder; return the variables with its name instead."""
+    named = {name: value for name, value in variables.items() if name not in SECRETS}
+    for name in sorted(variables.keys() & set(SECRETS)):
+        file = folder / name.removeprefix("DANBAO_").lower()
+        write_secret(file, variables[name])
+        named[f"{name}_FILE"] = str(file)
+    return named
 
 
 def topics_of(settings: CommandSettings, scheme: Scheme) -> dict[str, int]:
@@ -155,10 +167,9 @@ def topics_of(settings: CommandSettings, scheme: Scheme) -> dict[str, int]:
 
 
 def service_environment(service: str, variables: Mapping[str, str], passwords: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of one service: its own login, and only the keys that concern it."""
+    """Return the variables of one service: its own login, and only the keys that concern it."""
     history = next(history for history in HISTORIES if history.service == service)
-    theirs = {name: value for name, value in variables.items() if name not in SECRETS}
-    theirs.pop("DANBAO_OPERATOR_KEY", None)
+    theirs = {name: value for name, value in variables.items() if name not in PRIVATE}
     owner = variables["DANBAO_PLATFORM_DATABASE" if history.is_own_database else "DANBAO_DATABASE"]
     theirs["DANBAO_DATABASE"] = _login(owner, history.role, passwords)
     theirs["DANBAO_PORT"] = variables[_URLS[service]].rpartition(":")[2]
@@ -177,8 +188,8 @@ def service_environment(service: str, variables: Mapping[str, str], passwords: M
         theirs["DANBAO_PORTAL_DATABASE"] = _login(owner, PORTAL, passwords)
     if service in {"reporting", "national_platform"}:
         theirs["DANBAO_PLATFORM_KEY"] = variables["DANBAO_PLATFORM_KEY"]
-    ours = {name: value for name, value in os.environ.items() if not name.startswith("DANBAO_ROLE_PASSWORD_")}
-    return _logged_in(service, {**{name: value for name, value in ours.items() if name not in SECRETS}, **theirs})
+    ours = {name: value for name, value in os.environ.items() if name not in PRIVATE}
+    return _logged_in(service, {**ours, **theirs})
 
 
 def _logged_in(service: str, environment: dict[str, str]) -> dict[str, str]:
@@ -200,12 +211,13 @@ _URLS: Final = {
 
 def _parts(stack: ExitStack) -> tuple[dict[str, str], EmbeddedStack | None]:
     """Return database and broker: those of the environment when it names both, else embedded ones."""
-    named = {name: os.environ[name] for name in ("DANBAO_KAFKA", "DANBAO_DATABASE") if name in os.environ}
+    given = {"DANBAO_KAFKA": os.environ.get("DANBAO_KAFKA"), "DANBAO_DATABASE": find_secret("DANBAO_DATABASE")}
+    named = {name: value for name, value in given.items() if value is not None}
     if len(named) == 1:
         raise Refused(f"{next(iter(named))} is set alone: set DANBAO_KAFKA and DANBAO_DATABASE, or neither")
     if named:
         named |= {name: value for name, value in os.environ.items() if name.startswith("DANBAO_KAFKA_")}
-        platform = os.environ.get("DANBAO_PLATFORM_DATABASE")
+        platform = find_secret("DANBAO_PLATFORM_DATABASE")
         if platform is None:
             raise Refused("DANBAO_PLATFORM_DATABASE is not set: the national platform has a separate database")
         return {**named, "DANBAO_PLATFORM_DATABASE": platform}, None

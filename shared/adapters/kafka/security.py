@@ -1,8 +1,7 @@
 """Builds this process's connection to Kafka: protocol, mechanism, login and certificates, from settings and files.
 
 Every client of the project is made with `client_options`; FastStream, which wraps the same options into objects, with
-`broker_options`. A secret is read from a file or comes from a command, never from a variable. Any fault in
-the settings or their files is a `Refused` that names the setting.
+`broker_options`. Any fault in the settings or their files is a `Refused` that names the setting.
 """
 
 import asyncio
@@ -18,7 +17,6 @@ from aiokafka.errors import KafkaConnectionError
 from faststream.security import BaseSecurity, SASLOAuthBearer, SASLPlaintext, SASLScram256, SASLScram512
 
 from shared.domain.errors import Refused
-from shared.runtime.secret_file import read_secret
 from shared.runtime.settings import Settings
 
 Client = Mapping[str, Any]
@@ -98,12 +96,12 @@ def _has_login(settings: Settings) -> bool:
 
 
 def _password(settings: Settings) -> str:
-    if not settings.kafka_user or settings.kafka_password_file is None:
+    if not settings.kafka_user or not settings.kafka_password.get_secret_value():
         raise Refused(
             f"DANBAO_KAFKA_USER and DANBAO_KAFKA_PASSWORD_FILE have to be set for {settings.kafka_protocol} "
             f"with {settings.kafka_mechanism}"
         )
-    return read_secret("DANBAO_KAFKA_PASSWORD_FILE", settings.kafka_password_file)
+    return settings.kafka_password.get_secret_value()
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:

@@ -221,7 +221,7 @@ def test_a_secret_comes_from_a_file_or_from_the_environment(tmp_path: Path, monk
     monkeypatch.setenv("DANBAO_LEDGER_KEY_FILE", str(tmp_path / "key"))
     assert Settings().ledger_key.get_secret_value() == "the key"
     monkeypatch.setenv("DANBAO_LEDGER_KEY", "another")
-    with pytest.raises(Refused, match="both set"):
+    with pytest.raises(Refused, match="DANBAO_LEDGER_KEY_FILE and DANBAO_LEDGER_KEY are both set"):
         Settings()
     monkeypatch.delenv("DANBAO_LEDGER_KEY")
     monkeypatch.setenv("DANBAO_LEDGER_KEY_FILE", str(tmp_path / "none"))

@@ -20,18 +20,20 @@ from tests.support.servers import Broker, client_settings
 
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, Path]:
-    """A password, an authority and a certificate with its key."""
-    password = tmp_path / "password"
-    password.write_text("correct horse\n")
+    """An authority and a certificate with its key."""
     authority = make_authority("test", now())
     pair = issue(authority, "charging-a", (), now())
     for name, pem in {"ca": authority.certificate, "certificate": pair.certificate, "key": pair.key}.items():
         (tmp_path / name).write_bytes(pem)
-    return {name: tmp_path / name for name in ("password", "ca", "certificate", "key")}
+    return {name: tmp_path / name for name in ("ca", "certificate", "key")}
 
 
 def scram(files: dict[str, Path], **other: Any) -> Settings:
-    given = {"kafka_protocol": "SASL_SSL", "kafka_user": "charging-a", "kafka_password_file": files["password"]}
+    given = {
+        "kafka_protocol": "SASL_SSL",
+        "kafka_user": "charging-a",
+        "kafka_password": "correct horse",
+    }
     return Settings(**{**given, "kafka_ca": files["ca"], **other})
 
 
@@ -77,9 +79,7 @@ async def test_a_token_command_that_gives_none_is_a_failed_connection(command: s
     ("wrong", "words"),
     [
         ({"kafka_user": ""}, "DANBAO_KAFKA_USER and DANBAO_KAFKA_PASSWORD_FILE have to be set"),
-        ({"kafka_password_file": None}, "DANBAO_KAFKA_USER and DANBAO_KAFKA_PASSWORD_FILE have to be set"),
-        ({"kafka_password_file": Path("/no/such")}, "DANBAO_KAFKA_PASSWORD_FILE: /no/such cannot be read: No such"),
-        ({"kafka_password_file": Path("/dev/null")}, "DANBAO_KAFKA_PASSWORD_FILE: /dev/null has to hold one line"),
+        ({"kafka_password": ""}, "DANBAO_KAFKA_USER and DANBAO_KAFKA_PASSWORD_FILE have to be set"),
         ({"kafka_ca": Path("/no/such")}, "DANBAO_KAFKA_CA: /no/such cannot be read: No such"),
         ({"kafka_ca": Path("/")}, "DANBAO_KAFKA_CA: / cannot be read: Is a directory"),
         ({"kafka_ca": Path("/dev/null")}, "DANBAO_KAFKA_CA: /dev/null is no PEM file"),

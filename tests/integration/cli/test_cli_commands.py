@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from services.cli.operations.worker_tokens import KEY_VARIABLE
-from services.demo.running.migrate import ROLES, password_variable, read_env_file
+from services.demo.running.migrate import ROLES
 from shared.domain.scheme.worker import worker_token
 from shared.runtime.exits import Exit
 from tests.e2e.processes import run
@@ -107,16 +107,18 @@ async def test_migrate_makes_schemas_and_roles(
     monkeypatch.setenv("DANBAO_DATABASE", database)
     monkeypatch.setenv("DANBAO_PLATFORM_DATABASE", platform_database)
     given = "a password that is given"
-    monkeypatch.setenv(password_variable("danbao_auditor"), given)
-    file = tmp_path / "roles.env"
+    folder = tmp_path / "roles"
+    folder.mkdir()
+    (folder / "danbao_auditor").write_text(given)
     for _ in range(2):
-        status, out, err = run("migrate", "--roles", str(file), temporary=tmp_path)
+        status, out, err = run("migrate", "--passwords", str(folder), temporary=tmp_path)
         assert status == Exit.OK, err
         assert given not in out
-    passwords = read_env_file(file)
-    assert passwords.keys() == {password_variable(role) for role in ROLES}
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    login = postgres.url(database.rpartition("/")[2], "danbao_ledger", passwords[password_variable("danbao_ledger")])
+    passwords = {file.name: file.read_text().strip() for file in folder.iterdir()}
+    assert passwords.keys() == set(ROLES)
+    assert passwords["danbao_auditor"] == given
+    assert stat.S_IMODE((folder / "danbao_ledger").stat().st_mode) == 0o600
+    login = postgres.url(database.rpartition("/")[2], "danbao_ledger", passwords["danbao_ledger"])
     connection = await asyncpg.connect(login)
     try:
         assert await connection.fetchval("select count(*) from ledger.posting") == 0
