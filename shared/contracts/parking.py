@@ -38,6 +38,9 @@ class ParkReason(StrEnum):
     TOO_OLD = "too_old"
     COMPLETION_BEFORE_ACCEPTANCE = "completion_before_acceptance"
     CANCELLATION_BEFORE_ACCEPTANCE = "cancellation_before_acceptance"
+    # The database
+    UNSTORABLE = "unstorable"
+    """The database refuses it, which a bound of the contract should have done: ours to mend."""
     # The scheme
     NO_TARIFF_LINE = "no_tariff_line"
     """An enrolled enterprise's order that no line covers: ours to mend; the audit fails while one is here."""

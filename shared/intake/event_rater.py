@@ -193,6 +193,11 @@ def _end_total(day: int, uscc: str, province: str, data: Completion | Cancellati
     return TotalKey(day, uscc, province, data.industry, Outcome.RECORDED, kind, None, 0)
 
 
+def park_unstorable(uscc: str, detail: str) -> ParkedEvent:
+    """Park an event that the database refuses."""
+    return _park(Parked(ParkReason.UNSTORABLE, detail), uscc, None)
+
+
 def _park(fault: Parked, uscc: str, province: str | None) -> ParkedEvent:
     total = TotalKey(NO_DAY, uscc, province, None, Outcome.PARKED, fault.reason, None, 0)
     return ParkedEvent(fault.reason, fault.detail, total)

@@ -8,7 +8,11 @@ from typing import Any, Final
 
 import asyncpg
 import pytest
+from prometheus_client import CollectorRegistry
 
+from services.charging.ingest.batch_charger import BatchCharger
+from services.charging.ingest.topic_pauses import ParkRateLimit, TopicPauses
+from services.charging.metrics import Metrics
 from services.ledger.books.open_days import read_books
 from services.ledger.books.set_aside import Step, open_quarantine
 from services.ledger.operations.alarms import read_alarms
@@ -17,6 +21,14 @@ from shared.contracts.notices import InjuryNoticed, TotalReported
 from shared.domain.calendar import SHANGHAI
 from shared.domain.errors import Retry
 from tests.attacks.messages.test_one_bad_item import unbuildable, values
+from tests.integration.charging.charging_harness import (
+    CLUSTER,
+    accepted,
+    migrate_charging,
+    moves_of,
+    open_house,
+)
+from tests.integration.charging.charging_harness import House as ChargingHouse
 from tests.integration.ledger.ledger_harness import open_ledger
 from tests.integration.reporting.other_services import OtherServices
 from tests.integration.reporting.reporting_harness import (
@@ -132,3 +144,31 @@ async def test_an_item_that_goes_on_failing_is_an_alarm_by_its_name(database: st
         assert [await fail(5), await fail(0)] == [True, True]
         (alarm,) = await named()
         assert alarm.startswith("set_aside: duty late fees: unanswered: charging: HTTP 503")
+
+
+@pytest.fixture
+async def charging(database: str) -> AsyncIterator[ChargingHouse]:
+    await migrate_charging(database)
+    async with open_house(database) as opened:
+        yield opened
+
+
+async def test_events_that_the_database_refuses_are_parked_and_the_rest_is_charged(
+    charging: ChargingHouse, database: str
+) -> None:
+    """Kind A: such a batch ended charging for all, again after every start."""
+    owner = await asyncpg.connect(database)
+    await owner.execute("alter table charging.entry add constraint no_seven check (order_id not like 'bad%')")
+    await owner.close()
+    worker = await charging.worker()
+    sent = [accepted("bad-1"), *(accepted(f"o{n}", sequence=n) for n in range(1, 40)), accepted("bad-2", sequence=77)]
+    records = await charging.place(sent)
+    metrics = Metrics(CollectorRegistry())
+    pauses = TopicPauses(charging.pool, ParkRateLimit(10_000, 0.5, 1_000), metrics)
+    charger = BatchCharger(charging.pool, worker.reader, worker.run, worker.partitions, pauses, metrics)
+    await charger.charge(CLUSTER, records, moves_of(records))
+    assert await charging.value("select count(*) from charging.entry where kind = 1") == 39
+    parked = await charging.fetch("select reason, detail from charging.parked order by leaf_index")
+    assert [row[0] for row in parked] == ["unstorable"] * 2
+    assert "no_seven" in parked[0][1]
+    assert await charging.value("select next_offset from charging.position") == 41

@@ -179,6 +179,13 @@ MUTANTS: Final = (
         "(now - known.first_at < patience * 0)",
         ("tests/cases/test_nobody_waits.py::test_an_item_that_goes_on_failing_is_an_alarm_by_its_name",),
     ),
+    Mutant(
+        "parking what the database refuses",
+        "services/charging/ingest/batch_charger.py",
+        "if not refused:",
+        "if refused:",
+        ("tests/cases/test_nobody_waits.py::test_events_that_the_database_refuses_are_parked_and_the_rest_is_charged",),
+    ),
 )
 
 

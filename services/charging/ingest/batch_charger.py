@@ -1,19 +1,23 @@
 """Batch charger: reads the records of a poll and writes them as one batch, in one transaction."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
+
+import structlog
 
 from services.charging.ingest.batch_reader import EventReader
 from services.charging.ingest.topic_pauses import TopicPauses
 from services.charging.metrics import Metrics
 from services.charging.rows.batch import Batch, Record
-from services.charging.store.batch_writer import write_batch
+from services.charging.store.batch_writer import try_batch, write_batch
 from services.charging.store.day_partitions import DayPartitions
 from services.charging.store.manifests import Run, read_last_number
 from services.charging.store.positions import Move
-from shared.adapters.postgres.pool import Pool
+from services.charging.store.refused_events import find_refused
+from shared.adapters.postgres.pool import BadData, BrokenConstraint, Pool
 
+log = structlog.get_logger(__name__)
 INSERT_BATCHES_AFTER_COLLISION: Final = 16
 """Batches written with INSERT after an unexpected duplicate, because duplicates arrive in bursts."""
 
@@ -39,8 +43,25 @@ class BatchCharger:
         self._insert_batches_left = 0
 
     async def charge(self, cluster_id: str, records: Sequence[Record], moves: Sequence[Move]) -> None:
-        """Write the batch and move its positions. Nothing of it is certain before this returns."""
-        batch = await self._read(records)
+        """Write the batch and move its positions. Nothing of it is certain before this returns.
+
+        Events that the database refuses are parked; where it refuses the batch and none of its events, this raises.
+        """
+        try:
+            await self._charge(cluster_id, records, moves, {})
+            return
+        except (BadData, BrokenConstraint) as error:
+            refusal = error
+        refused = await find_refused(records, self._try)
+        if not refused:
+            raise refusal
+        log.error("the database refuses events", events=len(refused), first=next(iter(refused.values())))
+        await self._charge(cluster_id, records, moves, refused)
+
+    async def _charge(
+        self, cluster_id: str, records: Sequence[Record], moves: Sequence[Move], refused: Mapping[int, str]
+    ) -> None:
+        batch = await self._read(records, refused)
         await self._partitions.ensure(batch.days)
         overruns = self._pauses.overruns(moves, batch.parked)
         use_copy = self._insert_batches_left == 0
@@ -59,9 +80,16 @@ class BatchCharger:
         async with self._pool.acquire() as connection:
             await read_last_number(connection, self._run)
 
-    async def _read(self, records: Sequence[Record]) -> Batch:
+    async def _try(self, records: Sequence[Record]) -> BadData | BrokenConstraint | None:
+        """Whether the database would take these records as a batch."""
+        batch = await self._read(records, {})
+        await self._partitions.ensure(batch.days)
+        async with self._pool.acquire() as connection:
+            return await try_batch(connection, self._run, batch)
+
+    async def _read(self, records: Sequence[Record], refused: Mapping[int, str]) -> Batch:
         """Read a batch, with other work of the process between its steps."""
-        reader = self._reader.open(records, self._run.next_batch())
+        reader = self._reader.open(records, self._run.next_batch(), refused)
         for _ in reader.steps():
             await asyncio.sleep(0)
         return reader.batch

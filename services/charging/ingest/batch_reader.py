@@ -6,11 +6,12 @@ Fast path: well-formed events are encoded with a cached row template, keyed by w
 every other event is rated alone, with every check. Only the slow path makes templates, and only it parks an event.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import compress
 from struct import Struct
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -33,7 +34,7 @@ from shared.domain.evidence.merkle import leaf_hash
 from shared.domain.scheme.industry import Industry
 from shared.domain.scheme.rating import Scheme
 from shared.intake.bulk_decoder import BulkDecoder
-from shared.intake.event_rater import EventRater
+from shared.intake.event_rater import EventRater, park_unstorable
 from shared.intake.limits import IntakeLimits
 from shared.intake.rated_events import ParkedEvent, RatedOrder, RecordedDeclaration, TotalKey
 
@@ -72,12 +73,17 @@ class EventReader:
         self.slow_path_events = 0
         """Events that were rated alone since the start."""
 
-    def open(self, records: Iterable[Record], batch_number: int) -> "BatchReader":
-        """A reader of one batch; `records` are in (topic, partition, offset) order, `batch_number` is in each row."""
+    def open(
+        self, records: Iterable[Record], batch_number: int, refused: Mapping[int, str] = MappingProxyType({})
+    ) -> "BatchReader":
+        """A reader of one batch; `records` are in (topic, partition, offset) order, `batch_number` is in each row.
+
+        `refused`: indexes of records that the database refuses, with the refusal in words; they are parked unread.
+        """
         batch = Batch(records=list(records))
         batch.events = len(batch.records)
         batch.leaves, batch.totals = [b""] * batch.events, [_UNKNOWN_TOTAL] * batch.events
-        return BatchReader(self, batch, batch_number)
+        return BatchReader(self, batch, batch_number, refused)
 
     def read(self, records: Iterable[Record], batch_number: int) -> Batch:
         """Read a batch without a pause."""
@@ -90,8 +96,9 @@ class EventReader:
 class BatchReader:
     """Fills one batch, some events a step; `batch` is complete when the steps are over."""
 
-    def __init__(self, reader: EventReader, batch: Batch, batch_number: int) -> None:
+    def __init__(self, reader: EventReader, batch: Batch, batch_number: int, refused: Mapping[int, str]) -> None:
         self.batch = batch
+        self._refused = refused
         self._reader = reader
         self._number = batch_number
 
@@ -107,8 +114,12 @@ class BatchReader:
     def _read_step(self, indexes: range) -> list[int]:
         """Returns the moment of each row, in the order of the records."""
         columns = OrderArrays()
-        for index in self._take_known(indexes, columns):
+        wanted = [index for index in indexes if index not in self._refused] if self._refused else indexes
+        for index in self._take_known(wanted, columns):
             self._read_alone(index, columns)
+        for index in self._refused.keys() & set(indexes):
+            uscc = self._reader.topics[self.batch.records[index].topic].uscc
+            self._park(index, self.batch.records[index], park_unstorable(uscc, self._refused[index]))
         columns.sort()
         self._encode(columns)
         return columns.event_times_us()
@@ -123,7 +134,7 @@ class BatchReader:
             batch.totals[index] = template.total
         batch.days |= {template.total.insured_on for template in set(columns.templates)}
 
-    def _take_known(self, indexes: range, columns: OrderArrays) -> list[int]:
+    def _take_known(self, indexes: Sequence[int], columns: OrderArrays) -> list[int]:
         """Fast path: add well-formed events with a cached template; returns the indexes of the others, ascending."""
         records, decoder = self.batch.records, self._reader.decoder
         decoded = decoder.decode([records[index].value for index in indexes])

@@ -14,7 +14,7 @@ from services.charging.store.duplicates import Duplicates, find_duplicates, writ
 from services.charging.store.manifests import Run, limit_transaction, lock_run, write_manifest
 from services.charging.store.positions import Move, move_positions
 from shared.adapters.crypto.sealing import DayKey
-from shared.adapters.postgres.pool import Connection
+from shared.adapters.postgres.pool import BadData, BrokenConstraint, Connection
 from shared.adapters.postgres.sealing.kept_keys import key_of, newest_key_sql
 from shared.contracts.manifests import Outcome, PremiumsCharged
 from shared.contracts.topics import MANIFESTS
@@ -72,18 +72,39 @@ async def write_batch(
         await limit_transaction(connection, run)
         await lock_run(connection, run)
         await move_positions(connection, cluster_id, moves)
-        rows = sorted(batch.rows)  # leaf_index is unique and in sixth place: no comparison goes further
-        written = await write_rows(connection, rows, batch.possible_duplicates, use_copy=use_copy)
-        await _write_unsettled(connection, run, rows, written.duplicates)
-        duplicates = await find_duplicates(connection, rows, written)
-        await _write_declarations(connection, run, batch, duplicates)
-        await _write_kept(connection, run, batch.parked, duplicates.kept_records(batch))
+        written = await _write_contents(connection, run, batch, use_copy=use_copy)
         await _write_pauses(connection, overruns)
-        await _write_unlisted(connection, run, batch.unlisted_regions)
-        resolved = duplicates.applied_to(batch)
-        manifest = await write_manifest(connection, run, resolved, "orders", MANIFESTS)
-        _check_outcomes(batch, manifest)
     run.last += 1
+    return written
+
+
+async def try_batch(connection: Connection, run: Run, batch: Batch) -> BadData | BrokenConstraint | None:
+    """Write a batch without its positions and undo it; returns the database's refusal, None where it is taken."""
+    undone = connection.transaction()
+    await undone.start()
+    try:
+        await limit_transaction(connection, run)
+        await lock_run(connection, run)
+        await _write_contents(connection, run, batch, use_copy=False)
+        await connection.execute("set constraints all immediate")
+    except (BadData, BrokenConstraint) as error:
+        return error
+    finally:
+        await undone.rollback()
+    return None
+
+
+async def _write_contents(connection: Connection, run: Run, batch: Batch, *, use_copy: bool) -> WrittenBatch:
+    rows = sorted(batch.rows)  # leaf_index is unique and in sixth place: no comparison goes further
+    written = await write_rows(connection, rows, batch.possible_duplicates, use_copy=use_copy)
+    await _write_unsettled(connection, run, rows, written.duplicates)
+    duplicates = await find_duplicates(connection, rows, written)
+    await _write_declarations(connection, run, batch, duplicates)
+    await _write_kept(connection, run, batch.parked, duplicates.kept_records(batch))
+    await _write_unlisted(connection, run, batch.unlisted_regions)
+    resolved = duplicates.applied_to(batch)
+    manifest = await write_manifest(connection, run, resolved, "orders", MANIFESTS)
+    _check_outcomes(batch, manifest)
     return WrittenBatch(resolved, manifest, written.has_collision)
 
 
