@@ -32,6 +32,7 @@ from shared.runtime.access import FULL, AccessKeys
 from shared.runtime.http.client_address import Proxies, read_gateways
 from shared.runtime.http.errors import DriverErrors, ErrorAnswers
 from shared.runtime.http.gate import Caller, Gate, GateMiddleware
+from shared.runtime.http.head_requests import HeadRequests
 from shared.runtime.http.headers import StrictHeaders
 from shared.runtime.http.limits import MOST_HEADER_BYTES
 from shared.runtime.http.protocol import ConnectionLimits, Connections, LimitedProtocol
@@ -89,6 +90,7 @@ class Service(Generic[S]):
         self.errors.install(self.app)
         self.app.add_middleware(GateMiddleware, gate=self.gate)
         self.app.add_middleware(StrictHeaders, gate=self.gate)
+        self.app.add_middleware(HeadRequests)
         self._ready_until, self._ready_lock = 0.0, asyncio.Lock()
         self._reasons: dict[str, str] = {}
         self._add_probes()
