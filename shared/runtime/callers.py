@@ -40,6 +40,7 @@ CALLS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     },
     "ledger": {
         "reporting": (
+            "GET /v1/balances",
             "GET /v1/days/{day}",
             "GET /v1/log/checkpoints",
             "GET /v1/log/proofs/{run}/{number}",

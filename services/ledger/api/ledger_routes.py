@@ -123,6 +123,13 @@ def _add_queries(router: APIRouter, engine: AsyncEngine, settings: LedgerSetting
         async with engine.connect() as connection:
             return {"items": await book_queries.read_payment_states(connection, Month.parse(period), as_of)}
 
+    @router.get("/balances")
+    async def balances(
+        as_of: QueryDay, enterprise: AnyUscc = None, province: AnyProvince = None
+    ) -> dict[str, list[book_queries.PartyBalance]]:
+        async with engine.connect() as connection:
+            return {"balances": await book_queries.read_balances(connection, as_of, enterprise, province)}
+
     @router.get("/totals")
     async def totals(period: QueryPeriod) -> dict[str, list[book_queries.MonthTotal]]:
         async with engine.connect() as connection:

@@ -15,7 +15,13 @@ from services.ledger.billing.remittances import take_remittance
 from services.ledger.books.open_days import read_books
 from services.ledger.operations.alarms import read_alarms
 from services.ledger.operations.scheduler import do_due_duties
-from services.ledger.queries.book_queries import read_payment_states, read_statements, read_totals
+from services.ledger.queries.book_queries import (
+    PartyBalance,
+    read_balances,
+    read_payment_states,
+    read_statements,
+    read_totals,
+)
 from shared.contracts.manifests import Outcome, StatementIssued
 from shared.domain.calendar import Month, day_start
 from tests.integration.ledger.ledger_harness import ENTERPRISE, OTHER, Ledger, due, new_run, open_ledger, total
@@ -321,3 +327,24 @@ async def test_the_scheduler_does_what_is_due_and_can_be_run_again(ledger: Ledge
     late = noon(DUE_ON + timedelta(days=3))
     assert await tick(late) == ["close 2026-10-01", "late fees: 1"]
     assert await ledger.value("select total from ledger.late_fee") == 1_000
+
+
+async def test_money_that_arrived_is_settled_paid_as_late_fee_or_left_over(ledger: Ledger) -> None:
+    """The balances of the parties add up to what arrived, and what is left over is what the books hold in advance."""
+    await september(ledger)
+    late = DUE_ON + timedelta(days=20)
+    await remit(ledger, "r1", "60.00", DUE_ON)
+    await book_late_fees(ledger.engine, late)
+    await remit(ledger, "r2", "150.00", late)
+    await remit(ledger, "r3", "5.00", late, OTHER)
+    async with ledger.engine.connect() as connection:
+        early = await read_balances(connection, DUE_ON)
+        both = await read_balances(connection, late)
+        own = await read_balances(connection, late, ENTERPRISE, "44")
+        assert await read_balances(connection, late, ENTERPRISE, "11") == []
+    assert early == [PartyBalance(ENTERPRISE, "44", "60.00", "60.00", "0.00", "0.00")]
+    assert own == [PartyBalance(ENTERPRISE, "44", "210.00", "100.00", "0.40", "109.60")]
+    assert both == sorted(
+        [*own, PartyBalance(OTHER, "44", "5.00", "0.00", "0.00", "5.00")], key=lambda balance: balance.enterprise
+    )
+    assert await advance_of(ledger) == 1_146_000
