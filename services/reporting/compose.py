@@ -19,6 +19,7 @@ from services.reporting.api.portal_routes import PortalContext, make_read_router
 from services.reporting.api.rebuild_routes import make_rebuild_router
 from services.reporting.api.receipt_routes import make_receipt_router
 from services.reporting.api.register_routes import register_routes
+from services.reporting.api.statement_routes import make_statement_router
 from services.reporting.delivery.build import Builder
 from services.reporting.delivery.send import Sender
 from services.reporting.message_intake import Intake
@@ -231,8 +232,10 @@ def _add_portal(
     receipts = OrderReceipts(connections.charging, ledger)
     vkeys = _public_keys(service.settings.vkeys) if service.settings.vkeys else []
     joined = scheme.joined_at
+    reading = PortalContext(engine, access, sources, joined, scheme.names)
     for router in (
-        make_read_router(PortalContext(engine, access, sources, joined, scheme.names)),
+        make_read_router(reading),
+        make_statement_router(reading),
         make_receipt_router(access, engine, receipts, ledger, page),
         make_page_router(vkeys, scheme.names),
         make_account_router(engine, access, passwords, public),

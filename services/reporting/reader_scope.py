@@ -22,7 +22,11 @@ AnyPeriod = Annotated[
     str | None, Query(pattern=r"^20[2-9][0-9]-(0[1-9]|1[0-2])$", description="billing period", examples=["2026-10"])
 ]
 KeyId = Annotated[int, Path(ge=1, lt=2**63)]
-Limit = Annotated[int, Query(ge=1, le=1_000, description="at most so many; `next` leads to the others")]
+MOST_LISTED: Final = 1_000
+Limit = Annotated[
+    int | None,
+    Query(ge=1, le=MOST_LISTED, description="at most so many, and `next` leads on; 100, or all in a download"),
+]
 
 
 def place_of(
@@ -36,6 +40,13 @@ def place_of(
             raise HTTPException(403, f"{viewer.name!r} sees the {name} {viewer.scope} only")
         own[name] = viewer.scope
     return Where(**own, industry=None if industry is None else industry.value)
+
+
+def narrowed(viewer: Viewer, place: Where) -> Where:
+    """Narrow a place to the viewer's own, which is the place that the answer's figures are of."""
+    if viewer.role in {Role.PROVINCE, Role.ENTERPRISE}:
+        return place.model_copy(update={viewer.role.value: viewer.scope})
+    return place
 
 
 def span_of(first: date, last: date) -> Span:

@@ -38,6 +38,17 @@ class Cover(Struct, frozen=True, kw_only=True):
     recorded_at: datetime
 
 
+class PartyBalance(Struct, frozen=True):
+    """What an enterprise paid in a province to date, and what became of it, in yuan."""
+
+    enterprise: str
+    province: str
+    received_yuan: str
+    settled_yuan: str
+    late_fees_paid_yuan: str
+    balance_yuan: str
+
+
 class LogState(Struct, frozen=True):
     """State of the evidence log, in entries; `witness` cosigned last."""
 
@@ -188,6 +199,12 @@ class Sources:
         except (ValidationError, msgspec.ValidationError, LookupError) as error:
             raise WrongAnswer(f"ledger: payment states of {period} are not of their type") from error
         return states
+
+    async def balances(self, as_of: date, enterprise: str | None, province: str | None) -> list[PartyBalance]:
+        """Money of every party, or of those of an enterprise or province, to the end of a day."""
+        wanted = {"as_of": as_of.isoformat(), "enterprise": enterprise, "province": province}
+        given = {name: value for name, value in wanted.items() if value is not None}
+        return read_as(list[PartyBalance], "ledger", (await self._ledger.get("/v1/balances", **given)).get("balances"))
 
     async def is_closed(self, day: date) -> bool:
         """Whether the books of the day are closed."""

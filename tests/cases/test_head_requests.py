@@ -1,4 +1,4 @@
-"""HEAD is answered wherever GET is: with the status and the headers of GET, and without a body."""
+"""HEAD is answered on each route that answers GET: with the status and the headers of GET, and without a body."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -38,9 +38,9 @@ async def test_every_route_answers_head_as_it_answers_get(house: House) -> None:
         async with client_as(house, role) as client:
             for name, (method, path) in routes_of(house).items():
                 if method == "GET":
-                    got, asked = await client.get(path), await client.head(path)
-                    assert (asked.status_code, asked.content) == (got.status_code, b""), name
-                    assert [asked.headers.get(header) for header in SAME] == [
+                    got, headed = await client.get(path), await client.head(path)
+                    assert (headed.status_code, headed.content) == (got.status_code, b""), name
+                    assert [headed.headers.get(header) for header in SAME] == [
                         got.headers.get(header) for header in SAME
                     ], name
 
@@ -94,8 +94,8 @@ async def test_every_service_answers_head(name: str) -> None:
         httpx.AsyncClient(transport=transport, base_url="http://test") as client,
     ):
         for path in ("/healthz", "/readyz", "/metrics"):
-            got, asked = await client.get(path), await client.head(path)
-            assert (asked.status_code, asked.content) == (got.status_code, b"")
-            assert asked.headers["content-type"] == got.headers["content-type"]
-        asked = await client.head("/endless")
-        assert (asked.status_code, asked.headers["x-name"], asked.content) == (200, "endless", b"")
+            got, headed = await client.get(path), await client.head(path)
+            assert (headed.status_code, headed.content) == (got.status_code, b"")
+            assert headed.headers["content-type"] == got.headers["content-type"]
+        headed = await client.head("/endless")
+        assert (headed.status_code, headed.headers["x-name"], headed.content) == (200, "endless", b"")

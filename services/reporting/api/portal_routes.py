@@ -1,38 +1,30 @@
-"""Serve the portal's data over HTTP, version 1: figures, statements, remittances, arrivals, reports; for every reader.
+"""Serve the portal's data over HTTP, version 1: figures, arrivals, reports; for every reader.
 
 The database limits what a reader sees: every query runs over `viewing`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Final
 
 import msgspec
-from fastapi import APIRouter, Depends, HTTPException, Path, Query
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, Field
+from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.reporting.access.access_log import log_access
 from services.reporting.access.authentication import Access
 from services.reporting.access.viewers import Viewer, viewing
-from services.reporting.downloads.formats import DOWNLOADS, Format, in_format
+from services.reporting.downloads.formats import DOWNLOADS, Format, in_format, name_file
+from services.reporting.downloads.lists import LongList
 from services.reporting.downloads.report_tables import Tables
-from services.reporting.downloads.spreadsheet_cells import Table
 from services.reporting.read_model.arrivals import Arrived, read_arrivals
 from services.reporting.read_model.overview import read_overview
-from services.reporting.read_model.payment_state import Standing, State, read_payments, with_payment
-from services.reporting.read_model.responses import (
-    Answer,
-    Overview,
-    Remittance,
-    Sheet,
-    StatementLineShown,
-)
+from services.reporting.read_model.responses import Answer, Overview, Sheet, Where
 from services.reporting.read_model.sent_reports import AnyReport, ReportListed, find_report, list_reports
 from services.reporting.read_model.sheets import read_sheet
-from services.reporting.read_model.statements import StatementFilter, find_statement, list_remittances, list_statements
 from services.reporting.reader_scope import (
     READERS,
     AnyDay,
@@ -41,47 +33,21 @@ from services.reporting.reader_scope import (
     AnyProvince,
     AnyUscc,
     Limit,
+    narrowed,
     place_of,
     span_of,
 )
 from services.reporting.service_clients import Sources
-from shared.domain.calendar import FIRST_DAY, LAST_DAY, insured_day
+from shared.domain.calendar import FIRST_DAY, LAST_DAY
 from shared.runtime import clock
 from shared.runtime.http.problem_schema import problem_responses
 from shared.runtime.http.types import StrictDay
 
-StatementId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.:-]{1,128}$", examples=["2026-10.44.91110000MA0BLUE021"])]
 ReportId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.:-]{1,128}$", examples=["coverage.2026-10-03.44"])]
-After = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_.:-]{1,128}$", description="`next` of the answer before")]
 Kind = Annotated[str | None, Query(pattern=r"^(coverage|registration|declaration|payment)$", examples=["coverage"])]
-AnyState = Annotated[
-    State | None, Query(description="only these of a page, which then has fewer; `next` leads on all the same")
-]
 PROBLEMS: Final = problem_responses(401, 403, 422)
 ONE: Final = problem_responses(404)
 MINUTES: Final = 24 * 60
-
-
-class Statements(Answer):
-    """A page of the list."""
-
-    statements: list[Standing]
-    next: str | None
-
-
-class StatementWhole(Answer):
-    """A statement with its lines, and what its enterprise remitted in that province."""
-
-    statement: Standing
-    lines: list[StatementLineShown]
-    remittances: list[Remittance]
-
-
-class Remittances(Answer):
-    """A page of the list, newest first."""
-
-    remittances: list[Remittance]
-    next: str | None
 
 
 class Evidence(Answer):
@@ -122,8 +88,7 @@ def make_read_router(portal: PortalContext) -> APIRouter:
     """Every route under /v1 that only reads the model and the reports."""
     router = APIRouter(prefix="/v1", responses=PROBLEMS)
     _add_figures(router, portal)
-    _add_statements(router, portal)
-    _add_money_and_arrivals(router, portal)
+    _add_arrivals(router, portal)
     _add_reports(router, portal)
     _add_evidence(router, portal)
     return router
@@ -156,93 +121,12 @@ def _add_figures(router: APIRouter, portal: PortalContext) -> None:
         where, span = place_of(viewer, province, enterprise, industry), span_of(first, last or first)
         async with viewing(portal.engine, viewer) as connection:
             shown = await read_sheet(connection, where, span)
-        name = "-".join(filter(None, ("sheet", str(span.first), str(span.last), province, enterprise, industry)))
+        name = name_file("sheet", where, span.first, None if span.is_day else span.last)
         return in_format(format, shown, name, tables.sheet)
 
 
-def _add_statements(router: APIRouter, portal: PortalContext) -> None:
+def _add_arrivals(router: APIRouter, portal: PortalContext) -> None:
     Allowed = Annotated[Viewer, Depends(portal.access.require(*READERS))]  # noqa: N806 - a type that holds the engine
-    tables = Tables(portal.names)
-
-    @router.get("/statements", tags=["statements"], response_model=Statements, responses=DOWNLOADS)
-    async def statements(
-        viewer: Allowed,
-        period: AnyPeriod = None,
-        province: AnyProvince = None,
-        enterprise: AnyUscc = None,
-        state: AnyState = None,
-        after: After = None,
-        limit: Limit = 100,
-        as_of: AnyDay = None,
-        format: Format = "json",  # noqa: A002 - as above
-    ) -> Statements | Response:
-        """By month (the newest first), enterprise and province, each with its payment state at the end of `as_of`."""
-        where = place_of(viewer, province, enterprise)
-        chosen = StatementFilter(
-            period=period, province=where.province, enterprise=where.enterprise, after=after, limit=limit
-        )
-        async with viewing(portal.engine, viewer) as connection:
-            listed = await list_statements(connection, chosen)
-        day = as_of or insured_day(clock.now())
-        payments = await read_payments(portal.sources, {statement.period for statement in listed}, day)
-        standing = [with_payment(statement, payments, day) for statement in listed]
-        page = Statements(
-            statements=[statement for statement in standing if state in {None, statement.state}],
-            next=listed[-1].statement_id if len(listed) == limit else None,
-        )
-        return in_format(
-            format, page, f"statements-{period or 'all'}", lambda listing: [_rows(tables, listing.statements)]
-        )
-
-    @router.get(
-        "/statements/{statement_id}", tags=["statements"], response_model=StatementWhole, responses={**DOWNLOADS, **ONE}
-    )
-    async def statement(
-        viewer: Allowed,
-        statement_id: StatementId,
-        as_of: AnyDay = None,
-        format: Format = "json",  # noqa: A002 - as above
-    ) -> StatementWhole | Response:
-        """One with its lines: adjustments name the month they belong to, assessed ones their series and day; orders
-        outside the signed declaration have lines of kind outside_declaration."""
-        async with viewing(portal.engine, viewer) as connection:
-            shown = await find_statement(connection, statement_id)
-        if shown is None:
-            raise HTTPException(404, f"no statement {statement_id} within what {viewer.name!r} sees")
-        day = as_of or insured_day(clock.now())
-        payments = await read_payments(portal.sources, {shown.statement.period}, day)
-        whole = StatementWhole(
-            statement=with_payment(shown.statement, payments, day), lines=shown.lines, remittances=shown.remittances
-        )
-        return in_format(
-            format,
-            whole,
-            f"statement-{statement_id}",
-            lambda whole_statement: tables.statement(
-                whole_statement.statement.model_dump(by_alias=True), whole_statement.lines, whole_statement.remittances
-            ),
-        )
-
-
-def _add_money_and_arrivals(router: APIRouter, portal: PortalContext) -> None:
-    Allowed = Annotated[Viewer, Depends(portal.access.require(*READERS))]  # noqa: N806 - a type that holds the engine
-    tables = Tables(portal.names)
-
-    @router.get("/remittances", tags=["statements"], response_model=Remittances, responses=DOWNLOADS)
-    async def remittances(
-        viewer: Allowed,
-        province: AnyProvince = None,
-        enterprise: AnyUscc = None,
-        after: After = None,
-        limit: Limit = 100,
-        format: Format = "json",  # noqa: A002 - as above
-    ) -> Remittances | Response:
-        """Money that arrived, the newest first."""
-        where = place_of(viewer, province, enterprise)
-        async with viewing(portal.engine, viewer) as connection:
-            listed = await list_remittances(connection, where.enterprise, where.province, after, limit)
-        page = Remittances(remittances=listed, next=listed[-1].remittance_id if len(listed) == limit else None)
-        return in_format(format, page, "remittances", lambda listing: [_rows(tables, listing.remittances)])
 
     @router.get("/arrivals", tags=["figures"])
     async def arrivals(
@@ -271,20 +155,30 @@ def _add_reports(router: APIRouter, portal: PortalContext) -> None:
 
     @router.get("/reports", tags=["reports"], response_model=Reports, responses=DOWNLOADS)
     async def reports(
+        request: Request,
         viewer: Allowed,
         kind: Kind = None,
         period: AnyPeriod = None,
         province: AnyProvince = None,
         after: Annotated[int | None, Query(ge=1, lt=2**63, description="`next` of the answer before")] = None,
-        limit: Limit = 100,
+        limit: Limit = None,
         format: Format = "json",  # noqa: A002 - as above
     ) -> Reports | Response:
         """Reports sent to the national platform, the newest first, with its receipts. An enterprise sees its
         declarations; other reports hold several enterprises' rows."""
-        async with viewing(portal.engine, viewer) as connection:
-            listed = await list_reports(connection, kind, period, province, after, limit)
-        page = Reports(reports=listed, next=str(listed[-1].number) if len(listed) == limit else None)
-        return in_format(format, page, "reports", lambda listing: [_rows(tables, listing.reports)])
+
+        async def fetch(after: int | None, limit: int) -> list[ReportListed]:
+            async with viewing(portal.engine, viewer) as connection:
+                return await list_reports(connection, kind, period, province, after, limit)
+
+        listing = LongList(fetch, lambda report: report.number)
+        if format == "json":
+            page = await listing.read(after, limit or 100)
+            return Reports(reports=list(page.rows), next=None if page.next is None else str(page.next))
+        name = name_file("reports", narrowed(viewer, Where(province=province)), period, kind)
+        return await listing.as_file(
+            request, format, name, after, limit, tables.columns_of(ReportListed), tables.row_of
+        )
 
     @router.get("/reports/{report_id}", tags=["reports"], response_model=AnyReport, responses={**DOWNLOADS, **ONE})
     async def report(
@@ -299,8 +193,4 @@ def _add_reports(router: APIRouter, portal: PortalContext) -> None:
             raise HTTPException(404, f"no report {report_id} within what {viewer.name!r} sees")
         if getattr(document, "employee_exclusions", None) or document.kind == "registration":
             await log_access(portal.engine, viewer, "report", report_id)
-        return in_format(format, document, report_id, tables.report)
-
-
-def _rows(tables: Tables, rows: Sequence[BaseModel]) -> Table:
-    return tables.rows("rows", [row.model_dump(by_alias=True) for row in rows])
+        return in_format(format, document, name_file(report_id, Where()), tables.report)

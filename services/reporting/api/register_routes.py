@@ -3,17 +3,20 @@
 The national regulator and provinces change states, each of what it sees; an enterprise reads its own.
 """
 
+from dataclasses import replace
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, HTTPException, Path, Query
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.reporting.access.access_log import log_access
 from services.reporting.access.authentication import Access
 from services.reporting.access.viewers import Role, Viewer, viewing
-from services.reporting.downloads.formats import DOWNLOADS, Format, in_format
-from services.reporting.downloads.spreadsheet_cells import Table
+from services.reporting.downloads.formats import DOWNLOADS, Format, name_file
+from services.reporting.downloads.lists import LongList
+from services.reporting.read_model.responses import Where
+from services.reporting.reader_scope import narrowed
 from services.reporting.register.register_queries import (
     FindingFilter,
     FindingRow,
@@ -30,7 +33,12 @@ COLUMNS: Final = (
     "id", "kind", "state", "count", "found_at", "last_seen_at", "times_seen", "noted_at", "actor", "note", "report_id",
     "period", "day", "province", "enterprise", "declared", "reported", "detail",
 )  # fmt: skip
-Limit = Annotated[int, Query(ge=1, le=5_000)]
+DEFAULT_LISTED: Final = 1_000
+MOST_LISTED: Final = 5_000
+Limit = Annotated[
+    int | None,
+    Query(ge=1, le=MOST_LISTED, description="at most so many, and `next` leads on; 1,000, or all in a download"),
+]
 
 Number = Annotated[int, Path(ge=1, lt=2**63)]
 
@@ -54,6 +62,7 @@ def register_routes(access: Access, engine: AsyncEngine) -> APIRouter:
 
     @router.get("", responses=DOWNLOADS)
     async def list_them(
+        request: Request,
         viewer: Allowed,
         kind: FindingKind | None = None,
         state: State | None = None,
@@ -62,21 +71,26 @@ def register_routes(access: Access, engine: AsyncEngine) -> APIRouter:
         day: AnyDay = None,
         period: AnyPeriod = None,
         after: Cursor = 0,
-        limit: Limit = 1_000,
+        limit: Limit = None,
         format: Format = "json",  # noqa: A002 - the name in the address
     ) -> Any:
-        """Findings by id, within what the reader sees; as CSV and XLSX without their evidence."""
-        wanted = FindingFilter(
-            kind=kind, state=state, enterprise=enterprise, province=province, day=day, period=period, after=after,
-            limit=limit,
-        )  # fmt: skip
-        async with viewing(engine, viewer) as connection:
-            findings = await list_findings(connection, wanted)
-        named = [str(finding["id"]) for finding in findings if names_orders(finding)]
-        if named and format == "json":
-            await log_access(engine, viewer, "evidence_of_findings", f"{named[0]} to {named[-1]}: {len(named)}")
-        page = {"discrepancies": findings, "next": findings[-1]["id"] if len(findings) == limit else None}
-        return in_format(format, page, "discrepancies", lambda _: [Table("discrepancies", COLUMNS, findings)])
+        """Findings by id, within what the reader sees; as CSV and XLSX all of them, without their evidence."""
+        wanted = FindingFilter(kind=kind, state=state, enterprise=enterprise, province=province, day=day, period=period)
+
+        async def fetch(after: int | None, limit: int) -> list[FindingRow]:
+            async with viewing(engine, viewer) as connection:
+                return await list_findings(connection, replace(wanted, after=after or 0, limit=limit))
+
+        listing = LongList(fetch, _number)
+        if format == "json":
+            page = await listing.read(after, limit or DEFAULT_LISTED)
+            named = [str(finding["id"]) for finding in page.rows if names_orders(finding)]
+            if named:
+                await log_access(engine, viewer, "evidence_of_findings", f"{named[0]} to {named[-1]}: {len(named)}")
+            return {"discrepancies": page.rows, "next": page.next}
+        place = narrowed(viewer, Where(province=province, enterprise=enterprise))
+        name = name_file("discrepancies", place, period, day, kind, state)
+        return await listing.as_file(request, format, name, after, limit, COLUMNS, lambda finding: finding)
 
     @router.get("/{discrepancy_id}")
     async def show_one(viewer: Allowed, discrepancy_id: Number) -> dict[str, Any]:
@@ -91,6 +105,12 @@ def register_routes(access: Access, engine: AsyncEngine) -> APIRouter:
         return await _find(engine, viewer, discrepancy_id)
 
     return router
+
+
+def _number(finding: FindingRow) -> int:
+    number = finding["id"]
+    assert isinstance(number, int)
+    return number
 
 
 async def _find(engine: AsyncEngine, viewer: Viewer, discrepancy_id: int) -> FindingRow:

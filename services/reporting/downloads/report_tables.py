@@ -1,13 +1,16 @@
 """Convert answers to tables for spreadsheets."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from pydantic import BaseModel
 
 from services.reporting.downloads.spreadsheet_cells import Cell, Table
-from services.reporting.read_model.responses import Remittance, Sheet
+from services.reporting.read_model.responses import Delays, Sheet
 from shared.contracts.reports import CoverageReport, DeclarationReport, PaymentReport, RegistrationReport
 from shared.domain.scheme.province import PROVINCES
+
+_CODES: Final = ("enterprise", "province")
 
 
 class Tables:
@@ -21,10 +24,6 @@ class Tables:
         where = shown.where.model_dump()
         workers = shown.participation.model_dump()
         hours = [{"hour": hour, "orders": orders} for hour, orders in enumerate(shown.hours or ())]
-        bounds = [*(f"below {bound} s" for bound in shown.delays.bounds_seconds), "longer"]
-        late: list[Mapping[str, Cell]] = [
-            {"delay": bound, "orders": orders} for bound, orders in zip(bounds, shown.delays.orders, strict=True)
-        ]
         return [
             _table("figures", [where | _row(shown.figures)]),
             _table("before", [where | _row(shown.before)]),
@@ -33,21 +32,36 @@ class Tables:
             _table("industries", [self._named(part) for part in shown.industries]),
             _table("days", [_row(part) for part in shown.days]),
             _table("reasons", [_row(part) for part in shown.reasons]),
-            _table("delays", late),
-            _table("hours", hours),
+            *([] if shown.delays is None else [_table("delays", _delay_rows(shown.delays))]),
+            *([] if shown.hours is None else [_table("hours", hours)]),
             _table("participation", [workers]),
             _table("amendments", [_row(part) for part in shown.amendments]),
         ]
 
     def statement(
-        self, statement: Mapping[str, Cell], lines: Sequence[BaseModel], paid: Sequence[Remittance]
+        self, statement: BaseModel, lines: Sequence[BaseModel], paid: Sequence[BaseModel], balances: Sequence[BaseModel]
     ) -> list[Table]:
-        """A statement, its lines, what was remitted."""
+        """A statement, its lines, what was remitted, and the balance."""
         return [
-            self.rows("statement", [statement]),
+            _table("statement", [self.row_of(statement)]),
             _table("lines", [_row(line) for line in lines]),
-            self.rows("remittances", [_row(remittance) for remittance in paid]),
+            _table("remittances", [self.row_of(remittance) for remittance in paid]),
+            self.balances(balances),
         ]
+
+    def balances(self, balances: Sequence[BaseModel]) -> Table:
+        """Money of each enterprise in each province."""
+        return _table("balances", [self.row_of(balance) for balance in balances])
+
+    def columns_of(self, kind: type[BaseModel]) -> list[str]:
+        """The columns of a document of this kind, with the names next to the codes."""
+        named = {name: f"{name}_name" for name in _CODES}
+        fields = [field.serialization_alias or name for name, field in kind.model_fields.items()]
+        return [column for name in fields for column in (name, named.get(name)) if column is not None]
+
+    def row_of(self, document: BaseModel) -> dict[str, Cell]:
+        """A document as a row of such columns."""
+        return self._with_names(_row(document))
 
     def rows(self, name: str, rows: Sequence[Mapping[str, Cell]]) -> Table:
         """Rows that name an enterprise or a province by its code get a column with the name."""
@@ -73,7 +87,7 @@ class Tables:
         named: dict[str, Cell] = {}
         for column, value in row.items():
             named[column] = value
-            if column in {"enterprise", "province"}:
+            if column in _CODES:
                 named[f"{column}_name"] = self._name_of(value)
         return named
 
@@ -81,6 +95,11 @@ class Tables:
         key = code if isinstance(code, str) else ""
         known = PROVINCES.get(key)
         return f"{known.chinese} {known.english}" if known else self._enterprises.get(key, "")
+
+
+def _delay_rows(delays: Delays) -> list[Mapping[str, Cell]]:
+    bounds = [*(f"below {bound} s" for bound in delays.bounds_seconds), "longer"]
+    return [{"delay": bound, "orders": orders} for bound, orders in zip(bounds, delays.orders, strict=True)]
 
 
 def _row(part: BaseModel) -> dict[str, Cell]:

@@ -12,10 +12,12 @@ from services.reporting.access.authentication import form_fields
 from services.reporting.access.viewers import Role, Viewer, viewing
 from services.reporting.register.register_queries import (
     Entry,
+    FindingCount,
     FindingFilter,
     FindingRow,
     State,
     change_state,
+    count_findings,
     find_one,
     list_findings,
     names_orders,
@@ -32,7 +34,7 @@ from services.reporting.rendering.page_context import (
     day_of,
     see_other,
 )
-from services.reporting.rendering.texts import say_bound
+from services.reporting.rendering.texts import Extent, say_bound
 from shared.contracts.findings import FindingKind
 from shared.runtime.http.types import PathInt8
 
@@ -63,16 +65,19 @@ def make_router(context: PageContext) -> APIRouter:
             raise HTTPException(422, f"no kind of finding: {kind}")
         criteria = {"state": state or None, "kind": kind or None, "province": province or None}
         criteria |= {"enterprise": enterprise or None, "period": period or None}
-        wanted = FindingFilter(**criteria, day=day_of(day), after=after, limit=SHOWN)  # type: ignore[arg-type]
+        wanted = FindingFilter(**criteria, day=day_of(day), after=after, limit=SHOWN + 1)  # type: ignore[arg-type]
         async with viewing(context.engine, viewer) as connection:
-            rows = await list_findings(connection, wanted)
-        here = criteria | {"day": day}
-        more = address("/discrepancies", **here, after=rows[-1]["id"]) if len(rows) == SHOWN else None
+            listed = await list_findings(connection, wanted)
+            is_whole = not after and len(listed) <= SHOWN
+            counted = FindingCount(len(listed), 0) if is_whole else await count_findings(connection, wanted)
+        here, rows = criteria | {"day": day}, listed[:SHOWN]
+        more = address("/discrepancies", **here, after=rows[-1]["id"]) if len(listed) > SHOWN else None
         t = context.renderer.translator(request)
         return context.renderer.page(
             request, "discrepancies.html", viewer=viewer, next_href=more,
             rows=[row | {"reported": describe_finding(t, row)} for row in rows],
             first_href=address("/discrepancies", **here) if after else None,
+            extent=Extent.of(counted.before, len(rows), counted.count),
             wanted=here, has_provinces=viewer.role is not Role.PROVINCE,
             has_enterprises=viewer.role is not Role.ENTERPRISE,
             states=[(name, t.word("state", name)) for name in STATES],

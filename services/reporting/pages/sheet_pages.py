@@ -24,9 +24,12 @@ from services.reporting.pages.sheet_links import (
     report_links,
     statements_link,
 )
+from services.reporting.read_model.payment_state import read_balances
+from services.reporting.read_model.projector import last_day
 from services.reporting.read_model.responses import DayPart, Figures, Sheet, Where
 from services.reporting.read_model.sheets import Span, read_months, read_sheet
 from services.reporting.rendering.layout import EVERYWHERE, OFFICES, home_of
+from services.reporting.rendering.money_text import sum_money
 from services.reporting.rendering.page_context import (
     AnyDay,
     AnyPeriod,
@@ -45,6 +48,7 @@ from services.reporting.rendering.texts import say_bound
 from shared.domain.calendar import Month, insured_day
 from shared.domain.scheme.industry import Industry
 from shared.domain.scheme.province import PROVINCES
+from shared.runtime.clock import now
 
 
 def make_router(context: PageContext) -> APIRouter:
@@ -139,26 +143,31 @@ async def show_sheet(
     """
     if any(getattr(place, name) not in {None, own} for name, own in own_place(viewer) if own is not None):
         raise HTTPException(404, "not in your share")
-    t = context.renderer.translator(request)
+    t, seen = context.renderer.translator(request), _with_own(place, viewer)
     async with viewing(context.engine, viewer) as connection:
         months = await read_months(connection, place)
         known = [part.month for part in months or await read_months(connection, Where())]
         shown = period or (known[-1] if known else None)
         span = _span(day, shown)
-        sheet = await read_sheet(connection, _with_own(place, viewer), span)
+        sheet = await read_sheet(connection, seen, span)
+        closed = await last_day(connection)
+    has_money, today = seen.enterprise is not None and seen.industry is None, insured_day(now())
+    balances = await read_balances(context.sources, today, seen.enterprise, seen.province) if has_money else None
     return context.renderer.page(
         request, "sheet.html", viewer=viewer, sheet=sheet, own=_has_own_pages(viewer, place),
-        heading=name_of(t, place), period_said=t.day(day) if day else t.month(str(Month.of(span.first))),
+        heading=name_of(t, seen), period_said=t.day(day) if day else t.month(str(Month.of(span.first))),
         crumbs=breadcrumbs(t, place, span, viewer), steps=neighbours(t, place, span, known),
-        links=download_links(place, span),
+        links=download_links(seen, span),
         form_path=path_of(place) or "/months", periods=period_choices(t, known, span), chosen=str(Month.of(span.first)),
         day=day,
         kept=[(name, value) for name, value in parameters_of(place).items() if value],
-        named=[(name, value) for name, value in place if value], joined_on=_joined_on(context, place),
+        named=[(name, value) for name, value in place if value], joined_on=_joined_on(context, seen),
+        is_closed=closed is not None and span.first <= closed,
         line=draw_days(sheet, t, day_link(place)),
         hours=draw_hours(sheet, t), parts=_parts(place, sheet, viewer, span), worker_days=_worker_days(sheet, span),
         bound=lambda place: say_bound(t, place), day_href=day_link(place),
-        statements_href=statements_link(place, span), reports=report_links(t, sheet, span, viewer),
+        statements_href=statements_link(place, span),
+        has_money=has_money, money=sum_money(balances), money_as_of=today, reports=report_links(t, sheet, span, viewer),
     )  # fmt: skip
 
 
@@ -171,7 +180,7 @@ def _span(day: date | None, period: str | None) -> Span:
 
 
 def _with_own(place: Where, viewer: Viewer) -> Where:
-    """The requested place, narrowed to the viewer's own: worker counts of an enterprise differ from those of all."""
+    """The place whose figures these are, by which headings and files are named: the requested one within the own."""
     own = {name: value for name, value in own_place(viewer) if value is not None}
     return place.model_copy(update={name: value for name, value in own.items() if getattr(place, name) is None})
 

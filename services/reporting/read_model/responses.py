@@ -144,9 +144,10 @@ class Sheet(Answer):
     industries: list[Part]
     days: Annotated[list[DayPart], Field(description="of the month; of a single day, the thirty up to it")]
     reasons: list[Reason]
-    delays: Delays
+    delays: Annotated[Delays | None, Field(description="null in a sheet of one industry: not counted by industry")]
     hours: Annotated[
-        tuple[int, ...] | None, Field(description="acceptances by hour in Asia/Shanghai; null where none were reported")
+        tuple[int, ...] | None,
+        Field(description="acceptances by hour (Asia/Shanghai); null where none are known, or of one industry"),
     ]
     participation: Participation
     amendments: Annotated[
@@ -227,8 +228,9 @@ class Remittance(Answer):
 
 
 class StatementShown(Answer):
-    """A statement with its lines, and what its enterprise remitted in that province since it was issued."""
+    """A statement with its lines, and what its enterprise remitted in that province, the newest of so many."""
 
     statement: Statement
     lines: list[StatementLineShown]
     remittances: list[Remittance]
+    remittance_count: int

@@ -81,8 +81,9 @@ async def read_sheet(connection: AsyncConnection, where: Where, span: Span) -> S
         industries=_parts(parts["industry"], {}),
         days=await _read_days(connection, where, span),
         reasons=await _read_reasons(connection, where, span),
-        delays=await _read_delays(connection, where, span),
-        hours=await _read_hours(connection, where, span),
+        # Neither is reported by industry, and those of all industries are no figures of one.
+        delays=None if where.industry else await _read_delays(connection, where, span),
+        hours=None if where.industry else await _read_hours(connection, where, span),
         participation=participation,
         amendments=await _read_amendments(connection, where, span),
     )
@@ -199,7 +200,6 @@ async def _read_reasons(connection: AsyncConnection, where: Where, span: Span) -
 
 
 async def _read_delays(connection: AsyncConnection, where: Where, span: Span) -> Delays:
-    """Delays are not reported by industry: a sheet about one shows those of all."""
     own = _within(where, _NAMES[:2])
     sql = f"select {_DELAYS} from reporting.day_figure where insured_on between :first and :last{own}"
     row = (await connection.execute(text(sql), {"first": span.first, "last": span.last, **_values(where)})).one()

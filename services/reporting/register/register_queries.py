@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final, Literal
 
-from sqlalchemy import ARRAY, BigInteger, Table, bindparam, func, select, text
+from sqlalchemy import ARRAY, BigInteger, Select, Table, bindparam, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.reporting.access.viewers import Viewer, act
@@ -41,23 +41,50 @@ class FindingFilter:
     limit: int = 1_000
 
 
+MOST_COUNTED: Final = 10_000
+"""Findings of a filter that are counted, so that a page costs the same with any number of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class FindingCount:
+    """How many findings fit, and how many of them were seen before: None where there are more than were counted."""
+
+    count: int
+    before: int | None
+
+
 async def list_findings(connection: AsyncConnection, wanted: FindingFilter) -> list[FindingRow]:
     """Findings that the connection's viewer sees, by id, in their current state."""
-    ids_query = select(DISCREPANCY.c.id).where(DISCREPANCY.c.id > wanted.after)
-    for name in ("kind", "enterprise", "province", "day", "period"):
-        value = getattr(wanted, name)
-        if value is not None:
-            ids_query = ids_query.where(DISCREPANCY.c[name] == value)
-    if wanted.state is not None:
-        now = DISCREPANCY_STANDING.c
-        ids_query = ids_query.join(DISCREPANCY_STANDING, now.discrepancy_id == DISCREPANCY.c.id).where(
-            now.state == wanted.state
-        )
+    ids_query = _ids(wanted).where(DISCREPANCY.c.id > wanted.after)
     # First which, by indexes; then all about these: history and sightings are not worked out for others.
     ids = list((await connection.execute(ids_query.order_by(DISCREPANCY.c.id).limit(wanted.limit))).scalars())
     chosen = func.any(bindparam("ids", ids, ARRAY(BigInteger)))
     query = select(DISCREPANCY_NOW).where(DISCREPANCY_NOW.c.id == chosen).order_by(DISCREPANCY_NOW.c.id)
     return [dict(row) for row in (await connection.execute(query)).mappings()] if ids else []
+
+
+async def count_findings(connection: AsyncConnection, wanted: FindingFilter) -> FindingCount:
+    """Count the findings of a filter, up to MOST_COUNTED of them."""
+    ids_query = _ids(wanted).limit(MOST_COUNTED + 1)
+    # By id where all states count, or the table would be read whole; those in one state are found by their state.
+    ids = (ids_query.order_by(DISCREPANCY.c.id) if wanted.state is None else ids_query).subquery()
+    query = select(func.count(), func.count().filter(ids.c.id <= wanted.after)).select_from(ids)
+    count, before = (await connection.execute(query)).one()
+    return FindingCount(min(count, MOST_COUNTED), before if count <= MOST_COUNTED else None)
+
+
+def _ids(wanted: FindingFilter) -> Select[tuple[int]]:
+    query = select(DISCREPANCY.c.id)
+    for name in ("kind", "enterprise", "province", "day", "period"):
+        value = getattr(wanted, name)
+        if value is not None:
+            query = query.where(DISCREPANCY.c[name] == value)
+    if wanted.state is not None:
+        now = DISCREPANCY_STANDING.c
+        query = query.join(DISCREPANCY_STANDING, now.discrepancy_id == DISCREPANCY.c.id).where(
+            now.state == wanted.state
+        )
+    return query
 
 
 async def find_one(connection: AsyncConnection, discrepancy_id: int) -> FindingRow | None:

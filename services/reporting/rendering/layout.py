@@ -39,6 +39,7 @@ TONES: Final = {
     "open": "bad", "explained": "warn", "corrected": "good", "confirmed": "warn",
     "received": "good", "pending": "warn", "refused": "bad", "undeliverable": "bad",
     "issued": "", "declared": "warn", "paid": "good", "overdue": "bad", "part_paid": "warn",
+    "unknown": "warn",
 }  # fmt: skip
 EVERYWHERE: Final = (Role.NATIONAL, Role.OPERATOR)
 """Roles that see all provinces and enterprises."""

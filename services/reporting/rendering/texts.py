@@ -6,6 +6,7 @@ have their own functions; an unknown code is shown as it is.
 
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -28,6 +29,20 @@ def read_texts(file: Path = TEXTS) -> dict[str, tuple[str, str]]:
     """Key to Chinese and English."""
     sections = tomllib.loads(file.read_text(encoding="utf-8"))
     return {f"{section}.{name}": (zh, en) for section, texts in sections.items() for name, (zh, en) in texts.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """Which rows of a list a page shows, from 1, and how many there are; no rows where there are more than that."""
+
+    first: int | None
+    last: int | None
+    count: int
+
+    @classmethod
+    def of(cls, before: int | None, shown: int, count: int) -> "Extent":
+        """So many rows behind `before` others."""
+        return cls(None, None, count) if before is None else cls(before + 1, before + shown, count)
 
 
 class Translator:
@@ -78,6 +93,11 @@ class Translator:
         """By how much a figure changed; empty where there is nothing to compare with."""
         change = change_text(now, before)
         return self("figure.compared", change=change) if change else ""
+
+    def extent(self, extent: Extent) -> str:
+        """ "1-50 of 1,834"."""
+        key = "table.extent_more" if extent.first is None else "table.extent"
+        return self(key, first=grouped(extent.first), last=grouped(extent.last), count=grouped(extent.count))
 
     def month(self, period: str) -> str:
         """ "2026-10" as it is read."""

@@ -1,4 +1,4 @@
-"""Answer HEAD wherever GET is answered: the status and headers of GET, without its body (RFC 9110, section 9.3.2)."""
+"""Answer HEAD on every route as GET: the status and headers of GET, without its body (RFC 9110, section 9.3.2)."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 class HeadRequests:
     """ASGI middleware around all others: every route, key and limit sees a GET.
 
-    The work for the body stops at the headers: the application is told that its client has gone.
+    The work for the body stops at the headers: for the application its client has gone.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -76,6 +76,7 @@ RULES: Final[dict[str, frozenset[Role] | None]] = {
     "GET /v1/sheets": OFFICES,
     "GET /v1/statements": OFFICES,
     "GET /v1/statements/{statement_id}": OFFICES,
+    "GET /v1/balances": OFFICES,
     "GET /v1/remittances": OFFICES,
     "GET /v1/arrivals": OFFICES,
     "GET /v1/reports": OFFICES,

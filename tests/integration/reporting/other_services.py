@@ -20,6 +20,7 @@ class OtherServices:
     tokens: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     exclusions: dict[tuple[str, str], list[dict[str, Any]]] = field(default_factory=dict)
     payments: list[dict[str, Any]] = field(default_factory=list)
+    balances: list[dict[str, str]] = field(default_factory=list)
     findings: dict[str, DayFindings] = field(default_factory=dict)
     covers: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     parked: list[dict[str, Any]] = field(default_factory=list)
@@ -68,6 +69,18 @@ class OtherServices:
         async def payment_states(period: str, as_of: str) -> dict[str, Any]:
             self._answers()
             return {"items": self.payments}
+
+        @app.get("/v1/balances")
+        async def balances(as_of: str, enterprise: str | None = None, province: str | None = None) -> dict[str, Any]:
+            self._answers()
+            wanted = {"enterprise": enterprise, "province": province}
+            return {
+                "balances": [
+                    balance
+                    for balance in self.balances
+                    if all(value in {None, balance[name]} for name, value in wanted.items())
+                ]
+            }
 
         self._add_parked(app)
         return app
