@@ -4,6 +4,7 @@ import functools
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import httpx
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -14,6 +15,7 @@ from services.ledger.api.log_routes import make_proof_router, make_public_router
 from services.ledger.billing.due_dates import adopt_calendar
 from services.ledger.billing.remittances import handle_remittance
 from services.ledger.books.booking import book_all_waiting, handle_manifest
+from services.ledger.books.clocks import Clocks
 from services.ledger.books.missing_manifests import QUERY_SECONDS, fill_gaps
 from services.ledger.books.open_days import open_books
 from services.ledger.books.set_aside import open_quarantine
@@ -23,7 +25,7 @@ from services.ledger.close.retry_close import CloseRetry
 from services.ledger.log.checkpoints import LogKeys, load_log_keys, sign_due_checkpoint
 from services.ledger.log.witness import request_cosignature
 from services.ledger.operations.metrics import REFRESH_SECONDS, Metrics, refresh_gauges
-from services.ledger.operations.readiness import check_progress
+from services.ledger.operations.readiness import check_clocks, check_progress
 from services.ledger.operations.scheduler import TICK_SECONDS, do_duties_now
 from services.ledger.settings import LedgerSettings
 from shared.adapters.crypto.author_keys import load_authors, load_signer
@@ -36,6 +38,7 @@ from shared.adapters.kafka.clients import ensure_topics
 from shared.adapters.kafka.faststream_broker import open_broker, publish_signed
 from shared.adapters.kafka.internal.internal_topics import InternalTopics
 from shared.adapters.kafka.internal.message_authors import verify_by
+from shared.adapters.kafka.internal.record_clock import RecordClock
 from shared.adapters.kafka.internal.topic_metrics import TopicMetrics
 from shared.adapters.postgres.decisions import Decisions
 from shared.adapters.postgres.engine import open_engine
@@ -92,10 +95,12 @@ async def compose(service: Service[LedgerSettings]) -> AsyncIterator[None]:
         topics = InternalTopics(TopicStore(connections.reading, "ledger"), settings, verify_by(authors))
         charging = connections.charging
         deployments = CountingDeployments(authors, frozenset(charging), ChargingWorkers(charging))
-        subscribe(topics, connections.engine, metrics, outbox, deployments)
-        _add_routes(service, connections, log_keys, topics, outbox, calendar)
+        record_clocks: list[RecordClock] = []
+        clocks = Clocks(timedelta(seconds=settings.clock_span_seconds), record_clocks)
+        record_clocks += subscribe(topics, connections.engine, metrics, outbox, deployments, clocks)
+        _add_routes(service, connections, log_keys, topics, outbox, calendar, clocks)
         _read_topics(service, topics, connections.engine)
-        _repeat_duties(service, connections, metrics, outbox, authors, calendar)
+        _repeat_duties(service, connections, metrics, outbox, authors, calendar, clocks)
         _keep_log(service, connections.engine, log_keys, connections.witness)
         _erase_in_time(service, KeptKeys(connections.reading, "ledger", settings.kept_bytes_days))
         async with running_broker(service, broker):
@@ -122,9 +127,14 @@ async def _open_connections(stack: AsyncExitStack, settings: LedgerSettings) -> 
 
 
 def subscribe(
-    topics: InternalTopics, engine: AsyncEngine, metrics: Metrics, outbox: Outbox, deployments: CountingDeployments
-) -> None:
-    """Name the handler of each topic that the ledger reads."""
+    topics: InternalTopics,
+    engine: AsyncEngine,
+    metrics: Metrics,
+    outbox: Outbox,
+    deployments: CountingDeployments,
+    clocks: Clocks,
+) -> list[RecordClock]:
+    """Name the handler of each topic that the ledger reads; returns the record times of what charging sends."""
 
     async def manifest(message: Message) -> None:
         metrics.manifests.labels((await handle_manifest(engine, message.body, deployments.authors)).state).inc()
@@ -134,11 +144,10 @@ def subscribe(
         outbox.wake()
 
     async def remittance(message: Message) -> None:
-        metrics.remittances.labels(await handle_remittance(engine, message.body)).inc()
+        metrics.remittances.labels(await handle_remittance(engine, message.body, clocks)).inc()
 
-    topics.add(MANIFESTS, manifest)
-    topics.add(DAYS_COUNTED, count)
     topics.add(REMITTANCES, remittance)
+    return [topics.add(MANIFESTS, manifest).record_clock, topics.add(DAYS_COUNTED, count).record_clock]
 
 
 def _add_routes(
@@ -148,12 +157,13 @@ def _add_routes(
     topics: InternalTopics,
     outbox: Outbox,
     calendar: WorkingDays,
+    clocks: Clocks,
 ) -> None:
     requests, decisions = connections.requests, Decisions(connections.reading, "ledger")
     for router in (
         make_decisions_router(service.keys, decisions),
         make_quarantine_router(service.keys, topics, decisions),
-        make_router(service.keys, requests, service.settings, calendar, outbox.wake, decisions),
+        make_router(service.keys, requests, service.settings, calendar, outbox.wake, decisions, clocks),
         make_set_aside_router(service.keys, requests, open_quarantine(requests), outbox.wake, decisions),
         make_public_router(requests, log_keys),
         make_proof_router(requests, log_keys, service.keys),
@@ -183,9 +193,11 @@ def _repeat_duties(
     outbox: Outbox,
     authors: Authors,
     calendar: WorkingDays,
+    clocks: Clocks,
 ) -> None:
     settings, engine = service.settings, connections.engine
     service.add_readiness("books", lambda: check_progress(engine, settings.ready_commit_age_seconds))
+    service.add_readiness("clocks", lambda: check_clocks(engine, clocks))
     wait_seconds = settings.message_wait_seconds
 
     async def fill() -> None:
@@ -195,10 +207,10 @@ def _repeat_duties(
     duties: dict[str, tuple[Step, float]] = {
         "gaps": (fill, QUERY_SECONDS),
         "overdue": (retry.check, REFRESH_SECONDS),
-        "metrics": (lambda: refresh_gauges(engine, metrics, settings, calendar), REFRESH_SECONDS),
+        "metrics": (lambda: refresh_gauges(engine, metrics, settings, calendar, clocks), REFRESH_SECONDS),
     }
     if settings.scheduler:
-        tick = functools.partial(do_duties_now, engine, settings.close_after_hours, calendar, outbox.wake)
+        tick = functools.partial(do_duties_now, engine, settings.close_after_hours, calendar, outbox.wake, clocks)
         duties["scheduler"] = (tick, TICK_SECONDS)
     for name, (duty, pause_seconds) in duties.items():
         service.repeat(Periodic(name, duty, pause_seconds, describe=describe))

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -147,7 +148,7 @@ async def assemble(service: Service[ReportingSettings]) -> AsyncIterator[Intake]
         _add_api(service, connections, work, access, note_signer)
         _add_portal(service, connections, access, scheme, public, page)
         _start(service, connections.requests, metrics, (work.building, work.sending, work.examining, work.projecting))
-        yield Intake(connections.engine, work.wake)
+        yield Intake(connections.engine, work.wake, timedelta(seconds=settings.clock_span_seconds))
 
 
 async def _open_connections(service: Service[ReportingSettings], stack: AsyncExitStack, signer: Signer) -> Connections:
@@ -209,7 +210,14 @@ def _add_api(
 ) -> None:
     requests, sources = connections.requests, connections.sources
     for router in (
-        internal_routes.routes(service.keys, requests, sources, connections.platform, work.sending.wake),
+        internal_routes.routes(
+            service.keys,
+            requests,
+            sources,
+            connections.platform,
+            work.sending.wake,
+            timedelta(seconds=service.settings.clock_span_seconds),
+        ),
         make_rebuild_router(service.keys, work.projector, work.projecting.wake),
         make_acknowledgement_router(access, sources, note_signer),
         register_routes(access, connections.portal),

@@ -6,12 +6,12 @@ finding, and the first one holds; a count of others is corrected by it instead.
 
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from datetime import date
+from datetime import date, timedelta
 
 import msgspec
 import structlog
 from msgspec import Struct
-from sqlalchemy import Table, insert, select
+from sqlalchemy import Table, func, insert, select
 from sqlalchemy.dialects.postgresql import insert as insert_once
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -30,6 +30,7 @@ from shared.domain.errors import Refused
 from shared.domain.money import parse_yuan
 from shared.domain.privacy.identity import reads_as_identity
 from shared.intake.message_content import content_hash
+from shared.intake.time_bounds import SPAN, TimeBounds
 
 log = structlog.get_logger(__name__)
 
@@ -37,8 +38,8 @@ log = structlog.get_logger(__name__)
 class Intake:
     """Handlers of the topics. Each raises for a message that is not taken: who reads it quarantines it and goes on."""
 
-    def __init__(self, engine: AsyncEngine, wake: Callable[[], None]) -> None:
-        self._engine, self._wake = engine, wake
+    def __init__(self, engine: AsyncEngine, wake: Callable[[], None], span: timedelta = SPAN) -> None:
+        self._engine, self._wake, self._span = engine, wake, span
         self._handlers: dict[str, Callable[[bytes], Awaitable[None]]] = {
             DAYS_CLOSED: self.take_day_closed,
             STATEMENTS: self.take_statement,
@@ -80,6 +81,9 @@ class Intake:
         """Keep an injury notice; it is matched with orders by a later step."""
         notice = msgspec.json.decode(body, type=InjuryNoticed)
         _refuse_identity(notice_id=notice.notice_id)
+        bounds = await self._read_bounds()
+        bounds.check_instant("injured_at", notice.injured_at)
+        bounds.check_instant("noticed_at", notice.noticed_at)
         injured_on = insured_day(notice.injured_at)
         await self._keep(INJURY_NOTICE, notice, body, {"notice_id": notice.notice_id}, {"injured_on": injured_on})
 
@@ -87,6 +91,7 @@ class Intake:
         """Keep somebody else's count of an enterprise's day; another count of the same source corrects the last one."""
         total = msgspec.json.decode(body, type=TotalReported)
         _refuse_identity(source=total.source)
+        (await self._read_bounds()).check_day("day", total.day)
         key = {"source": total.source, "enterprise": total.enterprise, "day": total.day}
         row = {**key, "count": total.count, "body": body, "body_sha256": hashlib.sha256(body).hexdigest()}
         last = select(REPORTED_TOTAL.c.count).filter_by(**key).order_by(REPORTED_TOTAL.c.number.desc()).limit(1)
@@ -105,6 +110,7 @@ class Intake:
         amount = parse_yuan(remittance.amount_yuan)
         if amount <= 0:
             raise Refused(f"remittance {remittance.remittance_id} of {remittance.amount_yuan} yuan")
+        (await self._read_bounds()).check_day("received_on", remittance.received_on)
         row = {
             "remittance_id": remittance.remittance_id,
             "province": remittance.province,
@@ -119,6 +125,13 @@ class Intake:
         if any(held[name] != value for name, value in row.items()):
             detail = f"remittance {remittance.remittance_id} is known with other content"
             raise Quarantined(QuarantineReason.DIFFERENT_CONTENT, detail)
+
+    async def _read_bounds(self) -> TimeBounds:
+        """The bounds of dates that others send; the first closed day is the first of the books."""
+        query = select(func.clock_timestamp().label("at"), func.min(DAY_CLOSED.c.day).label("opened_on"))
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(query)).one()
+        return TimeBounds(row.opened_on, row.at, self._span)
 
     async def _keep(
         self, table: Table, message: Struct, body: bytes, key: Mapping[str, str | date], more: Mapping[str, str | date]

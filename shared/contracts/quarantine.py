@@ -31,6 +31,8 @@ class QuarantineReason(StrEnum):
     """Its handling fails again and again while database and broker are up."""
     IDENTITY_IN_CLEAR = "identity_in_clear"
     """An id that reads as a citizen's number or a mobile number."""
+    OUT_OF_TIME = "out_of_time"
+    """A date before the books begin, or one that has not come (`shared/intake/time_bounds.py`)."""
     UNSIGNED = "unsigned"
     """It has no signature, or one of nobody that is known."""
     WRONG_AUTHOR = "wrong_author"

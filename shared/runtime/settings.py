@@ -153,6 +153,12 @@ class Settings(BaseSettings):
     # Ledger
     scheduler: bool = Field(True, description="close, bill and assess by the clock; off where a command does it")
     close_after_hours: int = Field(36, description="a day closes so many hours after it began: T+1 12:00")
+    clock_span_seconds: float = Field(
+        300.0,
+        gt=0,
+        description="most that this process, the database and the broker may differ about the time, and a date may be "
+        "ahead of it; beyond it nothing is closed, billed, assessed or reported (alarm clocks_disagree)",
+    )
     close_timeout_seconds: float = Field(60.0, description="a count that takes longer raises the alarm close_overdue")
 
     # A process

@@ -87,6 +87,7 @@ from shared.runtime.access import AccessKeys
 from tests.faults.demo_town import PLATFORM_KEY, SERVICE_KEY, Handler, Place, Start, Town
 from tests.faults.logs import LogBroker, LogConsumer, Logs, LogSubscriber
 from tests.faults.steps import Process, Steps
+from tests.integration.ledger.ledger_harness import ANY_TIME
 from tests.support.access_keys import opened_by
 from tests.support.authors import AUTHORS, CHARGING
 from tests.support.deployed_calendar import deployed_calendar
@@ -220,9 +221,9 @@ class LedgerService:
 
     def _make_app(self) -> FastAPI:
         settings, keys = self.town.place.settings("ledger", LedgerSettings), opened_by(SERVICE_KEY, "ledger")
-        pool = cast("Pool", self.town.place.once("ledger's pool", LatestPool))
-        decisions = Decisions(pool, "ledger")
-        app = app_of(ledger_api.make_router(keys, self.engine, settings, deployed_calendar(), lambda: None, decisions))
+        decisions = Decisions(cast("Pool", self.town.place.once("ledger's pool", LatestPool)), "ledger")
+        more = deployed_calendar(), lambda: None, decisions, ANY_TIME
+        app = app_of(ledger_api.make_router(keys, self.engine, settings, *more))
         app.include_router(make_public_router(self.engine, self.town.place.log_keys))
         return app
 
@@ -230,7 +231,7 @@ class LedgerService:
         handlers: dict[str, Handler] = {
             MANIFESTS: partial(take_manifest, self.engine, authors=AUTHORS),
             DAYS_COUNTED: partial(take_count, self.engine, deployments=CountingDeployments(AUTHORS)),
-            REMITTANCES: partial(take_remittance, self.engine),
+            REMITTANCES: partial(take_remittance, self.engine, clocks=ANY_TIME),
         }
         has_moved = False
         for topic, handle in handlers.items():
@@ -268,7 +269,7 @@ class ReportingService:
         self.sender = Sender(engine, platform, metrics, attempts=200, retry_seconds=0.0)
         self.sources = Sources(Charging.alone(apis[0]), apis[1])
         self.builder = Builder(engine, self.sources, metrics, most_tokens=2)
-        self.intake = Intake(engine, lambda: None)
+        self.intake = Intake(engine, lambda: None, ANY_TIME.span)
         self.may_show = False
         self.projector = Projector(engine)
         self.examiner = Examiner(engine, self.sources, metrics, deployed_calendar().is_regular_day, wait_days=30)
@@ -280,7 +281,7 @@ class ReportingService:
     @cached_property
     def app(self) -> FastAPI:
         keys = opened_by(SERVICE_KEY)
-        return app_of(reporting_api.routes(keys, self.engine, self.sources, self.platform, lambda: None))
+        return app_of(reporting_api.routes(keys, self.engine, self.sources, self.platform, lambda: None, ANY_TIME.span))
 
     async def turn(self) -> bool:
         return await self._show() if self.may_show else await self._report()

@@ -12,7 +12,7 @@ from services.ledger.close.close_day import close_day
 from services.ledger.operations.scheduler import do_due_duties
 from shared.adapters.postgres.engine import open_engine
 from shared.domain.calendar import Month
-from tests.integration.ledger.ledger_harness import Ledger, due, new_run, open_ledger, total
+from tests.integration.ledger.ledger_harness import ANY_TIME, Ledger, due, new_run, open_ledger, total
 from tests.support.deployed_calendar import deployed_calendar
 
 FIRST, SECOND, LAST = date(2026, 9, 28), date(2026, 9, 29), date(2026, 9, 30)
@@ -32,7 +32,7 @@ async def ledger(database: str) -> AsyncIterator[Ledger]:
 
 async def tick(ledger: Ledger, day: date) -> list[str]:
     """Do the duties that are due at the instant when a day may be closed."""
-    return await do_due_duties(ledger.engine, due(day), 36, deployed_calendar())
+    return await do_due_duties(ledger.engine, due(day), 36, deployed_calendar(), ANY_TIME)
 
 
 async def test_a_clock_that_goes_back_undoes_nothing(ledger: Ledger) -> None:
@@ -75,7 +75,8 @@ async def test_two_ledgers_that_look_at_once(ledger: Ledger) -> None:
         assert {answer.statements for answer in issued} == {1}
         fees = await asyncio.gather(*(book_late_fees(engine, date(2026, 12, 1)) for engine in engines))
         assert sorted(fee.booked for fee in fees) == [0] * 5 + [1]
-        done = await asyncio.gather(*(do_due_duties(engine, far, 36, deployed_calendar()) for engine in engines))
+        calendar = deployed_calendar()
+        done = await asyncio.gather(*(do_due_duties(engine, far, 36, calendar, ANY_TIME) for engine in engines))
         assert sorted(done) == [[]] * 5 + [["close 2026-10-01"]]
     assert sum((await ledger.balances()).values()) == 0
 

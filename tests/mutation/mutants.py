@@ -75,6 +75,20 @@ MUTANTS: Final = (
         ("tests/cases/test_times_say_their_zone.py",),
     ),
     Mutant(
+        "second clock of the ledger",
+        "services/ledger/books/clocks.py",
+        "        if abs(ours - at) > self.span:\n",
+        "        if ours is None:\n",
+        ("tests/cases/test_dates_are_bounded.py",),
+    ),
+    Mutant(
+        "money of a day to come",
+        "shared/intake/time_bounds.py",
+        "        if day > insured_day(self.at + self.span):\n",
+        "        if day > date.max:\n",
+        ("tests/cases/test_dates_are_bounded.py",),
+    ),
+    Mutant(
         "posting-day rule",
         "shared/domain/books/journal.py",
         "return oldest_open_day if insured_on is None else max(insured_on, oldest_open_day)",

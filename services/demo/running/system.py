@@ -56,6 +56,8 @@ AUTHORS: Final = "authors"
 """Folder of the state directory with the private keys of authors."""
 ROLES: Final = "roles"
 """Folder of the state directory with the passwords of the databases' roles."""
+MADE_UP_TIME_SECONDS: Final = "3155760000"
+"""A century: where no clock closes days, the times of events, closes and money are those of a story."""
 EMBEDDED_KAFKA: Final = {
     # A join waits half the session time-out on the embedded broker (docs/decisions); idempotent producers fail on it.
     "DANBAO_KAFKA_SESSION_TIMEOUT_MS": "2000",
@@ -283,6 +285,8 @@ def _make_authors(directory: Path, settings: CommandSettings) -> str:
 
 def _choices(wishes: Wishes) -> dict[str, str]:
     chosen = {"DANBAO_SCHEDULER": "true" if wishes.has_scheduler else "false"}
+    if not wishes.has_scheduler:
+        chosen["DANBAO_CLOCK_SPAN_SECONDS"] = MADE_UP_TIME_SECONDS
     chosen["DANBAO_STATE_DIRECTORY"] = str(wishes.directory)
     if wishes.books_open_on is not None:
         chosen["DANBAO_BOOKS_OPEN_ON"] = wishes.books_open_on.isoformat()

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.ledger.billing.issue_statements import IssueResult, issue_statements
 from services.ledger.billing.late_fees import book_late_fees
+from services.ledger.books.clocks import Clocks
 from services.ledger.close.close_day import CloseResult, close_day
 from services.ledger.operations.alarms import cosign_timeout
 from services.ledger.queries import book_queries
@@ -15,6 +16,7 @@ from services.ledger.settings import LedgerSettings
 from shared.adapters.http.decision_routes import store_decision
 from shared.adapters.postgres.decisions import Decisions
 from shared.domain.calendar import Month, insured_day
+from shared.domain.errors import Refused
 from shared.domain.money import yuan
 from shared.domain.working_days import WorkingDays
 from shared.runtime.access import AccessKeys
@@ -61,11 +63,15 @@ def make_router(
     calendar: WorkingDays,
     wake: Callable[[], None],
     decisions: Decisions,
+    clocks: Clocks,
 ) -> APIRouter:
-    """All routes; `wake` publishes at once what a command has written to the outbox."""
+    """All routes; `wake` publishes at once what a command has written to the outbox.
+
+    Nothing is closed, billed or assessed as of a time that has not come by the `clocks`.
+    """
     router = APIRouter(prefix="/v1", dependencies=[Depends(keys.require("service"))])
-    _add_commands(router, engine, settings, calendar, wake, decisions)
-    _add_queries(router, engine, settings, calendar)
+    _add_commands(router, engine, settings, calendar, wake, decisions, clocks)
+    _add_queries(router, engine, settings, calendar, clocks)
     return router
 
 
@@ -76,9 +82,12 @@ def _add_commands(
     calendar: WorkingDays,
     wake: Callable[[], None],
     decisions: Decisions,
+    clocks: Clocks,
 ) -> None:
     @router.post("/days/{day}/close")
     async def close(day: PathDay, wish: CloseRequest, request: Request) -> CloseResult:
+        if reason := await clocks.object_to(engine, wish.as_of):
+            return CloseResult("refused", reason)
         decision = await store_decision(decisions, request, wish)
         answer = await close_day(engine, day, wish.as_of, settings.close_after_hours, decision)
         wake()
@@ -86,6 +95,8 @@ def _add_commands(
 
     @router.post("/statements")
     async def bill(wish: BillRequest, request: Request) -> IssueResult:
+        if reason := await clocks.object_to(engine, wish.as_of):
+            return IssueResult("refused", reason)
         decision = await store_decision(decisions, request, wish)
         answer = await issue_statements(engine, Month.parse(wish.period), wish.as_of, calendar, decision)
         wake()
@@ -93,17 +104,21 @@ def _add_commands(
 
     @router.post("/late-fees")
     async def late_fees(wish: LateFeeRequest, request: Request) -> dict[str, int | str]:
+        if reason := await clocks.object_to_day(engine, wish.as_of):
+            raise Refused(reason)
         await store_decision(decisions, request, wish)
         booked = await book_late_fees(engine, wish.as_of)
         return {"booked": booked.booked, "amount_yuan": yuan(booked.amount)}
 
 
-def _add_queries(router: APIRouter, engine: AsyncEngine, settings: LedgerSettings, calendar: WorkingDays) -> None:
+def _add_queries(
+    router: APIRouter, engine: AsyncEngine, settings: LedgerSettings, calendar: WorkingDays, clocks: Clocks
+) -> None:
     @router.get("/status")
     async def status() -> book_queries.LedgerStatus:
         async with engine.connect() as connection:
-            timeouts = settings.close_timeout_seconds, cosign_timeout(settings)
-            return await book_queries.read_status(connection, calendar, insured_day(now()), *timeouts)
+            more = settings.close_timeout_seconds, cosign_timeout(settings), clocks
+            return await book_queries.read_status(connection, calendar, insured_day(now()), *more)
 
     @router.get("/days/{day}")
     async def day_state(day: PathDay) -> book_queries.DayState:

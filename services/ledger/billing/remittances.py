@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.ledger import tables
 from services.ledger.billing.debts import read_debts, write_allocations
+from services.ledger.books.clocks import BOUND, Clocks
 from services.ledger.books.journal import Source, write_journal_entry
 from services.ledger.books.open_days import ledger_lock, read_books
 from services.ledger.books.refused_messages import keep_if_refused
@@ -37,15 +38,20 @@ from shared.intake.message_content import content_hash
 DECODER: Final = msgspec.json.Decoder(RemittanceReceived)
 
 
-async def take_remittance(engine: AsyncEngine, payload: bytes) -> str:
+async def take_remittance(engine: AsyncEngine, payload: bytes, clocks: Clocks = BOUND) -> str:
     """Take a remittance as `handle_remittance` does, but quarantine one that is not taken here: `refused`."""
-    return await keep_if_refused(engine, REMITTANCES, payload, lambda: handle_remittance(engine, payload), "refused")
+
+    async def handle() -> str:
+        return await handle_remittance(engine, payload, clocks)
+
+    return await keep_if_refused(engine, REMITTANCES, payload, handle, "refused")
 
 
-async def handle_remittance(engine: AsyncEngine, payload: bytes) -> str:
+async def handle_remittance(engine: AsyncEngine, payload: bytes, clocks: Clocks = BOUND) -> str:
     """Take one message of the topic; returns `booked` or `already_booked`, and raises for one that is not taken.
 
     The same `remittance_id` with the same content is harmless; with other content it is quarantined.
+    Money of a day that has not come, or that is before the books, is quarantined: it would settle nothing until then.
     An enterprise that the books do not know is no reason to refuse money: it becomes an advance, and an alarm.
     """
     remittance = DECODER.decode(payload)
@@ -58,6 +64,7 @@ async def handle_remittance(engine: AsyncEngine, payload: bytes) -> str:
         query = select(known.content_sha256).where(known.remittance_id == remittance.remittance_id)
         before = await connection.scalar(query)
         if before is None:
+            (await clocks.read_bounds(connection)).check_day("received_on", remittance.received_on)
             return await _book(connection, remittance, amount)
         if before == content_hash(remittance):
             return "already_booked"

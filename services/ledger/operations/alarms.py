@@ -1,5 +1,7 @@
 """Alarms that a person has to act on, computed from the books; an alarm goes when its cause does.
 
+clocks_disagree        this process, the database and the broker differ by more than DANBAO_CLOCK_SPAN_SECONDS about the
+                       time: nothing is closed, billed or assessed until they agree again
 close_overdue          a count has been awaited for longer than DANBAO_CLOSE_TIMEOUT_SECONDS; it is requested again
 day_not_equal          charging's count of a day and the books differ; every difference is named by the day's API
 gap                    a manifest is missing and a later one of its run waits
@@ -27,6 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.ledger import tables
 from services.ledger.billing.debts import read_advances, read_debts
+from services.ledger.books.clocks import BOUND, CONSEQUENCE, Clocks
 from services.ledger.books.missing_manifests import read_gap_seconds, read_missing
 from services.ledger.books.open_days import Books, Closing
 from services.ledger.books.outside_declaration import Difference
@@ -45,8 +48,9 @@ GAP_SECONDS: Final = 10.0
 MOST_NAMED: Final = 20
 """Items set aside that have an alarm each; `GET /v1/set-aside` lists them all."""
 NAMES: Final = (
-    "close_overdue", "day_not_equal", "gap", "message_refused", "remittance_unallocated", "log_inconsistent",
-    "witness_refused", "checkpoint_unwitnessed", "set_aside", "advance_unused", "calendar_unpublished",
+    "clocks_disagree", "close_overdue", "day_not_equal", "gap", "message_refused", "remittance_unallocated",
+    "log_inconsistent", "witness_refused", "checkpoint_unwitnessed", "set_aside", "advance_unused",
+    "calendar_unpublished",
 )  # fmt: skip
 
 _REFUSED = text(
@@ -80,10 +84,16 @@ def cosign_timeout(settings: LedgerSettings) -> float:
 
 
 async def read_alarms(
-    connection: AsyncConnection, books: Books, close_timeout_seconds: float, cosign_timeout_seconds: float = inf
+    connection: AsyncConnection,
+    books: Books,
+    close_timeout_seconds: float,
+    cosign_timeout_seconds: float = inf,
+    clocks: Clocks = BOUND,
 ) -> list[str]:
     """One line each, beginning with the name of the alarm. Without a witness nothing waits for a cosignature."""
+    disagreement = await clocks.disagree(connection)
     return [
+        *([f"clocks_disagree: {disagreement}: {CONSEQUENCE}"] if disagreement else []),
         *await _of_closing(connection, books.closing, close_timeout_seconds),
         *await _of_gaps(connection),
         *await _of_refused(connection),

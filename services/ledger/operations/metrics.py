@@ -8,6 +8,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.ledger import tables
+from services.ledger.books.clocks import Clocks
 from services.ledger.books.missing_manifests import read_gap_seconds
 from services.ledger.books.open_days import read_books
 from services.ledger.log.checkpoints import read_log_state
@@ -69,12 +70,12 @@ class Metrics:
 
 
 async def refresh_gauges(
-    engine: AsyncEngine, metrics: Metrics, settings: LedgerSettings, calendar: WorkingDays
+    engine: AsyncEngine, metrics: Metrics, settings: LedgerSettings, calendar: WorkingDays, clocks: Clocks
 ) -> None:
     """Set the gauges from the books, and from the calendar."""
     async with engine.connect() as connection:
         books = await read_books(connection)
-        alarms = await read_alarms(connection, books, settings.close_timeout_seconds, cosign_timeout(settings))
+        alarms = await read_alarms(connection, books, settings.close_timeout_seconds, cosign_timeout(settings), clocks)
         alarms += calendar_alarms(calendar, insured_day(now()))
         state = await read_log_state(connection)
         inbox = await connection.scalar(select(func.count()).select_from(tables.manifest_inbox))

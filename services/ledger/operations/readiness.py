@@ -3,9 +3,17 @@
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.ledger.books.clocks import CONSEQUENCE, Clocks
 from services.ledger.books.missing_manifests import read_gap_seconds
 
 _UNPUBLISHED = text("select extract(epoch from now() - min(written_at)) from ledger.outbox")
+
+
+async def check_clocks(engine: AsyncEngine, clocks: Clocks) -> str | None:
+    """None when ready, else which clocks differ, so that nothing is closed, billed or assessed."""
+    async with engine.connect() as connection:
+        disagreement = await clocks.disagree(connection)
+    return disagreement and f"{disagreement}: {CONSEQUENCE}"
 
 
 async def check_progress(engine: AsyncEngine, age_seconds: float) -> str | None:

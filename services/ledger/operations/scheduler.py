@@ -16,6 +16,7 @@ from services.ledger.billing.issue_statements import (
     read_first_unbilled,
 )
 from services.ledger.billing.late_fees import book_late_fees
+from services.ledger.books.clocks import BOUND, CONSEQUENCE, Clocks
 from services.ledger.books.open_days import read_books
 from services.ledger.books.set_aside import Step, open_quarantine
 from services.ledger.close.close_day import close_day
@@ -23,7 +24,6 @@ from shared.adapters.postgres.faults import describe, place_of
 from shared.adapters.postgres.quarantine import Item
 from shared.domain.calendar import insured_day
 from shared.domain.working_days import WorkingDays
-from shared.runtime.clock import now
 
 log = structlog.get_logger(__name__)
 TICK_SECONDS: Final = 15.0
@@ -31,12 +31,20 @@ TICK_SECONDS: Final = 15.0
 
 
 async def do_due_duties(
-    engine: AsyncEngine, as_of: datetime, close_after_hours: int, calendar: WorkingDays
+    engine: AsyncEngine,
+    as_of: datetime,
+    close_after_hours: int,
+    calendar: WorkingDays,
+    clocks: Clocks = BOUND,
 ) -> list[str]:
     """Do it, as of an aware instant, and say what was done. One day is closed at a time; the next tick takes the next.
 
-    A duty that fails holds up no other: the rest is done, then the first failure is raised.
+    Nothing is done as of an instant that has not come by the `clocks`. A duty that fails holds up no other: the rest
+    is done, then the first failure is raised.
     """
+    if reason := await clocks.object_to(engine, as_of):
+        log.error("clocks_disagree: nothing is done", reason=reason)
+        return []
     done, failed = await _do_duties(engine, as_of, close_after_hours, calendar)
     if failed:
         raise failed[0]
@@ -44,10 +52,14 @@ async def do_due_duties(
 
 
 async def do_duties_now(
-    engine: AsyncEngine, close_after_hours: int, calendar: WorkingDays, wake: Callable[[], None]
+    engine: AsyncEngine, close_after_hours: int, calendar: WorkingDays, wake: Callable[[], None], clocks: Clocks
 ) -> None:
-    """The clock's only use: do what is due now."""
-    done, failed = await _do_duties(engine, now(), close_after_hours, calendar)
+    """The clock's only use: do what is due now, unless other clocks say another time; it is tried again then."""
+    async with engine.connect() as connection:
+        if disagreement := await clocks.disagree(connection):
+            log.error("clocks_disagree", reason=disagreement, consequence=CONSEQUENCE)
+            return
+    done, failed = await _do_duties(engine, clocks.now(), close_after_hours, calendar)
     if done:
         log.info("scheduler", done=done)
         wake()

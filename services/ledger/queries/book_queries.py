@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.ledger import tables
 from services.ledger.billing.debts import read_debts
+from services.ledger.books.clocks import BOUND, Clocks
 from services.ledger.books.open_days import read_booked_through, read_books
 from services.ledger.books.outside_declaration import Difference
 from services.ledger.close.compare_count import latest_differences
@@ -189,10 +190,11 @@ async def read_status(
     today: date,
     close_timeout_seconds: float,
     cosign_timeout_seconds: float = inf,
+    clocks: Clocks = BOUND,
 ) -> LedgerStatus:
     """Read the status of the books, and of the calendar."""
     books = await read_books(connection)
-    alarms = await read_alarms(connection, books, close_timeout_seconds, cosign_timeout_seconds)
+    alarms = await read_alarms(connection, books, close_timeout_seconds, cosign_timeout_seconds, clocks)
     return LedgerStatus(
         oldest_open_day=books.first_open,
         closing=books.closing.day if books.closing else None,

@@ -1,9 +1,11 @@
 """Serve the JSON interface for the other services and the command; every route needs the service key."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 from fastapi import APIRouter, Depends, HTTPException
 from pydantic import BaseModel, ConfigDict
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.reporting.delivery import report_counts, report_store
@@ -11,6 +13,7 @@ from services.reporting.delivery.documents import payment_report
 from services.reporting.delivery.reconcile import reconcile
 from services.reporting.service_clients import Sources
 from shared.adapters.http.national_platform import NationalPlatform
+from shared.intake.time_bounds import SPAN, TimeBounds
 from shared.runtime.access import AccessKeys
 from shared.runtime.http.types import AnyPeriod, Day, PathDocumentId, Period
 
@@ -29,12 +32,17 @@ class MonthAsOf(Month):
 
 
 def routes(
-    keys: AccessKeys, engine: AsyncEngine, sources: Sources, platform: NationalPlatform, wake: Callable[[], None]
+    keys: AccessKeys,
+    engine: AsyncEngine,
+    sources: Sources,
+    platform: NationalPlatform,
+    wake: Callable[[], None],
+    span: timedelta = SPAN,
 ) -> APIRouter:
-    """Every route under /v1."""
+    """Every route under /v1; a payment report is of a day that may lie ahead of the database's clock by `span`."""
     router = APIRouter(prefix="/v1", dependencies=[Depends(keys.require("service"))])
     _add_reading(router, engine)
-    _add_payment_reports(router, engine, sources, wake)
+    _add_payment_reports(router, engine, sources, wake, span)
     _add_reconciliations(router, engine, platform)
 
     @router.post("/reports/{report_id}/retry")
@@ -60,9 +68,14 @@ def _add_reading(router: APIRouter, engine: AsyncEngine) -> None:
             return {"receipts": await report_counts.list_receipts(connection, period)}
 
 
-def _add_payment_reports(router: APIRouter, engine: AsyncEngine, sources: Sources, wake: Callable[[], None]) -> None:
+def _add_payment_reports(
+    router: APIRouter, engine: AsyncEngine, sources: Sources, wake: Callable[[], None], span: timedelta
+) -> None:
     @router.post("/payment-reports")
     async def report_payments(body: MonthAsOf) -> dict[str, int]:
+        async with engine.connect() as connection:
+            at = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
+        TimeBounds(None, at, span).check_day("as_of", body.as_of)
         states = await sources.payment_states(body.period, body.as_of)
         reports = [payment_report(body.period, province, body.as_of, items) for province, items in states.items()]
         async with engine.begin() as connection:

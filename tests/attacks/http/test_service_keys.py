@@ -76,7 +76,7 @@ def routers(callee: str, keys: AccessKeys, decisions: Decisions = NOTHING) -> It
             yield make_series_router(keys, NOTHING)
             yield make_rerating_router(keys, decisions, NOTHING)
         case "ledger":
-            yield make_ledger_router(keys, NOTHING, NOTHING, NOTHING, NOTHING, decisions)
+            yield make_ledger_router(keys, NOTHING, NOTHING, NOTHING, NOTHING, decisions, NOTHING)
             yield make_set_aside_router(keys, NOTHING, NOTHING, NOTHING, decisions)
             yield make_proof_router(NOTHING, NOTHING, keys)
             yield make_evidence_router(NOTHING, NOTHING, keys)

@@ -28,7 +28,7 @@ from shared.contracts.quarantine import Message
 from shared.contracts.topics import DAYS_CLOSING
 from shared.runtime.settings import Settings
 from tests.integration.charging.charging_harness import House
-from tests.integration.ledger.ledger_harness import COUNTERS, Ledger, open_ledger
+from tests.integration.ledger.ledger_harness import ANY_TIME, COUNTERS, Ledger, open_ledger
 from tests.integration.reporting.reporting_harness import migrate_reporting
 from tests.support.authors import AUTHORS, CHARGING, headers_of
 
@@ -69,7 +69,7 @@ async def ledger_readers(database: str, settings: Settings = SETTINGS) -> AsyncI
     async with open_ledger(database) as ledger, open_pool(ledger.url, size=2) as pool:
         topics = InternalTopics(TopicStore(pool, "ledger"), settings, verify_by(AUTHORS))
         outbox = Outbox(pool, "ledger", _publish_nothing)
-        subscribe(topics, ledger.engine, Metrics.make(CollectorRegistry()), outbox, COUNTERS)
+        subscribe(topics, ledger.engine, Metrics.make(CollectorRegistry()), outbox, COUNTERS, ANY_TIME)
         yield Readers(topics, pool, ledger)
 
 
@@ -78,7 +78,7 @@ async def reporting_readers(database: str) -> AsyncIterator[Readers]:
     """Reporting's."""
     url = await migrate_reporting(database)
     async with open_engine(url) as engine, open_pool(url, size=2) as pool:
-        yield Readers(read_topics(Intake(engine, lambda: None), pool, SETTINGS, AUTHORS), pool)
+        yield Readers(read_topics(Intake(engine, lambda: None, ANY_TIME.span), pool, SETTINGS, AUTHORS), pool)
 
 
 def charging_readers(house: House, rules: ClosingRules | None = None) -> Readers:

@@ -18,7 +18,7 @@ from services.ledger.operations.alarms import read_alarms
 from services.ledger.operations.scheduler import do_due_duties
 from shared.adapters.postgres.engine import open_engine
 from shared.domain.calendar import Month, day_start
-from tests.integration.ledger.ledger_harness import ENTERPRISE, OTHER, Ledger, new_run, open_ledger, total
+from tests.integration.ledger.ledger_harness import ANY_TIME, ENTERPRISE, OTHER, Ledger, new_run, open_ledger, total
 from tests.support.deployed_calendar import deployed_calendar
 
 OPENED_ON: Final = date(2026, 9, 29)
@@ -144,9 +144,9 @@ async def test_a_duty_of_the_clock_that_fails_holds_up_no_other(ledger: Ledger, 
     trigger = "create trigger refuse_all before insert on ledger.day_closing for each row execute function"
     await as_owner(database, (refuse, {}), (f"{trigger} ledger.refuse_all()", {}))
     with pytest.raises(Exception, match="refuse_all"):
-        await do_due_duties(ledger.engine, noon(LATE), 36, deployed_calendar())
+        await do_due_duties(ledger.engine, noon(LATE), 36, deployed_calendar(), ANY_TIME)
     assert await ledger.value("select count(*) from ledger.late_fee") == 2
     assert [alarm.split(": ")[1] for alarm in await alarms(ledger)] == ["duty close"]
     await as_owner(database, ("drop trigger refuse_all on ledger.day_closing", {}))
-    assert await do_due_duties(ledger.engine, noon(LATE), 36, deployed_calendar()) == ["close 2026-10-01"]
+    assert await do_due_duties(ledger.engine, noon(LATE), 36, deployed_calendar(), ANY_TIME) == ["close 2026-10-01"]
     assert await alarms(ledger) == []

@@ -28,7 +28,9 @@ FUZZED = 40
 """Mangled messages for each topic and reader."""
 WRONG = {QuarantineReason.UNDECODABLE, QuarantineReason.ABSURD, QuarantineReason.WRONG_AUTHOR}
 """Poison comes from who may write to the topic; a name that is none of his is not his."""
-CANNOT_BE_MEANT = {"undecodable", "absurd", "unexpected", "different_content", "expired", "unsigned", "wrong_author"}
+CANNOT_BE_MEANT = {
+    "undecodable", "absurd", "unexpected", "different_content", "expired", "unsigned", "wrong_author", "out_of_time",
+}  # fmt: skip
 """What a reader may say of a mangled message; `unstorable` or `unprocessable` would be a bound that is missing."""
 
 

@@ -14,6 +14,7 @@ from shared.adapters.postgres.pool import Pool
 from shared.domain.calendar import Month
 from tests.generators.workload_places import EVERYWHERE
 from tests.integration.histories.model_audit import Audit, same, units
+from tests.integration.ledger.ledger_harness import ANY_TIME
 from tests.model.bills import to_fen
 from tests.model.model import CLOSE_AFTER, Model
 from tests.model.scheme import midnight
@@ -48,7 +49,7 @@ class Money:
             reported = {"remittance_id": name, "enterprise": party[0], "province": party[1], "received_on": on}
             payload = json.dumps({**reported, "amount_yuan": f"{int(paid * 100) // 100}.{int(paid * 100) % 100:02d}"})
             state = self.model.bills.remit(name, party, paid, date.fromisoformat(on))
-            same("a remittance", await take_remittance(self.ledger, payload.encode()), state)
+            same("a remittance", await take_remittance(self.ledger, payload.encode(), ANY_TIME), state)
 
     async def do_fees(self, as_of: str) -> None:
         day = date.fromisoformat(as_of)

@@ -24,7 +24,16 @@ from services.ledger.queries.book_queries import (
 )
 from shared.contracts.manifests import Outcome, StatementIssued
 from shared.domain.calendar import Month, day_start
-from tests.integration.ledger.ledger_harness import ENTERPRISE, OTHER, Ledger, due, new_run, open_ledger, total
+from tests.integration.ledger.ledger_harness import (
+    ANY_TIME,
+    ENTERPRISE,
+    OTHER,
+    Ledger,
+    due,
+    new_run,
+    open_ledger,
+    total,
+)
 from tests.support.deployed_calendar import deployed_calendar
 
 OPENED_ON = date(2026, 9, 29)
@@ -67,7 +76,7 @@ async def remit(ledger: Ledger, identity: str, amount: str, on: date, enterprise
         "amount_yuan": amount,
         "received_on": on.isoformat(),
     }
-    return await take_remittance(ledger.engine, msgspec.json.encode(reported))
+    return await take_remittance(ledger.engine, msgspec.json.encode(reported), ANY_TIME)
 
 
 async def state(ledger: Ledger, as_of: date, period: Month = SEPTEMBER) -> list[tuple[str, ...]]:
@@ -314,7 +323,7 @@ async def test_the_scheduler_does_what_is_due_and_can_be_run_again(ledger: Ledge
     await ledger.charge(new_run(), total(orders=100, base=10_000, day=OPENED_ON))
 
     async def tick(as_of: datetime) -> list[str]:
-        return await do_due_duties(ledger.engine, as_of, 36, deployed_calendar())
+        return await do_due_duties(ledger.engine, as_of, 36, deployed_calendar(), ANY_TIME)
 
     assert await tick(due(OPENED_ON) - timedelta(seconds=1)) == []
     assert await tick(due(OPENED_ON)) == ["close 2026-09-29"]

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from datetime import date
+from datetime import date, timedelta
 from random import Random
 from typing import Any
 
@@ -37,7 +37,7 @@ class Register:
 
     def __init__(self, engine: AsyncEngine, others: OtherServices, sources: Sources) -> None:
         self.engine, self.others = engine, others
-        self.intake = Intake(engine, lambda: None)
+        self.intake = Intake(engine, lambda: None, timedelta(days=36_500))
         self.examiner = Examiner(engine, sources, Metrics(CollectorRegistry()), quarter_figures.is_regular, WAIT_DAYS)
 
     async def close(self, day: date, sheet: Mapping[tuple[str, str], quarter_figures.Day]) -> None:

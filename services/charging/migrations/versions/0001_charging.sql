@@ -237,7 +237,7 @@ comment on column charging.pause.reason is 'Why, in words.';
 comment on column charging.pause.noted_at is 'When it was noted.';
 
 create table charging.unsettled (
-    accepted_at timestamptz not null,
+    accepted_at timestamptz not null check (isfinite(accepted_at)),
     enterprise smallint not null,
     order_id text collate "C" not null,
     worker_key bigint not null,
@@ -339,7 +339,7 @@ create table charging.conflict (
     partition integer not null,
     record_offset bigint not null,
     record_time_ms bigint not null,
-    accepted_at timestamptz,
+    accepted_at timestamptz check (isfinite(accepted_at)),
     enterprise smallint not null,
     order_id text collate "C" not null,
     worker_key bigint,
@@ -426,7 +426,7 @@ create trigger history_whole before truncate on charging.kept_key
 create table charging.declaration (
     enterprise smallint not null,
     declaration_id text collate "C" not null,
-    declared_day date not null,
+    declared_day date not null check (isfinite(declared_day)),
     stated_revision bigint not null check (stated_revision between 0 and 2147483647),
     recorded_at timestamptz not null,
     body bytea not null,
@@ -460,7 +460,7 @@ comment on column charging.declaration.signature is 'Ed25519 signature.';
 comment on column charging.declaration.signed_data is 'The bytes of `data` that the signature is over.';
 
 create table charging.accounted_day (
-    day date primary key,
+    day date primary key check (isfinite(day)),
     accounted_at timestamptz not null default clock_timestamp()
 );
 comment on table charging.accounted_day is
@@ -515,7 +515,7 @@ create table charging.number_gap (
     series text collate "C" not null,
     first bigint not null check (first >= 1),
     last bigint not null check (last >= first),
-    insured_on date not null,
+    insured_on date not null check (isfinite(insured_on)),
     is_presumed boolean not null,
     is_declared boolean not null,
     primary key (enterprise, series, first, is_presumed),
@@ -538,7 +538,7 @@ create table charging.assessment (
     series text collate "C" not null,
     first bigint not null check (first >= 1),
     last bigint not null check (last >= first),
-    insured_on date not null,
+    insured_on date not null check (isfinite(insured_on)),
     province smallint not null,
     industry smallint not null,
     tariff_line smallint not null,
@@ -571,7 +571,7 @@ comment on column charging.assessment.of_leaf is 'Leaf of that row.';
 -- close ---------------------------------------------------------------------------------------------------------------
 
 create table charging.day_count (
-    day date not null,
+    day date not null check (isfinite(day)),
     attempt integer not null,
     question text collate "C" not null default '',
     payload bytea not null,
@@ -586,7 +586,7 @@ comment on column charging.day_count.payload is 'The answer, as published.';
 comment on column charging.day_count.answered_at is 'When it was answered; of several answers the latest holds.';
 
 create table charging.day_settlement (
-    day date not null,
+    day date not null check (isfinite(day)),
     cut text collate "C" not null default '',
     batch bigint references charging.manifest,
     primary key (day, cut)
@@ -634,7 +634,7 @@ create table charging.adjustment_proposal (
     id bigint generated always as identity primary key,
     decision_id bigint not null,
     enterprise smallint not null,
-    insured_on date not null,
+    insured_on date not null check (isfinite(insured_on)),
     orders bigint not null check (orders > 0),
     premium bigint not null check (premium > 0),
     orders_sha256 bytea not null check (length(orders_sha256) = 32),
@@ -682,7 +682,7 @@ comment on column charging.adjustment_consent.consented_at is 'When the orders w
 
 create table charging.archive (
     id bigint generated always as identity primary key,
-    day date not null,
+    day date not null check (isfinite(day)),
     what text not null check (what in ('archived', 'restored', 'pruned')),
     rows bigint not null check (rows >= 0),
     bytes bigint not null check (bytes >= 0),
@@ -746,7 +746,7 @@ create table charging.refused_message (
     record_offset bigint,
     reason text collate "C" not null check (reason in (
         'undecodable', 'absurd', 'different_content', 'unexpected', 'foreign_enterprise', 'unstorable', 'expired',
-        'unprocessable', 'identity_in_clear', 'unsigned', 'wrong_author', 'unreadable', 'lost')),
+        'unprocessable', 'identity_in_clear', 'unsigned', 'wrong_author', 'unreadable', 'lost', 'out_of_time')),
     detail text not null,
     sha256 bytea not null check (length(sha256) = 32),
     bytes integer not null,

@@ -14,7 +14,7 @@ insert into ledger.turn default values;
 
 create table ledger.books (
     one         boolean primary key default true check (one),
-    opened_on   date not null,
+    opened_on   date not null check (isfinite(opened_on)),
     recorded_at timestamptz not null default now()
 );
 comment on table ledger.books is 'When the books begin; the first day that is closed.';
@@ -129,11 +129,11 @@ comment on column ledger.edition_file.content is 'Its bytes.';
 -- close -------------------------------------------------------------------------------------------------------------
 
 create table ledger.day_closing (
-    day          date not null,
+    day          date not null check (isfinite(day)),
     attempt      integer not null check (attempt >= 1),
     cut          jsonb not null,
     previous_cut jsonb not null,
-    as_of        timestamptz not null,
+    as_of        timestamptz not null check (isfinite(as_of)),
     requested_at timestamptz not null default now(),
     decision_id  bigint references ledger.decision,
     primary key (day, attempt)
@@ -148,7 +148,7 @@ comment on column ledger.day_closing.requested_at is 'When the count was request
 comment on column ledger.day_closing.decision_id is 'The decision to close; null where the clock did.';
 
 create table ledger.day_count (
-    day            date not null,
+    day            date not null check (isfinite(day)),
     attempt        integer not null,
     deployment     text not null,
     answer         jsonb not null,
@@ -169,9 +169,9 @@ comment on column ledger.day_count.differences is
 comment on column ledger.day_count.received_at is 'When it was received.';
 
 create table ledger.day_closed (
-    day                    date primary key,
+    day                    date primary key check (isfinite(day)),
     attempt                integer not null,
-    as_of                  timestamptz not null,
+    as_of                  timestamptz not null check (isfinite(as_of)),
     cut                    jsonb not null,
     orders                 bigint not null,
     premium                bigint not null,
@@ -232,7 +232,7 @@ comment on column ledger.day_sum.premium is 'Their premium; negative for reversa
 
 create table ledger.outside_declaration (
     posting_day date not null references ledger.day_closed (day),
-    insured_on  date not null,
+    insured_on  date not null check (isfinite(insured_on)),
     enterprise  text not null,
     province    text not null,
     industry    text not null,
@@ -260,8 +260,8 @@ create table ledger.statement (
     enterprise   text not null,
     province     text not null,
     period       text not null check (period ~ '^[0-9]{4}-[0-9]{2}$'),
-    as_of        timestamptz not null,
-    due_on       date not null,
+    as_of        timestamptz not null check (isfinite(as_of)),
+    due_on       date not null check (isfinite(due_on)),
     due_on_is_provisional boolean not null,
     calendar     text not null references ledger.edition,
     orders       bigint not null,
@@ -289,7 +289,7 @@ create table ledger.due_date_change (
     change_id    bigint generated always as identity primary key,
     statement_id text not null references ledger.statement,
     calendar     text not null references ledger.edition,
-    due_on       date not null,
+    due_on       date not null check (isfinite(due_on)),
     due_on_is_provisional boolean not null,
     notice       text not null check (notice <> ''),
     recorded_at  timestamptz not null default now(),
@@ -317,7 +317,7 @@ create table ledger.statement_line (
     exact_amount  bigint not null check (exact_amount = orders * base_amount),
     amount        bigint not null check (amount % 100 = 0),
     series        text,
-    insured_on    date,
+    insured_on    date check (isfinite(insured_on)),
     primary key (statement_id, number),
     check ((kind = 'assessed') = (series is not null) and (series is null) = (insured_on is null)),
     check (abs(amount - exact_amount) <= case kind when 'outside_declaration' then 100 else 50 end)
@@ -342,7 +342,7 @@ comment on column ledger.statement_line.insured_on is 'Insured day of presumed o
 
 create table ledger.period_issued (
     period      text primary key,
-    as_of       timestamptz not null,
+    as_of       timestamptz not null check (isfinite(as_of)),
     statements  integer not null,
     recorded_at timestamptz not null default now(),
     decision_id bigint references ledger.decision
@@ -359,7 +359,7 @@ create table ledger.remittance (
     enterprise     text not null,
     province       text not null,
     amount         bigint not null check (amount > 0 and amount % 100 = 0),
-    received_on    date not null,
+    received_on    date not null check (isfinite(received_on)),
     content_sha256 bytea not null check (length(content_sha256) = 32),
     recorded_at    timestamptz not null default now()
 );
@@ -378,8 +378,8 @@ create table ledger.journal_entry (
     entry_id      bigint generated always as identity primary key,
     kind          text not null check (kind in ('charge', 'late_charge', 'reversal', 'rounding', 'credit',
                                                 'remittance', 'advance', 'late_fee', 'late_fee_release')),
-    posting_day   date not null,
-    insured_on    date,
+    posting_day   date not null check (isfinite(posting_day)),
+    insured_on    date check (isfinite(insured_on)),
     run           text,
     number        bigint,
     statement_id  text references ledger.statement,
@@ -428,8 +428,8 @@ comment on column ledger.posting.amount is 'Debit positive, credit negative.';
 
 create table ledger.day_line (
     line_id     bigint generated always as identity primary key,
-    posting_day date not null,
-    insured_on  date,
+    posting_day date not null check (isfinite(posting_day)),
+    insured_on  date check (isfinite(insured_on)),
     enterprise  text not null,
     province    text,
     industry    text,
@@ -477,7 +477,7 @@ create table ledger.allocation (
     statement_id  text not null references ledger.statement,
     what          text not null check (what in ('principal', 'late_fee')),
     amount        bigint not null check (amount <> 0),
-    effective_on  date not null,
+    effective_on  date not null check (isfinite(effective_on)),
     remittance_id text references ledger.remittance,
     entry_id      bigint not null references ledger.journal_entry
 );
@@ -495,7 +495,7 @@ comment on column ledger.allocation.entry_id is 'The journal entry.';
 create table ledger.late_fee (
     late_fee_id  bigint generated always as identity primary key,
     statement_id text not null references ledger.statement,
-    as_of        date not null,
+    as_of        date not null check (isfinite(as_of)),
     amount       bigint not null check (amount <> 0 and amount % 100 = 0),
     total        bigint not null check (total >= 0 and total % 100 = 0),
     entry_id     bigint not null references ledger.journal_entry
@@ -571,7 +571,7 @@ create table ledger.cosignature (
     name        text not null,
     key_id      bytea not null check (length(key_id) = 4),
     line        text not null,
-    cosigned_at timestamptz not null,
+    cosigned_at timestamptz not null check (isfinite(cosigned_at)),
     recorded_at timestamptz not null default now(),
     primary key (size, name, key_id)
 );
@@ -622,7 +622,7 @@ create table ledger.refused_message (
     record_offset bigint,
     reason        text not null check (reason in (
         'undecodable', 'absurd', 'different_content', 'unexpected', 'foreign_enterprise', 'unstorable', 'expired',
-        'unprocessable', 'identity_in_clear', 'unsigned', 'wrong_author', 'unreadable', 'lost')),
+        'unprocessable', 'identity_in_clear', 'unsigned', 'wrong_author', 'unreadable', 'lost', 'out_of_time')),
     detail        text not null,
     sha256        bytea not null,
     bytes         integer not null,

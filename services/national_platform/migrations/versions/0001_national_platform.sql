@@ -44,7 +44,7 @@ create table national_platform.report (
     kind        text not null check (kind in ('coverage', 'registration', 'declaration', 'payment')),
     province    text not null check (province ~ '^[0-9]{2}$'),
     enterprise  text check (enterprise ~ '^[0-9A-Z]{18}$'),
-    day         date,
+    day         date check (isfinite(day)),
     period      text not null check (period ~ '^[0-9]{4}-[0-9]{2}$'),
     check ((kind in ('coverage', 'registration')) = (day is not null)),
     check ((kind = 'declaration') = (enterprise is not null))
@@ -63,7 +63,7 @@ create table national_platform.receipt (
     report_id   text primary key references national_platform.report,
     receipt_id  text not null unique,
     body_sha256 text not null,
-    received_at timestamptz not null,
+    received_at timestamptz not null check (isfinite(received_at)),
     unconfirmed text not null
 );
 comment on table national_platform.receipt is 'The receipt that was answered for a report; a repeat gets the same one.';
@@ -80,7 +80,7 @@ create table national_platform.coverage_line (
     period     text not null,
     province   text not null,
     enterprise text not null,
-    insured_on date not null,
+    insured_on date not null check (isfinite(insured_on)),
     orders     bigint not null,
     premium    bigint not null,
     primary key (report_id, number)
@@ -122,7 +122,7 @@ create table national_platform.witnessed (
     size        bigint not null check (size >= 0),
     root        bytea not null check (length(root) = 32),
     note        bytea not null,
-    cosigned_at timestamptz not null,
+    cosigned_at timestamptz not null check (isfinite(cosigned_at)),
     signed_from bigint check (signed_from >= 0),
     primary key (origin, size)
 );

@@ -31,7 +31,7 @@ create table reporting.refused_message (
     record_offset bigint,
     reason text not null check (reason in (
         'undecodable', 'absurd', 'different_content', 'unexpected', 'foreign_enterprise', 'unstorable', 'expired',
-        'unprocessable', 'identity_in_clear', 'unsigned', 'wrong_author', 'unreadable', 'lost')),
+        'unprocessable', 'identity_in_clear', 'unsigned', 'wrong_author', 'unreadable', 'lost', 'out_of_time')),
     detail text not null,
     sha256 bytea not null check (length(sha256) = 32),
     bytes integer not null,
@@ -106,8 +106,8 @@ create trigger never_emptied before truncate on reporting.kept_key
 -- intake: what other services and parties reported, as received ------------------------------------------------------
 
 create table reporting.day_closed (
-    day date primary key,
-    as_of timestamptz not null,
+    day date primary key check (isfinite(day)),
+    as_of timestamptz not null check (isfinite(as_of)),
     body bytea not null,
     body_sha256 text not null,
     received_at timestamptz not null default clock_timestamp()
@@ -143,7 +143,7 @@ create table reporting.remittance (
     province text not null,
     enterprise text not null,
     amount bigint not null,
-    received_on date not null,
+    received_on date not null check (isfinite(received_on)),
     received_at timestamptz not null default clock_timestamp()
 );
 create index remittance_newest on reporting.remittance (received_on, remittance_id);
@@ -159,7 +159,7 @@ comment on column reporting.remittance.received_at is 'When it was received.';
 
 create table reporting.injury_notice (
     notice_id text primary key,
-    injured_on date not null,
+    injured_on date not null check (isfinite(injured_on)),
     body bytea not null,
     body_sha256 text not null,
     received_at timestamptz not null default clock_timestamp()
@@ -175,7 +175,7 @@ create table reporting.reported_total (
     number bigint generated always as identity primary key,
     source text not null,
     enterprise text not null,
-    day date not null,
+    day date not null check (isfinite(day)),
     count bigint not null,
     body bytea not null,
     body_sha256 text not null,
@@ -199,12 +199,12 @@ create table reporting.report (
     report_id text primary key,
     number bigint not null unique generated always as identity,
     kind text not null check (kind in ('coverage', 'registration', 'declaration', 'payment')),
-    day date,
+    day date check (isfinite(day)),
     period text not null check (period ~ '^[0-9]{4}-[0-9]{2}$'),
     province text not null check (province ~ '^[0-9]{2}$'),
     enterprise text check (enterprise ~ '^[0-9A-Z]{18}$'),
     statement_id text unique references reporting.statement_issued,
-    as_of date,
+    as_of date check (isfinite(as_of)),
     body bytea not null,
     body_sha256 text not null check (body_sha256 ~ '^[0-9a-f]{64}$'),
     built_at timestamptz not null default clock_timestamp(),
@@ -283,7 +283,7 @@ create table reporting.receipt (
     report_id text primary key references reporting.report,
     receipt_id text not null,
     body_sha256 text not null,
-    received_at timestamptz not null,
+    received_at timestamptz not null check (isfinite(received_at)),
     unconfirmed text not null,
     kept_at timestamptz not null default clock_timestamp()
 );
@@ -342,7 +342,7 @@ create table reporting.discrepancy (
     key text,
     report_id text,
     period text,
-    day date,
+    day date check (isfinite(day)),
     province text,
     enterprise text,
     declared text,
@@ -386,7 +386,7 @@ create table reporting.discrepancy_order (
     discrepancy_id bigint not null references reporting.discrepancy,
     number int not null,
     order_id text not null,
-    accepted_at timestamptz,
+    accepted_at timestamptz check (isfinite(accepted_at)),
     worker_id text,
     primary key (discrepancy_id, number)
 );
@@ -698,8 +698,8 @@ create table reporting.statement_sum (
     period text not null,
     province text not null,
     enterprise text not null,
-    issued_as_of timestamptz not null,
-    due_on date not null,
+    issued_as_of timestamptz not null check (isfinite(issued_as_of)),
+    due_on date not null check (isfinite(due_on)),
     due_on_is_provisional boolean not null,
     orders bigint not null,
     exact_amount bigint not null,
@@ -745,7 +745,7 @@ comment on column reporting.arrival.events is 'Number of events.';
 create table reporting.arrived_manifest (
     run text not null,
     number bigint not null,
-    minute timestamptz not null,
+    minute timestamptz not null check (isfinite(minute)),
     primary key (run, number)
 );
 create index arrived_manifest_at on reporting.arrived_manifest (minute);
@@ -795,7 +795,7 @@ create table reporting.api_key (
     scope text,
     made_by text not null,
     made_at timestamptz not null default clock_timestamp(),
-    ends_at timestamptz not null,
+    ends_at timestamptz not null check (isfinite(ends_at)),
     revoked_at timestamptz,
     last_used_at timestamptz,
     check (reporting.is_scope(role, scope))

@@ -21,6 +21,7 @@ from shared.adapters.kafka.batch_polling import is_unreadable
 from shared.adapters.kafka.bounded_fetch import bound_batches
 from shared.adapters.kafka.clients import read_cluster_id
 from shared.adapters.kafka.internal.message_handling import MessageHandler
+from shared.adapters.kafka.internal.record_clock import RecordClock
 from shared.adapters.kafka.security import client_options
 from shared.adapters.postgres.topic_store import Place, PositionMoved, StoredPosition, TopicStore
 from shared.contracts.quarantine import Message, QuarantineReason
@@ -45,7 +46,10 @@ LATEST_MS: Final = 4_102_444_800_000
 
 @dataclass
 class _Partition:
-    """A partition that is read. `since` is when its position last moved, or was level with the log's end."""
+    """A partition that is read. `since` is when its position last moved, or was level with the log's end.
+
+    `level_at` is when it was level last; None while records wait.
+    """
 
     place: Place
     tp: TopicPartition
@@ -53,6 +57,7 @@ class _Partition:
     since: float
     behind: int = 0
     is_held_back: bool = False
+    level_at: float | None = None
 
 
 @dataclass
@@ -81,6 +86,7 @@ class TopicReader:
         self._limit_seconds = max(self._age_seconds, limit_seconds)
         self._ends = LogEnds(self._client)
         self._state = _State()
+        self.record_clock = RecordClock()
 
     async def run(self) -> None:
         """Read until cancelled; only Stop is raised."""
@@ -204,8 +210,13 @@ class TopicReader:
                 raise
             await self._pass_over_unreadable(consumer, error)
             return
+        polled_at = asyncio.get_running_loop().time()
         for partition in self._state.partitions:
-            for record in polled.get(partition.tp, ()):
+            records = polled.get(partition.tp, ())
+            if records and partition.level_at is not None:
+                waited_seconds = polled_at - partition.level_at
+                self.record_clock.note(message_of(records[-1]).recorded_at, polled_at, waited_seconds)
+            for record in records:
                 await self._take(partition, record)
             if partition.tp not in polled:
                 await self._note_place(consumer, partition)
@@ -240,8 +251,9 @@ class TopicReader:
         stable = consumer.last_stable_offset(partition.tp)
         partition.behind = max(0, high - partition.next_offset)
         partition.is_held_back = stable is not None and stable < high
-        if not partition.behind:
-            partition.since = asyncio.get_running_loop().time()
+        partition.level_at = None if partition.behind else asyncio.get_running_loop().time()
+        if partition.level_at is not None:
+            partition.since = partition.level_at
 
     async def _pass_over_unreadable(self, consumer: AIOKafkaConsumer, error: Exception) -> None:
         """Find the partition that cannot be unpacked, and the next offset of it that can."""
