@@ -1,7 +1,7 @@
 """Puts the ledger together."""
 
 import functools
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -97,7 +97,13 @@ async def compose(service: Service[LedgerSettings]) -> AsyncIterator[None]:
         deployments = CountingDeployments(authors, frozenset(charging), ChargingWorkers(charging))
         record_clocks: list[RecordClock] = []
         clocks = Clocks(timedelta(seconds=settings.clock_span_seconds), record_clocks)
-        record_clocks += subscribe(topics, connections.engine, metrics, outbox, deployments, clocks)
+        scheduler = _schedule(service, connections.engine, outbox, calendar, clocks)
+
+        def wake_after_count() -> None:
+            outbox.wake()
+            scheduler.wake()
+
+        record_clocks += subscribe(topics, connections.engine, metrics, wake_after_count, deployments, clocks)
         _add_routes(service, connections, log_keys, topics, outbox, calendar, clocks)
         _read_topics(service, topics, connections.engine)
         _repeat_duties(service, connections, metrics, outbox, authors, calendar, clocks)
@@ -130,18 +136,21 @@ def subscribe(
     topics: InternalTopics,
     engine: AsyncEngine,
     metrics: Metrics,
-    outbox: Outbox,
+    wake: Callable[[], None],
     deployments: CountingDeployments,
     clocks: Clocks,
 ) -> list[RecordClock]:
-    """Name the handler of each topic that the ledger reads; returns the record times of what charging sends."""
+    """Name the handler of each topic that the ledger reads; returns the record times of what charging sends.
+
+    `wake` is called after each answer to a close.
+    """
 
     async def manifest(message: Message) -> None:
         metrics.manifests.labels((await handle_manifest(engine, message.body, deployments.authors)).state).inc()
 
     async def count(message: Message) -> None:
         metrics.counts.labels(await handle_count(engine, message.body, deployments)).inc()
-        outbox.wake()
+        wake()
 
     async def remittance(message: Message) -> None:
         metrics.remittances.labels(await handle_remittance(engine, message.body, clocks)).inc()
@@ -209,11 +218,20 @@ def _repeat_duties(
         "overdue": (retry.check, REFRESH_SECONDS),
         "metrics": (lambda: refresh_gauges(engine, metrics, settings, calendar, clocks), REFRESH_SECONDS),
     }
-    if settings.scheduler:
-        tick = functools.partial(do_duties_now, engine, settings.close_after_hours, calendar, outbox.wake, clocks)
-        duties["scheduler"] = (tick, TICK_SECONDS)
     for name, (duty, pause_seconds) in duties.items():
         service.repeat(Periodic(name, duty, pause_seconds, describe=describe))
+
+
+def _schedule(
+    service: Service[LedgerSettings], engine: AsyncEngine, outbox: Outbox, calendar: WorkingDays, clocks: Clocks
+) -> Periodic:
+    """Repeat what is due by the clock, if the settings say so; woken when a day was closed, for the next may be due."""
+    hours = service.settings.close_after_hours
+    tick = functools.partial(do_duties_now, engine, hours, calendar, outbox.wake, clocks)
+    scheduler = Periodic("scheduler", tick, TICK_SECONDS, describe=describe)
+    if service.settings.scheduler:
+        service.repeat(scheduler)
+    return scheduler
 
 
 def _keep_log(service: Service[LedgerSettings], engine: AsyncEngine, keys: LogKeys, witness: httpx.AsyncClient) -> None:

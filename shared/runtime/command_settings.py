@@ -25,6 +25,7 @@ class CommandSettings(Settings):
     )
     reporting_url: str = "http://127.0.0.1:8103"
     reporting_key: SecretStr = Field(SecretStr(""), description="key this process shows reporting")
+    public_url: str = Field("", description="address of the portal as people type it; else reporting's own")
     person_key: Path | None = Field(
         None, description="Ed25519 private key (PEM) of the person whose decisions `danbao` sends; vkey in DANBAO_VKEYS"
     )

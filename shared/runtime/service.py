@@ -26,7 +26,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from pydantic import ValidationError
 
 from shared.contracts.topic_rights import SERVICES as PRINCIPALS
-from shared.domain.errors import Refused
+from shared.domain.errors import DanbaoError, Refused
 from shared.domain.evidence.authors import Author
 from shared.runtime.access import FULL, AccessKeys
 from shared.runtime.http.client_address import Proxies, read_gateways
@@ -73,6 +73,7 @@ class Service(Generic[S]):
         self.keys = AccessKeys.load(settings.access_keys, name, Persons(authors, name))
         self.fatal: list[BaseException] = []
         self._refusal: Refused | None = None
+        self._start_error: Exception | None = None
         self._is_stopped = False
         self._compose, self._adapters = compose, adapters
         self._readiness: dict[str, Readiness] = {}
@@ -148,7 +149,11 @@ class Service(Generic[S]):
             return _refuse(self.name, self._refusal)
         if self.fatal:
             return 70
-        return 0 if self.server.started or self._is_stopped else 3
+        if self.server.started or self._is_stopped:
+            return 0
+        settings = self.settings
+        error = self._start_error or f"nothing can listen at {settings.host}:{settings.port}: is it taken?"
+        return _end_with(self.name, f"could not start: {_describe_start(error)}", 3)
 
     async def _serve(self) -> None:
         serving = asyncio.current_task()
@@ -182,6 +187,9 @@ class Service(Generic[S]):
         except Refused as error:
             self._refusal = error
             logging.getLogger("uvicorn.error").disabled = True  # the one line at the end says it all
+            raise
+        except Exception as error:
+            self._start_error = error
             raise
 
     async def _end_tasks(self) -> None:
@@ -254,8 +262,20 @@ def run_service(name: str, read_settings: Callable[[], S], compose: Compose[S], 
 
 
 def _refuse(name: str, error: Exception) -> int:
-    print(f"danbao {name}: " + " ".join(str(error).split()), file=sys.stderr)  # noqa: T201 - for a person at a terminal
-    return 78
+    return _end_with(name, str(error), 78)
+
+
+def _end_with(name: str, words: str, status: int) -> int:
+    """Print the reason as the last line of the log, for a person who looks only there."""
+    print(f"danbao {name}: " + " ".join(words.split()), file=sys.stderr)  # noqa: T201 - the end of a process
+    return status
+
+
+def _describe_start(error: Exception | str) -> str:
+    """One line for what kept a service from starting."""
+    if isinstance(error, str | DanbaoError):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
 
 
 class _Server(uvicorn.Server):

@@ -59,7 +59,8 @@ def add_user(name: Name, role: AsRole, scope: InScope = "", state: State = None)
     settings = settings_from(state)
     body = {"name": name, "role": role, "scope": scope or None, "password": read_password(name)}
     run_work(post(settings, "/v1/accounts", body))
-    print(f"{name} may sign in at {settings.reporting_url}/sign-in, and must change the password then")
+    address = settings.public_url or settings.reporting_url
+    print(f"{name} may sign in at {address}/sign-in, and must change the password then")
     return Exit.OK
 
 

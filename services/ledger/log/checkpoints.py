@@ -123,11 +123,13 @@ async def _read_unmarked_days(connection: AsyncConnection) -> list[date]:
 
 
 async def keep_fault(engine: AsyncEngine, kind: str, size: int, detail: str) -> None:
-    """Write down why a checkpoint was not signed or not cosigned; the same once."""
+    """Write down why a checkpoint was not signed or not cosigned; the same is written and logged once."""
     row = {"kind": kind, "size": size, "detail": detail[:1_000].replace("\0", "")}
     async with engine.begin() as connection:
-        await connection.execute(upsert(tables.log_fault).values(row).on_conflict_do_nothing())
-    log.error("log_fault", kind=kind, size=size, detail=detail)
+        new = upsert(tables.log_fault).values(row).on_conflict_do_nothing().returning(tables.log_fault.c.fault_id)
+        is_new = await connection.scalar(new) is not None
+    if is_new:
+        log.error("log_fault", kind=kind, size=size, detail=detail)
 
 
 @dataclass(frozen=True, slots=True)

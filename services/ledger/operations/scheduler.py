@@ -37,7 +37,7 @@ async def do_due_duties(
     calendar: WorkingDays,
     clocks: Clocks = BOUND,
 ) -> list[str]:
-    """Do it, as of an aware instant, and say what was done. One day is closed at a time; the next tick takes the next.
+    """Do it, as of an aware instant, and say what was done. One day is closed at a time; its end wakes the next.
 
     Nothing is done as of an instant that has not come by the `clocks`. A duty that fails holds up no other: the rest
     is done, then the first failure is raised.

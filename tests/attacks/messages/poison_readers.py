@@ -69,7 +69,7 @@ async def ledger_readers(database: str, settings: Settings = SETTINGS) -> AsyncI
     async with open_ledger(database) as ledger, open_pool(ledger.url, size=2) as pool:
         topics = InternalTopics(TopicStore(pool, "ledger"), settings, verify_by(AUTHORS))
         outbox = Outbox(pool, "ledger", _publish_nothing)
-        subscribe(topics, ledger.engine, Metrics.make(CollectorRegistry()), outbox, COUNTERS, ANY_TIME)
+        subscribe(topics, ledger.engine, Metrics.make(CollectorRegistry()), outbox.wake, COUNTERS, ANY_TIME)
         yield Readers(topics, pool, ledger)
 
 
