@@ -124,6 +124,9 @@ class Finding(Struct, frozen=True, kw_only=True):
     detail: Annotated[FindingText, Meta(description="one sentence")]
     evidence: Evidence
     orders: Annotated[list[OrderRef], Meta(max_length=MOST_ORDERS)]
+    is_settled: Annotated[bool, Meta(description="what an earlier close named under this identity is so no more")] = (
+        False
+    )
 
     def __post_init__(self) -> None:
         check_insured_days(self.insured_on)

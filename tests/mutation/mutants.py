@@ -200,6 +200,27 @@ MUTANTS: Final = (
         "if refused:",
         ("tests/cases/test_nobody_waits.py::test_events_that_the_database_refuses_are_parked_and_the_rest_is_charged",),
     ),
+    Mutant(
+        "rows of a download behind its first page",
+        "services/reporting/downloads/lists.py",
+        "        while page.next is not None:\n",
+        "        while page.next is not None and page is not first:\n",
+        ("tests/cases/test_nothing_ends_early.py::test_a_download_holds_every_row",),
+    ),
+    Mutant(
+        "payment that is not known",
+        "services/reporting/read_model/payment_state.py",
+        "        if statement.period in self.unanswered:\n",
+        "        if not statement.period:\n",
+        ("tests/cases/test_figures_are_named_rightly.py",),
+    ),
+    Mutant(
+        "settling of what arrived since",
+        "services/reporting/register/examine_days.py",
+        "    return finding.is_settled or (",
+        "    return (",
+        ("tests/cases/test_findings_settle_by_themselves.py",),
+    ),
 )
 
 

@@ -38,6 +38,7 @@ from services.charging.numbers.number_queries import (
 from services.charging.numbers.seen_queries import IS_ACCOUNTED
 from services.charging.numbers.seen_ranges import MOST_RANGES as MOST_STRETCHES
 from services.charging.numbers.series_spans import BOXES, Key, SeriesSpan
+from services.charging.numbers.settled_gaps import GapLeft, read_gaps_left
 from shared.adapters.postgres.pool import Connection
 from shared.contracts.findings import MOST_ORDERS, Finding, FindingKind, OrderRef
 from shared.contracts.manifests import DayCounted, Outcome
@@ -67,6 +68,7 @@ async def series_findings(connection: Connection, day: date) -> list[Finding]:
     return [
         *await _used_twice(connection, day),
         *await _gaps(connection, day),
+        *map(partial(_gap_left, day), await read_gaps_left(connection, day, cuts, new_days)),
         *map(partial(_scattered, day), await SCATTERED.fetch(connection, day=day)),
         *await _manifests(connection, day, cuts, declared),
         *await _differences(connection, day - timedelta(days=1), day, declared),
@@ -134,6 +136,26 @@ def _gap(uscc: str, insured_on: date, series: str, is_presumed: bool, ranges: Ra
         detail=f"{count} numbers of series {series} {what}, and were not declared unused",
         evidence={"series": series, "numbers": reported(ranges), "declared_used": declared},
         orders=[],
+    )
+
+
+def _gap_left(day: date, gap: GapLeft) -> Finding:
+    """What is left of a gap that an earlier close found; settled where nothing is."""
+    count = count_of(gap.left)
+    arrived = count_of(gap.missing) - count
+    detail = f"{day}: {arrived} numbers of series {gap.series} arrived or were declared unused, {count} are missing"
+    if not count:
+        detail = f"{day}: all {arrived} numbers of series {gap.series} arrived or were declared unused"
+    return Finding(
+        kind=FindingKind.PRESUMED_ORDERS if gap.is_presumed else FindingKind.SEQUENCE_GAP,
+        key=f"{gap.uscc}.{gap.series}.{gap.insured_on}",
+        enterprise=gap.uscc,
+        insured_on=gap.insured_on,
+        count=count,
+        detail=detail,
+        evidence={"series": gap.series, "numbers": reported(gap.left)},
+        orders=[],
+        is_settled=not count,
     )
 
 

@@ -26,7 +26,7 @@ from services.reporting.register.volume_checks import judge, keep_figures, read_
 from services.reporting.service_clients import Sources
 from services.reporting.tables import DAY_CLOSED, DAY_EXAMINED
 from shared.adapters.postgres.quarantine import Item
-from shared.contracts.findings import DayFindings, FindingKind
+from shared.contracts.findings import DayFindings, Finding, FindingKind
 from shared.contracts.manifests import DayClosed
 
 log = structlog.get_logger(__name__)
@@ -98,13 +98,9 @@ class Examiner:
         await keep_figures(connection, closed, answer.delays)
         days, history = await read_history(connection, closed.day)
         for finding in answer.findings:
-            if finding.kind is FindingKind.OUTSIDE_DECLARATION and not finding.count:
+            if _is_settled(finding):
                 await resolve(connection, finding.kind, finding.key, finding.detail)
-        left = [
-            finding
-            for finding in answer.findings
-            if finding.count or finding.kind is not FindingKind.OUTSIDE_DECLARATION
-        ]
+        left = [finding for finding in answer.findings if not _is_settled(finding)]
         await self._record_all(connection, map(Discrepancy.of, left))
         await self._record_all(connection, judge(days, history, self._is_regular))
 
@@ -119,3 +115,8 @@ class Examiner:
                     count=discrepancy.count,
                     detail=discrepancy.detail,
                 )
+
+
+def _is_settled(finding: Finding) -> bool:
+    """Whether charging names it as over: its numbers came, or no order is outside the declaration any more."""
+    return finding.is_settled or (finding.kind is FindingKind.OUTSIDE_DECLARATION and not finding.count)
