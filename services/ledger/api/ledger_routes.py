@@ -11,7 +11,7 @@ from services.ledger.billing.late_fees import book_late_fees
 from services.ledger.books.clocks import Clocks
 from services.ledger.close.close_day import CloseResult, close_day
 from services.ledger.operations.alarms import cosign_timeout
-from services.ledger.queries import book_queries
+from services.ledger.queries import balances, book_queries
 from services.ledger.settings import LedgerSettings
 from shared.adapters.http.decision_routes import store_decision
 from shared.adapters.postgres.decisions import Decisions
@@ -139,11 +139,11 @@ def _add_queries(
             return {"items": await book_queries.read_payment_states(connection, Month.parse(period), as_of)}
 
     @router.get("/balances")
-    async def balances(
+    async def party_balances(
         as_of: QueryDay, enterprise: AnyUscc = None, province: AnyProvince = None
-    ) -> dict[str, list[book_queries.PartyBalance]]:
+    ) -> dict[str, list[balances.PartyBalance]]:
         async with engine.connect() as connection:
-            return {"balances": await book_queries.read_balances(connection, as_of, enterprise, province)}
+            return {"balances": await balances.read_balances(connection, as_of, enterprise, province)}
 
     @router.get("/totals")
     async def totals(period: QueryPeriod) -> dict[str, list[book_queries.MonthTotal]]:

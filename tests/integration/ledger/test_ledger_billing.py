@@ -15,13 +15,8 @@ from services.ledger.billing.remittances import take_remittance
 from services.ledger.books.open_days import read_books
 from services.ledger.operations.alarms import read_alarms
 from services.ledger.operations.scheduler import do_due_duties
-from services.ledger.queries.book_queries import (
-    PartyBalance,
-    read_balances,
-    read_payment_states,
-    read_statements,
-    read_totals,
-)
+from services.ledger.queries.balances import PartyBalance, read_balances
+from services.ledger.queries.book_queries import read_payment_states, read_statements, read_totals
 from shared.contracts.manifests import Outcome, StatementIssued
 from shared.domain.calendar import Month, day_start
 from tests.integration.ledger.ledger_harness import (
