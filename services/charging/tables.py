@@ -67,7 +67,7 @@ batch_day = _table("batch_day", insured_on=Date, batch=BigInteger)
 
 unlisted_region = _table("unlisted_region", region=Integer, batch=BigInteger, first_seen=INSTANT)
 
-outbox = _table("outbox", id=BigInteger, topic=Text, key=Text, payload=LargeBinary)
+outbox = _table("outbox", id=BigInteger, topic=Text, key=Text, payload=LargeBinary, refusal=Text, refused_at=INSTANT)
 
 entry = Table(
     "entry",

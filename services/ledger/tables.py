@@ -297,6 +297,8 @@ outbox = Table(
     *_columns(Text, "topic", "key"),
     Column("payload", LargeBinary),
     Column("written_at", INSTANT),
+    Column("refusal", Text),
+    Column("refused_at", INSTANT),
 )
 
 log_entry = Table(

@@ -221,6 +221,13 @@ MUTANTS: Final = (
         "    return (",
         ("tests/cases/test_findings_settle_by_themselves.py",),
     ),
+    Mutant(
+        "outbox past a refused message",
+        "shared/adapters/postgres/outbox.py",
+        "except Refused as error:",
+        "except ZeroDivisionError as error:",
+        ("tests/integration/adapters/test_outbox.py",),
+    ),
 )
 
 

@@ -25,7 +25,7 @@ from shared.adapters.postgres.queries.statements import query, values
 from shared.domain.calendar import SHANGHAI
 
 MOST_NAMED: Final = 20
-"""Region codes that have an alarm each."""
+"""Region codes, and messages that the broker refuses, that have an alarm each."""
 
 
 class LastNumber(Struct, frozen=True):
@@ -80,6 +80,9 @@ _POSITIONS: Final = query(
     PositionRow,
 )
 _UNPUBLISHED: Final = values(select(func.count()).select_from(outbox), int)
+_UNSENT: Final = values(
+    select(outbox.c.refusal).where(outbox.c.refusal.is_not(None)).order_by(outbox.c.id).limit(MOST_NAMED), str
+)
 _PARKED: Final = query(
     select(parked.c.reason, func.count().label("count"))
     .where(not_(exists().where(resent.c.batch == parked.c.batch, resent.c.leaf_index == parked.c.leaf_index)))
@@ -130,9 +133,10 @@ class ProgressQueries:
         return {row.reason: row.count for row in await _PARKED.fetch(self._pool)}
 
     async def alarms(self) -> list[str]:
-        """List what a person has to handle: quarantined messages that nobody has reviewed, and regions in no list."""
+        """List what a person has to handle: messages that were or are refused, and regions in no list."""
         rows = await _REFUSED.fetch(self._pool)
         refused = [f"message_refused: {row.topic}: {row.reason}: {row.count}" for row in rows]
+        refused += [f"outbox_refused: {refusal}" for refusal in await _UNSENT.fetch(self._pool)]
         return refused + _unlisted_alarms(await _UNLISTED.fetch(self._pool), self._regions)
 
     async def manifest(self, run: str, number: int) -> bytes | None:

@@ -10,6 +10,7 @@ message_refused        a message was kept aside: undecodable, absurd, unexpected
 set_aside              a statement, the late fees of an enterprise and province, or a duty of the clock that cannot
                            be done; the others are done, and it is tried again within an hour
 advance_unused         an enterprise and province owe money, and have money in advances that is not set against it
+outbox_refused         the broker refuses a message of the ledger; the next ones are published
 remittance_unallocated money of an enterprise and province that the books do not know
 calendar_unpublished   the holidays of this year, or from 1 December on of the next, are not published: due dates in it
                        are provisional, and no day of it is compared with others
@@ -50,7 +51,7 @@ MOST_NAMED: Final = 20
 NAMES: Final = (
     "clocks_disagree", "close_overdue", "day_not_equal", "gap", "message_refused", "remittance_unallocated",
     "log_inconsistent", "witness_refused", "checkpoint_unwitnessed", "set_aside", "advance_unused",
-    "calendar_unpublished",
+    "outbox_refused", "calendar_unpublished",
 )  # fmt: skip
 
 _REFUSED = text(
@@ -100,7 +101,14 @@ async def read_alarms(
         *await _of_remittances(connection),
         *await _of_log(connection, cosign_timeout_seconds),
         *await _of_set_aside(connection),
+        *await _of_outbox(connection),
     ]
+
+
+async def _of_outbox(connection: AsyncConnection) -> list[str]:
+    message = tables.outbox.c
+    query = select(message.refusal).where(message.refusal.is_not(None)).order_by(message.id).limit(MOST_NAMED)
+    return [f"outbox_refused: {refusal}" for refusal in await connection.scalars(query)]
 
 
 def calendar_alarms(calendar: WorkingDays, today: date) -> list[str]:

@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.ledger.books.clocks import CONSEQUENCE, Clocks
 from services.ledger.books.missing_manifests import read_gap_seconds
 
-_UNPUBLISHED = text("select extract(epoch from now() - min(written_at)) from ledger.outbox")
+_UNPUBLISHED = text("select extract(epoch from now() - min(written_at)) from ledger.outbox where refusal is null")
 
 
 async def check_clocks(engine: AsyncEngine, clocks: Clocks) -> str | None:

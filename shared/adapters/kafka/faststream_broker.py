@@ -20,7 +20,7 @@ from itertools import chain
 from typing import Any, Final, Protocol, Self
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
-from aiokafka.errors import ConsumerStoppedError
+from aiokafka.errors import ConsumerStoppedError, MessageSizeTooLargeError, RecordListTooLargeError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.kafka.annotations import KafkaMessage
@@ -32,6 +32,7 @@ from shared.adapters.kafka.bounded_fetch import bound_batches
 from shared.adapters.kafka.clients import LARGEST_REQUEST_BYTES, check_codecs
 from shared.adapters.kafka.security import broker_options
 from shared.contracts.topics import SIGNATURE_HEADER
+from shared.domain.errors import Refused
 from shared.runtime.settings import Settings
 
 POLL_MS: Final = 50
@@ -82,9 +83,15 @@ def is_consuming(broker: KafkaBroker) -> bool:
 
 
 async def publish_signed(broker: KafkaBroker, author: AuthorSigner, topic: str, key: str, value: bytes) -> None:
-    """Publish a message with its author's signature in a header; returns when the broker has it."""
+    """Publish a message with its author's signature in a header; returns when the broker has it.
+
+    Raises Refused for a message that is larger than the producer or the broker takes.
+    """
     headers = {SIGNATURE_HEADER: author.sign_message(topic, value).decode()}
-    await broker.publish(value, topic, key=key.encode(), headers=headers)
+    try:
+        await broker.publish(value, topic, key=key.encode(), headers=headers)
+    except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
+        raise Refused(f"too_large: {topic} {key}: {len(value)} bytes are more than the broker takes") from error
 
 
 class BatchHandler(Protocol):

@@ -6,9 +6,13 @@ import pytest
 
 from shared.adapters.postgres.outbox import BATCH, Outbox
 from shared.adapters.postgres.pool import Pool, open_pool
+from shared.domain.errors import Refused
 
 TABLE = """create table sample.outbox (
-    id bigint generated always as identity primary key, topic text, key text, payload bytea)"""
+    id bigint generated always as identity primary key, topic text, key text, payload bytea,
+    refusal text, refused_at timestamptz)"""
+
+TOO_LARGE = b"too large for the broker"
 
 
 @pytest.fixture
@@ -38,6 +42,8 @@ class Broker:
 
     async def publish(self, topic: str, key: str, payload: bytes) -> None:
         assert (topic, key) == ("t", "k")
+        if payload == TOO_LARGE:
+            raise Refused("too_large")
         if self._refuses_from is not None and len(self.taken) >= self._refuses_from:
             raise ConnectionError("the broker is away")
         self.taken.append(payload)
@@ -51,6 +57,18 @@ async def test_messages_leave_in_the_order_they_were_written(pool: Pool) -> None
     assert [await outbox.publish_once() for _ in range(3)] == [BATCH, 5, 0]
     assert broker.taken == payloads
     assert await left(pool) == []
+
+
+async def test_a_message_that_the_broker_refuses_stays_with_the_refusal_and_the_next_is_published(pool: Pool) -> None:
+    """Kind A: one message too large for the broker kept back all behind it, for ever."""
+    await write(pool, b"a", TOO_LARGE, b"c")
+    broker = Broker()
+    outbox = Outbox(pool, "sample", broker.publish)
+    assert [await outbox.publish_once() for _ in range(2)] == [3, 0]
+    assert (broker.taken, await left(pool)) == ([b"a", b"c"], [TOO_LARGE])
+    assert await pool.fetchval("select refusal from sample.outbox") == "too_large"
+    await pool.execute("update sample.outbox set refused_at = refused_at - interval '2 min'")
+    assert await outbox.publish_once() == 1, "it is tried again"
 
 
 async def test_what_the_broker_did_not_take_stays(pool: Pool) -> None:

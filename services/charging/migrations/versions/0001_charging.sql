@@ -790,7 +790,10 @@ create table charging.outbox (
     id bigint generated always as identity primary key,
     topic text not null,
     key text not null,
-    payload bytea not null
+    payload bytea not null,
+    refusal text,
+    refused_at timestamptz,
+    check ((refusal is null) = (refused_at is null))
 );
 comment on table charging.outbox is
     'Messages still to publish, written in the transaction of the facts that they report.';
@@ -798,6 +801,8 @@ comment on column charging.outbox.id is 'Number of the message; published in thi
 comment on column charging.outbox.topic is 'Name of the topic.';
 comment on column charging.outbox.key is 'Key of the record.';
 comment on column charging.outbox.payload is 'Value of the record.';
+comment on column charging.outbox.refusal is 'Why the broker refused it; null where it did not.';
+comment on column charging.outbox.refused_at is 'When the broker refused it last.';
 
 -- partitions of the orders --------------------------------------------------------------------------------------------
 
@@ -1012,7 +1017,7 @@ revoke insert on charging.moved_on, charging.archive, charging.archived_nodes, c
     charging.alembic_version from danbao_charging;
 grant update (next_offset, events, topic_id) on charging.position to danbao_charging;
 grant update (next_offset, topic_id) on charging.topic_position to danbao_charging;
-grant update (id), delete on charging.outbox to danbao_charging;
+grant update (id, refusal, refused_at), delete on charging.outbox to danbao_charging;
 grant delete on charging.unsettled to danbao_charging;
 grant update (key, destroyed_at), maintain on charging.kept_key to danbao_charging;
 revoke select on charging.kept_key from danbao_auditor;

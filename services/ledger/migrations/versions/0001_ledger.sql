@@ -681,7 +681,10 @@ create table ledger.outbox (
     topic   text not null,
     key     text not null,
     payload bytea not null,
-    written_at timestamptz not null default now()
+    written_at timestamptz not null default now(),
+    refusal text,
+    refused_at timestamptz,
+    check ((refusal is null) = (refused_at is null))
 );
 comment on table ledger.outbox is
     'Messages still to publish, written in the transaction of the facts that they report.';
@@ -689,6 +692,8 @@ comment on column ledger.outbox.id is 'Number of the message; published in this 
 comment on column ledger.outbox.topic is 'Name of the topic.';
 comment on column ledger.outbox.key is 'Key of the record.';
 comment on column ledger.outbox.payload is 'Value of the record.';
+comment on column ledger.outbox.refusal is 'Why the broker refused it; null where it did not.';
+comment on column ledger.outbox.refused_at is 'When the broker refused it last.';
 comment on column ledger.outbox.written_at is 'When it was written.';
 
 -- operations --------------------------------------------------------------------------------------------------------
