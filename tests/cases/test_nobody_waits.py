@@ -4,22 +4,29 @@ from collections.abc import AsyncIterator
 from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from types import SimpleNamespace
+from typing import Any, Final, cast
 
 import asyncpg
 import pytest
 from prometheus_client import CollectorRegistry
 
+from services.archive.day_by_day import try_days
 from services.charging.ingest.batch_charger import BatchCharger
 from services.charging.ingest.topic_pauses import ParkRateLimit, TopicPauses
 from services.charging.metrics import Metrics
+from services.charging.rows.batch import KeptRecord, Record
+from services.charging.rows.kept_records import RESENT_HEADER
+from services.charging.store.positions import Move
 from services.ledger.books.open_days import read_books
 from services.ledger.books.set_aside import Step, open_quarantine
 from services.ledger.operations.alarms import read_alarms
+from shared.adapters.postgres.faults import Fault
+from shared.adapters.postgres.pool import Pool
 from shared.adapters.postgres.quarantine import PATIENCE_SECONDS, Item
 from shared.contracts.notices import InjuryNoticed, TotalReported
 from shared.domain.calendar import SHANGHAI
-from shared.domain.errors import Retry
+from shared.domain.errors import Refused, Retry
 from tests.attacks.messages.test_one_bad_item import unbuildable, values
 from tests.integration.charging.charging_harness import (
     CLUSTER,
@@ -172,3 +179,34 @@ async def test_events_that_the_database_refuses_are_parked_and_the_rest_is_charg
     assert [row[0] for row in parked] == ["unstorable"] * 2
     assert "no_seven" in parked[0][1]
     assert await charging.value("select next_offset from charging.position") == 41
+
+
+async def test_a_day_that_cannot_be_archived_is_named_and_the_next_one_is_archived() -> None:
+    """Kind A; a database that is away ends the run, for it is of no single day."""
+
+    async def archive(day: date) -> str:
+        if day == SECOND:
+            raise Refused(f"{day}: 2 manifests with rows of it are covered by no checkpoint yet")
+        return f"rows of {day}"
+
+    results = [done async for done in try_days([FIRST, SECOND, THIRD], archive)]
+    assert [isinstance(done, Fault) for _, done in results] == [False, True, False]
+
+    async def lose_database(_: date) -> str:
+        raise ConnectionResetError
+
+    with pytest.raises(ConnectionResetError):
+        [done async for done in try_days([FIRST], lose_database)]
+
+
+def test_events_sent_again_in_vain_pause_no_topic() -> None:
+    """Found besides: `danbao parked resend` of what cannot be mended paused the enterprise's topic."""
+    pauses = TopicPauses(cast("Pool", None), ParkRateLimit(100, 0.5, 10), Metrics(CollectorRegistry()))
+    moves = [Move("t", 0, 0, 50, 50)]
+
+    def parked(*headers: tuple[str, bytes]) -> list[KeptRecord]:
+        record = cast("Record", SimpleNamespace(topic="t", headers=headers))
+        return [KeptRecord(index, record, "bad_value", "") for index in range(50)]
+
+    assert pauses.overruns(moves, parked((RESENT_HEADER, b"1.2"))) == []
+    assert len(pauses.overruns(moves, parked())) == 1

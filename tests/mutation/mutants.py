@@ -228,6 +228,13 @@ MUTANTS: Final = (
         "except ZeroDivisionError as error:",
         ("tests/integration/adapters/test_outbox.py",),
     ),
+    Mutant(
+        "events sent again outside the limit",
+        "services/charging/ingest/topic_pauses.py",
+        " for kept in parked if not was_resent(kept.record))",
+        " for kept in parked)",
+        ("tests/cases/test_nobody_waits.py::test_events_sent_again_in_vain_pause_no_topic",),
+    ),
 )
 
 

@@ -18,6 +18,7 @@ import structlog
 
 from services.charging.metrics import Metrics
 from services.charging.rows.batch import KeptRecord
+from services.charging.rows.kept_records import was_resent
 from services.charging.settings import ChargingSettings
 from services.charging.store.batch_writer import Overrun
 from services.charging.store.positions import Move
@@ -158,4 +159,5 @@ def _by_topic(moves: Sequence[Move], parked: Iterable[KeptRecord]) -> tuple[Coun
     events: Counter[str] = Counter()
     for move in moves:
         events[move.topic] += move.events
-    return events, Counter(kept.record.topic for kept in parked)
+    # What an operator sent again was counted when it was parked first: sending in vain pauses no topic.
+    return events, Counter(kept.record.topic for kept in parked if not was_resent(kept.record))

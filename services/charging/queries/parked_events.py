@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 import structlog
+from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 from faststream.kafka import KafkaBroker
 from msgspec import Struct
 from sqlalchemy import (
@@ -28,7 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from services.charging.rows.kept_records import PARKED, SealedRecord, open_record
+from services.charging.rows.kept_records import PARKED, RESENT_HEADER, SealedRecord, open_record
 from services.charging.tables import INSTANT, kept_key, manifest, parked, resent
 from shared.adapters.postgres.pool import Pool
 from shared.adapters.postgres.queries.statements import insert_into, query, values
@@ -40,8 +41,6 @@ log = structlog.get_logger(__name__)
 SHOWN_BYTES: Final = 4_096
 """Bytes of a parked event that a list shows; all of them are kept."""
 SEND_AT_ONCE: Final = 500
-RESENT_HEADER: Final = "danbao-parked"
-"""Header of an event that was sent again: batch and leaf index of the parked one."""
 
 
 class _ParkedRow(Struct, frozen=True):
@@ -130,11 +129,15 @@ class ParkedEvent(Struct, frozen=True):
 
 
 class Resent(Struct):
-    """Events that were sent again, and those that were not: their bytes are erased, or were altered in the table."""
+    """Events that were sent again, and those that were not.
+
+    Their bytes are erased, were altered in the table, or are more than the broker takes.
+    """
 
     resent: int = 0
     erased: int = 0
     altered: int = 0
+    too_large: int = 0
 
 
 class ParkedEvents:
@@ -197,14 +200,19 @@ class ParkedEvents:
             return
         headers = {name: (value or b"").decode("latin-1") for name, value in record.headers}
         headers[RESENT_HEADER] = f"{row.batch}.{row.leaf_index}"
-        position = await self._broker.publish(
-            record.value or b"",
-            row.topic,
-            key=record.key,
-            headers=headers,
-            timestamp_ms=row.record_time_ms,
-            no_confirm=False,
-        )
+        try:
+            position = await self._broker.publish(
+                record.value or b"",
+                row.topic,
+                key=record.key,
+                headers=headers,
+                timestamp_ms=row.record_time_ms,
+                no_confirm=False,
+            )
+        except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
+            log.warning("a parked event cannot be sent again", error=repr(error))
+            sent.too_large += 1
+            return
         await _NOTE_RESENT.execute(
             self._pool, batch=row.batch, leaf_index=row.leaf_index, partition=position.partition,
             record_offset=position.offset,

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from services.charging.rows.batch import KeptRecord
+from services.charging.rows.batch import KeptRecord, Record
 from shared.adapters.crypto.sealing import DayKey, unseal
 from shared.contracts.bounds import Series
 from shared.contracts.events import SOURCE_PREFIX
@@ -25,8 +25,10 @@ from shared.domain.privacy.redaction import redact_detail, redacted
 PARKED: Final = "charging.parked"
 CONFLICT: Final = "charging.conflict"
 KEPT_COLUMNS: Final = ("received", "bytes", "redacted", "sealed", "sealed_on", "series", "sequence")
+RESENT_HEADER: Final = "danbao-parked"
+"""Header of an event that was sent again: batch and leaf index of the parked one."""
 _KNOWN_HEADERS: Final = {
-    "danbao-parked": re.compile(rb"[0-9]{1,19}\.[0-9]{1,10}"),
+    RESENT_HEADER: re.compile(rb"[0-9]{1,19}\.[0-9]{1,10}"),
     "traceparent": re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}"),
     "content-type": re.compile(rb"application/(cloudevents\+)?json(; charset=[A-Za-z0-9-]{1,12})?"),
 }
@@ -55,6 +57,11 @@ class _Kept(msgspec.Struct):
 
 
 _read_kept: Final = msgspec.json.Decoder(_Kept).decode
+
+
+def was_resent(record: Record) -> bool:
+    """Whether the record says that an operator sent it again; who else says so leaves the count of parked events."""
+    return any(name == RESENT_HEADER for name, _ in record.headers)
 
 
 def seal_record(

@@ -14,7 +14,10 @@ from services.cli.commands.operator import AsOf, Json, State
 from shared.runtime.exits import Exit
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from services.archive.archive import Archive
+    from services.archive.files import Index
     from shared.runtime.command_settings import CommandSettings
 
 Day = Annotated[str, typer.Argument(help="An insured day, such as 2026-10-03.")]
@@ -33,23 +36,33 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def archive_days(state: State = None) -> int:
-    """Archive every day that is old enough, oldest first; again, it goes on where it was cut short."""
+    """Archive every day that is old enough, oldest first; goes on where it was cut short. 1 names days that failed."""
+    from services.archive.day_by_day import try_days
     from services.demo.progress import progress_bar
     from services.demo.running.event_loop import run_work
     from services.demo.running.state import settings_from
+    from shared.adapters.postgres.faults import Fault
 
-    async def work() -> None:
+    async def work() -> Exit:
         async with _open(settings_from(state)) as archive:
-            days = await archive.due()
-            for day in days:
-                with progress_bar(f"archiving {day}", None) as bar:
-                    index = await archive.archive(day, bar.advance)
-                share = index.bytes / max(1, index.rows)
-                print(f"{day}: {index.rows:,} rows in {len(index.rows_files)} files, {share:.1f} bytes a row")
-            print(f"{len(days)} days archived" if days else "no day is old enough")
 
-    run_work(work())
-    return Exit.OK
+            async def archive_one(day: "date") -> "Index":
+                with progress_bar(f"archiving {day}", None) as bar:
+                    return await archive.archive(day, bar.advance)
+
+            days = await archive.due()
+            failed = 0
+            async for day, done in try_days(days, archive_one):
+                if isinstance(done, Fault):
+                    failed += 1
+                    print(f"{day} FAILED, its rows stay in the table: {done.reason}: {done.detail}")
+                    continue
+                share = done.bytes / max(1, done.rows)
+                print(f"{day}: {done.rows:,} rows in {len(done.rows_files)} files, {share:.1f} bytes a row")
+            print(f"{len(days) - failed} days archived" if days else "no day is old enough")
+        return Exit.FAILED if failed else Exit.OK
+
+    return run_work(work())
 
 
 def restore(day: Day, state: State = None) -> int:

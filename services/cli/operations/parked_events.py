@@ -42,6 +42,8 @@ async def resend(settings: CommandSettings, reason: str, enterprise: str) -> str
     said = f"{answer['resent']} events sent again"
     if answer["erased"]:
         said += f"; {answer['erased']} were not: their bytes are erased, the enterprise has to send them"
+    if answer["too_large"]:
+        said += f"; {answer['too_large']} were not: the broker does not take their size"
     return said + (f"; {answer['altered']} were not: their bytes were changed" if answer["altered"] else "")
 
 
