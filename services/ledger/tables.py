@@ -294,11 +294,9 @@ outbox = Table(
     "outbox",
     metadata,
     Column("id", BigInteger, primary_key=True),
-    *_columns(Text, "topic", "key"),
+    *_columns(Text, "topic", "key", "refusal"),
     Column("payload", LargeBinary),
-    Column("written_at", INSTANT),
-    Column("refusal", Text),
-    Column("refused_at", INSTANT),
+    *_columns(INSTANT, "written_at", "refused_at"),
 )
 
 log_entry = Table(

@@ -10,7 +10,6 @@ from typing import Final
 
 import msgspec
 import structlog
-from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 from faststream.kafka import KafkaBroker
 from msgspec import Struct
 from sqlalchemy import (
@@ -31,6 +30,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from services.charging.rows.kept_records import PARKED, RESENT_HEADER, SealedRecord, open_record
 from services.charging.tables import INSTANT, kept_key, manifest, parked, resent
+from shared.adapters.kafka.faststream_broker import TOO_LARGE
 from shared.adapters.postgres.pool import Pool
 from shared.adapters.postgres.queries.statements import insert_into, query, values
 from shared.contracts.parking import ParkReason
@@ -209,7 +209,7 @@ class ParkedEvents:
                 timestamp_ms=row.record_time_ms,
                 no_confirm=False,
             )
-        except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
+        except TOO_LARGE as error:
             log.warning("a parked event cannot be sent again", error=repr(error))
             sent.too_large += 1
             return

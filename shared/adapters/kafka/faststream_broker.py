@@ -35,6 +35,8 @@ from shared.contracts.topics import SIGNATURE_HEADER
 from shared.domain.errors import Refused
 from shared.runtime.settings import Settings
 
+TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
+"""Raised by `publish` for a message that the producer or the broker does not take for its size."""
 POLL_MS: Final = 50
 
 
@@ -90,7 +92,7 @@ async def publish_signed(broker: KafkaBroker, author: AuthorSigner, topic: str, 
     headers = {SIGNATURE_HEADER: author.sign_message(topic, value).decode()}
     try:
         await broker.publish(value, topic, key=key.encode(), headers=headers)
-    except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
+    except TOO_LARGE as error:
         raise Refused(f"too_large: {topic} {key}: {len(value)} bytes are more than the broker takes") from error
 
 
