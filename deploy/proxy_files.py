@@ -73,6 +73,8 @@ def _public(url: str) -> tuple[str, str]:
     parts = urlsplit(url)
     if parts.scheme != "https" or not parts.hostname or not _HOST.fullmatch(parts.hostname):
         raise Refused(f"DANBAO_PUBLIC_URL: {url!r} is not the https:// address of a host")
+    if parts.path.strip("/"):
+        raise Refused(f"DANBAO_PUBLIC_URL: {url!r} has a path: this proxy serves a host; a path is for another proxy")
     return parts.hostname, parts.netloc.lower()
 
 

@@ -19,9 +19,10 @@ class ReportingSettings(Settings):
     )
     public_url: str = Field(
         "",
-        pattern=r"^(https?://[A-Za-z0-9.:\[\]-]+)?$",
-        description="address of the pages as browsers reach it; links are built from it, another Host is refused, and "
-        "with https:// cookies are Secure and HSTS is sent; without it links name host and port of this process",
+        pattern=r"^(https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~-]+)*)?$",
+        description="address of the pages as browsers reach it, with the path of a proxy that serves them below one;"
+        " links are built from it, another Host is refused, by https:// cookies are Secure and HSTS sent; without it"
+        " links name host and port of this process",
     )
     receipt_page: str = Field("", description="address of /receipt as workers reach it; else below public_url")
     report_timeout_seconds: float = 10.0

@@ -215,6 +215,13 @@ MUTANTS: Final = (
         ("tests/cases/test_figures_are_named_rightly.py",),
     ),
     Mutant(
+        "path below which pages are served",
+        "services/reporting/rendering/layout.py",
+        "        if prefix:\n",
+        "        if not prefix:\n",
+        ("tests/cases/test_a_portal_below_a_path.py",),
+    ),
+    Mutant(
         "settling of what arrived since",
         "services/reporting/register/examine_days.py",
         "    return finding.is_settled or (",

@@ -4,7 +4,6 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
-from urllib.parse import urljoin
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -94,8 +93,8 @@ async def add_link(engine: AsyncEngine, maker: Viewer, worker: str, enterprise: 
 
 
 def address_of_link(place: str, link: NewKey) -> str:
-    """The address at which a worker opens a link; `place` is any address of the portal."""
-    return urljoin(place, f"/w/{link.key}")
+    """The address at which a worker opens a link; `place` is the address of the portal."""
+    return f"{place.rstrip('/')}/w/{link.key}"
 
 
 async def list_keys(connection: AsyncConnection, viewer: Viewer) -> list[ApiKey]:

@@ -19,7 +19,7 @@ from services.reporting.access.api_keys import find_key
 from services.reporting.access.sessions import find_session
 from services.reporting.access.viewers import Role, Viewer, viewer_of
 from shared.runtime.access import FULL, AccessKeys, sha256_hex
-from shared.runtime.http.gate import Caller
+from shared.runtime.http.gate import Caller, prefix_of
 
 SESSION: Final = "danbao_session"
 VISIT: Final = "danbao_visit"
@@ -166,15 +166,21 @@ def cookie(request: Request, name: str) -> str:
 
 def set_cookie(request: Request, response: Response, name: str, value: str) -> None:
     """Give a cookie that scripts do not read and other sites do not send; an empty value takes it back."""
-    is_secure = request.url.scheme == "https"
+    is_secure, path = request.url.scheme == "https", prefix_of(request.scope) or "/"
     response.set_cookie(
-        _full_name(request, name), value, max_age=None if value else 0, httponly=True, samesite="lax", secure=is_secure
-    )
+        _full_name(request, name), value, max_age=None if value else 0, path=path, httponly=True, samesite="lax",
+        secure=is_secure,
+    )  # fmt: skip
 
 
 def _full_name(request: Request, name: str) -> str:
-    """With TLS the prefix has browsers refuse the cookie from a neighbouring name, or without TLS."""
-    return f"__Host-{name}" if request.url.scheme == "https" else name
+    """With TLS the prefix has browsers refuse the cookie from a neighbouring name, or without TLS.
+
+    A cookie of one path cannot be `__Host-`: other paths of that host are somebody else's.
+    """
+    if request.url.scheme != "https":
+        return name
+    return f"__Secure-{name}" if prefix_of(request.scope) else f"__Host-{name}"
 
 
 def local_path(wanted: str) -> str:

@@ -9,6 +9,7 @@ from fastapi.responses import Response
 
 from services.reporting.downloads.formats import download
 from services.reporting.downloads.spreadsheet_cells import LongTable, Row, Table
+from shared.runtime.http.gate import prefix_of
 
 PAGE: Final = 1_000
 """Rows of a download that are in memory at the same time."""
@@ -73,4 +74,4 @@ async def _as_rows(pages: AsyncIterator[Sequence[Item]], row: Callable[[Item], R
 def _address(request: Request, cursor: Cursor | None) -> str:
     """This address, behind a cursor."""
     url = request.url.include_query_params(after=cursor)
-    return f"{url.path}?{url.query}"
+    return f"{prefix_of(request.scope)}{url.path}?{url.query}"

@@ -1,6 +1,7 @@
 """Render the frame of every page: language, navigation by role, content policy; and serve the static files."""
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from services.reporting.rendering.texts import (
     share_text,
     yuan_text,
 )
+from shared.runtime.http.gate import prefix_of
 
 HOUSE: Final = Path(__file__).parents[1]
 STATIC: Final = HOUSE / "static"
@@ -35,6 +37,8 @@ COOKIE: Final = "danbao_language"
 COOKIE_SECONDS: Final = 400 * 86_400
 PLAIN: Final = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'"
 POLICY: Final = f"{PLAIN}; script-src 'self'; connect-src 'self'; frame-ancestors 'none'"
+_OUR_ADDRESS: Final = re.compile(r' (?:href|src|action|data-live)="(?=/(?!/))')
+"""Where an address of ours begins in a page: what somebody else wrote is escaped, so no quote of it is one of these."""
 TONES: Final = {
     "open": "bad", "explained": "warn", "corrected": "good", "confirmed": "warn",
     "received": "good", "pending": "warn", "refused": "bad", "undeliverable": "bad",
@@ -98,11 +102,14 @@ class PageRenderer:
             "has_session": bool(cookie(request, SESSION)),
             "has_password": bool(viewer and cookie(request, SESSION) and viewer.role is not Role.WORKER),
         }
-        text = self._environment.get_template(template).render(known | values)
+        text, prefix = self._environment.get_template(template).render(known | values), prefix_of(request.scope)
+        if prefix:
+            text = _OUR_ADDRESS.sub(rf"\g<0>{prefix}", text)
         response = HTMLResponse(text, status, {"Content-Security-Policy": POLICY})
         if request.query_params.get("lang") in LANGUAGES:
+            is_secure = request.url.scheme == "https"
             response.set_cookie(
-                COOKIE, t.language, COOKIE_SECONDS, samesite="lax", secure=request.url.scheme == "https", httponly=True
+                COOKIE, t.language, COOKIE_SECONDS, prefix or "/", secure=is_secure, samesite="lax", httponly=True
             )
         return response
 

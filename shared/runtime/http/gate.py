@@ -5,9 +5,9 @@ sends too often, and, below /v1, its key or session. A refusal is a problem (RFC
 """
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from fastapi import HTTPException, Request
@@ -21,6 +21,8 @@ from shared.runtime.http.limits import KNOWN_SECONDS, MOST_HEADER_BYTES, PROBES,
 from shared.runtime.http.token_buckets import Recent, TokenBuckets
 from shared.runtime.settings import Settings
 
+PREFIX: Final = "danbao.prefix"
+"""Key of a request's scope: the path below which browsers reach the pages, such as `/danbao`; else empty."""
 NEEDS_KEY: Final = {"WWW-Authenticate": "Bearer"}
 
 
@@ -62,7 +64,16 @@ class Gate:
         return self._public.scheme == "https"
 
     def locate(self, scope: Scope) -> None:
-        """Put the client's address, and the scheme that the client used, into the scope."""
+        """Put the client's address, and the scheme that the client used, into the scope; take a path prefix off.
+
+        A proxy that serves the pages below a path may pass that path on, or take it off itself. Below it there are no
+        probes: a proxy that hides them by their paths would not hide these.
+        """
+        scope[PREFIX] = prefix = self._public.path.rstrip("/")
+        path = scope["path"].removeprefix(prefix)
+        if prefix and scope["path"].startswith(f"{prefix}/") and path not in PROBES:
+            scope["path"] = path
+            scope["raw_path"] = scope.get("raw_path", b"").removeprefix(prefix.encode())
         headers = Headers(scope=scope)
         peer, port = scope.get("client") or ("", 0)
         if self._proxies.are(peer):
@@ -211,6 +222,11 @@ class _Bounded:
             if self._read > self._most:
                 raise too_long(self._most)
         return message
+
+
+def prefix_of(scope: Mapping[str, Any]) -> str:
+    """The path below which browsers reach the pages; empty where that is the root."""
+    return str(scope.get(PREFIX, ""))
 
 
 def _header_bytes(scope: Scope) -> int:

@@ -1,11 +1,12 @@
 """Headers that every answer of every service has, unless its route says otherwise."""
 
 from typing import Final
+from urllib.parse import urlsplit, urlunsplit
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared.runtime.http.gate import Gate
+from shared.runtime.http.gate import Gate, prefix_of
 
 STRICT: Final = {
     "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -35,6 +36,15 @@ class StrictHeaders:
                     headers.setdefault(name, value)
                 if self._gate.is_secure:
                     headers.setdefault(*HSTS)
+                if "location" in headers and (prefix := prefix_of(scope)):
+                    headers["location"] = _below(prefix, headers["location"], Headers(scope=scope).get("host", ""))
             await send(message)
 
         await self._app(scope, receive, with_headers)
+
+
+def _below(prefix: str, location: str, host: str) -> str:
+    """An address of ours below the path at which browsers reach it; another one as it is."""
+    parts = urlsplit(location)
+    is_ours = parts.netloc in {"", host} and parts.path.startswith("/")
+    return urlunsplit(("", "", prefix + parts.path, parts.query, parts.fragment)) if is_ours else location
