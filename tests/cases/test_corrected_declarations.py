@@ -35,6 +35,32 @@ async def house(postgres: Postgres) -> AsyncIterator[House]:
         yield opened
 
 
+def stored(name: str, minute: int, stated: int = 0, is_signed: bool = False) -> Declared:
+    """A declaration as it is stored."""
+    said = Declaration(name, DAY, [], [])
+    at = datetime(2026, 10, 4, tzinfo=UTC) + minute * MINUTE
+    return Declared(1, "x", DAY, said, b"", is_new=True, revision=stated if is_signed else None, stated_revision=stated,
+                    recorded_at=at)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("declarations", "holds"),
+    [
+        ([stored("a", 3), stored("b", 2), stored("c", 1)], "a"),
+        ([stored("a", 1), stored("b", 1), stored("c", 0)], "b"),
+        ([stored("a", 1, 2), stored("b", 5, 1), stored("c", 9)], "a"),
+        ([stored("a", 1, 0, is_signed=True), stored("b", 5, 7), stored("c", 9)], "a"),
+        ([stored("a", 1, 4, is_signed=True), stored("b", 0, 3, is_signed=True), stored("c", 9, 9)], "a"),
+        ([stored("a", 2, 4, is_signed=True), stored("b", 1, 4, is_signed=True), stored("c", 3, 4)], "b"),
+    ],
+)
+def test_one_rule_in_every_order(declarations: list[Declared], holds: str) -> None:
+    """Signed first, then the revision, then the record time: the first signed one, the last of the others."""
+    for order in permutations(declarations):
+        (held,) = holding(order).values()
+        assert held.reported.declaration_id == holds
+
+
 def sent(name: str, minute: int, revision: int | None = None) -> Sent:
     """A declaration of the day, sent in this minute after noon."""
     value = declared(name, orders=minute).value or b""
@@ -65,29 +91,3 @@ async def test_the_correction_holds_in_any_order_of_reading(
     (held,) = holding(known).values()
     assert held.reported.declaration_id == "d-1"
     assert [declaration.recorded_at for declaration in known] == sorted(event.at for event in events)
-
-
-def stored(name: str, minute: int, stated: int = 0, is_signed: bool = False) -> Declared:
-    """A declaration as it is stored."""
-    said = Declaration(name, DAY, [], [])
-    at = datetime(2026, 10, 4, tzinfo=UTC) + minute * MINUTE
-    return Declared(1, "x", DAY, said, b"", is_new=True, revision=stated if is_signed else None, stated_revision=stated,
-                    recorded_at=at)  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("declarations", "holds"),
-    [
-        ([stored("a", 3), stored("b", 2), stored("c", 1)], "a"),
-        ([stored("a", 1), stored("b", 1), stored("c", 0)], "b"),
-        ([stored("a", 1, 2), stored("b", 5, 1), stored("c", 9)], "a"),
-        ([stored("a", 1, 0, is_signed=True), stored("b", 5, 7), stored("c", 9)], "a"),
-        ([stored("a", 1, 4, is_signed=True), stored("b", 0, 3, is_signed=True), stored("c", 9, 9)], "a"),
-        ([stored("a", 2, 4, is_signed=True), stored("b", 1, 4, is_signed=True), stored("c", 3, 4)], "b"),
-    ],
-)
-def test_one_rule_in_every_order(declarations: list[Declared], holds: str) -> None:
-    """Signed first, then the revision, then the record time: the first signed one, the last of the others."""
-    for order in permutations(declarations):
-        (held,) = holding(order).values()
-        assert held.reported.declaration_id == holds

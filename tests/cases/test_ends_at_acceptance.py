@@ -35,7 +35,7 @@ async def house(postgres: Postgres) -> AsyncIterator[House]:
         yield opened
 
 
-@pytest.mark.parametrize("is_known_template", [False, True])
+@pytest.mark.parametrize("is_known_template", [True, False])
 async def test_rides_rounded_to_a_quarter_of_an_hour(house: House, is_known_template: bool) -> None:
     """Case 31: all are charged, what ends at once has ended, and what ends before it began is parked."""
     charging = await house.worker()

@@ -11,17 +11,21 @@ from services.demo.replay.csv_orders import Mapped, parse_enterprises, read_csv
 from services.demo.replay.file_kinds import NDJSON, delimiter_of
 from services.demo.replay.ndjson import read_ndjson
 from services.national_platform.reports.roster import Roster
+from shared.adapters.crypto.signing import make_note_key
 from shared.adapters.files.scheme import load_scheme
 from shared.adapters.files.spreadsheets import changed_by_spreadsheet, shortened_by_spreadsheet
 from shared.adapters.files.text_lines import read_text_lines
+from shared.adapters.files.vkeys import read_vkeys
 from shared.domain.calendar import instant_of
 from shared.domain.errors import Refused, RefusedLine
 from shared.domain.evidence.leaf import RowKind
+from shared.domain.evidence.signed_note import COSIGNATURE
 from shared.domain.scheme.industry import Industry
 from tests.integration.charging.charging_harness import (
     RIDES,
     House,
     Sent,
+    accepted,
     charging_template,
     copied_database,
     demo_scheme,
@@ -239,6 +243,22 @@ def test_an_identifier_of_its_own_kind_is_taken(value: str, tmp_path: Path) -> N
     assert changed_by_spreadsheet(value) is None
     file = written(tmp_path, "rides.csv", f"t,v,z,id\n2026-10-03 08:00:00,1,7,{value}\t\n")
     assert [record.key.decode() for record in rides(file, order_id="id")] == [value]
+
+
+@pytest.mark.parametrize("series", ["3-4", "1E5", "2026-10"])
+async def test_a_series_that_reads_as_a_date_or_number_is_one(series: str, house: House) -> None:
+    """Case 29: no program of ours takes a text for something else."""
+    worker = await house.worker()
+    assert reported(await worker.charge(accepted("o-1", series=series))) == {("charged", None): 1}
+    await house.close("2026-10-03")
+    assert await house.fetch("select distinct series from charging.number_range") == [(series,)]
+
+
+def test_a_file_of_verifier_keys_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    """Case 28's sibling: some editors write one."""
+    key = tmp_path / "witness.pem"
+    line = str(make_note_key(key, "witness.example/test", COSIGNATURE))
+    assert len(read_vkeys(written(tmp_path, "vkeys", f"\ufeff{line}\n"))) == 1
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ NEVER_GENERATED = {
     ParkReason.UNKNOWN_VERSION,
     ParkReason.UNSIGNED,  # no enterprise of the demo has a key
     ParkReason.WRONG_AUTHOR,
+    ParkReason.UNSTORABLE,  # ours to mend, not an enterprise's
 }
 
 

@@ -38,7 +38,7 @@ def add_author(path: Path, author: Author) -> None:
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise Refused(f"{path}: not a file of verifier keys: {error}") from error
     for number, line in enumerate(lines, 1):
