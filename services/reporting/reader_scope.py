@@ -10,7 +10,7 @@ from services.reporting.read_model.responses import PROVINCE, Where
 from services.reporting.read_model.sheets import Span
 from shared.domain.calendar import FIRST_DAY, LAST_DAY, Month
 from shared.domain.scheme.industry import Industry
-from shared.runtime.http.types import USCC, StrictDay
+from shared.runtime.http.types import PERIOD, USCC, StrictDay
 
 MOST_DAYS: Final = 366
 READERS: Final = (Role.NATIONAL, Role.PROVINCE, Role.ENTERPRISE, Role.OPERATOR)
@@ -18,9 +18,7 @@ AnyProvince = Annotated[str | None, Query(pattern=PROVINCE, description="two dig
 AnyUscc = Annotated[str | None, Query(pattern=USCC, description="统一社会信用代码", examples=["91110000MA0BLUE021"])]
 AnyIndustry = Annotated[Industry | None, Query(examples=["instant_delivery"])]
 AnyDay = Annotated[StrictDay | None, Query(ge=FIRST_DAY, le=LAST_DAY, examples=["2026-10-03"])]
-AnyPeriod = Annotated[
-    str | None, Query(pattern=r"^20[2-9][0-9]-(0[1-9]|1[0-2])$", description="billing period", examples=["2026-10"])
-]
+AnyPeriod = Annotated[str | None, Query(pattern=PERIOD, description="billing period", examples=["2026-10"])]
 KeyId = Annotated[int, Path(ge=1, lt=2**63)]
 MOST_LISTED: Final = 1_000
 Limit = Annotated[

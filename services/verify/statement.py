@@ -25,7 +25,8 @@ FORMAT: Final = "danbao.statement-evidence/1"
 NOT_PROVED: Final = (
     "It does not prove that no order of the month is missing from the manifests (compare your own numbers and manifest"
     " of each day), nor that the ledger reported the days' cuts correctly (a manifest moved to another close moves"
-    " between months, and shows when two months' files are compared)."
+    " between months, and shows when two months' files are compared), nor that the calendar has what the State Council"
+    " announced."
 )
 SPLIT: Final = (
     " Of orders outside the signed declaration it proves the sum of their line and the line of the others; how many"

@@ -9,8 +9,9 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
-from shared.domain.calendar import FIRST_DAY, LAST_DAY
+from shared.domain.calendar import FIRST_DAY, LAST_DAY, PERIOD_FORM
 from shared.domain.scheme.enterprise import USCC_FORM
+from shared.domain.scheme.industry import Industry
 
 END: Final = r"(?![\s\S])"
 """End of the text in every regular expression here: `$` would let a trailing line feed pass."""
@@ -39,9 +40,7 @@ IndustryName = Annotated[
     Literal["ride_hailing", "food_delivery", "instant_delivery", "intracity_freight"],
     Meta(description="industry: 出行, 外卖 (until 2025-06-30), 即时配送, 同城货运"),
 ]
-IndustryWord = Annotated[
-    str, Meta(pattern=r"^(ride_hailing|food_delivery|instant_delivery|intracity_freight)" + END, description="industry")
-]
+IndustryWord = Annotated[str, Meta(pattern=f"^({'|'.join(Industry)}){END}", description="industry")]
 """An industry name read from a database or a file."""
 Series = Annotated[
     str,
@@ -49,7 +48,7 @@ Series = Annotated[
 ]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}" + END)]
 """Of a remittance, a statement, a notice, a reason."""
-Period = Annotated[str, Meta(pattern=r"^20(2[2-9]|[3-9][0-9])-(0[1-9]|1[0-2])" + END, description="month: 2026-10")]
+Period = Annotated[str, Meta(pattern=f"^{PERIOD_FORM}{END}", description="month: 2026-10")]
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}" + END, description="SHA-256, lower-case hex")]
 Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339 with offset; finer than a microsecond is rounded")]
 Count = Annotated[int, Meta(ge=0, le=LARGEST_COUNT)]

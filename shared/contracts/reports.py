@@ -20,7 +20,7 @@ from shared.contracts.bounds import (
     MOST_LINES,
     MOST_TOTALS,
 )
-from shared.domain.calendar import FIRST_DAY, LAST_DAY
+from shared.domain.calendar import FIRST_DAY, LAST_DAY, PERIOD_FORM
 from shared.domain.money import WHOLE_YUAN_FORM
 from shared.domain.scheme.enterprise import USCC_FORM
 
@@ -33,7 +33,7 @@ Province = Annotated[str, Field(pattern=r"^[0-9]{2}$")]
 Uscc = Annotated[str, Field(pattern=f"^{USCC_FORM}$")]
 Token = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Period = Annotated[str, Field(pattern=r"^20(2[2-9]|[3-9][0-9])-(0[1-9]|1[0-2])$")]
+Period = Annotated[str, Field(pattern=f"^{PERIOD_FORM}$")]
 ReportId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,128}$")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
 """Of a statement or an industry."""

@@ -20,6 +20,8 @@ SHANGHAI_EPOCH: Final = datetime(1970, 1, 1, tzinfo=SHANGHAI)
 EPOCH_DAY: Final = EPOCH.date()
 FIRST_DAY, LAST_DAY = date(2022, 1, 1), date(2099, 12, 31)
 """Days of the books, of statements and of money: from the scheme's first year to the end of the century."""
+PERIOD_FORM: Final = r"20(2[2-9]|[3-9][0-9])-(0[1-9]|1[0-2])"
+"""A billing period as text: each month from FIRST_DAY to LAST_DAY, and no other."""
 
 _EPOCH_IN_SHANGHAI: Final = EPOCH.astimezone(SHANGHAI)
 _MILLISECOND: Final = timedelta(milliseconds=1)

@@ -136,7 +136,8 @@ class EventRater:
         if accepted_us < now_us - limits.max_age_us:
             return Parked(ParkReason.TOO_OLD, f"accepted over {limits.max_age_days} days before the record's time")
         if data.industry == "food_delivery" and day >= _FOOD_CLOSED_DAY:
-            return Parked(ParkReason.UNKNOWN_INDUSTRY, "food_delivery was merged into instant_delivery on 2025-07-01")
+            words = f"food_delivery was merged into instant_delivery on {FOOD_DELIVERY_CLOSED_ON}"
+            return Parked(ParkReason.UNKNOWN_INDUSTRY, words)
         return None
 
     def _end_fault(self, data: Acceptance | Completion | Cancellation, now_us: int) -> Parked | None:

@@ -1,10 +1,12 @@
 """Kind L: a copied list of a moving standard. Working days and regions are dated data that an operator renews."""
 
+import re
 from collections.abc import AsyncIterator, Callable
 from datetime import date, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from shutil import copytree
+from typing import get_args
 
 import pytest
 from sqlalchemy import text
@@ -26,11 +28,14 @@ from shared.adapters.files.holiday_calendar import load_calendar
 from shared.adapters.files.regions import DELIVERED, known_regions, load_regions
 from shared.adapters.postgres.pool import open_pool
 from shared.adapters.postgres.typed_rows import fetch_structs
+from shared.contracts.bounds import IndustryName, IndustryWord
 from shared.contracts.topics import orders_topic
 from shared.domain.books.plausibility import plausible_count
-from shared.domain.calendar import Month, day_start
+from shared.domain.calendar import FIRST_DAY, LAST_DAY, PERIOD_FORM, Month, day_start
 from shared.domain.errors import Refused
+from shared.domain.scheme.industry import Industry
 from shared.domain.working_days import WorkingDays, due_date
+from shared.runtime.http.types import PERIOD
 from shared.runtime.settings import HOUSE
 from tests.integration.charging.charging_harness import (
     LIMITS,
@@ -347,3 +352,24 @@ async def test_case_5_a_trial_says_what_is_odd_about_a_code(database: str) -> No
         trial = DryRun(house.pool, lambda: reader, load_regions(DELIVERED))
         results = {region: await trial.run(COURIERS, order(region, 0).value or b"", NOON) for region in remarks}
     assert {region: result.detail for region, result in results.items()} == remarks
+
+
+# literals ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_month_has_one_form_wherever_it_is_read() -> None:
+    """Siblings of case 16: five patterns had three lists of years; the form is that of the books' days."""
+    form = re.compile(PERIOD_FORM)
+    known = {f"{year}-{number:02}" for year in range(1900, 2200) for number in range(14)}
+    months = {str(Month(year, number)) for year in range(FIRST_DAY.year, LAST_DAY.year + 1) for number in range(1, 13)}
+    assert {month for month in known if form.fullmatch(month)} == months
+    assert f"^{PERIOD_FORM}$" == PERIOD
+
+
+def test_an_industry_is_named_in_one_list() -> None:
+    """Siblings of case 5: events, messages and the scheme know the same industries."""
+    (names, *_) = get_args(IndustryName)
+    assert list(get_args(names)) == list(Industry)
+    (_, meta) = get_args(IndustryWord)
+    accepted_words = [word for word in (*Industry, "courier") if re.match(meta.pattern, word)]
+    assert accepted_words == list(Industry)

@@ -60,7 +60,9 @@ def print_status(states: dict[str, JsonObject]) -> None:
 
 
 def _shown(name: str, value: JsonValue) -> str:
-    """Format a figure for a person; positions are summed."""
+    """Format a figure for a person; positions are summed, the calendar is a sentence."""
+    if name == "calendar" and isinstance(value, dict):
+        return f"holidays are published until {value['published_until']} (edition {value['edition']})"
     if name == "positions" and isinstance(value, list):
         offsets = [position["next_offset"] for position in value if isinstance(position, dict)]
         return f"{sum(offset for offset in offsets if isinstance(offset, int)):,} events"
@@ -148,7 +150,7 @@ def print_statements(statements: list[Statement]) -> None:
             PROVINCES[statement["province"]].chinese if statement["province"] in PROVINCES else statement["province"]
         )
         table.add_row(
-            statement["statement_id"], statement["enterprise"], province, f"due on {statement['due_on']}", "",
+            statement["statement_id"], statement["enterprise"], province, _due(statement), "",
             f"{statement['orders']:,}", statement["exact_yuan"], statement["amount_yuan"], style="bold",
         )  # fmt: skip
         for line in statement["lines"]:
@@ -167,6 +169,11 @@ async def read_acknowledgement(settings: CommandSettings, enterprise: str, day: 
     async with open_apis(settings) as apis:
         answer = await apis.reporting.get(f"/v1/acknowledgements/{enterprise}/{day}")
     return str(answer["acknowledgement"])
+
+
+def _due(statement: Statement) -> str:
+    provisional = " (provisional: holidays not published)" if statement["due_on_is_provisional"] else ""
+    return f"due on {statement['due_on']}{provisional}"
 
 
 def _what(line: Line) -> str:

@@ -29,6 +29,7 @@ class Statement(TypedDict):
     province: str
     period: str
     due_on: str
+    due_on_is_provisional: bool
     orders: int
     exact_yuan: str
     amount_yuan: str

@@ -15,15 +15,15 @@ from services.reporting.access.viewers import Viewer
 from services.reporting.receipts.order_receipts import OrderReceipts
 from services.reporting.rendering.layout import PageRenderer
 from services.reporting.service_clients import Charging, InternalApi, Sources
-from shared.domain.calendar import FIRST_DAY, LAST_DAY
+from shared.domain.calendar import FIRST_DAY, LAST_DAY, PERIOD_FORM
 from shared.domain.errors import Refused, Retry
 from shared.domain.scheme.enterprise import USCC_FORM
 from shared.domain.times import read_day
-from shared.runtime.http.types import USCC, StrictDay
+from shared.runtime.http.types import PERIOD, USCC, StrictDay
 
 T = TypeVar("T")
-Period = Annotated[str, Path(pattern=r"^20[2-9][0-9]-(0[1-9]|1[0-2])$")]
-AnyPeriod = Annotated[str | None, Query(pattern=r"^(20[2-9][0-9]-(0[1-9]|1[0-2]))?$")]
+Period = Annotated[str, Path(pattern=PERIOD)]
+AnyPeriod = Annotated[str | None, Query(pattern=f"^({PERIOD_FORM})?$")]
 PathDay = Annotated[StrictDay, Path(ge=FIRST_DAY, le=LAST_DAY)]
 Province = Annotated[str, Path(pattern=r"^[0-9]{2}$")]
 AnyProvince = Annotated[str | None, Query(pattern=r"^([0-9]{2})?$")]

@@ -319,7 +319,7 @@ def _period(record: Record, start: str, end: str, industry: Industry) -> tuple[d
         record.refuse(f"{end} is not after {start}")
     closed_at = day_start(FOOD_DELIVERY_CLOSED_ON)
     if industry is Industry.FOOD_DELIVERY and (valid_to is None or valid_to > closed_at):
-        record.refuse(f"food_delivery was merged into instant_delivery: {end} is 2025-07-01 or before")
+        record.refuse(f"{industry} was merged into instant_delivery: {end} is {FOOD_DELIVERY_CLOSED_ON} or before")
     return valid_from, valid_to
 
 

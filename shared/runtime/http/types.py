@@ -10,14 +10,14 @@ from typing import Annotated, Final
 from fastapi import Path, Query
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
-from shared.domain.calendar import FIRST_DAY, LAST_DAY, day_start
+from shared.domain.calendar import FIRST_DAY, LAST_DAY, PERIOD_FORM, day_start
 from shared.domain.errors import Refused
 from shared.domain.scheme.enterprise import USCC_FORM
 from shared.domain.times import read_day, read_instant
 
 USCC: Final = f"^{USCC_FORM}$"
 PROVINCE: Final = r"^[0-9]{2}$"
-PERIOD: Final = r"^20[2-9][0-9]-(0[1-9]|1[0-2])$"
+PERIOD: Final = f"^{PERIOD_FORM}$"
 ORDER_ID: Final = r"^[A-Za-z0-9_.:-]{1,64}$"
 DOCUMENT_ID: Final = r"^[A-Za-z0-9_.:-]{1,128}$"
 WORKER: Final = r"^[0-9a-f]{64}$"

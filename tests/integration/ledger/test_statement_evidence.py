@@ -108,6 +108,14 @@ def _set(*path: str | int, to: Any) -> Callable[[Any], None]:
     return change
 
 
+def _all(*changes: Callable[[Any], None]) -> Callable[[Any], None]:
+    def change(reported: Any) -> None:
+        for one in changes:
+            one(reported)
+
+    return change
+
+
 CHANGES: dict[str, tuple[Callable[[Any], None], str]] = {
     "orders of a line": (_set("statement", "lines", 0, "orders", to=999), "line 1"),
     "amount of a line": (_set("statement", "lines", 1, "amount_yuan", to="1.00"), "line 2"),
@@ -133,6 +141,20 @@ CHANGES: dict[str, tuple[Callable[[Any], None], str]] = {
     "a day's cut left out": (lambda reported: reported["cuts"].pop(), "posting day"),
     "size of the log": (_set("checkpoint", to=lambda note: note.replace("\n6\n", "\n7\n")), "signature of the log"),
     "the statement's province": (_set("statement", "province", to="11"), "total"),
+    "the due date": (_set("statement", "due_on", to="2026-10-16"), "due date"),
+    "every due date": (
+        _all(
+            _set("statement", "due_on", to="2026-10-16"), _set("statement", "due_dates", 0, "due_on", to="2026-10-16")
+        ),
+        "due date",
+    ),
+    "a due date that is provisional": (_set("statement", "due_on_is_provisional", to=True), "due date"),
+    "no due date": (_set("statement", "due_dates", to=[]), "due date"),
+    "a line of the calendar": (
+        lambda reported: next(iter(reported["calendars"].values())).update({"days.csv": "day,is_working,name,notice"}),
+        "due date",
+    ),
+    "no calendar": (_set("calendars", to={}), "form of the file"),
     "no manifests": (lambda reported: reported.pop("manifests"), "form of the file"),
 }
 
