@@ -234,6 +234,22 @@ async def test_a_statement_says_where_it_stands(house: House) -> None:
     house.others.is_away = False
 
 
+async def test_a_due_date_that_a_notice_moved_later_is_shown_as_the_books_have_it(house: House) -> None:
+    """The statement was issued with 2026-11-16; the books say what holds now, and whether it may still move."""
+    path = f"/statements/2026-10.44.{BLUE}"
+    payment = {
+        "enterprise": BLUE, "province": "44", "statement_id": f"2026-10.44.{BLUE}", "due_on": "2026-11-18",
+        "due_on_is_provisional": True, "due_yuan": "3085.25", "remitted_yuan": "0.00", "outstanding_yuan": "3085.25",
+        "arrears_yuan": "0.00", "late_fee_yuan": "0.00",
+    }  # fmt: skip
+    house.others.payments = [payment]
+    shown = (await house.client.get(f"/v1{path}")).json()["statement"]
+    assert (shown["due_on"], shown["due_on_is_provisional"], shown["state"]) == ("2026-11-18", True, "declared")
+    assert "暂定缴费期限 2026-11-18" in (await house.client.get(path)).text
+    assert "2026-11-18<br>" in (await house.client.get("/statements")).text
+    house.others.payments = []
+
+
 async def test_a_download_holds_the_statements_of_its_page(house: House) -> None:
     paid = {
         "enterprise": BLUE, "province": "44", "statement_id": f"2026-10.44.{BLUE}", "due_on": "2026-11-16",
