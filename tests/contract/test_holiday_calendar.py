@@ -1,5 +1,6 @@
 """The calendar's files: the years as delivered against other sources, and what is refused with file and line."""
 
+import gzip
 import subprocess
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -9,9 +10,10 @@ from shutil import copytree
 import chinese_calendar
 import pytest
 
+from deploy.check_scheme import main
 from shared.adapters.files.holiday_calendar import load_calendar, load_edition
 from shared.domain.errors import Refused
-from shared.runtime.settings import HOUSE
+from shared.runtime.settings import HOUSE, Settings
 from tests.support.deployed_calendar import deployed_calendar
 
 DELIVERED = HOUSE / "deploy" / "calendar"
@@ -97,8 +99,28 @@ def test_a_year_is_loaded_whole_or_refused_with_file_and_line(
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Refused, match=r"days.csv:0: cannot be read"):
+    with pytest.raises(Refused, match=r"years.csv:0: cannot be read"):
         load_calendar(tmp_path)
+
+
+def test_a_file_in_another_coding_or_packed_is_refused(folder: Folder) -> None:
+    """The files of an edition are stored and shown as text."""
+    packed, other = folder(), folder()
+    (packed / "years.csv").write_bytes(gzip.compress((DELIVERED / "years.csv").read_bytes()))
+    (other / "days.csv").write_bytes((DELIVERED / "days.csv").read_text("utf-8").encode("gbk"))
+    for directory, reason in ((packed, "years.csv:0: cannot be read"), (other, "days.csv:2: save it as CSV UTF-8")):
+        with pytest.raises(Refused, match=reason):
+            load_calendar(directory)
+
+
+def test_an_operator_who_adds_lines_sees_the_fault_before_the_services_start(
+    folder: Folder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(Settings()) == 0
+    assert "holidays published until 2026-12-31, 0 warnings: the services will take this" in capsys.readouterr().out
+    half = folder(years=("2027,statutory", "2027,published"))
+    assert main(Settings(calendar=half)) == 1
+    assert "years.csv:7: 2027 is not whole in days.csv" in capsys.readouterr().err
 
 
 def test_a_forgotten_worked_weekend_is_a_warning(folder: Folder) -> None:

@@ -121,7 +121,7 @@ MUTANTS: Final = (
         "services/charging/ingest/batch_reader.py",
         "        if data.acceptance_region not in self._reader.regions:\n",
         '        if data.acceptance_region == "":\n',
-        ("tests/cases/test_moving_standards.py",),
+        ("tests/cases/test_moving_standards.py::test_case_5_a_region_is_charged_as_any_other_of_its_province",),
     ),
     Mutant(
         "rounding place",

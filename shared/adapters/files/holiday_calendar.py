@@ -33,13 +33,13 @@ def load_calendar(directory: Path) -> WorkingDays:
     fewer days off than the law gives, which is how a forgotten line shows. More of them are a warning: a worked weekend
     may be missing, or the notice gives one more.
     """
-    files = {name: _read_file(directory / name) for name in CALENDAR_FILES}
     years = _read_years(directory / YEARS)
     days = _read_days(directory / DAYS, years)
     named = {day.day: day for _, day in days.values()}
     loaded = [year for _, year in years.values()]
     notices = {year.notice for year in loaded if year.state is YearState.PUBLISHED}
     warnings = [warning for record, year in years.values() for warning in _check_year(record, year, named, notices)]
+    files = {name: _read_file(directory / name) for name in CALENDAR_FILES}
     return WorkingDays(loaded, named.values(), files, warnings)
 
 
