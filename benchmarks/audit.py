@@ -22,6 +22,7 @@ from services.audit.books.billing import check_billing
 from services.audit.books.bookings import Books
 from services.audit.books.day_counts import check_counts
 from services.audit.charging.assessments import check_assessments
+from services.audit.charging.assignments import check_assignments
 from services.audit.charging.deployments import Charging
 from services.audit.charging.manifests import check_manifests
 from services.audit.charging.order_rows import ENTRY, encoded_uscc, entry_leaf, token_of
@@ -116,6 +117,7 @@ async def _audit(connection: Connection) -> dict[str, float]:
     await timed("manifests", check_manifests(connection, facts, rows, verdict))
     await timed("assessments", check_assessments(connection, facts, verdict))
     await timed("settlements", check_settlements(connection, facts, verdict))
+    await timed("assignments", check_assignments(connection, facts, verdict))
     await timed("books", books.check(connection))
     await timed("counts", check_counts(connection, [Charging(connection, facts, rows)], verdict))
     await timed("billing", check_billing(connection, facts, books, verdict))

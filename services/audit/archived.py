@@ -12,7 +12,9 @@ ArchivedRow = dict[str, Any]
 """A row of an archived day with the column names of the audit's query."""
 _ARCHIVED: Final = "select day, what, index_sha256 from charging.archived_day order by day"
 _KEY: Final = ("accepted_at", "enterprise", "order_id", "worker_key")
-_RESENT: Final = "select accepted_at, enterprise, order_id, worker_key from charging.resend"
+_RESENT: Final = """
+    select accepted_at, enterprise, order_id, worker_key from charging.resend
+    except select accepted_at, enterprise, order_id, worker_key from charging.reinstated"""
 
 
 async def read_archived(connection: Connection) -> Mapping[date, str]:

@@ -17,6 +17,7 @@ from services.audit.books.bookings import Books
 from services.audit.books.day_counts import check_counts
 from services.audit.books.evidence_log import Views, check_log
 from services.audit.charging.assessments import check_assessments
+from services.audit.charging.assignments import check_assignments
 from services.audit.charging.deployments import Charging, join_facts, join_workers
 from services.audit.charging.identities import check_identities
 from services.audit.charging.manifests import check_manifests
@@ -146,6 +147,7 @@ async def _check_charging(charging: Charging, verdict: Verdict) -> None:
         "assessments": lambda: check_assessments(connection, facts, verdict),
         "decisions": lambda: check_decisions(connection, facts, verdict),
         "settlements": lambda: check_settlements(connection, facts, verdict),
+        "assignments": lambda: check_assignments(connection, facts, verdict),
     }.items():
         async with verdict.part(name):
             await work()

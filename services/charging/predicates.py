@@ -35,7 +35,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from services.charging.store.derived_rows import ChargeRow
-from services.charging.tables import INSTANT, enterprise, entry
+from services.charging.tables import INSTANT, enterprise, entry, reinstated, resend
 from shared.adapters.postgres.queries.statements import Expression
 from shared.domain.evidence.leaf import RowKind
 
@@ -57,6 +57,7 @@ Instant = ColumnElement[datetime]
 ALWAYS: Final = true()
 LATER: Final = entry.alias("n")
 """A row of an order that came after another one."""
+_RESEND, _REINSTATED = resend.alias("s"), reinstated.alias("x")
 SHANGHAI: Final = literal_column("interval '8 hours'", Interval)
 
 
@@ -134,6 +135,11 @@ def is_superseded(row: FromClause, later: ColumnElement[bool] = ALWAYS, by: From
 def is_last_charge(row: FromClause, later: ColumnElement[bool] = ALWAYS, by: FromClause = LATER) -> ColumnElement[bool]:
     """The row is a charge, and the order was not rated again after it; `later` says more of such a row."""
     return and_(is_charge(row), not_(is_superseded(row, and_(is_charge(by), later), by)))
+
+
+def is_resent(row: FromClause) -> ColumnElement[bool]:
+    """The row's order was sent again under another acceptance time, as far as closes know: that acceptance holds."""
+    return and_(exists().where(same_order(_RESEND, row)), not_(exists().where(same_order(_REINSTATED, row))))
 
 
 def insured_on(row: FromClause) -> ColumnElement[date]:

@@ -155,6 +155,10 @@ resend = _table(
     found_on=Date,
 )
 
+reinstated = _table(
+    "reinstated", enterprise=SmallInteger, order_id=Text, worker_key=BigInteger, accepted_at=INSTANT, found_on=Date
+)
+
 day_count = _table("day_count", day=Date, attempt=Integer, question=Text, payload=LargeBinary, answered_at=INSTANT)
 
 day_settlement = _table("day_settlement", day=Date, cut=Text, batch=BigInteger)

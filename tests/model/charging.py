@@ -13,7 +13,8 @@ from tests.model.declarations import signed_revision
 from tests.model.events import Fault, read_event
 from tests.model.identity import is_credit_code, names_a_person
 from tests.model.numbers import Heard, Numbers
-from tests.model.rows import Closing, Count, Manifest, Received, Row, Total
+from tests.model.resends import LONGEST, first_searched, judged
+from tests.model.rows import Closing, Count, Manifest, Received, Row, Total, hours_of, reaches
 from tests.model.scheme import SHANGHAI, ModelScheme, day_of, midnight
 
 SKEW = timedelta(seconds=300)
@@ -37,6 +38,8 @@ class ModelCharging:
     received: int = 0
     manifests: dict[tuple[str, int], Manifest] = field(default_factory=dict)
     resent: dict[tuple[str, str, str, datetime], date] = field(default_factory=dict)
+    reinstated: set[tuple[str, str, str, datetime]] = field(default_factory=set)
+    """Of those, what a later cancellation showed to be no re-send."""
     participants: dict[tuple[str, str], date] = field(default_factory=dict)
     closing: Closing | None = None
     heard: list[Heard] = field(default_factory=list)
@@ -76,7 +79,7 @@ class ModelCharging:
         if closing.count is None:
             run = f"close {closing.day}"
             made = self._settle_cancellations(run, 1, closing.cut)
-            made += self._reverse_resends(run, closing.day, closing.cut)
+            made += self._settle_resends(run, closing.day, closing.cut)
             if made:
                 closing.settlement = self.manifests[run, 1] = Manifest(run, 1, "settlement", made)
             self._assess(closing)
@@ -190,7 +193,7 @@ class ModelCharging:
         made: Counter[Total] = Counter()
         for row in [row for row in self.rows if row.kind == "cancelled" and not row.is_settled]:
             accepted = self._acceptance(row)
-            if accepted is None or not (_reaches(cut, row) and _reaches(cut, accepted.charge)):
+            if accepted is None or not (reaches(cut, row) and reaches(cut, accepted.charge)):
                 continue
             row.is_settled = True
             if self.scheme.takes_back(row.key[3], row.said["cancelled_at"], row.said["departed"]):
@@ -214,20 +217,28 @@ class ModelCharging:
         self.rows.append(Row("reversed", accepted.key, {}, total, run, number, -1, code=code))
         return Counter([total])
 
-    def _reverse_resends(self, run: str, day: date, cut: dict[str, int]) -> Counter[Total]:
-        """Reverse later resends of one order, worker and enterprise; searched around the day or over the month."""
-        first = day.replace(day=1) if (day + ONE).day == 1 else day - ONE
-        groups: dict[tuple[str, ...], list[Row]] = {}
-        for row in self.rows:
-            if row.kind == "accepted" and first <= day_of(row.key[3]) <= day + ONE and _reaches(cut, row):
-                groups.setdefault((*row.key[:2], row.said["worker_id"]), []).append(row)
+    def _settle_resends(self, run: str, day: date, cut: dict[str, int]) -> Counter[Total]:
+        """Reverse what was sent again, and charge again what turned out not to be."""
+        first = first_searched(day)
+        near = [row for row in self.rows if first <= day_of(row.key[3]) <= day + ONE and reaches(cut, row)]
         made: Counter[Total] = Counter()
-        for group in groups.values():
-            for row in sorted(group, key=lambda each: each.place)[1:]:
-                if row.key not in self.resent:
-                    self.resent[row.key] = day
-                    made += self._reverse(row, "resent", run, 1)
+        for row, is_resend in judged(near):
+            if is_resend and row.key not in self.resent:
+                self.resent[row.key] = day
+                made += self._reverse(row, "resent", run, 1)
+            # Only from here on all was searched that a row may repeat.
+            elif not is_resend and day_of(row.key[3]) >= first + LONGEST:
+                made += self._reinstate(row, run)
         return made
+
+    def _reinstate(self, row: Row, run: str) -> Counter[Total]:
+        if row.key not in self.resent.keys() - self.reinstated:
+            return Counter()
+        self.reinstated.add(row.key)
+        if row.charge.reversed_by != "resent":
+            return Counter()
+        self._unsettle(row)
+        return self._rate_anew(row, row.charge.total._replace(reason=""), run, 1)
 
     # Re-rating
 
@@ -238,7 +249,9 @@ class ModelCharging:
             insured_on, uscc, place, industry = row.total[:4]
             is_here = enterprise in {"", uscc} and province in {"", place}
             assert insured_on is not None
-            if not (first <= insured_on <= last and is_here) or row.charge.reversed_by or row.key in self.resent:
+            if not (first <= insured_on <= last and is_here) or row.charge.reversed_by:
+                continue
+            if row.key in self.resent.keys() - self.reinstated:
                 continue
             is_employee = row.said["employer_insurance_no"] is not None
             outcome, reason, line = self.scheme.rate(uscc, place, industry, row.key[3], is_employee)
@@ -267,14 +280,17 @@ class ModelCharging:
         made = self._reverse(accepted, "rerated", run, number)
         is_charged = total.outcome == "charged"
         reported = total._replace(reason="rerated") if is_charged else total
-        code = 8 if charge.code == 1 else charge.code + 2
-        row = Row("rerated", accepted.key, accepted.said, reported, run, number, -1, code=code)
+        row = Row("rerated", accepted.key, accepted.said, reported, run, number, -1, code=max(8, charge.code + 2))
         self.rows.append(row)
         accepted.latest = row
         if is_charged and charge.total.outcome != "charged":  # a cancellation that reversed nothing may do so now
-            for cancelled in [other for other in self.rows if other.kind == "cancelled" and other.key == row.key]:
-                cancelled.is_settled &= cancelled.said["worker_id"] != row.said["worker_id"]
+            self._unsettle(row)
         return made + Counter([reported])
+
+    def _unsettle(self, accepted: Row) -> None:
+        for row in self.rows:
+            if row.kind == "cancelled" and row.key == accepted.key:
+                row.is_settled &= row.said["worker_id"] != accepted.said["worker_id"]
 
     # Counting
 
@@ -285,12 +301,12 @@ class ModelCharging:
         totals: Counter[Total] = Counter()
         seen: dict[date, list[tuple[Row, bool]]] = {}
         count = Count(day, Counter(), totals, Counter(), {}, Counter(), 0, 0, Counter())
-        for row in (row for row in self.rows if row.kind in {"accepted", "rerated", "reversed"} and _reaches(cut, row)):
-            insured_on, is_new = row.total.insured_on, not _reaches(before, row)
+        for row in (row for row in self.rows if row.kind in {"accepted", "rerated", "reversed"} and reaches(cut, row)):
+            insured_on, is_new = row.total.insured_on, not reaches(before, row)
             assert insured_on is not None
             if insured_on == day or (insured_on < day and is_new):
                 totals[row.total] += 1
-                count.hours.update(_hours(row))
+                count.hours.update(hours_of(row))
             if row.total.outcome == "charged" and insured_on <= day:
                 seen.setdefault(insured_on, []).append((row, is_new))
             if row.total.reason == "insured_as_employee" and insured_on == day:
@@ -315,7 +331,7 @@ class ModelCharging:
     def _unmatched(self, closing: Closing) -> int:
         """Cancellations in the cut, of orders accepted by the end of the day, that nothing accepted."""
         waiting = [row for row in self.rows if row.kind == "cancelled" and not row.is_settled]
-        waiting = [row for row in waiting if row.key[3] < midnight(closing.day + ONE) and _reaches(closing.cut, row)]
+        waiting = [row for row in waiting if row.key[3] < midnight(closing.day + ONE) and reaches(closing.cut, row)]
         return sum(1 for row in waiting if self._acceptance(row) is None)
 
     def _count_workers(self, count: Count, insured_on: date, found: list[tuple[Row, bool]]) -> None:
@@ -330,16 +346,6 @@ class ModelCharging:
                 self.participants.setdefault((row.total.province, worker), count.day)
         for enterprise, province, _ in new - counted:
             count.workers[insured_on, enterprise, province] += 1
-
-
-def _reaches(cut: dict[str, int] | None, row: Row) -> bool:
-    return cut is None or row.number <= cut.get(row.run, 0)
-
-
-def _hours(row: Row) -> list[tuple[date, str, str, int]]:
-    """The hour that an acceptance counts in; nothing of other rows."""
-    at, total = row.key[3].astimezone(SHANGHAI), row.total
-    return [(at.date(), total.enterprise, total.province, at.hour)] if row.kind == "accepted" else []
 
 
 def _check_names(said: dict[str, Any]) -> None:

@@ -6,6 +6,8 @@ from datetime import date, datetime
 from fractions import Fraction
 from typing import Any, NamedTuple, Protocol
 
+from tests.model.scheme import SHANGHAI
+
 
 class Received(Protocol):
     """A record of an orders topic; `timestamp` is milliseconds since 1970."""
@@ -92,3 +94,14 @@ class Count:
     unmatched: int
     hours: Counter[tuple[date, str, str, int]]
     """Acceptances by insured day, enterprise, province and hour."""
+
+
+def hours_of(row: Row) -> list[tuple[date, str, str, int]]:
+    """The hour that an acceptance counts in; nothing of other rows."""
+    at, total = row.key[3].astimezone(SHANGHAI), row.total
+    return [(at.date(), total.enterprise, total.province, at.hour)] if row.kind == "accepted" else []
+
+
+def reaches(cut: dict[str, int] | None, row: Row) -> bool:
+    """A cut, or none at all, reaches the row."""
+    return cut is None or row.number <= cut.get(row.run, 0)

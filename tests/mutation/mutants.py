@@ -32,6 +32,13 @@ class Mutant:
 
 MUTANTS: Final = (
     Mutant(
+        "re-sends over the end of a month",
+        "shared/domain/scheme/assignment.py",
+        "day.replace(day=1) - 2 * RESEND_SPAN",
+        "day.replace(day=1)",
+        ("tests/cases/test_assignments.py::test_an_order_sent_again_over_the_end_of_a_month_is_charged_once",),
+    ),
+    Mutant(
         "compare-and-set of the position",
         "services/charging/store/positions.py",
         " and p.partition = m.partition and p.next_offset = m.held",

@@ -49,10 +49,12 @@ ENTRIES: Final = f"""
     with own as (
         select accepted_at, enterprise, order_id, worker_key, max(kind) as last
         from charging.entry where kind >= 4 group by 1, 2, 3, 4)
-    select {ENTRY}, coalesce(own.last > kind, false) or resend.found_on is not null as is_history
+    select {ENTRY}, coalesce(own.last > kind, false) or (resend.found_on is not null and reinstated.found_on is null)
+        as is_history
     from charging.entry
     left join own using (accepted_at, enterprise, order_id, worker_key)
-    left join charging.resend using (accepted_at, enterprise, order_id, worker_key)"""
+    left join charging.resend using (accepted_at, enterprise, order_id, worker_key)
+    left join charging.reinstated using (accepted_at, enterprise, order_id, worker_key)"""
 
 _Rated = tuple[int, int, str]
 """Premium, tariff line and reason of an exclusion, as a charge has to have them."""

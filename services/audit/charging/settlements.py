@@ -21,12 +21,12 @@ from shared.domain.evidence.declaration_keys import DeclarationKeys, Signed
 from shared.domain.scheme.cancellation import reverses
 
 
-def _is_charge(name: str) -> str:
+def is_charge(name: str) -> str:
     """SQL: whether a row is a charge (docs/decisions/0005): charges 1, 8, 10 ..., the reversal of each 4, 9, 11 ..."""
     return f"({name}.kind = 1 or {name}.kind >= 8 and {name}.kind % 2 = 0)"
 
 
-def _order(name: str) -> str:
+def order_of(name: str) -> str:
     """SQL: the order of a row, which is the table's key without the kind."""
     return f"({name}.accepted_at, {name}.enterprise, {name}.order_id, {name}.worker_key)"
 
@@ -38,17 +38,17 @@ def _join_row_of_order(name: str, of: str, which: str) -> str:
     thousands, and then reads a day for each of them; or it hashes whole days to find a few.
     """
     return f"""left join lateral (
-        select e.* from charging.entry e where {_order("e")} = {_order(of)} and {which} limit 1) {name} on true"""
+        select e.* from charging.entry e where {order_of("e")} = {order_of(of)} and {which} limit 1) {name} on true"""
 
 
-def _reversal(name: str, of: str) -> str:
+def join_reversal(name: str, of: str) -> str:
     """SQL: join the reversal of that charge."""
     return _join_row_of_order(name, of, f"e.kind = case {of}.kind when 1 then 4 else {of}.kind + 1 end")
 
 
-def _last_charge(name: str, of: str) -> str:
+def join_last_charge(name: str, of: str) -> str:
     """SQL: join the charge in force, which of a re-rated order is the last one."""
-    return _join_row_of_order(name, of, f"{_is_charge('e')} order by e.kind desc")
+    return _join_row_of_order(name, of, f"{is_charge('e')} order by e.kind desc")
 
 
 def _repeated(row: str) -> str:
@@ -59,49 +59,31 @@ def _repeated(row: str) -> str:
 _REVERSALS: Final = f"""
     select r.accepted_at, r.enterprise, r.order_id, r.worker_key, r.premium, r.reason, a.premium as charged,
         coalesce(n.batch = r.batch, false) as is_anew, n.kind is not null as is_followed,
-        c.ended_at, c.departed, s.was_charged,
+        c.ended_at, c.departed, s.was_charged, x.found_on is not null as is_reinstated,
         {_repeated("r")} is not distinct from {_repeated("a")}
             and r.tariff_line is not distinct from a.tariff_line as is_same
     from charging.entry r
     {_join_row_of_order("a", "r", "e.kind = case r.kind when 4 then 1 else r.kind - 1 end")}
     {_join_row_of_order("n", "r", "e.kind = case r.kind when 4 then 8 else r.kind + 1 end")}
     {_join_row_of_order("c", "r", "e.kind = 3")}
-    left join charging.resend s on {_order("s")} = {_order("r")}
+    left join charging.resend s on {order_of("s")} = {order_of("r")}
+    left join charging.reinstated x on {order_of("x")} = {order_of("r")}
     where r.kind = 4 or r.kind >= 9 and r.kind % 2 = 1 order by r.accepted_at, r.enterprise, r.order_id"""
 _DUE: Final = f"""
     select c.accepted_at, c.enterprise, c.order_id, c.worker_key, c.ended_at, c.departed
     from charging.entry c
     left join charging.unsettled u using (accepted_at, enterprise, order_id, worker_key)
-    {_last_charge("a", "c")}
-    {_reversal("r", "a")}
+    {join_last_charge("a", "c")}
+    {join_reversal("r", "a")}
     where c.kind = 3 and a.premium > 0 and u.order_id is null and r.kind is null"""
-# 64 bits of the order's key are compared first: orders that differ in them are not the same.
-_HASH: Final = "hashint8extended(a.worker_key, hashtextextended(a.order_id, a.enterprise))"
-_TWICE: Final = f"""
-    with alike as materialized (
-        select hash from (
-            select {_HASH} as hash from charging.entry a where {_is_charge("a")} and a.premium > 0) charged
-        group by hash having count(*) > 1)
-    select a.enterprise, a.order_id, a.worker_key, min(a.accepted_at) as accepted_at, count(*) as times
-    from alike join charging.entry a on {_HASH} = alike.hash
-    {_reversal("r", "a")}
-    where {_is_charge("a")} and a.premium > 0 and r.kind is null
-    group by a.enterprise, a.order_id, a.worker_key
-    having count(*) > 1"""
-_RESENDS: Final = f"""
-    select s.*, a.kind is not null as has_row, k.kind is not null as has_kept, a.premium > 0 as is_charged
-    from charging.resend s
-    {_last_charge("a", "s")}
-    left join lateral (
-        select e.kind from charging.entry e where (e.accepted_at, e.enterprise, e.order_id, e.worker_key, e.kind)
-            = (s.kept_accepted_at, s.enterprise, s.order_id, s.worker_key, 1) limit 1) k on true"""
 _CORRECTED: Final = f"""
     select c.accepted_at, c.enterprise, c.order_id, a.premium as charged, r.kind is not null as is_reversed,
         {_repeated("c")} is not distinct from {_repeated("a")} as is_same,
-        coalesce(r.reason = 3 and r.batch = c.batch, false) as is_taken_back
+        coalesce(r.reason = 3 and r.batch = c.batch or r.reason = 2 and x.found_on is not null, false) as is_taken_back
     from charging.entry c
+    left join charging.reinstated x on {order_of("x")} = {order_of("c")}
     {_join_row_of_order("a", "c", "e.kind = case c.kind when 8 then 1 else c.kind - 2 end")}
-    {_reversal("r", "a")}
+    {join_reversal("r", "a")}
     where c.kind >= 8 and c.kind % 2 = 0 order by c.accepted_at, c.enterprise, c.order_id"""
 _UNKNOWN_UNSETTLED: Final = f"""
     select u.* from charging.unsettled u {_join_row_of_order("c", "u", "e.kind = 3")} where c.kind is null"""
@@ -121,6 +103,7 @@ class _ReversalRow(Struct, frozen=True):
     ended_at: datetime | None
     departed: bool | None
     was_charged: bool | None
+    is_reinstated: bool
     is_same: bool
 
 
@@ -142,7 +125,7 @@ async def check_settlements(connection: Connection, facts: Facts, verdict: Verdi
     check = verdict.check("I4", "every reversal takes back its own charge, and every one that is due was written")
     async for reversal in stream_structs(connection, _ReversalRow, _REVERSALS, prefetch=FETCH_ROWS):
         if fault := _fault(facts, reversal):
-            name = _order_name(facts, reversal.enterprise, reversal.order_id, reversal.accepted_at)
+            name = order_name(facts, reversal.enterprise, reversal.order_id, reversal.accepted_at)
             check.find(f"charging.entry reversal of order {name}: {fault}")
     async for row in connection.cursor(_DUE, prefetch=FETCH_ROWS):
         rule = facts.scheme.cancellation_rule(row["accepted_at"])
@@ -150,7 +133,6 @@ async def check_settlements(connection: Connection, facts: Facts, verdict: Verdi
             check.find(f"charging.entry cancellation of order {_name(facts, row)}: due for a reversal, has none")
     await _check_unsettled(connection, facts, check)
     await _check_corrections(connection, facts, verdict)
-    await _check_resends(connection, facts, verdict)
     await _check_uncovered(connection, verdict)
     await _check_declarations(connection, facts, verdict)
 
@@ -162,7 +144,7 @@ def _fault(facts: Facts, row: _ReversalRow) -> str | None:
         return f"takes back {-row.premium} of {row.charged}, or names another place, line or worker"
     if REVERSALS[row.reason] == RERATED:
         return None if row.is_anew else "no charge follows it in its batch"
-    if row.is_followed:
+    if row.is_followed and not (REVERSALS[row.reason] == "resent" and row.is_reinstated):
         return "the order was charged again after it"
     if REVERSALS[row.reason] == OUTSIDE_DECLARATION:
         return None  # whether two persons decided it, another check says
@@ -176,10 +158,10 @@ def _fault(facts: Facts, row: _ReversalRow) -> str | None:
 
 
 def _name(facts: Facts, row: Record) -> str:
-    return _order_name(facts, row["enterprise"], row["order_id"], row["accepted_at"])
+    return order_name(facts, row["enterprise"], row["order_id"], row["accepted_at"])
 
 
-def _order_name(facts: Facts, enterprise: int, order_id: str, accepted_at: datetime) -> str:
+def order_name(facts: Facts, enterprise: int, order_id: str, accepted_at: datetime) -> str:
     return f"{order_id} ({facts.enterprises.get(enterprise, '?')}, insured {insured_day(accepted_at)})"
 
 
@@ -198,18 +180,6 @@ async def _check_corrections(connection: Connection, facts: Facts, verdict: Verd
             check.find(f"{name}: there is no charge of that place and worker before it")
         elif row["is_reversed"] != (row["charged"] > 0) or (row["is_reversed"] and not row["is_taken_back"]):
             check.find(f"{name}: the charge before it was not taken back with it")
-
-
-async def _check_resends(connection: Connection, facts: Facts, verdict: Verdict) -> None:
-    check = verdict.check("I1", "no order of a billed month is charged twice under two acceptance times")
-    for row in await connection.fetch(_RESENDS):
-        if {insured_day(row[name]) for name in ("accepted_at", "kept_accepted_at")} & facts.archived.keys():
-            continue  # what was checked before its rows left: they are not in the table to be joined
-        if not (row["has_row"] and row["has_kept"]) or row["is_charged"] != row["was_charged"]:
-            check.find(f"charging.resend order {_name(facts, row)}: not what the acceptances say")
-    for row in await connection.fetch(_TWICE):
-        if f"{insured_day(row['accepted_at']):%Y-%m}" in facts.billed:
-            check.find(f"charging.entry order {_name(facts, row)}: charged {row['times']} times")
 
 
 async def _check_uncovered(connection: Connection, verdict: Verdict) -> None:

@@ -43,7 +43,7 @@ from services.charging.predicates import (
     same_order,
     worker_id,
 )
-from services.charging.tables import conflict, enterprise, entry, resend
+from services.charging.tables import conflict, enterprise, entry, reinstated, resend
 from shared.adapters.postgres.queries.statements import Expression, Query, query
 from shared.contracts.findings import MOST_ORDERS
 from shared.domain.evidence.leaf import RowKind
@@ -160,7 +160,10 @@ def _select_delays() -> Select[Any]:
     """Count first acceptances by the bucket of their delay; orders that were found sent again do not count."""
     bounds: ColumnElement[Sequence[timedelta]] = bindparam("bounds", type_=ARRAY(Interval))
     delay = func.coalesce(entry.c.recorded_at - entry.c.accepted_at, literal_column("interval '0'", Interval))
-    is_resend = exists().where(same_order(resend, entry), resend.c.found_on <= DAY)
+    is_resend = and_(
+        exists().where(same_order(resend, entry), resend.c.found_on <= DAY),
+        not_(exists().where(same_order(reinstated, entry), reinstated.c.found_on <= DAY)),
+    )
     where = (enterprise.c.uscc, province(entry).label("province"), insured_on(entry).label("insured_on"))
     numbers = first_columns(4)
     return (

@@ -9,7 +9,7 @@ cancellation leaves the queue in the same transaction.
 from datetime import date
 
 from services.charging.close.cancellations import STEP_ROWS, settle_cancellations
-from services.charging.close.resends import reverse_resends
+from services.charging.close.resends import settle_resends
 from services.charging.cut import Batches
 from services.charging.rows.batch import Batch
 from services.charging.store.derived_rows import try_lock_settling, write_derived_rows
@@ -46,7 +46,7 @@ async def settle_within(
     batch = Batch()
     while await settle_cancellations(connection, scheme, run, batch, cut) == STEP_ROWS:
         continue
-    await reverse_resends(connection, run, batch, day, cut)
+    await settle_resends(connection, run, batch, day, cut)
     if not batch.rows:
         return None
     number = run.next_batch()

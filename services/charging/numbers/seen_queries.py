@@ -33,6 +33,7 @@ from services.charging.predicates import (
     between,
     first_columns,
     insured_on,
+    is_resent,
     new_in_cut,
     on_day,
     reached,
@@ -164,18 +165,20 @@ def _select_sent_twice() -> Selection:
             ),
         )
         .where(new.c.series == kept.c.series, new.c.sequence == kept.c.sequence)
-        .where(between(resend), on_day(new), on_day(kept))
+        .where(between(resend), on_day(new), on_day(kept), is_resent(new))
         .group_by(*first_columns(len(groups)))
     )
 
 
 def _select_twice() -> Selection:
-    """Select numbers of torn words that two orders have, or one order with two workers."""
+    """Select numbers of torn words that two assignments have: an order, a worker and an acceptance."""
     torn, columns = TORN.rows, (entry.c.enterprise, entry.c.series, entry.c.sequence)
     is_in_word = and_(
         entry.c.enterprise == torn.c.enterprise, entry.c.series == torn.c.series, _word_of(entry) == torn.c.word
     )
-    assignment = tuple_(entry.c.order_id, entry.c.worker_key, entry.c.worker_rest)
+    kept = select(resend.c.kept_accepted_at).where(same_order(resend, entry), is_resent(entry)).scalar_subquery()
+    accepted_at = func.coalesce(kept, entry.c.accepted_at)
+    assignment = tuple_(entry.c.order_id, entry.c.worker_key, entry.c.worker_rest, accepted_at)
     return (
         select(*columns)
         .join_from(entry, torn, is_in_word)
@@ -190,7 +193,7 @@ def _select_sent_again() -> Selection:
     return (
         select(new.c.enterprise, new.c.series, new.c.sequence)
         .join_from(resend, new, and_(same_order(new, resend), new.c.kind == RowKind.ACCEPTANCE))
-        .where(resend.c.found_on >= _SINCE)
+        .where(resend.c.found_on >= _SINCE, is_resent(new))
     )
 
 

@@ -16,7 +16,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     cast,
-    exists,
     func,
     not_,
     or_,
@@ -32,13 +31,14 @@ from services.charging.predicates import (
     charge_columns,
     first_columns,
     is_charge,
+    is_resent,
     is_superseded,
     province,
     same_order,
 )
 from services.charging.rerate.rate_table import Rate, RatedPlace
 from services.charging.store.derived_rows import ChargeRow
-from services.charging.tables import INSTANT, enterprise, entry, resend, unsettled
+from services.charging.tables import INSTANT, enterprise, entry, unsettled
 from shared.adapters.postgres.queries.statements import ArrayTable, Command, Expression, query
 from shared.domain.evidence.leaf import RowKind
 
@@ -141,7 +141,7 @@ def _select_differing(*columns: Expression) -> Select[Any]:
             is_charge(charge),
             tuple_(*rated) != tuple_(*due),
             not_(is_superseded(charge, between(LATER))),
-            not_(exists().where(same_order(resend, charge))),
+            not_(is_resent(charge)),
         )
     )
 

@@ -9,7 +9,7 @@ from shared.domain.evidence.authors import Authors, NotAuthorizedError
 
 _OF_EVENTS: Final = frozenset(Outcome) - {Outcome.REVERSED}
 _OUTCOMES: Final = {
-    "settlement": frozenset({Outcome.REVERSED}),
+    "settlement": frozenset({Outcome.REVERSED, Outcome.CHARGED}),
     "correction": frozenset({Outcome.REVERSED, Outcome.CHARGED, Outcome.EXCLUDED}),
     "assessment": frozenset({Outcome.REVERSED, Outcome.CHARGED}),
 }

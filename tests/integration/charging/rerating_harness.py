@@ -13,6 +13,7 @@ from services.audit.books.billing import check_billing
 from services.audit.books.bookings import Books as AuditBooks
 from services.audit.books.day_counts import check_counts
 from services.audit.charging.assessments import check_assessments
+from services.audit.charging.assignments import check_assignments
 from services.audit.charging.deployments import Charging
 from services.audit.charging.manifests import check_manifests
 from services.audit.charging.outside import check_decisions, check_outside
@@ -150,6 +151,7 @@ async def audit(books: Books, scheme: Corrected) -> list[str]:
         await rows.read(connection)
         await check_manifests(connection, facts, rows, verdict)
         await check_settlements(connection, facts, verdict)
+        await check_assignments(connection, facts, verdict)
         await check_assessments(connection, facts, verdict)
         await kept.check(connection)
         await check_counts(connection, [Charging(connection, facts, rows)], verdict)

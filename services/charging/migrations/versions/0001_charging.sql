@@ -628,6 +628,23 @@ comment on column charging.resend.kept_accepted_at is 'Acceptance time of the ro
 comment on column charging.resend.was_charged is 'Whether the reversed row was charged.';
 comment on column charging.resend.found_on is 'The close that found it.';
 
+create table charging.reinstated (
+    enterprise smallint not null,
+    order_id text collate "C" not null,
+    worker_key bigint not null,
+    accepted_at timestamptz not null,
+    found_on date not null,
+    primary key (enterprise, order_id, worker_key, accepted_at),
+    foreign key (enterprise, order_id, worker_key, accepted_at) references charging.resend
+);
+comment on table charging.reinstated is
+    'Acceptances that were held to be sent again until a cancellation came: the order had been given back before.';
+comment on column charging.reinstated.enterprise is 'Id of the enterprise (enterprise.id).';
+comment on column charging.reinstated.order_id is 'The enterprise''s id of the order.';
+comment on column charging.reinstated.worker_key is 'First 8 bytes of the worker''s token.';
+comment on column charging.reinstated.accepted_at is 'Acceptance time of the row that is charged again.';
+comment on column charging.reinstated.found_on is 'Day whose close found it.';
+
 -- rerate: decisions on orders outside declarations (docs/decisions/0022) ----------------------------------------------
 
 create table charging.adjustment_proposal (
@@ -997,8 +1014,8 @@ begin
     foreach t in array array[
         'decision', 'deployment', 'enterprise', 'run', 'manifest', 'batch_day', 'moved_on', 'pause', 'parked', 'resent',
         'conflict', 'unlisted_region', 'declaration', 'accounted_day', 'number_range', 'judged_day', 'number_gap',
-        'assessment', 'day_count', 'day_settlement', 'participant', 'resend', 'adjustment_proposal',
-        'adjustment_consent', 'archive', 'archived_nodes', 'refused_message', 'refused_review']
+        'assessment', 'day_count', 'day_settlement', 'participant', 'resend', 'reinstated',
+        'adjustment_proposal', 'adjustment_consent', 'archive', 'archived_nodes', 'refused_message', 'refused_review']
     loop
         execute format('create trigger history before update or delete on charging.%I'
             ' for each row execute function charging.refuse_change()', t);
