@@ -191,9 +191,13 @@ def _make_work(
 
     async def build() -> int:
         try:
-            return await builder.step()
-        finally:
+            built = await builder.step()
+        except Exception:
+            sending.wake()  # what was built before the failure
+            raise
+        if built:
             sending.wake()
+        return built
 
     building = _periodic("building", build)
     examiner = Examiner(

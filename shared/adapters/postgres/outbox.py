@@ -20,6 +20,8 @@ log = structlog.get_logger(__name__)
 Publish = Callable[[str, str, bytes], Awaitable[None]]
 """topic, key, payload; returns when the broker has it, raises `Refused` where the broker will never take it."""
 BATCH: Final = 200
+POLL_SECONDS: Final = 1.0
+"""Pause between two checks for rows of other processes: who writes a row in this one wakes the outbox."""
 RETRY_REFUSED_SECONDS: Final = 60
 """Pause before a refused message is tried again: a limit of the broker may have been raised."""
 MOST_PAUSE_SECONDS: Final = 1.0
@@ -29,9 +31,9 @@ MOST_PAUSE_SECONDS: Final = 1.0
 class Outbox:
     """Publishes the rows of one schema's outbox in the order they were written."""
 
-    def __init__(self, pool: Pool, schema: str, publish: Publish, *, poll_seconds: float = 0.2) -> None:
+    def __init__(self, pool: Pool, schema: str, publish: Publish) -> None:
         self._pool, self._schema, self._publish = pool, schema, publish
-        self._periodic = Periodic("outbox", self.publish_once, poll_seconds, most_pause_seconds=MOST_PAUSE_SECONDS)
+        self._periodic = Periodic("outbox", self.publish_once, POLL_SECONDS, most_pause_seconds=MOST_PAUSE_SECONDS)
 
     def wake(self) -> None:
         """Publish at once, because there are new rows."""
