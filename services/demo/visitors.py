@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-import httpx
 import msgspec
 
 from services.demo.generator.month import Wanted, generate
 from services.demo.running.apis import ANSWER_SECONDS
 from services.demo.running.system import System
+from shared.adapters.http.clients import make_client
 from shared.contracts.topics import enterprise_of
 from shared.domain.calendar import insured_day
 from shared.domain.errors import Refused
 from shared.domain.times import read_instant
+from shared.runtime.command_settings import CommandSettings
 from shared.runtime.exits import CommandFailed
 
 PROVINCE: Final = "44"
@@ -57,16 +58,16 @@ async def invite(system: System, wanted: Wanted) -> Visitors:
     for account in accounts:
         body = {"name": account.name, "role": account.role, "scope": account.scope, "password": first}
         await system.apis.reporting.post("/v1/accounts", body)
-        await _choose_password(system.settings.reporting_url, account.name, first, password)
+        await _choose_password(system.settings, account.name, first, password)
     worker, at = await _covered(system, wanted)
     link = await system.apis.reporting.post("/v1/worker-links", {"worker_id": worker})
     address = system.settings.reporting_url
     return Visitors(address, accounts, password, address + link["path"], at)
 
 
-async def _choose_password(portal: str, name: str, first: str, password: str) -> None:
+async def _choose_password(settings: CommandSettings, name: str, first: str, password: str) -> None:
     """Sign in and change the password, as each account's person must: nobody can make one that is ready to use."""
-    async with httpx.AsyncClient(base_url=portal, timeout=ANSWER_SECONDS) as browser:
+    async with make_client(settings, settings.reporting_url, ANSWER_SECONDS) as browser:
         for path, fields in (
             ("/sign-in", {"name": name, "password": first, "next": "/my-password"}),
             ("/my-password", {"old": first, "new": password, "again": password}),

@@ -31,6 +31,7 @@ from services.ledger.settings import LedgerSettings
 from shared.adapters.crypto.author_keys import load_authors, load_signer
 from shared.adapters.files.holiday_calendar import load_calendar
 from shared.adapters.http.charging_deployments import ChargingWorkers, open_charging
+from shared.adapters.http.clients import make_client
 from shared.adapters.http.decision_routes import make_decisions_router
 from shared.adapters.http.quarantine_routes import make_quarantine_router
 from shared.adapters.http.set_aside_routes import make_set_aside_router
@@ -126,9 +127,7 @@ async def _open_connections(stack: AsyncExitStack, settings: LedgerSettings) -> 
         reading=await enter(open_pool(url, size=3, waits=waits)),
         charging=await enter(open_charging(load_deployments(settings), settings)),
         # No key is shown to the witness: it goes by the signature on the checkpoint.
-        witness=await enter(
-            httpx.AsyncClient(base_url=settings.platform_url, timeout=WITNESS_SECONDS, trust_env=False)
-        ),
+        witness=await enter(make_client(settings, settings.platform_url, WITNESS_SECONDS)),
     )
 
 

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-import httpx
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -20,6 +19,7 @@ from services.national_platform.witnessing.witness import Witness
 from shared.adapters.crypto.author_keys import load_authors
 from shared.adapters.crypto.signing import NoteSigner, Verifier
 from shared.adapters.files.vkeys import read_vkeys
+from shared.adapters.http.clients import make_client
 from shared.adapters.postgres.engine import open_engine
 from shared.adapters.postgres.pool import Waits
 from shared.domain.errors import Refused
@@ -41,7 +41,7 @@ async def compose(service: Service[PlatformSettings]) -> AsyncIterator[None]:
     url, wait_seconds = settings.database.get_secret_value(), settings.pool_wait_seconds
     async with (
         open_engine(url, size=8, waits=Waits.of(settings), wait_seconds=wait_seconds) as engine,
-        httpx.AsyncClient(base_url=f"{settings.ledger_url}/log/", timeout=LOG_SECONDS, trust_env=False) as log,
+        make_client(settings, f"{settings.ledger_url}/log/", LOG_SECONDS) as log,
     ):
 
         async def answers() -> str | None:

@@ -156,7 +156,6 @@ async def _open_connections(service: Service[ReportingSettings], stack: AsyncExi
     url, waits = settings.database.get_secret_value(), Waits.of(settings)
     engine = await enter(open_engine(url, size=WORK_CONNECTIONS, waits=waits))
     charging, ledger = await enter(open_apis(settings))
-    key, timeout = settings.platform_key.get_secret_value(), settings.report_timeout_seconds
     return Connections(
         engine=engine,
         requests=await enter(
@@ -166,7 +165,7 @@ async def _open_connections(service: Service[ReportingSettings], stack: AsyncExi
         charging=charging,
         ledger=ledger,
         sources=Sources(charging, ledger),
-        platform=await enter(open_national_platform(settings.platform_url, key, signer, timeout)),
+        platform=await enter(open_national_platform(settings, signer, settings.report_timeout_seconds)),
     )
 
 

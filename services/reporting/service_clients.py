@@ -13,6 +13,7 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 from services.reporting.settings import ReportingSettings
 from shared.adapters.http.bounded_answer import BoundedAnswer, need_success, read_object, refusal, send_request
 from shared.adapters.http.charging_deployments import ChargingWorkers, open_charging
+from shared.adapters.http.clients import make_client
 from shared.contracts.findings import DayFindings
 from shared.contracts.manifests import ALONE
 from shared.contracts.reports import EmployeeExclusion, PaymentItem
@@ -238,7 +239,7 @@ async def open_apis(settings: ReportingSettings) -> AsyncIterator[tuple[Charging
     headers = {"Authorization": f"Bearer {settings.ledger_key.get_secret_value()}"}
     async with (
         open_charging(deployments, settings, timeout) as charging,
-        httpx.AsyncClient(base_url=settings.ledger_url, headers=headers, timeout=timeout, trust_env=False) as ledger,
+        make_client(settings, settings.ledger_url, timeout, headers=headers) as ledger,
     ):
         apis = {name: InternalApi(name, client) for name, client in charging.items()}
         yield Charging(apis, deployments), InternalApi("ledger", ledger)

@@ -36,6 +36,7 @@ from shared.runtime.http.head_requests import HeadRequests
 from shared.runtime.http.headers import StrictHeaders
 from shared.runtime.http.limits import MOST_HEADER_BYTES
 from shared.runtime.http.protocol import ConnectionLimits, Connections, LimitedProtocol
+from shared.runtime.http.tls import server_context
 from shared.runtime.observability import configure_logging, without_addresses
 from shared.runtime.periodic import Periodic
 from shared.runtime.persons import Persons
@@ -95,6 +96,7 @@ class Service(Generic[S]):
         self._ready_until, self._ready_lock = 0.0, asyncio.Lock()
         self._reasons: dict[str, str] = {}
         self._add_probes()
+        tls = server_context(settings.tls_certificate, settings.tls_key)
         self.server = _Server(
             uvicorn.Config(
                 self.app,
@@ -109,6 +111,7 @@ class Service(Generic[S]):
                 timeout_keep_alive=settings.http_idle_seconds,
                 proxy_headers=False,
                 server_header=False,
+                ssl_context_factory=None if tls is None else lambda *_: tls,
                 timeout_graceful_shutdown=5,
             )
         )

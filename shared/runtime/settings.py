@@ -80,6 +80,16 @@ class Settings(BaseSettings):
     )
     platform_key: SecretStr = Field(SecretStr(""), description="key reporting shows the national platform")
 
+    # TLS of HTTP: without a certificate a service is on this machine only, or on a network that is encrypted
+    tls_certificate: Path | None = Field(
+        None, description="certificate (PEM, its chain behind it) with which this service is HTTPS; read again when new"
+    )
+    tls_key: Path | None = Field(None, description="its private key (PEM, not encrypted), unless it is in that file")
+    tls_ca: Path | None = Field(
+        None, description="certificates (PEM) that those of our services are checked against; without it the system's"
+    )
+    platform_ca: Path | None = Field(None, description="likewise that of the national platform; without it tls_ca")
+
     # HTTP: limits of each process; sizes are in shared/runtime/http/limits.py
     trusted_proxies: Annotated[list[str], NoDecode] = Field(
         default_factory=list,

@@ -28,13 +28,12 @@ def export(
     as_json: Json = False,
 ) -> int:
     """Copy the log as plain files (C2SP tlog-tiles), the checkpoint last; no password or access key is needed."""
-    import httpx
-
     from services.cli.operations.export_log import Exported, export_log
     from services.demo.running.event_loop import run_work
     from services.demo.running.state import settings_from
     from shared.adapters.crypto.signing import is_signed
     from shared.adapters.files.vkeys import read_authors
+    from shared.adapters.http.clients import make_client
     from shared.domain.evidence.authors import Authors
 
     settings = settings_from(state)
@@ -42,7 +41,7 @@ def export(
     authors = None if known is None else Authors(read_authors(known), is_signed)
 
     async def copy() -> Exported:
-        async with httpx.AsyncClient(base_url=prefix, timeout=30.0, trust_env=False) as client:
+        async with make_client(settings, prefix, 30.0) as client:
             return await export_log(client, folder, authors)
 
     exported = run_work(copy())

@@ -12,6 +12,7 @@ import httpx
 from shared.adapters.crypto.signing import AuthorSigner
 from shared.adapters.files.vkeys import read_authors
 from shared.adapters.http.as_person import AsPerson
+from shared.adapters.http.clients import make_client
 from shared.domain.errors import Refused
 from shared.runtime.access import DECIDING
 from shared.runtime.command_settings import CommandSettings
@@ -102,12 +103,12 @@ async def open_apis(settings: CommandSettings, patience_seconds: float = PATIENC
         raise Refused(f"no key: name the directory with --state, or set {variables}")
     person = _load_person(settings)
     clients = [
-        httpx.AsyncClient(
-            base_url=url,
+        make_client(
+            settings,
+            url,
+            ANSWER_SECONDS,
             headers={"Authorization": f"Bearer {key or '-'}"},
             auth=AsPerson(person, name) if person and name in DECIDING else None,
-            timeout=ANSWER_SECONDS,
-            trust_env=False,
         )
         for name, url, key in wanted
     ]

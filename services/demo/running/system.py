@@ -113,7 +113,11 @@ async def running_system(wishes: Wishes) -> AsyncIterator[System]:
     scheme = load_scheme([Path(part) for part in wishes.scheme.split(":")])
     with ExitStack() as stack:
         variables, embedded = _parts(stack)
-        variables |= {**_places(), **_keys(wishes.directory), "DANBAO_SCHEME": wishes.scheme}
+        variables |= {
+            **_places("DANBAO_TLS_CERTIFICATE" in wishes.extra),
+            **_keys(wishes.directory),
+            "DANBAO_SCHEME": wishes.scheme,
+        }
         variables |= _choices(wishes)
         settings = settings_of(variables)
         variables["DANBAO_PERSON_KEY"] = _make_authors(wishes.directory, settings)
@@ -231,9 +235,9 @@ def _parts(stack: ExitStack) -> tuple[dict[str, str], EmbeddedStack | None]:
     return {"DANBAO_KAFKA": embedded.kafka, **databases, **EMBEDDED_KAFKA}, embedded
 
 
-def _places() -> dict[str, str]:
+def _places(has_tls: bool) -> dict[str, str]:
     """Choose a free port for each service; a restarted service keeps its port."""
-    return {name: f"http://127.0.0.1:{free_port()}" for name in _URLS.values()}
+    return {name: f"http{'s' if has_tls else ''}://127.0.0.1:{free_port()}" for name in _URLS.values()}
 
 
 def _keys(directory: Path) -> dict[str, str]:

@@ -16,6 +16,7 @@ import structlog
 from pydantic import JsonValue
 
 from shared.adapters.http.bounded_answer import BoundedAnswer, describe_status, need_success, read_object, send_request
+from shared.adapters.http.clients import make_client
 from shared.domain.calendar import day_number, numbered_day
 from shared.domain.errors import Retry, WrongAnswer
 from shared.runtime.deployments import Deployments
@@ -158,7 +159,7 @@ async def open_charging(
     async with AsyncExitStack() as stack:
         yield {
             deployment.name: await stack.enter_async_context(
-                httpx.AsyncClient(base_url=deployment.url, headers=headers, timeout=timeout_seconds, trust_env=False)
+                make_client(settings, deployment.url, timeout_seconds, headers=headers)
             )
             for deployment in deployments
         }

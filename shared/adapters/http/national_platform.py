@@ -16,8 +16,10 @@ from pydantic import ValidationError
 
 from shared.adapters.crypto.signing import Signer
 from shared.adapters.http.bounded_answer import BoundedAnswer, need_success, send_request
+from shared.adapters.http.clients import make_client
 from shared.contracts.reports import Receipt, Reconciliation, Refusal
 from shared.domain.errors import Retry, WrongAnswer
+from shared.runtime.settings import Settings
 
 PLATFORM: Final = "national platform"
 MOST_RECEIPT_BYTES: Final = 4 * 1024 * 1024
@@ -112,16 +114,12 @@ class NationalPlatform:
 
 @asynccontextmanager
 async def open_national_platform(
-    url: str, key: str, signer: Signer, timeout_seconds: float
+    settings: Settings, signer: Signer, timeout_seconds: float
 ) -> AsyncIterator[NationalPlatform]:
     """A client with the key that the platform issued; closed at the end."""
-    async with httpx.AsyncClient(
-        base_url=url,
-        headers={"Authorization": f"Bearer {key}"},
-        timeout=timeout_seconds,
-        limits=httpx.Limits(max_connections=CONNECTIONS),
-        trust_env=False,
-    ) as client:
+    headers = {"Authorization": f"Bearer {settings.platform_key.get_secret_value()}"}
+    limits = httpx.Limits(max_connections=CONNECTIONS)
+    async with make_client(settings, settings.platform_url, timeout_seconds, headers=headers, limits=limits) as client:
         yield NationalPlatform(client, signer)
 
 
