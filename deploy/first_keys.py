@@ -14,6 +14,7 @@ from typing import Final
 from deploy.kafka_keys import make_kafka_files
 from deploy.proxy_files import make_proxy_files
 from deploy.service_keys import entry, make_service_keys
+from deploy.tls_files import make_tls_files
 from shared.adapters.crypto.signing import make_key_pair, make_note_key
 from shared.adapters.files.scheme import load_scheme
 from shared.adapters.files.vkeys import add_author, add_vkey
@@ -50,6 +51,7 @@ def main(keys: Path, operator_key: str, public_url: str, kafka_published: str) -
     make_proxy_files(keys, public_url, now())
     write_readers(keys / "public" / "platform-access.toml", operator_key, "national")
     make_kafka_files(keys, kafka_published, sorted(load_scheme(Settings().scheme).enterprises))
+    make_tls_files(keys, now())
 
 
 def make_log_keys(log: Path, witness: Path, vkeys: Path) -> dict[str, str]:

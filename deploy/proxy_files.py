@@ -23,6 +23,8 @@ IN_COMPOSE: Final = {
     "RUN": "/run/nginx",
     "ACCESS_LOG": "/dev/stdout",
     "TLS": "/keys/tls",
+    "UPSTREAM": "https",
+    "CA": "/keys/public/ca.pem",
     "WAIT": "10s",
     "HEALTH_PORT": "8080",
     "PORTAL_PORT": str(PORTAL_PORT),

@@ -229,7 +229,7 @@ def _needed(binaries: Path) -> list[Path]:
     package = binaries.parent
     foreign = (package.with_name(f"{package.name}.libs"), package / ".dylibs")
     own = (binaries / "bin", binaries / "lib", binaries / "share")
-    return [*own, *(folder for folder in foreign if folder.is_dir())]
+    return [folder for folder in (*own, *foreign) if folder.is_dir()]
 
 
 def _needless(folder: str, names: list[str]) -> list[str]:

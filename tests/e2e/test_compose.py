@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import ssl
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -36,6 +37,8 @@ JOBS = {"keys", "kafka-setup", "migrate"}
 OURS = {"charging", "ledger", "reporting", "national-platform"}
 DATABASES = {"postgres", "platform-postgres"}
 WITHOUT_IDENTITIES = {"DANBAO_KAFKA_PROTOCOL": "PLAINTEXT", "DANBAO_KAFKA_CA": None}
+WITHOUT_TLS: dict[str, str | None] = {"PGSSLMODE": None, "PGSSLROOTCERT": None}
+"""The wheel's PostgreSQL has none; tests/integration/adapters/test_database_tls.py is about one that has."""
 ENTERPRISE = "91000000FAKE00001F"
 
 
@@ -64,7 +67,7 @@ class Running:
 
     def address(self, service: str) -> str:
         """Where a service's HTTP interface is."""
-        return f"http://127.0.0.1:{self.outside.environment(service)['DANBAO_PORT']}"
+        return f"https://127.0.0.1:{self.outside.environment(service)['DANBAO_PORT']}"
 
     def run_tool(self, *words: str) -> subprocess.CompletedProcess[str]:
         """`docker compose run --rm danbao …`"""
@@ -88,13 +91,9 @@ def running(broker: Broker, folder: Path) -> Iterator[Running]:
     with ExitStack() as stack:
         hosts = {"kafka:9092": broker.bootstrap}
         is_open = isinstance(broker, EmbeddedBroker)
-        for name in sorted(DATABASES, key=len, reverse=True):
-            hosts[f"{name}:5432"] = stack.enter_context(
-                database_server(services[name]["environment"], folder / "secrets")
-            )
         hosts |= {f"{name}:{services[name]['environment']['DANBAO_PORT']}": free_address() for name in OURS}
         # The embedded broker needs what `danbao up` gives to a service on it, and knows no identities.
-        extra: dict[str, str | None] = {**EMBEDDED_KAFKA, **WITHOUT_IDENTITIES} if is_open else {}
+        extra = WITHOUT_TLS | ({**EMBEDDED_KAFKA, **WITHOUT_IDENTITIES} if is_open else {})
         outside = Outside(services, hosts, keys, folder / "secrets", extra)
         children: dict[str, Child] = {}
         producer = client_of(broker)
@@ -108,6 +107,8 @@ def running(broker: Broker, folder: Path) -> Iterator[Running]:
             if name in JOBS:
                 done = run_once(outside, name, services[name]["command"])
                 assert done.returncode == 0, f"{name}: {done.stderr}"
+                for database in sorted(DATABASES, key=len, reverse=True) if name == "keys" else ():
+                    hosts[f"{database}:5432"] = stack.enter_context(database_server(outside, database))
             else:
                 children[name] = start(outside, name, folder)
                 stack.callback(children[name].stop)
@@ -117,10 +118,11 @@ def running(broker: Broker, folder: Path) -> Iterator[Running]:
 
 
 @contextmanager
-def database_server(environment: Mapping[str, str], secrets_folder: Path) -> Iterator[str]:
-    """A server with the owner, password and database that the image of PostgreSQL makes of these variables."""
+def database_server(outside: Outside, name: str) -> Iterator[str]:
+    """A server with the owner, password and database that the image of PostgreSQL is given."""
+    environment = outside.environment(name)
     server = EmbeddedPostgres()
-    server.password = (secrets_folder / Path(environment["POSTGRES_PASSWORD_FILE"]).name).read_text().strip()
+    server.password = Path(environment["POSTGRES_PASSWORD_FILE"]).read_text().strip()
     with server:
         server.create_database(environment["POSTGRES_DB"])
         assert f"/{environment['POSTGRES_DB']}" in server.url(environment["POSTGRES_DB"], environment["POSTGRES_USER"])
@@ -148,15 +150,20 @@ def start(outside: Outside, name: str, folder: Path) -> Child:
     return start_child(name, command, env=outside.environment(name), log=folder / f"{name}.log")
 
 
+def authority_of(outside: Outside) -> ssl.SSLContext:
+    """What checks the services' certificates."""
+    return ssl.create_default_context(cafile=outside.keys / "public" / "ca.pem")
+
+
 def wait_until_healthy(outside: Outside, name: str, child: Child) -> None:
     """Wait until the service says that it is ready; then its health check must find so."""
-    url = f"http://127.0.0.1:{outside.environment(name)['DANBAO_PORT']}/readyz"
+    url = f"https://127.0.0.1:{outside.environment(name)['DANBAO_PORT']}/readyz"
     answers = ["no answer"]
 
     def is_ready() -> bool:
         assert child.poll() is None, f"{name} ended: {child.last_words()}"
         with suppress(httpx.TransportError):
-            answer = httpx.get(url, trust_env=False)
+            answer = httpx.get(url, verify=authority_of(outside), trust_env=False)
             answers.append(answer.text)
             return answer.status_code == httpx.codes.OK
         return False
@@ -194,7 +201,10 @@ async def send(client: Client, order_id: str, payload: bytes) -> None:
 async def get_json(system: Running, service: str, path: str) -> Any:
     """A GET with the operator's key, which the key job has put on both lists."""
     headers = {"Authorization": f"Bearer {(system.outside.secrets / 'operator_key').read_text().strip()}"}
-    async with httpx.AsyncClient(base_url=system.address(service), headers=headers, trust_env=False) as client:
+    verify = authority_of(system.outside)
+    async with httpx.AsyncClient(
+        base_url=system.address(service), headers=headers, verify=verify, trust_env=False
+    ) as client:
         answer = await client.get(path)
         return answer.raise_for_status().json()
 

@@ -62,6 +62,12 @@ def _find_compose() -> Path | None:
     return next((Path(command[0]) for command in compose_commands()), None)
 
 
+def find_postgres() -> Path | None:
+    """Find the newest of Debian's servers, a folder with `bin`: they have TLS, which the wheel's has not."""
+    servers = Path("/usr/lib/postgresql").glob("*/bin/initdb")
+    return max((file.parent.parent for file in servers), key=lambda folder: int(folder.name), default=None)
+
+
 TOOLS: Final = {
     "chromium": Tool("Chromium", _in_path("chromium", "chromium-browser", "google-chrome"), "chromium"),
     "node": Tool("Node.js", _in_path("node"), "nodejs"),
@@ -69,6 +75,7 @@ TOOLS: Final = {
     "go": Tool("Go", find_go, None),
     "java": Tool("Java 17", _find_java, "default-jdk-headless"),
     "compose": Tool("Docker Compose", _find_compose, "docker-compose"),
+    "postgresql": Tool("PostgreSQL with TLS", find_postgres, "postgresql"),
     "mount": Tool("mount", _in_path("mount"), "mount"),
 }
 FOR_KAFKA: Final = {

@@ -9,6 +9,8 @@ import yaml
 
 from deploy import new_env
 from deploy.embedded.postgres import CONFIGURATION
+from deploy.proxy_files import IN_COMPOSE
+from deploy.tls_files import SERVERS
 from services.demo.running.migrate import HISTORIES
 from shared.contracts.topic_rights import SERVICES as SERVICES_OF_KAFKA
 from shared.contracts.topic_rights import SUPER_USERS
@@ -202,7 +204,7 @@ def test_both_databases_read_the_one_file_of_settings(name: str) -> None:
     server = SERVICES[name]
     assert "./deploy/postgres:/etc/danbao:ro" in server["volumes"]
     assert server["command"][:3] == ["postgres", "-cconfig_file=/etc/danbao/postgresql.conf", "-clisten_addresses=*"]
-    sizes = {argument.removeprefix("-c").partition("=")[0] for argument in server["command"][3:]}
+    sizes = {argument.removeprefix("-c").partition("=")[0] for argument in server["command"][7:]}
     given = re.findall(r"^(\w+) = ", CONFIGURATION.read_text(), re.MULTILINE)
     assert sizes <= set(given)
     assert all(name.endswith(("_buffers", "_size", "_mem")) for name in sizes)
@@ -212,3 +214,31 @@ def test_every_setting_has_its_reason() -> None:
     settings = [line for line in CONFIGURATION.read_text().splitlines() if line and not line.startswith("#")]
     bare = [line for line in settings if not re.fullmatch(r"\w+ = \S+ +# .+", line)]
     assert bare == []
+
+
+@pytest.mark.parametrize("name", ["postgres", "platform-postgres"])
+def test_nobody_reaches_a_database_without_tls(name: str) -> None:
+    arguments = dict(argument.removeprefix("-c").split("=", 1) for argument in SERVICES[name]["command"][1:])
+    assert arguments["ssl"] == "on"
+    assert arguments["hba_file"] == "/etc/danbao/pg_hba.conf"
+    rules = (ROOT / "deploy" / "postgres" / "pg_hba.conf").read_text().splitlines()
+    assert [line.split()[0] for line in rules if line and not line.startswith("#")] == ["local", "hostssl"]
+    using = {service for service, key, value in variables() if key.endswith("DATABASE") and f"@{name}:" in value}
+    checked = {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": "/keys/public/ca.pem"}
+    for service in using:
+        assert checked.items() <= SERVICES[service]["environment"].items(), service
+        assert "public-keys:/keys/public:ro" in SERVICES[service]["volumes"], service
+
+
+def test_every_service_is_https_and_every_client_checks_it() -> None:
+    urls = [(service, value) for service, key, value in variables() if key.endswith("_URL")]
+    assert [one for one in urls if not re.match(r"(\$\{PUBLIC_URL:-)?https://", one[1])] == []
+    for service in {service for service, value in urls if "PUBLIC" not in value}:
+        assert SERVICES[service]["environment"]["DANBAO_TLS_CA"] == "/keys/public/ca.pem", service
+    folders = {server.folder for server in SERVERS if not server.folder.endswith("postgres-tls")}
+    files = {value for _, key, value in variables() if key == "DANBAO_TLS_CERTIFICATE"}
+    assert files == {f"/keys/{folder}/tls.pem" for folder in folders}
+    assert {server.host for server in SERVERS} == {"charging", "ledger", "reporting", "national-platform"} | {
+        "postgres", "platform-postgres",
+    }  # fmt: skip
+    assert IN_COMPOSE["UPSTREAM"] == "https"

@@ -11,7 +11,16 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
-from shared.adapters.postgres.pool import AWAY, CONNECT_SECONDS, NOT_YET, PATIENT, BadData, Waits
+from shared.adapters.postgres.pool import (
+    AWAY,
+    CONNECT_SECONDS,
+    PATIENT,
+    BadData,
+    Connection,
+    Waits,
+    is_not_yet,
+    plain_url,
+)
 from shared.domain.errors import RefusedValue, Retry
 
 LOOP_WAIT_SECONDS = 30.0
@@ -27,6 +36,11 @@ async def open_engine(
     With `wait_seconds` it is for requests: one that waits longer for a connection, or that finds the database away,
     gets Retry (answered 503); a value that no column takes is RefusedValue (422).
     """
+
+    async def connect(*_: Any, **__: Any) -> Connection:
+        # asyncpg reads the URL here as for a pool, and as libpq does: sslmode, sslrootcert and their like are in it.
+        return await waits.connect(plain_url(url), **waits.options)
+
     engine = create_async_engine(
         make_url(url).set(drivername="postgresql+asyncpg"),
         poolclass=AsyncAdaptedQueuePool if wait_seconds is None else DoorQueue,
@@ -35,11 +49,11 @@ async def open_engine(
         max_overflow=0,
         pool_pre_ping=True,
         hide_parameters=True,  # an error's text goes to the log, and parameters are tokens and names
-        connect_args={"async_creator_fn": waits.connect, **waits.options},
+        connect_args={"async_creator_fn": connect},
     )
     if wait_seconds is not None:
         event.listen(engine.sync_engine, "handle_error", _translate)
-    async for attempt in stamina.retry_context(on=NOT_YET, attempts=None, timeout=CONNECT_SECONDS, wait_max=1.0):
+    async for attempt in stamina.retry_context(on=is_not_yet, attempts=None, timeout=CONNECT_SECONDS, wait_max=1.0):
         with attempt:
             async with engine.connect():
                 pass

@@ -5,6 +5,7 @@ URLs are `postgresql://role:password@host:port/database`, with any driver.
 
 import re
 import socket
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -32,8 +33,13 @@ AWAY: Final = (
 CONNECT_SECONDS: Final = 30.0
 """How long a starting service waits for PostgreSQL before it gives up and says so."""
 
-NOT_YET: Final = (OSError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError)
-"""What a server that is starting answers."""
+
+def is_not_yet(error: Exception) -> bool:
+    """Whether a server that is starting answers so; one whose certificate is refused is another server."""
+    starting = (OSError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError)
+    return isinstance(error, starting) and not isinstance(error, ssl.SSLError)
+
+
 _PROBES: Final = 3
 # As SQLAlchemy reads it, so that one URL means the same to both: a password may hold what others want written as %2F.
 _URL: Final = re.compile(r"[\w+]+://(?:([^:/]*)(?::([^@]*))?@)?([^/?]*)(/[^?]*)?(.*)", re.DOTALL)
@@ -170,7 +176,7 @@ async def open_pool(
     if skip_reset:
         options["reset"] = _as_found
     pool: Pool | None = None
-    async for attempt in stamina.retry_context(on=NOT_YET, attempts=None, timeout=CONNECT_SECONDS, wait_max=1.0):
+    async for attempt in stamina.retry_context(on=is_not_yet, attempts=None, timeout=CONNECT_SECONDS, wait_max=1.0):
         with attempt:
             options |= {"connect": waits.connect, "min_size": 1, "max_size": size}
             if wait_seconds is None:

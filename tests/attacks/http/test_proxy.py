@@ -18,6 +18,7 @@ import pytest
 
 from deploy.embedded.ports import free_port
 from deploy.proxy_files import IN_COMPOSE, make_certificate, make_proxy_files, render
+from deploy.tls_files import make_internal_authority, make_server_file
 from shared.domain.errors import Refused
 from shared.runtime.clock import now
 from tests.support.tools import needs, tool
@@ -105,8 +106,12 @@ class Proxy:
 
 
 @contextmanager
-def service() -> Iterator[str]:
+def service(certificate: Path) -> Iterator[str]:
+    """The small service, by TLS with this certificate."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     try:
@@ -119,14 +124,23 @@ def service() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    folder = tmp_path_factory.mktemp("proxy")
+    with running_proxy(tmp_path_factory.mktemp("proxy"), "ours") as opened:
+        yield opened
+
+
+@contextmanager
+def running_proxy(folder: Path, trusted: str) -> Iterator[Proxy]:
+    """The proxy before services of the authority `ours`, trusting the authority of this name."""
     ports = [free_port() for _ in range(3)]
-    with service() as behind:
+    ours, strange = (make_internal_authority(folder / name, now()) for name in ("ours", "strange"))
+    make_server_file(ours, folder / "service.pem", ("127.0.0.1",), now())
+    assert ours.certificate != strange.certificate
+    with service(folder / "service.pem") as behind:
         places = {
             **IN_COMPOSE, "RUN": str(folder), "TLS": str(folder / "tls"), "WAIT": "1s",
             "ACCESS_LOG": str(folder / "access.log"),
             "PORTAL_PORT": str(ports[0]), "PLATFORM_PORT": str(ports[1]), "HEALTH_PORT": str(ports[2]),
-            "REPORTING": behind, "LEDGER": behind, "PLATFORM": behind,
+            "REPORTING": behind, "LEDGER": behind, "PLATFORM": behind, "CA": str(folder / trusted / "ca.pem"),
         }  # fmt: skip
         make_certificate(folder / "tls", folder / "ca.pem", NAME, now())
         configuration = folder / "nginx.conf"
@@ -268,6 +282,13 @@ def test_the_portals_cookie_and_key_go_to_the_portal_only(proxy: Proxy) -> None:
 def test_methods_that_nothing_here_has_are_refused(proxy: Proxy) -> None:
     for method in ("PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"):
         assert proxy.request("/", method)[0] == 405
+
+
+def test_a_service_of_another_authority_is_sent_nothing(tmp_path: Path) -> None:
+    with running_proxy(tmp_path, "strange") as opened:
+        for path in ("/", "/log/checkpoint", "/sign-in"):
+            assert opened.request(path)[:2] == (502, {})
+        assert opened.request("/v1/reports", port=opened.platform)[:2] == (502, {})
 
 
 def test_the_log_has_no_token(proxy: Proxy) -> None:
