@@ -28,7 +28,7 @@ from shared.contracts.topics import DAYS_CLOSED, INJURIES, MANIFESTS, REMITTANCE
 from shared.domain.calendar import insured_day
 from shared.domain.errors import Refused
 from shared.domain.money import parse_yuan
-from shared.domain.privacy.identity import reads_as_identity
+from shared.intake.free_fields import find_identity
 from shared.intake.message_content import content_hash
 from shared.intake.time_bounds import SPAN, TimeBounds
 
@@ -80,7 +80,7 @@ class Intake:
     async def take_injury(self, body: bytes) -> None:
         """Keep an injury notice; it is matched with orders by a later step."""
         notice = msgspec.json.decode(body, type=InjuryNoticed)
-        _refuse_identity(notice_id=notice.notice_id)
+        _refuse_identity(notice)
         bounds = await self._read_bounds()
         bounds.check_instant("injured_at", notice.injured_at)
         bounds.check_instant("noticed_at", notice.noticed_at)
@@ -90,7 +90,7 @@ class Intake:
     async def take_total(self, body: bytes) -> None:
         """Keep somebody else's count of an enterprise's day; another count of the same source corrects the last one."""
         total = msgspec.json.decode(body, type=TotalReported)
-        _refuse_identity(source=total.source)
+        _refuse_identity(total)
         (await self._read_bounds()).check_day("day", total.day)
         key = {"source": total.source, "enterprise": total.enterprise, "day": total.day}
         row = {**key, "count": total.count, "body": body, "body_sha256": hashlib.sha256(body).hexdigest()}
@@ -106,7 +106,7 @@ class Intake:
     async def take_remittance(self, body: bytes) -> None:
         """Keep money that arrived, for the pages; the first message of an id is kept."""
         remittance = msgspec.json.decode(body, type=RemittanceReceived)
-        _refuse_identity(remittance_id=remittance.remittance_id)
+        _refuse_identity(remittance)
         amount = parse_yuan(remittance.amount_yuan)
         if amount <= 0:
             raise Refused(f"remittance {remittance.remittance_id} of {remittance.amount_yuan} yuan")
@@ -168,7 +168,7 @@ class Intake:
     async def _note_unreadable(self, message: Message, error: str) -> None:
         digest = hashlib.sha256(message.body).hexdigest()
         async with self._engine.begin() as connection:
-            detail = f"{message.topic}: {error}; bytes kept under SHA-256 {digest}".replace("\0", "")
+            detail = f"{message.topic}: {error}; bytes kept under SHA-256 {digest}"
             await record(connection, Discrepancy(kind=FindingKind.UNREADABLE_MESSAGE, detail=detail))
 
 
@@ -180,9 +180,8 @@ def _is_same(held: bytes, body: bytes, message: Struct) -> bool:
         return False
 
 
-def _refuse_identity(**texts: str) -> None:
-    """Raise for an id that reads as an identity; the id is not repeated, for findings are read by many."""
-    for name, text in texts.items():
-        if reads_as_identity(text):
-            detail = f"identity_in_clear: {name} reads as a citizen's number or a mobile number; send another"
-            raise Quarantined(QuarantineReason.IDENTITY_IN_CLEAR, detail)
+def _refuse_identity(message: Struct) -> None:
+    """Raise for a text that reads as an identity; the text is not repeated, for findings are read by many."""
+    if name := find_identity(message):
+        detail = f"identity_in_clear: {name} reads as a citizen's number or a mobile number; send another"
+        raise Quarantined(QuarantineReason.IDENTITY_IN_CLEAR, detail)

@@ -15,6 +15,8 @@ from shared.domain.money import YUAN_FORM
 from shared.domain.scheme.enterprise import USCC_FORM
 
 SOURCE_PREFIX: Final = "urn:uscc:"
+MOST_RANGES: Final = 1_000
+"""Ranges of numbers in one manifest of a day."""
 
 EventId = Annotated[str, Meta(min_length=1, max_length=128, description="unique for this source; not a key of ours")]
 Source = Annotated[
@@ -104,8 +106,8 @@ class DeclaredSeries(Struct, frozen=True, forbid_unknown_fields=True):
     """What the enterprise says one series numbered on the day."""
 
     series: Series
-    used: Annotated[list[NumberRange], Meta(max_length=1_000)]
-    unused: Annotated[list[NumberRange], Meta(max_length=1_000, description="numbers given to no order")] = []
+    used: Annotated[list[NumberRange], Meta(max_length=MOST_RANGES)]
+    unused: Annotated[list[NumberRange], Meta(max_length=MOST_RANGES, description="numbers given to no order")] = []
 
 
 class DeclaredTotal(Struct, frozen=True, forbid_unknown_fields=True):
@@ -125,7 +127,7 @@ class Declaration(Struct, frozen=True, forbid_unknown_fields=True):
 
     Numbers are those given on the day. Of the manifests of a day the highest revision holds, a signed one before any
     that is not; of equal revisions the first signed or the last unsigned one, by record time. Saying other than one
-    before is a finding.
+    before is a finding. A manifest holds at most 1,000 ranges, used and unused in all series together.
     """
 
     declaration_id: OrderId
@@ -135,6 +137,9 @@ class Declaration(Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         check_insured_days(self.day)
+        count = sum(len(said.used) + len(said.unused) for said in self.series)
+        if count > MOST_RANGES:
+            raise ValueError(f"Expected at most {MOST_RANGES} ranges of numbers in all series, got {count}")
 
 
 class Envelope(Struct, frozen=True, tag_field="type", kw_only=True, gc=False):

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from msgspec import Struct
+
 from shared.contracts.events import Declaration
 from shared.contracts.parking import ParkReason
 from shared.domain.privacy.identity import reads_as_identity
@@ -35,6 +37,20 @@ class FreeFields:
             self._known = {(None, None)}
         self._known.add(pair)
         return True
+
+
+def find_identity(message: Struct) -> str | None:
+    """The name of the first text of a message that reads as an identity; None where none does.
+
+    A worker is a token, whose digits mean nothing; an enterprise is one where its code is right.
+    """
+    for name in message.__struct_fields__:
+        value = getattr(message, name)
+        if not isinstance(value, str) or name == "worker_id" or (name == "enterprise" and is_valid_uscc(value)):
+            continue
+        if reads_as_identity(value):
+            return name
+    return None
 
 
 def find_fault(agency_uscc: str | None, insurance_no: str | None, series: str | None) -> Parked | None:

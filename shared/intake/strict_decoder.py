@@ -28,6 +28,9 @@ _BY_FIELD: Final = {
 }
 _OF_TIMES: Final = frozenset({ParkReason.NAIVE_TIME, ParkReason.IMPOSSIBLE_TIME})
 _TIME_OF_DATA: Final = re.compile(r" - at `\$\.data\.([a-z]+_at)`\Z")
+DECLARED: Final = b'"day.declared.v1"'
+DECLARATION_FACTOR: Final = 4
+"""A manifest of a day may be so many times as large as another event: as large as its bounds let it be."""
 DETAIL_LENGTH: Final = 300
 DEEPEST: Final = 500
 """Arrays and objects within each other; ours go to 7. The parser's own limit depends on how deep its caller is."""
@@ -52,8 +55,8 @@ def decode(value: bytes | None, max_bytes: int) -> Event | Parked:
     """Decode one event with every check; returns the event, or why it is parked."""
     if not value:
         return Parked(ParkReason.EMPTY, "the message has no bytes")
-    if len(value) > max_bytes:
-        return Parked(ParkReason.TOO_LARGE, f"{len(value)} bytes, at most {max_bytes} are taken")
+    if len(value) > max_bytes and len(value) > (most := max_bytes * (DECLARATION_FACTOR if DECLARED in value else 1)):
+        return Parked(ParkReason.TOO_LARGE, f"{len(value)} bytes, at most {most} are taken")
     try:
         if not value.isascii():
             value.decode("utf-8")  # the decoder skips over text that it does not keep

@@ -236,6 +236,20 @@ MUTANTS: Final = (
         ("tests/cases/test_findings_settle_by_themselves.py",),
     ),
     Mutant(
+        "one form of money",
+        "shared/contracts/events.py",
+        '"^" + YUAN_FORM + END, description="yuan, decimal, exact"',
+        'r"^-?[0-9]{1,15}(\\.[0-9]{1,4})?" + END, description="yuan, decimal, exact"',
+        ("tests/cases/test_one_validator.py::test_money_that_cannot_be_parsed_is_parked_when_it_arrives",),
+    ),
+    Mutant(
+        "NUL shown as a sign",
+        "shared/adapters/postgres/queries/storable_text.py",
+        'text.replace("\\0", SHOWN_NUL)',
+        "text",
+        ("tests/cases/test_one_validator.py::test_a_nul_in_a_message_is_kept_as_unreadable_and_the_next_one_is_taken",),
+    ),
+    Mutant(
         "outbox past a refused message",
         "shared/adapters/postgres/outbox.py",
         "except Refused as error:",

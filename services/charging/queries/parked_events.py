@@ -33,6 +33,7 @@ from services.charging.tables import INSTANT, kept_key, manifest, parked, resent
 from shared.adapters.kafka.faststream_broker import TOO_LARGE
 from shared.adapters.postgres.pool import Pool
 from shared.adapters.postgres.queries.statements import insert_into, query, values
+from shared.adapters.postgres.queries.storable_text import storable
 from shared.contracts.parking import ParkReason
 from shared.contracts.topics import orders_topic
 from shared.domain.errors import Refused
@@ -258,4 +259,4 @@ def _describe(row: _ParkedRow, shown: int | None) -> ParkedEvent:
 
 def _plain(name: str) -> str:
     """A header's name may hold anything."""
-    return name.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return storable(name)

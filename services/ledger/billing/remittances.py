@@ -32,7 +32,7 @@ from shared.domain.books.journal import (
 )
 from shared.domain.errors import Refused
 from shared.domain.money import Amount, parse_yuan
-from shared.domain.privacy.identity import reads_as_identity
+from shared.intake.free_fields import find_identity
 from shared.intake.message_content import content_hash
 
 DECODER: Final = msgspec.json.Decoder(RemittanceReceived)
@@ -55,8 +55,8 @@ async def handle_remittance(engine: AsyncEngine, payload: bytes, clocks: Clocks 
     An enterprise that the books do not know is no reason to refuse money: it becomes an advance, and an alarm.
     """
     remittance = DECODER.decode(payload)
-    if reads_as_identity(remittance.remittance_id):
-        detail = "remittance_id reads as a citizen's number or a mobile number; send the number of the transfer"
+    if name := find_identity(remittance):
+        detail = f"{name} reads as a citizen's number or a mobile number; send the number of the transfer"
         raise Quarantined(QuarantineReason.IDENTITY_IN_CLEAR, detail)
     amount = _amount(remittance)
     async with ledger_lock(engine) as connection:

@@ -19,6 +19,7 @@ from services.ledger.log.entries import add_nodes, read_roots, read_size, recomp
 from services.ledger.settings import LedgerSettings
 from shared.adapters.crypto.signing import NoteSigner
 from shared.adapters.files.vkeys import read_vkeys
+from shared.adapters.postgres.queries.storable_text import storable
 from shared.domain.errors import DanbaoError, Refused
 from shared.domain.evidence import merkle
 from shared.domain.evidence.checkpoint import Checkpoint
@@ -124,7 +125,7 @@ async def _read_unmarked_days(connection: AsyncConnection) -> list[date]:
 
 async def keep_fault(engine: AsyncEngine, kind: str, size: int, detail: str) -> None:
     """Write down why a checkpoint was not signed or not cosigned; the same is written and logged once."""
-    row = {"kind": kind, "size": size, "detail": detail[:1_000].replace("\0", "")}
+    row = {"kind": kind, "size": size, "detail": storable(detail[:1_000])}
     async with engine.begin() as connection:
         new = upsert(tables.log_fault).values(row).on_conflict_do_nothing().returning(tables.log_fault.c.fault_id)
         is_new = await connection.scalar(new) is not None

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.national_platform.reports.checks import AnyReport
 from services.national_platform.tables import COVERAGE_LINE, DECLARATION, DELIVERY, RECEIPT, REPORT
+from shared.adapters.postgres.queries.storable_text import storable
 from shared.contracts.reports import (
     CoverageReport,
     DeclarationReport,
@@ -59,7 +60,7 @@ async def keep_refused(connection: AsyncConnection, delivery: Delivery, refusal:
         delivery,
         outcome="refused",
         reason=refusal.reason,
-        detail=refusal.detail.replace("\0", ""),  # PostgreSQL's text holds no NUL
+        detail=storable(refusal.detail),
         report_id=refusal.report_id,
     )
 

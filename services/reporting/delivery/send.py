@@ -19,6 +19,7 @@ from services.reporting.register.discrepancies import Discrepancy, record, resol
 from services.reporting.register.set_aside import Step, open_quarantine
 from shared.adapters.http.national_platform import Answer, NationalPlatform, NoAnswer, WrongReceipt
 from shared.adapters.postgres.quarantine import Item
+from shared.adapters.postgres.queries.storable_text import storable
 from shared.contracts.findings import FindingKind
 from shared.contracts.reports import EmployeeExclusion, Receipt, Refusal
 
@@ -127,7 +128,7 @@ def pause_seconds(first_seconds: float, attempts: int) -> float:
 
 def _cut(said: str) -> str:
     """The platform's words as a column and a page can take them: no NUL, and at most MOST_WORDS."""
-    plain = said.replace("\0", "")
+    plain = storable(said)
     return plain if len(plain) <= MOST_WORDS else f"{plain[:MOST_WORDS]} … ({len(plain)} characters)"
 
 

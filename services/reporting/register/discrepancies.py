@@ -22,6 +22,7 @@ from services.reporting.tables import (
     DISCREPANCY_SIGHTING,
     DISCREPANCY_STATE,
 )
+from shared.adapters.postgres.queries.storable_text import storable
 from shared.contracts.findings import Finding, FindingKind, OrderRef
 
 SYSTEM: Final = "danbao"
@@ -84,9 +85,16 @@ class Discrepancy:
 
     @property
     def row(self) -> dict[str, str | int | date | dict[str, EvidenceValue] | None]:
-        """Its columns; PostgreSQL's text holds no NUL."""
+        """Its columns, each text as PostgreSQL can hold it."""
         values = {name: getattr(self, name) for name in self.__slots__ if name != "orders"}
-        return values | {"detail": self.detail.replace("\0", ""), "evidence": dict(self.evidence)}
+        plain = {name: storable(value) if isinstance(value, str) else value for name, value in values.items()}
+        return plain | {"evidence": {storable(name): _plain(value) for name, value in self.evidence.items()}}
+
+
+def _plain(value: EvidenceValue) -> EvidenceValue:
+    if isinstance(value, list):
+        return [storable(part) for part in value]
+    return storable(value) if isinstance(value, str) else value
 
 
 def identity_of(kind: FindingKind, key: str) -> str:

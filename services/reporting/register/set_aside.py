@@ -11,6 +11,7 @@ from services.reporting.register.discrepancies import Discrepancy, record, resol
 from services.reporting.tables import SET_ASIDE
 from shared.adapters.postgres.faults import Fault
 from shared.adapters.postgres.quarantine import Item, Quarantine, count_set_aside
+from shared.adapters.postgres.queries.storable_text import storable
 from shared.contracts.findings import FindingKind
 
 CHECK_SECONDS: Final = 2.0
@@ -87,5 +88,4 @@ async def _resolve(connection: AsyncConnection, step: str, name: str) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """PostgreSQL's text holds no NUL."""
-    return value.replace("\0", "") if isinstance(value, str) else value
+    return storable(value) if isinstance(value, str) else value

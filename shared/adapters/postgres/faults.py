@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 
 from shared.adapters.postgres.error_kinds import ErrorKind, kind_of, sqlstate_of
+from shared.adapters.postgres.queries.storable_text import storable
 from shared.domain.errors import Archived, Refused, Retry, WrongAnswer
 
 MOST_DETAIL: Final = 300
@@ -82,7 +83,7 @@ def describe(error: BaseException) -> str:
             said = "database: " + " ".join(str(part) for part in named if part)
         case _:
             said = type(error).__name__
-    return " ".join(said.replace("\0", "").split())[:MOST_DETAIL]
+    return " ".join(storable(said).split())[:MOST_DETAIL]
 
 
 def place_of(error: BaseException) -> str:

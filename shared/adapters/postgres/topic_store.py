@@ -15,6 +15,7 @@ from uuid import UUID
 import structlog
 
 from shared.adapters.postgres.pool import Connection, Pool
+from shared.adapters.postgres.queries.storable_text import storable
 from shared.adapters.postgres.sealing.kept_keys import read_key_of_today
 from shared.adapters.postgres.sealing.sealed_messages import (
     open_message,
@@ -153,7 +154,7 @@ class TopicStore:
             written = await connection.fetchval(
                 f"""insert into {self.schema}.refused_review (refused_id, reviewer, note) values ($1, $2, $3)
                 on conflict do nothing returning refused_id""",
-                refused_id, reviewer, note.replace("\0", ""),
+                refused_id, reviewer, storable(note),
             )  # fmt: skip
         return "reviewed" if written else "already_reviewed"
 

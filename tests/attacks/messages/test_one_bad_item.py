@@ -318,15 +318,19 @@ async def test_a_difference_that_cannot_be_registered_is_named_and_all_others_ar
     database: str, tmp_path: Path
 ) -> None:
     difference = {"period": "2026-10", "province": "44", "enterprise": GREEN, "what": "orders", "reported": "1"}
-    poisoned = difference | {"declared": "\0"}
+    poisoned = difference | {"declared": "poison"}
     counts = {"declarations": 1, "coverage_reports": 1}
     answer = counts | {"period": "2026-10", "differences": [poisoned, difference | {"declared": "2"}]}
 
     def platform(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, json=answer if "reconciliations" in request.url.path else {"reports": []})
 
+    url = await migrate_reporting(database)
+    owner = await asyncpg.connect(database)
+    await owner.execute("alter table reporting.discrepancy add constraint no_poison check (declared <> 'poison')")
+    await owner.close()
     async with (
-        open_engine(await migrate_reporting(database)) as engine,
+        open_engine(url) as engine,
         httpx.AsyncClient(transport=httpx.MockTransport(platform), base_url="http://platform") as client,
     ):
         await reconcile(engine, NationalPlatform(client, make_keys(tmp_path).signer), "2026-10")

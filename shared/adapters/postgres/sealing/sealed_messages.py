@@ -12,6 +12,7 @@ import msgspec
 
 from shared.adapters.crypto.sealing import DayKey, unseal
 from shared.adapters.postgres.pool import Row
+from shared.adapters.postgres.queries.storable_text import storable
 from shared.contracts.quarantine import Message, QuarantineReason
 from shared.domain.privacy.redaction import redact_detail, redacted
 
@@ -63,7 +64,7 @@ def row_without_place(
 
 def shorten_detail(detail: str) -> str:
     """Shorten a detail for storage and logs: without what it quotes of the message."""
-    return redact_detail(detail)[:MOST_DETAIL].replace("\0", "")
+    return storable(redact_detail(detail)[:MOST_DETAIL])
 
 
 def seal_message(
