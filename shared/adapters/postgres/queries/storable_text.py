@@ -6,5 +6,5 @@ SHOWN_NUL: Final = "\N{SYMBOL FOR NULL}"
 
 
 def storable(text: str) -> str:
-    """The text with NUL shown as a sign of its own, and halves of characters as question marks."""
+    """The text with NUL shown as the symbol for it, and halves of characters as question marks."""
     return text.replace("\0", SHOWN_NUL).encode("utf-8", "replace").decode()
