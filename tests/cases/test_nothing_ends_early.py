@@ -6,17 +6,38 @@ import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import asyncpg
 import httpx
 import pytest
+from fastapi import FastAPI
 
+from services.charging.api.parked_routes import make_parked_router
+from services.charging.queries.parked_events import ParkedEvents
 from services.reporting.access.viewers import Role
 from services.reporting.downloads.spreadsheet_cells import LONGEST, LongTable, Row, Table, write_csv, write_xlsx
+from shared.adapters.http.quarantine_routes import make_quarantine_router
+from shared.runtime.access import AccessKeys, Reader, sha256_hex
+from tests.integration.charging.charging_harness import (
+    NOON,
+    RIDES,
+    Sent,
+    charging_template,
+    copied_database,
+    open_house,
+)
+from tests.integration.charging.charging_harness import House as ChargingHouse
 from tests.integration.portal.test_portal_api import read_xlsx, written
 from tests.integration.reporting.other_services import OtherServices
-from tests.integration.reporting.reporting_harness import BLUE, House, make_keys, reporting_house
+from tests.integration.reporting.reporting_harness import (
+    BLUE,
+    SERVICE_KEY,
+    House,
+    bearer,
+    make_keys,
+    reporting_house,
+)
 from tests.integration.reporting.test_reporting_roles import client_as
 from tests.support.servers import Postgres, drop_database, make_database
 
@@ -35,6 +56,15 @@ insert into reporting.discrepancy (identity_sha256, kind, key, day, period, prov
         'found' from generate_series(1, {ROWS}) n;
 insert into reporting.discrepancy_state (discrepancy_id, state, actor, note)
     select id, 'open', 'danbao', 'found' from reporting.discrepancy order by id;
+insert into reporting.refused_message (topic, partition, record_offset, reason, detail, sha256, bytes, redacted, sealed,
+        sealed_on, recorded_at)
+    select 'days.closed.v1', 0, n, 'unreadable', 'no JSON', sha256(n::text::bytea), 0, '', '\\x', '2026-10-03', now()
+    from generate_series(1, {ROWS}) n;
+insert into reporting.look (viewer, role, what, subject)
+    select 'somebody', 'national', 'orders_of_finding', n::text from generate_series(1, {ROWS}) n;
+insert into reporting.set_aside (step, item, reason, detail, next_at, last_at)
+    select 'send_report', 'r/' || n, 'unexpected', 'x', now() + interval '9 days', now()
+    from generate_series(1, {ROWS}) n;
 insert into reporting.remittance (remittance_id, province, enterprise, amount, received_on)
     select 'r.' || n, '44', '{BLUE}', 10000, date '2026-01-01' + n % 7 from generate_series(1, {ROWS}) n;
 insert into reporting.statement_issued (statement_id, period, province, enterprise, body, body_sha256)
@@ -63,6 +93,17 @@ async def house(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) ->
         yield house
     for name in names:
         await drop_database(postgres, name)
+
+
+@pytest.fixture
+async def operator(house: House) -> AsyncIterator[httpx.AsyncClient]:
+    """The operator's lists of reporting: those of its app, and its quarantine, which the app has with its topics."""
+    app = FastAPI()
+    app.include_router(make_quarantine_router(house.service.keys, house.topics, None))
+    app.mount("/", house.service.app)
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=bearer(SERVICE_KEY)) as client:
+        yield client
 
 
 @pytest.mark.parametrize("path", LISTS)
@@ -109,6 +150,30 @@ async def test_a_download_that_ends_early_by_its_limit_says_so(house: House, pat
     assert "link" not in rest.headers
     named = [line[key] for line in (*lines, *_lines(rest)) if line["record"] == "rows"]
     assert len(named) == len(set(named)) == ROWS
+
+
+@pytest.mark.parametrize(
+    ("path", "rows", "key", "cursor_name"),
+    [
+        ("/v1/refused", "messages", "refused_id", "after"),
+        ("/v1/set-aside", "items", "item", "after"),
+        ("/v1/looks", "looks", "id", "before"),
+    ],
+)
+async def test_pages_of_an_operators_list_hold_each_row_once(
+    operator: httpx.AsyncClient, path: str, rows: str, key: str, cursor_name: str
+) -> None:
+    """Case 4."""
+    for limit in (401, 1_000):
+        seen: list[str] = []
+        params: dict[str, Any] = {"limit": limit}
+        while True:
+            page = (await operator.get(path, params=params)).raise_for_status().json()
+            seen += [str(row[key]) for row in page[rows]]
+            if page["next"] is None:
+                break
+            params[cursor_name] = page["next"]
+        assert len(seen) == len(set(seen)) == ROWS, limit
 
 
 @pytest.mark.parametrize("path", ["/discrepancies", "/statements"])
@@ -188,3 +253,29 @@ async def _csv(client: httpx.AsyncClient, path: str) -> list[dict[str, Any]]:
 
 def _lines(answer: httpx.Response) -> list[dict[str, Any]]:
     return list(csv.DictReader(io.StringIO(answer.text.lstrip("\ufeff"))))
+
+
+@pytest.fixture
+async def charging(postgres: Postgres) -> AsyncIterator[ChargingHouse]:
+    async with charging_template(postgres) as name, copied_database(postgres, name) as url, open_house(url) as opened:
+        yield opened
+
+
+async def test_the_list_of_parked_events_is_read_to_its_end(charging: ChargingHouse) -> None:
+    """Case 4: `next` leads on, and is null only behind the last event."""
+    one = await charging.worker()
+    await one.charge(*(Sent(b"no event %d" % number, NOON, RIDES) for number in range(7)))
+    keys = AccessKeys([(sha256_hex("key"), Reader("operator", frozenset({"operator"})))])
+    app = FastAPI()
+    app.include_router(make_parked_router(keys, ParkedEvents(charging.pool, cast(Any, None)), cast(Any, None)))
+    transport, headers = httpx.ASGITransport(app), {"Authorization": "Bearer key"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as client:
+        for limit, pages in ((3, 3), (7, 1), (10, 1)):
+            seen: list[str] = []
+            cursor: str | None = ""
+            count = 0
+            while cursor is not None:
+                page = (await client.get("/v1/parked", params={"limit": limit, "after": cursor})).json()
+                seen += [event["cursor"] for event in page["parked"]]
+                cursor, count = page["next"], count + 1
+            assert (len(seen), len(set(seen)), count) == (7, 7, pages)

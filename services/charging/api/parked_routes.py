@@ -11,12 +11,10 @@ from shared.adapters.postgres.decisions import Decisions
 from shared.contracts.parking import ParkReason
 from shared.contracts.topics import orders_topic
 from shared.runtime.access import AccessKeys, Reader
-from shared.runtime.http.answers import as_json
+from shared.runtime.http.answers import as_json, cut_page
 from shared.runtime.http.types import USCC, AnyUscc, PageLimit, PathInt4, PathInt8
 
-AfterParked = Annotated[
-    str, Query(pattern=r"^([0-9]{1,18}\.[0-9]{1,9})?$", description="`cursor` of the last one seen")
-]
+AfterParked = Annotated[str, Query(pattern=r"^([0-9]{1,18}\.[0-9]{1,9})?$", description="`next` of the answer before")]
 
 
 class ResendRequest(BaseModel):
@@ -40,7 +38,10 @@ def make_parked_router(keys: AccessKeys, parked: ParkedEvents, decisions: Decisi
         after: AfterParked = "",
         limit: PageLimit = 100,
     ) -> Response:
-        return as_json({"parked": await parked.page(reason, _visible_enterprises(reader, enterprise), after, limit)})
+        visible = _visible_enterprises(reader, enterprise)
+        rows = await parked.page(reason, visible, after, limit + 1)
+        shown, following = cut_page(rows, limit, lambda event: event.cursor)
+        return as_json({"parked": shown, "next": following})
 
     @router.get("/{batch}/{leaf_index}")
     async def show_parked(reader: KeyReader, batch: PathInt8, leaf_index: PathInt4) -> Response:

@@ -206,7 +206,7 @@ def acknowledgement(
 def decisions(
     service: Annotated[str, typer.Argument(help="charging or ledger.")],
     after: Annotated[int, typer.Option(min=0, help="Go on behind this number (first column).")] = 0,
-    limit: Annotated[int, typer.Option(min=1, max=1_000)] = 100,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many; all where it is not given.")] = None,
     state: State = None,
     as_json: Json = False,
 ) -> int:
@@ -220,4 +220,6 @@ def decisions(
         print(json.dumps(page, ensure_ascii=False))
     else:
         print_decisions(page["decisions"])
+        if page["next"] is not None:
+            print(f"there are more: --after {page['next']}", file=sys.stderr)
     return Exit.OK

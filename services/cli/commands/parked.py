@@ -3,6 +3,7 @@
 # ruff: noqa: PLC0415 - a command imports its own work, so that --help is quick
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -33,7 +34,7 @@ def list_parked(
     reason: Reason = "",
     enterprise: OneEnterprise = "",
     after: Annotated[str, typer.Option(help="Go on behind this one (first column).")] = "",
-    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 100,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many; all where it is not given.")] = None,
     state: State = None,
     as_json: Json = False,
 ) -> int:
@@ -47,6 +48,8 @@ def list_parked(
         print(json.dumps(page, ensure_ascii=False))
     else:
         print_parked(page["parked"])
+        if page["next"] is not None:
+            print(f"there are more: --after {page['next']}", file=sys.stderr)
     return Exit.OK
 
 

@@ -1,6 +1,7 @@
 """List the decisions that charging and the ledger have stored, for an operator."""
 
 import json
+from typing import Final
 
 from services.demo.running.answers import Decision, DecisionPage
 from services.demo.running.apis import open_apis
@@ -9,15 +10,22 @@ from shared.domain.times import read_instant, shown_time
 from shared.runtime.access import DECIDING
 from shared.runtime.command_settings import CommandSettings
 
+PAGE: Final = 1_000
 
-async def read_decisions(settings: CommandSettings, service: str, after: int, limit: int) -> DecisionPage:
-    """Read a page of one service's decisions; raises Refused for a service that stores none."""
+
+async def read_decisions(settings: CommandSettings, service: str, after: int, limit: int | None) -> DecisionPage:
+    """Read one service's decisions, at most `limit` or all; raises Refused for a service that stores none."""
     if service not in DECIDING:
         raise Refused(f"not a service that stores decisions: {service!r}; it is one of {', '.join(sorted(DECIDING))}")
     async with open_apis(settings) as apis:
         api = apis.charging if service == "charging" else apis.ledger
-        page: DecisionPage = await api.get("/v1/decisions", after=str(after), limit=str(limit))
-    return page
+        read: list[Decision] = []
+        following: int | None = after
+        while following is not None and (limit is None or len(read) < limit):
+            most = PAGE if limit is None else min(PAGE, limit - len(read))
+            page: DecisionPage = await api.get("/v1/decisions", after=str(following), limit=str(most))
+            read, following = read + page["decisions"], page["next"]
+    return DecisionPage(decisions=read, next=following)
 
 
 def print_decisions(decisions: list[Decision]) -> None:

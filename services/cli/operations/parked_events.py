@@ -13,15 +13,24 @@ from shared.domain.errors import Refused
 from shared.domain.times import shown_time
 from shared.runtime.command_settings import CommandSettings
 
+PAGE = 1_000
+"""Events of one request."""
 GONE = "its bytes cannot be read any more; hash and redacted form remain"
 
 
-async def read_parked(settings: CommandSettings, reason: str, enterprise: str, after: str, limit: int) -> ParkedPage:
-    """Read a page of parked events; empty texts mean any."""
-    wanted = {"reason": reason, "enterprise": enterprise, "after": after, "limit": str(limit)}
+async def read_parked(
+    settings: CommandSettings, reason: str, enterprise: str, after: str, limit: int | None
+) -> ParkedPage:
+    """Read parked events, at most `limit` or all; empty texts mean any."""
+    wanted = {name: value for name, value in (("reason", reason), ("enterprise", enterprise)) if value}
+    read: list[ParkedEvent] = []
+    following: str | None = after
     async with open_apis(settings) as apis:
-        page: ParkedPage = await apis.charging.get("/v1/parked", **{k: v for k, v in wanted.items() if v})
-    return page
+        while following is not None and (limit is None or len(read) < limit):
+            most = PAGE if limit is None else min(PAGE, limit - len(read))
+            page: ParkedPage = await apis.charging.get("/v1/parked", **wanted, after=following, limit=str(most))
+            read, following = read + page["parked"], page["next"]
+    return ParkedPage(parked=read, next=following)
 
 
 async def read_event(settings: CommandSettings, cursor: str) -> JsonObject:

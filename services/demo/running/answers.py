@@ -186,6 +186,7 @@ class DecisionPage(TypedDict):
     """`GET /v1/decisions` of charging and the ledger."""
 
     decisions: list[Decision]
+    next: int | None
 
 
 class Total(TypedDict):

@@ -18,6 +18,7 @@ from services.national_platform.reports.report_store import Delivery
 from services.national_platform.witnessing.witness import read_witness_alarms, read_witnessed
 from shared.contracts.reports import Reconciliation, Refusal, ReportId
 from shared.runtime.access import FULL, AccessKeys, Reader, sha256_hex
+from shared.runtime.http.answers import cut_page
 from shared.runtime.http.gate import Caller
 from shared.runtime.http.types import AnyDay, AnyPeriod, AnyProvince, PathPeriod
 
@@ -66,6 +67,14 @@ class PlatformAccess:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportPage:
+    """A page of the list of reports, by id."""
+
+    reports: list[report_store.ReportListed]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class PlatformStatus:
     """Deliveries by outcome, the size last cosigned of every log, and the newest alarms."""
 
@@ -95,10 +104,12 @@ def routes(
         period: AnyPeriod = None,
         after: Annotated[str, Query(pattern=r"^[A-Za-z0-9_.:-]{0,128}$")] = "",
         limit: Annotated[int, Query(ge=1, le=10_000)] = 1_000,
-    ) -> dict[str, list[report_store.ReportListed]]:
-        chosen = report_store.ReportFilter(_narrowed(seen, province), kind, day, period, after, limit)
+    ) -> ReportPage:
+        chosen = report_store.ReportFilter(_narrowed(seen, province), kind, day, period, after, limit + 1)
         async with engine.connect() as connection:
-            return {"reports": await report_store.list_reports(connection, chosen)}
+            rows = await report_store.list_reports(connection, chosen)
+        shown, following = cut_page(rows, limit, lambda report: report.report_id)
+        return ReportPage(list(shown), following)
 
     @router.get("/reports/{report_id}")
     async def read_report(report_id: ReportId, seen: share) -> Response:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Final
 
 from sqlalchemy import RowMapping, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -115,6 +116,10 @@ class ReportFilter:
     limit: int = 1_000
 
 
+MOST_ALARMS: Final = 100
+"""Alarms of a kind that the status names."""
+
+
 @dataclass(frozen=True, slots=True)
 class ReportListed:
     """A report that is held, with its receipt and without its body."""
@@ -164,15 +169,16 @@ async def count_deliveries(connection: AsyncConnection) -> dict[str, int]:
     return {f"{outcome}:{reason}" if reason else outcome: count for outcome, reason, count in rows}
 
 
-async def list_alarms(connection: AsyncConnection, limit: int = 100) -> list[str]:
-    """The newest deliveries that said something else under a known id."""
+async def list_alarms(connection: AsyncConnection, limit: int = MOST_ALARMS) -> list[str]:
+    """The newest deliveries that said something else under a known id; then that there are older ones, if so."""
     query = (
         select(DELIVERY.c.id, DELIVERY.c.report_id, DELIVERY.c.detail)
         .where(DELIVERY.c.reason == "different_content")
         .order_by(DELIVERY.c.id.desc())
-        .limit(limit)
+        .limit(limit + 1)
     )
-    return [f"delivery {row.id}: {row.report_id}: {row.detail}" for row in (await connection.execute(query)).all()]
+    alarms = [f"delivery {row.id}: {row.report_id}: {row.detail}" for row in (await connection.execute(query)).all()]
+    return alarms if len(alarms) <= limit else [*alarms[:limit], "delivery: there are older ones"]
 
 
 async def _keep(connection: AsyncConnection, delivery: Delivery, **outcome: str | None) -> RowMapping:

@@ -187,9 +187,10 @@ async def read_witnessed(connection: AsyncConnection) -> dict[str, int]:
 
 
 async def read_witness_alarms(connection: AsyncConnection, limit: int = 100) -> list[str]:
-    """The newest contradictions, one line each."""
-    rows = await connection.execute(select(WITNESS_ALARM).order_by(WITNESS_ALARM.c.alarm_id.desc()).limit(limit))
-    return [
+    """The newest contradictions, one line each; then that there are older ones, if so."""
+    rows = await connection.execute(select(WITNESS_ALARM).order_by(WITNESS_ALARM.c.alarm_id.desc()).limit(limit + 1))
+    alarms = [
         f"log {row.reason}: {row.origin}: size {row.size}, root {row.root.hex()}; cosigned up to {row.known_size}"
         for row in rows
     ]
+    return alarms if len(alarms) <= limit else [*alarms[:limit], "log: there are older ones"]

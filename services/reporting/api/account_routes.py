@@ -17,6 +17,7 @@ from services.reporting.access.passwords import Passwords
 from services.reporting.access.viewers import Role, Viewer, viewing
 from services.reporting.reader_scope import KeyId
 from shared.domain.errors import Refused
+from shared.runtime.http.answers import cut_page
 from shared.runtime.http.types import USCC
 
 Scope = Annotated[str | None, Field(max_length=100)]
@@ -75,8 +76,9 @@ def make_account_router(engine: AsyncEngine, access: Access, passwords: Password
         limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
     ) -> dict[str, list[access_log.AccessEntry] | int | None]:
         async with viewing(engine, viewer) as connection:
-            entries = await access_log.read_access_log(connection, before, limit)
-        return {"looks": entries, "next": entries[-1].id if len(entries) == limit else None}
+            rows = await access_log.read_access_log(connection, before, limit + 1)
+        shown, following = cut_page(rows, limit, lambda entry: entry.id)
+        return {"looks": list(shown), "next": following}
 
     return router
 

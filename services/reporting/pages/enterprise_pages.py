@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 from markupsafe import Markup
 from msgspec import Struct
@@ -36,6 +36,9 @@ from shared.domain.errors import Refused, Retry
 from shared.runtime.clock import now
 
 MINUTES: Final = 60
+RANGES_SHOWN: Final = 200
+"""Ranges of a series on one page; a link leads to those behind."""
+FromNumber = Annotated[int, Query(ge=1, lt=2**63)]
 OUTCOMES: Final = (
     Outcome.CHARGED,
     Outcome.EXCLUDED,
@@ -65,13 +68,15 @@ def make_router(context: PageContext) -> APIRouter:
         )  # fmt: skip
 
     @router.get("/enterprises/{uscc}/series")
-    async def series(request: Request, viewer: Allowed, uscc: Uscc, day: AnyDay = None) -> Response:
+    async def series(
+        request: Request, viewer: Allowed, uscc: Uscc, day: AnyDay = None, after: FromNumber = 1
+    ) -> Response:
         check_enterprise(context, viewer, uscc)
         shown = day_of(day) or await _newest_day(context, viewer)
         path = f"/v1/enterprises/{uscc}/series"
-        answer = (
-            await answer_or_none(context.charging.of(uscc).find(path, day=str(shown), limit=200)) if shown else None
-        )
+        query = context.charging.of(uscc).find
+        wanted: dict[str, str | int] = {"day": str(shown), "after": after, "limit": RANGES_SHOWN}
+        answer = await answer_or_none(query(path, **wanted)) if shown else None
         return context.renderer.page(request, "series.html", viewer=viewer, uscc=uscc, day=shown, reported=answer)
 
     return router

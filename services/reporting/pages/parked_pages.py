@@ -52,11 +52,11 @@ def make_router(context: PageContext) -> APIRouter:
         if rows:
             await log_access(context.engine, viewer, "parked_events", uscc)
         t, path = context.renderer.translator(request), f"/enterprises/{uscc}/parked"
-        is_full = rows and len(rows) == PARKED_SHOWN
+        following = answer.get("next") if answer else None
         return context.renderer.page(
             request, "parked.html", viewer=viewer, uscc=uscc, rows=rows, wanted=reason,
             reasons=[(park_reason.value, t.word("park", park_reason)) for park_reason in ParkReason],
-            next_href=address(path, reason=reason, after=rows[-1].cursor) if rows and is_full else None,
+            next_href=address(path, reason=reason, after=following) if following else None,
         )  # fmt: skip
 
     @router.get("/enterprises/{uscc}/parked/{cursor}")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from fastapi.responses import Response
@@ -49,6 +49,9 @@ from shared.domain.calendar import Month, insured_day
 from shared.domain.scheme.industry import Industry
 from shared.domain.scheme.province import PROVINCES
 from shared.runtime.clock import now
+
+MOST_AMENDMENTS: Final = 200
+"""Amendments on one page, the newest; the page says how many there are, and the download has all."""
 
 
 def make_router(context: PageContext) -> APIRouter:
@@ -149,7 +152,7 @@ async def show_sheet(
         known = [part.month for part in months or await read_months(connection, Where())]
         shown = period or (known[-1] if known else None)
         span = _span(day, shown)
-        sheet = await read_sheet(connection, seen, span)
+        sheet = await read_sheet(connection, seen, span, MOST_AMENDMENTS)
         closed = await last_day(connection)
     has_money, today = seen.enterprise is not None and seen.industry is None, insured_day(now())
     balances = await read_balances(context.sources, today, seen.enterprise, seen.province) if has_money else None

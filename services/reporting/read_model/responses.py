@@ -154,6 +154,7 @@ class Sheet(Answer):
         list[Amendment],
         Field(description="of these days by later closes, and by their own closes of earlier days; newest first"),
     ]
+    amendment_count: Annotated[int, Field(description="of all amendments", examples=[12])]
 
 
 class MapPart(Answer):

@@ -31,7 +31,6 @@ from shared.domain.calendar import Month
 Values = Mapping[str, str | int | date]
 """Parameters of a query, by name."""
 LINE_DAYS: Final = 30
-MOST_AMENDMENTS: Final = 200
 _SUMS: Final = ", ".join(
     f"coalesce(sum({name}), 0)::bigint as {name}" for name in ("charged", "reversed", "presumed", "excluded", "premium")
 )
@@ -68,10 +67,13 @@ class Span:
         return (self.last - timedelta(days=LINE_DAYS - 1), self.last) if self.is_day else (self.first, self.last)
 
 
-async def read_sheet(connection: AsyncConnection, where: Where, span: Span) -> Sheet:
-    """Everything about these days of this place; zeros where there is nothing."""
+async def read_sheet(
+    connection: AsyncConnection, where: Where, span: Span, most_amendments: int | None = None
+) -> Sheet:
+    """Everything about these days of this place; zeros where there is nothing. All amendments, or the newest ones."""
     now, before, parts = await _read_parts(connection, where, span)
     participation, worker_days = await _read_participation(connection, where, span)
+    amendments, amendment_count = await _read_amendments(connection, where, span, most_amendments)
     return Sheet(
         where=where,
         figures=Period(first=span.first, last=span.last, **now),
@@ -85,7 +87,8 @@ async def read_sheet(connection: AsyncConnection, where: Where, span: Span) -> S
         delays=None if where.industry else await _read_delays(connection, where, span),
         hours=None if where.industry else await _read_hours(connection, where, span),
         participation=participation,
-        amendments=await _read_amendments(connection, where, span),
+        amendments=amendments,
+        amendment_count=amendment_count,
     )
 
 
@@ -213,19 +216,23 @@ async def _read_hours(connection: AsyncConnection, where: Where, span: Span) -> 
     return None if row[0] is None else tuple(row)
 
 
-async def _read_amendments(connection: AsyncConnection, where: Where, span: Span) -> list[Amendment]:
+async def _read_amendments(
+    connection: AsyncConnection, where: Where, span: Span, most: int | None
+) -> tuple[list[Amendment], int]:
+    """The newest amendments, and how many there are."""
     # Two queries, each with its own index: for one, the planner may read all rows that an enterprise ever had.
     sql = f"""
-        select day, insured_on, {_SUMS} from (
+        select day, insured_on, {_SUMS}, count(*) over () as amendments from (
             select * from reporting.daily_sum
             where day <> insured_on and insured_on between :first and :last{_within(where)}
             union all
             select * from reporting.daily_sum
             where day <> insured_on and day between :first and :last and insured_on not between :first and :last
                 {_within(where)}) amended
-        group by 1, 2 order by 1 desc, 2 desc limit {MOST_AMENDMENTS}"""
+        group by 1, 2 order by 1 desc, 2 desc{"" if most is None else f" limit {most}"}"""
     rows = await _fetch(connection, sql, {"first": span.first, "last": span.last, **_values(where)})
-    return [Amendment(day=row["day"], insured_on=row["insured_on"], **_counts(row)) for row in rows]
+    amendments = [Amendment(day=row["day"], insured_on=row["insured_on"], **_counts(row)) for row in rows]
+    return amendments, rows[0]["amendments"] if rows else 0
 
 
 async def _fetch(connection: AsyncConnection, sql: str, values: Values) -> list[RowMapping]:

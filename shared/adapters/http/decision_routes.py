@@ -5,11 +5,14 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from pydantic import BaseModel
 
-from shared.adapters.postgres.decisions import MOST_LISTED, Decision, Decisions
+from shared.adapters.postgres.decisions import Decision, Decisions
 from shared.runtime.access import AccessKeys
+from shared.runtime.http.answers import cut_page
 from shared.runtime.http.types import Cursor
 from shared.runtime.persons import Person
 
+MOST_LISTED: Final = 1_000
+"""Decisions of one page; `next` leads to the others."""
 NEEDS_PERSON: Final = "a decision needs a person: this service knows none for this request"
 
 
@@ -33,6 +36,8 @@ def make_decisions_router(keys: AccessKeys, decisions: Decisions) -> APIRouter:
     async def list_decisions(
         after: Cursor = 0, limit: Annotated[int, Query(ge=1, le=MOST_LISTED)] = 100
     ) -> dict[str, Any]:
-        return {"decisions": await decisions.list_from(after, limit)}
+        rows = await decisions.list_from(after, limit + 1)
+        shown, following = cut_page(rows, limit, lambda decision: int(decision["decision_id"]))
+        return {"decisions": shown, "next": following}
 
     return router

@@ -9,6 +9,7 @@ from shared.adapters.http.decision_routes import store_decision
 from shared.adapters.kafka.internal.internal_topics import InternalTopics
 from shared.adapters.postgres.decisions import Decisions
 from shared.runtime.access import AccessKeys
+from shared.runtime.http.answers import cut_page
 from shared.runtime.http.types import Cursor, PathInt8, Words
 
 
@@ -33,7 +34,9 @@ def make_quarantine_router(keys: AccessKeys, topics: InternalTopics, decisions: 
 
     @router.get("")
     async def refused(after: Cursor = 0, limit: Annotated[int, Query(ge=1, le=1_000)] = 100) -> dict[str, Any]:
-        return {"messages": await topics.store.list_messages(after, limit)}
+        rows = await topics.store.list_messages(after, limit + 1)
+        shown, following = cut_page(rows, limit, lambda message: int(message["refused_id"]))
+        return {"messages": shown, "next": following}
 
     @router.post("/{refused_id}/review")
     async def review(refused_id: PathInt8, wish: Review, request: Request) -> dict[str, str]:

@@ -7,7 +7,7 @@ service did by its clock refers to none.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import structlog
 
@@ -15,7 +15,6 @@ from shared.adapters.postgres.pool import Pool
 from shared.runtime.persons import Person
 
 log = structlog.get_logger(__name__)
-MOST_LISTED: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +46,6 @@ class Decisions:
         rows = await self._pool.fetch(
             f"""select decision_id, decided_at, person, request, content::text as content from {self._schema}.decision
             where decision_id > $1 order by decision_id limit $2""",
-            after, min(limit, MOST_LISTED),
+            after, limit,
         )  # fmt: skip
         return [dict(row) | {"content": json.loads(row["content"])} for row in rows]

@@ -32,6 +32,7 @@ from sqlalchemy import (
     literal,
     select,
     text,
+    tuple_,
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, insert
@@ -287,9 +288,22 @@ def _log(item: Item[T], fault: Fault, attempts: int, where: str) -> None:
 
 
 async def list_set_aside(connection: AsyncConnection, table: Table) -> list[dict[str, Any]]:
-    """Open items, the oldest first, at most MOST_LISTED."""
+    """Open items, the oldest first, at most MOST_LISTED; `count_set_aside` knows how many there are."""
     query = select(table).where(_is_aside(table)).order_by(table.c.first_at, table.c.step, table.c.item)
     return [dict(row) for row in (await connection.execute(query.limit(MOST_LISTED))).mappings()]
+
+
+async def page_set_aside(connection: AsyncConnection, table: Table, after: str, limit: int) -> list[dict[str, Any]]:
+    """Open items by step and name, behind a cursor of `cursor_of_item`."""
+    step, _, item = after.partition("/")
+    query = select(table).where(_is_aside(table), tuple_(table.c.step, table.c.item) > (step, item))
+    rows = await connection.execute(query.order_by(table.c.step, table.c.item).limit(limit))
+    return [dict(row) for row in rows.mappings()]
+
+
+def cursor_of_item(item: Mapping[str, Any]) -> str:
+    """The cursor of a list of items behind this one."""
+    return f"{item['step']}/{item['item']}"
 
 
 async def count_set_aside(connection: AsyncConnection, table: Table) -> dict[str, int]:

@@ -8,10 +8,10 @@ anything else          500  its text goes to the log only
 """
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from fastapi import FastAPI, Request, Response
@@ -46,10 +46,16 @@ def make_problem(error: HTTPException, faults: Sequence[dict[str, str]] | None =
 
 
 def list_faults(error: RequestValidationError) -> list[dict[str, str]]:
-    """List the faults of a request, without its values."""
-    return [
-        {"where": ".".join(map(str, fault["loc"])), "what": str(fault["msg"])} for fault in error.errors()[:MOST_FAULTS]
-    ]
+    """List the faults of a request, without its values; then how many more there are than MOST_FAULTS."""
+    faults = error.errors()
+    named = [{"where": ".".join(map(str, fault["loc"])), "what": _say_fault(fault)} for fault in faults[:MOST_FAULTS]]
+    more = len(faults) - MOST_FAULTS
+    return named + ([{"where": "", "what": f"{more} more faults"}] if more > 0 else [])
+
+
+def _say_fault(fault: Mapping[str, Any]) -> str:
+    """A fault in words; a form is said by the parameter's description, not by a pattern."""
+    return "does not have the required form" if fault["type"] == "string_pattern_mismatch" else str(fault["msg"])
 
 
 @dataclass(frozen=True, slots=True)

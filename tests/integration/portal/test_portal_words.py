@@ -78,6 +78,7 @@ def test_days_that_nothing_is_known_of_keep_their_place() -> None:
     sheet = Sheet(
         where=Where(), figures=period, before=period, days=days, provinces=(), enterprises=(), industries=(),
         reasons=(), delays=Delays(), hours=None, participation=Participation(), amendments=(),
+        amendment_count=0,
     )  # fmt: skip
     drawn = str(draw_days(sheet, translator("en"), lambda day: f"/days/{day}"))
     assert "/days/2026-10-01" not in drawn
