@@ -156,6 +156,7 @@ GBK = "save it as CSV UTF-8 (this looks like GBK)"
         (gzip.compress(JANUARY.encode())[:-9], ":0: cannot be read: Compressed file ended"),
         (gzip.compress(gzip.compress(b"x")), ":0: this is packed twice by gzip"),
         (b"", ":0: the file is empty"),
+        (JANUARY.replace("\n", "\r").encode(), ":1: not CSV: line ends that are carriage returns alone"),
         (JANUARY.replace(",", ";").encode(), ":1: no column t, v, z; the columns are t;v;z"),
         (JANUARY.encode() + b"2026-10-03 08:00:00,1\n", ":4: 2 fields where the header has 3"),
         (JANUARY.encode() + b'"2026-10-03 08:00:00,1,7\n', ":4: not CSV"),

@@ -135,7 +135,8 @@ def _records(path: Path, required: Collection[str], known: set[str] | None, deli
             elif fields:
                 yield _record(file, reader.line_num, header, fields)
     except csv.Error as error:
-        raise RefusedLine(file, reader.line_num, f"not CSV: {error}") from error
+        words = "line ends that are carriage returns alone" if "new-line" in str(error) else str(error)
+        raise RefusedLine(file, reader.line_num, f"not CSV: {words}; save it as CSV UTF-8") from error
     if not header:
         raise RefusedLine(file, 0, "the file is empty")
 
