@@ -88,6 +88,7 @@ parked = _table(
     bytes=Integer,
     record_offset=BigInteger,
     record_time_ms=BigInteger,
+    arrived_ms=BigInteger,
     sequence=BigInteger,
     received=LargeBinary,
     sealed=LargeBinary,
@@ -136,6 +137,8 @@ declaration = _table(
 
 kept_key = _table("kept_key", day=Date, key=LargeBinary, made_at=INSTANT, destroyed_at=INSTANT)
 
+resending = _table("resending", batch=BigInteger, leaf_index=Integer, decided_at=INSTANT)
+
 resent = _table(
     "resent", batch=BigInteger, record_offset=BigInteger, leaf_index=Integer, partition=Integer, resent_at=INSTANT
 )
@@ -178,6 +181,10 @@ number_range = _table(
     found_on=Date,
     excluded=LargeBinary,
 )
+
+parked_reported = _table("parked_reported", batch=BigInteger, leaf_index=Integer, found_on=Date)
+
+parked_settled = _table("parked_settled", batch=BigInteger, leaf_index=Integer, settled_on=Date)
 
 judged_day = _table("judged_day", day=Date, is_presumed=Boolean, judged_on=Date)
 

@@ -70,6 +70,7 @@ class ReceivedDay(Struct, frozen=True):
     """Events that charging received from an enterprise for a counted day."""
 
     received: dict[str, int]
+    parked: dict[str, int]
     series: dict[str, str]
     manifests: list[tuple[str, str]]
 

@@ -1,6 +1,7 @@
 """Defines the findings of the discrepancy register (差异登记): a closed list of kinds, and their form on the wire.
 
-A finding names something that does not agree; it does not say who is at fault. JSON, msgspec. Every field is bounded
+A finding names something that does not agree. Where the facts say who is at fault, the entry `fault` of its evidence
+does (shared/contracts/parking.py); without it nobody is. JSON, msgspec. Every field is bounded
 (shared/contracts/bounds.py), so the register can keep every finding that decodes.
 """
 
@@ -58,6 +59,8 @@ class FindingKind(StrEnum):
     MANIFEST_LATE = "manifest_late"
     """It came after the day's close."""
     MANIFEST_CHANGED = "manifest_changed"
+    PARKED_EVENTS = "parked_events"
+    """Events of a close that were parked and are not taken in yet; none any more where it counts nothing."""
     # Single orders of an enterprise (services/charging/close/order_findings.py)
     OTHER_CONTENT = "other_content"
     """An order once more with other content; the first one holds."""

@@ -1,6 +1,10 @@
-"""Lists the reasons to park an event (搁置). A parked event keeps its bytes and can be sent again after a mend."""
+"""Lists the reasons to park an event (搁置), and whose fault each is.
+
+A parked event keeps its bytes and can be sent again after a mend.
+"""
 
 from enum import StrEnum
+from typing import Final
 
 
 class ParkReason(StrEnum):
@@ -44,3 +48,31 @@ class ParkReason(StrEnum):
     # The scheme
     NO_TARIFF_LINE = "no_tariff_line"
     """An enrolled enterprise's order that no line covers: ours to mend; the audit fails while one is here."""
+
+
+class Fault(StrEnum):
+    """Who has to mend what a finding names. What is ours is never held against an enterprise."""
+
+    ENTERPRISE = "enterprise"
+    OURS = "ours"
+    """The operator of this installation: its lists, its tariffs, its clock, its outages."""
+    UNKNOWN = "unknown"
+    """The facts that are recorded do not say it."""
+
+
+_OURS: Final = frozenset({ParkReason.NO_TARIFF_LINE, ParkReason.UNKNOWN_ENTERPRISE})
+"""A tariff or an enrolment that our data lack."""
+_UNKNOWN: Final = frozenset(
+    {
+        ParkReason.IN_FUTURE,  # the sender's clock, or the broker's
+        ParkReason.UNKNOWN_VERSION,  # a sender's slip, or a version that is not read here yet
+        ParkReason.WRONG_AUTHOR,  # a wrong key, or one that is not registered yet
+    }
+)
+
+
+def fault_of_parked(reason: str) -> Fault:
+    """Whose fault it is that an event was parked; that of the enterprise where the event alone decides."""
+    if reason in _OURS:
+        return Fault.OURS
+    return Fault.UNKNOWN if reason in _UNKNOWN else Fault.ENTERPRISE

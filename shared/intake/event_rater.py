@@ -7,7 +7,7 @@ with the outcome that charging will book. Whether an event is a repeat or a conf
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from shared.contracts.events import (
     SOURCE_PREFIX,
@@ -53,6 +53,13 @@ _KINDS: Final[Mapping[type, RowKind]] = {
 }
 
 
+class _Times(NamedTuple):
+    """Of a record, in ms since the epoch: when it came, and when its event arrived first."""
+
+    recorded_ms: int
+    arrived_ms: int
+
+
 class EventRater:
     """Rates events of these registered enterprises against one scheme."""
 
@@ -69,10 +76,18 @@ class EventRater:
         self._enterprises = frozenset(enterprises)
         self._timelines: dict[tuple[str, str, str], tuple[list[int], list[Rating]]] = {}
 
-    def rate(self, topic: str, recorded_ms: int, value: bytes | None, headers: Headers = ()) -> RatedEvent:
+    def rate(
+        self,
+        topic: str,
+        recorded_ms: int,
+        value: bytes | None,
+        headers: Headers = (),
+        arrived_ms: int | None = None,
+    ) -> RatedEvent:
         """Rate the event in a record of an orders topic; `recorded_ms` is the record's time, the event's "now".
 
-        The headers of the record only help to name a form that is not read.
+        The headers of the record only help to name a form that is not read. `arrived_ms` is when an event that the
+        operator sent again came first: by that time its age is measured, for the enterprise sent it then.
 
         Never raises for bad input: an event that fails a check is a `ParkedEvent`, by the first check that it fails.
         """
@@ -80,21 +95,22 @@ class EventRater:
         event = decode(value, self._limits.max_event_bytes)
         if isinstance(event, Parked):
             return _park(name_mode(event, value, headers), uscc, None)
-        rated = self._rate_decoded(topic, uscc, recorded_ms, event, value or b"")
+        times = _Times(recorded_ms, recorded_ms if arrived_ms is None else arrived_ms)
+        rated = self._rate_decoded(topic, uscc, times, event, value or b"")
         return _park(rated, uscc, _province_of(event.data)) if isinstance(rated, Parked) else rated
 
     def _rate_decoded(
-        self, topic: str, uscc: str, recorded_ms: int, event: Event, value: bytes
+        self, topic: str, uscc: str, times: _Times, event: Event, value: bytes
     ) -> RatedOrder | RecordedDeclaration | Parked:
         if event.source != SOURCE_PREFIX + uscc:
             return Parked(ParkReason.OTHER_ENTERPRISE, f"{event.source} on the topic of {uscc or topic}")
         if uscc not in self._enterprises:
             return Parked(ParkReason.UNKNOWN_ENTERPRISE, f"{uscc} is not registered")
-        if not is_possible_record_time(recorded_ms):
-            return Parked(ParkReason.IMPOSSIBLE_TIME, f"record time {recorded_ms} ms")
+        if not is_possible_record_time(times.recorded_ms):
+            return Parked(ParkReason.IMPOSSIBLE_TIME, f"record time {times.recorded_ms} ms")
         if isinstance(event, DayDeclared):
             return self._check_declaration(uscc, event, value)
-        return self._rate_order(uscc, recorded_ms * 1000, _KINDS[type(event)], event.data)
+        return self._rate_order(uscc, times, _KINDS[type(event)], event.data)
 
     def _check_declaration(self, uscc: str, event: DayDeclared, value: bytes) -> RecordedDeclaration | Parked:
         signed = find_signature(self._keys, uscc, event, value)
@@ -105,16 +121,16 @@ class EventRater:
         return fault or RecordedDeclaration(event.data, event.revision or 0, signed, total)
 
     def _rate_order(
-        self, uscc: str, now_us: int, kind: RowKind, data: Acceptance | Completion | Cancellation
+        self, uscc: str, times: _Times, kind: RowKind, data: Acceptance | Completion | Cancellation
     ) -> RatedOrder | Parked:
         series = data.series if isinstance(data, Acceptance) else None
         accepted_us = since_epoch_us(data.accepted_at)
         day = (data.accepted_at - SHANGHAI_EPOCH).days
         fault = (
             find_fault(data.agency_uscc, data.employer_insurance_no, series)
-            or self._acceptance_time_fault(data, day, accepted_us, now_us)
+            or self._acceptance_time_fault(data, day, accepted_us, times)
             or _region_fault(data)
-            or self._end_fault(data, now_us)
+            or self._end_fault(data, times.recorded_ms * 1000)
         )
         if fault is not None:
             return fault
@@ -129,11 +145,11 @@ class EventRater:
         total = _acceptance_total(day, uscc, province, data.industry, rating)
         return RatedOrder(kind, data, accepted_us, None, total, from_us, until_us)
 
-    def _acceptance_time_fault(self, data: Order, day: int, accepted_us: int, now_us: int) -> Parked | None:
+    def _acceptance_time_fault(self, data: Order, day: int, accepted_us: int, times: _Times) -> Parked | None:
         limits = self._limits
-        if accepted_us > now_us + limits.max_skew_us:
+        if accepted_us > times.recorded_ms * 1000 + limits.max_skew_us:
             return Parked(ParkReason.IN_FUTURE, f"accepted over {limits.max_skew_seconds} s after the record's time")
-        if accepted_us < now_us - limits.max_age_us:
+        if accepted_us < times.arrived_ms * 1000 - limits.max_age_us:
             return Parked(ParkReason.TOO_OLD, f"accepted over {limits.max_age_days} days before the record's time")
         if data.industry == "food_delivery" and day >= _FOOD_CLOSED_DAY:
             words = f"food_delivery was merged into instant_delivery on {FOOD_DELIVERY_CLOSED_ON}"

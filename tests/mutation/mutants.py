@@ -145,6 +145,20 @@ MUTANTS: Final = (
         ("tests/contract/test_receipts.py",),
     ),
     Mutant(
+        "place of an event that was sent again",
+        "services/charging/store/first_arrivals.py",
+        "return is_there and is_same and is_possible",
+        "return is_same and is_possible",
+        ("tests/cases/test_our_own_faults.py::test_an_enterprise_cannot_date_its_own_arrival_back",),
+    ),
+    Mutant(
+        "parked events that a close reports",
+        "services/charging/close/count_day.py",
+        "        await account_parked(connection, closing.day, reach)\n",
+        "",
+        ("tests/cases/test_parked_is_reported.py",),
+    ),
+    Mutant(
         "routes of a caller's key",
         "shared/runtime/access.py",
         'scopes=frozenset({"service"} if is_allowed else ())',

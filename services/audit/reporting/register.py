@@ -6,6 +6,7 @@ from typing import Final
 
 from services.audit.verdict import Check, Verdict
 from shared.adapters.postgres.pool import Connection, Record
+from shared.contracts.topics import ORDERS_PREFIX
 
 _UNEXAMINED: Final = """
     select c.day from reporting.day_closed c where c.received_at < now() - $1::interval
@@ -26,6 +27,13 @@ _CONFLICTS: Final = """
     where c.accepted_at is not null
         and exists (select from reached where c.batch <= last and c.batch >> 32 = last >> 32)
     group by 1"""
+# What the close that reported them left unsettled; later closes settle, and the register keeps the first count.
+_PARKED: Final = """
+    select substr(p.topic, length($2) + 1) as uscc, t.found_on as day, count(*) as orders
+    from charging.parked_reported t join charging.parked p using (batch, leaf_index)
+    where t.found_on = any($1) and not exists (select from charging.parked_settled s
+        where (s.batch, s.leaf_index, s.settled_on) = (t.batch, t.leaf_index, t.found_on))
+    group by 1, 2"""
 _UNCONFIRMED: Final = """
     select report_id, jsonb_array_length(unconfirmed::jsonb) as orders from reporting.receipt
     where jsonb_array_length(unconfirmed::jsonb) > 0"""
@@ -39,12 +47,14 @@ async def check_register(
     for row in await connection.fetch(_UNEXAMINED, patience):
         check.find(f"reporting.day_examined {row['day']}: not examined after {patience}")
     days = [row["day"] for row in await connection.fetch("select day from reporting.day_examined")]
-    resent, conflicts = [], []
+    resent, conflicts, parked = [], [], []
     for database in charging:
+        parked += await database.fetch(_PARKED, days, ORDERS_PREFIX)
         resent += await database.fetch(_RESENT, days)
         conflicts += await database.fetch(_CONFLICTS, max(days, default=None))
     unconfirmed = await connection.fetch(_UNCONFIRMED)
     await _compare(connection, check, "several_acceptance_times", "enterprise, evidence ->> 'close'", resent)
+    await _compare(connection, check, "parked_events", "enterprise, evidence ->> 'close'", parked)
     await _compare(connection, check, "other_content", "enterprise", conflicts)
     await _compare(connection, check, "unconfirmed_exclusion", "report_id", unconfirmed, counted="count(*)")
     stateless = """select id from reporting.discrepancy d where not exists (

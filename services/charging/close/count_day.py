@@ -18,6 +18,7 @@ from services.charging.numbers.assessment import assess, count_assessed
 from services.charging.numbers.gaps import judge_days
 from services.charging.numbers.outside_declaration import count_outside
 from services.charging.numbers.seen_ranges import Reach, account_numbers
+from services.charging.parking.parked_account import account_parked
 from services.charging.predicates import DAY, END, reached, same_order
 from services.charging.store.day_partitions import seal_partition
 from services.charging.store.derived_rows import lock_settling
@@ -131,6 +132,7 @@ async def _count(
     late = await find_late(connection, cut, previous, closing.day)
     reach = Reach(cut, previous, late)
     if await account_numbers(connection, closing.day, reach):
+        await account_parked(connection, closing.day, reach)
         await judge_days(connection, closing.day, reach, gap_days)
         await assess(connection, scheme, closing.day, reach, author)
     sums = await read_sums(connection, closing.day, cut, late)

@@ -27,6 +27,7 @@ from services.charging.close.finding_queries import (
 from services.charging.cut import Batches, find_late, read_counted_cut, read_previous_cut, scope_of_day
 from services.charging.numbers.number_findings import series_findings
 from services.charging.numbers.outside_findings import outside_findings
+from services.charging.parking.parked_findings import parked_findings
 from services.charging.rows.row_kinds import EXCLUSION_REASONS
 from services.charging.store.archived_days import refuse_archived
 from shared.adapters.postgres.pool import Connection, Pool
@@ -64,6 +65,7 @@ class DayFinder:
                 *await self._identity_like(connection, day, scope),
                 *await series_findings(connection, day),
                 *await outside_findings(connection, day, cut),
+                *await parked_findings(connection, day),
             ]
         return DayFindings(findings=findings, delays=delays)
 

@@ -12,6 +12,7 @@ from services.charging.metrics import Metrics
 from services.charging.rows.batch import Batch, Record
 from services.charging.store.batch_writer import try_batch, write_batch
 from services.charging.store.day_partitions import DayPartitions
+from services.charging.store.first_arrivals import find_first_arrivals
 from services.charging.store.manifests import Run, read_last_number
 from services.charging.store.positions import Move
 from services.charging.store.refused_events import find_refused
@@ -89,7 +90,8 @@ class BatchCharger:
 
     async def _read(self, records: Sequence[Record], refused: Mapping[int, str]) -> Batch:
         """Read a batch, with other work of the process between its steps."""
-        reader = self._reader.open(records, self._run.next_batch(), refused)
+        arrivals = await find_first_arrivals(self._pool, records)
+        reader = self._reader.open(records, self._run.next_batch(), refused, arrivals)
         for _ in reader.steps():
             await asyncio.sleep(0)
         return reader.batch

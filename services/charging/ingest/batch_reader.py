@@ -74,20 +74,27 @@ class EventReader:
         """Events that were rated alone since the start."""
 
     def open(
-        self, records: Iterable[Record], batch_number: int, refused: Mapping[int, str] = MappingProxyType({})
+        self,
+        records: Iterable[Record],
+        batch_number: int,
+        refused: Mapping[int, str] = MappingProxyType({}),
+        arrivals: Mapping[int, int] = MappingProxyType({}),
     ) -> "BatchReader":
         """A reader of one batch; `records` are in (topic, partition, offset) order, `batch_number` is in each row.
 
         `refused`: indexes of records that the database refuses, with the refusal in words; they are parked unread.
+        `arrivals`: first arrivals, in ms since the epoch, of records that the operator sent again, by their index.
         """
-        batch = Batch(records=list(records))
+        batch = Batch(records=list(records), arrivals=arrivals)
         batch.events = len(batch.records)
         batch.leaves, batch.totals = [b""] * batch.events, [_UNKNOWN_TOTAL] * batch.events
         return BatchReader(self, batch, batch_number, refused)
 
-    def read(self, records: Iterable[Record], batch_number: int) -> Batch:
+    def read(
+        self, records: Iterable[Record], batch_number: int, arrivals: Mapping[int, int] = MappingProxyType({})
+    ) -> Batch:
         """Read a batch without a pause."""
-        reader = self.open(records, batch_number)
+        reader = self.open(records, batch_number, arrivals=arrivals)
         for _ in reader.steps():
             continue
         return reader.batch
@@ -137,8 +144,9 @@ class BatchReader:
     def _take_known(self, indexes: Sequence[int], columns: OrderArrays) -> list[int]:
         """Fast path: add well-formed events with a cached template; returns the indexes of the others, ascending."""
         records, decoder = self.batch.records, self._reader.decoder
-        decoded = decoder.decode([records[index].value for index in indexes])
-        decoded_at = [indexes[index] for index in decoded.indexes]
+        new = self._without_resent(indexes)
+        decoded = decoder.decode([records[index].value for index in new])
+        decoded_at = [new[index] for index in decoded.indexes]
         left = set(indexes).difference(decoded_at) if len(decoded_at) < len(indexes) else set()
         tokens = [token for (token,) in _TOKEN.iter_unpack(decoded.tokens)]
         types = list(map(type, decoded.events))
@@ -154,11 +162,17 @@ class BatchReader:
             columns.add(known)
         return sorted(left)
 
+    def _without_resent(self, indexes: Sequence[int]) -> Sequence[int]:
+        """Leave out what was sent again: it has a first arrival, too, and the fast path knows one time of an event."""
+        arrivals = self.batch.arrivals
+        return [index for index in indexes if index not in arrivals] if arrivals else indexes
+
     def _read_alone(self, index: int, columns: OrderArrays) -> None:
         """Slow path: rate one event with every check."""
         record = self.batch.records[index]
         self._reader.slow_path_events += 1
-        match self._reader.rater.rate(record.topic, record.timestamp, record.value, record.headers):
+        arrived_ms = self.batch.arrivals.get(index)
+        match self._reader.rater.rate(record.topic, record.timestamp, record.value, record.headers, arrived_ms):
             case RatedOrder() as order:
                 self._add_order(index, record, order, columns)
             case RecordedDeclaration() as declaration:
@@ -169,7 +183,7 @@ class BatchReader:
     def _add_order(self, index: int, record: Record, order: RatedOrder, columns: OrderArrays) -> None:
         data, sequence, recorded_us = order.data, None, NO_INT64
         if isinstance(data, Acceptance):
-            sequence, recorded_us = data.sequence, record.timestamp * 1000
+            sequence, recorded_us = data.sequence, self.batch.arrivals.get(index, record.timestamp) * 1000
             self._reader.templates.keep_series(data.series)
         if data.acceptance_region not in self._reader.regions:
             self.batch.unlisted_regions.append(int(data.acceptance_region))
@@ -194,7 +208,7 @@ class BatchReader:
         received, body = sha256(record.value or b"").digest(), msgspec.json.encode(data)
         row = DeclarationRow(
             index, enterprise, data.declaration_id, data.day, declaration.revision,
-            instant_of(record.timestamp * 1_000), body, received, declaration.signed,
+            instant_of(self.batch.arrivals.get(index, record.timestamp) * 1_000), body, received, declaration.signed,
         )  # fmt: skip
         uscc, body_hash = declaration.total.enterprise.encode(), sha256(body).digest()
         leaf = declaration_leaf(uscc, data.declaration_id, data.day.toordinal(), received, body_hash)
@@ -203,7 +217,8 @@ class BatchReader:
         self.batch.totals[index] = declaration.total
 
     def _park(self, index: int, record: Record, parked: ParkedEvent) -> None:
-        self.batch.parked.append(KeptRecord(index, record, parked.reason, parked.detail))
+        arrived_ms = self.batch.arrivals.get(index)
+        self.batch.parked.append(KeptRecord(index, record, parked.reason, parked.detail, arrived_ms=arrived_ms))
         self.batch.leaves[index] = kept_record_leaf(RowKind.PARKED, record, parked.reason)
         self.batch.totals[index] = parked.total
 

@@ -185,9 +185,14 @@ async def _sent_again(connection: Connection, day: date) -> dict[Key, Ranges]:
     return by_series(SeriesSpan(row.enterprise, row.series, row.sequence, row.sequence) for row in numbers)
 
 
+async def read_new_batches(connection: Connection, reach: Reach) -> list[int]:
+    """Batches of events that no earlier close reached."""
+    return await NEW_BATCHES.fetch(connection, cut=reach.cut.lasts, previous=reach.previous.lasts)
+
+
 async def _kept(connection: Connection, table: str, reach: Reach) -> dict[Key, Ranges]:
     """Numbers in parked events or conflicts, of batches that no earlier close reached."""
-    batches = await NEW_BATCHES.fetch(connection, cut=reach.cut.lasts, previous=reach.previous.lasts)
+    batches = await read_new_batches(connection, reach)
     ids = {row.uscc: row.id for row in await ENTERPRISES.fetch(connection)}
     numbers: list[SeriesSpan] = []
     async for block in KEPT[table].blocks(connection, KEPT_ROWS, batches=batches):

@@ -4,25 +4,26 @@ from collections import Counter
 from datetime import date
 from typing import Final
 
-import msgspec
 from msgspec import Struct
 from sqlalchemy import Text, bindparam, select
 
-from services.charging.cut import Batches, read_counted_cut, read_previous_cut
+from services.charging.cut import read_counted_cut, read_previous_cut
 from services.charging.numbers.day_declarations import read_declared
-from services.charging.predicates import DAY, new_in_cut
-from services.charging.tables import enterprise, manifest, number_range
+from services.charging.parking.received_events import parked_by_reason, read_received
+from services.charging.predicates import DAY
+from services.charging.tables import enterprise, number_range
 from shared.adapters.postgres.pool import Connection, Pool
-from shared.adapters.postgres.queries.statements import query, values
-from shared.contracts.manifests import Outcome, PremiumsCharged
+from shared.adapters.postgres.queries.statements import query
+from shared.contracts.manifests import Outcome
 from shared.domain.books.number_ranges import Range, united
 from shared.domain.evidence.acknowledgement import write_ranges
 
 
 class Acknowledged(Struct, frozen=True):
-    """Events by outcome since the close before, numbers of the day by series, declarations with their hashes."""
+    """Events by outcome since the close before, and parked ones by reason; numbers by series; declarations, hashed."""
 
     received: dict[str, int]
+    parked: dict[str, int]
     series: dict[str, str]
     manifests: list[tuple[str, str]]
 
@@ -33,7 +34,6 @@ class _SeenRange(Struct, frozen=True):
     last: int
 
 
-_MANIFESTS: Final = values(select(manifest.c.payload).where(manifest.c.events > 0, new_in_cut(manifest)), bytes)
 _SEEN: Final = query(
     select(number_range.c.series, number_range.c.first, number_range.c.last)
     .join_from(number_range, enterprise, enterprise.c.id == number_range.c.enterprise)
@@ -58,21 +58,16 @@ async def read_acknowledged(pool: Pool, uscc: str, day: date) -> Acknowledged | 
             return None
         previous = await read_previous_cut(connection, day)
         declared = await read_declared(connection, cut, previous, [day], uscc)
-        events = await _count_events(connection, uscc, cut, previous)
+        endings = await read_received(connection, cut, previous, uscc)
+        events: Counter[Outcome] = Counter()
+        for ending, count in endings.items():
+            events[ending.outcome] += count
         return Acknowledged(
             received={outcome.value: events[outcome] for outcome in Outcome if events[outcome]},
+            parked=parked_by_reason(endings),
             series={name: write_ranges(ranges) for name, ranges in await _read_seen(connection, uscc, day)},
             manifests=[(declaration.reported.declaration_id, declaration.received.hex()) for declaration in declared],
         )
-
-
-async def _count_events(connection: Connection, uscc: str, cut: Batches, previous: Batches) -> Counter[Outcome]:
-    events: Counter[Outcome] = Counter()
-    for payload in await _MANIFESTS.fetch(connection, cut=cut.lasts, previous=previous.lasts):
-        for total in msgspec.json.decode(payload, type=PremiumsCharged).totals:
-            if total.enterprise == uscc:
-                events[total.outcome] += total.orders
-    return events
 
 
 async def _read_seen(connection: Connection, uscc: str, day: date) -> list[tuple[str, list[Range]]]:

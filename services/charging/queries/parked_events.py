@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from services.charging.rows.kept_records import PARKED, RESENT_HEADER, SealedRecord, open_record
-from services.charging.tables import INSTANT, kept_key, manifest, parked, resent
+from services.charging.tables import INSTANT, kept_key, manifest, parked, resending, resent
 from shared.adapters.kafka.faststream_broker import TOO_LARGE
 from shared.adapters.postgres.pool import Pool
 from shared.adapters.postgres.queries.statements import insert_into, query, values
@@ -105,6 +105,7 @@ _TO_SEND: Final = query(
     ),
     _ParkedRow,
 )
+_NOTE_RESENDING: Final = insert_into(resending, "batch", "leaf_index")
 _NOTE_RESENT: Final = insert_into(resent, "batch", "leaf_index", "partition", "record_offset")
 _NOW: Final = values(select(func.clock_timestamp(type_=INSTANT)), datetime)
 
@@ -172,7 +173,7 @@ class ParkedEvents:
         return _describe(row, None)
 
     async def send_again(self, reason: ParkReason, enterprise: str | None) -> Resent:
-        """Send what is parked now for a reason to its own topic, with its own record time; returns how many.
+        """Send what is parked now for a reason to its own topic; returns how many. Their first arrival is kept.
 
         What comes back and is parked again waits for the next mend, to avoid an endless loop. Noted after the broker
         has it: a crash in between sends it twice, and the second one is a repeat.
@@ -201,14 +202,10 @@ class ParkedEvents:
             return
         headers = {name: (value or b"").decode("latin-1") for name, value in record.headers}
         headers[RESENT_HEADER] = f"{row.batch}.{row.leaf_index}"
+        await _NOTE_RESENDING.execute(self._pool, batch=row.batch, leaf_index=row.leaf_index)
         try:
             position = await self._broker.publish(
-                record.value or b"",
-                row.topic,
-                key=record.key,
-                headers=headers,
-                timestamp_ms=row.record_time_ms,
-                no_confirm=False,
+                record.value or b"", row.topic, key=record.key, headers=headers, no_confirm=False
             )
         except TOO_LARGE as error:
             log.warning("a parked event cannot be sent again", error=repr(error))

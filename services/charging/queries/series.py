@@ -1,6 +1,6 @@
 """The numbers of an enterprise's series as ranges: what became of each (GET /v1/enterprises/{uscc}/series)."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
@@ -8,12 +8,22 @@ from typing import Final
 from msgspec import Struct
 from sqlalchemy import BigInteger, Date, SmallInteger, Text, bindparam, func, or_, select, union_all
 
-from services.charging.cut import Batches
+from services.charging.cut import Batches, read_counted_cut, read_previous_cut
 from services.charging.numbers.day_declarations import Declared, holding, read_declared
+from services.charging.parking.received_events import Ending, parked_by_reason, read_received
 from services.charging.tables import accounted_day, enterprise, number_gap, number_range
 from shared.adapters.postgres.pool import Connection, Pool
 from shared.adapters.postgres.queries.statements import query, values
-from shared.domain.books.number_ranges import Range, Ranges, clipped, count_of, described, ranges_of_bitmap, united
+from shared.domain.books.number_ranges import (
+    Range,
+    Ranges,
+    clipped,
+    count_of,
+    described,
+    ranges_of_bitmap,
+    united,
+    without,
+)
 
 STATES: Final = ("seen", "excluded", "repeated", "conflict", "parked", "scattered", "declared_unused")
 MISSING: Final = "missing"
@@ -108,10 +118,15 @@ class SeriesNumbers(Struct, frozen=True):
 
 
 class EnterpriseSeries(Struct, frozen=True):
-    """What closes found of an enterprise's numbers, up to the last day whose numbers are accounted for."""
+    """What closes found of an enterprise's numbers, up to the last day whose numbers are accounted for.
+
+    Of a day, `events` are those that its close was the first to reach, and `parked` those of them that were parked.
+    """
 
     enterprise: str
     accounted_through: date | None
+    events: int
+    parked: dict[str, int]
     declarations: list[DeclarationName]
     series: list[SeriesNumbers]
 
@@ -140,15 +155,25 @@ class SeriesQueries:
             held = list(holding(declared).values())
             spans = await _read_spans(connection, enterprise_id, request, _declared_ranges(held, request.day))
             by_series = _declared_ranges(held, None)
+            endings = await _read_endings(connection, request)
             return EnterpriseSeries(
                 enterprise=request.uscc,
                 accounted_through=(await _ACCOUNTED.fetch_one(connection)).day,
+                events=endings.total(),
+                parked=parked_by_reason(endings),
                 declarations=[_name(one) for one in declared if request.day in (None, one.day)],
                 series=[
                     await _read_series(connection, enterprise_id, request, name, span, by_series[name])
                     for name, span in spans.items()
                 ],
             )
+
+
+async def _read_endings(connection: Connection, request: SeriesRequest) -> Counter[Ending]:
+    cut = None if request.day is None else await read_counted_cut(connection, request.day)
+    if cut is None or request.day is None:
+        return Counter()
+    return await read_received(connection, cut, await read_previous_cut(connection, request.day), request.uscc)
 
 
 async def _read_spans(
@@ -190,6 +215,8 @@ async def _read_series(
         states["excluded"] += ranges_of_bitmap(row.first, row.excluded)
     states["declared_unused"] += declared.unused
     inside: dict[str, Ranges] = {state: clipped(united(ranges), first, last) for state, ranges in states.items()}
+    # Parked is neither seen nor missing; a number that came since is seen.
+    inside["parked"] = without(inside["parked"], inside["seen"])
     ranges = described((first, last), inside, MISSING) if first <= last else []
     counts = {state: count_of(of_state) for state, of_state in inside.items()}
     counts[MISSING] = count_of((begin, end) for begin, end, names in ranges if names == [MISSING])

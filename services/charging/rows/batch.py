@@ -1,6 +1,6 @@
 """Holds what one batch will write. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from hashlib import sha256
@@ -38,6 +38,8 @@ class KeptRecord:
     reason: str
     detail: str
     key: tuple[object, ...] = ()
+    arrived_ms: int | None = None
+    """When a parked event that was sent again arrived first; None for one that came now."""
 
 
 @dataclass(slots=True)
@@ -77,6 +79,8 @@ class Batch:
     days: set[int] = field(default_factory=set)
     unlisted_regions: list[int] = field(default_factory=list)
     """Region of each order whose code is in no list; it is charged by its province."""
+    arrivals: Mapping[int, int] = field(default_factory=dict)
+    """First arrivals, in ms since the epoch, of records that the operator sent again, by their leaf index."""
     possible_duplicates: set[int] = field(default_factory=set)
     """Leaf indexes of rows that are queried before they are written: they may well be in the table already."""
 

@@ -89,8 +89,9 @@ def parked_row(key: DayKey, batch: int, kept: KeptRecord) -> tuple[Any, ...]:
     record, place = kept.record, (batch, kept.leaf_index)
     whole = SealedRecord(record.value, record.key, [(name, value) for name, value in record.headers])
     return (
-        *place, record.topic, record.partition, record.offset, record.timestamp, known_headers(record.headers),
-        kept.reason, redact_detail(kept.detail), *seal_record(key, PARKED, place, record.topic, whole),
+        *place, record.topic, record.partition, record.offset, record.timestamp,
+        record.timestamp if kept.arrived_ms is None else kept.arrived_ms, known_headers(record.headers), kept.reason,
+        redact_detail(kept.detail), *seal_record(key, PARKED, place, record.topic, whole),
     )  # fmt: skip
 
 

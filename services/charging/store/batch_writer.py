@@ -181,7 +181,7 @@ async def _write_kept(
         await connection.copy_records_to_table(
             "parked",
             schema_name="charging",
-            columns=(*place, "headers", "reason", "detail", *KEPT_COLUMNS),
+            columns=(*place, "arrived_ms", "headers", "reason", "detail", *KEPT_COLUMNS),
             records=[parked_row(key, batch, record) for record in parked],
         )
 

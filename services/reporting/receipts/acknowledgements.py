@@ -22,5 +22,6 @@ async def acknowledge(sources: Sources, uscc: str, day: date) -> Acknowledgement
         received=tuple(received.received.items()),
         series=tuple((name, read_ranges(ranges)) for name, ranges in received.series.items()),
         manifests=tuple((name, digest) for name, digest in received.manifests),
+        parked=tuple(received.parked.items()),
         checkpoint=None if note is None else Checkpoint.parse(Note.parse(note.encode()).text),
     )

@@ -72,8 +72,12 @@ def _facts(finding: Mapping[str, FindingValue]) -> dict[str, EvidenceValue]:
 
 def _said(t: Translator, name: str, value: EvidenceValue) -> str:
     """A fact's value as text."""
+    if isinstance(value, list) and name == "reasons":
+        return t("finding.and").join(_reason(t, line) for line in value)
     if isinstance(value, list):
         return t("finding.and").join(map(str, value))
+    if name == "fault":
+        return t.word("fault", str(value))
     if name == "industry":
         return t.industry(str(value))
     if name in _SHARES:
@@ -81,6 +85,12 @@ def _said(t: Translator, name: str, value: EvidenceValue) -> str:
     if name in _TIMES:
         return shanghai_time(str(value))
     return grouped(value) if isinstance(value, int) else str(value)
+
+
+def _reason(t: Translator, line: str) -> str:
+    """A reason to park an event and how often, out of "bad_value: 2"."""
+    reason, _, count = line.partition(": ")
+    return f"{t.word('park', reason)} {count}"
 
 
 def _delays(lines: EvidenceValue | None) -> list[int]:

@@ -1,12 +1,13 @@
 """The acknowledgement (接收确认) of what came from an enterprise for a day: text that a signed note carries. Pure.
 
 The enterprise keeps the note; what we said we had received cannot be said otherwise later. Lines, each once but for
-`series` and `manifest`, in this order:
+`received`, `parked`, `series` and `manifest`, in this order:
 
     danbao acknowledgement v1
     enterprise <USCC>
     day <YYYY-MM-DD>
     received <outcome> <events>         for each outcome that occurred between the close before and this one
+    parked <reason> <events>            of those that are parked, by reason (搁置)
     series <name> <ranges>              numbers of the day's acceptances, such as 1-99,101
     manifest <declaration id> <SHA-256> the enterprise's own manifests of the day, in the order of their receipt
     checkpoint <origin> <size> <root>   of the log at the day's close; root in hexadecimal; missing where no log is kept
@@ -31,6 +32,7 @@ _LINES: Final = {
     "enterprise": re.compile(f"enterprise ({USCC_FORM})"),
     "day": re.compile(r"day ([0-9]{4}-[0-9]{2}-[0-9]{2})"),
     "received": re.compile(r"received ([a-z]+) ([1-9][0-9]{0,14})"),
+    "parked": re.compile(r"parked ([a-z_]{1,64}) ([1-9][0-9]{0,14})"),
     "series": re.compile(rf"series ([A-Za-z0-9_-]{{1,16}}) ({_RANGE}(?:,{_RANGE})*)"),
     "manifest": re.compile(r"manifest ([A-Za-z0-9_.:-]{1,64}) ([0-9a-f]{64})"),
     "checkpoint": re.compile(r"checkpoint (\S+) (0|[1-9][0-9]{0,18}) ([0-9a-f]{64})"),
@@ -47,12 +49,14 @@ class Acknowledgement:
     series: tuple[tuple[str, Ranges], ...]
     manifests: tuple[tuple[str, str], ...]
     checkpoint: Checkpoint | None = None
+    parked: tuple[tuple[str, int], ...] = ()
 
     @property
     def text(self) -> str:
         """The note's text, with its final newline."""
         lines = [HEADER, f"enterprise {self.enterprise}", f"day {self.day}"]
         lines += [f"received {outcome} {events}" for outcome, events in self.received]
+        lines += [f"parked {reason} {events}" for reason, events in self.parked]
         lines += [f"series {name} {write_ranges(ranges)}" for name, ranges in self.series]
         lines += [f"manifest {name} {digest}" for name, digest in self.manifests]
         if self.checkpoint is not None:
@@ -77,6 +81,7 @@ class Acknowledgement:
                 series=tuple((name, read_ranges(ranges)) for name, ranges in fields["series"]),
                 manifests=tuple((name, digest) for name, digest in fields["manifest"]),
                 checkpoint=checkpoints[0] if checkpoints else None,
+                parked=tuple((reason, int(events)) for reason, events in fields["parked"]),
             )
         except ValueError as error:
             raise Refused(f"not an acknowledgement: {error}") from error

@@ -19,6 +19,7 @@ from services.charging.ingest.batch_reader import EventReader
 from services.charging.rows.kept_records import SealedRecord, open_record
 from services.charging.store.batch_writer import write_batch
 from services.charging.store.day_partitions import DayPartitions
+from services.charging.store.first_arrivals import find_first_arrivals
 from services.charging.store.manifests import Run, start_run
 from services.charging.store.positions import Move
 from shared.adapters.crypto.signing import AuthorSigner
@@ -244,7 +245,8 @@ class Worker:
         self, records: Sequence[Record], *, use_copy: bool = True, connection: Connection | None = None
     ) -> PremiumsCharged:
         """One batch of these records."""
-        batch = self.reader.read(records, self.run.next_batch())
+        arrivals = await find_first_arrivals(self.house.pool, records)
+        batch = self.reader.read(records, self.run.next_batch(), arrivals)
         await self.partitions.ensure(batch.days)
         moves = moves_of(records)
         if connection is not None:

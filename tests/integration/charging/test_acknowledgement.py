@@ -89,4 +89,5 @@ async def test_an_enterprise_gets_a_note_of_what_was_received_for_a_closed_day(h
         series=(("main", [(1, 3), (5, 5), (7, 7)]),),
         manifests=((f"d{DAY}", digest),),
         checkpoint=CHECKPOINT,
+        parked=(("not_json", 1),),
     )

@@ -283,6 +283,7 @@ create table charging.parked (
     partition integer not null,
     record_offset bigint not null,
     record_time_ms bigint not null,
+    arrived_ms bigint not null,
     headers jsonb not null,
     reason text collate "C" not null,
     detail text not null,
@@ -305,6 +306,8 @@ comment on column charging.parked.topic is 'Name of the topic.';
 comment on column charging.parked.partition is 'Number of the partition.';
 comment on column charging.parked.record_offset is 'Offset of the record.';
 comment on column charging.parked.record_time_ms is 'Timestamp of the record, in ms since the epoch.';
+comment on column charging.parked.arrived_ms is
+    'When its bytes first arrived, in ms since the epoch: of an event that we sent again, the record time of the first.';
 comment on column charging.parked.headers is 'Headers that stay readable.';
 comment on column charging.parked.reason is 'Why it was parked (shared/contracts/parking.py).';
 comment on column charging.parked.detail is 'The reason in words.';
@@ -315,6 +318,19 @@ comment on column charging.parked.sealed is 'Value, key and headers, encrypted u
 comment on column charging.parked.sealed_on is 'The day whose key seals it.';
 comment on column charging.parked.series is 'Series of order numbers; null where the event has none.';
 comment on column charging.parked.sequence is 'Number in the series; null where the event has none.';
+
+create table charging.resending (
+    batch bigint not null,
+    leaf_index integer not null,
+    decided_at timestamptz not null default clock_timestamp(),
+    primary key (batch, leaf_index, decided_at),
+    foreign key (batch, leaf_index) references charging.parked
+);
+comment on table charging.resending is
+    'Parked events that are sent again; written before the broker has them, so that their reader recognises them.';
+comment on column charging.resending.batch is 'The parked event''s batch.';
+comment on column charging.resending.leaf_index is 'The parked event''s leaf.';
+comment on column charging.resending.decided_at is 'When it was about to be sent.';
 
 create table charging.resent (
     batch bigint not null,
@@ -496,6 +512,33 @@ comment on column charging.number_range.insured_on is 'Insured day of numbers th
 comment on column charging.number_range.found_on is 'The close that found them.';
 comment on column charging.number_range.excluded is
     'Bits of numbers without a premium: number first + n is bit n (get_bit).';
+
+create table charging.parked_reported (
+    batch bigint not null,
+    leaf_index integer not null,
+    found_on date not null references charging.accounted_day,
+    primary key (batch, leaf_index),
+    foreign key (batch, leaf_index) references charging.parked
+);
+create index parked_reported_by_close on charging.parked_reported (found_on);
+comment on table charging.parked_reported is 'Parked events by the close that reports them.';
+comment on column charging.parked_reported.batch is 'The parked event''s batch.';
+comment on column charging.parked_reported.leaf_index is 'The parked event''s leaf.';
+comment on column charging.parked_reported.found_on is 'The day whose close was the first to reach it.';
+
+create table charging.parked_settled (
+    batch bigint not null,
+    leaf_index integer not null,
+    settled_on date not null references charging.accounted_day,
+    primary key (batch, leaf_index),
+    foreign key (batch, leaf_index) references charging.parked_reported
+);
+create index parked_settled_by_close on charging.parked_settled (settled_on);
+comment on table charging.parked_settled is
+    'Parked events that need nothing more: their number came in a row, or they were sent again and read.';
+comment on column charging.parked_settled.batch is 'The parked event''s batch.';
+comment on column charging.parked_settled.leaf_index is 'The parked event''s leaf.';
+comment on column charging.parked_settled.settled_on is 'The day whose close saw it.';
 
 create table charging.judged_day (
     day date not null references charging.accounted_day,

@@ -332,7 +332,7 @@ create table reporting.discrepancy (
     identity_sha256 text not null unique,
     kind text not null check (kind in (
         'sequence_gap', 'presumed_orders', 'number_used_twice', 'declared_differently', 'outside_declaration',
-        'manifest_missing', 'manifest_late', 'manifest_changed', 'other_content', 'several_acceptance_times',
+        'parked_events', 'manifest_missing', 'manifest_late', 'manifest_changed', 'other_content', 'several_acceptance_times',
         'completion_without_acceptance', 'cancellation_without_acceptance', 'late_acceptances',
         'identity_like_order_ids', 'not_enrolled', 'excluded_share', 'implausible_count',
         'injury_without_order', 'order_after_injury', 'independent_total', 'refused', 'undeliverable',
@@ -350,7 +350,8 @@ create table reporting.discrepancy (
     count bigint,
     detail text not null,
     evidence jsonb not null default '{}',
-    found_at timestamptz not null default clock_timestamp()
+    found_at timestamptz not null default clock_timestamp(),
+    constraint discrepancy_fault check (coalesce(evidence ->> 'fault', 'unknown') in ('enterprise', 'ours', 'unknown'))
 );
 create index discrepancy_by_enterprise on reporting.discrepancy (enterprise, id);
 create index discrepancy_by_province on reporting.discrepancy (province, id);
