@@ -71,6 +71,8 @@ def _plain(kind: inspect.Type, name: str) -> st.SearchStrategy[Any]:
             return _instants()
         case inspect.NoneType():
             return st.none()
+        case inspect.BoolType():
+            return st.booleans()
         case _:
             raise AssertionError(f"{name}: values of {kind} are not made here")
 

@@ -187,7 +187,7 @@ async def test_a_remittance_that_is_quarantined_is_booked_when_its_cause_is_gone
         ledger = readers.ledger
         assert isinstance(ledger, Ledger)
         remittance = RemittanceReceived(
-            remittance_id="r1", enterprise=ENTERPRISE, province="44", amount_yuan="1.00", received_on=date(2026, 9, 30)
+            remittance_id="r1", enterprise=ENTERPRISE, province="44", amount_yuan="1.00", received_on=date(2026, 10, 2)
         )
         body = msgspec.json.encode(remittance)
         store, reason = readers.topics.store, QuarantineReason.UNPROCESSABLE
