@@ -7,6 +7,7 @@ from typing import Final
 
 from faststream.kafka import KafkaBroker
 
+from shared.adapters.crypto.certificate_ends import CertificateWatch
 from shared.adapters.files.vkeys import read_authors
 from shared.adapters.kafka.faststream_broker import is_answering, is_consuming, start_broker
 from shared.adapters.kafka.login import check_login
@@ -21,12 +22,26 @@ PING_SECONDS: Final = 2.0
 
 def make_service(name: str, settings: S, compose: Compose[S]) -> Service[S]:
     """A service that is not running yet."""
-    return Service(name, settings, compose, ADAPTERS)
+    return Service(name, settings, _watched(compose), ADAPTERS)
 
 
 def run_service(name: str, read_settings: Callable[[], S], compose: Compose[S]) -> int:
     """Read the settings, run the service, return its exit status."""
-    return service.run_service(name, read_settings, compose, ADAPTERS)
+    return service.run_service(name, read_settings, _watched(compose), ADAPTERS)
+
+
+def _watched(compose: Compose[S]) -> Compose[S]:
+    """The service with a watch of when its certificates end."""
+
+    @asynccontextmanager
+    async def composed(service: Service[S]) -> AsyncIterator[None]:
+        watch = CertificateWatch(service.name, service.settings)
+        service.registry.register(watch)
+        service.add_warning("certificates", watch.warning)
+        async with compose(service):
+            yield
+
+    return composed
 
 
 @asynccontextmanager

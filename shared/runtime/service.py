@@ -78,6 +78,7 @@ class Service(Generic[S]):
         self._is_stopped = False
         self._compose, self._adapters = compose, adapters
         self._readiness: dict[str, Readiness] = {}
+        self._warnings: dict[str, Callable[[], str | None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         proxies = Proxies(settings.trusted_proxies, read_gateways())
         self.errors = ErrorAnswers(adapters.driver_errors)
@@ -143,6 +144,15 @@ class Service(Generic[S]):
     def add_readiness(self, name: str, check: Readiness) -> None:
         """One more condition of /readyz."""
         self._readiness[name] = check
+
+    def add_warning(self, name: str, check: Callable[[], str | None]) -> None:
+        """Something that /readyz says while the service is ready: it will need a person before it fails."""
+        self._warnings[name] = check
+
+    def warnings(self) -> dict[str, str]:
+        """What needs a person in time."""
+        said = {name: check() for name, check in self._warnings.items()}
+        return {name: words for name, words in said.items() if words is not None}
 
     def run(self) -> int:
         """Serve until a signal or `fail`; returns the exit status."""
@@ -241,7 +251,10 @@ class Service(Generic[S]):
         @self.app.get("/readyz", include_in_schema=False)
         async def readyz() -> JSONResponse:
             reasons = await self.shown_reasons()
-            return JSONResponse({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
+            said = {"ready": not reasons, "reasons": reasons}
+            return JSONResponse(
+                said | ({"warnings": warnings} if (warnings := self.warnings()) else {}), 503 if reasons else 200
+            )
 
         @self.app.get("/metrics", include_in_schema=False)
         async def metrics() -> PlainTextResponse:

@@ -90,6 +90,10 @@ class Settings(BaseSettings):
     )
     platform_ca: Path | None = Field(None, description="likewise that of the national platform; without it tls_ca")
 
+    certificates: Path | None = Field(
+        None, description="folder of other servers' certificates (*.pem) whose ends are warnings here: database, broker"
+    )
+
     # HTTP: limits of each process; sizes are in shared/runtime/http/limits.py
     trusted_proxies: Annotated[list[str], NoDecode] = Field(
         default_factory=list,

@@ -277,6 +277,21 @@ MUTANTS: Final = (
         " for kept in parked)",
         ("tests/cases/test_nobody_waits.py::test_events_sent_again_in_vain_pause_no_topic",),
     ),
+    Mutant(
+        "name of a server in its certificate",
+        "shared/runtime/http/tls.py",
+        "= _OLDEST\n        return context\n\n    return RenewedContext(build, authorities)",
+        "= _OLDEST\n        context.check_hostname = False\n        return context\n\n"
+        "    return RenewedContext(build, authorities)",
+        ("tests/integration/adapters/test_http_tls.py",),
+    ),
+    Mutant(
+        "new certificate at the next handshake",
+        "shared/runtime/http/tls.py",
+        "if (state := self._state()) != self._made_of:",
+        "if not (state := self._state()):",
+        ("tests/integration/adapters/test_http_tls.py",),
+    ),
 )
 
 
