@@ -16,7 +16,7 @@ from shared.adapters.files.scheme import load_scheme
 from shared.adapters.files.spreadsheets import changed_by_spreadsheet, shortened_by_spreadsheet
 from shared.adapters.files.text_lines import read_text_lines
 from shared.adapters.files.vkeys import read_vkeys
-from shared.domain.calendar import instant_of
+from shared.domain.calendar import Month, instant_of
 from shared.domain.errors import Refused, RefusedLine
 from shared.domain.evidence.leaf import RowKind
 from shared.domain.evidence.signed_note import COSIGNATURE
@@ -51,7 +51,9 @@ async def house(postgres: Postgres) -> AsyncIterator[House]:
         yield opened
 
 
-def rides(file: Path, order_id: str = "row", worker: str = "row", rule: str = "spread") -> list[Record]:
+def rides(
+    file: Path, order_id: str = "row", worker: str = "row", rule: str = "spread", shift_to: Month | None = None
+) -> list[Record]:
     """What `danbao replay FILE --accepted-at t --region z --enterprise v=1:…` sends, with its own defaults."""
     column, enterprises = parse_enterprises(f"v=1:{RIDES}")
     mapped = Mapped(
@@ -64,7 +66,7 @@ def rides(file: Path, order_id: str = "row", worker: str = "row", rule: str = "s
         region_rule="spread" if rule == "spread" else "code",
         order_id=order_id,
         worker=(worker,),
-        shift_to=None,
+        shift_to=shift_to,
     )
     return read_csv(file, mapped, demo_scheme(), delimiter_of(file) or "")
 
@@ -94,6 +96,13 @@ async def test_a_second_file_is_charged_after_the_first_one(tmp_path: Path, hous
         await house.close(day)
     assert await house.fetch("select kind, count(*) from charging.entry group by kind") == [(RowKind.ACCEPTANCE, 4)]
     assert await house.value("select count(distinct series) from charging.number_range") == 2
+
+
+def test_a_file_that_is_moved_to_another_month_is_other_orders(tmp_path: Path) -> None:
+    """Case 11's sibling: a second month made of the same rides must not be swallowed by the first."""
+    file = written(tmp_path, "rides.csv", JANUARY)
+    months = [rides(file, shift_to=month) for month in (None, Month(2026, 11), Month(2026, 12))]
+    assert len({record.key for records in months for record in records}) == 6
 
 
 def test_each_row_is_a_worker_unless_columns_say_otherwise(tmp_path: Path) -> None:
@@ -232,9 +241,9 @@ def test_an_identifier_that_a_spreadsheet_changed_is_refused(value: str, tmp_pat
     """What a spreadsheet wrote in place of an order's or a worker's number is no number of theirs."""
     quoted = '"' + value.replace('"', '""') + '"'
     file = written(tmp_path, "rides.csv", f"t,v,z,id\n2026-10-03 08:00:00,1,7,A-1\n2026-10-03 08:00:00,1,7,{quoted}\n")
-    for columns in ({"order_id": "id"}, {"worker": "id"}):
+    for order_id, worker in (("id", "row"), ("row", "id")):
         with pytest.raises(RefusedLine, match="a spreadsheet ") as refused:
-            rides(file, **columns)
+            rides(file, order_id, worker)
         assert refused.value.line == 3
 
 

@@ -189,7 +189,7 @@ MUTANTS: Final = (
     Mutant(
         "mark of a replayed file",
         "services/demo/replay/csv_orders.py",
-        "    mark = _mark_of(file)\n",
+        "    mark = _mark_of(file, mapped.shift_to)\n",
         '    mark = "rides"\n',
         ("tests/cases/test_files_people_hand_in.py",),
     ),

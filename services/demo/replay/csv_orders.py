@@ -5,7 +5,8 @@ The record time of an event is its own time. With a month to shift to, all dates
 month with most rows begins with that month.
 
 The series, and an order id or worker that is made from the row, have the file's mark in them: two files never share
-one. The same content, under any name, has the same mark, so sending it again only repeats.
+one. The same content, under any name, has the same mark, so sending it again only repeats; moved to another month it
+is other orders.
 """
 
 import hashlib
@@ -99,7 +100,7 @@ def read_csv(file: Path, mapped: Mapped, scheme: Scheme, delimiter: str = ",") -
     if mapped.shift_to is not None and rides:
         _shift(rides, mapped.shift_to)
     regions = _Regions(scheme, mapped, rides[0].accepted_at if rides else None)
-    mark = _mark_of(file)
+    mark = _mark_of(file, mapped.shift_to)
     numbers: dict[str, int] = defaultdict(int)
     records: list[Record] = []
     for ride in sorted(rides, key=lambda ride: (ride.accepted_at, ride.row)):
@@ -109,9 +110,9 @@ def read_csv(file: Path, mapped: Mapped, scheme: Scheme, delimiter: str = ",") -
     return sorted(records)
 
 
-def _mark_of(file: Path) -> str:
-    """Return ten letters that identify the file's content, as it is when unpacked."""
-    digest = hashlib.sha256()
+def _mark_of(file: Path, month: Month | None) -> str:
+    """Return ten letters that identify the file's content, as it is when unpacked, moved to this month."""
+    digest = hashlib.sha256(str(month or "").encode())
     with open_bytes(file) as stream:
         while block := stream.read(1 << 20):
             digest.update(block)
