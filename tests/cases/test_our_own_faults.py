@@ -23,7 +23,7 @@ from tests.integration.charging.charging_harness import (
     worker,
 )
 from tests.integration.charging.charging_service import open_field
-from tests.integration.charging.test_charging_numbers import DAY, Closes, number
+from tests.integration.charging.test_charging_numbers import DAY, Closes, manifest, number
 from tests.support.servers import Broker, client_settings
 from tests.support.waiting import eventually_async
 
@@ -122,6 +122,19 @@ async def test_a_record_that_is_read_before_its_place_is_noted_is_known(house: H
     await decide(house, place)
     await mended.charge(again(number(1), place, HOUR))
     assert await delays(house) == [2 * MINUTE]
+
+
+async def test_a_manifest_that_counts_what_we_parked_differs_by_our_fault(house: House) -> None:
+    """The declared comparison: two of three orders lie parked for want of an enrolment."""
+    old, one, close = await worker_without_enrolment(house), await house.worker(), Closes(house)
+    await old.charge(number(2), number(3))
+    await one.charge(number(1), manifest(DAY, [(1, 3)], totals=[("44", 3, "0.03")]))
+    await close(DAY)
+    await close(DAY + timedelta(days=1))
+    reported = await DayFinder(house.pool, 600, 3).find(DAY + timedelta(days=1))
+    assert reported is not None
+    (finding,) = [finding for finding in reported.findings if finding.kind == "declared_differently"]
+    assert (finding.count, finding.evidence["parked"], finding.evidence["fault"]) == (2, 2, "ours")
 
 
 @pytest.mark.parametrize("forgery", ["no decision", "another place", "other bytes", "no such event", "no place"])

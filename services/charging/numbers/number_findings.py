@@ -28,6 +28,7 @@ from services.charging.numbers.number_queries import (
     FIRST_DAY,
     GAPS,
     NEW_DAYS,
+    PARKED,
     REPEATED,
     REPEATED_DAYS,
     REPEATED_ORDERS,
@@ -42,7 +43,8 @@ from services.charging.numbers.settled_gaps import GapLeft, read_gaps_left
 from shared.adapters.postgres.pool import Connection
 from shared.contracts.findings import MOST_ORDERS, Finding, FindingKind, OrderRef
 from shared.contracts.manifests import DayCounted, Outcome
-from shared.domain.books.number_ranges import Ranges, common, count_of, united, without
+from shared.contracts.parking import Fault, fault_of_parked
+from shared.domain.books.number_ranges import Ranges, clipped, common, count_of, united, without
 from shared.domain.calendar import day_bounds
 from shared.domain.money import Amount, parse_yuan, yuan
 
@@ -224,12 +226,31 @@ async def _differences(connection: Connection, day: date, closing: date, declare
     held = {key: declaration for key, declaration in holding(declared).items() if key[1] in around(day)}
     mine = {declaration.enterprise: declaration for (_, on), declaration in held.items() if on == day}
     received = await _received(connection, day, closing)
+    parked = await _parked_numbers(connection, day, closing, held.values())
     findings = [
         finding
         for declaration in mine.values()
-        for finding in _other_totals(declaration, _declared_totals(declaration), received.get(declaration.uscc, {}))
+        for finding in _other_totals(
+            declaration,
+            _declared_totals(declaration),
+            received.get(declaration.uscc, {}),
+            parked[declaration.enterprise],
+        )
     ]
     return findings + await _other_numbers(connection, day, closing, mine, held.values())
+
+
+async def _parked_numbers(
+    connection: Connection, day: date, closing: date, held: Iterable[Declared]
+) -> dict[int, Counter[Fault]]:
+    """Numbers that manifests declare used on the day and that are parked, of each enterprise by whose fault that is."""
+    declared = declared_numbers(held, day)
+    parked: dict[int, Counter[Fault]] = defaultdict(Counter)
+    for number in await PARKED.fetch(connection, day=day - timedelta(days=1), until=closing):
+        numbers = declared.get((number.enterprise, number.series))
+        if numbers is not None and clipped(numbers.used, number.sequence, number.sequence):
+            parked[number.enterprise][fault_of_parked(number.reason)] += 1
+    return parked
 
 
 async def _received(connection: Connection, day: date, closing: date) -> dict[str, dict[Place, Sum]]:
@@ -257,7 +278,9 @@ def _declared_totals(declaration: Declared) -> dict[Place, Sum]:
     return sums
 
 
-def _other_totals(declaration: Declared, declared: dict[Place, Sum], received: dict[Place, Sum]) -> Iterator[Finding]:
+def _other_totals(
+    declaration: Declared, declared: dict[Place, Sum], received: dict[Place, Sum], parked: Counter[Fault]
+) -> Iterator[Finding]:
     for place in sorted(declared.keys() | received.keys()):
         said, came = declared.get(place, (0, 0)), received.get(place, (0, 0))
         if said == came:
@@ -275,10 +298,18 @@ def _other_totals(declaration: Declared, declared: dict[Place, Sum], received: d
             evidence={
                 **_named(declaration),
                 "industry": industry, "declared_orders": said[0], "received_orders": came[0],
-                "declared_yuan": amounts[0], "received_yuan": amounts[1],
+                "declared_yuan": amounts[0], "received_yuan": amounts[1], **_parked_evidence(parked, said[0] - came[0]),
             },
             orders=[],
         )  # fmt: skip
+
+
+def _parked_evidence(parked: Counter[Fault], missing: int) -> dict[str, str | int]:
+    """How many declared numbers are parked where orders are missing; ours where what we parked explains all of them."""
+    if missing <= 0 or not parked:
+        return {}
+    fault = Fault.OURS if parked[Fault.OURS] >= missing else Fault.UNKNOWN
+    return {"parked": parked.total(), "fault": fault.value}
 
 
 async def _other_numbers(

@@ -4,7 +4,7 @@ from datetime import date, datetime
 from typing import Final
 
 from msgspec import Struct
-from sqlalchemy import BigInteger, Date, Integer, SmallInteger, all_, and_, bindparam, cast, func, select
+from sqlalchemy import BigInteger, Date, Integer, SmallInteger, all_, and_, bindparam, cast, exists, func, not_, select
 from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
 
 from services.charging.numbers.series_spans import BOXES, SeriesSpan, overlaps
@@ -18,9 +18,13 @@ from services.charging.tables import (
     judged_day,
     number_gap,
     number_range,
+    parked,
+    parked_reported,
+    parked_settled,
 )
 from services.charging.tables import declaration as stored_declaration
 from shared.adapters.postgres.queries.statements import Selection, query, values
+from shared.contracts.topics import ORDERS_PREFIX
 from shared.domain.evidence.leaf import RowKind
 
 MOST_RANGES: Final = 100
@@ -67,6 +71,33 @@ class _ChangedId(Struct, frozen=True):
     uscc: str
     order_id: str
     declared_day: date | None
+
+
+class ParkedNumber(Struct, frozen=True):
+    """A number of a parked event that is not settled."""
+
+    enterprise: int
+    series: str
+    sequence: int
+    reason: str
+
+
+def _select_parked() -> Selection:
+    """Select the numbers of events that closes of these days reported as parked, and that are not settled."""
+    until = bindparam("until", type_=Date)
+    of_event = and_(parked.c.batch == parked_reported.c.batch, parked.c.leaf_index == parked_reported.c.leaf_index)
+    is_settled = exists().where(
+        parked_settled.c.batch == parked_reported.c.batch,
+        parked_settled.c.leaf_index == parked_reported.c.leaf_index,
+        parked_settled.c.settled_on <= until,
+    )
+    return (
+        select(enterprise.c.id.label("enterprise"), parked.c.series, parked.c.sequence, parked.c.reason)
+        .select_from(parked_reported)
+        .join(parked, of_event)
+        .join(enterprise, parked.c.topic == func.concat(ORDERS_PREFIX, enterprise.c.uscc))
+        .where(parked_reported.c.found_on.between(DAY, until), parked.c.series.is_not(None), not_(is_settled))
+    )
 
 
 def _select_of_state(state: str) -> Selection:
@@ -120,6 +151,7 @@ def _select_changed_ids() -> Selection:
     )
 
 
+PARKED: Final = query(_select_parked(), ParkedNumber)
 REPEATED: Final = query(_select_of_state("repeated"), NamedSpan)
 SCATTERED: Final = query(_select_of_state("scattered"), NamedSpan)
 REPEATED_ORDERS: Final = query(
