@@ -7,9 +7,9 @@ from rich.table import Table
 
 from services.demo.summary import Place, Summary
 from services.demo.visitors import Visitors
-from shared.domain.calendar import SHANGHAI
 from shared.domain.money import Amount, yuan
 from shared.domain.scheme.province import PROVINCES
+from shared.domain.times import exact_time
 
 
 def print_summary(console: Console, summary: Summary, names: Mapping[str, str]) -> None:
@@ -37,7 +37,7 @@ def print_visitors(console: Console, visitors: Visitors, names: Mapping[str, str
         seen = PROVINCES[scope].chinese if scope in PROVINCES else names.get(scope, "everything")
         table.add_row(account.name, visitors.password, account.role, seen)
     console.print(table)
-    at = visitors.covered_at.astimezone(SHANGHAI).replace(tzinfo=None)
+    at = exact_time(visitors.covered_at)
     console.print(
         f"a worker's link: {visitors.worker_link}  (insured by an order at {at})", highlight=False, soft_wrap=True
     )
