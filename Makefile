@@ -55,7 +55,7 @@ soak: install ## load, faults of every kind by seed, audit, for MINUTES=30 (agai
 	@$(PY) -m tests.faults.soak --minutes $(MINUTES) $(ARGS)
 
 mutants: install ## switch one safety off at a time: the suite must fail each time
-	@$(PY) -m tests.mutation.mutants
+	@$(PY) -m tests.mutation.run_mutants
 
 lint: install types imports ## everything that can be said without running the code
 	@$(PY) -m ruff check .
