@@ -4,7 +4,9 @@ Decoded by the thousand, hence msgspec (decision 0004). The envelope may carry e
 allows; `data` may not: an unknown field there is a misunderstanding, and the event is parked with its name.
 """
 
+from collections.abc import Mapping
 from datetime import date
+from types import MappingProxyType
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
@@ -57,6 +59,20 @@ InsuranceNo = Annotated[
     str,
     Meta(pattern=r"^[A-Za-z0-9-]{1,32}" + END, description="number under which an employer insures the worker"),
 ]
+FORMS: Final[Mapping[str, str]] = MappingProxyType({
+    "source": "urn:uscc: and the 18 characters of the unified social credit code",
+    "order_id": "1 to 64 letters, digits and _ . : - of ASCII",
+    "worker_id": "64 hex digits in lower case",
+    "acceptance_region": "six digits",
+    "agency_uscc": "the 18 characters of a unified social credit code",
+    "employer_insurance_no": "1 to 32 letters, digits and hyphens of ASCII",
+    "series": "1 to 16 letters, digits and _ - of ASCII",
+    "declaration_id": "1 to 64 letters, digits and _ . : - of ASCII",
+    "province": "two digits",
+    "premium_yuan": "yuan as a decimal number without leading zeros, such as 12.50",
+    "industry": "a name of the closed list",
+})  # fmt: skip
+"""The form of each field whose text has one, in words for its sender."""
 Unread = Annotated[object, Meta(description="of CloudEvents; not read")]
 Yuan = Annotated[str, Meta(pattern="^" + YUAN_FORM + END, description="yuan, decimal, exact")]
 

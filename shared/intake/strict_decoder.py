@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from shared.contracts.events import Event
+from shared.contracts.events import FORMS, Event
 from shared.contracts.parking import ParkReason
 from shared.domain.times import explain_instant
 
@@ -28,6 +28,7 @@ _BY_FIELD: Final = {
 }
 _OF_TIMES: Final = frozenset({ParkReason.NAIVE_TIME, ParkReason.IMPOSSIBLE_TIME})
 _TIME_OF_DATA: Final = re.compile(r" - at `\$\.data\.([a-z]+_at)`\Z")
+_OF_FORM: Final = re.compile(r"\AExpected `str` matching regex .* - at `\$\.([^`]*)`\Z", re.DOTALL)
 DECLARED: Final = b'"day.declared.v1"'
 DECLARATION_FACTOR: Final = 4
 """A manifest of a day may be so many times as large as another event: as large as its bounds let it be."""
@@ -90,6 +91,9 @@ def _explain(message: str, value: bytes) -> Parked:
     if reason in _OF_TIMES and (match := _TIME_OF_DATA.search(message)):
         text = _read_text(value, match.group(1))
         return Parked(reason, f"data.{match.group(1)}: {explain_instant(text)}"[:DETAIL_LENGTH])
+    if match := _OF_FORM.search(message):
+        field = match.group(1).rpartition(".")[2]
+        message = f"{match.group(1)}: does not have the form of this field: {FORMS.get(field, 'see docs/contracts')}"
     return Parked(reason, message[:DETAIL_LENGTH])
 
 
