@@ -43,8 +43,7 @@ books = Table(
     "books",
     metadata,
     Column("one", Boolean, server_default="true"),
-    Column("opened_on", Date),
-    Column("recorded_at", INSTANT),
+    *(Column("opened_on", Date), Column("recorded_at", INSTANT)),
 )
 
 account = Table(
@@ -182,6 +181,7 @@ remittance = Table(
     Column("received_on", Date),
     Column("content_sha256", LargeBinary),
     Column("recorded_at", INSTANT),
+    *_columns(Text, "reverses", "reason", "authority"),
 )
 
 journal_entry = Table(

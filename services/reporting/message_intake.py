@@ -115,10 +115,15 @@ class Intake:
             "remittance_id": remittance.remittance_id,
             "province": remittance.province,
             "enterprise": remittance.enterprise,
-            "amount": amount,
+            "amount": amount if remittance.reverses is None else -amount,
             "received_on": remittance.received_on,
+            "reverses": remittance.reverses,
+            "reason": remittance.reason,
+            "authority": remittance.authority,
         }
         async with self._engine.begin() as connection:
+            if remittance.reverses is not None:
+                await _check_reversed(connection, row)
             await connection.execute(insert_once(REMITTANCE).values(row).on_conflict_do_nothing())
             known = await connection.execute(select(REMITTANCE).filter_by(remittance_id=remittance.remittance_id))
             held = dict(known.mappings().one())
@@ -170,6 +175,21 @@ class Intake:
         async with self._engine.begin() as connection:
             detail = f"{message.topic}: {error}; bytes kept under SHA-256 {digest}"
             await record(connection, Discrepancy(kind=FindingKind.UNREADABLE_MESSAGE, detail=detail))
+
+
+async def _check_reversed(connection: AsyncConnection, row: Mapping[str, object]) -> None:
+    """Raise for a reversal that does not repeat a remittance that is held, or of one that was reversed before."""
+    own = REMITTANCE.c
+    same = {name: row[name] for name in ("province", "enterprise", "received_on")}
+    held = select(own.amount).filter_by(remittance_id=row["reverses"], reverses=None, **same)
+    by = await connection.scalar(select(own.remittance_id).filter_by(reverses=row["reverses"]))
+    if by not in (None, row["remittance_id"]):
+        detail = f"remittance {row['reverses']} was reversed by {by} before"
+        raise Quarantined(QuarantineReason.UNEXPECTED, detail)
+    amount = await connection.scalar(held)
+    if amount is None or amount + row["amount"] != 0:
+        detail = f"remittance {row['remittance_id']} does not repeat a remittance {row['reverses']} that is held"
+        raise Quarantined(QuarantineReason.UNEXPECTED, detail)
 
 
 def _is_same(held: bytes, body: bytes, message: Struct) -> bool:

@@ -295,8 +295,15 @@ class StatementIssued(Struct, frozen=True, kw_only=True):
         check_days(self.as_of, self.due_on)
 
 
+ReversalReason = Literal["wrong_day", "wrong_amount", "wrong_party", "twice", "returned"]
+"""Why a remittance is taken back; a closed list."""
+
+
 class RemittanceReceived(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Money that arrived for an enterprise in a province (缴费入库), reported once per `remittance_id`."""
+    """Money that arrived for an enterprise in a province (缴费入库), reported once per `remittance_id`.
+
+    With `reverses` it takes another remittance back instead (冲销), and repeats the other fields of that one.
+    """
 
     remittance_id: Name
     enterprise: Uscc
@@ -305,6 +312,13 @@ class RemittanceReceived(Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         str, Meta(pattern=r"^(0|[1-9][0-9]{0,11})(\.[0-9]{1,2})?" + END, description="yuan, whole fen, above 0")
     ]
     received_on: date
+    reverses: Annotated[Name | None, Meta(description="the remittance that this one takes back")] = None
+    reason: Annotated[ReversalReason | None, Meta(description="why; with `reverses` only")] = None
+    authority: Annotated[Name | None, Meta(description="number of the order to do so; with `reverses` only")] = None
 
     def __post_init__(self) -> None:
         check_days(self.received_on)
+        if len({self.reverses is None, self.reason is None, self.authority is None}) > 1:
+            raise ValueError("reverses, reason and authority come together")
+        if self.reverses == self.remittance_id:
+            raise ValueError("a remittance that reverses itself")

@@ -81,6 +81,13 @@ MUTANTS: Final = (
         ("tests/cases/test_dates_are_bounded.py",),
     ),
     Mutant(
+        "money that waits after a reversal",
+        "services/ledger/billing/reversals.py",
+        "    await _use_what_waits(connection, party, day)\n",
+        "",
+        ("tests/cases/test_money_is_taken_back.py",),
+    ),
+    Mutant(
         "posting-day rule",
         "shared/domain/books/journal.py",
         "return oldest_open_day if insured_on is None else max(insured_on, oldest_open_day)",

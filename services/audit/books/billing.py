@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from services.audit.books.bookings import Books, JournalRow, postings_of
 from services.audit.books.due_dates import DueDates, StatementRow, check_due_dates
+from services.audit.books.reversals import RemittanceRow, check_reversals
 from services.audit.facts import Facts
 from services.audit.verdict import Check, Verdict
 from shared.adapters.postgres.pool import Connection
@@ -67,16 +68,6 @@ class _FeeRow(Struct, frozen=True):
     amount: int
     total: int
     entry_id: int
-
-
-class _RemittanceRow(Struct, frozen=True):
-    """A row of `ledger.remittance`."""
-
-    remittance_id: str
-    enterprise: str
-    province: str
-    amount: int
-    received_on: date
 
 
 class _OutsideRow(Struct, frozen=True):
@@ -287,7 +278,9 @@ async def _check_remittances(
     for entry in books.entries:
         if entry.remittance_id is not None:
             entries[entry.remittance_id].append(entry)
-    for row in await fetch_structs(connection, _RemittanceRow, "select * from ledger.remittance"):
+    rows = await fetch_structs(connection, RemittanceRow, "select * from ledger.remittance")
+    check_reversals(check, rows, entries, _principal_settled(allocations))
+    for row in rows:
         mine, party = entries.get(row.remittance_id, []), (row.enterprise, row.province)
         name = f"ledger.remittance {row.remittance_id}"
         check.compare(f"{name}, cash", row.amount, sum(_moved(entry, "cash") for entry in mine))
@@ -298,6 +291,15 @@ async def _check_remittances(
                 check.compare(allocated, part.effective_on, row.received_on)
         if others or len(mine) != 1:
             check.find(f"{name}: {len(mine)} entries, also of {sorted(others)}")
+
+
+def _principal_settled(allocations: list[_AllocationRow]) -> Counter[tuple[str, str]]:
+    """Principal by remittance and statement."""
+    settled = Counter[tuple[str, str]]()
+    for part in allocations:
+        if part.remittance_id is not None and part.what == "principal":
+            settled[part.remittance_id, part.statement_id] += part.amount
+    return settled
 
 
 def _debts(
@@ -341,6 +343,8 @@ def _check_fees(
         # A remittance reported, or a due date moved, after the fee was booked lowers it only at the next assessment.
         is_news = len(due_dates[statement]) > 1 or _came_later(allocations, statement, row.as_of)
         is_late_news = worked_out < row.total and is_news
+        # Likewise one that was taken back raises it.
+        is_late_news |= worked_out > row.total and _was_taken_back(allocations, statement)
         if not is_late_news:
             check.compare(f"ledger.late_fee {row.late_fee_id} of {statement}", row.total, worked_out)
 
@@ -348,6 +352,10 @@ def _check_fees(
 def _came_later(allocations: list[_AllocationRow], statement: str, as_of: date) -> bool:
     """Return whether the statement has a payment effective by `as_of`, which may be reported after the fee."""
     return any(row.statement_id == statement and row.effective_on <= as_of for row in allocations)
+
+
+def _was_taken_back(allocations: list[_AllocationRow], statement: str) -> bool:
+    return any(row.statement_id == statement and row.what == "principal" and row.amount < 0 for row in allocations)
 
 
 def _check_debts(check: Check, debts: dict[str, Debt]) -> None:

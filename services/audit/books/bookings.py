@@ -43,6 +43,7 @@ class JournalRow(Struct, frozen=True):
     number: int | None
     statement_id: str | None
     remittance_id: str | None
+    corrects: int | None
     postings: str | None
 
 

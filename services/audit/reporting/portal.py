@@ -32,9 +32,9 @@ _STANDING: Final = """
     from reporting.discrepancy d join reporting.discrepancy_state s on s.discrepancy_id = d.id
     order by d.id, s.id desc"""
 _PAID: Final = """
-    select remittance_id, m.province, m.enterprise, m.amount, m.received_on,
+    select remittance_id, m.province, m.enterprise, m.amount, m.received_on, m.reverses,
         r.province as their_province, r.enterprise as their_enterprise, r.amount as their_amount,
-        r.received_on as their_day
+        r.received_on as their_day, r.reverses as theirs
     from ledger.remittance r full join reporting.remittance m using (remittance_id)
     where (r.remittance_id is not null and m.remittance_id is not null)
         or coalesce(r.recorded_at, m.received_at) < now() - $1::interval"""
@@ -85,7 +85,7 @@ async def check_shown_money(
         worked_out = None if stated is None else listed(stated)
         check.compare(f"reporting.statement_sum {row['statement_id']}", tuple(row)[1:], worked_out)
     for name, *both in await connection.fetch(_PAID, patience):
-        shown, booked = tuple(both[:4]), tuple(both[4:])
+        shown, booked = tuple(both[:5]), tuple(both[5:])
         if booked[0] is None:
             check.find(f"remittance {name}: reporting has it, the ledger has not booked it")
         elif shown[0] is None:

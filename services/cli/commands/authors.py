@@ -18,6 +18,7 @@ def add_commands(app: typer.Typer) -> None:
     )
     author.command("key")(key)
     author.command("sign")(sign)
+    author.command("reversal")(reversal)
     author.command("enterprise-key")(enterprise_key)
     author.command("sign-declaration")(sign_declaration)
     app.add_typer(author, name="author")
@@ -64,6 +65,29 @@ def sign(
         raise Refused(f"{file}: {error.strerror}") from error
     author = Author(NoteSigner(private, name, ED25519).verifier, SPEAKERS[topic])
     print(f"{SIGNATURE_HEADER}: {AuthorSigner.read(private, author).sign_message(topic, value).decode()}")
+    return Exit.OK
+
+
+def reversal(
+    file: Annotated[Path, typer.Argument(help="The message of the remittance, as it was sent.")],
+    remittance_id: Annotated[str, typer.Option("--id", help="Id of the reversal.")],
+    reason: Annotated[str, typer.Option(help="wrong_day, wrong_amount, wrong_party, twice or returned.")],
+    authority: Annotated[str, typer.Option(help="Number of the order to take the money back.")],
+) -> int:
+    """Print the message that takes a remittance back, for `remittances.v1`; the collecting authority signs it."""
+    import msgspec
+
+    from shared.contracts.manifests import RemittanceReceived
+
+    try:
+        sent = msgspec.json.decode(file.read_bytes(), type=RemittanceReceived)
+        repeated = msgspec.to_builtins(sent) | {"remittance_id": remittance_id, "reverses": sent.remittance_id}
+        message = msgspec.convert(repeated | {"reason": reason, "authority": authority}, RemittanceReceived)
+    except OSError as error:
+        raise Refused(f"{file}: {error.strerror}") from error
+    except msgspec.MsgspecError as error:
+        raise Refused(f"not a remittance that can be taken back: {error}") from error
+    print(msgspec.json.encode(message).decode())
     return Exit.OK
 
 

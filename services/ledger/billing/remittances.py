@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.ledger import tables
 from services.ledger.billing.debts import read_debts, write_allocations
+from services.ledger.billing.reversals import reverse_remittance
 from services.ledger.books.clocks import BOUND, Clocks
 from services.ledger.books.journal import Source, write_journal_entry
 from services.ledger.books.open_days import ledger_lock, read_books
@@ -48,7 +49,7 @@ async def take_remittance(engine: AsyncEngine, payload: bytes, clocks: Clocks = 
 
 
 async def handle_remittance(engine: AsyncEngine, payload: bytes, clocks: Clocks = BOUND) -> str:
-    """Take one message of the topic; returns `booked` or `already_booked`, and raises for one that is not taken.
+    """Take one message of the topic; returns `booked`, `reversed` or `already_booked`, or raises for one not taken.
 
     The same `remittance_id` with the same content is harmless; with other content it is quarantined.
     Money of a day that has not come, or that is before the books, is quarantined: it would settle nothing until then.
@@ -64,6 +65,10 @@ async def handle_remittance(engine: AsyncEngine, payload: bytes, clocks: Clocks 
         query = select(known.content_sha256).where(known.remittance_id == remittance.remittance_id)
         before = await connection.scalar(query)
         if before is None:
+            if remittance.reverses is not None:
+                day = await _posting_day(connection, remittance.received_on)
+                await reverse_remittance(connection, remittance, amount, content_hash(remittance), day)
+                return "reversed"
             (await clocks.read_bounds(connection)).check_day("received_on", remittance.received_on)
             return await _book(connection, remittance, amount)
         if before == content_hash(remittance):

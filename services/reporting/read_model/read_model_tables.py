@@ -65,6 +65,9 @@ REMITTANCE: Final = Table(
     Column("amount", BigInteger),
     Column("received_on", Date),
     Column("received_at", DateTime(timezone=True)),
+    Column("reverses", Text),
+    Column("reason", Text),
+    Column("authority", Text),
 )
 ARRIVAL: Final = Table(
     "arrival",

@@ -219,13 +219,15 @@ class StatementLineShown(Answer):
 
 
 class Remittance(Answer):
-    """Money that arrived (缴费入库)."""
+    """Money that arrived (缴费入库); below zero and naming another one where it takes that one back (冲销)."""
 
     remittance_id: Annotated[str, Field(examples=["R-2026-11-16-0007"])]
     province: Province
     enterprise: Uscc
     amount: Annotated[Money, Field(serialization_alias="amount_yuan")]
     received_on: Day
+    reverses: str | None
+    reason: str | None
 
 
 class StatementShown(Answer):

@@ -178,7 +178,9 @@ async def list_remittances(
 ) -> list[Remittance]:
     """Money that arrived, the newest first, after the id of the last one seen."""
     own = REMITTANCE.c
-    query = select(own.remittance_id, own.province, own.enterprise, own.amount, own.received_on)
+    query = select(
+        own.remittance_id, own.province, own.enterprise, own.amount, own.received_on, own.reverses, own.reason
+    )
     for where, value in ((own.enterprise, enterprise), (own.province, province)):
         if value is not None:
             query = query.where(where == value)

@@ -74,6 +74,8 @@ class EntryKind(StrEnum):
     CREDIT = "credit"
     """A statement below zero becomes an advance, set against what is owed next."""
     REMITTANCE = "remittance"
+    REMITTANCE_REVERSAL = "remittance_reversal"
+    """Money that did not come, or not so: what it settled is open again (docs/decisions/0027)."""
     ADVANCE = "advance"
     """An advance is set against a statement."""
     LATE_FEE = "late_fee"

@@ -358,26 +358,36 @@ create table ledger.remittance (
     remittance_id  text primary key,
     enterprise     text not null,
     province       text not null,
-    amount         bigint not null check (amount > 0 and amount % 100 = 0),
+    amount         bigint not null check (amount <> 0 and amount % 100 = 0),
     received_on    date not null check (isfinite(received_on)),
     content_sha256 bytea not null check (length(content_sha256) = 32),
-    recorded_at    timestamptz not null default now()
+    recorded_at    timestamptz not null default now(),
+    reverses       text unique references ledger.remittance,
+    reason         text check (reason in ('wrong_day', 'wrong_amount', 'wrong_party', 'twice', 'returned')),
+    authority      text,
+    check ((reverses is null) = (amount > 0)),
+    check ((reverses is null) = (reason is null) and (reverses is null) = (authority is null))
 );
-comment on table ledger.remittance is 'Money received, once a remittance_id.';
+comment on table ledger.remittance is 'Money received, once a remittance_id; or the reversal of one.';
 comment on column ledger.remittance.remittance_id is 'Id that the collecting authority gave.';
 comment on column ledger.remittance.enterprise is 'USCC of the enterprise.';
 comment on column ledger.remittance.province is 'Two digits of GB/T 2260.';
-comment on column ledger.remittance.amount is 'Amount received.';
-comment on column ledger.remittance.received_on is 'Day on which the money was received.';
+comment on column ledger.remittance.amount is 'Amount received; below zero for a reversal.';
+comment on column ledger.remittance.received_on is
+    'Day on which the money was received; of a reversal the day of what it takes back.';
 comment on column ledger.remittance.content_sha256 is 'SHA-256 of the message as this project encodes it.';
 comment on column ledger.remittance.recorded_at is 'When the row was written.';
+comment on column ledger.remittance.reverses is 'The remittance that it takes back; null for money.';
+comment on column ledger.remittance.reason is 'Why it takes it back.';
+comment on column ledger.remittance.authority is 'Number of the order to take it back.';
 
 -- books: the journal ------------------------------------------------------------------------------------------------
 
 create table ledger.journal_entry (
     entry_id      bigint generated always as identity primary key,
     kind          text not null check (kind in ('charge', 'late_charge', 'reversal', 'rounding', 'credit',
-                                                'remittance', 'advance', 'late_fee', 'late_fee_release')),
+                                                'remittance', 'remittance_reversal', 'advance', 'late_fee',
+                                                'late_fee_release')),
     posting_day   date not null check (isfinite(posting_day)),
     insured_on    date check (isfinite(insured_on)),
     run           text,
@@ -391,9 +401,9 @@ create table ledger.journal_entry (
     check ((run is null) = (number is null) and (run is null) = (insured_on is null)),
     check (insured_on <= posting_day),
     check (kind <> 'charge' or insured_on = posting_day),
-    check ((kind = 'remittance') = (remittance_id is not null)),
+    check ((kind in ('remittance', 'remittance_reversal')) = (remittance_id is not null)),
     check ((kind in ('rounding', 'credit', 'late_fee', 'late_fee_release')) <= (statement_id is not null)),
-    check (corrects is null or kind in ('charge', 'late_charge', 'reversal'))
+    check (corrects is null or kind in ('charge', 'late_charge', 'reversal', 'remittance_reversal'))
 );
 create index journal_entry_insured on ledger.journal_entry (insured_on, entry_id)
     where kind in ('charge', 'late_charge');
@@ -857,6 +867,19 @@ begin
 end $$;
 create trigger due_date_stands before insert on ledger.due_date_change
     for each row execute function ledger.check_due_date_change();
+
+create function ledger.check_remittance_reversal() returns trigger language plpgsql as $$
+begin
+    if not exists (select from ledger.remittance r where r.remittance_id = new.reverses and r.reverses is null
+                   and (r.enterprise, r.province, r.amount, r.received_on)
+                       = (new.enterprise, new.province, -new.amount, new.received_on)) then
+        raise exception 'remittance %: it repeats no remittance %', new.remittance_id, new.reverses
+            using errcode = 'check_violation';
+    end if;
+    return new;
+end $$;
+create trigger remittance_reversal before insert on ledger.remittance
+    for each row when (new.reverses is not null) execute function ledger.check_remittance_reversal();
 
 create function ledger.check_day_open() returns trigger language plpgsql as $$
 declare bad date;

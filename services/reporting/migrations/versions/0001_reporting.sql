@@ -144,7 +144,12 @@ create table reporting.remittance (
     enterprise text not null,
     amount bigint not null,
     received_on date not null check (isfinite(received_on)),
-    received_at timestamptz not null default clock_timestamp()
+    received_at timestamptz not null default clock_timestamp(),
+    reverses text unique references reporting.remittance,
+    reason text,
+    authority text,
+    check ((reverses is null) = (amount > 0)),
+    check ((reverses is null) = (reason is null) and (reverses is null) = (authority is null))
 );
 create index remittance_newest on reporting.remittance (received_on, remittance_id);
 create index remittance_of_enterprise on reporting.remittance (enterprise, received_on, remittance_id);
@@ -153,9 +158,12 @@ comment on table reporting.remittance is 'Remittances, for the pages; the ledger
 comment on column reporting.remittance.remittance_id is 'Id that the collecting authority gave.';
 comment on column reporting.remittance.province is 'Two digits of GB/T 2260.';
 comment on column reporting.remittance.enterprise is 'USCC of the enterprise.';
-comment on column reporting.remittance.amount is 'Amount, in 0.0001 yuan.';
+comment on column reporting.remittance.amount is 'Amount, in 0.0001 yuan; below zero for a reversal.';
 comment on column reporting.remittance.received_on is 'Day on which the money was received.';
 comment on column reporting.remittance.received_at is 'When it was received.';
+comment on column reporting.remittance.reverses is 'The remittance that it takes back; null for money.';
+comment on column reporting.remittance.reason is 'Why it takes it back.';
+comment on column reporting.remittance.authority is 'Number of the order to take it back.';
 
 create table reporting.injury_notice (
     notice_id text primary key,
