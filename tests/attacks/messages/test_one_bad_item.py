@@ -40,7 +40,6 @@ from tests.support.waiting import eventually_async
 GOOD: Final = date(2026, 10, 20)
 NOON: Final = datetime(2026, 10, 20, 12, tzinfo=SHANGHAI)
 HUGE: Final = 2**62
-UNUSABLE: Final = "refused undecodable out_of_range"
 BOUND: Final = "refused undecodable"
 """Beyond a bound of the figures, or of the message's type where that has one."""
 
