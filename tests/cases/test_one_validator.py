@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from services.reporting.register.discrepancies import Discrepancy, record
+from shared.adapters.postgres.engine import open_engine
 from shared.contracts.events import (
     MOST_RANGES,
     SOURCE_PREFIX,
@@ -21,6 +23,7 @@ from shared.contracts.events import (
     NumberRange,
     Yuan,
 )
+from shared.contracts.findings import FindingKind
 from shared.contracts.manifests import RemittanceReceived
 from shared.contracts.reports import Yuan as ReportedYuan
 from shared.contracts.topics import INJURIES, REMITTANCES, TOTALS
@@ -29,7 +32,14 @@ from shared.domain.money import Amount, parse_yuan, yuan
 from shared.intake.free_fields import find_identity
 from shared.intake.strict_decoder import Parked, decode
 from tests.integration.reporting.other_services import OtherServices
-from tests.integration.reporting.reporting_harness import GREEN, WORKER, House, make_keys, reporting_house
+from tests.integration.reporting.reporting_harness import (
+    GREEN,
+    WORKER,
+    House,
+    make_keys,
+    migrate_reporting,
+    reporting_house,
+)
 
 MOST_BYTES: Final = 64 * 1024
 CITIZEN: Final = "999999190001010015"
@@ -184,3 +194,18 @@ async def test_a_nul_in_a_message_is_kept_as_unreadable_and_the_next_one_is_take
         assert [finding["kind"] for finding in await house.discrepancies()] == ["unreadable_message"] * count
         good = body.replace(b',"no\\u0000te":1', b"").replace(b',"\\u0000":1', b"")
         assert await house.read(topic, good.replace(b"\\u0000", GREEN.encode())) is None
+
+
+async def test_a_finding_with_nul_in_every_text_is_registered(database: str) -> None:
+    """Kind N: one function makes all texts of messages ones that PostgreSQL can hold."""
+    strange = "a\0b\ud800"
+    found = Discrepancy(
+        kind=FindingKind.UNBUILDABLE, key=strange, detail=strange, declared=strange, reported=strange,
+        evidence={strange: strange, "list": [strange]},
+    )  # fmt: skip
+    async with open_engine(await migrate_reporting(database)) as engine, engine.begin() as connection:
+        assert await record(connection, found)
+        assert not await record(connection, found), "it is the same one"
+        rows = await connection.exec_driver_sql("select key, detail, declared, evidence from reporting.discrepancy")
+        shown = "a\N{SYMBOL FOR NULL}b?"
+        assert [tuple(row) for row in rows] == [(shown, shown, shown, {shown: shown, "list": [shown]})]

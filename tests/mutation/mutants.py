@@ -253,7 +253,7 @@ MUTANTS: Final = (
         "shared/adapters/postgres/queries/storable_text.py",
         'text.replace("\\0", SHOWN_NUL)',
         "text",
-        ("tests/cases/test_one_validator.py::test_a_nul_in_a_message_is_kept_as_unreadable_and_the_next_one_is_taken",),
+        ("tests/cases/test_one_validator.py::test_a_finding_with_nul_in_every_text_is_registered",),
     ),
     Mutant(
         "outbox past a refused message",
