@@ -199,13 +199,13 @@ async def test_a_nul_in_a_message_is_kept_as_unreadable_and_the_next_one_is_take
 async def test_a_finding_with_nul_in_every_text_is_registered(database: str) -> None:
     """Kind N: one function makes all texts of messages ones that PostgreSQL can hold."""
     strange = "a\0b\ud800"
-    found = Discrepancy(
+    finding = Discrepancy(
         kind=FindingKind.UNBUILDABLE, key=strange, detail=strange, declared=strange, reported=strange,
         evidence={strange: strange, "list": [strange]},
     )  # fmt: skip
     async with open_engine(await migrate_reporting(database)) as engine, engine.begin() as connection:
-        assert await record(connection, found)
-        assert not await record(connection, found), "it is the same one"
+        assert await record(connection, finding)
+        assert not await record(connection, finding), "it is the same one"
         rows = await connection.exec_driver_sql("select key, detail, declared, evidence from reporting.discrepancy")
         shown = "a\N{SYMBOL FOR NULL}b?"
         assert [tuple(row) for row in rows] == [(shown, shown, shown, {shown: shown, "list": [shown]})]
