@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import date, timedelta
 
+import asyncpg
 import pytest
 
 from services.charging.close.order_findings import DayFinder
@@ -135,6 +136,23 @@ async def test_a_manifest_that_counts_what_we_parked_differs_by_our_fault(house:
     assert reported is not None
     (finding,) = [finding for finding in reported.findings if finding.kind == "declared_differently"]
     assert (finding.count, finding.evidence["parked"], finding.evidence["fault"]) == (2, 2, "ours")
+
+
+async def test_events_that_we_lost_and_the_enterprise_sent_again_are_late_by_our_fault(house: House) -> None:
+    one, close = await house.worker(), Closes(house)
+    await one.charge(Sent(number(1).value, NOON + HOUR))
+    owner = await asyncpg.connect(house.owner_url)
+    await owner.execute(
+        """insert into charging.moved_on (cluster_id, topic, partition, first_offset, from_offset, to_offset, events,
+            reason, who, why, moved_at) values ('cluster', $1, 0, 0, 0, 5, 0, 'expired', 'anna', 'retention', $2)""",
+        orders_topic(RIDES), NOON + HOUR / 2,
+    )  # fmt: skip
+    await owner.close()
+    await close(DAY)
+    reported = await DayFinder(house.pool, 600, 3).find(DAY)
+    assert reported is not None
+    (late,) = [finding for finding in reported.findings if finding.kind == "late_acceptances"]
+    assert (late.evidence["fault"], len(late.evidence["outages"])) == ("ours", 1)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("forgery", ["no decision", "another place", "other bytes", "no such event", "no place"])

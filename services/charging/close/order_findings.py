@@ -24,6 +24,7 @@ from services.charging.close.finding_queries import (
     DelayCount,
     FoundOrder,
 )
+from services.charging.close.own_outages import name_outages
 from services.charging.cut import Batches, find_late, read_counted_cut, read_previous_cut, scope_of_day
 from services.charging.numbers.number_findings import series_findings
 from services.charging.numbers.outside_findings import outside_findings
@@ -97,12 +98,13 @@ class DayFinder:
         rows = await LATE.fetch(connection, delay=timedelta(seconds=self._late_seconds), **scope)
         detail = f"acceptances were sent over {self._late_seconds} s after the order was accepted"
         known = {(delay.enterprise, delay.province, delay.insured_on): delay.orders for delay in delays}
-        return [
+        findings = [
             _with_delays(
                 finding, known.get((finding.enterprise or "", finding.province or "", finding.insured_on or day), [])
             )
             for finding in _findings(FindingKind.LATE_ACCEPTANCES, day, rows, detail)
         ]
+        return await name_outages(connection, day, findings)
 
     async def _not_enrolled(self, connection: Connection, day: date, scope: Scope) -> list[Finding]:
         reason = EXCLUSION_REASONS.index("enterprise_not_enrolled")
