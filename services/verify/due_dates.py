@@ -2,11 +2,11 @@
 
 import csv
 from collections.abc import Mapping, Sequence
-from datetime import date
 from typing import TypedDict
 
 from services.verify.verdict import NotProved
 from shared.domain.calendar import Month
+from shared.domain.times import read_day
 from shared.domain.working_days import (
     CalendarYear,
     DueDate,
@@ -39,7 +39,7 @@ def check_due_dates(
             worked_out = due_date(period, calendar.is_working_day)
         else:
             worked_out = follow_due_date(known, period, calendar.is_working_day) or known
-        known = DueDate(date.fromisoformat(shown["due_on"]), shown["due_on_is_provisional"])
+        known = DueDate(read_day(shown["due_on"]), shown["due_on_is_provisional"])
         if known != worked_out:
             raise NotProved("due date", f"the statement says {known.due_on}, the calendar gives {worked_out.due_on}")
     if known is None:
@@ -49,11 +49,11 @@ def check_due_dates(
 
 def _read_edition(files: Mapping[str, str]) -> WorkingDays:
     years = [
-        CalendarYear(int(row["year"]), YearState(row["state"]), row["notice"], date.fromisoformat(row["published_on"]))
+        CalendarYear(int(row["year"]), YearState(row["state"]), row["notice"], read_day(row["published_on"]))
         for row in _rows(files["years.csv"])
     ]
     days = [
-        NamedDay(date.fromisoformat(row["day"]), row["is_working"] == "true", row["name"], row["notice"])
+        NamedDay(read_day(row["day"]), row["is_working"] == "true", row["name"], row["notice"])
         for row in _rows(files["days.csv"])
     ]
     return WorkingDays(years, days, {name: text.encode() for name, text in files.items()})

@@ -154,7 +154,7 @@ def _verify(evidence: StatementEvidence, keys: Keys) -> str:
     _check_lines(statement, bill)
     with step("due date"):
         due = check_due_dates(statement["due_dates"], period, evidence["calendars"])
-    if due != (date.fromisoformat(statement["due_on"]), statement["due_on_is_provisional"]):
+    if due != (read_day(statement["due_on"]), statement["due_on_is_provisional"]):
         raise NotProved("due date", f"the statement is due on {statement['due_on']}, which is not its last due date")
     return (
         f"Proved: the statement of {statement['enterprise']} for province {statement['province']} and {period},"
