@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaConnectionError
 from faststream.security import BaseSecurity, SASLOAuthBearer, SASLPlaintext, SASLScram256, SASLScram512
 
 from shared.domain.errors import Refused
+from shared.runtime.http.tls import RenewedContext
 from shared.runtime.settings import Settings
 
 Client = Mapping[str, Any]
@@ -105,7 +106,10 @@ def _password(settings: Settings) -> str:
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:
-    """A context that checks the broker's certificate and name; None where the protocol has no TLS."""
+    """A context that checks the broker's certificate and name, by its files as they are at each connection.
+
+    None where the protocol has no TLS.
+    """
     files = {
         "DANBAO_KAFKA_CA": settings.kafka_ca,
         "DANBAO_KAFKA_CERTIFICATE": settings.kafka_certificate,
@@ -117,6 +121,10 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
         return None
     if (settings.kafka_certificate is None) != (settings.kafka_key is None):
         raise Refused("DANBAO_KAFKA_CERTIFICATE and DANBAO_KAFKA_KEY go together: one of them is not set")
+    return RenewedContext(lambda: _build(settings, files), *(file for file in files.values() if file is not None))
+
+
+def _build(settings: Settings, files: Mapping[str, Path | None]) -> ssl.SSLContext:
     for name, file in files.items():
         _check_readable(name, file)
     try:
