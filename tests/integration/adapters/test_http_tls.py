@@ -13,6 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from deploy.certificates import Pair, issue, make_authority
+from services.demo.running.system import Wishes, running_system
 from shared.adapters.http.clients import make_client
 from shared.adapters.run_service import make_service
 from shared.domain.errors import Refused
@@ -174,3 +175,18 @@ def test_files_that_cannot_be_used_are_named_and_later_ones_change_nothing(
     assert context.current() is first
     certificates.file.write_bytes(whole)
     assert context.current() is not first
+
+
+@pytest.mark.exhaustive
+async def test_four_services_call_each_other_by_tls(certificates: Certificates, tmp_path: Path) -> None:
+    """Each is ready, and takes a new certificate as well as a service alone."""
+    (tmp_path / "state").mkdir(mode=0o700)
+    tls = {"DANBAO_TLS_CERTIFICATE": str(certificates.file), "DANBAO_TLS_CA": str(certificates.ca)}
+    async with running_system(Wishes(tmp_path / "state", extra=tls)) as system:
+        urls = {value for name, value in system.variables.items() if name.endswith("_URL")}
+        assert len(urls) == 4
+        assert all(url.startswith("https://") for url in urls)
+        certificates.renew()
+        for url in urls:
+            assert await request(certificates.settings(), url) == httpx.codes.OK
+        assert (await system.apis.ledger.get("/v1/status"))["runs"] is not None
