@@ -47,9 +47,8 @@ MUTANTS: Final = (
     Mutant(
         "outbox transaction",
         "shared/adapters/postgres/outbox.py",
-        '            for row in rows:\n                await self._publish(row["topic"], row["key"], row["payload"])\n',
-        '        for row in rows:\n            await self._publish(row["topic"], row["key"], row["payload"])\n'
-        "        async with self._pool.acquire() as connection, connection.transaction():\n",
+        ' order by id limit $1 for update skip locked",\n',
+        ' order by id limit $1",\n',
         ("tests/integration/adapters/test_outbox.py",),
     ),
     Mutant(
@@ -174,8 +173,8 @@ MUTANTS: Final = (
     Mutant(
         "name of an unread mode",
         "services/charging/ingest/batch_reader.py",
-        "record.timestamp, record.value, record.headers)",
-        "record.timestamp, record.value)",
+        "record.value, record.headers, arrived_ms)",
+        "record.value, (), arrived_ms)",
         ("tests/cases/test_unread_modes_are_named.py",),
     ),
     Mutant(
