@@ -124,7 +124,7 @@ class BatchReader:
         wanted = [index for index in indexes if index not in self._refused] if self._refused else indexes
         for index in self._take_known(wanted, columns):
             self._read_alone(index, columns)
-        for index in self._refused.keys() & set(indexes):
+        for index in [index for index in self._refused if index in indexes]:
             uscc = self._reader.topics[self.batch.records[index].topic].uscc
             self._park(index, self.batch.records[index], park_unstorable(uscc, self._refused[index]))
         columns.sort()
