@@ -200,7 +200,7 @@ class ParkedEvents:
         if record is None:
             sent.erased += 1
             return
-        headers = {name: (value or b"").decode("latin-1") for name, value in record.headers}
+        headers = {n: (value or b"").decode("latin-1") for n, value in record.headers if n != RESENT_HEADER}
         headers[RESENT_HEADER] = f"{row.batch}.{row.leaf_index}"
         await _NOTE_RESENDING.execute(self._pool, batch=row.batch, leaf_index=row.leaf_index)
         try:

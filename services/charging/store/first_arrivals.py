@@ -47,10 +47,19 @@ class _Parked(Struct, frozen=True):
 
 
 async def find_first_arrivals(pool: Pool, records: Sequence[Record]) -> Mapping[int, int]:
-    """Give the first arrival, in ms since the epoch, of those records that the operator sent again, by their index."""
-    named: dict[int, tuple[int, int]] = {}
-    if any(map(_headers, records)):
-        named = {index: place for index, record in enumerate(records) if (place := _read_place(record)) is not None}
+    """Give the first arrival, in ms since the epoch, of those records that the operator sent again, by their index.
+
+    The operator's command puts its header last.
+    """
+    if not any(map(_headers, records)):
+        return {}
+    named = {
+        index: place
+        for index, record in enumerate(records)
+        if (headers := record.headers)
+        and headers[-1][0] == RESENT_HEADER
+        and (place := _read_place(headers[-1][1])) is not None
+    }
     if not named:
         return {}
     batches, leaf_indexes = zip(*named.values(), strict=True)
@@ -63,8 +72,7 @@ async def find_first_arrivals(pool: Pool, records: Sequence[Record]) -> Mapping[
     }
 
 
-def _read_place(record: Record) -> tuple[int, int] | None:
-    """Batch and leaf index that the record's header names; None without one header in this form."""
-    named = [value for name, value in record.headers if name == RESENT_HEADER]
-    match = _PLACE.fullmatch(named[0]) if len(named) == 1 and named[0] else None
+def _read_place(value: bytes | None) -> tuple[int, int] | None:
+    """Batch and leaf index that the header names; None where it is in another form."""
+    match = _PLACE.fullmatch(value or b"")
     return None if match is None else (int(match[1]), int(match[2]))
