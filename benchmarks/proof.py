@@ -18,12 +18,14 @@ from typing import Any, Final, TypeVar
 import msgspec
 from sqlalchemy import bindparam
 
+from benchmarks.orders import SCHEME
 from deploy.embedded.postgres import EmbeddedPostgres
 from services.charging.queries.entry_rows import EntryRow, entry_content, entry_of_day, fetch_of_days, select_entries
 from services.charging.queries.orders import OrderQueries
 from services.charging.queries.proofs import Proofs
 from services.charging.store.leaf_groups import Groups
 from services.charging.store.partition_queries import open_query_pool
+from shared.adapters.files.scheme import load_scheme
 from shared.adapters.postgres.migrations import migrate
 from shared.adapters.postgres.pool import PATIENT, Connection, Pool, open_pool, with_login
 from shared.adapters.postgres.queries.statements import query
@@ -131,7 +133,7 @@ async def _write_manifests(pool: Pool, query_pool: Pool, batches: set[int]) -> N
 
 async def _measure_queries(pool: Pool, rows: int, drawn: list[int]) -> dict[str, dict[str, float]]:
     """Milliseconds from question to answer, for orders drawn at random: their proofs, their rows, their workers."""
-    prover, orders = Proofs(pool), OrderQueries(pool)
+    prover, orders = Proofs(pool), OrderQueries(pool, load_scheme(SCHEME).order_spans)
     took: dict[str, list[float]] = {"proof": [], "order": [], "worker_and_instant": []}
     for place in drawn:
         order = place - (place % 10 == 9)

@@ -296,7 +296,7 @@ def _add_routes(
         make_decisions_router(keys, decisions),
         make_progress_router(keys, positions, progress, settler.settle, decisions, orders.describe_alarms),
         make_day_router(keys, DayQueries(pools.requests), finder, WorkerDays(pools.whole_days)),
-        make_order_router(keys, OrderQueries(pools.lookups), Proofs(pools.lookups)),
+        make_order_router(keys, OrderQueries(pools.lookups, worker.scheme.order_spans), Proofs(pools.lookups)),
         make_parked_router(keys, parked, decisions),
         make_topic_router(keys, positions, decisions, skipper),
         make_quarantine_router(keys, closings, decisions),

@@ -10,8 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.charging.queries.orders import OrderQueries
 from shared.domain.calendar import Month
 from shared.domain.scheme.assignment import Acceptance, Cancellation, find_resends
+from shared.domain.scheme.industry import Industry
+from shared.domain.scheme.order_span import OrderSpan, OrderSpans
 from tests.integration.charging.charging_harness import (
     NOON,
     RIDES,
@@ -199,3 +202,32 @@ def _events(order_id: str, life: Life) -> list[Sent]:
 
 def _accepted(events: list[Sent], order_id: str, at: datetime) -> Sent:
     return next(event for event in events if event.value == accepted(order_id, at).value)
+
+
+async def test_a_reserved_ride_covers_from_its_acceptance_to_its_end(house: House) -> None:
+    """Case 10: accepted three days ahead; its span is data, and an order whose end never came is open so long."""
+    one, at = await house.worker(), NOON + timedelta(days=3)
+    await one.charge(accepted("o1"), accepted("o2", NOON + MINUTE, sequence=2))
+    queries = OrderQueries(house.pool, house.scheme.order_spans)
+    assert [cover.order_id for cover in await queries.covers(worker(1), at)] == ["o1", "o2"]
+    await one.charge(completed("o1", NOON, 3 * 86_400 - 60))
+    assert [cover.order_id for cover in await queries.covers(worker(1), at)] == ["o2"]
+    span = house.scheme.order_spans.of(Industry.RIDE_HAILING, NOON)
+    assert len(await queries.covers(worker(1), NOON + MINUTE + span)) == 1
+    assert await queries.covers(worker(1), NOON + 2 * MINUTE + span) == []
+    short = OrderQueries(house.pool, OrderSpans([OrderSpan(Industry.RIDE_HAILING, 2, NOON - timedelta(days=9))]))
+    assert await short.covers(worker(1), at) == []
+
+
+async def test_what_was_sent_again_covers_nobody_and_a_reversed_charge_says_so(house: House) -> None:
+    """Cases 9 and 10: a receipt is made of charges that were not reversed; an injury on a cancelled order has one."""
+    one = await house.worker()
+    await one.charge(accepted("o1"), accepted("o1", NOON + MINUTE, sequence=2))
+    await one.charge(accepted("o2", sequence=3), cancelled("o2", seconds=50))
+    await house.close("2026-10-03")
+    covers = await OrderQueries(house.pool, house.scheme.order_spans).covers(worker(1), NOON + MINUTE / 2)
+    assert [(cover.order_id, cover.accepted_at, cover.is_reversed) for cover in covers] == [
+        ("o1", NOON, False), ("o2", NOON, True),
+    ]  # fmt: skip
+    after = await OrderQueries(house.pool, house.scheme.order_spans).covers(worker(1), NOON + 2 * MINUTE)
+    assert [(cover.order_id, cover.accepted_at) for cover in after] == [("o1", NOON)]

@@ -57,7 +57,7 @@ async def test_rides_rounded_to_a_quarter_of_an_hour(house: House, is_known_temp
         ("parked", ParkReason.COMPLETION_BEFORE_ACCEPTANCE): 2,
         ("parked", ParkReason.CANCELLATION_BEFORE_ACCEPTANCE): 1,
     }
-    queries = OrderQueries(house.pool)
+    queries = OrderQueries(house.pool, house.scheme.order_spans)
     at_once, later = await queries.covers(worker(1), NOON), await queries.covers(worker(1), NOON + SECOND)
     assert {cover.order_id for cover in at_once} >= set(orders)
     assert {cover.order_id for cover in later} & set(orders) == {*orders[6:8], orders[9]}

@@ -84,7 +84,7 @@ async def test_an_order_parked_for_want_of_an_enrolment_was_sent_when_it_first_c
     await send_again(house, mended, [order], 6 * HOUR)
     await close(DAY)
     assert await kinds(house, DAY) == {"manifest_missing"}, "neither late nor parked"
-    (cover,) = await OrderQueries(house.pool).covers(worker(9), NOON + HOUR / 3)
+    (cover,) = await OrderQueries(house.pool, house.scheme.order_spans).covers(worker(9), NOON + HOUR / 3)
     assert cover.recorded_at == NOON + 2 * MINUTE, "before the notice, which came half an hour later"
 
 

@@ -45,6 +45,10 @@ valid_from,province,mode,source
 2022-07-01,*,finding_only,a default
 2027-01-01,31,assess,a decision
 """,
+    "order_spans.csv": """\
+industry,longest_days,valid_from,notice,grade,is_assumption,note
+ride_hailing,8,2022-07-01,a default,M,true,
+""",
 }
 
 Write = Callable[..., Path]
@@ -194,6 +198,16 @@ T, E, N, P, C = "tariff-2025-07.csv", "enterprises.csv", "enrolment.csv", "provi
         ),
         ("presumption.csv", 4, "2027-01-01,71,assess,s", "unknown province '71'"),
         ("presumption.csv", 4, "2028-01-01,31,always,s", "unknown mode 'always'; known: finding_only, assess"),
+        # how long orders may last
+        (
+            "order_spans.csv",
+            3,
+            "ride_hailing,9,2022-07-01,s,,,",
+            "two spans of ride_hailing begin at that instant, the first in …/order_spans.csv:2",
+        ),
+        ("order_spans.csv", 3, "ride_hailing,32,2027-01-01,s,,,", "longest_days is not a whole number from 1"),
+        ("order_spans.csv", 3, "ride_hailing,9,2027-01-01,s,Z,,", "unknown grade 'Z'"),
+        ("order_spans.csv", 3, "taxis,9,2027-01-01,s,,,", "unknown industry 'taxis'"),
     ],
 )
 def test_a_bad_line_is_refused_with_its_place(write: Write, file: str, line: int, added: str, reason: str) -> None:

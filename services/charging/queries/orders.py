@@ -5,9 +5,9 @@ from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import asdict
-from sqlalchemy import BigInteger, FromClause, LargeBinary, Text, and_, bindparam, func, or_, select, true
+from sqlalchemy import BigInteger, FromClause, LargeBinary, Text, and_, bindparam, exists, func, not_, or_, select, true
 
-from services.charging.predicates import is_last_charge, same_order
+from services.charging.predicates import is_last_charge, is_resent, is_reversal_of, same_order
 from services.charging.queries.entry_rows import EntryRow, entry_of_day, fetch_of_days, is_order, select_entries
 from services.charging.rows.row_kinds import kind_word, reason_word
 from services.charging.store.archived_days import refuse_archived
@@ -19,10 +19,8 @@ from shared.domain.calendar import insured_day
 from shared.domain.evidence.leaf import RowKind
 from shared.domain.money import Amount, yuan
 from shared.domain.scheme.industry import Industry
+from shared.domain.scheme.order_span import OrderSpans
 from shared.domain.scheme.worker import split_token
-
-LONGEST_ORDER: Final = timedelta(days=2)
-"""An open order older than this is not searched for by a query for who was covered at an instant."""
 
 
 class OrderRow(Struct, frozen=True):
@@ -47,16 +45,19 @@ class OrderRow(Struct, frozen=True):
 class Cover(OrderRow, frozen=True):
     """An order that covered its worker.
 
-    `recorded_at`: when its acceptance was sent; when it was accepted, if it was sent within the minute.
+    `recorded_at`: when its acceptance was sent; when it was accepted, if it was sent within the minute. `is_reversed`:
+    the charge was taken back, as of an order that was cancelled later.
     """
 
     cover_ended_at: datetime | None
     recorded_at: datetime
+    is_reversed: bool
 
 
 class _CoverRow(EntryRow, frozen=True):
     cover_ended_at: datetime | None
     sent_at: datetime
+    is_reversed: bool
 
 
 def _order_rows(rows: FromClause) -> Query[EntryRow]:
@@ -75,9 +76,9 @@ ORDER_OF_ANY_DAY: Final = _order_rows(entry.alias("n"))
 
 
 def _covers() -> Query[_CoverRow]:
-    """Charges that hold, of a worker's orders that were accepted and had not ended."""
-    charge, first, end, later = (entry_of_day(name) for name in "afcn")
-    at, accepted_after = bindparam("at", type_=INSTANT), bindparam("accepted_after", type_=INSTANT)
+    """Last charges of a worker's orders that were accepted and had not ended; none of what was sent again."""
+    charge, first, end, later, reversal = (entry_of_day(name) for name in "afcnr")
+    at, accepted_from = bindparam("at", type_=INSTANT), bindparam("accepted_from", type_=INSTANT)
     ended = (
         select(func.min(end.c.ended_at).label("ended_at"))
         .where(same_order(end, charge), end.c.kind.in_((RowKind.COMPLETION, RowKind.CANCELLATION)))
@@ -87,15 +88,20 @@ def _covers() -> Query[_CoverRow]:
     is_first = and_(same_order(first, charge), first.c.kind == RowKind.ACCEPTANCE)
     statement = (
         select_entries(charge)
-        .add_columns(ended.c.ended_at.label("cover_ended_at"), sent_at.label("sent_at"))
+        .add_columns(
+            ended.c.ended_at.label("cover_ended_at"),
+            sent_at.label("sent_at"),
+            exists().where(is_reversal_of(reversal, charge)).label("is_reversed"),
+        )
         .outerjoin(first, is_first)
         .outerjoin(ended, true())
         .where(
             charge.c.worker_key == bindparam("worker_key", type_=BigInteger),
             charge.c.worker_rest == bindparam("worker_rest", type_=LargeBinary),
             charge.c.accepted_at <= at,
-            charge.c.accepted_at > accepted_after,
+            charge.c.accepted_at >= accepted_from,
             is_last_charge(charge, by=later),
+            not_(is_resent(charge)),
             or_(ended.c.ended_at.is_(None), ended.c.ended_at >= at),
         )
         .order_by(charge.c.accepted_at)
@@ -109,8 +115,8 @@ _COVERS: Final = _covers()
 class OrderQueries:
     """Answers over a pool of `services.charging.store.partition_queries`."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, pool: Pool, spans: OrderSpans) -> None:
+        self._pool, self._spans = pool, spans
 
     async def order(self, enterprise: str, order_id: str, day: date) -> list[OrderRow]:
         """Read every row of an order accepted on the day."""
@@ -120,17 +126,26 @@ class OrderQueries:
         return [_readable(row) for row in rows]
 
     async def covers(self, worker_id: str, at: datetime) -> list[Cover]:
-        """Read every order, of any enterprise, that the worker had accepted and not ended at the instant."""
-        first, last = insured_day(at - LONGEST_ORDER), insured_day(at)
+        """Read every order, of any enterprise, that the worker had accepted and not ended at the instant.
+
+        Raises `Archived` where none is there, and days are archived on which one may have been accepted.
+        """
+        accepted_from = at - self._spans.longest
+        first, last = insured_day(accepted_from), insured_day(at)
         days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
         key, rest = split_token(bytes.fromhex(worker_id))
         async with self._pool.acquire() as connection:
-            await refuse_archived(connection, first, last)
+            await refuse_archived(connection, last)
             rows = await fetch_of_days(
-                connection, _COVERS, days, worker_key=key, worker_rest=rest,
-                at=at, accepted_after=at - LONGEST_ORDER,
-            )  # fmt: skip
-        return [_cover(row) for row in rows]
+                connection, _COVERS, days, worker_key=key, worker_rest=rest, at=at, accepted_from=accepted_from
+            )
+            covers = [row for row in rows if at - row.accepted_at <= self._span_of(row)]
+            if not covers:
+                await refuse_archived(connection, first, last)
+        return [_cover(row) for row in covers]
+
+    def _span_of(self, row: EntryRow) -> timedelta:
+        return self._spans.of(Industry.of_code(row.industry), row.accepted_at)
 
 
 def _readable(row: EntryRow) -> OrderRow:
@@ -153,4 +168,9 @@ def _readable(row: EntryRow) -> OrderRow:
 
 
 def _cover(row: _CoverRow) -> Cover:
-    return Cover(**asdict(_readable(row)), cover_ended_at=row.cover_ended_at, recorded_at=row.sent_at)
+    return Cover(
+        **asdict(_readable(row)),
+        cover_ended_at=row.cover_ended_at,
+        recorded_at=row.sent_at,
+        is_reversed=row.is_reversed,
+    )

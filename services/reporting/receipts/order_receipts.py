@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from services.reporting.service_clients import Charging, InternalApi, read_as
 from shared.domain.calendar import insured_day
-from shared.domain.evidence.leaf import OrderRow, RowKind, read_order_leaf
+from shared.domain.evidence.leaf import OrderRow, RowKind, is_charge, is_reversal, read_order_leaf
 from shared.domain.evidence.order_receipt import OrderReceipt, ReceiptRow
 
 
@@ -32,6 +32,7 @@ class _CoveredOrder(Struct, frozen=True):
     enterprise: str
     order_id: str
     accepted_at: datetime
+    is_reversed: bool = False
 
 
 class _LogProof(Struct, frozen=True):
@@ -67,14 +68,14 @@ class OrderReceipts:
         self._charging, self._ledger = charging, ledger
 
     async def of_order(self, enterprise: str, order_id: str, day: date | None) -> list[Order]:
-        """An order's receipts: one for each worker and time of acceptance; `day` narrows the search."""
+        """An order's receipts: one for each assignment whose charge was not reversed; `day` narrows the search."""
         wanted = {} if day is None else {"day": day.isoformat()}
         path = f"/v1/orders/{enterprise}/{order_id}/proof"
         answer = await self._charging.of(enterprise).find(path, **wanted)
         groups: dict[tuple[str, str], list[_ProofRow]] = defaultdict(list)
         for row in read_as(list[_ProofRow], "charging", answer.get("rows")) if answer else ():
             groups[row.accepted_at, row.worker_id].append(row)
-        return [await self._put_together(rows) for rows in groups.values() if rows[0].kind == RowKind.ACCEPTANCE]
+        return [await self._put_together(rows) for rows in groups.values() if _is_charged(rows)]
 
     async def of_worker(self, worker_id: str, at: datetime) -> list[Order]:
         """Every order that the worker had accepted and not ended at the instant, over all enterprises."""
@@ -83,6 +84,8 @@ class OrderReceipts:
         for cover in (
             cover for answer in answers for cover in read_as(list[_CoveredOrder], "charging", answer.get("covers"))
         ):
+            if cover.is_reversed:
+                continue
             orders = await self.of_order(cover.enterprise, cover.order_id, insured_day(cover.accepted_at))
             covered += [order for order in orders if order.first.worker.hex() == worker_id]
         return list({order.first: order for order in covered}.values())
@@ -102,6 +105,12 @@ class OrderReceipts:
         if logged and logged[0][0] is rows[0]:
             receipt = OrderReceipt(tuple(_receipt_row(row, log) for row, log in logged), note.encode())
         return Order(read_order_leaf(bytes.fromhex(rows[0].content)), receipt, len(rows) - len(logged))
+
+
+def _is_charged(rows: list[_ProofRow]) -> bool:
+    """The rows are an acceptance with what followed it, and its last charge was not reversed."""
+    charges = [row.kind for row in rows if is_charge(row.kind) or is_reversal(row.kind)]
+    return rows[0].kind == RowKind.ACCEPTANCE and not is_reversal(max(charges))
 
 
 def _receipt_row(row: _ProofRow, log: _LogProof) -> ReceiptRow:

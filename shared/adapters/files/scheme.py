@@ -23,6 +23,7 @@ from shared.domain.scheme.cancellation import CancellationMode, CancellationRule
 from shared.domain.scheme.enrolment import Enrolment, ProvinceJoining
 from shared.domain.scheme.enterprise import Enterprise, is_uscc_shaped, is_valid_uscc
 from shared.domain.scheme.industry import FOOD_DELIVERY_CLOSED_ON, Industry
+from shared.domain.scheme.order_span import OrderSpan
 from shared.domain.scheme.presumption import PresumptionMode, PresumptionRule
 from shared.domain.scheme.province import PROVINCES
 from shared.domain.scheme.rating import Scheme, Uncovered
@@ -37,6 +38,8 @@ from shared.domain.scheme.tariff import (
 EVERY_PROVINCE: Final = "*"
 GRADES: Final = ("A", "B", "C", "D", "M", "")
 LONGEST_ELAPSED_SECONDS: Final = 86_400
+LONGEST_SPAN_DAYS: Final = 31
+"""A question about a worker reads the rows of as many days."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,9 @@ FILES: Final[Mapping[str, Columns]] = {
     "enterprise-keys*.csv": Columns(("uscc", "vkey", "valid_from"), ("valid_to", "notice", "note")),
     "cancellation.csv": Columns(("valid_from", "mode", "elapsed_seconds", "source"), ("is_assumption", "note")),
     "presumption.csv": Columns(("valid_from", "province", "mode", "source"), ("is_assumption", "note")),
+    "order_spans.csv": Columns(
+        ("industry", "longest_days", "valid_from", "notice"), ("grade", "is_assumption", "note")
+    ),
 }
 """The files that are read, in this order; any other table in a directory is refused: it may be a slip."""
 TABLE: Final = re.compile(r".*\.(csv|tsv|xlsx?|et|ods)(\.gz|\.zip)?")
@@ -104,6 +110,7 @@ class _Reading:
     keys: dict[bytes, tuple[Record, EnterpriseKey]] = field(default_factory=dict)
     rules: dict[datetime, tuple[Record, CancellationRule]] = field(default_factory=dict)
     presumptions: dict[tuple[datetime, str], tuple[Record, PresumptionRule]] = field(default_factory=dict)
+    spans: dict[tuple[Industry, datetime], tuple[Record, OrderSpan]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
     def take(self, pattern: str, record: Record) -> None:
@@ -115,6 +122,7 @@ class _Reading:
             "enterprise-keys*.csv": self._take_key,
             "cancellation.csv": self._take_rule,
             "presumption.csv": self._take_presumption,
+            "order_spans.csv": self._take_span,
         }[pattern](record)
 
     def scheme(self, place: str) -> Scheme:
@@ -141,6 +149,7 @@ class _Reading:
             warnings=warnings,
             presumption_rules=[rule for _, rule in self.presumptions.values()],
             enterprise_keys=[key for _, key in self.keys.values()],
+            order_spans=[span for _, span in self.spans.values()],
         )
 
     def _take_province(self, record: Record) -> None:
@@ -255,6 +264,18 @@ class _Reading:
             is_assumption=record.flag("is_assumption"),
         )
         self.presumptions[key] = record, rule
+
+    def _take_span(self, record: Record) -> None:
+        industry, valid_from = record.choice("industry", Industry), record.instant("valid_from")
+        if (industry, valid_from) in self.spans:
+            first = self.spans[industry, valid_from][0].place
+            record.refuse(f"two spans of {industry.value} begin at that instant, the first in {first}")
+        grade = record.optional_text("grade")
+        if grade not in GRADES:
+            record.refuse(f"unknown grade {grade!r}; known: A, B, C, D, M")
+        days = record.number("longest_days", 1, LONGEST_SPAN_DAYS)
+        span = OrderSpan(industry, days, valid_from, _notice(record), grade, record.flag("is_assumption"))
+        self.spans[industry, valid_from] = record, span
 
     def _check_listed(self, record: Record, uscc: str) -> None:
         if uscc not in self.enterprises:

@@ -18,6 +18,7 @@ from shared.domain.scheme.cancellation import CancellationRule
 from shared.domain.scheme.enrolment import Enrolment, ProvinceJoining
 from shared.domain.scheme.enterprise import Enterprise
 from shared.domain.scheme.industry import Industry
+from shared.domain.scheme.order_span import OrderSpan, OrderSpans
 from shared.domain.scheme.presumption import PresumptionRule, is_assessed
 from shared.domain.scheme.tariff import TariffLine, succession_faults
 
@@ -72,6 +73,7 @@ class Scheme:
         warnings: Sequence[str] = (),
         presumption_rules: Iterable[PresumptionRule] = (),
         enterprise_keys: Iterable[EnterpriseKey] = (),
+        order_spans: Iterable[OrderSpan] = (),
     ) -> None:
         self._lines = _numbered(lines)
         self._joined_at = {province.province: day_start(province.joined_on) for province in provinces}
@@ -82,6 +84,8 @@ class Scheme:
         """Whether missing numbers are charged; without one they are not."""
         self.enterprise_keys = tuple(enterprise_keys)
         """Keys with which enterprises sign their manifests of a day."""
+        self.order_spans = OrderSpans(order_spans)
+        """How long orders may last."""
         self._enrolments: dict[tuple[str, Industry], list[Enrolment]] = {}
         for enrolment in enrolments:
             self._enrolments.setdefault((enrolment.uscc, enrolment.industry), []).append(enrolment)

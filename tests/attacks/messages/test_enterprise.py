@@ -64,7 +64,7 @@ class Day:
     async def covers(self, value: int) -> list[Cover]:
         """What the order's worker gets on requesting a receipt for the time under way."""
         at = NOON + timedelta(seconds=value + 1)
-        return await OrderQueries(self.house.pool).covers(worker(value), at)
+        return await OrderQueries(self.house.pool, self.house.scheme.order_spans).covers(worker(value), at)
 
 
 @pytest.fixture

@@ -192,5 +192,5 @@ async def test_a_cover_says_when_its_acceptance_was_sent_unless_within_the_minut
 ) -> None:
     early, late = accepted("early"), sent_after(accepted("late", worker_id=worker(2)), delay)
     await (await house.worker()).charge(early, late)
-    (cover,) = await OrderQueries(house.pool).covers(worker(2), NOON + timedelta(seconds=1))
+    (cover,) = await OrderQueries(house.pool, house.scheme.order_spans).covers(worker(2), NOON + timedelta(seconds=1))
     assert cover.recorded_at == NOON + timedelta(seconds=reported)

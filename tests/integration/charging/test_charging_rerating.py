@@ -117,12 +117,12 @@ async def test_corrected_again_and_back(house: House, decided: Scheme, tmp_path:
     ]  # fmt: skip
     for manifest in await house.corrections():
         await assert_evidence(house, manifest)
-    rows = await OrderQueries(house.pool).order(RIDES, "o1", NOON.date())
+    rows = await OrderQueries(house.pool, house.scheme.order_spans).order(RIDES, "o1", NOON.date())
     assert [(row.kind, row.reason, row.premium_yuan) for row in rows][1:3] == [
         ("reversal", "rerated", "-0.01"),
         ("re-rated charge", "rerated", "0.0123"),
     ]
-    covers = await OrderQueries(house.pool).covers(worker(1), NOON)
+    covers = await OrderQueries(house.pool, house.scheme.order_spans).covers(worker(1), NOON)
     assert [(cover.order_id, cover.kind, cover.premium_yuan) for cover in covers] == [("o1", "re-rated charge", "0.01")]
 
 
