@@ -2,7 +2,7 @@
 
 Each mutant is the checkout's own code, copied, with one text replaced by another. A text that is not there exactly
 once ends the whole: then the code has moved on and the mutant must, too. The tests that are named are those that exist
-for this safety; first they are run on the code as it is and must pass. Each process has a copy of its own.
+for this safety; first they are run on the code as it is and must pass. Each process has a separate copy.
 """
 
 import shutil
