@@ -18,7 +18,6 @@ from sqlalchemy import (
     Integer,
     Interval,
     LargeBinary,
-    Select,
     Text,
     and_,
     any_,
@@ -36,7 +35,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from services.charging.store.derived_rows import ChargeRow
 from services.charging.tables import INSTANT, enterprise, entry, reinstated, resend
-from shared.adapters.postgres.queries.statements import Expression
+from shared.adapters.postgres.queries.statements import Expression, Selected
 from shared.domain.evidence.leaf import RowKind
 
 CUT: Final = bindparam("cut", type_=ARRAY(BigInteger))
@@ -172,7 +171,7 @@ def key_of(row: FromClause) -> list[ColumnElement[Any]]:
     return [row.c[name] for name in KEY]
 
 
-def materialized(rows: Select[Any], name: str) -> CTE:
+def materialized(rows: Selected, name: str) -> CTE:
     """A common table expression that is computed once: the planner misjudges how few rows it has."""
     return rows.cte(name).prefix_with("materialized", dialect="postgresql")
 

@@ -1,10 +1,10 @@
 """Settle cancellations: reverse what the dated rule reverses, set-wise and in any order of arrival."""
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from msgspec import Struct
-from sqlalchemy import BigInteger, Select, SmallInteger, Text, and_, delete, or_, select
+from sqlalchemy import BigInteger, SmallInteger, Text, and_, delete, or_, select
 
 from services.charging.cut import Batches
 from services.charging.predicates import (
@@ -22,7 +22,7 @@ from services.charging.store.derived_rows import ChargeRow, add_derived_rows, re
 from services.charging.store.manifests import Run
 from services.charging.tables import INSTANT, enterprise, entry, unsettled
 from shared.adapters.postgres.pool import Connection
-from shared.adapters.postgres.queries.statements import ArrayTable, Command, query
+from shared.adapters.postgres.queries.statements import ArrayTable, Command, Selected, query
 from shared.domain.evidence.leaf import RowKind
 from shared.domain.scheme.cancellation import reverses
 from shared.domain.scheme.rating import Scheme
@@ -45,7 +45,7 @@ class _Settled(Struct, frozen=True):
 _SETTLED: Final = ArrayTable("settled", _Settled, INSTANT, SmallInteger(), Text(), BigInteger())
 
 
-def _select_waiting() -> Select[Any]:
+def _select_waiting() -> Selected:
     """Select last charges whose cancellation waits, with the cancellation's end; within a cut, or (null) all."""
     charge, cancellation, reversal = (entry.alias(name) for name in "acr")
     waits = (

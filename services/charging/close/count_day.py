@@ -5,10 +5,10 @@ stored answer is given again. An answer belongs to its question, and a settlemen
 earlier question about the day, even under the same attempt, can take their place.
 """
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-from sqlalchemy import Integer, Select, bindparam, exists, func, select
+from sqlalchemy import Integer, bindparam, exists, func, select
 
 from services.charging.close.count_workers import count_first_time, count_workers
 from services.charging.close.day_totals import hours_of, read_sums, totals_of
@@ -25,7 +25,7 @@ from services.charging.store.derived_rows import lock_settling
 from services.charging.tables import day_count, day_settlement, entry, manifest, outbox, resend, unsettled
 from shared.adapters.crypto.signing import AuthorSigner
 from shared.adapters.postgres.pool import Connection, Pool
-from shared.adapters.postgres.queries.statements import insert_into, query, values
+from shared.adapters.postgres.queries.statements import Selected, insert_into, query, values
 from shared.contracts.manifests import DayClosing, DayCounted, PremiumsCharged, cut_hash, question_hash
 from shared.contracts.topics import DAYS_COUNTED, MANIFESTS
 from shared.domain.calendar import day_bounds
@@ -46,7 +46,7 @@ class _KnownSettlement(msgspec.Struct, frozen=True):
     payload: bytes | None
 
 
-def _select_unmatched() -> Select[Any]:
+def _select_unmatched() -> Selected:
     """Count cancellations that wait for their acceptance."""
     cancellation, acceptance = entry.alias("c"), entry.alias("a")
     has_acceptance = exists().where(

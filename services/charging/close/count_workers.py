@@ -7,7 +7,7 @@ counts of several deployments can be joined (docs/decisions/0012) and the same q
 
 from collections.abc import AsyncIterator
 from datetime import date
-from typing import Any, Final
+from typing import Final
 
 from msgspec import Struct
 from sqlalchemy import (
@@ -17,7 +17,6 @@ from sqlalchemy import (
     FromClause,
     Integer,
     LargeBinary,
-    Select,
     SmallInteger,
     Text,
     all_,
@@ -35,7 +34,6 @@ from sqlalchemy import (
     union_all,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, Insert, insert
-from sqlalchemy.sql.selectable import CompoundSelect
 
 from services.charging.cut import (
     Batches,
@@ -73,6 +71,8 @@ from shared.adapters.postgres.pool import Connection, Pool
 from shared.adapters.postgres.queries.statements import (
     ArrayTable,
     Command,
+    Selected,
+    Selection,
     TemporaryTable,
     query,
     values,
@@ -115,13 +115,13 @@ def _is_same_worker(row: FromClause, other: FromClause) -> ColumnElement[bool]:
     return and_(*(row.c[name] == other.c[name] for name in _TOKEN))
 
 
-def _charged(scope: Scope) -> Select[Any]:
+def _charged(scope: Scope) -> Selected:
     """Select who was charged where; orders charged by a correction count like late ones."""
     place = (entry.c.enterprise, province(entry).label("province"), entry.c.worker_key, entry.c.worker_rest)
     return select(*place).where(is_premium_due(entry), scope).distinct()
 
 
-def _select_day() -> Select[Any]:
+def _select_day() -> Selected:
     """The day's rows are of that day: it is not computed for each of them."""
     worker = _charged(on_day(entry)).subquery("worker")
     return select(DAY.label("insured_on"), *worker.c)
@@ -131,12 +131,12 @@ _CHARGED_WORKER: Final = TemporaryTable("charged_worker", _select_day())
 _WORKER: Final = _CHARGED_WORKER.table
 
 
-def _select_late() -> Select[Any]:
+def _select_late() -> Selected:
     place = _charged(late(entry))
     return place.with_only_columns(insured_on(entry), *place.selected_columns)
 
 
-def _count(charged: FromClause, people: FromClause) -> CompoundSelect[Any]:
+def _count(charged: FromClause, people: FromClause) -> Selection:
     """Count workers of each enterprise and place, and of each place alone."""
     workers = func.count().label("workers")
     of_enterprise = (
@@ -151,13 +151,13 @@ def _count(charged: FromClause, people: FromClause) -> CompoundSelect[Any]:
     return union_all(of_enterprise, of_all).order_by(insured_on, province, uscc.nulls_last())
 
 
-def _select_workers() -> CompoundSelect[Any]:
+def _select_workers() -> Selection:
     charged = select(_WORKER).where(_WORKER.c.insured_on == DAY).subquery("charged")
     people = select(*(charged.c[name] for name in ("insured_on", *_PERSON))).distinct().subquery("person")
     return _count(charged, people)
 
 
-def _select_late_workers() -> CompoundSelect[Any]:
+def _select_late_workers() -> Selection:
     """Count late workers whom no earlier close counted on their day.
 
     Searches by worker: the late ones are few, and their days are many and large.
@@ -197,7 +197,7 @@ def _keep_participants() -> Insert:
     return insert(participant).from_select(("province", "worker", "first_on"), new)
 
 
-def _select_records(scope: Scope) -> Select[Any]:
+def _select_records(scope: Scope) -> Selected:
     """Select day, province and worker in one piece each, sorted."""
     day = func.int4send(insured_on(entry) - literal_column("date '1970-01-01'", Date), type_=LargeBinary)
     place = func.int2send(cast(province(entry), SmallInteger), type_=LargeBinary)
@@ -205,7 +205,7 @@ def _select_records(scope: Scope) -> Select[Any]:
     return select(record.label("record")).where(is_premium_due(entry), scope).distinct().order_by(*first_columns(1))
 
 
-def _select_counted() -> Select[Any]:
+def _select_counted() -> Selected:
     """Select those of the workers who were counted on a day in a province."""
     worker, counted = _TOKENS.rows, entry.alias("n")
     return (
@@ -221,7 +221,7 @@ def _select_counted() -> Select[Any]:
     )
 
 
-def _select_participants() -> Select[Any]:
+def _select_participants() -> Selected:
     """Select those of the workers who were counted in a province before a day."""
     tokens = bindparam("tokens", type_=ARRAY(LargeBinary))
     return select(func.encode(participant.c.worker, literal_column("'hex'"), type_=Text)).where(

@@ -3,16 +3,17 @@
 from collections import Counter
 from collections.abc import Iterable
 from datetime import date, datetime
-from typing import Any, Final
+from typing import Final
 
 from msgspec import Struct
-from sqlalchemy import BigInteger, Select, cast, func, literal_column, or_, select
+from sqlalchemy import BigInteger, cast, func, literal_column, or_, select
 
 from services.charging.cut import Batches, CountedRows, Late, Scope
 from services.charging.predicates import first_columns, is_charge, is_reversal, province
 from services.charging.rows.row_kinds import outcome_of, reason_of
 from services.charging.tables import INSTANT, enterprise, entry
 from shared.adapters.postgres.pool import Connection
+from shared.adapters.postgres.queries.statements import Selected
 from shared.contracts.manifests import AcceptancesByHour, Outcome, Total
 from shared.domain.calendar import SHANGHAI, insured_day
 from shared.domain.evidence.leaf import RowKind
@@ -43,7 +44,7 @@ class _Place(Struct, frozen=True):
     reason: str | None
 
 
-def _select_sums(scope: Scope) -> Select[Any]:
+def _select_sums(scope: Scope) -> Selected:
     hour = func.date_bin(
         literal_column("interval '1 hour'"), entry.c.accepted_at, literal_column("timestamptz 'epoch'"), type_=INSTANT
     )

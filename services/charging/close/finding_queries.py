@@ -5,7 +5,7 @@ A finding is one enterprise, province and insured day; of its orders the first a
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from msgspec import Struct
 from sqlalchemy import (
@@ -13,7 +13,6 @@ from sqlalchemy import (
     FromClause,
     Integer,
     Interval,
-    Select,
     SmallInteger,
     and_,
     bindparam,
@@ -44,7 +43,7 @@ from services.charging.predicates import (
     worker_id,
 )
 from services.charging.tables import conflict, enterprise, entry, reinstated, resend
-from shared.adapters.postgres.queries.statements import Expression, Query, query
+from shared.adapters.postgres.queries.statements import Expression, Query, Selected, query
 from shared.contracts.findings import MOST_ORDERS
 from shared.domain.evidence.leaf import RowKind
 from shared.domain.privacy.identity_share import CITIZEN, CITIZEN_RUN, HAS_DIGITS, MOBILE, MOBILE_RUN
@@ -92,12 +91,12 @@ def _place(row: FromClause, what: Expression = _NOTHING) -> list[Expression]:
     return [row.c.enterprise, province(row).label("province"), insured_on(row).label("insured_on"), what.label("what")]
 
 
-def _orders(row: FromClause, what: Expression = _NOTHING) -> Select[Any]:
+def _orders(row: FromClause, what: Expression = _NOTHING) -> Selected:
     """Select the orders of these rows, to be grouped."""
     return select(*_place(row, what), *(row.c[name] for name in _ORDER))
 
 
-def _grouped(orders: Select[Any]) -> Query[FoundOrder]:
+def _grouped(orders: Selected) -> Query[FoundOrder]:
     rows = materialized(orders, "orders")
     place, order = [rows.c[name] for name in _PLACE], [rows.c[name] for name in _ORDER]
     ranked = select(
@@ -115,7 +114,7 @@ def _grouped(orders: Select[Any]) -> Query[FoundOrder]:
     return query(statement, FoundOrder)
 
 
-def _select_conflicts() -> Select[Any]:
+def _select_conflicts() -> Selected:
     sent = (
         select(*(conflict.c[name] for name in (*KEY, "kind")))
         .where(conflict.c.accepted_at.is_not(None), new_in_cut(conflict))
@@ -124,12 +123,12 @@ def _select_conflicts() -> Select[Any]:
     return _orders(entry).join(sent, and_(same_order(entry, sent), entry.c.kind == sent.c.kind))
 
 
-def _select_resends() -> Select[Any]:
+def _select_resends() -> Selected:
     is_accepted = and_(same_order(entry, resend), entry.c.kind == RowKind.ACCEPTANCE)
     return _orders(entry).join(resend, is_accepted).where(resend.c.found_on == DAY)
 
 
-def _select_unaccepted() -> Select[Any]:
+def _select_unaccepted() -> Selected:
     end, acceptance = entry.alias("e"), entry.alias("a")
     has_acceptance = exists().where(
         same_order(acceptance, end),
@@ -146,17 +145,17 @@ def _accepted() -> ColumnElement[bool]:
     return and_(entry.c.kind == RowKind.ACCEPTANCE, counted(entry))
 
 
-def _select_late() -> Select[Any]:
+def _select_late() -> Selected:
     delay = bindparam("delay", type_=Interval)
     return _orders(entry).where(_accepted(), entry.c.recorded_at - entry.c.accepted_at > delay)
 
 
-def _select_not_enrolled() -> Select[Any]:
+def _select_not_enrolled() -> Selected:
     reason = bindparam("reason", type_=SmallInteger)
     return _orders(entry, entry.c.industry).where(_accepted(), entry.c.reason == reason)
 
 
-def _select_delays() -> Select[Any]:
+def _select_delays() -> Selected:
     """Count first acceptances by the bucket of their delay; orders that were found sent again do not count."""
     bounds: ColumnElement[Sequence[timedelta]] = bindparam("bounds", type_=ARRAY(Interval))
     delay = func.coalesce(entry.c.recorded_at - entry.c.accepted_at, literal_column("interval '0'", Interval))
@@ -175,7 +174,7 @@ def _select_delays() -> Select[Any]:
     )
 
 
-def _select_identity_like() -> Select[Any]:
+def _select_identity_like() -> Selected:
     order_id = entry.c.order_id
     orders = (
         select(entry.c.enterprise, order_id, order_id.regexp_match(HAS_DIGITS).label("has_digits"))

@@ -6,7 +6,7 @@ may show that an acceptance was none: it is charged again then.
 
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from msgspec import Struct
 from sqlalchemy import (
@@ -15,7 +15,6 @@ from sqlalchemy import (
     ColumnElement,
     Date,
     FromClause,
-    Select,
     SmallInteger,
     Text,
     and_,
@@ -53,7 +52,7 @@ from services.charging.store.derived_rows import ChargeRow, DerivedRow, add_deri
 from services.charging.store.manifests import Run
 from services.charging.tables import INSTANT, enterprise, entry, manifest, reinstated, resend
 from shared.adapters.postgres.pool import Connection
-from shared.adapters.postgres.queries.statements import ArrayTable, Command, query, values
+from shared.adapters.postgres.queries.statements import ArrayTable, Command, Selected, query, values
 from shared.domain.calendar import instant_of, since_epoch_us
 from shared.domain.evidence.leaf import RowKind, next_charge
 from shared.domain.scheme.assignment import RESEND_SPAN, searched_between
@@ -117,7 +116,7 @@ def _order_hash(row: FromClause) -> ColumnElement[int]:
     return func.hashint8extended(row.c.worker_key, of_order, type_=BigInteger)
 
 
-def _select_hashes() -> Select[Any]:
+def _select_hashes() -> Selected:
     acceptance = entry.alias("e")
     accepted = (
         select(_order_hash(acceptance).label("hash"))
@@ -127,7 +126,7 @@ def _select_hashes() -> Select[Any]:
     return select(accepted.c.hash).group_by(accepted.c.hash).having(func.count() > 1)
 
 
-def _select_changed() -> Select[Any]:
+def _select_changed() -> Selected:
     """Select acceptances that became re-sends since earlier closes searched, or turned out to be none.
 
     That one is none can be said only where all is there that it may repeat: from `judged_from` on.
@@ -184,7 +183,7 @@ def _select_changed() -> Select[Any]:
     )
 
 
-def _select_charges() -> Select[Any]:
+def _select_charges() -> Selected:
     charge, reversal = entry.alias("a"), entry.alias("r")
     return (
         select(*charge_columns(charge, charge), func.coalesce(reversal.c.reason, 0).label("reversal"))

@@ -1,7 +1,7 @@
 """Re-rating's query: which orders of a day are not rated as the scheme rates them now."""
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from msgspec import Struct
 from sqlalchemy import (
@@ -10,7 +10,6 @@ from sqlalchemy import (
     FromClause,
     Integer,
     LargeBinary,
-    Select,
     SmallInteger,
     Text,
     and_,
@@ -39,7 +38,7 @@ from services.charging.predicates import (
 from services.charging.rerate.rate_table import Rate, RatedPlace
 from services.charging.store.derived_rows import ChargeRow
 from services.charging.tables import INSTANT, enterprise, entry, unsettled
-from shared.adapters.postgres.queries.statements import ArrayTable, Command, Expression, query
+from shared.adapters.postgres.queries.statements import ArrayTable, Command, Expression, Selected, query
 from shared.domain.evidence.leaf import RowKind
 
 
@@ -103,7 +102,7 @@ def name_key(name: str, key: OrderKey) -> dict[str, object]:
     return {f"{name}_{field}": getattr(key, field) for field in OrderKey.__struct_fields__}
 
 
-def _select_places() -> Select[Any]:
+def _select_places() -> Selected:
     order = entry.alias("n")
     uscc, wanted = bindparam("uscc", type_=Text), bindparam("province", type_=Integer)
     return (
@@ -115,7 +114,7 @@ def _select_places() -> Select[Any]:
     )
 
 
-def _select_differing(*columns: Expression) -> Select[Any]:
+def _select_differing(*columns: Expression) -> Selected:
     """Select last charges of a day's orders that are not what the rate of their place says.
 
     Left alone are orders whose charge was taken back (cancelled or sent again) and those that were found sent again:
@@ -146,7 +145,7 @@ def _select_differing(*columns: Expression) -> Select[Any]:
     )
 
 
-def _select_sums() -> Select[Any]:
+def _select_sums() -> Selected:
     charge, rate = _CHARGE, RATES.rows
     groups = (
         enterprise.c.uscc,
@@ -163,7 +162,7 @@ def _select_sums() -> Select[Any]:
     return _select_differing(*groups, func.count().label("orders"), *sums).group_by(*numbers).order_by(*numbers)
 
 
-def _select_chunk() -> Select[Any]:
+def _select_chunk() -> Selected:
     charge, rate = _CHARGE, RATES.rows
     new = [rate.c.premium.label("new_premium"), rate.c.tariff_line.label("new_line"), rate.c.reason.label("new_reason")]
     first, last = (bindparam(name, type_=INSTANT) for name in ("after_accepted_at", "until_accepted_at"))
@@ -175,7 +174,7 @@ def _select_chunk() -> Select[Any]:
     )
 
 
-def _select_step() -> Select[Any]:
+def _select_step() -> Selected:
     """Select where the next rows of the day end: a walk along the index, so that no chunk reads the rest of the day."""
     columns = [entry.c[field] for field in OrderKey.__struct_fields__]
     return (

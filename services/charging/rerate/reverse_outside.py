@@ -5,10 +5,10 @@ the transaction that keeps the consent. If the process dies here: the consent ex
 """
 
 from datetime import date, datetime
-from typing import Any, Final
+from typing import Final
 
 from msgspec import Struct
-from sqlalchemy import BigInteger, LargeBinary, Select, Text, bindparam, exists, func, or_, select
+from sqlalchemy import BigInteger, LargeBinary, Text, bindparam, exists, func, or_, select
 from sqlalchemy.dialects.postgresql import Insert, insert
 
 from services.charging.numbers.outside_declaration import OutsideOrdersOfDay, find_outside
@@ -28,7 +28,7 @@ from services.charging.tables import adjustment_consent, adjustment_proposal, da
 from shared.adapters.crypto.signing import AuthorSigner
 from shared.adapters.postgres.decisions import Decision
 from shared.adapters.postgres.pool import Connection, Pool
-from shared.adapters.postgres.queries.statements import Command, Expression, insert_into, query, values
+from shared.adapters.postgres.queries.statements import Command, Expression, Selected, insert_into, query, values
 from shared.contracts.topics import MANIFESTS
 from shared.domain.books.billing import OUTSIDE_DECLARATION
 from shared.domain.errors import Refused
@@ -62,7 +62,7 @@ _ENTERPRISE: Final = bindparam("uscc", type_=Text)
 _SHA256: Final = bindparam("orders_sha256", type_=LargeBinary)
 
 
-def _select_proposals() -> Select[Any]:
+def _select_proposals() -> Selected:
     wanted = bindparam("proposal_id", type_=BigInteger)
     columns: dict[str, Expression] = {
         **{name: adjustment_proposal.c[name] for name in Proposal.__struct_fields__ if name in adjustment_proposal.c},

@@ -37,8 +37,10 @@ T = TypeVar("T")
 RowT = TypeVar("RowT", bound=msgspec.Struct)
 Expression = ColumnElement[Any]
 """An expression of any SQL type: SQLAlchemy's generic types do not say that a column of integers is a column."""
-Selection = Select[Any] | CompoundSelect[Any]
-"""A query with any columns."""
+Selected = Select[Any]
+"""A SELECT with any columns."""
+Selection = Selected | CompoundSelect[Any]
+"""A query with any columns, UNION included."""
 
 
 class _Compiler(PGCompiler_asyncpg):
