@@ -21,6 +21,7 @@ ALWAYS_FOUND = {
     "other_content",
     "several_acceptance_times",
     "late_acceptances",  # of the month before, and some of each day
+    "parked_events",  # each kind of bad input
 }
 FOUND_OF_LATE_EVENTS = {
     "sequence_gap",

@@ -83,7 +83,7 @@ class Acknowledgement:
                 checkpoint=checkpoints[0] if checkpoints else None,
                 parked=tuple((reason, int(events)) for reason, events in fields["parked"]),
             )
-        except ValueError as error:
+        except (ValueError, Refused) as error:
             raise Refused(f"not an acknowledgement: {error}") from error
         if header != HEADER or reported.text != text:
             raise Refused("not an acknowledgement in the form of version 1")

@@ -185,7 +185,7 @@ async def test_when_the_time_is_over_the_bytes_are_gone_and_every_proof_stands(h
     parked = await ParkedEvents(house.pool, open_broker(Settings())).page(None, None, "", 10)
     assert all(event.value_base64 is None and event.erased_at and event.sha256 for event in parked)
     sent = await ParkedEvents(house.pool, open_broker(Settings())).send_again(ParkReason.IDENTITY_IN_CLEAR, None)
-    assert asdict(sent) == {"resent": 0, "erased": 1, "altered": 0}
+    assert asdict(sent) == {"resent": 0, "erased": 1, "altered": 0, "too_large": 0}
 
 
 async def test_a_key_is_destroyed_and_never_changed(house: House) -> None:
@@ -224,7 +224,7 @@ async def test_sealed_bytes_that_were_changed_are_not_sent_again(house: House) -
     finally:
         await owner.close()
     parked = ParkedEvents(house.pool, open_broker(Settings()))
-    assert asdict(await parked.send_again(ParkReason.NOT_JSON, None)) == {"resent": 0, "erased": 0, "altered": 1}
+    assert asdict(await parked.send_again(ParkReason.NOT_JSON, None)) == {"resent": 0, "erased": 0, "altered": 1, "too_large": 0}
     assert all(event.altered for event in await parked.page(None, None, "", 10))
 
 
