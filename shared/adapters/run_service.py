@@ -1,6 +1,5 @@
 """Runs a service with the project's adapters: author keys from files, PostgreSQL's errors, Kafka's login and broker."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
@@ -14,6 +13,7 @@ from shared.adapters.kafka.login import check_login
 from shared.adapters.postgres.pool import AWAY, BadData
 from shared.runtime import service
 from shared.runtime.http.errors import DriverErrors
+from shared.runtime.periodic import end_tasks
 from shared.runtime.service import Adapters, Compose, S, Service
 
 ADAPTERS: Final = Adapters(read_authors, check_login, DriverErrors(bad_values=(BadData,), away=AWAY))
@@ -60,6 +60,5 @@ async def running_broker(service: Service[S], broker: KafkaBroker) -> AsyncItera
     try:
         yield
     finally:
-        started.cancel()
-        await asyncio.gather(started, return_exceptions=True)
+        await end_tasks([started])
         await broker.stop()

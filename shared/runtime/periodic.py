@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 import structlog
@@ -14,6 +14,7 @@ Step = Callable[[], Awaitable[int | None]]
 """Does what is due now; returns how many items that were. After some the next step follows at once."""
 MOST_PAUSE_SECONDS: Final = 5.0
 """The longest pause after steps that failed, unless the ordinary pause is longer."""
+CANCEL_AGAIN_SECONDS: Final = 1.0
 RETRY_FIRST_SECONDS: Final = 0.2
 RETRY_MOST_SECONDS: Final = 5.0
 
@@ -87,6 +88,19 @@ class Periodic:
         if idle_seconds > most_seconds:
             return f"{self.name}: no progress for {idle_seconds:.0f} s, last failure {self._failure}"
         return None
+
+
+async def end_tasks(tasks: Iterable[asyncio.Task[object]]) -> None:
+    """Cancel tasks until all have ended: a library may lose a cancellation, and the work would go on for ever."""
+    waiting = set(tasks)
+    while waiting:
+        for task in waiting:
+            task.cancel()
+        ended, waiting = await asyncio.wait(waiting, timeout=CANCEL_AGAIN_SECONDS)
+        for task in ended:
+            _ = task.cancelled() or task.exception()  # retrieved, or asyncio logs it
+        if waiting:
+            log.warning("a cancellation was lost, cancelling again", tasks=sorted(task.get_name() for task in waiting))
 
 
 async def until_done(what: str, attempt: Callable[[], Awaitable[None]]) -> None:

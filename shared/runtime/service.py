@@ -38,7 +38,7 @@ from shared.runtime.http.limits import MOST_HEADER_BYTES
 from shared.runtime.http.protocol import ConnectionLimits, Connections, LimitedProtocol
 from shared.runtime.http.tls import server_context
 from shared.runtime.observability import configure_logging, without_addresses
-from shared.runtime.periodic import Periodic
+from shared.runtime.periodic import Periodic, end_tasks
 from shared.runtime.persons import Persons
 from shared.runtime.settings import Settings
 
@@ -196,7 +196,7 @@ class Service(Generic[S]):
                 try:
                     yield
                 finally:
-                    await self._end_tasks()
+                    await end_tasks(self._tasks)
         except Refused as error:
             self._refusal = error
             logging.getLogger("uvicorn.error").disabled = True  # the one line at the end says it all
@@ -204,12 +204,6 @@ class Service(Generic[S]):
         except Exception as error:
             self._start_error = error
             raise
-
-    async def _end_tasks(self) -> None:
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _note_end(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

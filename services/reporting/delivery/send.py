@@ -22,6 +22,7 @@ from shared.adapters.postgres.quarantine import Item
 from shared.adapters.postgres.queries.storable_text import storable
 from shared.contracts.findings import FindingKind
 from shared.contracts.reports import EmployeeExclusion, Receipt, Refusal
+from shared.runtime.periodic import end_tasks
 
 log = structlog.get_logger(__name__)
 IN_FLIGHT: Final = 4
@@ -65,9 +66,7 @@ class Sender:
 
     async def close(self) -> None:
         """Let go of what is under way; it is due again at the next start."""
-        for task in self._tasks.values():
-            task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await end_tasks(self._tasks.values())
 
     async def _send(self, report: DueReport) -> int:
         answer = await self._platform.send(report.report_id, report.body)

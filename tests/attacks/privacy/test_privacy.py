@@ -224,7 +224,12 @@ async def test_sealed_bytes_that_were_changed_are_not_sent_again(house: House) -
     finally:
         await owner.close()
     parked = ParkedEvents(house.pool, open_broker(Settings()))
-    assert asdict(await parked.send_again(ParkReason.NOT_JSON, None)) == {"resent": 0, "erased": 0, "altered": 1, "too_large": 0}
+    assert asdict(await parked.send_again(ParkReason.NOT_JSON, None)) == {
+        "resent": 0,
+        "erased": 0,
+        "altered": 1,
+        "too_large": 0,
+    }
     assert all(event.altered for event in await parked.page(None, None, "", 10))
 
 

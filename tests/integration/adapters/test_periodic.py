@@ -6,7 +6,7 @@ from collections.abc import Generator
 import pytest
 
 from shared.domain.errors import Stop
-from shared.runtime.periodic import Periodic
+from shared.runtime.periodic import Periodic, end_tasks
 
 TURNS = range(6)
 """Turns of the event loop between the news and the word to stop: one of them is where it could get lost."""
@@ -92,3 +92,25 @@ async def test_a_pause_may_come_first_and_news_ends_it() -> None:
     async with asyncio.timeout(30):
         await stepped.wait()
     task.cancel()
+
+
+async def test_work_that_lost_a_cancellation_is_cancelled_again() -> None:
+    """A driver that turns a cancellation into an error of its own leaves the work going."""
+    stepped, lost = asyncio.Event(), list[str]()
+
+    async def step() -> int:
+        stepped.set()
+        if lost:
+            await asyncio.Event().wait()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError as cancelled:
+            lost.append("once")
+            raise ConnectionError("closed") from cancelled
+        return 0
+
+    task = asyncio.create_task(Periodic("loop", step, 0.01).run())
+    await stepped.wait()
+    async with asyncio.timeout(30):
+        await end_tasks([task])
+    assert (task.cancelled(), lost) == (True, ["once"])
