@@ -319,6 +319,6 @@ class RemittanceReceived(Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     def __post_init__(self) -> None:
         check_days(self.received_on)
         if len({self.reverses is None, self.reason is None, self.authority is None}) > 1:
-            raise ValueError("reverses, reason and authority come together")
+            raise ValueError("reverses, reason and authority: all three or none")
         if self.reverses == self.remittance_id:
             raise ValueError("a remittance that reverses itself")

@@ -95,7 +95,7 @@ async def test_a_pause_may_come_first_and_news_ends_it() -> None:
 
 
 async def test_work_that_lost_a_cancellation_is_cancelled_again() -> None:
-    """A driver that turns a cancellation into an error of its own leaves the work going."""
+    """A driver that turns a cancellation into another error leaves the work going."""
     stepped, lost = asyncio.Event(), list[str]()
 
     async def step() -> int:
