@@ -12,6 +12,7 @@ TIMED_OUT = "from pytest-timeout"
 def add_tasks(report: pytest.TestReport, call: pytest.CallInfo[None]) -> None:
     """Append all unfinished tasks to the report of a test that timed out."""
     if call.excinfo is not None and TIMED_OUT in str(call.excinfo.value):
+        gc.unfreeze()  # a service freezes what it made at its start
         tasks = [thing for thing in gc.get_objects() if isinstance(thing, asyncio.Task) and not thing.done()]
         report.sections.append(("unfinished tasks", "\n".join(line for task in tasks for line in _describe(task))))
 
