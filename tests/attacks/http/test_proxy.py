@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import signal
 import socket
 import ssl
 import subprocess
@@ -152,10 +151,11 @@ def running_proxy(folder: Path, trusted: str) -> Iterator[Proxy]:
         child = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         opened = Proxy(ports[0], ports[1], folder / "ca.pem", folder / "access.log")
         try:
-            eventually(lambda: answers(ports[2]), "nginx answers its health check")
+            eventually(lambda: answers(ports[2]) or child.poll() is not None, "nginx answers its health check")
+            assert child.poll() is None, "nginx has ended: was one of its ports taken meanwhile?"
             yield opened
         finally:
-            child.send_signal(signal.SIGTERM)
+            child.terminate()
             child.wait(20)
 
 
