@@ -222,6 +222,7 @@ def test_no_value_of_a_field_breaks_a_batch(field: str, value: Any) -> None:
     assert len(batch.rows) + len(batch.parked) == 3
 
 
+@pytest.mark.exhaustive
 @given(st.datetimes())
 def test_no_time_breaks_a_batch(at: Any) -> None:
     for offset in ("+08:00", "-14:00", "Z"):
@@ -287,6 +288,7 @@ def test_no_change_of_a_field_is_seen_by_one_way_alone(usual: Sent, name: str, a
     assert_same_both_ways(replace(usual, value=json.dumps(event, ensure_ascii=False).encode()))
 
 
+@pytest.mark.exhaustive
 @given(st.sampled_from(USUAL), st.integers(-4_000_000_000, 4_000_000_000) | st.integers(-700_000, 700_000))
 def test_no_record_time_is_seen_by_one_way_alone(usual: Sent, shift_ms: int) -> None:
     assert_same_both_ways(replace(usual, time_ms=round(usual.at.timestamp() * 1000) + shift_ms))

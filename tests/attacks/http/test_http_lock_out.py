@@ -15,6 +15,8 @@ from tests.integration.reporting import access_harness
 from tests.integration.reporting.access_harness import PASSWORD, add, browser, sign_in
 from tests.integration.reporting.reporting_harness import House
 
+pytestmark = pytest.mark.exhaustive
+
 NOTE = (
     "insert into reporting.access_note (what, subject, address) select 'attempted', $1, $2 from generate_series(1, $3)"
 )

@@ -17,6 +17,8 @@ import pytest
 
 from tests.attacks.http.raw_requests import chance_noticed, fewest_hit, hit_at_random, is_noticed, share_to_request
 
+pytestmark = pytest.mark.exhaustive
+
 DROPPED, NOTICED = 0.01, 0.99
 ORDERS_A_WORKER = 20
 

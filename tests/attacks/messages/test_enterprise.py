@@ -21,6 +21,8 @@ from tests.integration.reporting.other_services import OtherServices
 from tests.integration.reporting.reporting_harness import closed_day, make_keys, reporting_house
 from tests.support.waiting import eventually_async
 
+pytestmark = pytest.mark.exhaustive
+
 K = FindingKind
 ORDERS = 400
 INJURED = 123

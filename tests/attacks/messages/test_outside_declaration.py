@@ -26,6 +26,8 @@ from tests.integration.charging.charging_harness import RIDES, SCHEME, House, Se
 from tests.integration.charging.rerating_harness import Books, Corrected, audit, open_both
 from tests.support.signed_declarations import sent, signature_of
 
+pytestmark = pytest.mark.exhaustive
+
 FIRST, LAST = date(2027, 1, 30), date(2027, 1, 31)
 NOON = datetime(2027, 1, 30, 12, tzinfo=SHANGHAI)
 JANUARY, FEBRUARY = Month(2027, 1), Month(2027, 2)

@@ -21,6 +21,8 @@ from deploy.embedded.state import PREFIX, StateDirectory, sweep
 from tests.integration.adapters.test_embedded_children import is_gone
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.exhaustive
+
 PARENT = """
 import signal, sys
 from pathlib import Path

@@ -77,6 +77,7 @@ def nothing(_: int) -> None:
     """Ignore the progress."""
 
 
+@pytest.mark.exhaustive
 async def test_what_was_altered_is_named_and_what_was_added_is_not_dropped(shelf: Shelf) -> None:
     index = await shelf.archive.write(DAY, nothing)
     assert (index.rows, len(index.rows_files)) == (ORDERS, 3)

@@ -40,6 +40,8 @@ from tests.integration.reporting.reporting_harness import (
 )
 from tests.support.waiting import eventually_async
 
+pytestmark = pytest.mark.exhaustive
+
 FIRST = date(2026, 9, 12)
 CUT_OFF = """
 select pg_terminate_backend(pid) from pg_stat_activity
