@@ -36,7 +36,7 @@ from tests.integration.charging.charging_harness import (
 from tests.support.servers import Postgres
 
 packed = partial(gzip.compress, mtime=0)
-"""The same bytes each time: a test is named by its parameters."""
+"""Gives equal bytes each time: a test is named by its parameters."""
 
 ROOT = Path(__file__).parents[2]
 JANUARY = "t,v,z\n2026-10-03 08:00:00,1,7\n2026-10-03 09:00:00,1,8\n"

@@ -14,7 +14,7 @@ from shared.contracts.topics import orders_topic
 from tests.integration.charging.charging_harness import LIMITS, NOON, RIDES, Record, accepted, demo_scheme
 
 packed = partial(gzip.compress, mtime=0)
-"""The same bytes each time: a test is named by its parameters."""
+"""Gives equal bytes each time: a test is named by its parameters."""
 
 GOOD = accepted("o-1").value or b""
 DATA = json.dumps(json.loads(GOOD)["data"]).encode()
