@@ -1,6 +1,6 @@
 """What cannot be done is set aside with a reason, named by an alarm, and its neighbours are done."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from services.archive.day_by_day import try_days
 from services.charging.ingest.batch_charger import BatchCharger
 from services.charging.ingest.topic_pauses import ParkRateLimit, TopicPauses
 from services.charging.metrics import Metrics
-from services.charging.rows.batch import KeptRecord, Record
+from services.charging.rows.batch import Batch, KeptRecord, Record
 from services.charging.rows.kept_records import RESENT_HEADER
 from services.charging.store.positions import Move
 from services.ledger.books.open_days import read_books
@@ -204,9 +204,11 @@ def test_events_sent_again_in_vain_pause_no_topic() -> None:
     pauses = TopicPauses(cast("Pool", None), ParkRateLimit(100, 0.5, 10), Metrics(CollectorRegistry()))
     moves = [Move("t", 0, 0, 50, 50)]
 
-    def parked(*headers: tuple[str, bytes]) -> list[KeptRecord]:
+    def parked(*headers: tuple[str, bytes], arrivals: Collection[int] = ()) -> Batch:
         record = cast("Record", SimpleNamespace(topic="t", headers=headers))
-        return [KeptRecord(index, record, "bad_value", "") for index in range(50)]
+        kept = [KeptRecord(index, record, "bad_value", "") for index in range(50)]
+        return Batch(parked=kept, arrivals=dict.fromkeys(arrivals, 0))
 
-    assert pauses.overruns(moves, parked((RESENT_HEADER, b"1.2"))) == []
+    assert pauses.overruns(moves, parked((RESENT_HEADER, b"1.2"), arrivals=range(50))) == []
     assert len(pauses.overruns(moves, parked())) == 1
+    assert len(pauses.overruns(moves, parked((RESENT_HEADER, b"1.2")))) == 1, "the tables decide, not the header"

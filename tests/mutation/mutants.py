@@ -264,8 +264,8 @@ MUTANTS: Final = (
     Mutant(
         "events sent again outside the limit",
         "services/charging/ingest/topic_pauses.py",
-        " for kept in parked if not was_resent(kept.record))",
-        " for kept in parked)",
+        " for kept in batch.parked if kept.leaf_index not in batch.arrivals)",
+        " for kept in batch.parked)",
         ("tests/cases/test_nobody_waits.py::test_events_sent_again_in_vain_pause_no_topic",),
     ),
     Mutant(

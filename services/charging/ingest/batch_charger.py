@@ -64,13 +64,13 @@ class BatchCharger:
     ) -> None:
         batch = await self._read(records, refused)
         await self._partitions.ensure(batch.days)
-        overruns = self._pauses.overruns(moves, batch.parked)
+        overruns = self._pauses.overruns(moves, batch)
         use_copy = self._insert_batches_left == 0
         async with self._pool.acquire() as connection:
             written = await write_batch(
                 connection, cluster_id, self._run, batch, moves, use_copy=use_copy, overruns=overruns
             )
-        self._pauses.note(moves, batch.parked, overruns)
+        self._pauses.note(moves, batch, overruns)
         left = max(0, self._insert_batches_left - 1)
         self._insert_batches_left = INSERT_BATCHES_AFTER_COLLISION if written.has_collision else left
         self._metrics.note_batch(written.manifest)

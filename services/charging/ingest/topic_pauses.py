@@ -17,8 +17,7 @@ from typing import Final
 import structlog
 
 from services.charging.metrics import Metrics
-from services.charging.rows.batch import KeptRecord
-from services.charging.rows.kept_records import was_resent
+from services.charging.rows.batch import Batch
 from services.charging.settings import ChargingSettings
 from services.charging.store.batch_writer import Overrun
 from services.charging.store.positions import Move
@@ -89,13 +88,13 @@ class TopicPauses:
         self._unfit: set[str] = set()
         self.reasons: dict[str, str] = {}
 
-    def overruns(self, moves: Sequence[Move], parked: Iterable[KeptRecord]) -> list[Overrun]:
+    def overruns(self, moves: Sequence[Move], batch: Batch) -> list[Overrun]:
         """Topics that a batch, before it is written, takes over the limit."""
-        return self._windows.overruns(*_by_topic(moves, parked))
+        return self._windows.overruns(*_by_topic(moves, batch))
 
-    def note(self, moves: Sequence[Move], parked: Iterable[KeptRecord], overruns: Iterable[Overrun]) -> None:
+    def note(self, moves: Sequence[Move], batch: Batch, overruns: Iterable[Overrun]) -> None:
         """The batch is committed, and what it paused is paused."""
-        self._windows.note(*_by_topic(moves, parked))
+        self._windows.note(*_by_topic(moves, batch))
         for overrun in overruns:
             self._stored.add(overrun.topic)
             self.add(overrun.topic, overrun.reason)
@@ -155,9 +154,9 @@ class TopicPauses:
         return bool(written == "INSERT 0 1")
 
 
-def _by_topic(moves: Sequence[Move], parked: Iterable[KeptRecord]) -> tuple[Counter[str], Counter[str]]:
+def _by_topic(moves: Sequence[Move], batch: Batch) -> tuple[Counter[str], Counter[str]]:
     events: Counter[str] = Counter()
     for move in moves:
         events[move.topic] += move.events
     # What an operator sent again was counted when it was parked first: sending in vain pauses no topic.
-    return events, Counter(kept.record.topic for kept in parked if not was_resent(kept.record))
+    return events, Counter(kept.record.topic for kept in batch.parked if kept.leaf_index not in batch.arrivals)

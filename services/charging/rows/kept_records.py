@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from services.charging.rows.batch import KeptRecord, Record
+from services.charging.rows.batch import KeptRecord
 from shared.adapters.crypto.sealing import DayKey, unseal
 from shared.contracts.bounds import Series
 from shared.contracts.events import SOURCE_PREFIX
@@ -57,11 +57,6 @@ class _Kept(msgspec.Struct):
 
 
 _read_kept: Final = msgspec.json.Decoder(_Kept).decode
-
-
-def was_resent(record: Record) -> bool:
-    """Whether the record says that an operator sent it again; who else says so leaves the count of parked events."""
-    return any(name == RESENT_HEADER for name, _ in record.headers)
 
 
 def seal_record(
